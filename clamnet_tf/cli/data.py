@@ -1,0 +1,86 @@
+"""`clamnet-tf data`: see what a folder of images holds, and prepare its slices ahead of training."""
+
+import rich_click as click
+
+_LAYOUTS = """Layouts that are recognised: a manifest.csv (image, patient, label ...); kaggle_3m (<patient>/<patient>_<n>.tif
+with _mask.tif); DICOM files with a CSV of labels per study, series or instance; NIfTI volumes or pictures with a CSV
+of labels; class folders (NORMAL and others), optionally below train, val and test."""
+
+
+@click.group()
+def data():
+    """See what a data folder holds; prepare its slices."""
+
+
+@data.command(epilog=_LAYOUTS)
+@click.argument("folder", metavar="DIR", type=click.Path())
+@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the folder itself.")
+@click.option("--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited.")
+@click.option("--write-split", type=click.Path(), help="Draw a split by patient, whatever the folders say, and write it for --split-file.")
+@click.option("--quick", is_flag=True, help="Do not open the images.")
+def inspect(folder, labels, write_manifest, write_split, quick):
+    """Say what DIR holds: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
+
+    Exit code 2 when something would stop training.
+    """
+    import dataclasses
+
+    from clamnet_tf.data.layouts import recognize
+    from clamnet_tf.data.manifest import write_manifest as save_manifest
+    from clamnet_tf.data.split import split_manifest, write_split as save_split
+    from clamnet_tf.data.survey import survey
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.schema import SplitSection
+
+    reporter = Reporter()
+    manifest = recognize(folder, labels)
+    for line in manifest.account:
+        reporter.line(line)
+    if write_manifest:
+        save_manifest(manifest, write_manifest)
+        reporter.line(f"Manifest written: {write_manifest}")
+    if write_split:
+        free = dataclasses.replace(manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases))
+        drawn = split_manifest(free, SplitSection())
+        save_split(drawn, write_split)
+        for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
+            reporter.line(line)
+    if quick:
+        return
+    with reporter.bar("Reading images", len({case.image for case in manifest.cases})) as bar:
+        lines, problems = survey(manifest, progress=lambda done, total: bar.update(done))
+    for line in lines:
+        reporter.line(line)
+    for problem in problems:
+        reporter.line(f"PROBLEM: {problem}")
+    reporter.line(f"{len(problems)} problem(s) found." if problems else "No problems found.")
+    if problems:
+        raise click.exceptions.Exit(2)
+
+
+@data.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--data", "folder", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
+@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
+@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example data.side=128; may be repeated.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def prepare(recipe_name, folder, labels, split_file, cache, overrides, quiet):
+    """Prepare the slices of a data folder as RECIPE says: organ, crop, normalisation, resizing.
+
+    A later `fit` with the same data and settings starts at once.
+    """
+    import time
+
+    from clamnet_tf.data.dataset import load_dataset
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.catalogue import load_recipe
+
+    reporter, started = Reporter(quiet=quiet), time.monotonic()
+    recipe = load_recipe(recipe_name, overrides)
+    _, prepared = load_dataset(recipe, data=folder, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+    table = prepared.table
+    kept = table.area >= recipe.data.minimum_organ_fraction
+    reporter.line(f"  {int(kept.sum())} slices show the organ; {int((~kept).sum())} are blank or nearly so and stay out of training.")
+    reporter.line(f"Prepared in {time.monotonic() - started:.1f} s: {prepared.folder}")

@@ -1,0 +1,39 @@
+"""`clamnet-tf evaluate`: measure a trained run against true masks."""
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("model", metavar="MODEL", type=click.Path())
+@click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the run's recipe.")
+@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Evaluate this side only.  [default: all cases]")
+@click.option("--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html.")
+@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def evaluate(model, data, labels, split_file, split, out, cache, quiet):
+    """Measure MODEL (a run folder) on a folder of images whose masks are known.
+
+    Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
+    """
+    from clamnet_tf.data.dataset import find_cases, prepare_with_progress
+    from clamnet_tf.data.evaluated import choose_cases
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.quiet import silence
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.runs import RunFolder, check_output
+
+    run = RunFolder.open_finished(model)
+    recipe = load_recipe(str(run.recipe))
+    out = check_output(out)
+    reporter = Reporter(quiet=quiet)
+    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, built_in=data is None)
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter)
+    silence()
+    from clamnet_tf.evaluation.evaluate import evaluate_run, headline
+
+    figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
+    for line in headline(figures):
+        reporter.line(line)
+    reporter.line(f"Report: {out / 'report.html'}")

@@ -1,0 +1,61 @@
+"""`clamnet-tf fit`: learn lesion masks from image-level labels."""
+
+import rich_click as click
+
+from clamnet_tf.errors import ClamnetError
+
+
+@click.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--data", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
+@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
+@click.option("--out", type=click.Path(), help="Run folder.  [default: runs/RECIPE]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example network.depth=3; may be repeated.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
+@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, quiet):
+    """Learn to mark lesions from image-level labels alone.
+
+    RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
+    the model, the log and, for the held-out patients, figures and a report.
+
+    Example: clamnet-tf fit mri_carcinoma --data studies/ --out runs/first
+    """
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.quiet import silence
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.writer import resolve, to_yaml
+    from clamnet_tf.runs import RunFolder
+
+    recipe = resolve(load_recipe(recipe_name, overrides))
+    run = RunFolder.open_for_training(out or f"runs/{recipe.name}", to_yaml(recipe), resume=resume)
+    with run.lock():
+        reporter = Reporter(quiet=quiet, log=run.log)
+        try:
+            from clamnet_tf.data.dataset import load_dataset
+            from clamnet_tf.data.split import write_split
+
+            manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+            write_split(manifest, run.split)
+            source = {"data": str(data) if data else None, "cohort": None if data else recipe.data.cohort.kind, "prepared": prepared.key}
+            run.write_environment(**source)
+            silence()
+            from clamnet_tf.evaluation.evaluate import evaluate_run, headline
+            from clamnet_tf.training.fit import train
+
+            outcome = train(recipe, manifest, prepared, run, reporter)
+            if outcome.stopped:
+                reporter.line(f"Stopped; {outcome.reason}. Go on with the same command and --resume.")
+                raise click.exceptions.Exit(130)
+            reporter.line(f"Trained in {outcome.seconds / 60:.1f} min. Kept step {outcome.look.step}: {outcome.reason}.")
+            figures = evaluate_run(run, recipe, manifest, prepared, split="test", out=run.evaluation, reporter=reporter)
+            for line in headline(figures):
+                reporter.line(line)
+            run.finish()
+            reporter.line(f"Report: {run.evaluation / 'report.html'}")
+        except ClamnetError as error:
+            run.log(f"Error: {error}")
+            run.discard_if_untrained()
+            raise

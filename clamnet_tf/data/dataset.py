@@ -1,0 +1,54 @@
+"""What fit, evaluate and `data prepare` share: a folder (or the built-in cohort) -> a split manifest and its prepared slices."""
+
+from pathlib import Path
+
+from clamnet_tf.data.layouts import recognize
+from clamnet_tf.data.phantom import write_cohort
+from clamnet_tf.data.prepare import Prepared, default_cache, prepare
+from clamnet_tf.data.split import check_leakage, split_manifest
+
+
+def find_cases(recipe, data, labels, reporter, cache=None):
+    """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised."""
+    if data is not None:
+        reporter.line(f"Data: {data}")
+        manifest = recognize(Path(data), Path(labels) if labels else None)
+    else:
+        cohort = recipe.data.cohort
+        reporter.line(
+            f"Data: the built-in cohort of simulated brain MRI ({cohort.patients} patients, no --data was given); "
+            "figures on it say nothing about real patients."
+        )
+        with reporter.bar("Simulating patients", cohort.patients) as bar:
+            manifest = write_cohort(cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done))
+    for line in manifest.account:
+        reporter.line(f"  {line}")
+    return manifest
+
+
+def load_dataset(recipe, *, data, labels, split_file, cache, reporter):
+    """Cases, split by patient, prepared and checked for leakage.
+
+    Returns:
+        manifest with every case's split set, and its Prepared slices.
+    """
+    manifest = find_cases(recipe, data, labels, reporter, cache)
+    shown = len(manifest.account)
+    manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None)
+    for line in manifest.account[shown:]:
+        reporter.line(f"  {line}")
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter)
+    check_leakage(manifest, prepared.table.hashes())
+    return manifest, prepared
+
+
+def prepare_with_progress(recipe, manifest, cache, reporter) -> Prepared:
+    """`data.prepare.prepare` with a bar."""
+    with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
+        prepared = prepare(
+            manifest, data=recipe.data, organ=recipe.organ, cache=Path(cache or default_cache()), progress=lambda done, total: bar.update(done)
+        )
+    count, side, _, channels = prepared.images.shape
+    how = "found in the cache" if prepared.reused else "prepared"
+    reporter.line(f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {how}: {prepared.folder}")
+    return prepared

@@ -1,0 +1,29 @@
+"""Which cases `evaluate` measures, and on which side of the split they stand."""
+
+import dataclasses
+from pathlib import Path
+
+from clamnet_tf.data.split import read_split
+from clamnet_tf.errors import DataError
+
+
+def choose_cases(manifest, run, split, split_file, *, built_in: bool):
+    """The manifest cut down to `split`; all cases when None.
+
+    Sides come from `split_file`, else from the manifest, else, for the run's own cohort, from the run folder.
+
+    Raises:
+        DataError: a side was named but the cases have none.
+    """
+    if split is None:
+        return manifest
+    patients = list(dict.fromkeys(case.patient for case in manifest.cases))
+    if split_file is None and not all(case.split for case in manifest.cases):
+        if not built_in:
+            raise DataError(f"--split {split}: the data names no split. Add --split-file, for example {run.split}, or leave out --split.")
+        split_file = run.split
+    sides = read_split(Path(split_file), patients) if split_file is not None else {case.patient: case.split for case in manifest.cases}
+    cases = tuple(dataclasses.replace(case, split=sides[case.patient]) for case in manifest.cases if sides[case.patient] == split)
+    if not cases:
+        raise DataError(f"--split {split}: no case is on that side of the split.")
+    return dataclasses.replace(manifest, cases=cases)

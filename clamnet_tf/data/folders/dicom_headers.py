@@ -1,0 +1,82 @@
+"""Identity and place of DICOM files, read without their pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.data.manifest import listed
+from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.dicom_header import NOT_IMAGES, open_dataset, quiet, read_frames
+
+
+@dataclass(frozen=True)
+class Header:
+    """What groups and orders one file. patient and site are None when the file does not say.
+
+    position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else InstanceNumber
+    grid: what all slices of one volume share: rows, columns and direction cosines; None without an image
+    is_image: False for reports, segmentations, presentation states ...
+    """
+
+    path: Path
+    instance: str
+    series: str
+    study: str
+    patient: str | None
+    site: str | None
+    position: float | None
+    grid: tuple | None
+    is_image: bool
+
+
+def has_dicom_magic(path: Path) -> bool:
+    """Whether the file has the DICM prefix at byte 128 (PS3.10 section 7.1); False for what cannot be opened."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_headers(files) -> dict[Path, Header]:
+    """{path: Header}. DataError names every file that is not DICOM or whose header is damaged."""
+    headers, problems = {}, []
+    for path in files:
+        try:
+            headers[path] = _header(path, open_dataset(path, pixels=False))
+        except ImageError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(f"{len(problems)} file(s) cannot be read as DICOM; replace or remove them:\n{listed(problems)}")
+    return headers
+
+
+def _header(path: Path, dataset) -> Header:
+    with quiet():
+        text = {name: str(dataset.get(name) or "").strip() for name in
+                ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName")}  # fmt: skip
+        pictured = dataset.get("Rows") is not None and str(dataset.get("SOPClassUID", "")) not in NOT_IMAGES
+    frame = read_frames(dataset, path)[0] if pictured else None
+    return Header(
+        path=path,
+        instance=text["SOPInstanceUID"],
+        series=text["SeriesInstanceUID"] or str(path),
+        study=text["StudyInstanceUID"],
+        patient=text["PatientID"] or None,
+        site=text["InstitutionName"] or f"{text['Manufacturer']} {text['ManufacturerModelName']}".strip() or None,
+        position=None if frame is None else _position(frame),
+        grid=None if frame is None else _grid(frame),
+        is_image=frame is not None,
+    )
+
+
+def _position(frame) -> float | None:
+    if frame.position is not None and frame.orientation is not None:
+        return float(np.dot(frame.position, np.cross(frame.orientation[:3], frame.orientation[3:])))
+    return None if frame.instance_number is None else float(frame.instance_number)
+
+
+def _grid(frame) -> tuple:
+    cosines = () if frame.orientation is None else tuple(round(float(value), 2) + 0.0 for value in frame.orientation)
+    return (frame.rows, frame.columns, frame.samples, *cosines)

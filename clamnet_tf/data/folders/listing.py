@@ -1,0 +1,83 @@
+"""One walk over a data folder: its files in natural order, and how many there are of each kind."""
+
+import collections
+import functools
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.readers import SUFFIXES
+
+DICOM = tuple(suffix for suffix, kind in SUFFIXES.items() if kind == "dicom")
+NIFTI = tuple(suffix for suffix, kind in SUFFIXES.items() if kind == "nifti")
+PICTURES = tuple(suffix for suffix, kind in SUFFIXES.items() if kind not in ("dicom", "nifti"))
+_MASK = re.compile(r"(?P<stem>.+)_mask(?P<more>_[0-9]+)?", re.IGNORECASE)
+SKIPPED_FOLDERS = ("__MACOSX",)
+
+
+def natural_key(text) -> list:
+    """Sort key under which 'slice 2' comes before 'slice 10'."""
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"([0-9]+)", str(text)) if part]
+
+
+def suffix(path: Path) -> str:
+    """Lower-case suffix, with '.nii.gz' as one; '' for none."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files below `root`, absolute, in natural order of their relative paths; hidden ones left out."""
+
+    root: Path
+    files: tuple[Path, ...]
+
+    def with_suffix(self, suffixes) -> list[Path]:
+        return [path for path in self.files if suffix(path) in suffixes]
+
+    @functools.cached_property
+    def suffix_counts(self) -> dict[str, int]:
+        counts = collections.Counter(suffix(path) or "(no suffix)" for path in self.files)
+        return dict(counts.most_common())
+
+    def relative(self, path: Path) -> Path:
+        return path.relative_to(self.root)
+
+
+def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
+    """(images, {image: mask}): a file <name>_mask beside a file <name> is its mask, whatever the suffixes; a second
+    mask <name>_mask_1 is neither image nor used."""
+    plain = {(path.parent, path.name[: len(path.name) - len(suffix(path))]): path for path in files}
+    images, masks = [], {}
+    for (folder, stem), path in plain.items():
+        match = _MASK.fullmatch(stem)
+        image = plain.get((folder, match["stem"])) if match else None
+        if image is None:
+            images.append(path)
+        elif not match["more"]:
+            masks[image] = path
+    return images, masks
+
+
+def list_folder(folder) -> Listing:
+    """Walk `folder` (symbolic links are followed, loops are not); DataError when it is missing or holds no file."""
+    root = Path(os.path.abspath(folder))
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; --data expects a folder of images, or a manifest CSV.")
+    files, visited = [], set()
+    for here, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(here)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
+        files += [Path(here, name) for name in names if not name.startswith(".")]
+    if not files:
+        raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
+    files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
+    return Listing(root, tuple(files))

@@ -1,0 +1,263 @@
+"""Cases: which image, of which patient, with which label. The manifest CSV and its checks.
+
+Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ.
+Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
+"""
+
+import csv
+import difflib
+import io
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from clamnet_tf.errors import DataError
+from clamnet_tf.files import write_text
+
+REQUIRED = ("image", "patient", "label")
+OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ")
+SIDES = ("train", "val", "test")
+SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled image file, or one slice of it.
+
+    image        file (any format of imaging.readers) or a folder that holds one DICOM series
+    label        0 normal, 1.. marker class; None unknown (prediction only)
+    site         institution or scanner, for stratification and matching
+    series       cases of one patient with the same series are slices of one volume; without series but with
+                 position, a patient's cases are one volume; without both, each file is a volume of its own
+    slice_index  slice of a multi-slice file, from 0 along axis 0 of `imaging.volume.Volume.array`; None = all of them
+    position     order of the slice in its series: any increasing number
+    eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
+    mask         marker mask; only `data.sealed.open_masks` opens it
+    split        train, val or test
+    organ        organ mask, read when the recipe says `organ.method: given`
+    """
+
+    image: Path
+    patient: str
+    label: int | None
+    site: str | None = None
+    series: str | None = None
+    slice_index: int | None = None
+    position: float | None = None
+    eta: float | None = None
+    mask: Path | None = None
+    split: str | None = None
+    organ: Path | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Cases of one data folder, and the lines that say how they were recognised."""
+
+    root: Path
+    cases: tuple[Case, ...]
+    account: tuple[str, ...] = ()
+    layout: str = "manifest"
+
+
+def listed(problems, shown: int = SHOWN) -> str:
+    """At most `shown` problems, one per line, then how many more there are."""
+    problems = list(problems)
+    lines = [f"  {problem}" for problem in problems[:shown]]
+    if len(problems) > shown:
+        lines.append(f"  ... and {len(problems) - shown} more")
+    return "\n".join(lines)
+
+
+def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Read a CSV with a header (comma, semicolon or tab; UTF-8, with or without byte order mark).
+
+    Returns the column names as written and (line number, {column: stripped text}) per non-empty row.
+    DataError when the file is missing, not text, without header, repeats a column or has rows of another length.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save the table as CSV in UTF-8.") from error
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: is not a CSV table: {error}.") from error
+    numbered = [(line, row) for line, row in numbered if any(row)]
+    if not numbered:
+        raise DataError(f"{path}: is empty; its first line must name the columns.")
+    header = numbered[0][1]
+    problems = [f"column {name!r} appears twice" for name in sorted({n for n in header if n and header.count(n) > 1})]
+    problems += [
+        f"line {line}: {len(row)} cells, the header has {len(header)}" for line, row in numbered[1:] if len(row) != len(header)
+    ]
+    if problems:
+        raise DataError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
+    return header, [(line, dict(zip(header, row))) for line, row in numbered[1:]]
+
+
+def nearest(name: str, names) -> str:
+    """' (did you mean ...?)' for the closest of `names`, or ''."""
+    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+class RowReader:
+    """Turns the cells of one table into values and collects every problem with its line number."""
+
+    def __init__(self, root: Path):
+        self.root = Path(os.path.abspath(root))
+        self.problems: list[tuple[int, str]] = []
+
+    def problem(self, line: int, message: str) -> None:
+        self.problems.append((line, message))
+
+    def required_text(self, line, column, text):
+        if not text:
+            self.problem(line, f"{column}: is empty")
+        return text
+
+    def whole(self, line, column, text, advice):
+        """A whole number from 0, or None when the cell is empty or wrong."""
+        if not text:
+            return None
+        if text.isascii() and text.isdigit():
+            return int(text)
+        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        return None
+
+    def number(self, line, column, text, advice="a number", valid=lambda value: True):
+        """A finite float for which `valid` holds, or None."""
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and valid(value):
+            return value
+        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        return None
+
+    def file(self, line, column, text, folder_allowed=False):
+        """An existing path, or None. Relative text is taken from the table's folder and may not leave it."""
+        if not text:
+            return None
+        if "\0" in text:
+            self.problem(line, f"{column}: {text!r} is not a path")
+            return None
+        path = Path(os.path.normpath(self.root / text))
+        if not os.path.isabs(text) and not path.is_relative_to(self.root):
+            self.problem(line, f"{column}: {text!r} leaves the folder {self.root}; copy the file into it or give an absolute path")
+            return None
+        if path.is_file() or (folder_allowed and path.is_dir()):
+            return path
+        self.problem(line, f"{column}: no such file: {text!r}")
+        return None
+
+    def side(self, line, column, text):
+        """train, val or test ('validation' is accepted), or None."""
+        if not text:
+            return None
+        if text.lower() in SIDE_NAMES:
+            return SIDE_NAMES[text.lower()]
+        self.problem(line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}")
+        return None
+
+    def finish(self, table) -> None:
+        """Raise one DataError with all problems, if there are any."""
+        if self.problems:
+            lines = [f"line {line}: {message}" for line, message in sorted(self.problems)]
+            raise DataError(f"{table}: {len(lines)} problem(s):\n{listed(lines)}")
+
+
+def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
+    """One row, keyed by the names of REQUIRED and OPTIONAL, as a Case; problems go to `reader`."""
+    get = lambda name: cells.get(name, "")  # noqa: E731
+    image = get("image")
+    if not image:
+        reader.problem(line, "image: is empty")
+    return Case(
+        image=reader.file(line, "image", image, folder_allowed=True),
+        patient=reader.required_text(line, "patient", get("patient")),
+        label=reader.whole(line, "label", get("label"), "a whole number (0 normal, 1.. marker class)"),
+        site=get("site") or None,
+        series=get("series") or None,
+        slice_index=reader.whole(line, "slice", get("slice"), "a slice number from 0"),
+        position=reader.number(line, "position", get("position")),
+        eta=reader.number(line, "eta", get("eta"), "a probability in (0, 1]", lambda value: 0 < value <= 1),
+        mask=reader.file(line, "mask", get("mask")),
+        split=reader.side(line, "split", get("split")),
+        organ=reader.file(line, "organ", get("organ")),
+    )
+
+
+def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
+    """Report an image (or slice of it) that is listed twice, whole and by slice, or for two patients."""
+    seen: dict[Path, dict] = {}
+    for line, case in rows:
+        if case.image is None:
+            continue
+        slices = seen.setdefault(case.image, {"patient": (line, case.patient)})
+        first_line, patient = slices["patient"]
+        if patient != case.patient:
+            reader.problem(line, f"image {case.image.name!r} belongs to patient {case.patient!r} here and to {patient!r} in line {first_line}")
+        elif case.slice_index in slices:
+            what = "" if case.slice_index is None else f" slice {case.slice_index}"
+            reader.problem(line, f"image {case.image.name!r}{what} is already in line {slices[case.slice_index]}")
+        elif len(slices) > 1 and (case.slice_index is None or None in slices):
+            reader.problem(line, f"image {case.image.name!r} is listed both whole and by slice (line {first_line})")
+        slices.setdefault(case.slice_index, line)
+
+
+def read_manifest(csv_path) -> Manifest:
+    """Read a manifest CSV; DataError lists every problem with its line (at most 20, then their number)."""
+    csv_path = Path(csv_path)
+    header, rows = read_table(csv_path)
+    known = REQUIRED + OPTIONAL
+    reader = RowReader(csv_path.parent)
+    for name in header:
+        if name not in known:
+            reader.problem(1, f"unknown column {name!r}{nearest(name, known)}; columns are {', '.join(known)}")
+    for name in REQUIRED:
+        if name not in header:
+            reader.problem(1, f"column {name!r} is missing")
+    cases = [(line, read_cells(reader, line, cells)) for line, cells in rows] if not reader.problems else []
+    check_repeats(reader, cases)
+    reader.finish(csv_path)
+    if not cases:
+        raise DataError(f"{csv_path}: has a header but no rows; write one row per image.")
+    return Manifest(
+        root=reader.root,
+        cases=tuple(case for _, case in cases),
+        account=(f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",),
+        layout="manifest",
+    )
+
+
+def write_manifest(manifest: Manifest, csv_path) -> None:
+    """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute."""
+    csv_path = Path(csv_path)
+    root = Path(os.path.abspath(csv_path.parent))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(REQUIRED + OPTIONAL)
+
+    def text(value):
+        if isinstance(value, Path):
+            path = Path(os.path.abspath(value))
+            return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+    for case in manifest.cases:
+        values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
+        writer.writerow([text(value) for value in (*values, case.position, case.eta, case.mask, case.split, case.organ)])
+    write_text(csv_path, stream.getvalue())

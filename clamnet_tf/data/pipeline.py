@@ -1,0 +1,97 @@
+"""From prepared slices and a plan to a tf.data of dicts, one element per step, resumable at any step."""
+
+import numpy as np
+import tensorflow as tf
+
+from clamnet_tf.data.views import ViewLaw, draw_view, warp_between
+
+
+class SliceStore:
+    """Rows that the pipeline may read: memory-mapped or plain arrays; no masks.
+
+    Args:
+        images: (N, H, W, C) float16 or float32. organ: (N, H, W) uint8.
+        labels: (N,) int. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
+    """
+
+    def __init__(self, images, organ, labels, etas):
+        self.images, self.organ = images, organ
+        self.labels, self.etas = np.asarray(labels, np.int32), np.asarray(etas, np.float32)
+
+    def gather(self, rows):
+        """Rows (B,) -> images float32, organ float32, labels int32, etas float32."""
+        order = np.argsort(rows)  # memory maps like rising rows
+        back = np.argsort(order)
+        take = rows[order]
+        images = np.asarray(self.images[take], np.float32)[back]
+        organ = np.asarray(self.organ[take], np.float32)[back]
+        return images, organ, self.labels[rows], self.etas[rows]
+
+
+def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: int, seed: int, twin: bool) -> tf.data.Dataset:
+    """Two views per slice with the warps between them.
+
+    Args:
+        plan: has `rows(step)` -> (B,) row numbers of the store.
+        law: distribution of the views. start, steps: steps `start` .. `steps`-1 are yielded. seed: of the views.
+        twin: False leaves out the second view.
+
+    Returns:
+        A dataset of `steps - start` dicts: view_a, organ_a, label (B,), eta (B,), and with a twin view_b, organ_b,
+        warp_a_to_b and warp_b_to_a (B, 3, 3). Batches are global; prefetched.
+    """
+    channels, side = store.images.shape[3], store.images.shape[1]
+    batch = len(plan.rows(start))
+
+    def load(step):
+        return store.gather(plan.rows(int(step)))
+
+    def element(step):
+        images, organ, label, eta = tf.numpy_function(load, [step], [tf.float32, tf.float32, tf.int32, tf.float32], stateful=False)
+        images.set_shape([batch, side, side, channels])
+        organ.set_shape([batch, side, side])
+        label.set_shape([batch])
+        eta.set_shape([batch])
+        view_a, organ_a, matrix_a = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law)
+        batch_of = {"view_a": view_a, "organ_a": organ_a, "label": label, "eta": eta}
+        if twin:
+            view_b, organ_b, matrix_b = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law)
+            batch_of |= {
+                "view_b": view_b,
+                "organ_b": organ_b,
+                "warp_a_to_b": warp_between(matrix_a, matrix_b),
+                "warp_b_to_a": warp_between(matrix_b, matrix_a),
+            }
+        return batch_of
+
+    dataset = tf.data.Dataset.range(start, steps).map(element, num_parallel_calls=2, deterministic=True)
+    return dataset.apply(tf.data.experimental.assert_cardinality(max(0, steps - start))).prefetch(2)
+
+
+def mask_dataset(store: SliceStore, masks, plan, law: ViewLaw, *, start: int, steps: int, seed: int) -> tf.data.Dataset:
+    """Views with warped masks for supervised training: dicts view_a, organ_a, mask (B, H, W) int32 classes.
+
+    Args:
+        masks: (N, H, W) uint8 classes aligned with the store's rows; the rest as in `pair_dataset`.
+    """
+    channels, side = store.images.shape[3], store.images.shape[1]
+    batch = len(plan.rows(start))
+
+    def load(step):
+        rows = plan.rows(int(step))
+        return (*store.gather(rows)[:2], np.asarray(masks[rows], np.float32))
+
+    def element(step):
+        images, organ, mask = tf.numpy_function(load, [step], [tf.float32] * 3, stateful=False)
+        images.set_shape([batch, side, side, channels])
+        organ.set_shape([batch, side, side])
+        mask.set_shape([batch, side, side])
+        view, organ, matrix = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law)
+        flat = tf.reshape(matrix, [-1, 9])[:, :8]
+        warped = tf.raw_ops.ImageProjectiveTransformV3(
+            images=mask[..., None], transforms=flat, output_shape=[side, side], interpolation="NEAREST", fill_mode="CONSTANT", fill_value=0.0
+        )
+        return {"view_a": view, "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
+
+    dataset = tf.data.Dataset.range(start, steps).map(element, num_parallel_calls=2, deterministic=True)
+    return dataset.apply(tf.data.experimental.assert_cardinality(max(0, steps - start))).prefetch(2)

@@ -1,0 +1,81 @@
+"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training."""
+
+import collections
+
+from clamnet_tf.data.manifest import Manifest, listed
+from clamnet_tf.data.split import check_leakage
+from clamnet_tf.data.volumes import slice_hash
+from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.readers import read_volume
+
+
+def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None) -> tuple[list[str], list[str]]:
+    """(lines about sizes, channels and slices; problems). Reads every image once; marker masks are not opened.
+
+    `progress(done, total)` counts files.
+    """
+    paths = list(dict.fromkeys(case.image for case in manifest.cases))
+    sizes, channels, owners = collections.Counter(), collections.Counter(), {}
+    slices, blank, problems, hashes = 0, 0, [], {}
+    first_case = {}
+    for index, case in enumerate(manifest.cases):
+        first_case.setdefault(case.image, index)
+    for done, path in enumerate(paths, start=1):
+        try:
+            array = read_volume(path, dicom_backend=dicom_backend).array
+        except ImageError as error:
+            problems.append(str(error))
+        else:
+            count, height, width, depth = array.shape
+            sizes[f"{height} x {width}"] += count
+            channels[depth] += count
+            owners.setdefault(depth, path)
+            slices += count
+            found = [slice_hash(image) for image in array]
+            blank += found.count("")
+            hashes[first_case[path]] = [value for value in found if value]
+        if progress is not None:
+            progress(done, len(paths))
+    lines = [f"Slices: {slices} in {len(paths)} files, {blank} of them blank (constant).", f"Sizes (rows x columns): {_counted(sizes)}."]
+    lines.append(f"Channels: {_counted(channels)}.")
+    if len(channels) > 1:
+        examples = "; ".join(f"{depth}: {path}" for depth, path in owners.items())
+        problems.append(f"images of different channel counts ({examples}); convert them, or choose common channels with data.channels.")
+    return lines, problems + _labels_missing(manifest) + _copies(manifest, hashes) + _sides(manifest)
+
+
+def _counted(counter) -> str:
+    shown = ", ".join(f"{key} ({count} slices)" for key, count in counter.most_common(6))
+    return shown + (f" and {len(counter) - 6} more" if len(counter) > 6 else "") if counter else "none"
+
+
+def _labels_missing(manifest: Manifest) -> list[str]:
+    labels = [case.label for case in manifest.cases]
+    problems = []
+    if missing := labels.count(None):
+        problems.append(f"{missing} images have no label; they cannot be trained on.")
+    if len({label > 0 for label in labels if label is not None}) == 1:
+        problems.append(f"one class only: every label is {'normal' if 0 in labels else 'abnormal'}; training needs both.")
+    return problems
+
+
+def _copies(manifest: Manifest, hashes) -> list[str]:
+    """The same pixels under two patients: leakage as soon as a split parts them."""
+    first, problems = {}, []
+    for index, values in hashes.items():
+        case = manifest.cases[index]
+        for value in values:
+            other = manifest.cases[first.setdefault(value, index)]
+            if other.patient != case.patient:
+                problems.append(f"{other.image} (patient {other.patient}) and {case.image} (patient {case.patient})")
+    return [f"{len(problems)} images have the same pixels as one of another patient:\n{listed(problems, 5)}"] if problems else []
+
+
+def _sides(manifest: Manifest) -> list[str]:
+    if not any(case.split for case in manifest.cases):
+        return []
+    try:
+        check_leakage(manifest, {})
+    except DataError as error:
+        return [str(error)]
+    return []

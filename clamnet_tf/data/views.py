@@ -1,0 +1,118 @@
+"""Random views of slices as graph ops, with the warp that relates two views (paper 3.3, METHOD section 3).
+
+A view is resampled once to a lower resolution (blur, or stretch followed by resizing back) and once into its own
+frame (stretch followed by padding, flip, rotation, zoom), both bilinear. Geometry is kept as 3x3 matrices in pixel
+coordinates (x, y, 1) that map a place of the VIEW to a place of the SOURCE slice, so that
+`warp_between(a, b)` aligns a map of view a with view b. All draws are stateless: the same seed gives the same view,
+eagerly and inside tf.data, before and after a resume. Source of the seeds: (training.seed, step).
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class ViewLaw(NamedTuple):
+    """The distribution of views; the same for both classes (fields as in the recipe's `pairs.views`)."""
+
+    blur: tuple = (0.9, 1.0)
+    stretch: tuple = (0.8, 1.0)
+    restore: str = "random"
+    flip: bool = True
+    rotate_degrees: float = 0.0
+    zoom: tuple = (1.0, 1.0)
+    intensity: float = 0.1
+    noise: float = 0.0
+    channel_loss: float = 0.0
+
+
+def _scale(x, y, center):
+    """(B, 3, 3) matrices p -> (p - center) * (x, y) + center."""
+    zero, one = tf.zeros_like(x), tf.ones_like(x)
+    return tf.reshape(
+        tf.stack([x, zero, center * (1 - x), zero, y, center * (1 - y), zero, zero, one], axis=1), [-1, 3, 3]
+    )
+
+
+def _rotation(angle, center):
+    cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
+    return tf.reshape(
+        tf.stack([cos, -sin, center * (1 - cos) + center * sin, sin, cos, center * (1 - cos) - center * sin, zero, zero, one], axis=1),
+        [-1, 3, 3],
+    )
+
+
+def sample(images, matrices):
+    """Resample (B, H, W, C) float32 at matrices (B, 3, 3) applied to each output pixel; bilinear, 0 outside."""
+    flat = tf.reshape(matrices, [-1, 9])
+    flat = flat[:, :8] / flat[:, 8:9]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=flat, output_shape=tf.shape(images)[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0
+    )
+
+
+def warp_between(matrix_a, matrix_b):
+    """Matrices that sample a map of view a on the grid of view b: (B, 3, 3)."""
+    return tf.linalg.inv(matrix_a) @ matrix_b
+
+
+def draw_view(images, organ, seed, law: ViewLaw):
+    """One random view of each slice.
+
+    Args:
+        images: (B, H, W, C) float32, square, normalised intensities.
+        organ: (B, H, W) float32 in 0..1.
+        seed: int32 (2,), the stateless seed of this batch and view.
+        law: the distribution.
+
+    Returns:
+        view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in pixels.
+    """
+    batch, side = tf.shape(images)[0], tf.shape(images)[1]
+    center = (tf.cast(side, tf.float32) - 1.0) / 2.0
+    seeds = tf.random.split(seed, 10)
+
+    def uniform(index, low, high, columns=None):
+        shape = [batch] if columns is None else [batch, columns]
+        return tf.random.stateless_uniform(shape, seeds[index], low, high)
+
+    resolution = uniform(0, *law.blur)
+    stretch = uniform(1, *law.stretch, columns=2)
+    pads = {"pad": tf.ones([batch]), "resize": tf.zeros([batch])}.get(law.restore)
+    if pads is None:
+        pads = tf.cast(uniform(2, 0.0, 1.0) < 0.5, tf.float32)
+    pads = pads[:, None]
+    kept = resolution[:, None] * (stretch * (1 - pads) + pads)  # resolution left, per axis
+    frame = stretch * pads + (1 - pads)  # size left in the frame, per axis
+    zoom = uniform(3, *law.zoom)
+    mirrored = tf.where(uniform(4, 0.0, 1.0) < (0.5 if law.flip else 0.0), -1.0, 1.0)
+    geometry = _scale(mirrored / (frame[:, 0] * zoom), 1.0 / (frame[:, 1] * zoom), center)
+    if law.rotate_degrees:
+        limit = law.rotate_degrees * 3.141592653589793 / 180.0
+        geometry = _rotation(uniform(5, -limit, limit), center) @ geometry
+
+    lower = _scale(kept[:, 0], kept[:, 1], center)
+    coarse = sample(images, tf.linalg.inv(lower))
+    view = sample(coarse, lower @ geometry)
+    view_organ = tf.round(sample(organ[..., None], geometry)[..., 0])
+    return _intensities(view, seeds[6:], law), view_organ, geometry
+
+
+def _intensities(view, seeds, law: ViewLaw):
+    """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly 0) stay 0."""
+    batch, channels = tf.shape(view)[0], view.shape[-1]
+    visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
+    if law.channel_loss and channels > 1:
+        draw = tf.random.stateless_uniform([batch, 3], seeds[3])
+        lost = tf.cast(draw[:, 1] * channels, tf.int32)
+        source = (lost + 1 + tf.cast(draw[:, 2] * (channels - 1), tf.int32)) % channels
+        lost = tf.where(draw[:, 0] < law.channel_loss, lost, source)  # a channel replaced by itself is kept
+        order = tf.range(channels)[None, :]
+        view = tf.gather(view, tf.where(order == lost[:, None], source[:, None], order), axis=-1, batch_dims=1)
+    if law.intensity:
+        contrast = tf.exp(tf.random.stateless_uniform([batch, channels], seeds[0], -law.intensity, law.intensity))
+        brightness = tf.random.stateless_uniform([batch, channels], seeds[1], -law.intensity, law.intensity)
+        view = view * contrast[:, None, None, :] + brightness[:, None, None, :]
+    if law.noise:
+        view += law.noise * tf.random.stateless_normal(tf.shape(view), seeds[2])
+    return view * visible

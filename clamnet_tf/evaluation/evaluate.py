@@ -1,0 +1,171 @@
+"""A trained run against a set of labelled cases: figures, rows, report."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.errors import DataError
+from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, restored
+from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices, write_rows
+from clamnet_tf.evaluation.figures import figures as compute_figures
+from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.originals import original_images
+from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.words import number, within
+from clamnet_tf.files import make_folder, write_json
+from clamnet_tf.imaging.crop import CropBox
+from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.runs import RunFolder
+
+
+def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter) -> dict:
+    """Predict every case of `split` (all when None), compare with the masks, write metrics.json, cases.csv, patients.csv, report.html.
+
+    Args:
+        run: with model and selection. recipe: of the run. manifest, prepared: of the data to measure.
+        out: folder for the results, made when missing. reporter: Reporter.
+
+    Returns:
+        The figures (see evaluation.figures). Without any mask the figures that need none are there, the others null.
+
+    Raises:
+        DataError: no case on that side.
+    """
+    out = make_folder(out)
+    table = prepared.table
+    rows = np.flatnonzero(table.split == split) if split else np.arange(len(table))
+    if not len(rows):
+        raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
+    selection = run.read_selection()
+    inference = recipe.inference
+    marker = MarkerProbability(
+        keras.saving.load_model(run.model, compile=False), head=inference.head, batch_size=inference.batch_size, flip_views=inference.flip_views
+    )
+    marking = Marking(
+        threshold=selection["threshold"],
+        rule=selection["threshold_rule"],
+        smallest_component=inference.smallest_component,
+        fill_holes=inference.fill_holes,
+        head_thresholds=selection["head_thresholds"],
+        pooling_power=recipe.loss.contrast.pooling_power,
+    )
+    gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
+    with reporter.bar("Evaluating", len(rows)) as bar:
+        cases = _cases(marker, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
+        evaluation = evaluate_slices(cases, marking, collect=gallery.add)
+    result = compute_figures(evaluation)
+    result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
+    write_json(out / "metrics.json", result)
+    write_rows(out / "cases.csv", evaluation.slices)
+    write_rows(out / "patients.csv", evaluation.patients)
+    write_report(
+        out / "report.html",
+        title=f"{recipe.name}: {recipe.condition} in {recipe.modality}",
+        run=_facts(run, recipe, manifest, split, selection),
+        figures=result,
+        patients=evaluation.patients,
+        slices=evaluation.slices,
+        curves=run.read_metrics(),
+        gallery=gallery.choose(evaluation.patients),
+    )
+    return result
+
+
+def display_channel(recipe, channels: int):
+    """The channel shown as the picture: FLAIR of a three-channel MRI, the first elsewhere; None for colour pictures."""
+    return 1 if recipe.modality == "mri" and channels == 3 else 0
+
+
+def _baselines(run: RunFolder, recipe, prepared) -> dict:
+    """Intensity baselines fitted on the run's training slices; fitted here once, and kept in the run."""
+    path = run.path / "intensity_baselines.json"
+    table = prepared.table
+    train = np.flatnonzero((table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label >= 0))
+    if not path.exists() and len(train):
+        abnormal = train[table.label[train] > 0]
+        methods = intensity_baselines(prepared.images[abnormal], prepared.organ[abnormal], table.label[abnormal], recipe.selection.prevalence)
+        write_json(path, fitted(methods))
+    return restored(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _cases(marker, baselines, manifest, prepared, rows, recipe, bar):
+    """One SliceCase per row, volume by volume, everything brought back to the original grid."""
+    table, done = prepared.table, 0
+    for volume in dict.fromkeys(table.volume[rows].tolist()):
+        own = rows[table.volume[rows] == volume]
+        images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
+        heads = marker.heads(images)
+        combined = marker.combine(heads)
+        masks = {name: method(images, organs) for name, method in baselines.items()}
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original")
+        pictures = original_images(manifest, prepared, own, recipe.data)
+        for place, row in enumerate(own):
+            box = CropBox(*(int(value) for value in table.box[row]))
+            spacing = table.spacing[row]
+            yield SliceCase(
+                patient=str(table.patient[row]),
+                image=_short(table.image[row], manifest.root),
+                slice_index=int(table.slice_index[row]),
+                label=None if table.label[row] < 0 else int(table.label[row]),
+                organ=box.restore(organs[place], nearest=True) > 0.5,
+                probability=np.clip(box.restore(combined[place]), 0, 1),
+                truth=truths[place],
+                heads={name: np.clip(box.restore(heads[index, place]), 0, 1) for index, name in enumerate(marker.head_names)},
+                baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.items()},
+                spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
+                site=str(table.site[row]) or None,
+                picture=pictures[place],
+            )
+        done += len(own)
+        bar.update(done)
+
+
+def _short(image: str, root: Path) -> str:
+    path = Path(image)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
+    """What the report says about the run."""
+    trained = run.read_environment()
+    return {
+        "recipe": recipe.name,
+        "modality": recipe.modality,
+        "condition": recipe.condition,
+        "description": recipe.description,
+        "data": "built-in cohort of simulated brain MRI" if manifest.layout == "cohort" else str(manifest.root),
+        "simulated": manifest.layout == "cohort",
+        "split": split or "all cases",
+        "step": selection["step"],
+        "steps": recipe.training.steps,
+        "supervision": recipe.training.supervision,
+        "threshold": selection["threshold"],
+        "threshold_rule": selection["threshold_rule"],
+        "checkpoint_rule": selection["checkpoint_rule"],
+        "eta": recipe.loss.eta,
+        "prevalence": recipe.selection.prevalence,
+        "environment": trained,
+    }
+
+
+def headline(figures: dict) -> list:
+    """The lines that a run prints at its end: ours, the best intensity baseline, the whole organ."""
+    primary = figures["dice_volume"]
+    if primary["mean"] is None:
+        return [f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}; no masks to compare with."]
+    lines = [
+        f"Dice per patient volume: {number(primary['mean'], 3)} ({within(primary)}) on {primary['patients']} patients; "
+        f"threshold {figures['threshold']:.3f} chosen without masks (best possible with masks: {number(figures['oracle']['dice_volume']['mean'], 3)})"
+    ]
+    scores = {name: entry["dice_volume"]["mean"] for name, entry in figures["baselines"].items() if entry["dice_volume"]["mean"] is not None}
+    if "whole_organ" in scores:
+        lines.append(f"  whole organ marked: {scores.pop('whole_organ'):.3f}")
+    if scores:
+        name, score = best_variant(scores)
+        lines.append(f"  best of {len(scores)} intensity baselines (picked with masks): {score:.3f} ({name})")
+    if figures["auroc_slice"] is not None:
+        lines.append(f"  slice AUROC {figures['auroc_slice']:.3f}; marked area on normal slices {100 * (figures['normal_area'] or 0):.2f} %")
+    return lines

@@ -1,0 +1,199 @@
+"""DICOM headers: opening a file that may be damaged or hostile, and the facts of each of its frames.
+
+PS3.3 numbers: image plane C.7.6.2, pixel description C.7.6.3, multi-frame functional groups C.7.6.16.
+"""
+
+import contextlib
+import struct
+import threading
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+
+# what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
+DAMAGE = (
+    InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    NotImplementedError, OverflowError, RecursionError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+
+_QUIET = threading.RLock()
+
+NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside, or not slice by slice
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it as a mask after converting it to NIfTI or PNG",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it as a mask after converting it to NIfTI or PNG",
+    "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose grid, not an image; leave it out",
+    "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave it out",
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice as its header describes it. Lengths in mm, patient coordinates LPS."""
+
+    path: Path
+    index: int  # frame in the file, from 0
+    rows: int
+    columns: int
+    samples: int
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    instance_number: int | None
+    frame_of_reference: str | None
+    position: np.ndarray | None  # (3,) ImagePositionPatient: centre of the first pixel
+    orientation: np.ndarray | None  # (6,) ImageOrientationPatient: direction along a row, then along a column
+    pixel_spacing: tuple[float, float] | None  # between rows, between columns
+    thickness: float | None  # SpacingBetweenSlices, else SliceThickness
+    gantry_tilt: float | None  # degrees
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} frame {self.index + 1}" if self.index else self.path.name
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silence warnings of pydicom and its decoders: what matters is raised as ImageError. One thread at a time."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_dataset(path: Path, *, pixels: bool) -> Dataset:
+    """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not one."""
+    path = Path(path)
+    sniff.require(path, "dicom")
+    try:
+        with quiet():
+            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
+            _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
+            _complete_syntax(dataset)
+    except DAMAGE as error:
+        raise ImageError(f"{path}: damaged or cut off DICOM file: {_first_line(error)}. Export or copy it again.") from error
+    return dataset
+
+
+def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
+    """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
+    path = Path(path)
+    try:
+        with quiet():
+            return _read_frames(dataset, path)
+    except DAMAGE as error:
+        raise ImageError(f"{path}: its DICOM header cannot be understood: {_first_line(error)}. Export the image again.") from error
+
+
+def _read_frames(dataset, path):
+    what = str(dataset.get("SOPClassUID", ""))
+    if what in NOT_IMAGES:
+        raise ImageError(f"{path}: {NOT_IMAGES[what]}.")
+    if dataset.get("Rows") is None or dataset.get("Columns") is None:
+        kind = pydicom.uid.UID(what).name if what else "no SOP class"
+        raise ImageError(f"{path}: a DICOM object without an image ({kind}); leave it out.")
+    frames = number(dataset.get("NumberOfFrames"))
+    count = 1 if frames is None else int(frames)
+    if count < 1:
+        raise ImageError(f"{path}: NumberOfFrames is {count}; at least 1 is needed. Export the image again.")
+    grouped = dataset.get("PerFrameFunctionalGroupsSequence")
+    if grouped is not None and len(grouped) != count:
+        raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
+    single = count == 1 or grouped is not None  # a classic multi-frame object has one position for all its frames: of no use
+    result = []
+    for index in range(count):
+        plane = _item(dataset, index, "PlanePositionSequence")
+        turned = _item(dataset, index, "PlaneOrientationSequence")
+        measures = _item(dataset, index, "PixelMeasuresSequence")
+        spacing = _vector(measures, "PixelSpacing", 2) or _vector(dataset, "ImagerPixelSpacing", 2)
+        result.append(
+            Frame(
+                path=path,
+                index=index,
+                rows=int(dataset.Rows),
+                columns=int(dataset.Columns),
+                samples=int(dataset.get("SamplesPerPixel") or 1),
+                series_uid=str(dataset.get("SeriesInstanceUID") or ""),
+                sop_class_uid=what,
+                sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
+                instance_number=None if number(dataset.get("InstanceNumber")) is None else int(number(dataset.get("InstanceNumber"))),
+                frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
+                position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
+                orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,
+                pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
+                thickness=_positive(measures.get("SpacingBetweenSlices")) or _positive(measures.get("SliceThickness")),
+                gantry_tilt=number(dataset.get("GantryDetectorTilt")),
+            )
+        )
+    return result
+
+
+def functional_group(dataset: Dataset, index: int, sequence: str) -> Dataset | None:
+    """The first item of a functional group of frame `index`: its own, else the shared one, else None (PS3.3 C.7.6.16)."""
+    own = dataset.get("PerFrameFunctionalGroupsSequence")
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    for groups in ([own[index]] if own else [], [shared[0]] if shared else []):
+        for group in groups:
+            items = group.get(sequence)
+            if items:
+                return items[0]
+    return None
+
+
+def number(value) -> float | None:
+    """A DICOM number (DS, IS, FD, US) as float; None for absent or empty; ValueError for several or text."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
+        raise ValueError(f"one number expected, found {len(value)}: {list(value)[:4]}")
+    return float(value)
+
+
+def _item(dataset, index, sequence):
+    """The functional group of the frame, or the dataset itself for classic objects."""
+    found = functional_group(dataset, index, sequence)
+    return dataset if found is None else found
+
+
+def _vector(dataset, keyword, length):
+    values = dataset.get(keyword)
+    if values is None or values == "" or len(values) != length:
+        return None
+    vector = tuple(float(value) for value in values)
+    return vector if np.isfinite(vector).all() else None
+
+
+def _array(values):
+    return None if values is None else np.asarray(values, dtype=np.float64)
+
+
+def _positive(value):
+    value = number(value)
+    return abs(value) if value else None  # SpacingBetweenSlices of some vendors is negative
+
+
+def _complete_syntax(dataset):
+    """Objects without file meta information: native pixels in the encoding that the reader recognised."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax:
+        if not isinstance(syntax, str):
+            raise ValueError(f"its transfer syntax is {syntax}")
+        return
+    implicit, little = dataset.original_encoding
+    if implicit and little:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    else:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _first_line(error) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__).rstrip(".")

@@ -1,0 +1,126 @@
+"""NIfTI in: volumes of any orientation as axial slices, and back.
+
+Stored axes are reordered and reversed, never interpolated, to the nearest of: slices from inferior to superior, rows
+from anterior to posterior, columns from right to left (LPS, as axial DICOM is shown). `Volume.to_original` undoes it
+exactly.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
+
+_DAMAGE = (
+    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError,
+    MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+_AXIAL = nibabel.orientations.axcodes2ornt(("S", "P", "L"))
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_nifti(path: Path) -> Volume:
+    """A .nii or .nii.gz file (NIfTI-1 or 2) with 2, 3 or 4 dimensions, the fourth being channels; RGB types too.
+
+    Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has neither
+    sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged, complex numbers,
+    more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
+    """
+    path = Path(path)
+    sniff.require(path, "nifti")
+    try:
+        image = nibabel.load(path)
+        header = image.header
+        shape = tuple(int(side) for side in image.shape)
+        coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+        affine = np.asarray(image.affine, dtype=np.float64)
+    except _DAMAGE as error:
+        raise ImageError(f"{path}: not a readable NIfTI file: {error}. Export or copy it again.") from error
+    dtype = header.get_data_dtype()
+    spatial, channels = _dimensions(path, shape, dtype)
+    axes, flips = _to_axial(path, affine)
+    count = 3 if dtype.names else channels
+    check_size(path, (*(spatial[axis] for axis in axes), count))
+    stored = _values(path, image, dtype).reshape(*spatial, count)
+    notes = () if coded else ("neither sform nor qform: orientation and spacing are not known, axes taken as stored",)
+    grid = Grid(
+        kind="nifti",
+        shape=shape[:3] if len(shape) > 2 else shape,
+        axes=axes,
+        flips=flips,
+        references=tuple(SliceReference(path, _plane(n, spatial[axes[0]], flips[0])) for n in range(spatial[axes[0]])),
+        nifti_affine=affine,
+        nifti_header=header.copy(),
+        notes=notes,
+    )
+    array = finite_float32(path, from_stored(stored, grid))
+    turned = _RAS_TO_LPS @ affine @ _index_transform(spatial, axes, flips) if coded else None
+    spacing = None if turned is None else _spacing(turned)
+    return Volume(array, spacing, turned, (path,), grid)
+
+
+def _dimensions(path, shape, dtype):
+    """((i, j, k), channels); trailing axes of 1 do not count."""
+    if dtype.kind == "c":
+        raise ImageError(f"{path}: holds complex numbers; save magnitude or phase as an image of its own.")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 5 and shape[3] == 1:
+        shape = (*shape[:3], shape[4])  # vector images keep their components in the fifth dimension
+    if len(shape) < 2 or len(shape) > 4 or (dtype.names and len(shape) == 4):
+        raise ImageError(f"{path}: an array of shape {shape}; needed are 2, 3 or 4 dimensions, the fourth being channels.")
+    spatial = (*shape[:3], *[1] * (3 - min(len(shape), 3)))
+    return spatial, shape[3] if len(shape) == 4 else 1
+
+
+def _to_axial(path, affine):
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise ImageError(f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform.")
+    found = nibabel.orientations.io_orientation(affine)
+    if np.isnan(found).any():
+        raise ImageError(f"{path}: the direction of some axis is not defined by its affine. Repair sform or qform.")
+    change = nibabel.orientations.ornt_transform(found, _AXIAL)  # per stored axis: place in the volume, direction
+    axes = tuple(int(axis) for axis in np.argsort(change[:, 0]))
+    return axes, tuple(bool(change[axis, 1] < 0) for axis in axes)
+
+
+def _values(path, image, dtype):
+    try:
+        stored = np.asanyarray(image.dataobj)
+    except _DAMAGE as error:
+        raise ImageError(f"{path}: damaged or cut off NIfTI data: {error}. Export or copy it again.") from error
+    if dtype.names:
+        if dtype.names[:3] != ("R", "G", "B"):
+            raise ImageError(f"{path}: values of type {dtype} cannot be used as an image.")
+        return np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
+    return stored
+
+
+def _index_transform(spatial, axes, flips):
+    """4x4: index in the volume (slice, row, column, 1) -> stored index (i, j, k, 1)."""
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1.0
+    for place, (axis, flip) in enumerate(zip(axes, flips)):
+        matrix[axis, place] = -1.0 if flip else 1.0
+        matrix[axis, 3] = spatial[axis] - 1 if flip else 0.0
+    return matrix
+
+
+def _spacing(affine):
+    """Between slice planes (perpendicular), rows and columns, in mm."""
+    slices, rows, columns = affine[:3, :3].T
+    normal = np.cross(rows, columns)
+    between = abs(slices @ normal) / np.linalg.norm(normal)
+    return float(between), float(np.linalg.norm(rows)), float(np.linalg.norm(columns))
+
+
+def _plane(slice_number, count, flip):
+    return count - 1 - slice_number if flip else slice_number

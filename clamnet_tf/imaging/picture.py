@@ -1,0 +1,191 @@
+"""PNG, JPEG and TIFF in: one picture, or the pages of a TIFF as slices.
+
+Values stay as stored (0..255 for 8 bits, 0..65535 for 16); gray gives one channel, colour three. The number of
+channels depends on how a picture is stored, never on what it shows: a gray picture saved as RGB has three.
+"""
+
+import contextlib
+import logging
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageOps
+
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
+
+_DAMAGE = (
+    RuntimeError, OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
+    MemoryError, AssertionError, struct.error, zlib.error, Image.DecompressionBombError, tifffile.TiffFileError,
+)  # fmt: skip
+_SLICE_AXES, _CHANNEL_AXES = "ZQITRPME", "CS"  # letters of tifffile; Y and X are rows and columns
+_LOST_PAGES = ("page offset", "corrupt", "failed to reshape", "required tags", "first page", "StripOffsets", "ByteCounts", "data offset")
+_PALETTE, _WHITE_IS_ZERO = 3, 0  # TIFF 6.0, PhotometricInterpretation
+
+
+def read_picture(path: Path) -> Volume:
+    """A PNG or JPEG file as a volume of one slice.
+
+    1-, 2-, 4- and 8-bit gray and 16-bit gray -> one channel; RGB, palette, CMYK and YCbCr -> three. EXIF orientation
+    is applied: the grid is that of the picture as viewers show it. Transparency: dropped where all is opaque, else
+    the colours are laid on black. 16-bit colour PNG is refused, since its low bytes would be lost.
+    """
+    path = Path(path)
+    sniff.require(path, "png", "jpeg")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            check_size(path, (1, image.height, image.width, len(image.getbands())))
+            _refuse_deep_colour(path)
+            array = _pixels(path, ImageOps.exif_transpose(image))
+    except _DAMAGE as error:
+        raise ImageError(_damaged(path, error)) from error
+    return _volume(path, array[np.newaxis], array.shape[:2])
+
+
+def read_tiff(path: Path) -> Volume:
+    """A TIFF file: pages of one size are slices. Any integer or float type, planar or interleaved, ImageJ or OME too.
+
+    White-is-zero is inverted inside the range of its bits, palettes become three channels of 0..255, and alpha is
+    treated as in `read_picture`. Compressions beyond tifffile's own (LZW, JPEG, CCITT, PackBits) are left to Pillow.
+    """
+    path = Path(path)
+    sniff.require(path, "tiff")
+    try:
+        with _complaints(path) as damage, tifffile.TiffFile(path) as file:
+            pages, shape = _read_pages(path, file)
+        if damage:
+            raise ImageError(_damaged(path, damage[0]))
+    except _DAMAGE as error:
+        raise ImageError(_damaged(path, error)) from error
+    return _volume(path, pages, shape)
+
+
+def _volume(path, pages, shape) -> Volume:
+    grid = Grid("picture", shape, references=tuple(SliceReference(path, number) for number in range(len(pages))))
+    return Volume(finite_float32(path, pages), None, None, (path,), grid)
+
+
+def _pixels(path, image: Image.Image) -> np.ndarray:
+    """A Pillow picture as (rows, columns, channels), integer or float."""
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        gray = image.mode in ("L", "LA", "La", "1")
+        image = image.convert("RGBA")
+        array = _lay_on_black(path, np.asarray(image)[..., :3], np.asarray(image)[..., 3], 255)
+        return array[..., :1] if gray else array
+    if image.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _lay_on_black(path, colour, alpha, opaque) -> np.ndarray:
+    """Colours without their alpha channel. (rows, columns, channels) and (rows, columns), `opaque` = full alpha."""
+    if alpha.min() == opaque:
+        return colour
+    flat = colour.reshape(-1, colour.shape[-1])
+    if (flat == flat[0]).all() and not flat[0].any():
+        raise ImageError(f"{path}: all that this picture shows is in its alpha channel; save it without transparency.")
+    return colour * (alpha / opaque)[..., np.newaxis].astype(np.float32)
+
+
+def _refuse_deep_colour(path):
+    """Pillow reads 16-bit PNG with several channels as 8 bits without a word (IHDR: PNG specification 11.2.1)."""
+    with open(path, "rb") as stream:
+        head = stream.read(26)
+    if head.startswith(b"\x89PNG") and len(head) == 26 and head[24] == 16 and head[25] != 0:
+        raise ImageError(f"{path}: a PNG with 16 bits per channel in colour or with alpha; save it as TIFF, or as 16-bit gray PNG.")
+
+
+@contextlib.contextmanager
+def _complaints(path):
+    """Yield a list of what tifffile logs about lost pages: it returns those that are left, as if there were no others."""
+    found: list[str] = []
+    thread = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            text = record.getMessage().replace(path.name, "")
+            if record.thread == thread and any(word in text for word in _LOST_PAGES):
+                found.append(text)
+
+    logger, listener = logging.getLogger("tifffile"), Listener()
+    logger.addHandler(listener)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(listener)
+
+
+def _read_pages(path, file: tifffile.TiffFile):
+    """((slices, rows, columns, channels), shape of the file without channels)."""
+    if len(file.series) != 1:
+        shapes = ", ".join(str(series.shape) for series in file.series[:5])
+        raise ImageError(f"{path}: its pages do not form one stack (shapes {shapes}); save the pages of one size in a file of their own.")
+    series, page = file.series[0], file.series[0].keyframe
+    axes, shape = series.axes, series.shape
+    stacked = [n for n, letter in enumerate(axes) if letter not in _CHANNEL_AXES + "YX" and shape[n] > 1]
+    banded = [n for n, letter in enumerate(axes) if letter in _CHANNEL_AXES and shape[n] > 1]
+    if len(stacked) > 1 or len(banded) > 1 or "Y" not in axes or "X" not in axes:
+        raise ImageError(f"{path}: axes {axes} of shape {shape}; needed are rows, columns, and at most one axis of slices and one of channels.")
+    rows, columns = axes.index("Y"), axes.index("X")
+    slices = shape[stacked[0]] if stacked else 1
+    check_size(path, (slices, shape[rows], shape[columns], shape[banded[0]] if banded else 1))
+    wanted = (*stacked, rows, columns, *banded)
+    stored = _decode(path, file, series)
+    stored = stored.reshape([side for n, side in enumerate(stored.shape) if n in wanted])
+    kept = sorted(wanted)
+    stored = stored.transpose([kept.index(n) for n in wanted])
+    if not stacked:
+        stored = stored[np.newaxis]
+    stored = _colours(path, stored if banded else stored[..., np.newaxis], page)
+    return stored, ((slices,) if stacked else ()) + (shape[rows], shape[columns])
+
+
+def _decode(path, file, series) -> np.ndarray:
+    """All pages in the order of `series.axes`; by Pillow where tifffile lacks the decompressor."""
+    try:
+        return series.asarray()
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        if "imagecodecs" not in str(error):
+            raise
+    with Image.open(path, formats=("TIFF",)) as image:
+        pages = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            pages.append(np.asarray(image))
+    array = np.stack(pages).astype(series.dtype)
+    if array.size != np.prod(series.shape):
+        raise ImageError(f"{path}: compression {series.keyframe.compression.name} cannot be read here; save it uncompressed or with deflate.")
+    if array.ndim == 4 and series.axes[-1] != "S":
+        array = np.moveaxis(array, -1, 1)
+    return array.reshape(series.shape)
+
+
+def _colours(path, stored, page) -> np.ndarray:
+    photometric = page.photometric
+    if photometric == _PALETTE and page.colormap is not None:
+        return np.moveaxis(page.colormap[:, stored[..., 0]] >> 8, 0, -1)
+    if photometric == _WHITE_IS_ZERO and stored.dtype.kind in "bu":
+        return (2**page.bitspersample - 1) - stored.astype(np.int64)
+    if page.bitspersample == 1:
+        stored = stored.astype(np.uint8) * 255
+    extra = len(page.extrasamples)
+    if extra and 0 < extra < stored.shape[-1]:
+        colour, alpha = stored[..., :-extra], stored[..., -extra]
+        if int(page.extrasamples[0]) in (1, 2) and stored.dtype.kind == "u":  # associated, unassociated alpha
+            return np.stack([_lay_on_black(path, one, mask, np.iinfo(stored.dtype).max) for one, mask in zip(colour, alpha)])
+    return stored
+
+
+def _damaged(path, error) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{path}: too large: {error}. A damaged or hostile file announces that; if it is genuine, shrink it."
+    text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return f"{path}: damaged or cut off picture: {text[:300]}. Copy or export it again."

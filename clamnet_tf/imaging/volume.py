@@ -1,0 +1,127 @@
+"""One image or volume in memory: values, geometry, and the way back onto the grid of its file.
+
+Axis order everywhere: slices, rows (height), columns (width), channels. A single picture is a volume of one slice.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.errors import ImageError
+
+SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
+LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
+
+
+@dataclass(frozen=True)
+class SliceReference:
+    """Where one slice of a volume comes from."""
+
+    path: Path
+    frame: int = 0  # page, frame or plane inside the file, counted from 0
+    sop_class_uid: str | None = None  # DICOM only
+    sop_instance_uid: str | None = None  # DICOM only
+    position: tuple[float, float, float] | None = None  # DICOM only: ImagePositionPatient in mm
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid of the file, and how the volume's (slices, rows, columns) were taken from it.
+
+    `shape` is the shape of the file's own array without channels: (rows, columns) of a picture, (slices, rows,
+    columns) of a stack, (i, j, k) of NIfTI. `axes[n]` is the axis of that array (with a leading axis of 1 put
+    before a two-dimensional one) that became axis n of the volume; `flips[n]` says that it runs backwards.
+    `order[s]` is the place in the file of the volume's slice s, where slices were sorted; None = as stored.
+    """
+
+    kind: str  # dicom, nifti, picture or npy
+    shape: tuple[int, ...]
+    axes: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    order: tuple[int, ...] | None = None
+    references: tuple[SliceReference, ...] = ()  # one per slice of the volume, in its order
+    nifti_affine: np.ndarray | None = None  # 4x4 RAS of the file as stored
+    nifti_header: object | None = None  # nibabel header, to write a mask beside the image
+    notes: tuple[str, ...] = ()  # what a reader should know: gantry tilt, guessed order, ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image as the software sees it.
+
+    array: (slices, rows, columns, channels) float32, finite; values after slope and intercept, before any window or
+        normalisation; MONOCHROME1 is already inverted, so that bright means bright.
+    spacing_mm: distance between slice planes (perpendicular), rows, columns in millimetres; None when the file does
+        not say. For a single slice without thickness the first number is 1.0 and means nothing.
+    affine: 4x4, (slice, row, column, 1) index of a voxel's centre -> patient millimetres, LPS axes (DICOM PS3.3
+        C.7.6.2.1.1); sheared for a tilted gantry; None when the file does not say.
+    sources: one path per slice, or one for all.
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float, float] | None
+    affine: np.ndarray | None
+    sources: tuple[Path, ...]
+    grid: Grid = field(repr=False)
+
+    def to_original(self, values: np.ndarray) -> np.ndarray:
+        """Values on this volume's grid -> the file's own axis order and shape.
+
+        values: (slices, rows, columns) of any dtype, for example a mask. Returns an array of shape `grid.shape` and
+        the same dtype: values are moved, never interpolated. ValueError when the shape is not this volume's.
+        """
+        values = np.asarray(values)
+        if values.shape != self.array.shape[:3]:
+            raise ValueError(f"to_original needs shape {self.array.shape[:3]} (slices, rows, columns), got {values.shape}")
+        stored = to_stored(values, self.grid)
+        return np.ascontiguousarray(stored.reshape(self.grid.shape))
+
+
+def from_stored(stored: np.ndarray, grid: Grid) -> np.ndarray:
+    """(a, b, c[, channels]) in the file's order -> (slices, rows, columns[, channels]); inverse of `to_stored`."""
+    values = stored.transpose(*grid.axes, *range(3, stored.ndim))
+    values = values[tuple(slice(None, None, -1 if flip else 1) for flip in grid.flips)]
+    return values if grid.order is None else values[list(grid.order)]
+
+
+def to_stored(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """(slices, rows, columns) -> (a, b, c) in the file's order."""
+    if grid.order is not None:
+        unsorted = np.empty_like(values)
+        unsorted[list(grid.order)] = values
+        values = unsorted
+    values = values[tuple(slice(None, None, -1 if flip else 1) for flip in grid.flips)]
+    return values.transpose(np.argsort(grid.axes))
+
+
+def check_size(path, shape: tuple[int, ...]) -> None:
+    """Refuse what is too small to look at or too large for memory, before pixels are decoded.
+
+    shape: (slices, rows, columns, channels) as announced by the file's header.
+    """
+    slices, rows, columns, channels = (int(side) for side in shape)
+    if min(slices, channels) < 1 or min(rows, columns) < SMALLEST_SIDE:
+        raise ImageError(
+            f"{path}: too small: {rows} rows x {columns} columns, {slices} slices, {channels} channels; "
+            f"at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels are needed. Remove it or name another image."
+        )
+    if slices * rows * columns * channels > LARGEST_COUNT:
+        raise ImageError(
+            f"{path}: too large: it announces {slices} slices of {rows} x {columns} pixels with {channels} channels, more "
+            f"than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, split or shrink it."
+        )
+
+
+def finite_float32(path, array: np.ndarray) -> np.ndarray:
+    """`array` as float32; ImageError that counts NaN and infinite values (also those beyond float32)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        nan = int(np.isnan(values).sum())
+        infinite = int(np.isinf(values).sum())
+        raise ImageError(
+            f"{path}: {nan:,} NaN and {infinite:,} infinite values of {values.size:,}; images must be finite numbers. "
+            f"Replace them (by 0 or the background's value) and save the image again."
+        )
+    return values

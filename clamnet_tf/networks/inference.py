@@ -1,0 +1,59 @@
+"""A trained network as a function from prepared slices to marker probabilities; the one forward pass of selection, evaluation and predict."""
+
+import numpy as np
+import tensorflow as tf
+
+from clamnet_tf.errors import NetworkError
+
+
+class MarkerProbability:
+    """P(marker) per pixel and head.
+
+    Args:
+        network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
+        head: "mean" of the heads, or the number of one.
+        batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
+
+    Raises:
+        NetworkError: the network has no such head.
+    """
+
+    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
+        self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
+        self.head_names = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
+        if head != "mean" and f"head_{head}" not in self.head_names:
+            raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
+        self._forward = tf.function(self._marker, reduce_retracing=True)
+
+    def _marker(self, images):
+        def once(batch):
+            outputs = self.network(batch, training=False)
+            return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
+
+        result = once(images)
+        if self.flip_views:
+            result = 0.5 * (result + tf.reverse(once(tf.reverse(images, [2])), [3]))
+        return result
+
+    def heads(self, images) -> np.ndarray:
+        """(N, H, W, C) normalised float -> (heads, N, H, W) float32 in 0..1."""
+        parts = []
+        for start in range(0, len(images), self.batch_size):
+            batch = np.asarray(images[start : start + self.batch_size], np.float32)
+            short = self.batch_size - len(batch)
+            if short:  # one shape, one trace
+                batch = np.concatenate([batch, np.zeros((short, *batch.shape[1:]), np.float32)])
+            parts.append(self._forward(tf.constant(batch)).numpy()[:, : self.batch_size - short])
+        return np.concatenate(parts, axis=1)
+
+    def combine(self, heads: np.ndarray) -> np.ndarray:
+        """(heads, N, H, W) -> (N, H, W): the mean, or the chosen head."""
+        return heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
+
+    def __call__(self, images) -> np.ndarray:
+        """(N, H, W, C) normalised float -> (N, H, W) float32 in 0..1."""
+        return self.combine(self.heads(images))
+
+
+def _marker_channel(probabilities):
+    return probabilities[..., 0] if probabilities.shape[-1] == 1 else 1.0 - probabilities[..., 0]

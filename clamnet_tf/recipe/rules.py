@@ -1,0 +1,221 @@
+"""Rules between several keys of a recipe, which the schema cannot state.
+
+A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left out when
+one of its keys is wrong already: what it would say, would only follow from that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from clamnet_tf.recipe.expected import either
+
+SPLIT_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule has against the value at `path` (keys and list indices); `advice` says what to do."""
+
+    path: tuple
+    expected: str
+    received: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check of the values at `inputs` (dotted keys), given in this order."""
+
+    inputs: tuple
+    check: Callable[..., Iterator[Finding]]
+
+
+RULES: "list[Rule]" = []
+
+
+def rule(*inputs):
+    """Add the function below to RULES."""
+
+    def add(check):
+        RULES.append(Rule(tuple(tuple(key.split(".")) for key in inputs), check))
+        return check
+
+    return add
+
+
+def head_numbers(depth: int, skips: str) -> list:
+    """Numbers of the grid's heads: k stands on X[0,k], 1..depth-1; plain skips (U-Net) leave only the last.
+
+    Depth 1 has head 1 on X[0,0]. `loss.head_weights` follows this order.
+    """
+    last = max(1, depth - 1)
+    return [last] if skips == "plain" else list(range(1, last + 1))
+
+
+@rule("data.side", "network.depth")
+def side_halves(side, depth):
+    step = 2 ** (depth - 1)
+    if side % step:
+        lower, upper = side // step * step, -(-side // step) * step
+        near = f"{lower} or {upper}" if lower >= 16 else upper
+        expected = f"a multiple of {step}, halved {depth - 1} times by network.depth {depth}"
+        yield Finding(("data", "side"), expected, str(side), f"nearest: {near}")
+
+
+@rule("network.filters", "network.depth")
+def filters_per_level(filters, depth):
+    yield from _one_per_level("filters", filters, depth)
+
+
+@rule("network.kernels", "network.depth")
+def kernels_per_level(kernels, depth):
+    yield from _one_per_level("kernels", kernels, depth)
+
+
+def _one_per_level(key, values, depth):
+    if len(values) != depth:
+        levels = f"{depth} entries, one per level of network.depth {depth}"
+        example = (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
+        yield Finding(("network", key), levels, f"{len(values)}: {values}", f"for example {example}")
+
+
+@rule("network.kernels")
+def kernels_odd(kernels):
+    for level, kernel in enumerate(kernels):
+        if kernel % 2 == 0:
+            yield Finding(("network", "kernels", level), "an odd number", str(kernel), f"nearest: {kernel - 1} or {kernel + 1}")
+
+
+@rule("network.duplicate.levels", "network.depth")
+def duplicate_levels(levels, depth):
+    if levels == "random":
+        return
+    for index, level in enumerate(levels):
+        path = ("network", "duplicate", "levels", index)
+        if level >= depth:
+            yield Finding(path, f"a level from 0 to {depth - 1}, below network.depth {depth}", str(level))
+        elif level in levels[:index]:
+            yield Finding(path, "each level once", f"{level} again", "remove one of them")
+
+
+@rule("network.duplicate.count", "network.duplicate.levels", "network.depth")
+def duplicate_count(count, levels, depth):
+    if levels == "random" and count > depth:
+        yield Finding(("network", "duplicate", "count"), f"at most the {depth} levels of network.depth", str(count))
+
+
+@rule("network.output", "network.classes")
+def sigmoid_classes(output, classes):
+    if output == "sigmoid" and classes != 2:
+        expected = "softmax, since one sigmoid channel tells only 2 classes apart"
+        yield Finding(("network", "output"), expected, f"sigmoid with network.classes {classes}")
+
+
+@rule("data.normalization", "data.window")
+def window_given(normalization, window):
+    if normalization == "window" and window is None:
+        expected = "a window (center, width), which data.normalization window scales by"
+        yield Finding(("data", "window"), expected, "nothing (null)", "give the window or choose another normalization")
+
+
+@rule("data.channels")
+def channels_once(channels):
+    if channels == []:
+        yield Finding(("data", "channels"), "at least one channel", "[]", "write null to keep all")
+    for index, channel in enumerate(channels or []):
+        if channel in channels[:index]:
+            yield Finding(("data", "channels", index), "each channel once", f"{channel} again", "remove one of them")
+
+
+@rule("data.split.train", "data.split.val", "data.split.test")
+def split_whole(train, val, test):
+    total = train + val + test
+    if abs(total - 1) > SPLIT_TOLERANCE:
+        yield Finding(("data", "split"), "fractions train + val + test that make 1", f"{train:g} + {val:g} + {test:g} = {total:g}")
+
+
+@rule("data.split.train")
+def split_trains(train):
+    if train == 0:
+        yield Finding(("data", "split", "train"), "a fraction above 0", "0", "nothing would be left to train on")
+
+
+@rule("data.split.val", "selection.checkpoint")
+def split_selects(val, checkpoint):
+    if val == 0 and checkpoint == "rule":
+        advice = "or set selection.checkpoint: last"
+        yield Finding(("data", "split", "val"), "a fraction above 0 for the validation patients of selection.checkpoint rule", "0", advice)
+
+
+def _ordered(key):
+    @rule(f"pairs.views.{key}")
+    def ordered(limits):
+        low, high = limits
+        if low > high:
+            yield Finding(("pairs", "views", key), "a range [low, high]", f"[{low:g}, {high:g}]", f"write [{high:g}, {low:g}]")
+
+
+_ordered("blur")
+_ordered("stretch")
+_ordered("zoom")
+
+
+@rule("loss.agreement.weight", "twin.kind")
+def twin_agrees(weight, kind):
+    path = ("loss", "agreement", "weight")
+    if kind == "none" and weight > 0:
+        yield Finding(path, "0, since twin.kind none has no second view to agree with", f"{weight:g}", "set it to 0 or choose a twin")
+    if kind != "none" and weight == 0:
+        expected = f"a number above 0, since nothing else ties the twins of twin.kind {kind}"
+        yield Finding(path, expected, f"{weight:g}", "give it a weight or set twin.kind: none")
+
+
+@rule("loss.head_weights", "network.depth", "network.skips")
+def head_weights_fit(weights, depth, skips):
+    if weights is None:
+        return
+    heads, path = len(head_numbers(depth, skips)), ("loss", "head_weights")
+    if len(weights) != heads:
+        expected = f"{heads} {'weight' if heads == 1 else 'weights'}, one per head of {_grid(depth, skips)}"
+        yield Finding(path, expected, f"{len(weights)}: {weights}", "null weighs all heads alike")
+    elif not any(weights):
+        yield Finding(path, "at least one weight above 0", str(weights), "null weighs all heads alike")
+
+
+def _grid(depth, skips):
+    return f"network.depth {depth}" + (" with network.skips plain" if skips == "plain" else "")
+
+
+@rule("inference.head", "network.depth", "network.skips")
+def head_exists(head, depth, skips):
+    heads = head_numbers(depth, skips)
+    if head != "mean" and head not in heads:
+        yield Finding(("inference", "head"), f"{either(['mean', *heads])}, the heads of {_grid(depth, skips)}", str(head))
+
+
+@rule("inference.head", "loss.head_weights", "network.depth", "network.skips")
+def head_trained(head, weights, depth, skips):
+    heads = head_numbers(depth, skips)
+    if weights and len(weights) == len(heads) and any(weights) and head in heads and weights[heads.index(head)] == 0:
+        yield Finding(("inference", "head"), "a head that loss.head_weights trains", f"{head}, which has weight 0")
+
+
+@rule("training.batch_size", "training.supervision")
+def batch_halves(batch_size, supervision):
+    if supervision == "labels" and batch_size % 2:
+        expected = "an even number, half abnormal and half normal slices"
+        yield Finding(("training", "batch_size"), expected, str(batch_size), f"nearest: {batch_size - 1} or {batch_size + 1}")
+
+
+@rule("training.optimizer.warmup_steps", "training.steps")
+def warmup_ends(warmup_steps, steps):
+    if warmup_steps > 0 and warmup_steps >= steps:
+        expected = f"fewer than the {steps} of training.steps"
+        yield Finding(("training", "optimizer", "warmup_steps"), expected, str(warmup_steps))
+
+
+@rule("training.optimizer.weight_decay", "training.optimizer.name")
+def decay_applies(weight_decay, name):
+    if weight_decay > 0 and name == "adam":
+        advice = "set it to 0 or choose adamw"
+        yield Finding(("training", "optimizer", "weight_decay"), "0, since adam has no weight decay here", f"{weight_decay:g}", advice)

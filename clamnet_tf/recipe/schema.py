@@ -1,0 +1,247 @@
+"""What a recipe may say: one class per section, every option with type, default, unit and allowed values.
+
+pydantic 2 rather than frozen dataclasses, because it reports every problem of a file in one go, with the path
+of each, and writes the JSON Schema that editors use; models are strict (nothing is coerced except int to float),
+closed (`extra="forbid"`), finite and frozen. Checks that concern several sections at once stand in `rules.py`.
+The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the paper".
+"""
+
+from typing import Annotated, Literal, Optional, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(gt=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# YAML has lists and no tuples: the pair itself is lenient about that, its two entries stay strict.
+FractionRange = Annotated[tuple[Probability, Probability], Field(strict=False)]
+PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
+
+
+class Section(BaseModel):
+    """Base of every section: strict, closed, frozen; numbers are finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CohortSection(Section):
+    """The built-in simulated cohort, used when no `--data` is given."""
+
+    kind: Literal["brain_mri"] = Field("brain_mri", description="Which simulated cohort.")
+    patients: Annotated[int, Field(ge=4, le=500)] = Field(30, description="Number of simulated patients.")
+    slices: Annotated[int, Field(ge=4, le=120)] = Field(20, description="Axial slices per patient.")
+    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated slice, in pixels.")
+    seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
+
+
+class WindowSection(Section):
+    """A fixed intensity window (CT: Hounsfield units; DICOM PS3.3 C.11.2)."""
+
+    center: float = Field(description="Centre of the window, in stored units after slope and intercept (HU for CT).")
+    width: Positive = Field(description="Full width of the window, same units.")
+
+
+class SplitSection(Section):
+    """Fractions of patients per side, when neither manifest nor `--split-file` gives a split."""
+
+    train: Fraction = Field(0.6, description="Fraction of patients to train on.")
+    val: Fraction = Field(0.15, description="Fraction of patients for mask-free selection.")
+    test: Fraction = Field(0.25, description="Fraction of patients held out for evaluation.")
+    seed: Seed = Field(0, description="Seed of the stratified draw.")
+
+
+class DataSection(Section):
+    """From files to prepared slices."""
+
+    cohort: CohortSection = Field(default_factory=CohortSection)
+    channels: Optional[list[Annotated[int, Field(ge=0)]]] = Field(
+        None, description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 FLAIR, 2 post-contrast."
+    )
+    window: Optional[WindowSection] = Field(None, description="Fixed window applied before normalisation; null for none.")
+    normalization: Literal["zscore", "percentile", "window", "none"] = Field(
+        "zscore",
+        description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
+        "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
+    )
+    side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
+    minimum_organ_fraction: Fraction = Field(
+        0.02, description="Slices whose organ covers less than this fraction of the image are left out of training (blank slices)."
+    )
+    split: SplitSection = Field(default_factory=SplitSection)
+    dicom_backend: Literal["pydicom", "tensorflow_io"] = Field(
+        "pydicom", description="Reader of DICOM pixels; tensorflow_io needs the extra [tfio] and TensorFlow 2.17."
+    )
+
+
+class OrganSection(Section):
+    """Where the organ is, and the crop around it. [4]"""
+
+    method: Literal["foreground", "given", "none"] = Field(
+        "foreground", description="foreground: largest bright component, holes filled; given: organ masks of the manifest; none: whole image."
+    )
+    margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
+
+
+class ViewsSection(Section):
+    """Random views of one slice, drawn by the same law for both classes. [6]"""
+
+    blur: FractionRange = Field((0.9, 1.0), description="Range of the resolution kept, relative to the original.")
+    stretch: FractionRange = Field((0.8, 1.0), description="Range of the compressed height and width, relative.")
+    restore: Literal["resize", "pad", "random"] = Field("random", description="After compression: resize back, pad back, or either at random.")
+    flip: bool = Field(True, description="Random left-right flips.")
+    rotate_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = Field(0.0, description="Random rotation up to this angle, in degrees.")
+    zoom: PositiveRange = Field((1.0, 1.0), description="Range of a random isotropic zoom.")
+    intensity: NonNegative = Field(0.1, description="Scale of random brightness and contrast changes, per channel; 0 for none.")
+    noise: NonNegative = Field(0.0, description="Deviation of added Gaussian noise, in normalised units.")
+    channel_loss: Fraction = Field(0.0, description="Probability that one channel is replaced by another: the missing sequence of real archives.")
+
+
+class MatchingSection(Section):
+    """How a normal slice is drawn for each abnormal one. [7]"""
+
+    on: Literal["position", "area", "none"] = Field("area", description="Match on slice position in the volume, on organ area, or not at all.")
+    tolerance: Positive = Field(0.1, description="Deviation of the Gaussian weight on the difference, in units of the matched quantity (0..1).")
+    same_site: bool = Field(True, description="Prefer normals of the same site (institution, scanner).")
+
+
+class PairsSection(Section):
+    """How slices are paired."""
+
+    views: ViewsSection = Field(default_factory=ViewsSection)
+    matching: MatchingSection = Field(default_factory=MatchingSection)
+
+
+class DuplicateSection(Section):
+    """Levels that get two subsequent blocks of equal size. [2]"""
+
+    levels: Union[Literal["random"], list[Annotated[int, Field(ge=0)]]] = Field(
+        default_factory=list, description="Level numbers (0 = full resolution), or random; the drawn levels are written into the resolved recipe."
+    )
+    count: Annotated[int, Field(ge=0, le=7)] = Field(1, description="How many levels to draw when random.")
+    seed: Seed = Field(0, description="Seed of the draw.")
+
+
+class NetworkSection(Section):
+    """The UNet++ grid. [1, 2, 3]"""
+
+    depth: Annotated[int, Field(ge=1, le=7)] = Field(
+        5, description="Rows of the grid: depth d has heads on X[0,1]..X[0,d-1] (d = 1: one head on X[0,0]). The paper has 5."
+    )
+    filters: list[PositiveCount] = Field(default_factory=lambda: [16, 32, 64, 128, 256], description="Filters per level.")
+    kernels: list[PositiveCount] = Field(default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level.")
+    down: Literal["stride", "pool"] = Field("stride", description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).")
+    up: Literal["transpose", "bilinear"] = Field("transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling.")
+    norm: Literal["group", "batch", "instance", "none"] = Field("group", description="Normalisation after each convolution.")
+    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field("relu", description="Activation after each normalisation.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Spatial dropout after each node.")
+    l2: NonNegative = Field(0.0, description="L2 penalty on convolution kernels.")
+    skips: Literal["nested", "plain"] = Field("nested", description="nested = UNet++; plain = U-Net (one head).")
+    duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
+    classes: Annotated[int, Field(ge=2, le=64)] = Field(2, description="Background plus markers. [8]")
+    output: Literal["softmax", "sigmoid"] = Field("softmax", description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).")
+
+
+class TwinSection(Section):
+    """The second of the two identical models. [5]"""
+
+    kind: Literal["shared", "separate", "ema", "none"] = Field(
+        "shared", description="shared weights; separate weights; ema teacher; none (no second view: a baseline)."
+    )
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.99, description="Momentum of the ema teacher per step.")
+
+
+class AgreementSection(Section):
+    """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
+
+    weight: NonNegative = Field(0.5, description="Weight after the ramp.")
+    distance: Literal["hybrid", "squared"] = Field("squared", description="Hybrid loss against the other's stopped prediction, or squared distance.")
+    ramp: Fraction = Field(0.25, description="Fraction of the steps over which the weight rises from 0.")
+
+
+class ContrastSection(Section):
+    """Margin between the image scores of a negative pair. [7]"""
+
+    weight: NonNegative = Field(0.5, description="Weight of the term.")
+    margin: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.7, description="Wanted difference of image scores, abnormal minus normal.")
+    pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(6.0, description="Exponent of the generalised mean that pools pixels.")
+
+
+class LossSection(Section):
+    """The hybrid loss and its companions. [8, 9]"""
+
+    eta: Probability = Field(0.7, description="P(the slice's region holds the marker): weight of an abnormal slice, unless the manifest gives its own. [9]")
+    k: Annotated[int, Field(ge=1, le=2)] = Field(1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]")
+    head_weights: Optional[list[NonNegative]] = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
+    agreement: AgreementSection = Field(default_factory=AgreementSection)
+    contrast: ContrastSection = Field(default_factory=ContrastSection)
+
+
+class OptimizerSection(Section):
+    """Optimizer and schedule."""
+
+    name: Literal["adam", "adamw", "sgd", "lion"] = Field("adam", description="Optimizer; weight decay needs adamw, lion or sgd.")
+    learning_rate: Positive = Field(1e-3, description="Peak learning rate.")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="Constant, or cosine to 1 % of the peak.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="Linear warm-up, in steps.")
+    weight_decay: NonNegative = Field(0.0, description="Decoupled weight decay (adamw, lion, sgd).")
+    clip_norm: NonNegative = Field(1.0, description="Clip the global gradient norm to this; 0 for no clipping.")
+
+
+class TrainingSection(Section):
+    """Steps, batches and the machine."""
+
+    supervision: Literal["labels", "masks"] = Field("labels", description="labels: image labels only; masks: supervised (ceilings, organ networks).")
+    steps: PositiveCount = Field(300, description="Optimizer steps.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(16, description="Slices per step, half abnormal, half normal (masks: any); per global batch.")
+    evaluate_every: PositiveCount = Field(50, description="Steps between mask-free looks at the validation patients; checkpoint candidates.")
+    checkpoint_every: PositiveCount = Field(25, description="Steps between checkpoints for --resume.")
+    optimizer: OptimizerSection = Field(default_factory=OptimizerSection)
+    seed: Seed = Field(0, description="Seed of weights, pairs and views.")
+    mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
+    xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
+    strategy: Literal["auto", "one_device", "mirrored"] = Field("auto", description="tf.distribute strategy.")
+
+
+class SelectionSection(Section):
+    """Checkpoint and threshold without masks (METHOD: section 5)."""
+
+    prevalence: Probability = Field(
+        0.06, description="Expected mean marked fraction of the organ in abnormal slices, from the clinical size range; fixes the threshold."
+    )
+    threshold: Union[Literal["prevalence"], Annotated[float, Field(gt=0.0, lt=1.0)]] = Field(
+        "prevalence", description="prevalence: cut so that abnormal training slices mark that fraction on average; or a fixed probability."
+    )
+    normal_area_limit: Fraction = Field(0.01, description="Largest mean marked fraction on normal validation slices.")
+    auroc_slack: Fraction = Field(0.01, description="Slice AUROC may lie this far below its best.")
+    checkpoint: Literal["rule", "last"] = Field("rule", description="The mask-free rule, or the last step.")
+
+
+class InferenceSection(Section):
+    """From heads to masks."""
+
+    head: Union[Literal["mean"], Annotated[int, Field(ge=1, le=6)]] = Field("mean", description="Mean of the heads, or head k. [3]")
+    batch_size: PositiveCount = Field(16, description="Slices per forward pass.")
+    flip_views: bool = Field(False, description="Average with the left-right mirrored slice.")
+    smallest_component: NonNegative = Field(0.0, description="Remove components below this fraction of the organ's area; 0 keeps all.")
+    fill_holes: bool = Field(False, description="Fill holes of the mask.")
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)] = Field(description="Name, [a-z0-9_].")
+    modality: Literal["mri", "ct", "xray"] = Field(description="How the images were made. [10]")
+    condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="What is marked: carcinoma, pneumonia, trauma ... [10]")
+    description: Annotated[str, Field(max_length=2000)] = Field("", description="What the recipe is for, in a sentence or two.")
+    data: DataSection = Field(default_factory=DataSection)
+    organ: OrganSection = Field(default_factory=OrganSection)
+    pairs: PairsSection = Field(default_factory=PairsSection)
+    network: NetworkSection = Field(default_factory=NetworkSection)
+    twin: TwinSection = Field(default_factory=TwinSection)
+    loss: LossSection = Field(default_factory=LossSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    selection: SelectionSection = Field(default_factory=SelectionSection)
+    inference: InferenceSection = Field(default_factory=InferenceSection)

@@ -1,0 +1,58 @@
+"""A Recipe as text again: every option written out, the drawn levels included; and its hash."""
+
+import hashlib
+import json
+import re
+
+import yaml
+
+from clamnet_tf.recipe.duplicates import draw_levels
+from clamnet_tf.recipe.schema import Recipe
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same seed)."""
+    duplicate = recipe.network.duplicate
+    if duplicate.levels != "random":
+        return recipe
+    levels = draw_levels(recipe.network.depth, duplicate.count, duplicate.seed)
+    drawn = duplicate.model_copy(update={"levels": levels})
+    return recipe.model_copy(update={"network": recipe.network.model_copy(update={"duplicate": drawn})})
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """sha256 (64 hexadecimal digits) of the resolved recipe's canonical JSON: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(resolve(recipe).model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """YAML of the resolved recipe, every option in the schema's order; reading it back gives `resolve(recipe)` exactly."""
+    header = (
+        f"# Resolved recipe {recipe.name}, written by clamnet-tf: every option in full, drawn levels included.\n"
+        f"# sha256 {recipe_hash(recipe)} (of its options; comments do not count)\n"
+    )
+    body = yaml.dump(resolve(recipe).model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return header + body
+
+
+_LINE_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper with lists in one line, without aliases, and quotes around text that YAML 1.2 reads as a number."""
+
+    def ignore_aliases(self, data):
+        return True
+
+    def represent_text(self, data):
+        style = '"' if _LINE_BREAKS.search(data) else None  # single quotes would fold them
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+    def represent_in_line(self, data):
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(list, _Dumper.represent_in_line)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?$"), list("-+.0123456789"))

@@ -1,0 +1,180 @@
+"""A run folder: what it holds, who may write into it, and whether it is finished.
+
+    recipe.yaml        resolved recipe          split.csv       patient, split (as used)
+    environment.json   versions, machine, git   log.txt         what was printed, with times
+    metrics.jsonl      one row per logged step  tensorboard/    the same for TensorBoard
+    checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
+    selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html, pictures/
+    FINISHED           written last
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from clamnet_tf.errors import RunError
+from clamnet_tf.files import environment_failure, make_folder, write_json, write_text
+
+PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
+
+
+class RunFolder:
+    """Paths of one run and its log; a lock keeps a second process out."""
+
+    def __init__(self, path):
+        self.path = Path(path).resolve()
+        self.recipe = self.path / "recipe.yaml"
+        self.split = self.path / "split.csv"
+        self.environment = self.path / "environment.json"
+        self.log_file = self.path / "log.txt"
+        self.metrics = self.path / "metrics.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.keras"
+        self.selection = self.path / "selection.json"
+        self.evaluation = self.path / "evaluation"
+        self.finished = self.path / "FINISHED"
+
+    @classmethod
+    def open_for_training(cls, path, recipe_text: str, *, resume: bool) -> "RunFolder":
+        """Make a new run folder, or go on in an unfinished one.
+
+        Raises:
+            RunError: the folder holds other files, a finished run, an unfinished run without `resume`, or a run of
+                another recipe.
+            EnvironmentFailure: it cannot be written.
+        """
+        run = cls(path)
+        if resume and not run.recipe.exists():
+            raise RunError(f"{path}: expected an unfinished run to resume; found no recipe.yaml. Start it without --resume.")
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"{path}: expected a folder; it is a file. Choose another --out.")
+        if run.recipe.exists():
+            if run.finished.exists():
+                raise RunError(f"{path}: holds a finished run. Choose another --out, or remove the folder to train again.")
+            if not resume:
+                raise RunError(f"{path}: holds an unfinished run. Add --resume to go on with it, or choose another --out.")
+            if run.recipe.read_text(encoding="utf-8") != recipe_text:
+                raise RunError(
+                    f"{path}: the run was started with another recipe (see {run.recipe}). Resume it with that one: "
+                    f"clamnet-tf fit {run.recipe} --resume ..., or choose another --out."
+                )
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise RunError(f"{path}: expected a new or empty folder; it holds other files. Choose another --out.")
+        else:
+            make_folder(run.path)
+            write_text(run.recipe, recipe_text)
+        make_folder(run.checkpoints)
+        return run
+
+    @classmethod
+    def open_finished(cls, path) -> "RunFolder":
+        """A run whose model can be used. Raises RunError saying what is missing."""
+        run = cls(path)
+        for part in (run.recipe, run.model, run.selection):
+            if not part.is_file():
+                raise RunError(f"{path}: expected a run folder with a trained model; {part.name} is missing. Finish it with clamnet-tf fit ... --resume.")
+        return run
+
+    @contextlib.contextmanager
+    def lock(self):
+        """Hold the folder; RunError when another process trains in it. The lock ends with the process, however it ends."""
+        path = self.path / ".lock"
+        try:
+            stream = open(path, "w")
+        except OSError as error:
+            raise environment_failure(error, path) from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.path}: another process is training in this folder. Wait for it, or choose another --out.") from None
+            yield self
+
+    def log(self, message: str) -> None:
+        """Append a timed line to log.txt."""
+        with open(self.log_file, "a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
+
+    def write_environment(self, **more) -> None:
+        """Versions, machine and git state, for whoever wants to repeat the run."""
+        write_json(self.environment, {**environment(), **more})
+
+    def append_metrics(self, row: dict) -> None:
+        """One JSON line; a torn last line (power cut) is dropped when the file is read."""
+        with open(self.metrics, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def read_metrics(self) -> list:
+        """All whole rows of metrics.jsonl."""
+        rows = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    rows.append(json.loads(line))
+        return rows
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop rows after `step`: they are about to be made again by a resumed run."""
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def read_selection(self) -> dict:
+        """selection.json: threshold, head_thresholds, threshold_rule, step, checkpoint_rule, looks."""
+        return json.loads(self.selection.read_text(encoding="utf-8"))
+
+    def read_environment(self) -> dict:
+        """environment.json."""
+        return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+
+    def discard_if_untrained(self) -> None:
+        """Remove a folder in which nothing was learned yet, so that a corrected command can use the same --out."""
+        if not self.metrics.exists() and not any(self.checkpoints.glob("*")):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Mark the run as finished; the last thing that is written."""
+        write_text(self.finished, datetime.datetime.now().isoformat(timespec="seconds") + "\n")
+
+
+def check_output(path) -> Path:
+    """A folder for results that does not hold any yet; made when missing. RunError when it is a file or not empty."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path}: expected a new or empty folder for the results; it is in use. Choose another --out.")
+    return make_folder(path)
+
+
+def environment() -> dict:
+    """What this process runs on: package versions, Python, machine, cores, git commit of the code, command line."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "git": git_state(Path(__file__).resolve().parent),
+        "command": sys.argv,
+        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def git_state(folder: Path):
+    """Commit and whether the tree is changed, or None outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": bool(status.strip())}

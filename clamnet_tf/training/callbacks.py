@@ -1,0 +1,114 @@
+"""What happens between steps: logging, looks, checkpoints, stopping. Keras callbacks on one long epoch of steps."""
+
+import math
+import time
+
+import keras
+import tensorflow as tf
+
+from clamnet_tf.errors import TrainingFailure
+
+
+class StepCallback(keras.callbacks.Callback):
+    """Calls `after_step(step, logs)` with the number of steps done, counted from the start of the run."""
+
+    def __init__(self, start: int):
+        super().__init__()
+        self.step = start
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.after_step(self.step, logs or {})
+
+
+class MetricsLog(StepCallback):
+    """Every `every` steps: mean of each loss term since the last row, to metrics.jsonl and TensorBoard; stops on a loss that is not finite."""
+
+    def __init__(self, run, *, start: int, every: int, slices_per_step: int):
+        super().__init__(start)
+        self.run, self.every, self.slices_per_step = run, every, slices_per_step
+        self.writer = tf.summary.create_file_writer(str(run.tensorboard))
+        self._since = (start, time.perf_counter())
+
+    def after_step(self, step, logs):
+        if not math.isfinite(float(logs["loss"])):
+            raise TrainingFailure(
+                f"The loss is not finite at step {step}. Lower training.optimizer.learning_rate, set clip_norm to 1, or check the "
+                f"images for extreme values. The last good checkpoint is kept in {self.run.checkpoints}."
+            )
+        if step % self.every and step != self.params_steps:
+            return
+        then, when = self._since
+        elapsed = time.perf_counter() - when
+        row = {"kind": "train", "step": step, **{name: float(value) for name, value in logs.items()}}
+        row["slices_per_second"] = round((step - then) * self.slices_per_step / max(elapsed, 1e-9), 2)
+        self.run.append_metrics(row)
+        write_summary(self.writer, row, "train")
+        for metric in self.model.metrics:
+            metric.reset_state()
+        self._since = (step, time.perf_counter())
+
+    @property
+    def params_steps(self):
+        return self.model.steps
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+
+def write_summary(writer, row: dict, folder: str) -> None:
+    """Every number of a row to TensorBoard under `folder`/name."""
+    with writer.as_default():
+        for name, value in row.items():
+            if isinstance(value, float) and math.isfinite(value):
+                tf.summary.scalar(f"{folder}/{name}", value, step=row["step"])
+        writer.flush()
+
+
+class Looks(StepCallback):
+    """Every `every` steps and at the end: `look(step)`, which judges and keeps a candidate."""
+
+    def __init__(self, look, *, start: int, every: int):
+        super().__init__(start)
+        self.look, self.every = look, every
+
+    def after_step(self, step, logs):
+        if step % self.every == 0 or step == self.model.steps:
+            self.look(step)
+
+
+class Checkpoints(StepCallback):
+    """Every `every` steps and at the end: `save(step)`. Stands after Looks, so that a look is never lost."""
+
+    def __init__(self, save, *, start: int, every: int):
+        super().__init__(start)
+        self.save, self.every = save, every
+
+    def after_step(self, step, logs):
+        if step % self.every == 0 or step == self.model.steps:
+            self.save(step)
+
+
+class StopFlag(StepCallback):
+    """Stops after the running step when `requested()` turns true (Ctrl-C, SIGTERM), after `save(step)`."""
+
+    def __init__(self, requested, save, *, start: int):
+        super().__init__(start)
+        self.requested, self.save, self.stopped = requested, save, False
+
+    def after_step(self, step, logs):
+        if self.requested() and not self.stopped:
+            self.save(step)
+            self.stopped = True
+            self.model.stop_training = True
+
+
+class Progress(StepCallback):
+    """Tells `show(step, logs)` of every step."""
+
+    def __init__(self, show, *, start: int):
+        super().__init__(start)
+        self.show = show
+
+    def after_step(self, step, logs):
+        self.show(step, logs)

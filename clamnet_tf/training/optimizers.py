@@ -1,0 +1,26 @@
+"""From the recipe's `training.optimizer` to a Keras optimizer."""
+
+import keras
+
+#: recipe name -> Keras class
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD, "lion": keras.optimizers.Lion}
+
+
+def build_optimizer(section, *, steps: int) -> keras.optimizers.Optimizer:
+    """Optimizer with its schedule over `steps` and global gradient clipping (OptimizerSection)."""
+    rate = section.learning_rate
+    if section.schedule == "cosine":
+        decay = max(1, steps - section.warmup_steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=section.learning_rate * (0.01 if section.warmup_steps else 1.0),
+            warmup_target=section.learning_rate if section.warmup_steps else None,
+            warmup_steps=section.warmup_steps,
+            decay_steps=decay,
+            alpha=0.01,
+        )
+    options = {"momentum": 0.9, "nesterov": True} if section.name == "sgd" else {}
+    if section.name in ("adamw", "lion", "sgd"):
+        options["weight_decay"] = section.weight_decay or None
+        if section.name != "sgd":
+            options["weight_decay"] = section.weight_decay
+    return OPTIMIZERS[section.name](learning_rate=rate, global_clipnorm=section.clip_norm or None, **options)

@@ -1,0 +1,114 @@
+"""Which checkpoint and which threshold, without a mask: image labels and the expected size alone (METHOD section 5)."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from clamnet_tf.metrics.localisation import image_score
+from clamnet_tf.metrics.ranking import auroc
+
+_BINS = 4096
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one mask-free look at a checkpoint saw. Areas are mean marked fractions of the organ, in 0..1."""
+
+    step: int
+    threshold: float
+    auroc: float | None  # of the image score on validation slices; None when one class is missing
+    normal_area: float  # validation normals, at the threshold
+    abnormal_area: float  # validation abnormals, at the threshold
+    abnormal_area_half: float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
+
+    def row(self) -> dict:
+        return asdict(self)
+
+
+class AreaHistogram:
+    """Marked fraction of the organ as a function of the threshold, averaged over slices, without keeping the maps."""
+
+    def __init__(self):
+        self._above = np.zeros(_BINS + 1)
+        self._slices = 0
+
+    def add(self, probability: np.ndarray, organ: np.ndarray) -> None:
+        """(N, H, W) in 0..1 and (N, H, W) organ; slices without organ do not count."""
+        for map_, inside in zip(probability, np.asarray(organ, bool)):
+            if inside.any():
+                counts = np.bincount((map_[inside] * _BINS).astype(np.int64).clip(0, _BINS), minlength=_BINS + 1)
+                self._above += counts[::-1].cumsum()[::-1] / inside.sum()
+                self._slices += 1
+
+    def area(self, threshold: float) -> float:
+        """Mean fraction at or above `threshold`."""
+        return float(self._above[min(_BINS, int(np.ceil(threshold * _BINS)))] / max(1, self._slices))
+
+    def threshold(self, prevalence: float) -> float:
+        """The smallest threshold whose mean marked fraction is at most `prevalence`, in (0, 1)."""
+        fractions = self._above / max(1, self._slices)
+        index = int(np.argmax(fractions <= prevalence)) if (fractions <= prevalence).any() else _BINS
+        return float(np.clip(index, 1, _BINS - 1) / _BINS)
+
+
+def prevalence_thresholds(maps: dict, organ: np.ndarray, prevalence: float) -> dict:
+    """Threshold per name of `maps` (N, H, W) whose mean marked fraction of `organ` (N, H, W) is `prevalence`."""
+    thresholds = {}
+    for name, probability in maps.items():
+        histogram = AreaHistogram()
+        histogram.add(probability, organ)
+        thresholds[name] = histogram.threshold(prevalence)
+    return thresholds
+
+
+def look_at(marker, step: int, training_abnormal, validation, section) -> Look:
+    """Judge the present weights.
+
+    Args:
+        marker: callable, images (N, H, W, C) -> P(marker) (N, H, W).
+        training_abnormal: (images, organ) of abnormal training slices; fixes the threshold by prevalence.
+        validation: (images, organ, labels) of validation slices.
+        section: SelectionSection.
+    """
+    threshold = section.threshold
+    if threshold == "prevalence":
+        threshold = prevalence_thresholds({"": marker(training_abnormal[0])}, training_abnormal[1], section.prevalence)[""]
+    images, organ, labels = validation
+    probability = marker(images)
+    areas = {}
+    for name, rows in (("normal", labels == 0), ("abnormal", labels > 0)):
+        areas[name] = AreaHistogram()
+        areas[name].add(probability[rows], organ[rows])
+    return Look(
+        step=step,
+        threshold=float(threshold),
+        auroc=auroc([image_score(map_, inside) for map_, inside in zip(probability, organ)], labels > 0),
+        normal_area=areas["normal"].area(threshold),
+        abnormal_area=areas["abnormal"].area(threshold),
+        abnormal_area_half=areas["abnormal"].area(0.5),
+    )
+
+
+def choose(looks: list, section) -> tuple:
+    """The look to keep and why, in words.
+
+    Among looks whose marked area on normals is within the limit and whose AUROC is within the slack of the best, the
+    one that separates the classes best by marked area (abnormal minus normal); when none qualifies, the one with the
+    best AUROC.
+    """
+    if section.checkpoint == "last":
+        return looks[-1], "the last step, as the recipe says"
+    best = max((look.auroc for look in looks if look.auroc is not None), default=None)
+    eligible = [
+        look
+        for look in looks
+        if look.normal_area <= section.normal_area_limit and (best is None or look.auroc >= best - section.auroc_slack)
+    ]
+    if eligible:
+        return max(eligible, key=lambda look: look.abnormal_area - look.normal_area), (
+            f"marked area on normals at most {section.normal_area_limit:.3f}, slice AUROC within {section.auroc_slack:.2f} of the best "
+            f"({best if best is None else round(best, 3)}), largest difference of marked area between abnormal and normal slices"
+        )
+    return max(looks, key=lambda look: (look.auroc or 0.0, -look.normal_area)), (
+        f"no look kept the marked area on normals within {section.normal_area_limit:.3f} at a slice AUROC near the best; the best AUROC was taken"
+    )

@@ -1,0 +1,165 @@
+"""Who may import whom: levels, light modules, the mask firewall, who sees the whole recipe."""
+
+import subprocess
+import sys
+
+# The longest prefix counts. A module imports lower levels and its own folder (level 0 counts as one folder); modules of
+# one level in different folders do not import one another, but for NEIGHBOURS. Level 3 sees of level 2 its own folder only.
+LEVELS = {
+    "clamnet_tf": 0,
+    "clamnet_tf.errors": 0,
+    "clamnet_tf.files": 0,
+    "clamnet_tf.quiet": 0,
+    "clamnet_tf.progress": 0,
+    "clamnet_tf.recipe": 1,
+    "clamnet_tf.runs": 2,
+    "clamnet_tf.machine": 2,
+    "clamnet_tf.imaging": 2,
+    "clamnet_tf.metrics": 2,
+    "clamnet_tf.data": 2,
+    "clamnet_tf.data.views": 3,
+    "clamnet_tf.data.pipeline": 3,
+    "clamnet_tf.losses": 3,
+    "clamnet_tf.networks": 3,
+    "clamnet_tf.training": 4,
+    "clamnet_tf.evaluation": 4,
+    "clamnet_tf.cli": 5,
+    "clamnet_tf.__main__": 6,
+}
+NEIGHBOURS = {("data", "imaging")}
+COMMAND_TOPS = ("clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.recipe", "clamnet_tf.cli")
+
+FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
+LIGHT = (
+    "clamnet_tf.errors",
+    "clamnet_tf.files",
+    "clamnet_tf.quiet",
+    "clamnet_tf.progress",
+    "clamnet_tf.recipe",
+    "clamnet_tf.runs",
+    "clamnet_tf.machine",
+    "clamnet_tf.imaging",
+    "clamnet_tf.metrics",
+    "clamnet_tf.data",
+    "clamnet_tf.cli",
+    "clamnet_tf.networks.grid",
+)
+HEAVY = ("clamnet_tf.data.views", "clamnet_tf.data.pipeline", "clamnet_tf.metrics.streaming")
+
+LOAD_EACH = """
+import importlib, sys
+for name in {names}:
+    importlib.import_module(name)
+    loaded = [framework for framework in {frameworks} if framework in sys.modules]
+    assert not loaded, f"{{name}} loads {{loaded}}"
+"""
+
+SEALED = "clamnet_tf.data.sealed"
+CLOSES_MASKS = "mask_firewall"  # anyone may close the door
+MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "clamnet_tf.cli", SEALED)
+BEHIND_THE_FIREWALL = (
+    "clamnet_tf.training.siamese",
+    "clamnet_tf.training.selection",
+    "clamnet_tf.data.pairs",
+    "clamnet_tf.data.matching",
+    "clamnet_tf.data.pipeline",
+    "clamnet_tf.losses",
+)
+SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.zoo")
+
+
+def below(name, prefixes):
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def level(name):
+    return LEVELS[max((prefix for prefix in LEVELS if below(name, [prefix])), key=len)]
+
+
+def folder(name):
+    return name.split(".")[1] if level(name) else ""
+
+
+def inner(modules):
+    """(importing module, import) for every import of the package's own modules."""
+    return [(module, each) for module in modules.values() for each in module.imports if below(each.target, ["clamnet_tf"])]
+
+
+def is_light(name):
+    return below(name, LIGHT) and not below(name, HEAVY)
+
+
+def test_every_table_row_names_something(modules):
+    for prefix in {*LEVELS, *LIGHT, *MAY_OPEN_MASKS, *BEHIND_THE_FIREWALL} - {"clamnet_tf.metrics.streaming"}:
+        assert any(name.startswith(prefix) for name in modules), prefix
+
+
+def test_every_folder_has_a_level(modules):
+    forgotten = {name for name in modules if "." in name and ".".join(name.split(".")[:2]) not in LEVELS}
+    assert not forgotten, f"write them into LEVELS: {sorted(forgotten)}"
+
+
+def test_imports_go_downwards(modules):
+    wrong = []
+    for module, each in inner(modules):
+        here, there = level(module.name), level(each.target)
+        if folder(module.name) == folder(each.target) and here >= there:
+            continue
+        if folder(module.name) == "cli":  # at the top of the file little, in callbacks anything
+            if each.top and not below(each.target, COMMAND_TOPS[1:]) and each.target != "clamnet_tf":
+                wrong.append(f"{module.name}:{each.line} imports {each.target} at its top")
+            continue
+        neighbours = here == there and (folder(module.name), folder(each.target)) in NEIGHBOURS
+        foreign = here == 3 and there == 2
+        if not neighbours and (there >= here or foreign):
+            wrong.append(f"{module.name}:{each.line} (level {here}) imports {each.target} (level {there})")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_light_modules_name_no_framework(modules):
+    named = [
+        f"{module.name}:{each.line} {each.target}"
+        for module in modules.values()
+        if is_light(module.name) and module.name not in ("clamnet_tf.cli", "clamnet_tf.quiet")
+        for each in module.imports
+        if each.top and each.target.split(".")[0] in FRAMEWORKS
+    ]
+    assert not named, "\n".join(named)
+
+
+def test_light_modules_load_no_framework(modules):
+    light = [name for name in modules if is_light(name) or name == "clamnet_tf"]
+    code = LOAD_EACH.format(names=light, frameworks=sorted(FRAMEWORKS))
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_only_the_named_import_sealed_masks(modules):
+    wrong = [
+        f"{module.name}:{each.line}"
+        for module, each in inner(modules)
+        if each.target == SEALED and each.name != CLOSES_MASKS and not module.name.startswith(MAY_OPEN_MASKS)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_behind_the_firewall_reaches_masks_through_others(modules):
+    for start in modules:
+        if not below(start, BEHIND_THE_FIREWALL):
+            continue
+        reached, open_ends = set(), [start]
+        while open_ends:
+            name = open_ends.pop()
+            if name in modules and name not in reached:
+                reached.add(name)
+                open_ends.extend(each.target for each in modules[name].imports)
+        assert SEALED not in reached, f"{start} reaches {SEALED}"
+
+
+def test_the_whole_recipe_is_seen_by_few(modules):
+    wrong = [
+        f"{module.name}:{each.line}"
+        for module, each in inner(modules)
+        if each.target == "clamnet_tf.recipe.schema" and each.name == "Recipe" and not below(module.name, SEES_WHOLE_RECIPE)
+    ]
+    assert not wrong, "\n".join(wrong)

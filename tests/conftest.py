@@ -1,0 +1,48 @@
+"""What every test shares: a quiet TensorFlow, a cache of its own, fixed seeds, the cheap tests first."""
+
+import importlib.util
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.pop("CLAMNET_TF_VERBOSE", None)
+
+FIRST = ("tests/architecture/", "tests/cli/", "tests/recipe/")
+
+
+def pytest_collection_modifyitems(items):
+    """The folders of FIRST before all others, for an early answer; tests of tensorflow-io only where it is installed."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+    if importlib.util.find_spec("tensorflow_io") is None:
+        for item in items:
+            if item.get_closest_marker("tfio"):
+                item.add_marker(pytest.mark.skip(reason="tensorflow-io is not installed; tools/test-tfio makes its environment"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """No test reads or fills the user's cache of prepared slices."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["CLAMNET_TF_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """The same random numbers whatever ran before; Keras's too, once something has loaded it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed."""
+    return np.random.default_rng(0)

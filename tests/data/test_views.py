@@ -1,0 +1,95 @@
+"""Views: geometry against SciPy, alignment of two views, the same draws eagerly and in tf.data."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from clamnet_tf.data.views import ViewLaw, draw_view, sample, warp_between
+
+STILL = ViewLaw(blur=(1.0, 1.0), stretch=(1.0, 1.0), restore="resize", flip=False, intensity=0.0)
+
+
+def smooth(rng, count=2, side=32, channels=3):
+    images = ndimage.gaussian_filter(rng.normal(size=(count, side, side, channels)), (0, 3, 3, 0)).astype(np.float32)
+    return images / images.std()
+
+
+def test_nothing_changes_under_the_still_law(rng):
+    images, organ = smooth(rng), np.ones((2, 32, 32), np.float32)
+    view, seen, matrix = draw_view(images, organ, tf.constant([1, 2]), STILL)
+    np.testing.assert_allclose(view, images, atol=1e-5)
+    np.testing.assert_array_equal(seen, organ)
+    np.testing.assert_allclose(matrix, np.stack([np.eye(3)] * 2), atol=1e-6)
+
+
+def test_sampling_equals_scipy(rng):
+    image = smooth(rng, count=1, channels=1)
+    matrix = np.array([[[0.9, 0.1, 1.5], [-0.2, 1.1, 2.0], [0, 0, 1]]], np.float32)
+    rows, columns = np.mgrid[:32, :32]
+    places = np.einsum("ij,jyx->iyx", matrix[0], np.stack([columns, rows, np.ones_like(rows)]).astype(float))
+    expected = ndimage.map_coordinates(image[0, ..., 0], [places[1], places[0]], order=1, mode="constant")
+    inside = ((places[:2] >= 0) & (places[:2] <= 31)).all(axis=0)
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose(sample(image, matrix).numpy()[0, ..., 0][inside], expected[inside], atol=1e-4)
+
+
+@pytest.mark.parametrize("restore", ["pad", "resize", "random"])
+def test_the_warp_aligns_two_views(rng, restore):
+    law = ViewLaw(blur=(1.0, 1.0), stretch=(0.8, 0.9), restore=restore, flip=True, rotate_degrees=10, zoom=(0.9, 1.1), intensity=0.0)
+    images, organ = smooth(rng, count=6, side=64), np.ones((6, 64, 64), np.float32)
+    first, _, a = draw_view(images, organ, tf.constant([3, 4]), law)
+    second, _, b = draw_view(images, organ, tf.constant([3, 5]), law)
+    moved = sample(tf.concat([first, tf.ones_like(first[..., :1])], -1), warp_between(a, b)).numpy()
+    inside = (moved[..., -1] > 0.99) & (second.numpy()[..., 0] != 0)
+    error = np.abs(moved[..., :-1] - second.numpy())[inside]
+    unaligned = np.abs(first.numpy() - second.numpy())[inside]
+    assert inside.mean() > 0.5
+    assert error.mean() < 0.06 < 0.3 < unaligned.mean()
+
+
+def test_padding_compresses_the_slice_and_its_organ(rng):
+    law = ViewLaw(blur=(1.0, 1.0), stretch=(0.8, 0.8), restore="pad", flip=False, intensity=0.0)
+    _, organ, _ = draw_view(np.ones((1, 50, 50, 1), np.float32), np.ones((1, 50, 50), np.float32), tf.constant([0, 0]), law)
+    assert organ.numpy().mean() == pytest.approx(0.64, abs=0.04)
+    assert organ.numpy()[0, :4].sum() == 0
+
+
+def test_blur_takes_away_fine_detail_only(rng):
+    law = ViewLaw(blur=(0.9, 0.9), stretch=(1.0, 1.0), restore="resize", flip=False, intensity=0.0)
+    noise = rng.normal(size=(1, 64, 64, 1)).astype(np.float32)
+    still = smooth(rng, count=1, side=64, channels=1)
+    organ = np.ones((1, 64, 64), np.float32)
+    blurred, kept = (draw_view(images, organ, tf.constant([0, 0]), law)[0].numpy()[:, 4:-4, 4:-4] for images in (noise, still))
+    assert blurred.std() < 0.8 * noise.std()
+    np.testing.assert_allclose(kept, still[:, 4:-4, 4:-4], atol=0.2)
+
+
+def test_one_seed_one_view_eagerly_and_in_a_dataset(rng):
+    images, organ = smooth(rng), np.ones((2, 32, 32), np.float32)
+    law = ViewLaw(rotate_degrees=5, zoom=(0.9, 1.1), noise=0.05, channel_loss=0.5)
+    eager = draw_view(images, organ, tf.constant([7, 8]), law)
+    graph = next(iter(tf.data.Dataset.from_tensors((images, organ)).map(lambda i, o: draw_view(i, o, tf.constant([7, 8]), law))))
+    other = draw_view(images, organ, tf.constant([7, 9]), law)
+    for one, two in zip(eager, graph):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    assert np.abs(eager[0].numpy() - other[0].numpy()).max() > 0.05
+
+
+def test_channel_loss_repeats_another_channel(rng):
+    images = np.ones((200, 8, 8, 3), np.float32) * np.array([1, 2, 3], np.float32)
+    law = STILL._replace(channel_loss=0.5)
+    view, _, _ = draw_view(images, np.ones((200, 8, 8), np.float32), tf.constant([1, 1]), law)
+    values = np.round(view.numpy()[:, 4, 4]).astype(int)
+    damaged = (values != [1, 2, 3]).sum(axis=1)
+    assert set(damaged) == {0, 1} and 0.35 < (damaged == 1).mean() < 0.65
+    assert {tuple(row) for row in values[damaged == 1]} == {(2, 2, 3), (3, 2, 3), (1, 1, 3), (1, 3, 3), (1, 2, 1), (1, 2, 2)}
+
+
+def test_the_law_knows_no_class(rng):
+    """Both classes get the same distribution: the views of a slice do not depend on what else is in the batch."""
+    images = smooth(rng, count=4)
+    organ = np.ones((4, 32, 32), np.float32)
+    whole = draw_view(images, organ, tf.constant([1, 1]), ViewLaw())[2].numpy()
+    swapped = draw_view(images[::-1].copy(), organ, tf.constant([1, 1]), ViewLaw())[2].numpy()
+    np.testing.assert_array_equal(whole, swapped)

@@ -1,0 +1,155 @@
+"""The report's page: complete, offline, honest, and small."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from clamnet_tf.evaluation import report as module
+from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices
+from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.report import write_report
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order, and keeps addresses and ids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.addresses, self.ids = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "action", "data")]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_startendtag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text(report):
+    return report.read_text(encoding="utf-8")
+
+
+def write(path, evaluation, items=(), curves=(), run=None, **more):
+    content = {"title": "t", "run": run or {}, "figures": figures(evaluation, samples=50), "patients": evaluation.patients, "slices": evaluation.slices}
+    write_report(path, **content | {"curves": list(curves), "gallery": list(items)} | more)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_loads_nothing(text):
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    for address in page.addresses:
+        assert address.startswith(("data:", "#")), address
+        assert not address.startswith("#") or address[1:] in page.ids
+    assert "default-src 'none'" in text and not re.search(r"https?://|url\(|@import", text)
+
+
+def test_what_it_says(text, evaluated):
+    _, found, items = evaluated
+    for part in (
+        "Simulated cohort.",
+        "not a medical device",
+        "prevalence 6 % on abnormal training slices",
+        "one label per image; no mask was seen in training or selection",
+        "step 75 of 100; marked area on normals",
+        f"{found['dice_volume']['mean']:.2f}",
+        f"{found['dice_volume']['low']:.2f} to {found['dice_volume']['high']:.2f}",
+        "Whole organ",
+        "Otsu channel 0 bright",
+        "Head 2",
+        "keras 3.15.1",
+        "no prediction",
+        "larger of the two directed 95th percentiles",
+    ):
+        assert part in text, part
+    assert text.count('class="thumb"') == len(items)
+    assert "slices per second" not in text
+
+
+def test_every_picture_has_a_text(text):
+    shots = re.findall(r"<svg class=\"shot\"[^>]*>", text)
+    assert shots and all(re.search(r'role="img" aria-label="patient \d, p\d_\d.png: [a-z]', shot) for shot in shots)
+
+
+def test_real_data_is_not_called_simulated(tmp_path, evaluated):
+    page = write(tmp_path / "r.html", evaluated[0], run={"data": "/data/lgg"})
+    assert "imulated" not in page and "/data/lgg" in page
+
+
+def test_names_cannot_break_the_page(tmp_path, build_cases):
+    evil = '</script><script>alert(1)</script>"\'&'
+    cases = [dataclasses.replace(case, patient=evil, image=evil + case.image, site=evil) for case in build_cases(patients=1, missing=())]
+    gallery = Gallery()
+    evaluation = evaluate_slices(cases, Marking(0.4, evil), collect=gallery.add)
+    page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), run={"recipe": evil, "details": {evil: evil}}, title=evil)
+    Page(page)
+    assert page.count("<script>") == 1 and "alert(1)" in page
+
+
+@pytest.mark.parametrize("kind", ["labels only", "nothing known", "one patient"])
+def test_odd_evaluations_have_a_page_too(tmp_path, rng, kind):
+    organ = np.ones((16, 20), bool)
+    truth = np.zeros_like(organ)
+    truth[4:8, 5:9] = True
+    cases = {
+        "labels only": [SliceCase(f"p{number}", "a.png", 0, number % 2, organ, rng.random(organ.shape)) for number in range(6)],
+        "nothing known": [SliceCase("p", "a.png", number, None, organ, rng.random(organ.shape)) for number in range(3)],
+        "one patient": [SliceCase("p", "a.png", 0, 1, organ, rng.random(organ.shape), truth, picture=rng.random(organ.shape))],
+    }[kind]
+    gallery = Gallery()
+    evaluation = evaluate_slices(cases, Marking(0.5, "fixed"), collect=gallery.add)
+    page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), [{"step": 1, "loss": 1.0}])
+    Page(page)
+    assert ("not measured" in page) and (kind == "one patient" or "no slice has a lesion" in page)
+    assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", page, flags=re.S).lower().replace("nantes", "")
+
+
+def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_cases):
+    cases = build_cases(patients=3, missing=())
+    for case in cases:
+        case.baselines.update({f"threshold_channel0_sigma{number}_bright": case.truth for number in range(9)})
+    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    assert "Show the other 5 methods" in page
+    assert page.count('class="other folded"') == 5
+    assert re.search(r'<tr class="other"><th scope="row">Whole organ', page)
+    assert "NOT shown to be better than threshold channel 0 sigma 0 bright" in page
+
+
+def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
+    monkeypatch.setattr(module, "BYTES", 900_000)
+    evaluation, _, items = evaluated
+    rng = np.random.default_rng(0)
+    noise = [dataclasses.replace(item, gray=rng.integers(0, 256, (128, 110)).astype(np.uint8), heat=rng.random((128, 110))) for item in items] * 6
+    page = write(tmp_path / "r.html", evaluation, noise)
+    assert page.count('class="thumb"') == module.LIMIT
+    assert 450_000 < len(page.encode()) <= 900_000
+    Page(page)
+
+
+def test_curves_go_to_their_panels(text):
+    panels = dict(re.findall(r"<figcaption>(.*?)</figcaption>.*?<ul class=\"legend\">(.*?)</ul>", text, flags=re.S))
+    names = {panel: re.findall(r"</i>(.*?)</li>", legend) for panel, legend in panels.items()}
+    assert names == {
+        "Loss and its terms": ["total loss", "hybrid"],
+        "Marked area, share of the organ": ["normal area", "abnormal area"],
+        "Slice AUROC, validation": ["slice AUROC"],
+    }
+
+
+def test_the_same_input_gives_the_same_page(tmp_path, evaluated):
+    first, second = (write(tmp_path / f"{number}.html", evaluated[0], evaluated[2]) for number in range(2))
+    assert first == second

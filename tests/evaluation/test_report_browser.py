@@ -1,0 +1,148 @@
+"""The report in a real browser: figures, gallery, keys, filters, layers. Skips where there is no Chromium."""
+
+import shutil
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: the report was not tried in a browser")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+QUIET = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync disable-dev-shm-usage"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("no Chromium with its chromedriver here: the report was not tried in a browser (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for option in (*QUIET.split(), "window-size=1280,900", f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(f"--{option}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(browser, report):
+    browser.get(report.as_uri())
+    yield browser
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    assert not errors, errors
+
+
+def one(page, selector):
+    return page.find_element(By.CSS_SELECTOR, selector)
+
+
+def shown(page):
+    return [shot for shot in page.find_elements(By.CSS_SELECTOR, "#shots li") if shot.is_displayed()]
+
+
+def enlarged(page):
+    """What the viewer shows: (place, patient, picture as PNG)."""
+    return one(page, "#place").text, one(page, "#facts dd").text, one(page, "#stage svg").screenshot_as_png
+
+
+def press(page, key):
+    page.switch_to.active_element.send_keys(key)
+
+
+def test_click_through_the_gallery(page, evaluated, tmp_path):
+    _, _, items = evaluated
+    assert len(shown(page)) == len(items)
+    one(page, "#shots button").click()
+    assert one(page, "#viewer").is_displayed()
+    seen = [enlarged(page)]
+    assert seen[0][:2] == (f"1 of {len(items)}", items[0].patient)
+    for number in range(1, len(items)):
+        if number % 2:
+            one(page, "#next").click()
+        else:
+            press(page, Keys.ARROW_RIGHT)
+        seen.append(enlarged(page))
+        assert seen[-1][:2] == (f"{number + 1} of {len(items)}", items[number].patient)
+        assert seen[-1][2] != seen[-2][2], "the enlarged picture did not change"
+    assert len({picture for _, _, picture in seen}) == len(items)
+    press(page, Keys.ARROW_RIGHT)
+    assert enlarged(page)[0].startswith("1 of")
+    press(page, Keys.ARROW_LEFT)
+    assert enlarged(page)[0] == f"{len(items)} of {len(items)}"
+    page.save_screenshot(str(tmp_path / "viewer.png"))
+    press(page, Keys.ESCAPE)
+    WebDriverWait(page, 5).until(lambda page: not one(page, "#viewer").is_displayed())
+    assert page.switch_to.active_element.get_attribute("class") == "thumb"
+
+
+def test_layers_are_switched_by_button_and_key(page):
+    one(page, "#shots button").click()
+    plain = enlarged(page)[2]
+    for layer, key, pressed in (("truth", "r", "true"), ("marked", "m", "true"), ("heat", "p", "false")):
+        button = one(page, f'#viewer [data-layer="{layer}"]')
+        assert button.get_attribute("aria-pressed") == pressed
+        button.click()
+        assert enlarged(page)[2] != plain and button.get_attribute("aria-pressed") != pressed
+        press(page, key)
+        assert enlarged(page)[2] == plain and button.get_attribute("aria-pressed") == pressed
+
+
+def test_filter_and_order(page, evaluated):
+    _, _, items = evaluated
+    Select(one(page, "#filter")).select_by_value("normal")
+    assert len(shown(page)) == sum(item.normal for item in items)
+    assert one(page, "#shown").text == f"{len(shown(page))} of {len(items)} pictures"
+    Select(one(page, "#filter")).select_by_value("lesion")
+    Select(one(page, "#order")).select_by_value("dice")
+    scores = [float(shot.get_attribute("data-dice")) for shot in shown(page)]
+    assert scores == sorted(scores) and len(scores) == sum(not item.normal for item in items)
+    Select(one(page, "#order")).select_by_value("-size")
+    sizes = [int(shot.get_attribute("data-size")) for shot in shown(page)]
+    assert sizes == sorted(sizes, reverse=True)
+    Select(one(page, "#who")).select_by_value("patient 2")
+    assert {shot.get_attribute("data-patient") for shot in shown(page)} == {"patient 2"}
+    one(page, "#shots li:not([hidden]) button").click()
+    assert enlarged(page)[0] == f"1 of {len(shown(page))}"
+
+
+def test_a_dot_leads_to_the_patient(page):
+    dot = one(page, 'circle[data-patient="patient 3"]')
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", dot)
+    dot.click()
+    assert {shot.get_attribute("data-patient") for shot in shown(page)} == {"patient 3"}
+
+
+def test_the_table_of_patients_sorts(page):
+    def column(number):
+        return [float(cell.get_attribute("data-value")) for cell in page.find_elements(By.CSS_SELECTOR, f".sortable tbody td:nth-child({number})")]
+
+    assert column(2) == sorted(column(2), reverse=True)
+    button = one(page, ".sortable th:nth-child(3) button")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    assert column(3) == sorted(column(3), reverse=True)
+    button.click()
+    assert column(3) == sorted(column(3))
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_nothing_is_wider_than_the_window(page, tmp_path, width):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+    wide, window = page.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= window
+    page.save_screenshot(str(tmp_path / f"report_{width}.png"))
+    assert (tmp_path / f"report_{width}.png").stat().st_size > 20_000
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_is_asked_of_the_network(browser, report):
+    browser.get_log("performance")
+    browser.get(report.as_uri())
+    one(browser, "#shots button").click()
+    asked = [entry["message"] for entry in browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]]
+    assert asked and not any('"url":"http' in message for message in asked)

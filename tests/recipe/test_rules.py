@@ -1,0 +1,113 @@
+import re
+
+import pytest
+
+from clamnet_tf.recipe.rules import RULES, head_numbers
+
+# rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
+WRONG = {
+    "side_halves": (["data.side=50"], "data.side", "expected a multiple of 4, halved 2 times by network.depth 3, received 50; nearest: 48 or 52"),
+    "filters_per_level": (["network.filters=[2, 2]"], "network.filters", "expected 3 entries, .*received 2: .*for example .2, 2, 2."),
+    "kernels_per_level": (["network.kernels=[3, 3, 3, 3]"], "network.kernels", "expected 3 entries, .*received 4"),
+    "kernels_odd": (["network.kernels=[3, 4, 3]"], "network.kernels[1]", "expected an odd number, received 4; nearest: 3 or 5"),
+    "duplicate_levels": (["network.duplicate.levels=[0, 3]"], "network.duplicate.levels[1]", "expected a level from 0 to 2, .*received 3"),
+    "duplicate_count": (["network.duplicate.levels=random", "network.duplicate.count=4"], "network.duplicate.count", "expected at most the 3 levels"),
+    "sigmoid_classes": (["network.output=sigmoid", "network.classes=3"], "network.output", "expected softmax, .*received sigmoid with network.classes 3"),
+    "window_given": (["data.normalization=window"], "data.window", "expected a window .center, width., .*received nothing .null."),
+    "channels_once": (["data.channels=[1, 0, 1]"], "data.channels[2]", "expected each channel once, received 1 again"),
+    "split_whole": (["data.split.train=0.5"], "data.split", "fractions train . val . test that make 1, received 0.5 . 0.15 . 0.25 = 0.9"),
+    "split_trains": (["data.split.train=0", "data.split.test=0.85"], "data.split.train", "expected a fraction above 0, received 0"),
+    "split_selects": (["data.split.val=0", "data.split.test=0.4"], "data.split.val", "expected a fraction above 0 .*or set selection.checkpoint: last"),
+    "ordered": (["pairs.views.zoom=[1.1, 0.9]"], "pairs.views.zoom", r"expected a range .low, high., received .1.1, 0.9.; write .0.9, 1.1."),
+    "twin_agrees": (["loss.agreement.weight=0"], "loss.agreement.weight", "expected a number above 0, .*twin.kind shared, received 0"),
+    "head_weights_fit": (["loss.head_weights=[1, 1, 1]"], "loss.head_weights", "expected 2 weights, one per head of network.depth 3, received 3"),
+    "head_exists": (["inference.head=3"], "inference.head", "expected mean, 1 or 2, the heads of network.depth 3, received 3"),
+    "head_trained": (["loss.head_weights=[1, 0]", "inference.head=2"], "inference.head", "expected a head that loss.head_weights trains, received 2"),
+    "batch_halves": (["training.batch_size=7"], "training.batch_size", "expected an even number, .*received 7; nearest: 6 or 8"),
+    "warmup_ends": (["training.optimizer.warmup_steps=300"], "training.optimizer.warmup_steps", "expected fewer than the 300 of training.steps, received 300"),
+    "decay_applies": (["training.optimizer.weight_decay=0.1"], "training.optimizer.weight_decay", "expected 0, since adam has no weight decay"),
+}
+
+
+def test_every_rule_has_a_case():
+    assert {rule.check.__name__ for rule in RULES} == set(WRONG)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_rule_refuses(problems_of, small_text, name):
+    overrides, path, message = WRONG[name]
+    [line] = problems_of(small_text, *overrides)
+    assert re.search(message, line), line
+    assert f"{path}: expected" in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "message"),
+    [
+        (["twin.kind=none"], "loss.agreement.weight", "expected 0, since twin.kind none has no second view to agree with, received 0.5 (the default)"),
+        (["twin.kind=ema", "loss.agreement.weight=0"], "loss.agreement.weight", "expected a number above 0"),
+        (["twin.kind=separate", "loss.agreement.weight=0"], "loss.agreement.weight", "expected a number above 0"),
+        (["network.duplicate.levels=[1, 1]"], "network.duplicate.levels[1]", "expected each level once, received 1 again"),
+        (["data.channels=[]"], "data.channels", "expected at least one channel, received []; write null to keep all"),
+        (["loss.head_weights=[0, 0]"], "loss.head_weights", "expected at least one weight above 0, received [0, 0]"),
+        (["network.skips=plain", "inference.head=1"], "inference.head", "expected mean or 2, the heads of network.depth 3 with network.skips plain"),
+        (["network.skips=plain", "loss.head_weights=[1, 1]"], "loss.head_weights", "expected 1 weight, one per head of network.depth 3 with network.skips plain"),
+        (["data.side=17"], "data.side", "expected a multiple of 4, halved 2 times by network.depth 3, received 17; nearest: 16 or 20"),
+        (["pairs.views.blur=[1, 0.9]"], "pairs.views.blur", "expected a range"),
+        (["pairs.views.stretch=[1, 0.9]"], "pairs.views.stretch", "expected a range"),
+    ],
+)
+def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, message):
+    [line] = problems_of(small_text, *overrides)
+    assert f"{path}: {message}" in line or f"--set {path}: {message}" in line
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.side=36"],
+        ["network.kernels=[1, 3, 7]"],
+        ["network.duplicate.levels=random", "network.duplicate.count=3"],
+        ["network.duplicate.levels=[2, 0]", "network.duplicate.count=7"],
+        ["network.output=sigmoid"],
+        ["data.normalization=window", "data.window.center=40", "data.window.width=80"],
+        ["data.channels=[2, 0]"],
+        ["data.split.train=0.7", "data.split.val=0.2", "data.split.test=0.1"],
+        ["data.split.val=0", "data.split.test=0.4", "selection.checkpoint=last"],
+        ["pairs.views.blur=[0.9, 0.9]"],
+        ["twin.kind=none", "loss.agreement.weight=0"],
+        ["loss.head_weights=[0, 1]", "inference.head=2"],
+        ["network.skips=plain", "inference.head=2", "loss.head_weights=[1]"],
+        ["network.depth=1", "network.filters=[4]", "network.kernels=[3]", "inference.head=1", "loss.head_weights=[1]", "data.side=33"],
+        ["training.batch_size=7", "training.supervision=masks"],
+        ["training.optimizer.warmup_steps=299"],
+        ["training.optimizer.weight_decay=0.1", "training.optimizer.name=adamw"],
+    ],
+    ids=" ".join,
+)
+def test_rules_let_pass(problems_of, small_text, overrides):
+    assert problems_of(small_text, *overrides) == []
+
+
+def test_independent_rules_are_reported_together(problems_of, small_text):
+    overrides = ["network.depth=4", "data.side=36", "training.batch_size=3", "inference.head=4"]
+    lines = problems_of(small_text, *overrides)
+    assert [line.split(": expected")[0] for line in lines] == [
+        "r.yaml:8: network.filters",
+        "r.yaml:9: network.kernels",
+        "--set data.side",
+        "--set training.batch_size",
+        "--set inference.head",
+    ]
+
+
+def test_rules_are_silent_about_what_only_follows(problems_of, small_text):
+    lines = problems_of(small_text, "network.depth=0", "data.side=50", "network.filters=[2]")
+    assert [line.split(": expected")[0] for line in lines] == ["--set network.depth"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "skips", "heads"), [(1, "nested", [1]), (1, "plain", [1]), (2, "nested", [1]), (5, "nested", [1, 2, 3, 4]), (5, "plain", [4])]
+)
+def test_head_numbers(depth, skips, heads):
+    assert head_numbers(depth, skips) == heads
