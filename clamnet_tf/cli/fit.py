@@ -57,5 +57,6 @@ def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, qu
             reporter.line(f"Report: {run.evaluation / 'report.html'}")
         except ClamnetError as error:
             run.log(f"Error: {error}")
-            run.discard_if_untrained()
             raise
+        finally:
+            run.discard_if_untrained()

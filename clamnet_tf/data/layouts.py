@@ -8,7 +8,7 @@ from pathlib import Path
 from clamnet_tf.data.account import summary
 from clamnet_tf.data.folders import class_folders, dicom_tree, kaggle_3m, labelled_files, manifest_file
 from clamnet_tf.data.folders.listing import Listing, list_folder
-from clamnet_tf.data.manifest import Manifest, read_manifest
+from clamnet_tf.data.manifest import Manifest, read_manifest, read_table
 from clamnet_tf.errors import DataError
 
 # name: (listing, labels) -> Manifest, or None when the folder is not of this layout
@@ -27,7 +27,7 @@ DESCRIPTIONS = {
     "dicom_tree": "DICOM files in any folders, with a CSV of labels per StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID",
     "nifti_csv": "NIfTI volumes with a CSV image,label (patient, slice from 0, mask ...)",
     "csv_images": "PNG, JPEG, TIFF, npy or DICOM files with a CSV image,label (patient, site, slice, mask ...)",
-    "class_folders": "one folder of normal images (NORMAL, healthy, negative, no_finding ...) and others named after findings; train/, val/, test/ above are used",
+    "class_folders": "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings; train/, val/, test/ above are used",
 }
 
 
@@ -65,7 +65,7 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
     counts = ", ".join(f"{count} {suffix}" for suffix, count in listing.suffix_counts.items())
     folders = collections.Counter(listing.relative(path).parts[0] for path in listing.files if len(listing.relative(path).parts) > 1)
     inside = ", ".join(f"{name} ({count} files)" for name, count in list(folders.items())[:10]) or "none"
-    tables = ", ".join(str(listing.relative(path)) for path in listing.with_suffix((".csv", ".tsv"))[:5])
+    tables = "; ".join(f"{listing.relative(path)} ({_columns(path)})" for path in listing.with_suffix((".csv", ".tsv"))[:3])
     lines = [f"{listing.root}: no layout recognised. Found files: {counts}. Folders: {inside}{' ...' if len(folders) > 10 else ''}."]
     if labels is not None:
         lines.append(f"The table {labels} has none of the columns that name images: image, patient, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID.")
@@ -74,3 +74,10 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
     lines.append("Layouts that exist:")
     lines += [f"  {name}: {text}" for name, text in DESCRIPTIONS.items()]
     return DataError("\n".join(lines))
+
+
+def _columns(path: Path) -> str:
+    try:
+        return "columns " + ", ".join(read_table(path)[0][:12])
+    except DataError:
+        return "not readable as a table"

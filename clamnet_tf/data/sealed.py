@@ -67,7 +67,8 @@ def open_masks(
     for row in rows:
         if is_closed():
             raise MaskAccessError(
-                f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is closed: training from image labels and selection may not see masks."
+                f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is closed: "
+                "training from image labels and selection may not see masks."
             )
         case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
         if case.mask is None:

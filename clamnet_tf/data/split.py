@@ -131,7 +131,8 @@ def _own_split(manifest: Manifest, patients) -> dict[str, str]:
     if problems:
         raise DataError(
             f"{manifest.root}: {len(problems)} patient(s) are not on one side of the split:\n{listed(problems)}\n"
-            "Give every patient one side: edit the manifest, or use --split-file; `clamnet-tf data inspect DIR --write-split FILE` draws such a file by patient."
+            "Give every patient one side: edit the manifest, or use --split-file; "
+            "`clamnet-tf data inspect DIR --write-split FILE` draws such a file by patient."
         )
     return sides
 
@@ -139,7 +140,8 @@ def _own_split(manifest: Manifest, patients) -> dict[str, str]:
 def _check_fractions(section: SplitSection) -> None:
     if section.train <= 0 or section.val <= 0:
         raise DataError(
-            f"data.split: train and val must be above 0, received train={section.train}, val={section.val}: validation patients choose checkpoint and threshold."
+            f"data.split: train and val must be above 0, received train={section.train}, val={section.val}: "
+            "validation patients choose checkpoint and threshold."
         )
 
 
@@ -147,7 +149,8 @@ def _check_classes(manifest: Manifest, cases) -> None:
     present = {case.label > 0 for case in cases}
     if len(present) == 1:
         raise DataError(
-            f"{manifest.root}: one class only: every image is {'abnormal' if present == {True} else 'normal'}; training needs normal (label 0) and abnormal images."
+            f"{manifest.root}: one class only: every image is {'abnormal' if present == {True} else 'normal'}; "
+            "training needs normal (label 0) and abnormal images."
         )
     problems = []
     for side in ("train", "val"):

@@ -88,7 +88,7 @@ def heat_png(probability: np.ndarray) -> bytes:
     picture, palette = Image.fromarray(levels).convert("P"), heat_rgba()
     picture.putpalette(palette[:, :3].tobytes())
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True, transparency=palette[:, 3].tobytes())
+    picture.save(stream, "PNG", transparency=palette[:, 3].tobytes())
     return stream.getvalue()
 
 
@@ -96,7 +96,7 @@ def png(array: np.ndarray) -> bytes:
     """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255."""
     array = np.asarray(array)
     stream = io.BytesIO()
-    Image.fromarray((array * np.uint8(255)) if array.dtype == bool else array).save(stream, "PNG", optimize=True)
+    Image.fromarray((array * np.uint8(255)) if array.dtype == bool else array).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -87,8 +87,9 @@ def write_report(
         "bar": charts.interval_bar,
     }
     template = environment.get_template("report.html.j2")
+    shots = [(item, _outlines(item)) for item in gallery[:LIMIT]]
     for side in _SIDES:
-        page = template.render(content, gallery=[_shown(item, side) for item in gallery[:LIMIT]])
+        page = template.render(content, gallery=[_pictures(item, side) | outlines for item, outlines in shots])
         if len(page.encode("utf-8")) <= BYTES:
             break
     files.write_text(path, page)
@@ -218,8 +219,20 @@ def _duration(seconds: float | None) -> str | None:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _shown(item: GalleryItem, side: int) -> dict:
-    """What the template needs of one slice, its picture at most `side` pixels long."""
+def _outlines(item: GalleryItem) -> dict:
+    """What the template needs of one slice, but for its pictures."""
+    return {
+        "item": replace(item, gray=None, heat=None),
+        "name": Path(item.name).name + (f", slice {item.slice_index}" if item.slice_index else ""),
+        "width": item.gray.shape[1],
+        "height": item.gray.shape[0],
+        "truth": "" if item.truth is None else contour_path(item.truth),
+        "marked": "" if item.marked is None else contour_path(item.marked),
+    }
+
+
+def _pictures(item: GalleryItem, side: int) -> dict:
+    """Image and heat map of one slice as data: addresses, at most `side` pixels long."""
     height, width = item.gray.shape
     factor = min(1.0, side / max(height, width))
     small = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -227,13 +240,4 @@ def _shown(item: GalleryItem, side: int) -> dict:
     heat = None
     if item.heat is not None:
         heat = np.asarray(Image.fromarray(np.asarray(item.heat, np.float32)).resize(small, Image.Resampling.BILINEAR))
-    return {
-        "item": replace(item, gray=None, heat=None),
-        "name": Path(item.name).name + (f", slice {item.slice_index}" if item.slice_index else ""),
-        "width": width,
-        "height": height,
-        "gray": data_uri(png(gray)),
-        "heat": None if heat is None else data_uri(heat_png(heat)),
-        "truth": "" if item.truth is None else contour_path(item.truth),
-        "marked": "" if item.marked is None else contour_path(item.marked),
-    }
+    return {"gray": data_uri(png(gray)), "heat": None if heat is None else data_uri(heat_png(heat))}

@@ -48,7 +48,8 @@ def read_nifti(path: Path) -> Volume:
     spatial, channels = _dimensions(path, shape, dtype)
     axes, flips = _to_axial(path, affine)
     count = 3 if dtype.names else channels
-    check_size(path, (*(spatial[axis] for axis in axes), count))
+    announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+    check_size(path, (*(spatial[axis] for axis in axes), count), deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
     notes = () if coded else ("neither sform nor qform: orientation and spacing are not known, axes taken as stored",)
     grid = Grid(

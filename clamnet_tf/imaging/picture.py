@@ -25,6 +25,7 @@ _DAMAGE = (
 )  # fmt: skip
 _SLICE_AXES, _CHANNEL_AXES = "ZQITRPME", "CS"  # letters of tifffile; Y and X are rows and columns
 _LOST_PAGES = ("page offset", "corrupt", "failed to reshape", "required tags", "first page", "StripOffsets", "ByteCounts", "data offset")
+_DEFLATE_OR_NONE = (1, 8, 32946)  # TIFF 6.0, Compression
 _PALETTE, _WHITE_IS_ZERO = 3, 0  # TIFF 6.0, PhotometricInterpretation
 
 
@@ -57,9 +58,7 @@ def read_tiff(path: Path) -> Volume:
     sniff.require(path, "tiff")
     try:
         with _complaints(path) as damage, tifffile.TiffFile(path) as file:
-            pages, shape = _read_pages(path, file)
-        if damage:
-            raise ImageError(_damaged(path, damage[0]))
+            pages, shape = _read_pages(path, file, damage)
     except _DAMAGE as error:
         raise ImageError(_damaged(path, error)) from error
     return _volume(path, pages, shape)
@@ -123,8 +122,8 @@ def _complaints(path):
         logger.removeHandler(listener)
 
 
-def _read_pages(path, file: tifffile.TiffFile):
-    """((slices, rows, columns, channels), shape of the file without channels)."""
+def _read_pages(path, file: tifffile.TiffFile, damage: list[str]):
+    """((slices, rows, columns, channels), shape of the file without channels); `damage` grows while pages are read."""
     if len(file.series) != 1:
         shapes = ", ".join(str(series.shape) for series in file.series[:5])
         raise ImageError(f"{path}: its pages do not form one stack (shapes {shapes}); save the pages of one size in a file of their own.")
@@ -136,9 +135,12 @@ def _read_pages(path, file: tifffile.TiffFile):
         raise ImageError(f"{path}: axes {axes} of shape {shape}; needed are rows, columns, and at most one axis of slices and one of channels.")
     rows, columns = axes.index("Y"), axes.index("X")
     slices = shape[stacked[0]] if stacked else 1
-    check_size(path, (slices, shape[rows], shape[columns], shape[banded[0]] if banded else 1))
+    plain = page.compression in _DEFLATE_OR_NONE
+    check_size(path, (slices, shape[rows], shape[columns], shape[banded[0]] if banded else 1), deflated_bytes=series.nbytes if plain else None)
+    stored = _decode(path, file, series) if not damage else None
+    if damage:
+        raise ImageError(_damaged(path, damage[0]))
     wanted = (*stacked, rows, columns, *banded)
-    stored = _decode(path, file, series)
     stored = stored.reshape([side for n, side in enumerate(stored.shape) if n in wanted])
     kept = sorted(wanted)
     stored = stored.transpose([kept.index(n) for n in wanted])

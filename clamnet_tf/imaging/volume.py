@@ -12,6 +12,7 @@ from clamnet_tf.errors import ImageError
 
 SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
 LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
+LARGEST_RATIO = 1100  # of unpacked to packed bytes: deflate (gzip, zip, PNG, TIFF) cannot reach more than 1,032
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,11 @@ def to_stored(values: np.ndarray, grid: Grid) -> np.ndarray:
     return values.transpose(np.argsort(grid.axes))
 
 
-def check_size(path, shape: tuple[int, ...]) -> None:
+def check_size(path, shape: tuple[int, ...], *, deflated_bytes: int | None = None) -> None:
     """Refuse what is too small to look at or too large for memory, before pixels are decoded.
 
-    shape: (slices, rows, columns, channels) as announced by the file's header.
+    shape: (slices, rows, columns, channels) as announced by the file's header. deflated_bytes: what the announced
+    values take unpacked, for a file that is stored plainly or by deflate: more than such a file can hold is refused.
     """
     slices, rows, columns, channels = (int(side) for side in shape)
     if min(slices, channels) < 1 or min(rows, columns) < SMALLEST_SIDE:
@@ -110,6 +112,11 @@ def check_size(path, shape: tuple[int, ...]) -> None:
         raise ImageError(
             f"{path}: too large: it announces {slices} slices of {rows} x {columns} pixels with {channels} channels, more "
             f"than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, split or shrink it."
+        )
+    if deflated_bytes is not None and deflated_bytes > LARGEST_RATIO * Path(path).stat().st_size:
+        raise ImageError(
+            f"{path}: too large: it announces {deflated_bytes:,} bytes of pixels, more than its {Path(path).stat().st_size:,} bytes can "
+            "hold even if compressed. The file is damaged, cut off or hostile; copy or export it again."
         )
 
 

@@ -89,11 +89,12 @@ class Description:
         yield "Receptive field: mean over positions (smallest-largest), convolutions only."
         if self.section.norm != "none":
             extent = "the batch in training" if self.section.norm == "batch" else "the whole map"
-            yield f"Besides, a pixel sees means and deviations of {extent} (norm {self.section.norm})."
+            yield f"Besides, pixels see means and deviations of {extent} (norm {self.section.norm})."
 
 
 def _figures(cost: Cost) -> str:
-    return f"{cost.parameters:>11,}  {cost.gflop:>8.3f}"
+    gflop = f"{cost.gflop:.3f}" if cost.gflop < 10_000 else f"{cost.gflop:.0f}"
+    return f"{cost.parameters:>11,}  {gflop:>8}"
 
 
 def field_text(field: ReceptiveField, side: int) -> str:

@@ -67,7 +67,7 @@ def _title(axes, description, x, y):
     kind = "U-Net" if description.section.skips == "plain" else "UNet++"
     total = description.total
     axes.text(
-        x, y - 0.36, f"{kind} · {_count(total.parameters)} parameters · {total.gflop:.3g} GFLOP per image · norm {description.section.norm}",
+        x, y - 0.36, f"{kind} · {_count(total.parameters)} parameters · {_count(total.operations)}FLOP per image · norm {description.section.norm}",
         size=8.5, color=MUTED, va="center",
     )
 
@@ -139,7 +139,7 @@ def _heads(axes, description):
         _box(axes, x, y + 1.42, WIDTH + 0.3, 0.8, HEAD)
         axes.text(x, y + 1.64, f"head {row.head}", size=8.8, weight="bold", color=INK, ha="center", va="center", zorder=4)
         axes.text(
-            x, y + 1.29, f"sees {row.field.mean:g} px\n{_count(row.cost.parameters)} par.", size=7, color=INK, ha="center", va="center", zorder=4, linespacing=1.15
+            x, y + 1.29, f"sees {row.field.mean:g} px\n{_count(row.cost.parameters)} parameters", size=7, color=INK, ha="center", va="center", zorder=4, linespacing=1.15
         )
         _arrow(axes, (x, y + HEIGHT / 2), (x, y + 1.02), OUT, 1.3)
 
@@ -164,8 +164,9 @@ def _legend(axes, description, x, y):
 
 
 def _count(number: int) -> str:
-    """12,345,678 -> 12.3 M; three digits."""
-    for factor, unit in ((1e6, " M"), (1e3, " k")):
-        if number >= factor:
-            return f"{number / factor:.3g}{unit}"
+    """12,345,678 -> 12.3 M: three digits, more only beyond 999 G."""
+    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        value = number / factor
+        if value >= 0.9995:
+            return f"{value:.3g}{unit}" if value < 999.5 else f"{value:,.0f}{unit}"
     return str(number)

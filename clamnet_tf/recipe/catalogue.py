@@ -29,13 +29,12 @@ def find_recipe(name_or_path) -> Path:
     """The file of a shipped recipe's name or of a path; RecipeError when there is neither."""
     text = os.fspath(name_or_path)
     path = Path(text)
-    looks_like_path = path.suffix in (".yaml", ".yml") or len(path.parts) != 1
-    if not looks_like_path and text in recipe_names():
+    names = recipe_names()
+    if text in names:
         return recipe_folder() / f"{text}.yaml"
     if path.exists():
         return path
-    names = recipe_names()
-    if looks_like_path:
+    if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
         near = nearest(path.stem, names)
         advice = f"the shipped recipe is named {near}, without folder and suffix" if near else "check the path"
         raise RecipeError(f"{text}: expected the path of a recipe, received one that does not exist; {advice}")

@@ -1,10 +1,16 @@
 """The recipe's JSON Schema: for editors, and as the one description from which messages take what is expected."""
 
+import functools
+
 from clamnet_tf.recipe.schema import Recipe
 
 
+@functools.cache
 def json_schema() -> dict:
-    """JSON Schema (draft 2020-12) of a recipe. Rules between several keys (`rules.py`) are beyond it."""
+    """JSON Schema (draft 2020-12) of a recipe; one shared dict, to be read only.
+
+    Rules between several keys (`rules.py`) are beyond it.
+    """
     schema = Recipe.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "clamnet-tf recipe", **_without_titles(schema)}
 

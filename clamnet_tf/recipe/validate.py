@@ -7,7 +7,7 @@ from clamnet_tf.recipe.json_schema import field_schema, json_schema, keys
 from clamnet_tf.recipe.problems import Problem, dotted, recipe_error
 from clamnet_tf.recipe.reader import Node
 from clamnet_tf.recipe.rules import RULES
-from clamnet_tf.recipe.schema import Recipe, Section
+from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.suggest import nearest, nearest_path
 
 
@@ -33,7 +33,7 @@ def _schema_problems(root, error, known):
     schema = json_schema()
     unknown, others = [], []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
-        path = _data_path(item["loc"])
+        path = _data_path(schema, item["loc"])
         if item["type"] == "extra_forbidden":
             unknown.append(path)
         else:
@@ -54,25 +54,16 @@ def _schema_problems(root, error, known):
     return problems, wrong
 
 
-def _data_path(loc):
+def _data_path(schema, loc):
     """pydantic's location without the labels of union members: keys as long as they lead through sections, then indices."""
-    path, section = [], Recipe
+    path, in_section = (), True
     for part in loc:
         if isinstance(part, int):
-            path.append(part)
-        elif section is not None:
-            path.append(part)
-            section = _section_of(section, part)
-    return tuple(path)
-
-
-def _section_of(section, key):
-    """The section class that `key` of `section` holds, None for a plain value or an unknown key."""
-    field = section.model_fields.get(key)
-    if field is None:
-        return None
-    members = getattr(field.annotation, "__args__", (field.annotation,))
-    return next((member for member in members if isinstance(member, type) and issubclass(member, Section)), None)
+            path = (*path, part)
+        elif in_section:
+            path = (*path, part)
+            in_section = bool(keys(schema, path))
+    return path
 
 
 def _unknown_key(schema, root, path, near):

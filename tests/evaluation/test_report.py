@@ -130,13 +130,13 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
 
 
 def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
-    monkeypatch.setattr(module, "BYTES", 900_000)
+    monkeypatch.setattr(module, "BYTES", 2_500_000)
     evaluation, _, items = evaluated
     rng = np.random.default_rng(0)
-    noise = [dataclasses.replace(item, gray=rng.integers(0, 256, (128, 110)).astype(np.uint8), heat=rng.random((128, 110))) for item in items] * 6
+    noise = [dataclasses.replace(item, gray=rng.integers(0, 256, (180, 110)).astype(np.uint8), heat=rng.random((180, 110))) for item in items] * 6
     page = write(tmp_path / "r.html", evaluation, noise)
     assert page.count('class="thumb"') == module.LIMIT
-    assert 450_000 < len(page.encode()) <= 900_000
+    assert 1_000_000 < len(page.encode()) <= 2_500_000
     Page(page)
 
 

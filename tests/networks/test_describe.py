@@ -63,7 +63,7 @@ def test_table_shows_every_figure():
     description = describe(section, side=256, channels=3)
     lines = description.table().splitlines()
     assert lines[0].startswith(f"{description.name}: nested skips (UNet++), input 256 x 256 x 3")
-    assert "two subsequent blocks on levels 3, 4 (drawn with seed 0)" in lines
+    assert "two subsequent blocks on levels 2, 3 (drawn with seed 0)" in lines
     rows = {line.split()[0]: line for line in lines if line[:5].strip().isdigit()}
     for row in description.levels:
         line = next(line for line in lines if line.startswith(f"{row.level:>5}  {row.side} x {row.side} "))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from clamnet_tf.errors import EnvironmentFailure, NetworkError
 from clamnet_tf.networks.describe import describe
-from clamnet_tf.networks.drawing import draw, grid_figure
+from clamnet_tf.networks.drawing import _count, draw, grid_figure
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
@@ -81,3 +81,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFailure, match="file/grid.svg: cannot be written"):
         draw(describe(NetworkSection(), side=64, channels=1), tmp_path / "file" / "grid.svg")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(999, "999"), (1000, "1 k"), (999_400, "999 k"), (999_900, "1 M"), (12_345_678, "12.3 M"), (4_894_788_800_000, "4,895 G")]
+)
+def test_large_numbers_are_short(number, text):
+    assert _count(number) == text

@@ -4,7 +4,7 @@ from clamnet_tf.recipe.catalogue import load_recipe
 
 
 def test_overrides_replace_add_and_reach_into_null(write_recipe, small_text):
-    path = write_recipe(small_text + "pairs: {views: {flip: true}}\n")
+    path = write_recipe(small_text.replace("side: 32", "side: 32\n  window: null") + "pairs: {views: {flip: true}}\n")
     recipe = load_recipe(
         path,
         ["network.filters=[4, 5, 6]", "pairs.views.flip=false", "loss.agreement.ramp=0.5", "data.window.center=40", "data.window.width=80", "condition=a = b"],

@@ -95,11 +95,16 @@ def test_a_resolved_recipe_read_back_is_the_same_object(recipe):
     assert to_yaml(back) == to_yaml(recipe)
 
 
-@pytest.mark.parametrize("text", ["yes", "1e-3", "1.0e3", "null", "3", "a: b", "# no comment", " x ", "Größe\nzweite Zeile\n", "\x85\u2028\ufeff", "\x00\x07", "'\"", "🧠"])
+@pytest.mark.parametrize("text", ["yes", "1e-3", "1.0e3", "null", "3", "a: b", "# no comment", " x ", "Größe\nzweite Zeile\n", "\x85", "a\u2028b", "\ufeff", "a\r\nb", "\x00\x07", "'\"", "🧠"])
 def test_any_description_comes_back(small_text, text):
     recipe = read(small_text).model_copy(update={"description": text})
     assert read(to_yaml(recipe)).description == text
     assert yaml.safe_load(to_yaml(recipe))["description"] == text
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1e3", "1.0e3", "-2E6"])
+def test_text_that_yaml_1_2_takes_for_a_number_is_quoted(small_text, text):
+    assert f"description: '{text}'\n" in to_yaml(read(small_text).model_copy(update={"description": text}))
 
 
 def test_every_yaml_reads_the_written_values_alike(small_text):

@@ -9,6 +9,10 @@ from clamnet_tf.data.manifest import listed
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, open_dataset, quiet, read_frames
 
+_IDENTITY = (
+    "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Header:
@@ -54,8 +58,7 @@ def read_headers(files) -> dict[Path, Header]:
 
 def _header(path: Path, dataset) -> Header:
     with quiet():
-        text = {name: str(dataset.get(name) or "").strip() for name in
-                ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName")}  # fmt: skip
+        text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
         pictured = dataset.get("Rows") is not None and str(dataset.get("SOPClassUID", "")) not in NOT_IMAGES
     frame = read_frames(dataset, path)[0] if pictured else None
     return Header(
