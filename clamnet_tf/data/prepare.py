@@ -14,17 +14,14 @@ import numpy as np
 
 from clamnet_tf.data.contents import ContentHashes
 from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.prepared_volume import prepare_volume
 from clamnet_tf.data.table import SliceTable, read_stored, write_stored
-from clamnet_tf.data.volumes import AssembledVolume, Group, assemble, group_cases, slice_hash
+from clamnet_tf.data.volumes import AssembledVolume, Group, assemble, group_cases
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path, make_folder
-from clamnet_tf.imaging.crop import crop_box
-from clamnet_tf.imaging.organ import foreground
-from clamnet_tf.imaging.windows import normalize
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
-VERSION = 1  # raise it whenever this file, volumes.py or clamnet_tf.imaging compute other numbers
-_LARGEST_FLOAT16 = 65504.0
+VERSION = 1  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 _STALE_SECONDS = 24 * 3600
 
 
@@ -147,40 +144,17 @@ def _compute(manifest: Manifest, group: Group, data: DataSection, organ: OrganSe
 
 
 def _compute_volume(manifest: Manifest, volume: AssembledVolume, data: DataSection, organ: OrganSection):
-    array, side = volume.array, data.side
-    hashes = [slice_hash(image) for image in array]
-    region = _region(volume, organ)
-    region[[not value for value in hashes]] = False
-    box = crop_box(region, organ.margin)
-    values = normalize(array, region, data.normalization, data.window)
-    largest = float(np.abs(values).max())
-    if largest > _LARGEST_FLOAT16:
-        raise DataError(
-            f"{manifest.cases[volume.wanted[0][1]].image}: values up to {largest:.0f} after data.normalization={data.normalization} "
-            f"exceed {_LARGEST_FLOAT16:.0f}, the largest that the cache holds; use zscore, percentile or window."
-        )
-    count = len(volume.wanted)
-    images = np.empty((count, side, side, array.shape[-1]), np.float16)
-    regions = np.empty((count, side, side), np.uint8)
-    facts = []
-    for row, (number, case, inside, position) in enumerate(volume.wanted):
-        images[row] = box.crop(values[number], side)
-        regions[row] = box.crop(region[number], side, nearest=True)
-        facts.append({
-            "case": case, "slice_index": inside, "position": position, "area": float(region[number].mean()),
+    ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, data, organ)
+    box = ready.box
+    facts = [
+        {
+            "case": case, "slice_index": inside, "position": position, "area": area,
             "box": (box.top, box.left, box.size, box.height, box.width),
-            "spacing": volume.spacing_mm or (float("nan"),) * 3, "pixel_hash": hashes[number],
-        })  # fmt: skip
-    return images, regions, facts
-
-
-def _region(volume: AssembledVolume, organ: OrganSection) -> np.ndarray:
-    """(S, H, W) bool: the organ before constant slices are emptied."""
-    if organ.method == "given":
-        return volume.organ.copy()
-    if organ.method == "none":
-        return np.ones(volume.array.shape[:3], bool)
-    return foreground(volume.array)
+            "spacing": volume.spacing_mm or (float("nan"),) * 3, "pixel_hash": pixel_hash,
+        }
+        for (_, case, inside, position), area, pixel_hash in zip(volume.wanted, ready.area, ready.pixel_hash)
+    ]  # fmt: skip
+    return ready.images, ready.organ, facts
 
 
 def _in_order(function, items):

@@ -10,7 +10,7 @@ from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.readers import read_mask, read_volume
-from clamnet_tf.imaging.volume import Volume
+from clamnet_tf.imaging.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ class AssembledVolume:
 
     array: (S, H, W, C) float32, chosen channels, every slice of the volume
     wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the volume)
+    grids: the way back to the files: of the one file of several slices, or of each file of one slice, in order
     """
 
     array: np.ndarray
     wanted: tuple[tuple[int, int, int, float], ...]
     spacing_mm: tuple[float, float, float] | None
     organ: np.ndarray | None
+    grids: tuple[Grid, ...]
 
 
 def assemble(manifest: Manifest, group: Group, *, channels, dicom_backend: str, with_organ: bool) -> list[AssembledVolume]:
@@ -92,7 +94,7 @@ def assemble(manifest: Manifest, group: Group, *, channels, dicom_backend: str, 
             _check_slices(path, manifest, indices, 1)
             single.append(_Single(path, indices[0], array, organ, volume))
         else:
-            volumes.append(AssembledVolume(array, _wanted(path, manifest, indices, len(array)), volume.spacing_mm, organ))
+            volumes.append(AssembledVolume(array, _wanted(path, manifest, indices, len(array)), volume.spacing_mm, organ, (volume.grid,)))
     if single:
         volumes.append(_join(manifest, single))
     return volumes
@@ -160,7 +162,8 @@ def _join(manifest: Manifest, single: list[_Single]) -> AssembledVolume:
     span = places[-1] - places[0]
     wanted = tuple((number, one.case, 0, (place - places[0]) / span if span else 0.5) for number, (one, place) in enumerate(zip(single, places)))
     organ = None if first.organ is None else np.concatenate([one.organ for one in single])
-    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ)
+    grids = tuple(one.volume.grid for one in single)
+    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids)
 
 
 def _by(one: _Single, axes) -> str:

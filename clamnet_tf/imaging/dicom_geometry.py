@@ -135,7 +135,7 @@ def _check_gaps(ordered, along, where) -> float:
     if double.size:
         pairs = [f"{ordered[n].name} and {ordered[n + 1].name} (at {along[n]:.2f} mm)" for n in double]
         raise ImageError(
-            f"{where}: {double.size} pairs of slices lie at the same position: {names(pairs, 3)}. Copies of a file, or several time "
+            f"{where}: slices lie at the same position: {names(pairs, 3)}. Copies of a file, or several time "
             "points, echoes or diffusion weights in one series: keep one image per position."
         )
     usual = float(np.median(gaps)) if len(gaps) > 2 else float(gaps.min())

@@ -205,6 +205,18 @@ class TrainingSection(Section):
     strategy: Literal["auto", "one_device", "mirrored"] = Field("auto", description="tf.distribute strategy.")
 
 
+class SelfTrainingSection(Section):
+    """Further networks taught by the marks of the one before; the last one is the result (METHOD section 4)."""
+
+    rounds: Annotated[int, Field(ge=0, le=3)] = Field(0, description="How many networks follow the first one; 0 for none.")
+    steps: PositiveCount = Field(200, description="Optimizer steps per round.")
+    marker: Optional[Probability] = Field(
+        None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
+    )
+    background: Probability = Field(0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored.")
+    network: Optional[NetworkSection] = Field(None, description="Network of the rounds; null: the same as the first one.")
+
+
 class SelectionSection(Section):
     """Checkpoint and threshold without masks (METHOD: section 5)."""
 
@@ -243,5 +255,6 @@ class Recipe(Section):
     twin: TwinSection = Field(default_factory=TwinSection)
     loss: LossSection = Field(default_factory=LossSection)
     training: TrainingSection = Field(default_factory=TrainingSection)
+    self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
     selection: SelectionSection = Field(default_factory=SelectionSection)
     inference: InferenceSection = Field(default_factory=InferenceSection)

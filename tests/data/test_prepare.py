@@ -1,7 +1,9 @@
 """Prepared slices: values, geometry, the cache and its key, and input that cannot be prepared."""
 
 import json
+import os
 import threading
+import time
 from dataclasses import replace
 
 import nibabel
@@ -199,6 +201,14 @@ def test_two_at_once_do_not_disturb_each_other(square, cache):
     assert sorted(result.reused for result in results) == [False, True]
     np.testing.assert_array_equal(results[0].images, results[1].images)
     assert not list(cache.glob(".writing-*"))
+
+
+def test_leftovers_of_killed_runs_go_after_a_day(square, cache):
+    for name, age in ((".writing-old", 25), (".writing-new", 1)):
+        (cache / name / "prepared-x").mkdir(parents=True)
+        os.utime(cache / name, (time.time() - age * 3600,) * 2)
+    prepare(square, **RAW, cache=cache)
+    assert sorted(path.name for path in cache.glob(".writing-*")) == [".writing-new"]
 
 
 # volumes

@@ -48,7 +48,7 @@ def read_headers(files) -> dict[Path, Header]:
     headers, problems = {}, []
     for path in files:
         try:
-            headers[path] = _header(path, open_dataset(path, pixels=False))
+            headers[path] = read_header(path)
         except ImageError as error:
             problems.append(str(error))
     if problems:
@@ -56,7 +56,9 @@ def read_headers(files) -> dict[Path, Header]:
     return headers
 
 
-def _header(path: Path, dataset) -> Header:
+def read_header(path: Path) -> Header:
+    """The Header of one file; ImageError when it is not DICOM or damaged."""
+    dataset = open_dataset(path, pixels=False)
     with quiet():
         text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
         pictured = dataset.get("Rows") is not None and str(dataset.get("SOPClassUID", "")) not in NOT_IMAGES

@@ -1,0 +1,70 @@
+"""One assembled volume -> the slices that a network sees: organ, one crop box, normalisation, resizing. For the cache and for `predict`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.data.volumes import AssembledVolume, slice_hash
+from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.crop import CropBox, crop_box
+from clamnet_tf.imaging.organ import foreground
+from clamnet_tf.imaging.windows import normalize
+from clamnet_tf.recipe.schema import DataSection, OrganSection
+
+_LARGEST_FLOAT16 = 65504.0
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedVolume:
+    """The kept slices of one volume, in the order of `AssembledVolume.wanted`.
+
+    images: (n, side, side, C) float16, normalised, 0 outside the crop; float16 everywhere, so that a cached slice and
+        one computed on the spot are the same numbers
+    organ: (n, side, side) uint8, 1 = organ
+    box: the volume's crop on the original grid
+    area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
+    """
+
+    images: np.ndarray
+    organ: np.ndarray
+    box: CropBox
+    area: tuple[float, ...]
+    pixel_hash: tuple[str, ...]
+
+
+def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, organ: OrganSection) -> PreparedVolume:
+    """Find the organ, lay one box around it, normalise by the statistics inside it, crop and resize to data.side.
+
+    A constant slice has an empty organ. `image` is named in messages. DataError: values too large for float16.
+    """
+    array, side = volume.array, data.side
+    hashes = [slice_hash(one) for one in array]
+    region = _region(volume, organ)
+    region[[not value for value in hashes]] = False
+    box = crop_box(region, organ.margin)
+    values = normalize(array, region, data.normalization, data.window)
+    largest = float(np.abs(values).max())
+    if largest > _LARGEST_FLOAT16:
+        raise DataError(
+            f"{image}: values up to {largest:.0f} after data.normalization={data.normalization} "
+            f"exceed {_LARGEST_FLOAT16:.0f}, the largest that the cache holds; use zscore, percentile or window."
+        )
+    numbers = [number for number, *_ in volume.wanted]
+    images = np.empty((len(numbers), side, side, array.shape[-1]), np.float16)
+    regions = np.empty((len(numbers), side, side), np.uint8)
+    for row, number in enumerate(numbers):
+        images[row] = box.crop(values[number], side)
+        regions[row] = box.crop(region[number], side, nearest=True)
+    return PreparedVolume(
+        images, regions, box, tuple(float(region[number].mean()) for number in numbers), tuple(hashes[number] for number in numbers)
+    )
+
+
+def _region(volume: AssembledVolume, organ: OrganSection) -> np.ndarray:
+    """(S, H, W) bool: the organ before constant slices are emptied."""
+    if organ.method == "given":
+        return volume.organ.copy()
+    if organ.method == "none":
+        return np.ones(volume.array.shape[:3], bool)
+    return foreground(volume.array)
