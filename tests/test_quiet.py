@@ -18,7 +18,6 @@ tf.config.list_physical_devices()
 network = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
 network.compile("adam", "mse")
 network.fit(np.ones((4, 16, 16, 3)), np.ones((4, 14, 14, 4)), verbose=0)
-tf.function(lambda x: x @ x, jit_compile=True)(tf.eye(3))
 """
 
 

@@ -46,10 +46,10 @@ def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, qu
             from clamnet_tf.training.fit import train
 
             outcome = train(recipe, manifest, prepared, run, reporter)
-            if outcome.stopped:
-                reporter.line(f"Stopped; {outcome.reason}. Go on with the same command and --resume.")
+            if outcome.look is None:
+                reporter.line(f"{outcome.reason}. Go on with the same command and --resume.".capitalize())
                 raise click.exceptions.Exit(130)
-            reporter.line(f"Trained in {outcome.seconds / 60:.1f} min. Kept step {outcome.look.step}: {outcome.reason}.")
+            reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
             figures = evaluate_run(run, recipe, manifest, prepared, split="test", out=run.evaluation, reporter=reporter)
             for line in headline(figures):
                 reporter.line(line)

@@ -23,7 +23,6 @@ COMMANDS = {
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": {"text_paragraph_linebreaks": "\n\n"}}
 INTERRUPTED = 130
-HELP_INSTEAD = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2: no arguments were given; it prints help
 
 
 def load(name: str) -> click.Command:
@@ -92,7 +91,7 @@ def plain_errors():
     """Errors that a message explains become `Error: message` on stderr and an exit code; bugs keep their traceback."""
     try:
         yield
-    except HELP_INSTEAD:
+    except click.exceptions.NoArgsIsHelpError:  # its message is the help
         raise
     except click.UsageError as error:
         fail(f"{error.format_message()}{usage_hint(error.ctx)}", error.exit_code)

@@ -30,9 +30,9 @@ from clamnet_tf.data.phantom_signal import enhance_vessels, normal_signal
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.files import atomic_path
 
-GENERATOR = 1  # raise it whenever the same section would give other pixels
+GENERATOR = 2  # raise it whenever the same section would give other pixels
 SITES = ("A", "B")
-SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such masks are emptied
+SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such crumbs are left out of the mask
 _GOLDEN = 0.6180339887498949
 _THIN_SLICES = 3  # averaged over the slice thickness
 
@@ -70,9 +70,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patien
         signal, occupancy = _thick_slice(person, lesions, grid, z_mm, thickness)
         signal = _receive(generator, person, grid, z_mm, signal, blur_px, noise)
         images[number] = np.clip(np.rint(signal / full_scale * 255.0), 0, 255)
-        mask = occupancy > 0.5
-        if mask.sum() * grid.pixel_mm**2 >= SMALLEST_OUTLINE_MM2:
-            masks[number] = mask
+        masks[number] = _outline(occupancy > 0.5, SMALLEST_OUTLINE_MM2 / grid.pixel_mm**2)
     return Patient(f"SIM_{SITES[site]}_{index + 1:04d}", SITES[site], images, masks, heights)
 
 
@@ -91,6 +89,14 @@ def _thick_slice(person, lesions, grid, z_mm, thickness_mm):
         signal[points.inside] += canvas / _THIN_SLICES
         occupancy[points.inside] += covered / _THIN_SLICES
     return signal, occupancy
+
+
+def _outline(mask: np.ndarray, least_px: float) -> np.ndarray:
+    """`mask` (side, side) without its components below `least_px` pixels."""
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= least_px)[labels]
 
 
 def _receive(generator, person, grid, z_mm, signal, blur_px, noise):

@@ -37,6 +37,7 @@ class Points:
     inside: np.ndarray  # (side, side) bool
     scanner: tuple  # z, y, x: mm
     template: tuple  # x, y, z: mm
+    folded: tuple  # x, y, z: mm, where the maps of the brain are read
     depth: np.ndarray
     surface: np.ndarray
     grey: np.ndarray
@@ -53,10 +54,10 @@ class Person:
 
     def __init__(self, generator: np.random.Generator, head: Head, site: int):
         self.head = head
+        self.push = None
         self._draw_geometry(generator)
         self._draw_signals(generator, site)
         self._draw_mimics(generator)
-        self.push = None
 
     def _draw_geometry(self, generator):
         angles = np.deg2rad(generator.normal(0.0, (3.0, 3.0, 4.0)).clip(-9, 9))
@@ -114,38 +115,37 @@ class Person:
         return [tuple(row) for row in candidates[good][:count]]
 
     def points_at(self, where_mm: np.ndarray) -> Points:
-        """Points at (P, 3) positions z, y, x (mm), lesion push not applied."""
+        """Points at (P, 3) positions z, y, x (mm)."""
         coarse, fine = ([field.at(where_mm) for field in fields] for fields in (self.coarse, self.fine))
-        z, y, x = where_mm.T
-        return self._look_up((z, y, x), (z, y, x), coarse, fine)
+        return self._look_up(tuple(where_mm.T), coarse, fine)
 
     def points_on(self, grid: SliceGrid, z_mm: float) -> Points:
-        """Points of the thin slice at height `z_mm`, after the push of the lesions."""
+        """Points of the thin slice at height `z_mm`."""
         y, x = np.meshgrid(grid.y_mm.astype(np.float32), grid.x_mm.astype(np.float32), indexing="ij")
-        scanner = (np.full_like(x, z_mm), y, x)
-        pushed = scanner
-        if self.push is not None:
-            pushed = tuple(axis - move for axis, move in zip(scanner, self.push(*scanner)))
         coarse, fine = ([field.on(grid, z_mm) for field in fields] for fields in (self.coarse, self.fine))
-        return self._look_up(scanner, pushed, coarse, fine)
+        return self._look_up((np.full_like(x, z_mm), y, x), coarse, fine)
 
-    def _look_up(self, scanner, pushed, coarse, fine) -> Points:
-        z, y, x = pushed
-        matrix = self.matrix
-        template = [matrix[i, 0] * x + matrix[i, 1] * y + matrix[i, 2] * z + self.shift_mm[i] + coarse[i] for i in range(3)]
+    def _look_up(self, scanner, coarse, fine) -> Points:
+        z, y, x = scanner
+        template = [row[0] * x + row[1] * y + row[2] * z + self.shift_mm[i] + coarse[i] for i, row in enumerate(self.matrix)]
         surface = self.head.surface.at(*template)
         inside = surface > -1.5
+        scanner = tuple(axis[inside] for axis in scanner)
         template = tuple(axis[inside].astype(np.float32) for axis in template)
-        folded = tuple(axis + move[inside] for axis, move in zip(template, fine))
         depth = self.head.depth.at(*template)
+        folded = [axis + move[inside] for axis, move in zip(template, fine)]
+        if self.push is not None:  # the skull does not give way
+            dz, dy, dx = (move * np.clip(depth / 12.0, 0.0, 1.0) for move in self.push(*scanner))
+            folded = [axis - row[0] * dx - row[1] * dy - row[2] * dz for axis, row in zip(folded, self.matrix)]
         brain = smooth_step(depth - self.gap_mm, 2.0)
         grey, white = self.head.grey.at(*folded), self.head.white.at(*folded)
         fluid = np.where(depth > 0, (self.atrophy * np.maximum(1.0 - grey - white, 0.0)) ** self.sharpness + 1.0001 - brain, 0.0)
         grey, white = (brain * np.maximum(tissue, 1e-6) ** self.sharpness for tissue in (grey, white))
         total = grey + white + fluid + 1e-6
-        where = tuple(axis[inside] for axis in scanner)
         ventricle = self.head.ventricle.at(*folded)
-        return Points(inside, where, template, depth, surface[inside], grey / total, white / total, fluid / total, ventricle)
+        return Points(
+            inside, scanner, template, tuple(folded), depth, surface[inside], grey / total, white / total, fluid / total, ventricle
+        )
 
 
 def _rotation(angles) -> np.ndarray:

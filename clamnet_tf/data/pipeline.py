@@ -6,6 +6,19 @@ import tensorflow as tf
 from clamnet_tf.data.views import ViewLaw, draw_view, warp_between
 
 
+class RowView:
+    """Some rows of an array or memory map, indexable like an array of those rows; nothing is read before it is asked for."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows, self.shape = array, np.asarray(rows), (len(rows), *array.shape[1:])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.array[self.rows[index]]
+
+
 class SliceStore:
     """Rows that the pipeline may read: memory-mapped or plain arrays; no masks.
 

@@ -21,7 +21,7 @@ from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path, make_folder
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
-VERSION = 1  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
+VERSION = 2  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 _STALE_SECONDS = 24 * 3600
 
 
@@ -34,7 +34,7 @@ def default_cache() -> Path:
 class Prepared:
     """A cache folder, opened. The arrays are read-only memory maps in the order of `table`.
 
-    images: (N, side, side, C) float16, normalised, 0 outside the crop
+    images: (N, side, side, C) float16, normalised, 0 outside the organ
     organ: (N, side, side) uint8, 1 = organ
     key: sha256 of everything that affects them; reused: whether they were there before this call
     """

@@ -5,6 +5,8 @@ from anterior to posterior, columns from right to left (LPS, as axial DICOM is s
 exactly.
 """
 
+import contextlib
+import gzip
 import struct
 import zlib
 from pathlib import Path
@@ -36,8 +38,20 @@ def read_nifti(path: Path) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "nifti")
+    with open(path, "rb") as file, gzip.GzipFile(fileobj=file) if _is_gzipped(path) else contextlib.nullcontext(file) as stream:
+        return _read(path, stream)
+
+
+def _is_gzipped(path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _read(path, stream) -> Volume:
     try:
-        image = nibabel.load(path)
+        two = stream.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+        stream.seek(0)
+        image = (nibabel.Nifti2Image if two else nibabel.Nifti1Image).from_stream(stream)
         header = image.header
         shape = tuple(int(side) for side in image.shape)
         coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0

@@ -40,10 +40,11 @@ class MarkerProbability:
         parts = []
         for start in range(0, len(images), self.batch_size):
             batch = np.asarray(images[start : start + self.batch_size], np.float32)
-            short = self.batch_size - len(batch)
-            if short:  # one shape, one trace
-                batch = np.concatenate([batch, np.zeros((short, *batch.shape[1:]), np.float32)])
-            parts.append(self._forward(tf.constant(batch)).numpy()[:, : self.batch_size - short])
+            count = len(batch)
+            size = min(self.batch_size, 2 ** (count - 1).bit_length())  # few shapes, few traces; a lone slice costs one slice
+            if count < size:
+                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
+            parts.append(self._forward(tf.constant(batch)).numpy()[:, :count])
         return np.concatenate(parts, axis=1)
 
     def combine(self, heads: np.ndarray) -> np.ndarray:

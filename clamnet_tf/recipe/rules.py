@@ -52,63 +52,89 @@ def head_numbers(depth: int, skips: str) -> list:
     return [last] if skips == "plain" else list(range(1, last + 1))
 
 
-@rule("data.side", "network.depth")
-def side_halves(side, depth):
-    step = 2 ** (depth - 1)
-    if side % step:
-        lower, upper = side // step * step, -(-side // step) * step
-        near = f"{lower} or {upper}" if lower >= 16 else upper
-        expected = f"a multiple of {step}, halved {depth - 1} times by network.depth {depth}"
-        yield Finding(("data", "side"), expected, str(side), f"nearest: {near}")
+def _rules_of_a_network(name, *, used=None):
+    """The rules of one network section; `used` is a key that is 0 when the section is not used."""
+    place = tuple(name.split("."))
+
+    def network_rule(*inputs):
+        def add(check):
+            def checked(*values):
+                if used is None or values[-1]:
+                    yield from check(*values[: len(inputs)])
+
+            return rule(*inputs, *([used] if used else []))(checked)
+
+        return add
+
+    @network_rule("data.side", f"{name}.depth")
+    def side_halves(side, depth):
+        step = 2 ** (depth - 1)
+        if side % step:
+            lower, upper = side // step * step, -(-side // step) * step
+            near = f"{lower} or {upper}" if lower >= 16 else upper
+            expected = f"a multiple of {step}, halved {depth - 1} times by {name}.depth {depth}"
+            yield Finding(("data", "side"), expected, str(side), f"nearest: {near}")
+
+    @network_rule(f"{name}.filters", f"{name}.depth")
+    def filters_per_level(filters, depth):
+        yield from one_per_level("filters", filters, depth)
+
+    @network_rule(f"{name}.kernels", f"{name}.depth")
+    def kernels_per_level(kernels, depth):
+        yield from one_per_level("kernels", kernels, depth)
+
+    def one_per_level(key, values, depth):
+        if len(values) != depth:
+            levels = f"{depth} entries, one per level of {name}.depth {depth}"
+            example = (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
+            yield Finding((*place, key), levels, f"{len(values)}: {values}", f"for example {example}")
+
+    @network_rule(f"{name}.kernels")
+    def kernels_odd(kernels):
+        for level, kernel in enumerate(kernels):
+            if kernel % 2 == 0:
+                yield Finding((*place, "kernels", level), "an odd number", str(kernel), f"nearest: {kernel - 1} or {kernel + 1}")
+
+    @network_rule(f"{name}.duplicate.levels", f"{name}.depth")
+    def duplicate_levels(levels, depth):
+        if levels == "random":
+            return
+        for index, level in enumerate(levels):
+            path = (*place, "duplicate", "levels", index)
+            if level >= depth:
+                yield Finding(path, f"a level from 0 to {depth - 1}, below {name}.depth {depth}", str(level))
+            elif level in levels[:index]:
+                yield Finding(path, "each level once", f"{level} again", "remove one of them")
+
+    @network_rule(f"{name}.duplicate.count", f"{name}.duplicate.levels", f"{name}.depth")
+    def duplicate_count(count, levels, depth):
+        if levels == "random" and count > depth:
+            yield Finding((*place, "duplicate", "count"), f"at most the {depth} levels of {name}.depth", str(count))
+
+    @network_rule(f"{name}.output", f"{name}.classes")
+    def sigmoid_classes(output, classes):
+        if output == "sigmoid" and classes != 2:
+            expected = "softmax, since one sigmoid channel tells only 2 classes apart"
+            yield Finding((*place, "output"), expected, f"sigmoid with {name}.classes {classes}")
 
 
-@rule("network.filters", "network.depth")
-def filters_per_level(filters, depth):
-    yield from _one_per_level("filters", filters, depth)
+_rules_of_a_network("network")
+_rules_of_a_network("self_training.network", used="self_training.rounds")
 
 
-@rule("network.kernels", "network.depth")
-def kernels_per_level(kernels, depth):
-    yield from _one_per_level("kernels", kernels, depth)
+@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence")
+def pseudo_labels_part(rounds, marker, background, prevalence):
+    marker = prevalence if marker is None else marker
+    if rounds and marker + background > 1:
+        expected = f"at most {1 - marker:g}, since the highest {marker:g} of the organ is taken as marker"
+        yield Finding(("self_training", "background"), expected, f"{background:g}")
 
 
-def _one_per_level(key, values, depth):
-    if len(values) != depth:
-        levels = f"{depth} entries, one per level of network.depth {depth}"
-        example = (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
-        yield Finding(("network", key), levels, f"{len(values)}: {values}", f"for example {example}")
-
-
-@rule("network.kernels")
-def kernels_odd(kernels):
-    for level, kernel in enumerate(kernels):
-        if kernel % 2 == 0:
-            yield Finding(("network", "kernels", level), "an odd number", str(kernel), f"nearest: {kernel - 1} or {kernel + 1}")
-
-
-@rule("network.duplicate.levels", "network.depth")
-def duplicate_levels(levels, depth):
-    if levels == "random":
-        return
-    for index, level in enumerate(levels):
-        path = ("network", "duplicate", "levels", index)
-        if level >= depth:
-            yield Finding(path, f"a level from 0 to {depth - 1}, below network.depth {depth}", str(level))
-        elif level in levels[:index]:
-            yield Finding(path, "each level once", f"{level} again", "remove one of them")
-
-
-@rule("network.duplicate.count", "network.duplicate.levels", "network.depth")
-def duplicate_count(count, levels, depth):
-    if levels == "random" and count > depth:
-        yield Finding(("network", "duplicate", "count"), f"at most the {depth} levels of network.depth", str(count))
-
-
-@rule("network.output", "network.classes")
-def sigmoid_classes(output, classes):
-    if output == "sigmoid" and classes != 2:
-        expected = "softmax, since one sigmoid channel tells only 2 classes apart"
-        yield Finding(("network", "output"), expected, f"sigmoid with network.classes {classes}")
+@rule("training.supervision", "self_training.rounds")
+def self_training_from_labels(supervision, rounds):
+    if supervision == "masks" and rounds:
+        expected = "0, since training.supervision masks has true masks to learn from"
+        yield Finding(("self_training", "rounds"), expected, str(rounds))
 
 
 @rule("data.normalization", "data.window")
@@ -186,17 +212,18 @@ def _grid(depth, skips):
     return f"network.depth {depth}" + (" with network.skips plain" if skips == "plain" else "")
 
 
-@rule("inference.head", "network.depth", "network.skips")
-def head_exists(head, depth, skips):
+@rule("inference.head", "network.depth", "network.skips", "self_training.rounds", "self_training.network.depth", "self_training.network.skips")
+def head_exists(head, depth, skips, rounds, last_depth, last_skips):
+    depth, skips = (last_depth, last_skips) if rounds else (depth, skips)
     heads = head_numbers(depth, skips)
     if head != "mean" and head not in heads:
         yield Finding(("inference", "head"), f"{either(['mean', *heads])}, the heads of {_grid(depth, skips)}", str(head))
 
 
-@rule("inference.head", "loss.head_weights", "network.depth", "network.skips")
-def head_trained(head, weights, depth, skips):
+@rule("inference.head", "loss.head_weights", "network.depth", "network.skips", "self_training.rounds")
+def head_trained(head, weights, depth, skips, rounds):
     heads = head_numbers(depth, skips)
-    if weights and len(weights) == len(heads) and any(weights) and head in heads and weights[heads.index(head)] == 0:
+    if rounds == 0 and weights and len(weights) == len(heads) and any(weights) and head in heads and weights[heads.index(head)] == 0:
         yield Finding(("inference", "head"), "a head that loss.head_weights trains", f"{head}, which has weight 0")
 
 

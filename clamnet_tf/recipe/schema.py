@@ -82,6 +82,9 @@ class OrganSection(Section):
     method: Literal["foreground", "given", "none"] = Field(
         "foreground", description="foreground: largest bright component, holes filled; given: organ masks of the manifest; none: whole image."
     )
+    rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
+        0.0, description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out."
+    )
     margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
 
 
@@ -214,7 +217,7 @@ class SelfTrainingSection(Section):
         None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
     )
     background: Probability = Field(0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored.")
-    network: Optional[NetworkSection] = Field(None, description="Network of the rounds; null: the same as the first one.")
+    network: NetworkSection = Field(default_factory=NetworkSection, description="Network of the rounds; it may be deeper, since its marks come from pixels.")
 
 
 class SelectionSection(Section):

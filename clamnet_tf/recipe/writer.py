@@ -12,12 +12,16 @@ from clamnet_tf.recipe.schema import Recipe
 
 def resolve(recipe: Recipe) -> Recipe:
     """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same seed)."""
-    duplicate = recipe.network.duplicate
+    later = recipe.self_training.model_copy(update={"network": _resolved(recipe.self_training.network)})
+    return recipe.model_copy(update={"network": _resolved(recipe.network), "self_training": later})
+
+
+def _resolved(network):
+    duplicate = network.duplicate
     if duplicate.levels != "random":
-        return recipe
-    levels = draw_levels(recipe.network.depth, duplicate.count, duplicate.seed)
-    drawn = duplicate.model_copy(update={"levels": levels})
-    return recipe.model_copy(update={"network": recipe.network.model_copy(update={"duplicate": drawn})})
+        return network
+    levels = draw_levels(network.depth, duplicate.count, duplicate.seed)
+    return network.model_copy(update={"duplicate": duplicate.model_copy(update={"levels": levels})})
 
 
 def recipe_hash(recipe: Recipe) -> str:

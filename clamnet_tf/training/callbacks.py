@@ -24,9 +24,9 @@ class StepCallback(keras.callbacks.Callback):
 class MetricsLog(StepCallback):
     """Every `every` steps: mean of each loss term since the last row, to metrics.jsonl and TensorBoard; stops on a loss that is not finite."""
 
-    def __init__(self, run, *, start: int, every: int, slices_per_step: int):
+    def __init__(self, run, *, stage: str, start: int, last: int, every: int, slices_per_step: int):
         super().__init__(start)
-        self.run, self.every, self.slices_per_step = run, every, slices_per_step
+        self.run, self.stage, self.last, self.every, self.slices_per_step = run, stage, last, every, slices_per_step
         self.writer = tf.summary.create_file_writer(str(run.tensorboard))
         self._since = (start, time.perf_counter())
 
@@ -36,21 +36,17 @@ class MetricsLog(StepCallback):
                 f"The loss is not finite at step {step}. Lower training.optimizer.learning_rate, set clip_norm to 1, or check the "
                 f"images for extreme values. The last good checkpoint is kept in {self.run.checkpoints}."
             )
-        if step % self.every and step != self.params_steps:
+        if step % self.every and step != self.last:
             return
         then, when = self._since
         elapsed = time.perf_counter() - when
-        row = {"kind": "train", "step": step, **{name: float(value) for name, value in logs.items()}}
+        row = {"kind": "train", "stage": self.stage, "step": step, **{name: float(value) for name, value in logs.items()}}
         row["slices_per_second"] = round((step - then) * self.slices_per_step / max(elapsed, 1e-9), 2)
         self.run.append_metrics(row)
         write_summary(self.writer, row, "train")
         for metric in self.model.metrics:
             metric.reset_state()
         self._since = (step, time.perf_counter())
-
-    @property
-    def params_steps(self):
-        return self.model.steps
 
     def on_train_end(self, logs=None):
         self.writer.close()
@@ -65,28 +61,16 @@ def write_summary(writer, row: dict, folder: str) -> None:
         writer.flush()
 
 
-class Looks(StepCallback):
-    """Every `every` steps and at the end: `look(step)`, which judges and keeps a candidate."""
+class Periodic(StepCallback):
+    """Calls `act(step)` every `every` steps of the run and after its `last` step."""
 
-    def __init__(self, look, *, start: int, every: int):
+    def __init__(self, act, *, start: int, last: int, every: int):
         super().__init__(start)
-        self.look, self.every = look, every
+        self.act, self.last, self.every = act, last, every
 
     def after_step(self, step, logs):
-        if step % self.every == 0 or step == self.model.steps:
-            self.look(step)
-
-
-class Checkpoints(StepCallback):
-    """Every `every` steps and at the end: `save(step)`. Stands after Looks, so that a look is never lost."""
-
-    def __init__(self, save, *, start: int, every: int):
-        super().__init__(start)
-        self.save, self.every = save, every
-
-    def after_step(self, step, logs):
-        if step % self.every == 0 or step == self.model.steps:
-            self.save(step)
+        if step % self.every == 0 or step == self.last:
+            self.act(step)
 
 
 class StopFlag(StepCallback):

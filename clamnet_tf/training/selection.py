@@ -92,23 +92,16 @@ def look_at(marker, step: int, training_abnormal, validation, section) -> Look:
 def choose(looks: list, section) -> tuple:
     """The look to keep and why, in words.
 
-    Among looks whose marked area on normals is within the limit and whose AUROC is within the slack of the best, the
-    one that separates the classes best by marked area (abnormal minus normal); when none qualifies, the one with the
-    best AUROC.
+    Among looks whose slice AUROC is within the slack of the best and whose marked area on normals is within the limit
+    (without any such look: of all within the slack), the one that marks least of the normal slices. The threshold has
+    brought all looks to the same marked area on abnormal slices, so that this is the best contrast of areas.
     """
     if section.checkpoint == "last":
         return looks[-1], "the last step, as the recipe says"
     best = max((look.auroc for look in looks if look.auroc is not None), default=None)
-    eligible = [
-        look
-        for look in looks
-        if look.normal_area <= section.normal_area_limit and (best is None or look.auroc >= best - section.auroc_slack)
-    ]
-    if eligible:
-        return max(eligible, key=lambda look: look.abnormal_area - look.normal_area), (
-            f"marked area on normals at most {section.normal_area_limit:.3f}, slice AUROC within {section.auroc_slack:.2f} of the best "
-            f"({best if best is None else round(best, 3)}), largest difference of marked area between abnormal and normal slices"
-        )
-    return max(looks, key=lambda look: (look.auroc or 0.0, -look.normal_area)), (
-        f"no look kept the marked area on normals within {section.normal_area_limit:.3f} at a slice AUROC near the best; the best AUROC was taken"
-    )
+    near = [look for look in looks if best is None or (look.auroc is not None and look.auroc >= best - section.auroc_slack)]
+    quiet = [look for look in near if look.normal_area <= section.normal_area_limit]
+    chosen = min(quiet or near, key=lambda look: look.normal_area)
+    auroc_text = "no AUROC (one class only)" if best is None else f"slice AUROC {chosen.auroc:.3f}, best {best:.3f}"
+    limit = "" if quiet else f"; above the limit of {100 * section.normal_area_limit:.1f} %"
+    return chosen, f"it marks least of the normal validation slices ({100 * chosen.normal_area:.2f} %{limit}) at a slice AUROC near the best ({auroc_text})"

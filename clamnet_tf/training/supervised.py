@@ -9,6 +9,7 @@ from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.networks.build import logits_network
+from clamnet_tf.training.pseudo_labels import IGNORED
 from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
 
 
@@ -30,13 +31,16 @@ def training_masks(manifest, prepared, rows):
 
 
 class SupervisedTrainer(keras.Model):
-    """Hybrid loss plus soft Dice of each head against the masks, inside the organ; data from `pipeline.mask_dataset`."""
+    """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
+
+    Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
+    """
 
     kind = "none"
 
-    def __init__(self, network, *, k: int = 1, head_weights=None, steps: int, **kwargs):
+    def __init__(self, network, *, k: int = 1, head_weights=None, **kwargs):
         super().__init__(**kwargs)
-        self.network, self.k, self.steps = network, k, steps
+        self.network, self.k = network, k
         self.heads = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
         weights = head_weights or [1.0] * len(self.heads)
         self.head_weights = [weight / sum(weights) for weight in weights]
@@ -52,11 +56,12 @@ class SupervisedTrainer(keras.Model):
 
     def loss_terms(self, batch, training=True) -> dict:
         """Per-example hybrid and soft Dice loss, (B,) each; Dice is smoothed, so an empty mask rewards an empty answer."""
-        organ = batch["organ_a"]
+        mask = batch["mask"]
+        organ = batch["organ_a"] * ops.cast(mask != IGNORED, "float32")
         terms = {"hybrid": 0.0, "soft_dice": 0.0}
         outputs = log_probabilities(self._student(batch["view_a"], training=training))
         for head, weight in zip(self.heads, self.head_weights):
-            truth = ops.one_hot(batch["mask"], outputs[head].shape[-1])
+            truth = ops.one_hot(ops.where(mask == IGNORED, 0, mask), outputs[head].shape[-1])
             marker, true_marker = 1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0]
             overlap = ops.sum(marker * true_marker * organ, axis=(1, 2))
             sizes = ops.sum((marker + true_marker) * organ, axis=(1, 2))

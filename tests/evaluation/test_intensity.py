@@ -102,13 +102,14 @@ def test_otsu_splits_two_classes_slice_by_slice(rng):
     truth = np.zeros((2, 40, 40), bool)
     truth[:, 10:20, 10:25] = True
     organ = np.ones((2, 40, 40), np.uint8)
-    images = np.where(truth, 4.0, 1.0)[..., None] * np.array([1.0, 30.0])[:, None, None, None]  # another gain per slice
-    images = images + rng.normal(0, 0.1, images.shape)
+    images = np.where(truth, 4.0, 1.0)[..., None] * np.array([1.0, 7.0])[:, None, None, None]  # another gain per slice
+    images = (images * rng.uniform(0.9, 1.1, images.shape)).astype(np.float32)
     methods = intensity_baselines(images, organ, [1, 1], 0.1)
-    np.testing.assert_array_equal(methods["otsu_channel0_bright"](images, organ), truth)
-    np.testing.assert_array_equal(methods["otsu_channel0_dark"](images, organ), ~truth)
-    blurred = ndimage.gaussian_filter(images, (0, 3, 3, 0)).astype(np.float32)
-    np.testing.assert_array_equal(methods["otsu_channel0_bright"](blurred, organ)[1], blurred[1, ..., 0] > threshold_otsu(blurred[1, ..., 0]))
+    bright, dark = (methods[f"otsu_channel0_{side}"](images, organ) for side in ("bright", "dark"))
+    np.testing.assert_array_equal(bright, ~dark)
+    assert (bright == truth).mean() > 0.98
+    for number in range(2):
+        np.testing.assert_array_equal(bright[number], images[number, ..., 0] > threshold_otsu(images[number, ..., 0]))
 
 
 def test_slices_that_are_blank_or_flat_get_no_otsu_mask():

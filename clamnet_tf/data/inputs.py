@@ -1,0 +1,279 @@
+"""What `predict` was given -> cases without labels: which files are images, which of them form one volume, how results are named.
+
+Crop box and statistics belong to a volume, so single-slice files must be put together as in training: DICOM files by
+series; pictures of one folder, one size and names <stem>_<n> or <stem>-<n> by n. Any other file is a volume of its own.
+"""
+
+import collections
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clamnet_tf.data.folders.dicom_headers import Header, has_dicom_magic, read_header
+from clamnet_tf.data.folders.dicom_tree import dicom_files
+from clamnet_tf.data.folders.listing import NIFTI, PICTURES, list_folder, natural_key
+from clamnet_tf.data.manifest import Case, Manifest, listed, read_manifest
+from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.readers import SUFFIXES, read_volume, suffix_of
+
+RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
+RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # that table begins with these
+_NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
+_MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
+_MASKS = "masks (<name>_mask.*)"
+_ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """manifest: cases with label None; its root is the deepest folder around all inputs, its account says what was taken as what.
+
+    volumes: per case, what the volume it belongs to is called
+    outputs: per case, where its results go: a path below the output folder, without suffix, all different
+    failures: why some of what was given cannot be used, one message each
+    """
+
+    manifest: Manifest
+    volumes: tuple[str, ...]
+    outputs: tuple[Path, ...]
+    failures: tuple[str, ...]
+
+
+def find_inputs(paths, *, stacks: bool = True) -> Inputs:
+    """Files and folders, in any mix -> Inputs, in the order given (folders in natural order).
+
+    paths: image files; folders, searched to the bottom; manifest CSVs, which say themselves what forms a volume and where
+    organ masks are. Twice the same file counts once. In folders, masks (<name>_mask.*), earlier results and files of other
+    kinds are passed over, and the account says so. stacks: whether numbered pictures form volumes; an X-ray has no slices.
+    DataError when nothing can be used; what only a part suffers from is in `failures`.
+    """
+    found = _Found()
+    for path in paths:
+        found.add(Path(path))
+    found.drop_masks()
+    root = Path(os.path.commonpath(found.roots)) if found.roots else Path.cwd()
+    builder = _Builder(root, found, stacks)
+    cases = builder.build()
+    if not cases:
+        problems = found.failures or ["no INPUT was given"]
+        raise DataError(problems[0] if len(problems) == 1 else f"None of the inputs can be used:\n{listed(problems)}")
+    manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
+    return Inputs(manifest, tuple(builder.names[case.image] for case in cases), _outputs(cases, root), tuple(found.failures))
+
+
+@dataclass
+class _Found:
+    """Files by what is to be done with them, all absolute, without repeats."""
+
+    files: dict[Path, str] = field(default_factory=dict)  # path: kind as in SUFFIXES, "unknown" when the content must tell
+    tabled: dict[Path, Case] = field(default_factory=dict)  # cases of manifest CSVs
+    alone: set[Path] = field(default_factory=set)  # files that were given by their own name
+    roots: list[Path] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    passed: collections.Counter = field(default_factory=collections.Counter)  # words: count of files passed over
+
+    def add(self, given: Path) -> None:
+        path = Path(os.path.abspath(given))
+        if path.is_dir():
+            self._add_folder(given, path)
+        elif not path.exists():
+            self.failures.append(f"{given}: there is no such file or folder; check the name.")
+        elif path.suffix.lower() == ".csv":
+            self._add_manifest(path)
+        else:
+            self.alone.add(path)
+            self._take(path, path.parent)
+
+    def drop_masks(self) -> None:
+        """Files given one by one, as by a pattern of the shell: <name>_mask beside <name> is not an image."""
+        stems = {(path.parent, _stem(path)) for path in self.alone}
+        for path in self.alone:
+            match = _MASK.fullmatch(_stem(path))
+            if match and (path.parent, match["stem"]) in stems and self.files.pop(path, None):
+                self.passed[_MASKS] += 1
+
+    def _take(self, path: Path, root: Path) -> None:
+        suffix = suffix_of(path)
+        if path not in self.files and path not in self.tabled:
+            self.files[path] = SUFFIXES[suffix] if suffix else "dicom" if has_dicom_magic(path) else "unknown"
+        if root not in self.roots:
+            self.roots.append(root)
+
+    def _add_folder(self, given: Path, folder: Path) -> None:
+        try:
+            listing = list_folder(folder)
+        except DataError:
+            self.failures.append(f"{given}: the folder holds no files.")
+            return
+        results = [path.parent for path in listing.files if path.name == RESULT_TABLE and _is_result(path)]
+        usable = {*dicom_files(listing), *listing.with_suffix(NIFTI + PICTURES)}
+        passed = collections.Counter()
+        for path in listing.files:
+            if any(path.is_relative_to(folder) for folder in results):
+                passed[f"results of earlier predictions (folders with a {RESULT_TABLE})"] += 1
+            elif path not in usable:
+                passed["files that are not images"] += 1
+            elif suffix_of(path) and _MASK.fullmatch(_stem(path)):
+                passed[_MASKS] += 1
+            else:
+                self._take(path, folder)
+        self.passed += passed
+        if folder not in self.roots:
+            words = ", ".join(f"{count} {what}" for what, count in passed.items())
+            self.failures.append(f"{given}: no image in this folder, only {words}. Name the folder that holds DICOM, NIfTI, PNG, JPEG, TIFF or npy files.")
+
+    def _add_manifest(self, path: Path) -> None:
+        try:
+            cases = read_manifest(path).cases
+        except DataError as error:
+            self.failures.append(str(error))
+            return
+        for case in cases:
+            if case.image not in self.files:
+                self.tabled.setdefault(case.image, replace(case, label=None, mask=None, split=None, eta=None, slice_index=None))
+        self.roots += [path.parent, *dict.fromkeys(case.image.parent for case in cases)]
+
+
+class _Builder:
+    """Turns what was found into cases, volumes and the account."""
+
+    def __init__(self, root: Path, found: _Found, stacks: bool):
+        self.root, self.found, self.stacks = root, found, stacks
+        self.cases: dict[Path, Case] = dict(found.tabled)
+        self.names: dict[Path, str] = {}
+        self.account: list[str] = []
+
+    def build(self) -> list[Case]:
+        self._tabled()
+        self._dicom([path for path, kind in self.found.files.items() if kind == "dicom"])
+        self._pictures([path for path, kind in self.found.files.items() if kind not in ("dicom", "nifti", "unknown")])
+        self._alone([path for path, kind in self.found.files.items() if kind in ("nifti", "unknown")], "Files")
+        if self.found.passed:
+            self.account.append("Passed over: " + ", ".join(f"{count} {what}" for what, count in self.found.passed.items()) + ".")
+        return [self.cases[path] for path in (*self.found.tabled, *self.found.files) if path in self.cases]
+
+    def _tabled(self) -> None:
+        for path, case in self.found.tabled.items():
+            grouped = case.series is not None or case.position is not None
+            self.names[path] = f"{case.patient} {case.series or ''}".strip() if grouped else self._short(path)
+        if self.found.tabled:
+            self.account.append(f"Manifest: {len(self.found.tabled)} files in {len(set(self.names.values()))} volumes, as its columns say.")
+
+    def _dicom(self, paths: list[Path]) -> None:
+        headers: list[Header] = []
+        seen: set[str] = set()
+        for path in paths:
+            try:
+                header = read_header(path)
+            except ImageError as error:
+                self.found.failures.append(str(error))
+                continue
+            if not header.is_image:
+                self.found.passed["DICOM files that are not images (reports, segmentations ...)"] += 1
+            elif header.instance and header.instance in seen:
+                self.found.passed["copies of a DICOM image"] += 1
+            else:
+                seen.add(header.instance)
+                headers.append(header)
+        series: dict[str, list[Header]] = collections.defaultdict(list)
+        for header in headers:
+            series[header.series].append(header)
+        lines = []
+        for uid, members in series.items():
+            folder = self._short(Path(os.path.commonpath([header.path.parent for header in members])))
+            mixed = len({header.grid for header in members}) > 1
+            for header in members:
+                alone = mixed or len(members) == 1
+                name = self._short(header.path) if alone else f"{folder}: series {uid}"
+                self._put(header.path, name, header.patient or header.study, f"{uid} {header.instance}" if mixed else uid, header.position)
+            how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
+            lines.append(f"{folder}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)}, {how}")
+        self._say(f"DICOM series: {len(series)}", lines)
+
+    def _pictures(self, paths: list[Path]) -> None:
+        patterns: dict[tuple, list[Path]] = collections.defaultdict(list)
+        for path in paths:
+            match = _NUMBERED.fullmatch(_stem(path)) if self.stacks else None
+            patterns[(path.parent, match["stem"] + match["dash"], suffix_of(path)) if match else path].append(path)
+        stacks, alone = [], []
+        for pattern, members in patterns.items():
+            if len(members) == 1:
+                alone += members
+                continue
+            sizes: dict[tuple, list[Path]] = collections.defaultdict(list)
+            for path in members:
+                try:
+                    sizes[read_volume(path).array.shape].append(path)
+                except ImageError as error:
+                    self.found.failures.append(f"{error} The volume it belongs to is marked without it.")
+            for shape, same in sizes.items():
+                if shape[0] > 1 or len(same) == 1:
+                    alone += same
+                else:
+                    stacks.append((pattern, shape, sorted(same, key=lambda path: natural_key(path.name)), len(sizes) > 1))
+        lines = []
+        for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
+            numbers = [int(_NUMBERED.fullmatch(_stem(path))["number"]) for path in members]
+            size = f"{height} x {width}"
+            name = f"{self._short(folder / stem)}<n>{suffix}" + (f" of {size}, {channels} channel(s)" if several else "")
+            for path, number in zip(members, numbers):
+                self._put(path, name, name, name, float(number))
+            gaps = len(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if max(numbers) - min(numbers) < 10**6 else 0
+            missing = f", {gaps} number(s) between them missing" if gaps else ""
+            lines.append(f"{self._short(folder / stem)}<n>{suffix}: {len(members)} pictures of {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume")
+        self._say(f"Volumes of numbered pictures: {len(stacks)}", lines)
+        self._alone(alone, "Pictures")
+
+    def _alone(self, paths: list[Path], what: str) -> None:
+        for path in paths:
+            self._put(path, self._short(path), self._short(path), None, None)
+        self._say(f"{what}, each a volume of its own: {len(paths)}", [self._short(path) for path in paths])
+
+    def _put(self, path, name, patient, series, position) -> None:
+        self.names[path] = name
+        self.cases[path] = Case(image=path, patient=patient, label=None, series=series, position=position)
+
+    def _say(self, title: str, lines: list[str]) -> None:
+        if lines:
+            self.account += [title, *listed(lines, 10).split("\n")]
+
+    def _short(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def _stem(path: Path) -> str:
+    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix else path.name
+
+
+def _is_result(table: Path) -> bool:
+    """Whether a table was written by predict."""
+    try:
+        with open(table, encoding="utf-8") as stream:
+            return stream.readline(200).startswith(",".join(RESULT_COLUMNS))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _outputs(cases, root: Path) -> tuple[Path, ...]:
+    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in the name,
+    as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0)."""
+    places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), _stem(case.image)) for case in cases]
+    taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
+    numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := _NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
+    outputs, used = [], set()
+    for case, (folder, stem) in zip(cases, places):
+        suffix = suffix_of(case.image) or ""
+        several = SUFFIXES.get(suffix) not in _ONE_SLICE
+        name = stem
+        if taken[folder, stem.lower()] > 1 or (several and (folder, stem.lower()) in numbered):
+            name = f"{stem}_{suffix.strip('.').replace('.', '_') or 'file'}"
+        base, count = name, 1
+        while (folder, name.lower()) in used:
+            count += 1
+            name = f"{base}_{count}"
+        used.add((folder, name.lower()))
+        outputs.append(folder / name)
+    return tuple(outputs)

@@ -1,0 +1,53 @@
+"""A finished run, ready to mark: its network as probabilities, and how those become masks."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+
+import keras
+
+from clamnet_tf.errors import RunError
+from clamnet_tf.evaluation.cases import Marking
+from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.runs import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """probability: (N, side, side, channels) normalised float -> (N, side, side) float32 in 0..1
+    marking: threshold with its rule, and what is done to the mask
+    channels: how many the network takes; step: optimizer step of the chosen checkpoint
+    """
+
+    probability: MarkerProbability
+    marking: Marking
+    channels: int
+    step: int
+
+
+def load_trained(run: RunFolder, recipe) -> Trained:
+    """Model and selection of a finished run. RunError: damaged, or not what its recipe says."""
+    inference = recipe.inference
+    try:
+        selection = run.read_selection()
+        marking = Marking(
+            threshold=float(selection["threshold"]),
+            rule=selection["threshold_rule"],
+            smallest_component=inference.smallest_component,
+            fill_holes=inference.fill_holes,
+            head_thresholds=selection["head_thresholds"],
+            pooling_power=recipe.loss.contrast.pooling_power,
+        )
+        step = int(selection["step"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
+    try:
+        network = keras.saving.load_model(run.model, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(f"{run.model}: cannot be loaded as a Keras model ({str(error).splitlines()[0][:200]}). Train the run again.") from error
+    _, height, width, channels = network.inputs[0].shape
+    side = recipe.data.side
+    if (height, width) not in ((side, side), (None, None)):
+        raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
+    probability = MarkerProbability(network, head=inference.head, batch_size=inference.batch_size, flip_views=inference.flip_views)
+    return Trained(probability, marking, int(channels), step)
