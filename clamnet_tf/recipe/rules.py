@@ -4,6 +4,7 @@ A rule names the keys that it reads and gets their values; it yields one Finding
 one of its keys is wrong already: what it would say, would only follow from that.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ def _rules_of_a_network(name, *, used=None):
 
     def network_rule(*inputs):
         def add(check):
+            @functools.wraps(check)
             def checked(*values):
                 if used is None or values[-1]:
                     yield from check(*values[: len(inputs)])

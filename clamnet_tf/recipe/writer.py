@@ -12,7 +12,9 @@ from clamnet_tf.recipe.schema import Recipe
 
 def resolve(recipe: Recipe) -> Recipe:
     """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same seed)."""
-    later = recipe.self_training.model_copy(update={"network": _resolved(recipe.self_training.network)})
+    later = recipe.self_training
+    if later.rounds:
+        later = later.model_copy(update={"network": _resolved(later.network)})
     return recipe.model_copy(update={"network": _resolved(recipe.network), "self_training": later})
 
 

@@ -25,6 +25,12 @@ WRONG = {
     "head_trained": (["loss.head_weights=[1, 0]", "inference.head=2"], "inference.head", "expected a head that loss.head_weights trains, received 2"),
     "batch_halves": (["training.batch_size=7"], "training.batch_size", "expected an even number, .*received 7; nearest: 6 or 8"),
     "warmup_ends": (["training.optimizer.warmup_steps=300"], "training.optimizer.warmup_steps", "expected fewer than the 300 of training.steps, received 300"),
+    "pseudo_labels_part": (
+        ["self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]", "self_training.background=0.95"],
+        "self_training.background",
+        "expected at most 0.94, since the highest 0.06 of the organ is taken as marker, received 0.95",
+    ),
+    "self_training_from_labels": (["self_training.rounds=1", "training.supervision=masks"], "self_training.rounds", "expected 0, .*received 1"),
     "decay_applies": (["training.optimizer.weight_decay=0.1"], "training.optimizer.weight_decay", "expected 0, since adam has no weight decay"),
 }
 
@@ -111,3 +117,10 @@ def test_rules_are_silent_about_what_only_follows(problems_of, small_text):
 )
 def test_head_numbers(depth, skips, heads):
     assert head_numbers(depth, skips) == heads
+
+
+def test_the_network_of_self_training_is_checked_when_it_is_used(problems_of, small_text):
+    wrong = ["self_training.network.kernels=[3, 4, 3]", "self_training.network.depth=3", "self_training.network.filters=[2, 2, 2]"]
+    assert problems_of(small_text, *wrong) == []
+    [line] = problems_of(small_text, *wrong, "self_training.rounds=1")
+    assert "self_training.network.kernels[1]: expected an odd number, received 4" in line
