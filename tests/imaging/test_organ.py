@@ -36,8 +36,8 @@ def test_head_in_mri(head):
     volume, truth = head
     found = foreground(volume)
     assert found.dtype == bool and found.shape == truth.shape
-    for number in range(4):
-        assert dice(found[number], truth[number]) > 0.96, number
+    for number, least in enumerate((0.98, 0.98, 0.96, 0.92)):  # one pixel around the vertex is 8 % of it
+        assert dice(found[number], truth[number]) > least, number
     assert not found[4].any()  # above the head: noise alone
 
 
