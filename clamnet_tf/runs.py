@@ -8,7 +8,9 @@
     FINISHED           written last
 """
 
+import collections
 import contextlib
+import csv
 import datetime
 import fcntl
 import json
@@ -130,6 +132,11 @@ class RunFolder:
     def read_selection(self) -> dict:
         """selection.json: threshold, head_thresholds, threshold_rule, step, checkpoint_rule, looks."""
         return json.loads(self.selection.read_text(encoding="utf-8"))
+
+    def split_patients(self) -> dict:
+        """Patients per side, from split.csv: {"train": 54, ...}."""
+        with open(self.split, newline="", encoding="utf-8") as stream:
+            return dict(collections.Counter(row["split"] for row in csv.DictReader(stream)))
 
     def read_environment(self) -> dict:
         """environment.json."""

@@ -8,7 +8,7 @@ import numpy as np
 from clamnet_tf.data.volumes import AssembledVolume, slice_hash
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.crop import CropBox, crop_box
-from clamnet_tf.imaging.organ import foreground
+from clamnet_tf.imaging.organ import foreground, without_rim
 from clamnet_tf.imaging.windows import normalize
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
@@ -43,7 +43,7 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     region = _region(volume, organ)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
-    values = normalize(array, region, data.normalization, data.window)
+    values = normalize(array, region, data.normalization, data.window) * region[..., None]
     largest = float(np.abs(values).max())
     if largest > _LARGEST_FLOAT16:
         raise DataError(
@@ -64,7 +64,7 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
 def _region(volume: AssembledVolume, organ: OrganSection) -> np.ndarray:
     """(S, H, W) bool: the organ before constant slices are emptied."""
     if organ.method == "given":
-        return volume.organ.copy()
+        return without_rim(volume.organ.copy(), organ.rim)
     if organ.method == "none":
         return np.ones(volume.array.shape[:3], bool)
-    return foreground(volume.array)
+    return without_rim(foreground(volume.array), organ.rim)

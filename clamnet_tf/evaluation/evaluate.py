@@ -3,21 +3,21 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, restored
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices, write_rows
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices, write_rows
 from clamnet_tf.evaluation.figures import figures as compute_figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.originals import original_images
+from clamnet_tf.evaluation.pictures import overlay, write_png
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.trained import load_trained
 from clamnet_tf.evaluation.words import number, within
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.runs import RunFolder
 
 
@@ -39,28 +39,20 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     rows = np.flatnonzero(table.split == split) if split else np.arange(len(table))
     if not len(rows):
         raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
-    selection = run.read_selection()
-    inference = recipe.inference
-    marker = MarkerProbability(
-        keras.saving.load_model(run.model, compile=False), head=inference.head, batch_size=inference.batch_size, flip_views=inference.flip_views
-    )
-    marking = Marking(
-        threshold=selection["threshold"],
-        rule=selection["threshold_rule"],
-        smallest_component=inference.smallest_component,
-        fill_holes=inference.fill_holes,
-        head_thresholds=selection["head_thresholds"],
-        pooling_power=recipe.loss.contrast.pooling_power,
-    )
+    trained, selection = load_trained(run, recipe), run.read_selection()
+    if prepared.images.shape[3] != trained.channels:
+        raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {prepared.images.shape[3]}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     with reporter.bar("Evaluating", len(rows)) as bar:
-        cases = _cases(marker, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
-        evaluation = evaluate_slices(cases, marking, collect=gallery.add)
+        cases = _cases(trained.probability, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
+        evaluation = evaluate_slices(cases, trained.marking, collect=gallery.add)
     result = compute_figures(evaluation)
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
     write_json(out / "metrics.json", result)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
+    shown = gallery.choose(evaluation.patients)
+    write_pictures(out / "pictures", shown)
     write_report(
         out / "report.html",
         title=f"{recipe.name}: {recipe.condition} in {recipe.modality}",
@@ -69,13 +61,23 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=run.read_metrics(),
-        gallery=gallery.choose(evaluation.patients),
+        gallery=shown,
     )
     return result
 
 
+def write_pictures(folder: Path, shown) -> None:
+    """One overlay per patient, of the slice with the largest lesion, best patient first: <rank>_dice<score>_<patient>.png."""
+    make_folder(folder)
+    largest = [item for item in shown if not item.normal and "largest" in item.role]
+    for rank, item in enumerate(largest, start=1):
+        score = "" if item.patient_dice is None else f"_dice{item.patient_dice:.2f}"
+        patient = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in item.patient)
+        write_png(folder / f"{rank:02d}{score}_{patient}.png", overlay(item.gray, item.marked, item.truth, scale=2))
+
+
 def display_channel(recipe, channels: int):
-    """The channel shown as the picture: FLAIR of a three-channel MRI, the first elsewhere; None for colour pictures."""
+    """The channel shown as the picture: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the first."""
     return 1 if recipe.modality == "mri" and channels == 3 else 0
 
 
@@ -130,24 +132,27 @@ def _short(image: str, root: Path) -> str:
 
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
     """What the report says about the run."""
-    trained = run.read_environment()
+    simulated = manifest.layout == "cohort"
+    last = recipe.self_training.network if recipe.self_training.rounds else recipe.network
     return {
         "recipe": recipe.name,
         "modality": recipe.modality,
         "condition": recipe.condition,
         "description": recipe.description,
-        "data": "built-in cohort of simulated brain MRI" if manifest.layout == "cohort" else str(manifest.root),
-        "simulated": manifest.layout == "cohort",
+        "data": "built-in cohort of simulated brain MRI" if simulated else str(manifest.root),
+        "simulated": simulated,
         "split": split or "all cases",
-        "step": selection["step"],
-        "steps": recipe.training.steps,
+        "split_patients": run.split_patients(),
         "supervision": recipe.training.supervision,
-        "threshold": selection["threshold"],
-        "threshold_rule": selection["threshold_rule"],
+        "network": f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x {recipe.data.side} pixels",
+        "step": selection["step"],
+        "steps": recipe.training.steps + recipe.self_training.rounds * recipe.self_training.steps,
+        "seed": recipe.training.seed,
+        "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
         "eta": recipe.loss.eta,
         "prevalence": recipe.selection.prevalence,
-        "environment": trained,
+        "environment": run.read_environment(),
     }
 
 

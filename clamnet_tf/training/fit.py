@@ -81,6 +81,7 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
             "prevalence": recipe.selection.prevalence,
             "step": chosen.step,
             "checkpoint_rule": reason,
+            "seconds": round(time.perf_counter() - began, 1),
             "looks": looks,
         },
     )

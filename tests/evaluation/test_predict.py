@@ -247,7 +247,7 @@ def test_pictures_of_an_x_ray_model_stand_alone(tmp_path, predict, rng):
 
 @pytest.fixture
 def mixed(tmp_path, rng):
-    """A folder of one good picture, a stack with a damaged DICOM-less slice, and what nobody can use; the path."""
+    """A folder of one good picture, a stack with a damaged slice, and what nobody can use; its path."""
     folder = tmp_path / "mixed"
     folder.mkdir()
     for name in ("good.png", "s_1.png", "s_2.png", "s_3.png"):
