@@ -19,9 +19,9 @@ _LARGEST_FLOAT16 = 65504.0
 class PreparedVolume:
     """The kept slices of one volume, in the order of `AssembledVolume.wanted`.
 
-    images: (n, side, side, C) float16, normalised, 0 outside the crop; float16 everywhere, so that a cached slice and
+    images: (n, side, side, C) float16, normalised, 0 outside the organ; float16 everywhere, so that a cached slice and
         one computed on the spot are the same numbers
-    organ: (n, side, side) uint8, 1 = organ
+    organ: (n, side, side) uint8, 1 = organ, its rim taken off
     box: the volume's crop on the original grid
     area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
     """
@@ -62,7 +62,7 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
 
 
 def _region(volume: AssembledVolume, organ: OrganSection) -> np.ndarray:
-    """(S, H, W) bool: the organ before constant slices are emptied."""
+    """(S, H, W) bool: the organ without its rim, before constant slices are emptied."""
     if organ.method == "given":
         return without_rim(volume.organ.copy(), organ.rim)
     if organ.method == "none":
