@@ -1,18 +1,15 @@
-"""The organ step: where the head or body is in every slice, the square crop around it, and the way back.
+"""Where the head or body is in every slice; the crop around it stands in `crop.py`.
 
 `foreground` is `organ.method: foreground` of a recipe. It needs no training and no modality: it looks for what is
 clearly brighter than the dark surroundings, as in MRI, in CT in Hounsfield units or windowed, and in X-rays with dark
 air (MONOCHROME1 is inverted by the readers).
 """
 
-from dataclasses import asdict, dataclass, fields
-
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.resize import resize_bilinear, resize_nearest
+from clamnet_tf.imaging.resize import resize_bilinear
 
 _AIR = -1024.0  # Hounsfield units; what lies below is padding outside of a CT's round field of view
 _WORKING_SIDE = 256  # larger slices are worked on at this side: 4 ms a slice instead of 60
@@ -20,102 +17,6 @@ _SMOOTHING = 1.0  # deviation of the Gaussian, in pixels of the working side
 _NOISE_LEFT = 0.25  # an image that loses more than three quarters of its variance to the Gaussian is noise
 _DARKEST_TISSUE = 0.15  # of the robust range: no threshold lies above this, so that lungs and skull base stay in
 _SMALLEST = 0.005  # of the slice: what is smaller is not an organ
-
-
-@dataclass(frozen=True)
-class CropBox:
-    """A square of an image of (height, width) pixels: rows top..top+size-1, columns left..left+size-1.
-
-    It may leave the image: what lies outside counts as 0. Aspect is kept. Pixels are areas, not points: pixel i
-    covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of resampling.
-    """
-
-    top: int
-    left: int
-    size: int
-    height: int
-    width: int
-
-    def __post_init__(self):
-        values = [getattr(self, field.name) for field in fields(self)]
-        if not all(isinstance(value, (int, np.integer)) for value in values) or min(self.size, self.height, self.width) < 1:
-            raise ValueError(f"a crop box needs whole numbers and positive size, height and width, got {self}")
-
-    def crop(self, image: np.ndarray, side: int, *, nearest: bool = False) -> np.ndarray:
-        """(height, width) or (height, width, channels) -> (side, side[, channels]).
-
-        Bilinear, antialiased when shrinking (float32); with nearest=True the value under each new pixel's centre, in
-        the dtype of the image: for labels and masks.
-        """
-        if image.shape[:2] != (self.height, self.width) or image.ndim not in (2, 3):
-            raise ValueError(f"the box was made for images of {self.height} x {self.width}, got shape {image.shape}")
-        inside, window = self._overlap()
-        if inside[0].start == 0 == inside[1].start and inside[0].stop == self.size == inside[1].stop:
-            square = image[window]
-        else:
-            square = np.zeros((self.size, self.size, *image.shape[2:]), image.dtype)
-            square[inside] = image[window]
-        if nearest:
-            return resize_nearest(square, (side, side))
-        if image.ndim == 2:
-            return resize_bilinear(square, (side, side))
-        return np.stack([resize_bilinear(square[..., channel], (side, side)) for channel in range(image.shape[2])], axis=-1)
-
-    def restore(self, values: np.ndarray, *, nearest: bool = False) -> np.ndarray:
-        """(side, side) of any side -> (height, width) float32 on the original grid; 0 outside of the box."""
-        if values.ndim != 2:
-            raise ValueError(f"restore needs (side, side), got shape {values.shape}")
-        resize = resize_nearest if nearest else resize_bilinear
-        inside, window = self._overlap()
-        result = np.zeros((self.height, self.width), np.float32)
-        result[window] = resize(values, (self.size, self.size))[inside]
-        return result
-
-    def to_dict(self) -> dict[str, int]:
-        """Plain numbers for JSON."""
-        return {name: int(value) for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, int]) -> "CropBox":
-        """The inverse of `to_dict`; DataError for missing, unknown or impossible entries."""
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise DataError(f"a crop box needs the entries {', '.join(sorted(names))}; got {', '.join(sorted(map(str, values)))}.")
-        try:
-            return cls(**values)
-        except ValueError as error:
-            raise DataError(f"a crop box cannot be used: {error}.") from error
-
-    def _overlap(self):
-        """(slices inside the square, slices inside the image) of what both have in common; empty when they do not meet."""
-        inside, window = [], []
-        for start, length in ((self.top, self.height), (self.left, self.width)):
-            low, high = max(start, 0), max(min(start + self.size, length), max(start, 0))
-            low, high = min(low, length), min(high, length)
-            inside.append(slice(low - start, high - start) if high > low else slice(0, 0))
-            window.append(slice(low, high))
-        return tuple(inside), tuple(window)
-
-
-def crop_box(organ: np.ndarray, margin: float) -> CropBox:
-    """The one square box of a volume: the least that holds the organ of all its slices, plus `margin` on every side.
-
-    organ: bool (slices, rows, columns). margin: fraction of the box's side. The box is centred on the organ and may
-    leave the image. Without any organ: the least square that holds the whole image.
-    """
-    organ = np.asarray(organ, dtype=bool)
-    if organ.ndim != 3:
-        raise ValueError(f"crop_box needs (slices, rows, columns), got shape {organ.shape}")
-    _, height, width = organ.shape
-    union = organ.any(axis=0)
-    rows, columns = np.flatnonzero(union.any(axis=1)), np.flatnonzero(union.any(axis=0))
-    if rows.size == 0:
-        top, bottom, left, right, margin = 0, height, 0, width, 0.0
-    else:
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    longest = max(bottom - top, right - left)
-    size = int(longest + 2 * np.ceil(margin * longest))
-    return CropBox(int((top + bottom - size) // 2), int((left + right - size) // 2), size, height, width)
 
 
 def foreground(volume_array: np.ndarray) -> np.ndarray:

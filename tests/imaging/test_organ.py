@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.organ import CropBox, crop_box, foreground
+from clamnet_tf.imaging.crop import CropBox, crop_box
+from clamnet_tf.imaging.organ import foreground, without_rim
 
 
 def ellipse(side, center, radii):
@@ -244,3 +245,13 @@ def test_wrong_shapes():
         box.restore(np.zeros((8, 8, 2)))
     with pytest.raises(ValueError, match="crop_box needs"):
         crop_box(np.zeros((8, 8), bool), 0)
+
+
+def test_the_rim_comes_off_by_its_share_of_the_diameter():
+    rows, columns = np.mgrid[:101, :101]
+    disc = ((rows - 50) ** 2 + (columns - 50) ** 2 <= 40**2)[None]
+    inner = without_rim(np.concatenate([disc, np.zeros_like(disc)]), 0.1)
+    radius = np.sqrt(inner[0].sum() / np.pi)
+    assert radius == pytest.approx(32, abs=0.7)  # 40 - 0.1 * 80
+    assert not inner[1].any() and not (inner & ~disc).any()
+    np.testing.assert_array_equal(without_rim(disc, 0.0), disc)
