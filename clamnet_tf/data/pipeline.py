@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from clamnet_tf.data.keras_cv_views import build_rand_augment
 from clamnet_tf.data.views import ViewLaw, draw_view, warp_between
 
 
@@ -56,6 +57,8 @@ def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: in
     channels, side = store.images.shape[3], store.images.shape[1]
     batch = len(plan.rows(start))
 
+    extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
+
     def load(step):
         return store.gather(plan.rows(int(step)))
 
@@ -66,11 +69,11 @@ def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: in
         label.set_shape([batch])
         eta.set_shape([batch])
         view_a, organ_a, matrix_a = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law)
-        batch_of = {"view_a": view_a, "organ_a": organ_a, "label": label, "eta": eta}
+        batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
         if twin:
             view_b, organ_b, matrix_b = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law)
             batch_of |= {
-                "view_b": view_b,
+                "view_b": extra(view_b),
                 "organ_b": organ_b,
                 "warp_a_to_b": warp_between(matrix_a, matrix_b),
                 "warp_b_to_a": warp_between(matrix_b, matrix_a),
@@ -90,6 +93,8 @@ def mask_dataset(store: SliceStore, masks, plan, law: ViewLaw, *, start: int, st
     channels, side = store.images.shape[3], store.images.shape[1]
     batch = len(plan.rows(start))
 
+    extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
+
     def load(step):
         rows = plan.rows(int(step))
         return (*store.gather(rows)[:2], np.asarray(masks[rows], np.float32))
@@ -104,7 +109,7 @@ def mask_dataset(store: SliceStore, masks, plan, law: ViewLaw, *, start: int, st
         warped = tf.raw_ops.ImageProjectiveTransformV3(
             images=mask[..., None], transforms=flat, output_shape=[side, side], interpolation="NEAREST", fill_mode="CONSTANT", fill_value=0.0
         )
-        return {"view_a": view, "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
+        return {"view_a": extra(view), "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
 
     dataset = tf.data.Dataset.range(start, steps).map(element, num_parallel_calls=2, deterministic=True)
     return dataset.apply(tf.data.experimental.assert_cardinality(max(0, steps - start))).prefetch(2)

@@ -24,6 +24,7 @@ class ViewLaw(NamedTuple):
     intensity: float = 0.1
     noise: float = 0.0
     channel_loss: float = 0.0
+    rand_augment: float = 0.0
 
 
 def _scale(x, y, center):

@@ -100,6 +100,9 @@ class ViewsSection(Section):
     intensity: NonNegative = Field(0.1, description="Scale of random brightness and contrast changes, per channel; 0 for none.")
     noise: NonNegative = Field(0.0, description="Deviation of added Gaussian noise, in normalised units.")
     channel_loss: Fraction = Field(0.0, description="Probability that one channel is replaced by another: the missing sequence of real archives.")
+    rand_augment: Fraction = Field(
+        0.0, description="Strength of keras-cv's RandAugment on intensities; 0 for none. Its draws do not repeat: a resumed run is then not identical."
+    )
 
 
 class MatchingSection(Section):

@@ -93,3 +93,15 @@ def test_the_law_knows_no_class(rng):
     whole = draw_view(images, organ, tf.constant([1, 1]), ViewLaw())[2].numpy()
     swapped = draw_view(images[::-1].copy(), organ, tf.constant([1, 1]), ViewLaw())[2].numpy()
     np.testing.assert_array_equal(whole, swapped)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_rand_augment_changes_intensities_only(rng, channels):
+    from clamnet_tf.data.keras_cv_views import build_rand_augment
+
+    images = smooth(rng, count=6, channels=channels)
+    images[:, :8] = 0
+    augment = build_rand_augment(0.5)
+    changed = next(iter(tf.data.Dataset.from_tensors(images).map(augment))).numpy()
+    assert changed.shape == images.shape and np.isfinite(changed).all()
+    assert not changed[:, :8].any() and np.abs(changed - images).mean() > 0.05
