@@ -55,7 +55,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     write_pictures(out / "pictures", shown)
     write_report(
         out / "report.html",
-        title=f"{recipe.name}: {recipe.condition} in {recipe.modality}",
+        title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.root.name}",
         run=_facts(run, recipe, manifest, split, selection),
         figures=result,
         patients=evaluation.patients,

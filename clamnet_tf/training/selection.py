@@ -61,14 +61,14 @@ def prevalence_thresholds(maps: dict, organ: np.ndarray, prevalence: float) -> d
     return thresholds
 
 
-def look_at(marker, step: int, training_abnormal, validation, section) -> Look:
+def look_at(marker, step: int, training_abnormal, validation, section, power: float = 6.0) -> Look:
     """Judge the present weights.
 
     Args:
         marker: callable, images (N, H, W, C) -> P(marker) (N, H, W).
         training_abnormal: (images, organ) of abnormal training slices; fixes the threshold by prevalence.
         validation: (images, organ, labels) of validation slices.
-        section: SelectionSection.
+        section: SelectionSection. power: of the generalised mean that makes image scores.
     """
     threshold = section.threshold
     if threshold == "prevalence":
@@ -82,7 +82,7 @@ def look_at(marker, step: int, training_abnormal, validation, section) -> Look:
     return Look(
         step=step,
         threshold=float(threshold),
-        auroc=auroc([image_score(map_, inside) for map_, inside in zip(probability, organ)], labels > 0),
+        auroc=auroc([image_score(map_, inside, power) for map_, inside in zip(probability, organ)], labels > 0),
         normal_area=areas["normal"].area(threshold),
         abnormal_area=areas["abnormal"].area(threshold),
         abnormal_area_half=areas["abnormal"].area(0.5),

@@ -87,7 +87,7 @@ def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest):
 
     def look(step):
         with mask_firewall():
-            seen = look_at(stage.marker, step, stage.training_abnormal(), stage.validation(), recipe.selection)
+            seen = look_at(stage.marker, step, stage.training_abnormal(), stage.validation(), recipe.selection, recipe.loss.contrast.pooling_power)
         looks.append(seen)
         checkpoints.save_weights(_candidate(folder, step), kept)
         row = {"kind": "look", "stage": stage.name, **seen.row()}
