@@ -47,7 +47,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, qu
 
             outcome = train(recipe, manifest, prepared, run, reporter)
             if outcome.look is None:
-                reporter.line(f"{outcome.reason}. Go on with the same command and --resume.".capitalize())
+                reporter.line("Stopped on request; the last step is saved. Go on with the same command and --resume.")
                 raise click.exceptions.Exit(130)
             reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
             figures = evaluate_run(run, recipe, manifest, prepared, split="test", out=run.evaluation, reporter=reporter)

@@ -30,7 +30,7 @@ from clamnet_tf.data.phantom_signal import enhance_vessels, normal_signal
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.files import atomic_path
 
-GENERATOR = 2  # raise it whenever the same section would give other pixels
+GENERATOR = 3  # raise it whenever the same section would give other pixels
 SITES = ("A", "B")
 SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such crumbs are left out of the mask
 _GOLDEN = 0.6180339887498949

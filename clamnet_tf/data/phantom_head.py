@@ -83,9 +83,9 @@ class Person:
         self.gap_mm = 0.6 + 0.9 * self.atrophy * generator.uniform(0.5, 1.5)
         self.scalp_mm = generator.uniform(5.0, 8.5)
         self.bone_mm = generator.uniform(5.0, 8.0)
-        self.coil = [SplineField(generator, 95.0, 0.13) for _ in range(3)]
-        self.region = SplineField(generator, 38.0, 0.055)
-        self.flair_region = SplineField(generator, 34.0, 0.06)
+        self.coil = [SplineField(generator, 95.0, 0.07) for _ in range(3)]
+        self.region = SplineField(generator, 38.0, 0.15)
+        self.flair_region = SplineField(generator, 34.0, 0.05)
         self.grain = SplineField(generator, 7.0, 1.0)
         self.patches = SplineField(generator, 16.0, 1.0)
         self.thickness = SplineField(generator, 30.0, 1.0)

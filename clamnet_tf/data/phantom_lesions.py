@@ -37,8 +37,8 @@ class Lesion:
         self.ring = generator.uniform(0.10, 0.18)
         self.enhancement = {"infiltrative": generator.choice([0.0, 0.5]), "ring": 1.0, "solid": 0.9}[self.kind]
         grey, fluid = person.signal["grey"], person.signal["fluid"]
-        self.oedema = grey * (generator.uniform(0.95, 1.12), generator.uniform(1.10, 1.36), generator.uniform(0.92, 1.10))
-        self.inner = grey * (generator.uniform(0.75, 1.0), generator.uniform(0.85, 1.35), generator.uniform(0.8, 1.0))
+        self.oedema = grey * (generator.uniform(0.74, 0.90), generator.uniform(1.30, 1.55), generator.uniform(0.76, 0.92))
+        self.inner = grey * (generator.uniform(0.66, 0.86), generator.uniform(1.05, 1.55), generator.uniform(0.70, 0.90))
         if self.kind == "ring":
             mix = generator.uniform(0.2, 0.7)
             self.inner = mix * fluid + (1 - mix) * self.inner

@@ -31,8 +31,8 @@ class CohortSection(Section):
     """The built-in simulated cohort, used when no `--data` is given."""
 
     kind: Literal["brain_mri"] = Field("brain_mri", description="Which simulated cohort.")
-    patients: Annotated[int, Field(ge=4, le=500)] = Field(30, description="Number of simulated patients.")
-    slices: Annotated[int, Field(ge=4, le=120)] = Field(20, description="Axial slices per patient.")
+    patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
+    slices: Annotated[int, Field(ge=4, le=120)] = Field(24, description="Axial slices per patient.")
     side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated slice, in pixels.")
     seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
 

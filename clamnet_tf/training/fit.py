@@ -64,7 +64,7 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
             stage = build(recipe, manifest, prepared, slices, strategy, number, first_step, marker)
             ended = run_stage(stage, recipe, run, reporter, stop)
             if ended is None:
-                return Outcome(None, "stopped on request; the last step is saved", time.perf_counter() - began)
+                return Outcome(None, "stopped on request", time.perf_counter() - began)
             chosen, reason, seen = ended
             looks += [{"stage": stage.name, **look.row()} for look in seen]
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
