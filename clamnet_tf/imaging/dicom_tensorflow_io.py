@@ -11,6 +11,7 @@ with lowest and highest the modality values of the ends of the stored range. CT_
 MR_small.dcm: out = stored + 32768. Undone here; a slope below 1 loses values and cannot be undone.
 """
 
+import contextlib
 import functools
 import io
 from pathlib import Path
@@ -110,13 +111,11 @@ def _operation_errors() -> tuple[type[Exception], ...]:
 def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    parts = []
-    for name in ("tensorflow", "tensorflow-io"):
-        try:
-            parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            parts.append(f"no {name}")
-    return ", ".join(parts)
+    found = {}
+    for name in ("tensorflow", "tensorflow-cpu", "tensorflow-io"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = f"{name} {version(name)}"
+    return ", ".join((found.get("tensorflow") or found.get("tensorflow-cpu") or "no tensorflow", found.get("tensorflow-io") or "no tensorflow-io"))
 
 
 def _bits_of(lowest: float, highest: float) -> int:

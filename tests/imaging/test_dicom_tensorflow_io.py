@@ -5,6 +5,7 @@ Most of it runs in the environment of tools/test-tfio alone.
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -48,8 +49,8 @@ def test_without_tensorflow_io_it_says_what_to_do(bundled):
         "try: read_volume(sys.argv[1], dicom_backend='tensorflow_io')\nexcept EnvironmentFailure as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code, str(bundled("CT_small.dcm"))], capture_output=True, text=True, check=True).stdout
-    assert said.startswith("data.dicom_backend: tensorflow_io does not work here (tensorflow ")
-    assert "no tensorflow-io)" in said and "make that environment with tools/test-tfio, or use data.dicom_backend: pydicom" in said
+    assert re.match(r"data.dicom_backend: tensorflow_io does not work here \(tensorflow(-cpu)? [\d.]+, no tensorflow-io\): ", said)
+    assert "make that environment with tools/test-tfio, or use data.dicom_backend: pydicom" in said
 
 
 @pytest.mark.tfio
@@ -89,15 +90,18 @@ def test_truncated_data_are_refused_although_dcmtk_fills_them_up(bundled, noisy_
 )
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16])
 def test_offsets_are_undone(write_slice, tmp_path, ramp, noisy_ends, elements, dtype):
+    if dtype == np.int16 and "PhotometricInterpretation" in elements:
+        pytest.skip("DCMTK gives -1 and 0 one value there, see test_lost_values_are_refused")
     path = write_slice(tmp_path / "a.dcm", ramp(offset=-50 if dtype == np.int16 else 0, dtype=dtype), **elements)
     theirs, ours = (read_volume(path, dicom_backend=backend).array for backend in ("tensorflow_io", "pydicom"))
     np.testing.assert_array_equal(theirs, ours)
 
 
 @pytest.mark.tfio
-def test_a_slope_that_loses_values_is_refused(write_slice, tmp_path, ramp, noisy_ends):
-    path = write_slice(tmp_path / "a.dcm", ramp(dtype=np.uint16), RescaleSlope="0.25", RescaleIntercept="0")
-    with pytest.raises(ImageError, match="tensorflow-io and pydicom differ in"):
+@pytest.mark.parametrize("elements", [{"RescaleSlope": "0.25", "RescaleIntercept": "0"}, {"PhotometricInterpretation": "MONOCHROME1"}])
+def test_lost_values_are_refused(write_slice, tmp_path, ramp, noisy_ends, elements):
+    path = write_slice(tmp_path / "a.dcm", ramp(offset=-50), **elements)
+    with pytest.raises(ImageError, match=r"tensorflow-io and pydicom differ in [\d,]+ of 120 pixel values; read it with"):
         read_volume(path, dicom_backend="tensorflow_io")
 
 
