@@ -3,7 +3,8 @@
 Three kinds, as in gliomas and metastases: infiltrative (FLAIR bright, T1 dark, little enhancement), ring enhancing
 (necrotic centre, oedema around it) and solid with partial enhancement. Borders follow the white matter, stop at the
 skull and at the ventricles, and cross the midline only through white matter. The signal overlaps that of cortex,
-benign white-matter spots, periventricular rims and scalp fat, so that no intensity cut finds lesions.
+benign white-matter spots, periventricular rims and scalp fat, under shading that all channels share: a cut through one
+channel finds lesions poorly, the contrast between channels and the shape tell more.
 """
 
 import numpy as np

@@ -52,6 +52,26 @@ def sample(images, matrices):
     )
 
 
+def sample_by_gather(images, matrices):
+    """The same numbers as `sample` from gathers alone, which XLA can compile (it cannot compile the op behind `sample`)."""
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    grid = tf.cast(tf.stack([columns, rows, tf.ones_like(rows)], axis=-1), tf.float32)
+    places = tf.einsum("bij,yxj->byxi", matrices / matrices[:, 2:, 2:], grid)
+    left, top = tf.floor(places[..., 0]), tf.floor(places[..., 1])
+    result = tf.zeros_like(images)
+    for down in (0.0, 1.0):
+        for right in (0.0, 1.0):
+            x, y = left + right, top + down
+            weight = (1.0 - tf.abs(places[..., 0] - x)) * (1.0 - tf.abs(places[..., 1] - y))
+            inside = (x >= 0) & (x < tf.cast(width, tf.float32)) & (y >= 0) & (y < tf.cast(height, tf.float32))
+            column, row = (tf.clip_by_value(tf.cast(at, tf.int32), 0, size - 1) for at, size in ((x, width), (y, height)))
+            flat = tf.reshape(images, [tf.shape(images)[0], height * width, -1])
+            found = tf.gather(flat, tf.reshape(row * width + column, [tf.shape(images)[0], -1]), axis=1, batch_dims=1)
+            result += tf.reshape(found, tf.shape(images)) * (weight * tf.cast(inside, tf.float32))[..., None]
+    return result
+
+
 def warp_between(matrix_a, matrix_b):
     """Matrices that sample a map of view a on the grid of view b: (B, 3, 3)."""
     return tf.linalg.inv(matrix_a) @ matrix_b

@@ -12,7 +12,7 @@ from skimage.filters import threshold_otsu
 from clamnet_tf.imaging.resize import resize_bilinear
 
 _AIR = -1024.0  # Hounsfield units; what lies below is padding outside of a CT's round field of view
-_WORKING_SIDE = 256  # larger slices are worked on at this side: 4 ms a slice instead of 60
+_WORKING_SIDE = 256  # larger slices are worked on at this side: 9 ms a slice of 512 x 512 instead of 30
 _SMOOTHING = 1.0  # deviation of the Gaussian, in pixels of the working side
 _NOISE_LEFT = 0.25  # an image that loses more than three quarters of its variance to the Gaussian is noise
 _DARKEST_TISSUE = 0.15  # of the robust range: no threshold lies above this, so that lungs and skull base stay in

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from clamnet_tf.data.views import sample
+from clamnet_tf.data.views import sample, sample_by_gather
 from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.losses.pooling import generalised_mean
@@ -110,7 +110,8 @@ class SiameseTrainer(keras.Model):
                 moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
             elif self.kind == "ema":
                 continue  # the teacher learns nothing
-            warped = sample(ops.concatenate([moving, batch[first_organ][..., None]], axis=-1), batch[warp])
+            resample = sample_by_gather if self.jit_compile else sample
+            warped = resample(ops.concatenate([moving, batch[first_organ][..., None]], axis=-1), batch[warp])
             visible = ops.round(warped[..., -1]) * batch[second_organ]
             if self.options["agreement_distance"] == "hybrid":
                 distance = hybrid_agreement(warped[..., :-1], second, self.options["k"])

@@ -18,6 +18,7 @@ LEVELS = {
     "clamnet_tf.metrics": 2,
     "clamnet_tf.data": 2,
     "clamnet_tf.data.views": 3,
+    "clamnet_tf.data.keras_cv_views": 3,
     "clamnet_tf.data.pipeline": 3,
     "clamnet_tf.losses": 3,
     "clamnet_tf.networks": 3,
@@ -44,7 +45,7 @@ LIGHT = (
     "clamnet_tf.cli",
     "clamnet_tf.networks.grid",
 )
-HEAVY = ("clamnet_tf.data.views", "clamnet_tf.data.pipeline", "clamnet_tf.metrics.streaming")
+HEAVY = ("clamnet_tf.data.views", "clamnet_tf.data.keras_cv_views", "clamnet_tf.data.pipeline", "clamnet_tf.metrics.streaming")
 
 LOAD_EACH = """
 import importlib, sys

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 LONGEST = 350  # lines
-RUN_TIME_FILES = {"recipes": "clamnet_tf/_recipes", "zoo": "clamnet_tf/_zoo", "clamnet_tf/evaluation/templates": "clamnet_tf/evaluation/templates"}
+# (folder, which files, where the wheel has them)
+RUN_TIME_FILES = (
+    ("recipes", "*.yaml", "clamnet_tf/_recipes"),
+    ("zoo", "**/*", "clamnet_tf/_zoo"),
+    ("clamnet_tf/evaluation/templates", "*", "clamnet_tf/evaluation/templates"),
+)
 # Import names whose distribution is called otherwise; all others are called alike.
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "skimage": "scikit-image", "keras_cv": "keras-cv", "rich_click": "rich-click", "tensorflow_io": "tensorflow-io"}
 
@@ -98,8 +103,8 @@ def wheel(repository, tmp_path_factory):
 
 def test_wheel_holds_recipes_zoo_and_templates(repository, wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for source, target in RUN_TIME_FILES.items():
-        files = [path for path in (repository / source).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    for source, pattern, target in RUN_TIME_FILES:
+        files = [path for path in (repository / source).glob(pattern) if path.is_file()]
         assert files, source
         for path in files:
             assert (Path(target) / path.relative_to(repository / source)).as_posix() in inside

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from clamnet_tf.data.views import ViewLaw, draw_view, sample, warp_between
+from clamnet_tf.data.views import ViewLaw, draw_view, sample, sample_by_gather, warp_between
 
 STILL = ViewLaw(blur=(1.0, 1.0), stretch=(1.0, 1.0), restore="resize", flip=False, intensity=0.0)
 
@@ -32,6 +32,17 @@ def test_sampling_equals_scipy(rng):
     inside = ((places[:2] >= 0) & (places[:2] <= 31)).all(axis=0)
     assert inside.mean() > 0.8
     np.testing.assert_allclose(sample(image, matrix).numpy()[0, ..., 0][inside], expected[inside], atol=1e-4)
+
+
+def test_both_samplers_agree_also_compiled(rng):
+    images = smooth(rng, count=4, side=40)
+    organ = np.ones((4, 40, 40), np.float32)
+    _, _, a = draw_view(images, organ, tf.constant([1, 2]), ViewLaw(rotate_degrees=20, zoom=(0.8, 1.2)))
+    _, _, b = draw_view(images, organ, tf.constant([1, 3]), ViewLaw(rotate_degrees=20, zoom=(0.8, 1.2)))
+    expected = sample(images, warp_between(a, b))
+    np.testing.assert_allclose(sample_by_gather(images, warp_between(a, b)), expected, atol=1e-4)
+    compiled = tf.function(sample_by_gather, jit_compile=True)
+    np.testing.assert_allclose(compiled(tf.constant(images), warp_between(a, b)), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("restore", ["pad", "resize", "random"])

@@ -49,7 +49,7 @@ def test_without_tensorflow_io_it_says_what_to_do(bundled):
         "try: read_volume(sys.argv[1], dicom_backend='tensorflow_io')\nexcept EnvironmentFailure as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code, str(bundled("CT_small.dcm"))], capture_output=True, text=True, check=True).stdout
-    assert re.match(r"data.dicom_backend: tensorflow_io does not work here \(tensorflow(-cpu)? [\d.]+, no tensorflow-io\): ", said)
+    assert re.match(r"data.dicom_backend: tensorflow_io does not work here \(tensorflow(-cpu)? [\d.]+(\+cpu)?, no tensorflow-io\): ", said)
     assert "make that environment with tools/test-tfio, or use data.dicom_backend: pydicom" in said
 
 

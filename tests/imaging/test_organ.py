@@ -51,6 +51,12 @@ def test_one_connected_region_without_holes(head):
     assert not foreground(volume)[0, 2:12, 2:8].any()
 
 
+def test_holes_are_filled_however_large(head):
+    volume, truth = head
+    volume[0, 40:90, 45:85] = 0
+    assert dice(foreground(volume)[0], truth[0]) > 0.98
+
+
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (30.0, -2000.0), (0.001, 5.0)])
 def test_units_do_not_matter(head, slope, offset):
     volume, truth = head
@@ -194,6 +200,13 @@ def test_nearest_keeps_labels(rng):
     whole = CropBox(0, 0, 64, 64, 64)
     np.testing.assert_array_equal(whole.crop(labels, 64, nearest=True), labels)
     np.testing.assert_array_equal(whole.restore(whole.crop(labels, 192, nearest=True), nearest=True), labels)
+
+
+def test_nearest_takes_the_pixel_under_the_new_centre():
+    labels = np.arange(36).reshape(6, 6)
+    whole = CropBox(0, 0, 6, 6, 6)
+    np.testing.assert_array_equal(whole.crop(labels, 2, nearest=True), labels[1::3, 1::3])
+    np.testing.assert_array_equal(whole.crop(labels, 12, nearest=True), labels.repeat(2, 0).repeat(2, 1))
 
 
 def test_channels_are_cropped_alike(rng):
