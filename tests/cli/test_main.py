@@ -162,7 +162,13 @@ def test_verbose_reaches_subcommands():
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for a child process in Linux's /proc")
 def test_control_c_exits_130():
-    command = subprocess.Popen([sys.executable, "-m", "clamnet_tf", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "clamnet_tf", "doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background shell ignores it
+    )
     children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
     deadline = time.monotonic() + 60
     while not children.read_text() and time.monotonic() < deadline:  # doctor is waiting for TensorFlow then
