@@ -30,9 +30,3 @@ def matching_weights(
         )
     weights = np.exp(weights - weights.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-def matched_difference(weights: np.ndarray, abnormal_values, normal_values) -> float:
-    """Mean absolute difference of a quantity between abnormal slices and the normals drawn for them."""
-    values = np.asarray(abnormal_values, float)[:, None] - np.asarray(normal_values, float)[None, :]
-    return float((weights * np.abs(values)).sum(axis=1).mean())

@@ -47,6 +47,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         cases = _cases(trained.probability, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
         evaluation = evaluate_slices(cases, trained.marking, collect=gallery.add)
     result = compute_figures(evaluation)
+    if result["dice_volume"]["mean"] is None:  # nothing to compare with
+        result["baselines"] = {}
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
     write_json(out / "metrics.json", result)
     write_rows(out / "cases.csv", evaluation.slices)

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from clamnet_tf.data.matching import matched_difference, matching_weights
+from clamnet_tf.data.matching import matching_weights
 from clamnet_tf.data.pairs import PairPlan, ShuffledPlan
 from clamnet_tf.errors import DataError
 
@@ -60,7 +60,6 @@ def test_weights_equal_the_formula():
     normal = {"position": [0.5, 0.6, 0.5], "area": [0.2, 0.2, 0.2], "site": ["a", "a", "b"]}
     raw = np.array([1.0, np.exp(-0.5), 0.1])
     np.testing.assert_allclose(matching_weights(abnormal, normal, "position", 0.1, True), [raw / raw.sum()])
-    assert matched_difference(np.array([[0.5, 0.5, 0.0]]), [0.5], [0.5, 0.6, 0.9]) == pytest.approx(0.05)
 
 
 def test_no_near_neighbour_draws_the_nearest():
