@@ -1,4 +1,4 @@
-"""The stratified draw of patients to sides. Order comes from sha256 of seed and name: the same on every machine."""
+"""The stratified draw of patients to sides, and of some patients out of many. Order comes from sha256 of seed and name: the same on every machine."""
 
 import collections
 import hashlib
@@ -31,11 +31,33 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
         wanted = {side: fraction * len(names) + carried[side] for side, fraction in fractions.items()}
         counts = _whole_shares(wanted, len(names))
         carried = {side: wanted[side] - counts[side] for side in fractions}
-        site = {name: patients[name][0].site or "" for name in names}
-        names = sorted(names, key=lambda name: (_rank(seed, "site", site[name]), site[name], _rank(seed, "patient", name), name))
-        sides |= _spread(names, counts)
+        sides |= _spread(_by_site(names, {name: patients[name][0].site or "" for name in names}, seed), counts)
     classes = {name: frozenset(case.label > 0 for case in cases) for name, cases in patients.items()}
     return _mended(sides, classes, tuple(fractions), seed)
+
+
+def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str]:
+    """`count` of the names in `patients`, sorted; the same for the same seed on every machine.
+
+    patients: {name: (labels of its cases, site)}. Stratified as above: each label profile in proportion, one patient at
+    least where `count` reaches so far, spread evenly over its sites.
+    """
+    profiles: dict[tuple, list[str]] = collections.defaultdict(list)
+    for patient, (labels, _) in patients.items():
+        profiles[tuple(sorted(labels))].append(patient)
+    order = sorted(profiles, key=lambda key: (-len(profiles[key]), key))
+    shares = _whole_shares({profile: count * len(profiles[profile]) / len(patients) for profile in order}, count)
+    drawn: list[str] = []
+    for profile in order:
+        names = _by_site(profiles[profile], {name: patients[name][1] for name in profiles[profile]}, seed)
+        sides = _spread(names, {"drawn": shares[profile], "left": len(names) - shares[profile]})
+        drawn += [name for name in names if sides[name] == "drawn"]
+    return sorted(drawn)
+
+
+def _by_site(names: list[str], site: dict[str, str], seed: int) -> list[str]:
+    """`names` in a random order, those of one site together."""
+    return sorted(names, key=lambda name: (_rank(seed, "site", site[name]), site[name], _rank(seed, "patient", name), name))
 
 
 def _whole_shares(wanted: dict[str, float], count: int) -> dict[str, int]:

@@ -139,6 +139,13 @@ def self_training_from_labels(supervision, rounds):
         yield Finding(("self_training", "rounds"), expected, str(rounds))
 
 
+@rule("training.shuffle_labels", "training.supervision")
+def shuffled_labels_are_learned_from(shuffle_labels, supervision):
+    if shuffle_labels and supervision == "masks":
+        expected = "false, since training.supervision masks learns from no labels"
+        yield Finding(("training", "shuffle_labels"), expected, "true")
+
+
 @rule("data.normalization", "data.window")
 def window_given(normalization, window):
     if normalization == "window" and window is None:

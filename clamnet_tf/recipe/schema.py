@@ -200,12 +200,18 @@ class TrainingSection(Section):
     """Steps, batches and the machine."""
 
     supervision: Literal["labels", "masks"] = Field("labels", description="labels: image labels only; masks: supervised (ceilings, organ networks).")
+    patients: Optional[PositiveCount] = Field(
+        None, description="How many of the training patients are used, drawn with the seed and stratified like the split; null for all."
+    )
+    shuffle_labels: bool = Field(
+        False, description="Negative control: the image labels of the training slices are permuted among them; those of the other sides stay."
+    )
     steps: PositiveCount = Field(300, description="Optimizer steps.")
     batch_size: Annotated[int, Field(ge=2)] = Field(16, description="Slices per step, half abnormal, half normal (masks: any); per global batch.")
     evaluate_every: PositiveCount = Field(50, description="Steps between mask-free looks at the validation patients; checkpoint candidates.")
     checkpoint_every: PositiveCount = Field(25, description="Steps between checkpoints for --resume.")
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection)
-    seed: Seed = Field(0, description="Seed of weights, pairs and views.")
+    seed: Seed = Field(0, description="Seed of weights, pairs, views, and of the draws of patients and shuffled labels.")
     mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
     strategy: Literal["auto", "one_device", "mirrored"] = Field("auto", description="tf.distribute strategy.")

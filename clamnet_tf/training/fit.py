@@ -17,11 +17,10 @@ from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.pseudo_labels import pseudo_labels
 from clamnet_tf.training.selection import Look, prevalence_thresholds
 from clamnet_tf.training.siamese import SiameseTrainer
+from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Stage, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
-
-LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,11 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
         TrainingFailure: the loss is not finite.
     """
     keras.mixed_precision.set_global_policy("mixed_float16" if recipe.training.mixed_precision else "float32")
-    slices = TrainingSlices(recipe, prepared)
+    section = recipe.training
+    slices = TrainingSlices(
+        prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, patients=section.patients,
+        shuffle_labels=section.shuffle_labels, seed=section.seed,
+    )  # fmt: skip
     strategy = build_strategy(recipe.training.strategy)
     replicas = strategy.num_replicas_in_sync
     if recipe.training.batch_size % (2 * replicas):
@@ -88,35 +91,6 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     return Outcome(chosen, reason, time.perf_counter() - began)
 
 
-class TrainingSlices:
-    """The slices that training and selection may see, and the samples that looks are made of. No masks."""
-
-    def __init__(self, recipe, prepared):
-        table = prepared.table
-        usable = (table.area > recipe.data.minimum_organ_fraction) & (table.label >= 0)
-        self.prepared, self.table = prepared, table
-        self.rows, validation = (np.flatnonzero(usable & (table.split == side)) for side in ("train", "val"))
-        self._abnormal = _sample(self.rows[table.label[self.rows] > 0])
-        labels = table.label[validation]
-        self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
-        for name, found in (("abnormal training slices", self._abnormal), ("validation slices", self._validation)):
-            if not len(found):
-                raise DataError(f"There are no {name} that show enough of the organ. Check labels, split and data.minimum_organ_fraction.")
-
-    def training_abnormal(self):
-        """(images, organ) of abnormal training slices, to fix the threshold by prevalence."""
-        return self.prepared.images[self._abnormal], self.prepared.organ[self._abnormal]
-
-    def validation(self):
-        """(images, organ, labels) of validation slices."""
-        return self.prepared.images[self._validation], self.prepared.organ[self._validation], self.table.label[self._validation]
-
-
-def _sample(rows: np.ndarray) -> np.ndarray:
-    """At most LOOKED_AT rows, evenly spread."""
-    return rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]
-
-
 def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_step, marker) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
@@ -132,9 +106,9 @@ def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_ste
         kept, masks = training_masks(manifest, prepared, slices.rows)
         rows = slices.rows[kept]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
-        dataset = _mask_data(recipe, prepared, rows, plan, masks, section.steps, section.seed)
+        dataset = _mask_data(recipe, slices, rows, plan, masks, section.steps, section.seed)
     else:
-        dataset = _pair_data(recipe, prepared, slices.rows)
+        dataset = _pair_data(recipe, slices)
     return _stage(recipe, slices, "supervised" if supervised else "image-labels", first_step, section.steps, trainer, dataset)
 
 
@@ -150,7 +124,7 @@ def _round(recipe, manifest, prepared, slices, strategy, number, first_step, mar
         trainer = SupervisedTrainer(network, k=recipe.loss.k)
         _compile(trainer, recipe, own.steps)
     seed = recipe.training.seed + number
-    dataset = _mask_data(recipe, prepared, rows, _pair_plan(recipe, slices.table.select(rows), seed), masks, own.steps, seed)
+    dataset = _mask_data(recipe, slices, rows, _pair_plan(recipe, slices.table.select(rows), seed), masks, own.steps, seed)
     return _stage(recipe, slices, f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
 
@@ -184,8 +158,8 @@ def _compile(trainer, recipe, steps) -> None:
     trainer.optimizer.build(trainer.trainable_variables)
 
 
-def _store(recipe, prepared, rows) -> SliceStore:
-    table = prepared.table
+def _store(recipe, slices, rows) -> SliceStore:
+    prepared, table = slices.prepared, slices.table
     eta = np.where(np.isnan(table.eta[rows]), recipe.loss.eta, table.eta[rows])
     return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta)
 
@@ -195,17 +169,17 @@ def _pair_plan(recipe, table, seed) -> PairPlan:
     return PairPlan(table.label, columns, batch_size=recipe.training.batch_size, seed=seed, matching=recipe.pairs.matching.model_dump())
 
 
-def _pair_data(recipe, prepared, rows):
+def _pair_data(recipe, slices):
     """start -> the pairs of the remaining steps."""
-    section = recipe.training
-    store, plan = _store(recipe, prepared, rows), _pair_plan(recipe, prepared.table.select(rows), section.seed)
+    section, rows = recipe.training, slices.rows
+    store, plan = _store(recipe, slices, rows), _pair_plan(recipe, slices.table.select(rows), section.seed)
     law, twin = ViewLaw(**recipe.pairs.views.model_dump()), recipe.twin.kind != "none"
     return lambda start: pair_dataset(store, plan, law, start=start, steps=section.steps, seed=section.seed, twin=twin)
 
 
-def _mask_data(recipe, prepared, rows, plan, masks, steps, seed):
+def _mask_data(recipe, slices, rows, plan, masks, steps, seed):
     """start -> views with masks (true or taught) of the remaining steps."""
-    store, law = _store(recipe, prepared, rows), ViewLaw(**recipe.pairs.views.model_dump())
+    store, law = _store(recipe, slices, rows), ViewLaw(**recipe.pairs.views.model_dump())
     return lambda start: mask_dataset(store, masks, plan, law, start=start, steps=steps, seed=seed)
 
 

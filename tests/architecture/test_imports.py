@@ -61,6 +61,7 @@ MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "cl
 BEHIND_THE_FIREWALL = (
     "clamnet_tf.training.siamese",
     "clamnet_tf.training.selection",
+    "clamnet_tf.training.slices",
     "clamnet_tf.data.pairs",
     "clamnet_tf.data.matching",
     "clamnet_tf.data.pipeline",

@@ -31,6 +31,7 @@ WRONG = {
         "expected at most 0.94, since the highest 0.06 of the organ is taken as marker, received 0.95",
     ),
     "self_training_from_labels": (["self_training.rounds=1", "training.supervision=masks"], "self_training.rounds", "expected 0, .*received 1"),
+    "shuffled_labels_are_learned_from": (["training.shuffle_labels=true", "training.supervision=masks"], "training.shuffle_labels", "expected false, .*received true"),
     "decay_applies": (["training.optimizer.weight_decay=0.1"], "training.optimizer.weight_decay", "expected 0, since adam has no weight decay"),
 }
 

@@ -78,6 +78,8 @@ def recipes(draw):
     heads = head_numbers(depth, network["skips"])
     data["loss"]["head_weights"] = draw(st.none() | st.lists(st.floats(1e-9, 10), min_size=len(heads), max_size=len(heads)))
     data["inference"]["head"] = draw(st.sampled_from(["mean", *heads]))
+    if data["training"]["supervision"] == "masks":
+        data["training"]["shuffle_labels"] = False
     data["training"]["batch_size"] = draw(st.integers(1, 500)) * 2
     data["training"]["optimizer"]["warmup_steps"] = draw(st.integers(0, data["training"]["steps"] - 1))
     if data["training"]["optimizer"]["name"] == "adam":

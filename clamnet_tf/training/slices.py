@@ -1,0 +1,78 @@
+"""The slices that training and selection may see: how many patients, with which labels, and the samples that looks are made of. No masks."""
+
+import dataclasses
+
+import numpy as np
+
+from clamnet_tf.data.stratify import draw_patients
+from clamnet_tf.errors import DataError
+
+LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
+
+
+class TrainingSlices:
+    """Usable slices of the training and validation patients.
+
+    Args:
+        prepared: Prepared slices whose table holds every slice's split.
+        minimum_organ_fraction: slices with less organ are left out, and those without a label.
+        patients: how many training patients are kept, None for all. shuffle_labels: negative control, see `shuffled`.
+        seed: of both draws.
+
+    Attributes:
+        rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned from; those of
+        the validation slices are always the true ones.
+
+    Raises:
+        DataError: no usable slices on a side, or fewer training patients than asked for.
+    """
+
+    def __init__(self, prepared, *, minimum_organ_fraction: float, patients: int | None = None, shuffle_labels: bool = False, seed: int = 0):
+        table = prepared.table
+        usable = (table.area > minimum_organ_fraction) & (table.label >= 0)
+        self.prepared = prepared
+        self.rows, validation = (np.flatnonzero(usable & (table.split == side)) for side in ("train", "val"))
+        if patients is not None:
+            self.rows = _of_patients(table, self.rows, patients, seed)
+        self.table = shuffled(table, self.rows, seed) if shuffle_labels else table
+        self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
+        labels = self.table.label[validation]
+        self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
+        for name, found in (("abnormal training slices", self._abnormal), ("validation slices", self._validation)):
+            if not len(found):
+                advice = "" if patients is None else f", and training.patients, which keeps {patients}"
+                raise DataError(f"There are no {name} that show enough of the organ. Check labels, split and data.minimum_organ_fraction{advice}.")
+
+    def training_abnormal(self):
+        """(images, organ) of abnormal training slices, to fix the threshold by prevalence."""
+        return self.prepared.images[self._abnormal], self.prepared.organ[self._abnormal]
+
+    def validation(self):
+        """(images, organ, labels) of validation slices."""
+        return self.prepared.images[self._validation], self.prepared.organ[self._validation], self.table.label[self._validation]
+
+
+def shuffled(table, rows: np.ndarray, seed: int):
+    """`table` with the labels of `rows` permuted among them: the negative control, where nothing is left to be learned.
+
+    The number of slices of each class stays; every other row keeps its label.
+    """
+    label = table.label.copy()
+    label[rows] = np.random.default_rng([seed, 4]).permutation(label[rows])
+    return dataclasses.replace(table, label=label)
+
+
+def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The part of `rows` that belongs to `count` drawn patients."""
+    patients = {}
+    for row in rows:
+        labels, _ = patients.setdefault(str(table.patient[row]), (set(), str(table.site[row])))
+        labels.add(int(table.label[row]))
+    if count > len(patients):
+        raise DataError(f"training.patients: expected at most the {len(patients)} patients of the training side, received {count}; null takes all.")
+    return rows[np.isin(table.patient[rows], draw_patients(patients, count, seed))]
+
+
+def _sample(rows: np.ndarray) -> np.ndarray:
+    """At most LOOKED_AT rows, evenly spread."""
+    return rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]
