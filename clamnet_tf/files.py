@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -41,6 +42,22 @@ def make_folder(path) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def hold(path):
+    """Hold the lock file `path` in the block; yield False when another process holds it. It ends with the process, however it ends."""
+    try:
+        stream = open(path, "w")
+    except OSError as error:
+        raise environment_failure(error, path) from error
+    with stream:
+        held = True
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = False
+        yield held
 
 
 @contextlib.contextmanager

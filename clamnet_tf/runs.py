@@ -12,7 +12,6 @@ import collections
 import contextlib
 import csv
 import datetime
-import fcntl
 import json
 import os
 import platform
@@ -23,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clamnet_tf.errors import RunError
-from clamnet_tf.files import environment_failure, make_folder, write_json, write_text
+from clamnet_tf.files import hold, make_folder, write_json, write_text
 
 PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
 
@@ -89,16 +88,9 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self):
         """Hold the folder; RunError when another process trains in it. The lock ends with the process, however it ends."""
-        path = self.path / ".lock"
-        try:
-            stream = open(path, "w")
-        except OSError as error:
-            raise environment_failure(error, path) from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"{self.path}: another process is training in this folder. Wait for it, or choose another --out.") from None
+        with hold(self.path / ".lock") as held:
+            if not held:
+                raise RunError(f"{self.path}: another process is training in this folder. Wait for it, or choose another --out.")
             yield self
 
     def log(self, message: str) -> None:

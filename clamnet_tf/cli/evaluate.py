@@ -2,6 +2,8 @@
 
 import rich_click as click
 
+from clamnet_tf.errors import UserInputError
+
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
@@ -10,9 +12,12 @@ import rich_click as click
 @click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Evaluate this side only.  [default: all cases]")
 @click.option("--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe's section inference, for example inference.head=2; may be repeated."
+)
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def evaluate(model, data, labels, split_file, split, out, cache, quiet):
+def evaluate(model, data, labels, split_file, split, out, overrides, cache, quiet):
     """Measure MODEL (a run folder) on a folder of images whose masks are known.
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
@@ -25,7 +30,7 @@ def evaluate(model, data, labels, split_file, split, out, cache, quiet):
     from clamnet_tf.runs import RunFolder, check_output
 
     run = RunFolder.open_finished(model)
-    recipe = load_recipe(str(run.recipe))
+    recipe = load_recipe(str(run.recipe), _of_inference(overrides))
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
     manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, built_in=data is None)
@@ -37,3 +42,14 @@ def evaluate(model, data, labels, split_file, split, out, cache, quiet):
     for line in headline(figures):
         reporter.line(line)
     reporter.line(f"Report: {out / 'report.html'}")
+
+
+def _of_inference(overrides):
+    """What can be changed without training again; the threshold of a single head is in the run's selection."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if not key.strip().startswith("inference."):
+            raise UserInputError(f"--set {override}: expected a key of the section inference; all others need a training: use clamnet-tf fit.")
+        if key.strip() == "inference.head" and value.strip() == "mean":
+            raise UserInputError(f"--set {override}: a run keeps the thresholds of its single heads, not another one for their mean; name a head, or train again.")
+    return overrides

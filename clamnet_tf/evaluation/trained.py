@@ -30,12 +30,13 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     inference = recipe.inference
     try:
         selection = run.read_selection()
+        heads = selection["head_thresholds"]
         marking = Marking(
-            threshold=float(selection["threshold"]),
+            threshold=float(heads.get(f"head_{inference.head}", selection["threshold"])),  # of a head by itself, were it chosen later
             rule=selection["threshold_rule"],
             smallest_component=inference.smallest_component,
             fill_holes=inference.fill_holes,
-            head_thresholds=selection["head_thresholds"],
+            head_thresholds=heads,
             pooling_power=recipe.loss.contrast.pooling_power,
         )
         step = int(selection["step"])

@@ -12,6 +12,7 @@ from clamnet_tf.recipe.suggest import nearest
 from clamnet_tf.recipe.validate import validate
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_STUDY = "study_"
 
 
 def recipe_folder() -> Path:
@@ -22,7 +23,12 @@ def recipe_folder() -> Path:
 
 def recipe_names() -> list:
     """Names of the shipped recipes, sorted."""
-    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml") if not path.stem.startswith(_STUDY))
+
+
+def study_names() -> list:
+    """Names of the shipped studies (study_*.yaml beside the recipes), sorted."""
+    return sorted(path.stem for path in recipe_folder().glob(f"{_STUDY}*.yaml"))
 
 
 def find_recipe(name_or_path) -> Path:

@@ -18,7 +18,7 @@ def _one(schema, part):
         return either(part.get("enum", [part.get("const")]))
     kind = part.get("type")
     if kind == "object":
-        return f"a section with the keys {', '.join(part['properties'])}"
+        return f"a section with the keys {', '.join(part['properties'])}" if "properties" in part else "a section"
     if kind == "array":
         entry = part["prefixItems"][0] if "prefixItems" in part else part["items"]
         count = f" of {part['maxItems']} entries" if "prefixItems" in part else ""

@@ -24,6 +24,7 @@ LEVELS = {
     "clamnet_tf.networks": 3,
     "clamnet_tf.training": 4,
     "clamnet_tf.evaluation": 4,
+    "clamnet_tf.study": 5,
     "clamnet_tf.cli": 5,
     "clamnet_tf.__main__": 6,
 }
@@ -43,6 +44,7 @@ LIGHT = (
     "clamnet_tf.metrics",
     "clamnet_tf.data",
     "clamnet_tf.cli",
+    "clamnet_tf.study",
     "clamnet_tf.networks.grid",
 )
 HEAVY = ("clamnet_tf.data.views", "clamnet_tf.data.keras_cv_views", "clamnet_tf.data.pipeline", "clamnet_tf.metrics.streaming")

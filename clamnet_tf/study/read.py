@@ -1,0 +1,113 @@
+"""A study file -> Study; RecipeError with every problem of the file, its line and what to do."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from clamnet_tf.errors import RecipeError
+from clamnet_tf.recipe.catalogue import recipe_folder, study_names
+from clamnet_tf.recipe.expected import advice_text, expected_text, received_text
+from clamnet_tf.recipe.json_schema import field_schema, keys
+from clamnet_tf.recipe.problems import Problem, recipe_error
+from clamnet_tf.recipe.reader import Node, read_file
+from clamnet_tf.recipe.suggest import nearest
+from clamnet_tf.study.schema import Study
+
+
+def find_study(name_or_path) -> Path:
+    """The file of a shipped study's name or of a path; RecipeError when there is neither."""
+    text, names = str(name_or_path), study_names()
+    if text in names:
+        return recipe_folder() / f"{text}.yaml"
+    if Path(text).exists():
+        return Path(text)
+    near = nearest(Path(text).stem, names)
+    advice = f"nearest valid name {near}" if near else "give the path of your own study file"
+    raise RecipeError(f"{text}: expected a shipped study ({', '.join(names) or 'none is installed'}) or a path, received neither; {advice}")
+
+
+def load_study(path) -> Study:
+    """Read and check a study file. RecipeError: every problem of the file, one line each."""
+    root, problems = read_file(path)
+    if root is None:
+        raise recipe_error(problems)
+    unreadable = set(root.unreadable())
+    try:
+        study = Study.model_validate(root.plain())
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            if item["loc"] not in unreadable:
+                problems.append(_problem(root, item["loc"], item["type"]))
+        raise recipe_error(problems) from error
+    problems += _rules(root, study)
+    if problems:
+        raise recipe_error(problems)
+    return study
+
+
+def _problem(root: Node, path: tuple, kind: str) -> Problem:
+    schema = Study.model_json_schema()
+    node, place = _find(root, path), _place(root, path)
+    if kind == "extra_forbidden":
+        known = keys(schema, path[:-1])
+        near = nearest(str(path[-1]), known)
+        return Problem(place, path, f"one of the keys {', '.join(known)}", ascii(path[-1])[1:-1], f"nearest valid key {near}" if near else "")
+    part = field_schema(schema, path)
+    if node is None:
+        return Problem(place, path, expected_text(schema, part), "nothing, and it has no default")
+    return Problem(place, path, expected_text(schema, part), received_text(node.plain()), advice_text(schema, part, node.plain()))
+
+
+def _rules(root: Node, study: Study) -> list[Problem]:
+    """What concerns several keys: names are unique, those that are named exist, simple arms name their baseline."""
+    problems, seen = [], {}
+    for place, arm in _arms(study):
+        first = seen.setdefault(arm.name, place)
+        if first != place:
+            problems.append(Problem(_place(root, (*place, "name")), (*place, "name"), "a name that no other arm has", arm.name, "rename one of the two"))
+        for path, wrong, expected, received, advice in _arm_rules(place, arm):
+            if wrong:
+                problems.append(Problem(_place(root, path), path, expected, received, advice))
+    kinds = {arm.name: arm.kind for arm in study.arms()}
+    for key, wanted in (("reference", ("weak", "supervised", "control")), ("ceiling", ("supervised",)), ("floor", tuple(set(kinds.values())))):
+        name = getattr(study, key)
+        if name is None:
+            continue
+        if name not in kinds:
+            near = nearest(name, kinds)
+            problems.append(Problem(_place(root, (key,)), (key,), "the name of an arm", name, f"nearest valid name {near}" if near else f"the arms are {', '.join(kinds)}"))
+        elif kinds[name] not in wanted:
+            problems.append(Problem(_place(root, (key,)), (key,), f"an arm of the kind {' or '.join(wanted)}", f"{name}, which is {kinds[name]}", "name another arm"))
+    return problems
+
+
+def _arm_rules(place, arm):
+    """(path, wrong, expected, received, advice) for one arm."""
+    simple = arm.kind == "simple"
+    yield (*place, "baseline"), simple and arm.baseline is None, "the name of a baseline, since the arm is simple", "nothing", "for example whole_organ; metrics.json of an evaluation lists them"
+    yield (*place, "baseline"), not simple and arm.baseline is not None, "no baseline, since the arm is trained", str(arm.baseline), "remove it, or write kind: simple"
+    trains = [key for key in ("recipe", "seeds") if getattr(arm, key) is not None] + (["set"] if arm.set else [])
+    yield (*place, *trains[:1]), simple and bool(trains), "nothing that is trained, since the arm is simple", ", ".join(trains), "remove it"
+
+
+def _arms(study: Study):
+    for number, group in enumerate(study.groups):
+        for place, arm in enumerate(group.arms):
+            yield ("groups", number, "arms", place), arm
+
+
+def _find(root: Node, path: tuple):
+    node = root
+    for part in path:
+        try:
+            node = node.value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return node if isinstance(node, Node) else None
+
+
+def _place(root: Node, path: tuple):
+    """Where `path` is written, or the nearest section around it."""
+    while _find(root, path) is None:
+        path = path[:-1]
+    return _find(root, path).place
