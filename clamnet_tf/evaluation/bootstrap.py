@@ -51,6 +51,19 @@ def paired(ours, theirs, statistic: Callable = np.mean, samples: int = SAMPLES, 
     return interval(ours - theirs, statistic, samples, seed)
 
 
+def ratio(ours, theirs, samples: int = SAMPLES, seed: int = 0) -> Interval:
+    """Mean of ours over mean of theirs on the same patients; both are resampled together."""
+    ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
+    if ours.shape != theirs.shape or not ours.size:
+        raise DataError(f"A ratio needs the same patients; received {ours.shape} and {theirs.shape} values.")
+    if not theirs.mean():
+        raise DataError("A ratio needs a denominator other than 0; all its values are 0.")
+    drawn = draws(ours.size, samples, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = ours[drawn].mean(axis=1) / theirs[drawn].mean(axis=1)
+    return between(float(ours.mean() / theirs.mean()), resampled, ours.size)
+
+
 def pooled(sums, counts, samples: int = SAMPLES, seed: int = 0) -> Interval:
     """Mean over slices, resampled by patient: per patient the sum of its slices' values and how many they are."""
     sums, counts = np.asarray(sums, float), np.asarray(counts, float)

@@ -31,6 +31,7 @@ from clamnet_tf.evaluation import charts, words
 from clamnet_tf.evaluation.gallery import LIMIT, GalleryItem
 from clamnet_tf.evaluation.pictures import contour_path, data_uri, heat_png, heat_rgba, png
 
+TEMPLATES = Path(__file__).parent / "templates"
 BYTES = 6_000_000
 """A page above this size is written again with smaller pictures."""
 _SIDES = (320, 240, 176, 128, 96)
@@ -62,8 +63,7 @@ def write_report(
     figures: from figures.figures; patients, slices: rows from cases.evaluate_slices; curves: rows of metrics.jsonl, or
     none; gallery: from gallery.Gallery.choose, shown in this order, the first LIMIT of them.
     """
-    folder = Path(__file__).parent / "templates"
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "spaced": _spaced}
     run = dict.fromkeys(RUN_KEYS) | run
     content = {
