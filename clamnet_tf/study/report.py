@@ -14,7 +14,7 @@ from clamnet_tf.study.boxes import box_plot
 from clamnet_tf.study.compare import Row, compare, flat
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.gather import Result, gather, patient_rows
-from clamnet_tf.study.overlays import picture_grid
+from clamnet_tf.study.overlays import picture_sheets
 from clamnet_tf.study.plan import Plan
 from clamnet_tf.study.tables import distance, floor_of, summary_markdown
 from clamnet_tf.study.times import duration
@@ -53,7 +53,6 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         "duration": duration,
     }
     reference = next(row for row in rows if row.name == study.reference)
-    columns, shown = picture_grid(results)
     measured = [repetition for result in results for repetition in result.repetitions if repetition.folder is not None]
     floor = floor_of(study, rows) if study.floor else None
     return environment.get_template("study.html.j2").render(
@@ -67,8 +66,7 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         controls=[(row, words.control_text(row, floor), words.fell(row)) for row in rows if row.kind == "control" and floor],
         oracle=[row for row in rows if row.oracle is not None and row.dice],
         boxes=_inline(box_plot(results, study.reference)),
-        columns=columns,
-        shown=shown,
+        sheets=picture_sheets(results, study.reference),
         readings=words.READINGS,
         bar=charts.interval_bar,
         split=study.splits[0],
@@ -82,7 +80,7 @@ def _group(study, group, rows: list[Row], reference: Row) -> dict:
     own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
     if group.kind != "main" and reference not in own:  # what they are compared with stands above them
         own = [reference, *own]
-    span = max((abs(edge) for row in own if row.difference for edge in row.difference if edge is not None), default=0.1)
+    span = max((abs(edge) for row in own if row.difference for edge in row.difference if edge is not None), default=0.0) or 0.1
     return {"group": group, "rows": own, "span": (-span, span), "budget": words.budget_note(own, reference), "ratios": any(row.ratio for row in own)}
 
 

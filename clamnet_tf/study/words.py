@@ -1,6 +1,6 @@
 """A study's figures in words that a radiologist reads, as certain as their intervals and no more."""
 
-from clamnet_tf.evaluation.words import count, number
+from clamnet_tf.evaluation.words import count, number, percent
 from clamnet_tf.study.compare import LEVEL, Row
 from clamnet_tf.study.schema import Study
 
@@ -57,7 +57,7 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     ceiling = by_name.get(study.ceiling)
     if ceiling is not None and reference.ratio:
         said.append(
-            f"{ceiling.title}, taught by outlines drawn by hand, reaches {interval(ceiling.dice)}: the reference reaches {interval(reference.ratio)} of that."
+            f"{ceiling.title}, taught by outlines drawn by hand, reaches {interval(ceiling.dice)}; the reference reaches {interval(reference.ratio, percent)} of that."
             + (f" It learned with another budget ({budget_text(ceiling)} slices against {budget_text(reference)})." if ceiling.other_budget else "")
         )
     said += _groups_of_others([row for row in rows if row.group == "main"], "On the same labels, the reference does better than", "and worse than", "No difference is shown to")

@@ -60,6 +60,12 @@ def write_study(tmp_path):
 
 
 @pytest.fixture
+def study_text():
+    """The text of STUDY."""
+    return STUDY
+
+
+@pytest.fixture
 def planned(write_study, tmp_path):
     """(plan, folder) of STUDY with nothing run."""
     return make_plan(write_study(), tmp_path / "out")
@@ -114,3 +120,15 @@ def write_evaluation(folder, scores):
             picture = np.full((40, 50, 3), int(255 * score), np.uint8)
             Image.fromarray(picture).save(folder / "pictures" / f"{number + 1:02d}_dice{score:.2f}_{patient}.png")
     (folder / "report.html").write_text("<p>report</p>")
+
+
+@pytest.fixture
+def make_study():
+    """make_plan(path, out) -> (plan, folder)."""
+    return make_plan
+
+
+@pytest.fixture
+def fill_study():
+    """fill(plan, folder, arms, seeds, dice) -> {(arm, seed): Dice per patient}."""
+    return fill

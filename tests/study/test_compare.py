@@ -1,0 +1,110 @@
+"""A study's figures against ones computed here from the patients.csv files, with SciPy and by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from clamnet_tf.evaluation import bootstrap
+from clamnet_tf.study.compare import compare
+from clamnet_tf.study.gather import gather, patient_rows
+
+
+@pytest.fixture
+def filled(planned, fill_study):
+    plan, folder = planned
+    return plan, folder, fill_study(plan, folder)
+
+
+def table_of(plan, folder):
+    """Patients x seeds of each arm, read from the CSV files without the package's help."""
+    found = {}
+    for trial in plan.trials:
+        if trial.run is not None:
+            with open(folder.evaluation(trial, "test") / "patients.csv", newline="") as stream:
+                found.setdefault(trial.arm.name, []).append({row["patient"]: float(row["dice"]) for row in csv.DictReader(stream)})
+    return {arm: np.array([[seed[name] for seed in seeds] for name in sorted(seeds[0])]) for arm, seeds in found.items()}
+
+
+def test_figures_equal_an_independent_computation(filled):
+    plan, folder, _ = filled
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    table = table_of(plan, folder)
+    means = {arm: scores.mean(axis=1) for arm, scores in table.items()}
+    p_values = {}
+    for name, scores in table.items():
+        row = rows[name]
+        assert row.dice[0] == pytest.approx(scores.mean()) and row.seed_dice == pytest.approx(scores.mean(axis=0))
+        lowest = stats.bootstrap((means[name],), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(5)).confidence_interval
+        assert row.dice[1:] == pytest.approx((lowest.low, lowest.high), abs=0.008)
+        if name != "twins":
+            assert row.difference[0] == pytest.approx((means[name] - means["twins"]).mean())
+            p_values[name] = stats.permutation_test((means[name] - means["twins"],), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False).pvalue
+            assert row.p == pytest.approx(p_values[name])
+    for name in ("twins", "no_twin", "short"):
+        assert rows[name].ratio[0] == pytest.approx(means[name].mean() / means["supervised"].mean())
+        drawn = bootstrap.draws(8)
+        resampled = means[name][drawn].mean(axis=1) / means["supervised"][drawn].mean(axis=1)
+        assert rows[name].ratio[1:] == pytest.approx(np.quantile(resampled, [0.025, 0.975]))
+    assert rows["supervised"].ratio is None and rows["twins"].difference is None
+
+
+def test_holm_runs_over_all_comparisons_of_the_study(filled):
+    plan, folder, _ = filled
+    tested = [row for row in compare(plan.study, gather(plan, folder)) if row.p is not None]
+    assert len(tested) == 6  # no_twin, short, whole_organ, supervised, head_1, shuffled
+    least = min(tested, key=lambda row: row.p)
+    assert least.p_holm == pytest.approx(min(1, 6 * least.p))
+    assert max(row.p_holm for row in tested) >= max(row.p for row in tested)
+
+
+def test_verdicts(planned, fill_study):
+    plan, folder = planned
+    base = np.linspace(0.4, 0.7, 8)
+    shifts = {"no_twin": np.tile([0.1, -0.09], 4), "short": np.full(8, -0.2), "supervised": np.full(8, 0.2), "head_1": np.tile([-0.02, 0.0], 4)}
+    fill_study(plan, folder, dice=lambda arm, seed, rng: base + shifts.get(arm, np.zeros(8)))
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert {name: rows[name].verdict for name in ("twins", "no_twin", "short", "supervised", "head_1")} == {
+        "twins": "reference", "no_twin": "open", "short": "worse", "supervised": "better", "head_1": "uncertain",
+    }  # fmt: skip
+    assert rows["head_1"].difference[2] < 0 and rows["head_1"].p_holm >= 0.05  # the interval alone would have called it worse
+
+
+def test_unfinished_failed_and_foreign_budgets(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder, arms=("twins", "short", "supervised"), seeds=(0,))
+    folder.fail(plan.of("no_twin")[0].run, "The disk is full.")
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert rows["twins"].state == "1 of 2 seeds" and rows["no_twin"].state == "failed" and rows["no_twin"].messages == ["The disk is full."]
+    assert rows["wrong"].state == "failed" and "loss.etaa" in rows["wrong"].messages[0]
+    assert rows["shuffled"].state == "missing" and rows["shuffled"].to_floor is None
+    assert rows["short"].other_budget and not rows["supervised"].other_budget and not rows["whole_organ"].other_budget
+    assert rows["short"].slices == 180 * 16
+
+
+def test_nothing_finished_at_all(planned):
+    plan, folder = planned
+    rows = compare(plan.study, gather(plan, folder))
+    assert all(row.dice is None and row.p is None and row.verdict == "" for row in rows if row.name != "twins")
+    assert patient_rows(gather(plan, folder)) == []
+
+
+def test_patients_that_one_seed_lacks_are_left_out(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder, arms=("twins", "no_twin"))
+    path = folder.evaluation(plan.of("no_twin")[0], "test") / "patients.csv"
+    with open(path, newline="") as stream:
+        lines = list(csv.reader(stream))
+    lines[3][4] = ""  # no truth and no marks: no score
+    with open(path, "w", newline="") as stream:
+        csv.writer(stream).writerows(lines)
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert rows["no_twin"].patients == 7 and rows["twins"].patients == 8
+
+
+def test_a_baseline_that_was_not_measured_says_which_were(write_study, make_study, study_text, fill_study, tmp_path):
+    plan, folder = make_study(write_study(study_text.replace("baseline: whole_organ", "baseline: otsu")), tmp_path / "out")
+    fill_study(plan, folder)
+    row = next(row for row in compare(plan.study, gather(plan, folder)) if row.name == "whole_organ")
+    assert row.dice is None and row.messages == ["baseline: expected one of those that the evaluation measured (whole_organ); received otsu"]
