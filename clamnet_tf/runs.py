@@ -122,7 +122,7 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
     def read_selection(self) -> dict:
-        """selection.json: threshold, head_thresholds, threshold_rule, step, checkpoint_rule, looks."""
+        """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step, checkpoint_rule, seconds, looks."""
         return json.loads(self.selection.read_text(encoding="utf-8"))
 
     def split_patients(self) -> dict:

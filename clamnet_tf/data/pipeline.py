@@ -19,6 +19,9 @@ class RowView:
     def __getitem__(self, index):
         return self.array[self.rows[index]]
 
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array[self.rows], dtype)
+
 
 class SliceStore:
     """Rows that the pipeline may read: memory-mapped or plain arrays; no masks.

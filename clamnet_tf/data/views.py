@@ -24,6 +24,7 @@ class ViewLaw(NamedTuple):
     intensity: float = 0.1
     noise: float = 0.0
     channel_loss: float = 0.0
+    main_channel: int | None = None
     rand_augment: float = 0.0
 
 
@@ -119,17 +120,30 @@ def draw_view(images, organ, seed, law: ViewLaw):
     return _intensities(view, seeds[6:], law), view_organ, geometry
 
 
+def _channel_order(batch, channels, seed, law: ViewLaw):
+    """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one, as archives do.
+
+    Without a main channel, one channel is replaced by another one, with probability channel_loss. With one, it fills the
+    place of a single other channel (half of channel_loss) or of all others (the other half).
+    """
+    draw = tf.random.stateless_uniform([batch, 3], seed)
+    order = tf.range(channels)[None, :]
+    if law.main_channel is None:
+        lost = tf.cast(draw[:, 1] * channels, tf.int32)
+        source = (lost + 1 + tf.cast(draw[:, 2] * (channels - 1), tf.int32)) % channels
+        lost = tf.where(draw[:, 0] < law.channel_loss, lost, source)  # a channel replaced by itself is kept
+        return tf.where(order == lost[:, None], source[:, None], order)
+    other = (law.main_channel + 1 + tf.cast(draw[:, 1] * (channels - 1), tf.int32)) % channels
+    replaced = (order == other[:, None]) | (draw[:, :1] < law.channel_loss / 2)
+    return tf.where(replaced & (draw[:, :1] < law.channel_loss), law.main_channel, order)
+
+
 def _intensities(view, seeds, law: ViewLaw):
     """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly 0) stay 0."""
     batch, channels = tf.shape(view)[0], view.shape[-1]
     visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
     if law.channel_loss and channels > 1:
-        draw = tf.random.stateless_uniform([batch, 3], seeds[3])
-        lost = tf.cast(draw[:, 1] * channels, tf.int32)
-        source = (lost + 1 + tf.cast(draw[:, 2] * (channels - 1), tf.int32)) % channels
-        lost = tf.where(draw[:, 0] < law.channel_loss, lost, source)  # a channel replaced by itself is kept
-        order = tf.range(channels)[None, :]
-        view = tf.gather(view, tf.where(order == lost[:, None], source[:, None], order), axis=-1, batch_dims=1)
+        view = tf.gather(view, _channel_order(batch, channels, seeds[3], law), axis=-1, batch_dims=1)
     if law.intensity:
         contrast = tf.exp(tf.random.stateless_uniform([batch, channels], seeds[0], -law.intensity, law.intensity))
         brightness = tf.random.stateless_uniform([batch, channels], seeds[1], -law.intensity, law.intensity)

@@ -14,7 +14,7 @@ from typing import Callable, Iterable, Mapping
 import numpy as np
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.postprocess import mask_from_probability
+from clamnet_tf.marking.slice_masks import mask_from_probability
 from clamnet_tf.files import atomic_path
 from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointing_game
 from clamnet_tf.metrics.overlap import Overlap, count_overlap, dice, iou, precision, sensitivity

@@ -44,7 +44,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {prepared.images.shape[3]}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     with reporter.bar("Evaluating", len(rows)) as bar:
-        cases = _cases(trained.probability, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
+        cases = _cases(trained, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
         evaluation = evaluate_slices(cases, trained.marking, collect=gallery.add)
     result = compute_figures(evaluation)
     if result["dice_volume"]["mean"] is None:  # nothing to compare with
@@ -95,14 +95,14 @@ def _baselines(run: RunFolder, recipe, prepared) -> dict:
     return restored(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def _cases(marker, baselines, manifest, prepared, rows, recipe, bar):
+def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
     """One SliceCase per row, volume by volume, everything brought back to the original grid."""
-    table, done = prepared.table, 0
+    table, done, marker = prepared.table, 0, trained.probability
     for volume in dict.fromkeys(table.volume[rows].tolist()):
         own = rows[table.volume[rows] == volume]
         images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
         heads = marker.heads(images)
-        combined = marker.combine(heads)
+        combined = trained.volume(marker.combine(heads), images, organs)
         masks = {name: method(images, organs) for name, method in baselines.items()}
         truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original")
         pictures = original_images(manifest, prepared, own, recipe.data)

@@ -125,7 +125,8 @@ def _mark_volume(trained, recipe, inputs, volume: AssembledVolume, prepared: Pre
     channel = display_channel(recipe, volume.array.shape[3])
     pixel_mm2 = volume.spacing_mm and volume.spacing_mm[1] * volume.spacing_mm[2]
     rows, masks = [], np.zeros(volume.array.shape[:3], np.uint8)
-    for place, probability in enumerate(_probabilities(trained.probability, prepared.images)):
+    maps = trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)
+    for place, probability in enumerate(maps):
         number, case, inside, _ = volume.wanted[place]
         grid = volume.grids[number] if files > 1 else volume.grids[0]
         organ = prepared.box.restore(prepared.organ[place], nearest=True) > 0.5
@@ -151,12 +152,6 @@ def _mark_volume(trained, recipe, inputs, volume: AssembledVolume, prepared: Pre
     _write_nifti_masks(volume, masks, inputs, out)
     outcome.volumes.append(_volume_row(name, volume, rows))
     outcome.notes += [f"{name}: {note}" for note in dict.fromkeys(note for grid in volume.grids for note in grid.notes)]
-
-
-def _probabilities(marker, images):
-    """(side, side) float32 per slice, in order; a batch at a time."""
-    for start in range(0, len(images), marker.batch_size):
-        yield from marker(np.asarray(images[start : start + marker.batch_size], np.float32))
 
 
 def _write_nifti_masks(volume: AssembledVolume, masks: np.ndarray, inputs: Inputs, out: Path) -> None:

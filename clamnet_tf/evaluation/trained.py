@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import keras
 
-from clamnet_tf.errors import RunError
+from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
+from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.runs import RunFolder
 
@@ -15,11 +16,13 @@ from clamnet_tf.runs import RunFolder
 @dataclass(frozen=True, eq=False)
 class Trained:
     """probability: (N, side, side, channels) normalised float -> (N, side, side) float32 in 0..1
-    marking: threshold with its rule, and what is done to the mask
+    volume: maps of one volume -> consistent maps, see marking.volume_marking
+    marking: threshold of these with its rule, and what is done to the mask
     channels: how many the network takes; step: optimizer step of the chosen checkpoint
     """
 
     probability: MarkerProbability
+    volume: VolumeMarking
     marking: Marking
     channels: int
     step: int
@@ -30,18 +33,17 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     inference = recipe.inference
     try:
         selection = run.read_selection()
-        heads = selection["head_thresholds"]
-        marking = Marking(
-            threshold=float(heads.get(f"head_{inference.head}", selection["threshold"])),  # of a head by itself, were it chosen later
-            rule=selection["threshold_rule"],
-            smallest_component=inference.smallest_component,
-            fill_holes=inference.fill_holes,
-            head_thresholds=heads,
-            pooling_power=recipe.loss.contrast.pooling_power,
-        )
+        markings = {name: VolumeMarking.from_row(row) for name, row in selection["markings"].items()}
+        head = f"head_{inference.head}"
+        volume = markings[head if head in markings else "mean"]
+        rule, head_thresholds = selection["threshold_rule"], {name: row.raw_threshold for name, row in markings.items() if name != "mean"}
         step = int(selection["step"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
+    try:
+        volume = volume.with_steps(VolumeSteps.of(inference))
+    except ValueError as error:
+        raise UserInputError(f"section inference: {error} without training again; {run.recipe} has other values.") from error
     try:
         network = keras.saving.load_model(run.model, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
@@ -51,4 +53,12 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     if (height, width) not in ((side, side), (None, None)):
         raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
     probability = MarkerProbability(network, head=inference.head, batch_size=inference.batch_size, flip_views=inference.flip_views)
-    return Trained(probability, marking, int(channels), step)
+    marking = Marking(
+        threshold=volume.threshold,
+        rule=rule,
+        smallest_component=inference.smallest_component,
+        fill_holes=inference.fill_holes,
+        head_thresholds=head_thresholds,
+        pooling_power=recipe.loss.contrast.pooling_power,
+    )
+    return Trained(probability, volume, marking, int(channels), step)

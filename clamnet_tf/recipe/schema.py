@@ -100,6 +100,9 @@ class ViewsSection(Section):
     intensity: NonNegative = Field(0.1, description="Scale of random brightness and contrast changes, per channel; 0 for none.")
     noise: NonNegative = Field(0.0, description="Deviation of added Gaussian noise, in normalised units.")
     channel_loss: Fraction = Field(0.0, description="Probability that one channel is replaced by another: the missing sequence of real archives.")
+    main_channel: Optional[Annotated[int, Field(ge=0)]] = Field(
+        None, description="Channel that fills the place of a lost one, or of all others; null: any one by any other. kaggle_3m: 1, FLAIR."
+    )
     rand_augment: Fraction = Field(
         0.0, description="Strength of keras-cv's RandAugment on intensities; 0 for none. Its draws do not repeat: a resumed run is then not identical."
     )
@@ -226,6 +229,10 @@ class SelfTrainingSection(Section):
         None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
     )
     background: Probability = Field(0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored.")
+    matching: MatchingSection = Field(
+        default_factory=lambda: MatchingSection(on="none", same_site=False),
+        description="How a normal slice is drawn for each abnormal one; none shows the rounds every height, since their marks come from pixels.",
+    )
     network: NetworkSection = Field(default_factory=NetworkSection, description="Network of the rounds; it may be deeper, since its marks come from pixels.")
 
 
@@ -251,6 +258,15 @@ class InferenceSection(Section):
     flip_views: bool = Field(False, description="Average with the left-right mirrored slice.")
     smallest_component: NonNegative = Field(0.0, description="Remove components below this fraction of the organ's area; 0 keeps all.")
     fill_holes: bool = Field(False, description="Fill holes of the mask.")
+    through_plane: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.0, description="Smooth the maps over neighbouring slices of a volume: deviation of the Gaussian, in slices; 0 for none."
+    )
+    main_component: Fraction = Field(
+        0.0, description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; 0 keeps all, 1 keeps one."
+    )
+    appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+        0.0, description="Weight of a volume's own intensities (what is surely marked there against the rest) near the cut; 0 for none."
+    )
 
 
 class Recipe(Section):

@@ -11,16 +11,18 @@ from clamnet_tf.data.pipeline import RowView, SliceStore, mask_dataset, pair_dat
 from clamnet_tf.data.views import ViewLaw
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path, write_json
+from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.pseudo_labels import pseudo_labels
-from clamnet_tf.training.selection import Look, prevalence_thresholds
+from clamnet_tf.training.selection import Look
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Stage, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
+from clamnet_tf.training.thresholds import fit_markings
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     marker.network.trainable = True
     with atomic_path(run.model) as temporary:
         marker.network.save(temporary)
+    markings = fit_markings(marker, slices, recipe.selection, VolumeSteps.of(recipe.inference))
     write_json(
         run.selection,
         {
-            "threshold": chosen.threshold,
-            "head_thresholds": _head_thresholds(recipe.selection, marker, *slices.training_abnormal()),
+            "markings": {name: marking.row() for name, marking in markings.items()},
             "threshold_rule": _threshold_rule(recipe.selection),
             "prevalence": recipe.selection.prevalence,
             "step": chosen.step,
@@ -116,15 +118,15 @@ def _round(recipe, manifest, prepared, slices, strategy, number, first_step, mar
     """A fresh network taught by the marks of the one before."""
     own, rows = recipe.self_training, slices.rows
     masks = pseudo_labels(
-        marker, RowView(prepared.images, rows), prepared.organ[rows], slices.table.label[rows],
-        marked=own.marker or recipe.selection.prevalence, background=own.background,
+        marker, RowView(prepared.images, rows), prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
+        marked=own.marker or recipe.selection.prevalence, background=own.background, steps=VolumeSteps.of(recipe.inference),
     )  # fmt: skip
     with strategy.scope():
         network = build_network(own.network, side=recipe.data.side, channels=prepared.images.shape[3])
         trainer = SupervisedTrainer(network, k=recipe.loss.k)
         _compile(trainer, recipe, own.steps)
     seed = recipe.training.seed + number
-    dataset = _mask_data(recipe, slices, rows, _pair_plan(recipe, slices.table.select(rows), seed), masks, own.steps, seed)
+    dataset = _mask_data(recipe, slices, rows, _pair_plan(recipe, slices.table.select(rows), seed, own.matching), masks, own.steps, seed)
     return _stage(recipe, slices, f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
 
@@ -164,15 +166,15 @@ def _store(recipe, slices, rows) -> SliceStore:
     return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta)
 
 
-def _pair_plan(recipe, table, seed) -> PairPlan:
+def _pair_plan(recipe, table, seed, matching) -> PairPlan:
     columns = {"position": table.position, "area": table.area, "site": table.site}
-    return PairPlan(table.label, columns, batch_size=recipe.training.batch_size, seed=seed, matching=recipe.pairs.matching.model_dump())
+    return PairPlan(table.label, columns, batch_size=recipe.training.batch_size, seed=seed, matching=matching.model_dump())
 
 
 def _pair_data(recipe, slices):
     """start -> the pairs of the remaining steps."""
     section, rows = recipe.training, slices.rows
-    store, plan = _store(recipe, slices, rows), _pair_plan(recipe, slices.table.select(rows), section.seed)
+    store, plan = _store(recipe, slices, rows), _pair_plan(recipe, slices.table.select(rows), section.seed, recipe.pairs.matching)
     law, twin = ViewLaw(**recipe.pairs.views.model_dump()), recipe.twin.kind != "none"
     return lambda start: pair_dataset(store, plan, law, start=start, steps=section.steps, seed=section.seed, twin=twin)
 
@@ -181,13 +183,6 @@ def _mask_data(recipe, slices, rows, plan, masks, steps, seed):
     """start -> views with masks (true or taught) of the remaining steps."""
     store, law = _store(recipe, slices, rows), ViewLaw(**recipe.pairs.views.model_dump())
     return lambda start: mask_dataset(store, masks, plan, law, start=start, steps=steps, seed=seed)
-
-
-def _head_thresholds(section, marker, images, organ) -> dict:
-    """The threshold of every head by itself, by the same rule."""
-    if section.threshold != "prevalence":
-        return {name: float(section.threshold) for name in marker.head_names}
-    return prevalence_thresholds(dict(zip(marker.head_names, marker.heads(images))), organ, section.prevalence)
 
 
 def _threshold_rule(section) -> str:

@@ -2,32 +2,43 @@
 
 import numpy as np
 
-from clamnet_tf.training.selection import AreaHistogram
+from clamnet_tf.data.pipeline import RowView
+from clamnet_tf.marking.prevalence import AreaHistogram
+from clamnet_tf.marking.volume_marking import VolumeSteps, calibrate
 
 IGNORED = 255
 BACKGROUND, MARKER = 0, 1
 
 
-def pseudo_labels(marker, images, organ, labels, *, marked: float, background: float, batch: int = 64) -> np.ndarray:
+def pseudo_labels(marker, images, organ, labels, volumes, *, marked: float, background: float, steps: VolumeSteps = VolumeSteps()) -> np.ndarray:
     """Masks for training slices, made of image labels and a network's probabilities; no mask is read.
 
     Args:
         marker: callable, images (N, H, W, C) -> P(marker) (N, H, W).
         images, organ, labels: of the training slices, (N, H, W, C), (N, H, W), (N,).
+        volumes: (N,) number of each slice's volume; its slices stand in order.
         marked: share of the organ, averaged over abnormal slices, that is taken as marker, highest first.
         background: share that is taken as background, lowest first.
+        steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to be 0.
 
     Returns:
         (N, H, W) uint8: MARKER, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so.
     """
+    abnormal, volumes = np.asarray(labels) > 0, np.asarray(volumes)
+    groups = [np.flatnonzero(volumes == number) for number in dict.fromkeys(volumes.tolist())]
+    groups = [rows for rows in groups if abnormal[rows].any()]
+    parts = []
+    for rows in groups:
+        maps = np.zeros((len(rows), *organ.shape[1:]), np.float32)
+        maps[abnormal[rows]] = marker(images[rows[abnormal[rows]]])
+        parts.append((maps, RowView(images, rows), organ[rows], abnormal[rows]))
+    marking = calibrate(steps, parts, marked)
+    refined, histogram = [], AreaHistogram()
+    for maps, own_images, own_organ, own_abnormal in parts:
+        refined.append(marking(maps, own_images, own_organ)[own_abnormal])
+        histogram.add(refined[-1], own_organ[own_abnormal])
+    low = min(histogram.threshold(1.0 - background), marking.threshold)
     result = np.zeros(organ.shape, np.uint8)
-    abnormal = np.flatnonzero(np.asarray(labels) > 0)
-    parts = [abnormal[start : start + batch] for start in range(0, len(abnormal), batch)]
-    histogram = AreaHistogram()
-    for rows in parts:
-        histogram.add(marker(images[rows]), organ[rows])
-    high, low = histogram.threshold(marked), histogram.threshold(1.0 - background)
-    for rows in parts:
-        probability = marker(images[rows])
-        result[rows] = np.where(probability >= max(high, low), MARKER, np.where(probability < low, BACKGROUND, IGNORED))
+    for rows, maps in zip(groups, refined):
+        result[rows[abnormal[rows]]] = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED))
     return result

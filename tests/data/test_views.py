@@ -97,6 +97,15 @@ def test_channel_loss_repeats_another_channel(rng):
     assert {tuple(row) for row in values[damaged == 1]} == {(2, 2, 3), (3, 2, 3), (1, 1, 3), (1, 3, 3), (1, 2, 1), (1, 2, 2)}
 
 
+def test_the_main_channel_fills_one_gap_or_all(rng):
+    images = np.ones((600, 8, 8, 3), np.float32) * np.array([1, 2, 3], np.float32)
+    view, _, _ = draw_view(images, np.ones((600, 8, 8), np.float32), tf.constant([1, 1]), STILL._replace(channel_loss=0.6, main_channel=1))
+    values = np.round(view.numpy()[:, 4, 4]).astype(int)
+    shares = {row: (values == row).all(axis=1).mean() for row in [(1, 2, 3), (2, 2, 3), (1, 2, 2), (2, 2, 2)]}
+    np.testing.assert_allclose(list(shares.values()), [0.4, 0.15, 0.15, 0.3], atol=0.06)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
 def test_the_law_knows_no_class(rng):
     """Both classes get the same distribution: the views of a slice do not depend on what else is in the batch."""
     images = smooth(rng, count=4)

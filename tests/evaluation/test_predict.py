@@ -25,7 +25,8 @@ from clamnet_tf.runs import RunFolder
 
 SIDE = 32  # pictures with this longest side are cropped and resized to themselves
 BRIGHT = 150
-SELECTION = {"threshold": 0.5, "head_thresholds": {"head_1": 0.5}, "threshold_rule": "set by hand", "step": 7, "checkpoint_rule": "none", "looks": []}
+PLAIN = {"steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0}, "raw_threshold": 0.5, "threshold": 0.5}
+SELECTION = {"markings": {"mean": PLAIN, "head_1": PLAIN}, "threshold_rule": "set by hand", "step": 7, "checkpoint_rule": "none", "looks": []}
 
 
 def write_run(folder, bright, **data):
@@ -309,7 +310,7 @@ def test_the_output_folder_must_be_new_or_empty(run, predict, mixed, tmp_path):
     ("part", "content", "message"),
     [
         ("model.keras", "nonsense", "model.keras: cannot be loaded as a Keras model"),
-        ("selection.json", '{"threshold": 0.5}', "selection.json: not the selection of a finished run (KeyError: 'threshold_rule')"),
+        ("selection.json", '{"threshold": 0.5}', "selection.json: not the selection of a finished run (KeyError: 'markings')"),
         ("selection.json", "{", "selection.json: not the selection of a finished run (JSONDecodeError"),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_run_leaves_everything_it_should(whole):
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert 0 <= figures["dice_volume"]["mean"] <= 1 and figures["data"]["simulated"] is True
     selection = json.loads((out / "selection.json").read_text())
-    assert selection["threshold"] == figures["threshold"] and "no mask was read" in selection["threshold_rule"]
+    assert selection["markings"]["mean"]["threshold"] == figures["threshold"] and "no mask was read" in selection["threshold_rule"]
 
 
 def test_a_second_fit_into_the_same_folder_is_refused_and_harms_nothing(whole):

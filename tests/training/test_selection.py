@@ -7,7 +7,8 @@ import pytest
 
 from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training.pseudo_labels import BACKGROUND, IGNORED, MARKER, pseudo_labels
-from clamnet_tf.training.selection import AreaHistogram, Look, choose, look_at, prevalence_thresholds
+from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
+from clamnet_tf.training.selection import Look, choose, look_at
 
 
 def test_the_histogram_counts_like_a_loop(rng):
@@ -70,7 +71,7 @@ def test_a_look_measures_areas_and_auroc(rng):
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
     images = rng.random((10, 20, 20, 1)).astype(np.float32)
     labels = np.array([0, 1] * 5)
-    found = pseudo_labels(lambda x: x[..., 0], images, np.ones((10, 20, 20), np.uint8), labels, marked=0.1, background=0.7, batch=3)
+    found = pseudo_labels(lambda x: x[..., 0], images, np.ones((10, 20, 20), np.uint8), labels, np.repeat([0, 1], 5), marked=0.1, background=0.7)
     assert (found[labels == 0] == BACKGROUND).all()
     abnormal, values = found[labels == 1], images[labels == 1][..., 0]
     shares = [(abnormal == kind).mean() for kind in (MARKER, BACKGROUND, IGNORED)]

@@ -5,7 +5,7 @@ import pytest
 from skimage.measure import label, regionprops
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.postprocess import mask_from_probability
+from clamnet_tf.marking.slice_masks import mask_from_probability
 
 
 def test_the_threshold_itself_is_marked():

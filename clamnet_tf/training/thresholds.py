@@ -1,0 +1,39 @@
+"""The cuts that a finished network is used with, fixed on whole training volumes without a mask."""
+
+import numpy as np
+
+from clamnet_tf.data.pipeline import RowView
+from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps, calibrate, fixed
+
+MOST_VOLUMES = 40  # evenly spread over the training patients
+
+
+def fit_markings(marker, slices, selection, steps: VolumeSteps) -> dict[str, VolumeMarking]:
+    """A VolumeMarking for the mean of the heads ("mean") and for every head.
+
+    Args:
+        marker: MarkerProbability. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the recipe.
+    """
+    names = ["mean", *marker.head_names]
+    if selection.threshold != "prevalence":
+        return {name: fixed(steps, float(selection.threshold)) for name in names}
+    prepared, label = slices.prepared, slices.table.label
+    volumes = []
+    for rows in _volumes(slices):
+        images = RowView(prepared.images, rows)
+        heads = marker.heads(images).astype(np.float16)
+        volumes.append((heads, images, prepared.organ[rows], label[rows] > 0))
+    markings = {}
+    for number, name in enumerate(names):
+        maps = (heads.astype(np.float32).mean(axis=0) if name == "mean" else heads[number - 1].astype(np.float32) for heads, *_ in volumes)
+        markings[name] = calibrate(steps, [(own, *rest) for own, (_, *rest) in zip(maps, volumes)], selection.prevalence)
+    return markings
+
+
+def _volumes(slices) -> list[np.ndarray]:
+    """Rows of whole volumes that hold abnormal training slices, in order; at most MOST_VOLUMES."""
+    table = slices.table
+    numbers = np.unique(table.volume[slices.rows[table.label[slices.rows] > 0]])
+    if len(numbers) > MOST_VOLUMES:
+        numbers = numbers[np.linspace(0, len(numbers) - 1, MOST_VOLUMES).round().astype(int)]
+    return [slices.rows[table.volume[slices.rows] == number] for number in numbers]
