@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.bootstrap import Interval, draws, interval, multiplicities, paired, pooled
+from clamnet_tf.evaluation.bootstrap import Interval, draws, interval, multiplicities, paired, pooled, ratio
 
 
 def test_equals_normal_theory_on_a_large_sample(rng):
@@ -75,3 +75,17 @@ def test_unusable_values_are_refused():
         paired([0.1], [0.1, 0.2])
     with pytest.raises(DataError, match="at least one slice"):
         pooled([0.0], [0])
+
+
+def test_a_ratio_resamples_both_sides_together():
+    theirs = np.array([0.9, 0.8, 0.7, 0.85])
+    assert ratio(0.5 * theirs, theirs) == pytest.approx((0.5, 0.5, 0.5))  # whatever is drawn
+    ours = np.array([0.1, 0.5, 0.3, 0.6])
+    found = ratio(ours, theirs, samples=500, seed=3)
+    drawn = np.random.default_rng(3).integers(0, 4, (500, 4))
+    each = [ours[row].sum() / theirs[row].sum() for row in drawn]
+    assert found == pytest.approx((1.5 / 3.25, *np.quantile(each, [0.025, 0.975])))
+    with pytest.raises(DataError, match="other than 0"):
+        ratio(ours, np.zeros(4))
+    with pytest.raises(DataError, match="the same patients"):
+        ratio(ours, theirs[:2])

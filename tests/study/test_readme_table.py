@@ -1,0 +1,47 @@
+"""The README's table of the study is made from a summary.csv and from nothing else."""
+
+import importlib.machinery
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from clamnet_tf.study.report import write_results
+from clamnet_tf.study.words import READINGS
+
+TOOL = Path(__file__).parents[2] / "tools" / "readme-figures"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    loader = importlib.machinery.SourceFileLoader("readme_figures", str(TOOL))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("readme_figures", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_the_table_repeats_the_summary(tool, planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    write_results(plan, folder)
+    lines = tool.study_section(folder.path / "summary.csv").splitlines()
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
+    assert list(rows) == ["Arm", "Twins", "No twin", "Short", "Whole organ", "Supervised", "Shuffled labels"]
+    markdown = {line.split(" | ")[0].removeprefix("| ").split(":")[0]: line for line in (folder.path / "summary.md").read_text().splitlines() if line.count(" | ") == 14}
+    for name in list(rows)[1:]:
+        assert rows[name].split(" | ")[1] == markdown[name].split(" | ")[2]
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert "8 held-out patients, 2 seeds" in lines[-3] + lines[-2] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
+    assert "Not complete: Wrong." in " ".join(lines)
+
+
+def test_without_a_file_there_is_no_section(tool, tmp_path):
+    assert tool.study_section(tmp_path / "none.csv") == ""
+    text = "before\n<!-- study:begin -->\nold\n<!-- study:end -->\nafter\n"
+    assert tool.insert(text, "study", "") == "before\n<!-- study:begin -->\n<!-- study:end -->\nafter\n"
+    readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert tool.insert(readme, "study", tool.study_section(tool.STUDY)) == readme  # what stands there is what the file says
+
+
+def test_readings_are_those_of_the_page(tool):
+    assert tool.READINGS == READINGS
