@@ -83,6 +83,10 @@ class PatientCounts:
     missing: int = 0
     overlaps: dict[str, Overlap] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    slice_dice: dict[str, list[float]] = field(default_factory=dict)
+    """Of each baseline on slices with truth."""
+    normal_areas: dict[str, list[float]] = field(default_factory=dict)
+    """Marked share of the organ by each baseline on normal slices."""
     truth_ml: float | None = 0.0
     marked_ml: float | None = 0.0
 
@@ -188,7 +192,13 @@ def _count_patient(case, marking, counts, truth, worst, probability, overlap) ->
         _add(counts.overlaps, name, count_overlap(truth, worst if missing else marking.mask(values, case.organ, name)))
         _add(counts.histograms, name, histogram(values, truth))
     for name, mask in case.baselines.items():
-        _add(counts.overlaps, name, count_overlap(truth, worst if mask is None else mask))
+        marked = worst if mask is None else mask
+        found = count_overlap(truth, marked)
+        _add(counts.overlaps, name, found)
+        if found.truth:
+            counts.slice_dice.setdefault(name, []).append(dice(found))
+        elif (fraction := marked_fraction(marked, case.organ)) is not None:
+            counts.normal_areas.setdefault(name, []).append(fraction)
     if case.spacing_mm is None or counts.truth_ml is None:
         counts.truth_ml = counts.marked_ml = None
     else:

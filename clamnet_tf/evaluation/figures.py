@@ -20,7 +20,7 @@ patients, slices           in the reference list; slices_positive, _normal, _bla
 oracle                     threshold, dice_volume: the cut that is best WITH the masks, without post-processing. Not a result.
 heads                      name -> threshold, dice_volume, oracle, average_precision_pixel
 baselines                  name -> dice_volume, difference (mean, low, high of ours - theirs, paired by patient; a normal
-                           patient rightly left unmarked counts 1 here)
+                           patient rightly left unmarked counts 1 here), dice_slice and normal_area as above, means only
 intervals                  figure -> low, high: resampled by patient
 bootstrap                  samples, seed, confidence
 reasons                    figure -> why it is null. NaN never appears.
@@ -29,7 +29,7 @@ reasons                    figure -> why it is null. NaN never appears.
 import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
-from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal, scored_patients
+from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal, mean_of, scored_patients
 from clamnet_tf.metrics.overlap import dice, iou
 from clamnet_tf.metrics.ranking import EDGES, auroc, from_above, histogram_average_precision
 from clamnet_tf.metrics.surface import HD95_CONVENTION
@@ -37,6 +37,7 @@ from clamnet_tf.metrics.surface import HD95_CONVENTION
 NO_TRUTH = "no slice has a lesion in its reference mask"
 NO_NORMAL = "no normal slice in the reference list"
 INCOMPLETE = "no patient has reference masks for all of its abnormal slices"
+_PER_SLICE = {"dice_slice": "slice_dice", "normal_area": "normal_areas"}
 ONE_PATIENT = "one patient alone has no spread"
 
 
@@ -182,4 +183,5 @@ def _baseline(evaluation: Evaluation, name: str, samples: int, seed: int) -> dic
     ours, theirs = _per_patient(evaluation, OURS), _per_patient(evaluation, name)
     pairs = [(1.0 if a is None else a, 1.0 if b is None else b) for a, b in zip(ours, theirs) if (a, b) != (None, None)]
     difference = bootstrap.paired(*zip(*pairs), samples=samples, seed=seed)._asdict() if pairs else dict.fromkeys(("mean", "low", "high"))
-    return {"dice_volume": _dice_volume(theirs, samples, seed), "difference": difference}
+    slices = {key: mean_of(value for counts in evaluation.counts for value in getattr(counts, each).get(name, ())) for key, each in _PER_SLICE.items()}
+    return {"dice_volume": _dice_volume(theirs, samples, seed), "difference": difference, **slices}

@@ -82,8 +82,9 @@ def _row(result: Result, samples: int) -> Row:
     if scores:
         row.dice = _tuple(bootstrap.interval(scores, samples=samples))
         row.seed_dice = [float(np.mean([each.scores()[name] for name in result.dice()])) for each in repetitions]
-    if arm.kind != "simple" and repetitions:
+    if repetitions:
         row.secondary = {name: _mean(_figure(each, name) for each in repetitions) for name in SECONDARY}
+    if arm.kind != "simple" and repetitions:
         row.oracle = _mean(each.figures["oracle"]["dice_volume"]["mean"] for each in repetitions)
         row.seconds = _mean(each.seconds for each in repetitions)
     return row

@@ -106,7 +106,7 @@ def _repetition(folder: StudyFolder, trial, split: str) -> Repetition:
 
 
 def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
-    """A baseline out of the evaluation of the reference arm: Dice alone was measured, the same with every seed."""
+    """A baseline out of the evaluation of the reference arm: Dice and marked area, the same with every seed."""
     group = plan.group(arm.name)
     if not reference:
         return Result(arm, group, [], messages=[f"is measured when {plan.study.reference} is"])
@@ -116,6 +116,13 @@ def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
         return Result(arm, group, [], messages=[f"baseline: expected one of those that the evaluation measured ({known}); received {arm.baseline}"])
     patients = {name: {"dice": row[f"dice_{arm.baseline}"]} for name, row in first.patients.items()}
     return Result(arm, group, [Repetition(None, first.figures["baselines"][arm.baseline], patients)])
+
+
+def best_intensity(results: list[Result], reference: str) -> tuple[int, str, float] | None:
+    """(how many, name, Dice) of the intensity baseline that is best on these patients: picked with the masks, an oracle."""
+    measured = next((result.repetitions[0].figures["baselines"] for result in results if result.arm.name == reference and result.repetitions), {})
+    scores = {name: row["dice_volume"]["mean"] for name, row in measured.items() if name != "whole_organ" and row["dice_volume"]["mean"] is not None}
+    return (len(scores), max(scores, key=scores.get), max(scores.values())) if scores else None
 
 
 def read_patients(path: Path) -> dict[str, dict]:

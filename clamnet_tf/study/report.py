@@ -13,7 +13,7 @@ from clamnet_tf.study import words
 from clamnet_tf.study.boxes import box_plot
 from clamnet_tf.study.compare import Row, compare, flat
 from clamnet_tf.study.folder import StudyFolder
-from clamnet_tf.study.gather import Result, gather, patient_rows
+from clamnet_tf.study.gather import Result, best_intensity, gather, patient_rows
 from clamnet_tf.study.overlays import picture_sheets
 from clamnet_tf.study.plan import Plan
 from clamnet_tf.study.tables import distance, floor_of, summary_markdown
@@ -27,7 +27,7 @@ def write_results(plan: Plan, folder: StudyFolder) -> Path:
     if patients := patient_rows(results):
         write_rows(folder.path / "study.csv", patients)
     write_rows(folder.path / "summary.csv", [flat(row) for row in rows])
-    write_text(folder.path / "summary.md", summary_markdown(study, rows, study.groups))
+    write_text(folder.path / "summary.md", summary_markdown(study, rows, best_intensity(results, study.reference)))
     if (picture := box_plot(results, study.reference, "png")) is not None:
         write_bytes(folder.path / "boxes.png", picture)
     page = folder.path / "index.html"
@@ -65,6 +65,7 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         method=words.method_note(study, rows),
         controls=[(row, words.control_text(row, floor), words.fell(row)) for row in rows if row.kind == "control" and floor],
         oracle=[row for row in rows if row.oracle is not None and row.dice],
+        intensity=words.intensity_note(*best) if (best := best_intensity(results, study.reference)) else "",
         boxes=_inline(box_plot(results, study.reference)),
         sheets=picture_sheets(results, study.reference),
         readings=words.READINGS,

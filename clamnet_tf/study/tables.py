@@ -4,7 +4,7 @@ from clamnet_tf.evaluation.words import number, percent
 from clamnet_tf.study.compare import Row
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.times import duration
-from clamnet_tf.study.words import READINGS, budget_note, budget_text, control_text, interval, method_note, missing_note, p_text, seeds_text, signed
+from clamnet_tf.study.words import READINGS, budget_note, budget_text, control_text, intensity_note, interval, method_note, missing_note, p_text, seeds_text, signed
 
 COLUMNS = (
     *("Arm", "Seeds", "Dice per patient (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading", "of the ceiling"),
@@ -12,12 +12,12 @@ COLUMNS = (
 )
 
 
-def summary_markdown(study: Study, rows: list[Row], groups) -> str:
-    """The tables as Markdown, one per group, oracle rows apart, with the notes that they need."""
+def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> str:
+    """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of gather.best_intensity."""
     reference = next(row for row in rows if row.name == study.reference)
     parts = [f"# {study.title}", *([study.about] if study.about else []), method_note(study, rows)]
     parts += [note for note in (missing_note(rows),) if note]
-    for group in groups:
+    for group in study.groups:
         own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
         parts += [f"## {group.title}", *([group.about] if group.about else [])]
         parts.append(table(COLUMNS, [cells(row) for row in own]))
@@ -28,6 +28,7 @@ def summary_markdown(study: Study, rows: list[Row], groups) -> str:
     oracle = [row for row in rows if row.oracle is not None]
     if oracle:
         parts += ["## Oracle: thresholds chosen with the masks", "Not results, but bounds: what each arm would reach, had somebody told it the best threshold."]
+        parts += [intensity_note(*intensity)] if intensity else []
         parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]))
     return "\n\n".join(parts) + "\n"
 

@@ -105,6 +105,11 @@ def fell(row: Row) -> bool | None:
     return None if row.to_floor is None or row.to_floor[1] is None else row.to_floor[1] <= 0
 
 
+def intensity_note(amount: int, name: str, dice: float) -> str:
+    """The best intensity threshold of all, which nobody could have known beforehand."""
+    return f"The best of {count(amount, 'intensity threshold')}, picked with the masks, reaches {number(dice)} ({name.replace('_', ' ')})."
+
+
 def budget_note(rows: list[Row], reference: Row) -> str:
     """Which arms were trained for another number of steps x slices than the reference; empty when none."""
     others = [f"{_short(row)} ({budget_text(row)})" for row in rows if row.other_budget]

@@ -87,6 +87,15 @@ def test_the_oracle_is_the_best_threshold_there_is(cases, found):
     assert found["oracle"]["dice_volume"]["mean"] >= found["dice_volume"]["mean"]
 
 
+def test_baselines_slice_by_slice(cases, found):
+    positive = [case for case in cases if case.truth.any()]
+    dice = [2 * (case.baselines["otsu_channel0_bright"] & case.truth).sum() / (case.baselines["otsu_channel0_bright"].sum() + case.truth.sum()) for case in positive]
+    normal = [case.baselines["otsu_channel0_bright"].sum() / case.organ.sum() for case in cases if not case.truth.any()]
+    row = found["baselines"]["otsu_channel0_bright"]
+    assert (row["dice_slice"], row["normal_area"]) == (pytest.approx(np.mean(dice)), pytest.approx(np.mean(normal)))
+    assert found["baselines"]["whole_organ"]["normal_area"] == 1
+
+
 def test_heads_and_baselines(cases, found):
     ours = volumes(cases, lambda case: masked(case, case.probability) >= THRESHOLD)
     organ = volumes(cases, lambda case: case.organ)

@@ -108,7 +108,10 @@ def write_evaluation(folder, scores):
         "dice_slice": {"mean": float(np.mean(scores)) - 0.05, "low": 0.1, "high": 0.9, "slices": 40},
         "hd95_px": 20.0, "auroc_slice": 0.9, "pointing_game": 0.8, "normal_area": 0.01, "hd95_convention": "the usual one",
         "oracle": {"threshold": 0.4, "dice_volume": {"mean": float(np.mean(scores)) + 0.03}},
-        "baselines": {"whole_organ": {"dice_volume": {"mean": 0.06}}},
+        "baselines": {
+            "whole_organ": {"dice_volume": {"mean": 0.06}, "dice_slice": 0.1, "normal_area": 1.0},
+            "otsu_channel0_bright": {"dice_volume": {"mean": 0.2}},
+        },
         "data": {"root": "/data/made_up", "split": "test", "simulated": False},
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(figures))

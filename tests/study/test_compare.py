@@ -107,4 +107,4 @@ def test_a_baseline_that_was_not_measured_says_which_were(write_study, make_stud
     plan, folder = make_study(write_study(study_text.replace("baseline: whole_organ", "baseline: otsu")), tmp_path / "out")
     fill_study(plan, folder)
     row = next(row for row in compare(plan.study, gather(plan, folder)) if row.name == "whole_organ")
-    assert row.dice is None and row.messages == ["baseline: expected one of those that the evaluation measured (whole_organ); received otsu"]
+    assert row.dice is None and row.messages == ["baseline: expected one of those that the evaluation measured (whole_organ, otsu_channel0_bright); received otsu"]
