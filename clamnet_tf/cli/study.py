@@ -24,6 +24,7 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
 
     Example: clamnet-tf study recipes/study_mri.yaml --data studies/ --split-file split.csv --out studies/first
     """
+    from clamnet_tf.files import write_text
     from clamnet_tf.progress import Reporter
     from clamnet_tf.study.folder import StudyFolder
     from clamnet_tf.study.listing import listing_lines
@@ -44,6 +45,7 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
         return
     with folder.lock():
         reporter = Reporter(quiet=quiet, log=folder.log)
+        write_text(folder.path / "study.yaml", path.read_text(encoding="utf-8"))
         problems = {trial.arm.name: trial.problem for trial in planned.trials if trial.problem}
         for name, problem in problems.items():
             reporter.line(f"{name} is not valid and is left out:\n{problem}")

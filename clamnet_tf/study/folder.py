@@ -4,7 +4,8 @@
     recipes/<key>.yaml   resolved recipe of each run          logs/<key>.txt    what its commands printed
     failed/<key>.txt     message of a run that failed         log.txt           what the study printed, with times
     study.csv            one row per arm, seed and patient    summary.csv, .md  one row per arm
-    index.html           the page                             .lock             keeps a second study process out
+    index.html           the page                             study.yaml        the study file as it was run last
+    .lock                keeps a second study process out
 """
 
 import contextlib
@@ -69,10 +70,10 @@ class StudyFolder:
         found = self.run(run)
         rows = found.read_metrics()
         step, seconds = max((row["step"] for row in rows), default=0), training_seconds(rows, run.batch_size)
+        if self.failure(run).exists():  # of the training, or of an evaluation after it
+            return State("failed", step, seconds, self.failure(run).read_text(encoding="utf-8").strip())
         if found.finished.exists():
             return State("done", run.steps, seconds)
-        if self.failure(run).exists():
-            return State("failed", step, seconds, self.failure(run).read_text(encoding="utf-8").strip())
         return State("partly" if found.recipe.exists() else "missing", step, seconds)
 
     def fail(self, run: Run, message: str) -> None:

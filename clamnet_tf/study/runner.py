@@ -6,6 +6,7 @@ Order: the first seed of every arm, then the second ..., so that a whole table w
 import os
 import shutil
 import time
+from pathlib import Path
 
 from clamnet_tf.files import hold, make_folder, write_text
 from clamnet_tf.study.child import STOPPED, Child
@@ -23,9 +24,9 @@ class Job:
 
     def __init__(self, run: Run, plan: Plan, folder: StudyFolder, source: Source):
         self.run, self.plan, self.folder, self.source = run, plan, folder, source
-        self.child, self.finishing = None, None
+        self.child, self.evaluating = None, None
         self.began, self.waiting = time.monotonic(), False
-        self.failure, self.stopped = None, False
+        self.failures, self.given_up, self.stopped = [], [], False
 
     def to_do(self) -> str | None:
         """Name of the next step: train, or the evaluation of a trial on a side; None when all is there."""
@@ -37,30 +38,39 @@ class Job:
         for trial in self.plan.trials:
             if trial.run is self.run:
                 for split in self.plan.study.splits:
-                    if not self.folder.evaluated(trial, split):
+                    if not self.folder.evaluated(trial, split) and (trial, split) not in self.given_up:
                         return trial, split
         return None
 
     def advance(self) -> bool:
-        """Look at the child, start the next one; False when there is nothing more to do (or it failed)."""
+        """Look at the child, start the next one; False when there is nothing more to do, or its training failed."""
         if self.child is not None:
             if self.child.code is None:
                 return True
-            if self.child.code:
-                self.stopped = self.child.code == STOPPED
-                self.failure = None if self.stopped else self.child.message()
+            if not self._ended():
                 return False
-            if self.finishing is not None:
-                partial, whole = self.finishing
-                shutil.rmtree(whole, ignore_errors=True)
-                os.rename(partial, whole)
-            self.child = self.finishing = None
         step = self.to_do()
         if step == "train":
             self._train()
         elif step == "evaluate":
             self._evaluate(*self._next_evaluation())
         return step is not None
+
+    def _ended(self) -> bool:
+        """Take in what the child did; False when nothing can follow."""
+        child, evaluating, self.child, self.evaluating = self.child, self.evaluating, None, None
+        self.stopped = child.code == STOPPED
+        if child.code and not self.stopped:
+            self.failures.append(child.message())
+        if evaluating is None:
+            return child.code == 0
+        if child.code:
+            self.given_up.append(evaluating)
+        else:
+            whole = self.folder.evaluation(*evaluating)
+            shutil.rmtree(whole, ignore_errors=True)
+            os.rename(_partial(whole), whole)
+        return not self.stopped
 
     def _train(self) -> None:
         run = self.folder.run(self.run)
@@ -76,19 +86,23 @@ class Job:
         self._start(["fit", str(self.folder.recipe(self.run)), *self.source.options(), "--out", str(run.path), *(["--resume"] if resume else [])])
 
     def _evaluate(self, trial, split) -> None:
-        run, whole = self.folder.run(self.run), self.folder.evaluation(trial, split)
-        partial = whole.with_name(f".partial-{whole.name}")
+        run, partial = self.folder.run(self.run), _partial(self.folder.evaluation(trial, split))
         shutil.rmtree(partial, ignore_errors=True)
         given = {"--data": self.source.data, "--labels": self.source.labels, "--cache": self.source.cache, "--split-file": run.split}
         options = [text for option, path in given.items() if path is not None for text in (option, str(path))]
         sets = [text for override in trial.overrides for text in ("--set", override)]
         self._start(["evaluate", str(run.path), *options, "--split", split, "--out", str(partial), *sets])
-        self.finishing = (partial, whole)
+        self.evaluating = (trial, split)
 
     def _start(self, arguments: list[str]) -> None:
         output = self.folder.output(self.run)
         make_folder(output.parent)
         self.child = Child(arguments, output)
+
+
+def _partial(evaluation: Path) -> Path:
+    """Where an evaluation is written until it is whole."""
+    return evaluation.with_name(f".partial-{evaluation.name}")
 
 
 def wanted(plan: Plan, only=None) -> list[Run]:
@@ -159,9 +173,9 @@ def _progress(job: Job, folder: StudyFolder) -> str:
 
 def _ended(job: Job, folder: StudyFolder, reporter) -> None:
     took = duration(time.monotonic() - job.began)
-    if job.failure is not None:
-        folder.fail(job.run, job.failure)
-        reporter.line(f"  {job.run.title}: FAILED after {took}: {job.failure}")
+    if job.failures:
+        folder.fail(job.run, "\n".join(job.failures))
+        reporter.line(f"  {job.run.title}: FAILED after {took}: {' '.join(job.failures)}")
     elif job.stopped:
         reporter.line(f"  {job.run.title}: stopped after {took}; the next start goes on with it")
     else:
