@@ -12,10 +12,11 @@ from clamnet_tf.errors import ClamnetError
 @click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
 @click.option("--out", type=click.Path(), help="Run folder.  [default: runs/RECIPE]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example network.depth=3; may be repeated.")
+@click.option("--search", type=click.Choice(["eta"]), help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, quiet):
+def fit(recipe_name, data, labels, split_file, out, overrides, search, resume, cache, quiet):
     """Learn to mark lesions from image-level labels alone.
 
     RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
@@ -30,7 +31,10 @@ def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, qu
     from clamnet_tf.runs import RunFolder
 
     recipe = resolve(load_recipe(recipe_name, overrides))
-    run = RunFolder.open_for_training(out or f"runs/{recipe.name}", to_yaml(recipe), resume=resume)
+    out = out or f"runs/{recipe.name}"
+    if search:
+        recipe = _searched(recipe, f"{out}_search_eta", quiet, data=data, labels=labels, split_file=split_file, cache=cache)
+    run = RunFolder.open_for_training(out, to_yaml(recipe), resume=resume)
     with run.lock():
         reporter = Reporter(quiet=quiet, log=run.log)
         try:
@@ -60,3 +64,23 @@ def fit(recipe_name, data, labels, split_file, out, overrides, resume, cache, qu
             raise
         finally:
             run.discard_if_untrained()
+
+
+def _searched(recipe, folder, quiet, **source):
+    """The recipe with the eta that a mask-free search chose; the short trainings stay in `folder`."""
+    from pathlib import Path
+
+    from clamnet_tf.data.dataset import load_dataset
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.quiet import silence
+
+    reporter = Reporter(quiet=quiet)
+    manifest, prepared = load_dataset(recipe, reporter=reporter, **source)
+    silence()
+    from clamnet_tf.training.eta_search import search_eta
+
+    found = search_eta(recipe, manifest, prepared, Path(folder), reporter)
+    if found is None:
+        reporter.line("Stopped on request; the same command goes on with the search.")
+        raise click.exceptions.Exit(130)
+    return found

@@ -74,7 +74,7 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.data.pipeline",
     "clamnet_tf.losses",
 )
-SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.zoo")
+SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.eta_search", "clamnet_tf.zoo")
 
 
 def below(name, prefixes):

@@ -152,3 +152,23 @@ def test_a_full_disk_is_one_clear_message(tmp_path):
         assert done.returncode == 1 and "disk is full" in done.stderr and "Traceback" not in done.stderr
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_search_chooses_eta_without_masks_and_is_not_repeated(tmp_path, own_cache):
+    out, search = tmp_path / "run", tmp_path / "run_search_eta"
+    done = subprocess.run(command(out, "--search", "eta"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((search / "search.json").read_text())
+    rows = found["candidates"]
+    assert [row["eta"] for row in rows] == [0.3, 0.5, 0.7, 0.9]
+    best = max(row["auroc"] for row in rows)
+    near = [row for row in rows if row["auroc"] >= best - 0.02]
+    wanted = min([row for row in near if row["normal_area"] <= 0.03] or near, key=lambda row: row["normal_area"])
+    assert found["eta"] == wanted["eta"] and f"eta: {found['eta']}" in (out / "recipe.yaml").read_text()
+    assert f"Chosen eta {found['eta']:g} of 0.3, 0.5, 0.7, 0.9" in done.stdout
+    made = {path: path.stat().st_mtime_ns for path in search.rglob("model.keras")}
+    assert len(made) == 4
+    shutil.rmtree(out)
+    again = subprocess.run(command(out, "--search", "eta"), capture_output=True, text=True)
+    assert again.returncode == 0 and "Search: eta" not in again.stdout
+    assert made == {path: path.stat().st_mtime_ns for path in search.rglob("model.keras")}
