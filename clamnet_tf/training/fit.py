@@ -61,6 +61,9 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     if recipe.training.batch_size % (2 * replicas):
         received = f"received {recipe.training.batch_size}"
         raise DataError(f"training.batch_size: expected a multiple of {2 * replicas}, pairs on {replicas} replicas; {received}.")
+    main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
+    if main_channel is not None and 1 < channels <= main_channel:
+        raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
     began, marker, looks, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
         for number in range(1 + recipe.self_training.rounds):
