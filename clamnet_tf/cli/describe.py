@@ -16,6 +16,7 @@ def describe(recipe, overrides, side, channels, picture):
 
     Example: clamnet-tf describe mri_carcinoma --draw network.svg
     """
+    from clamnet_tf.networks.describe import classifier_cost
     from clamnet_tf.networks.describe import describe as describe_network
     from clamnet_tf.recipe.catalogue import load_recipe
 
@@ -29,5 +30,11 @@ def describe(recipe, overrides, side, channels, picture):
 
         draw(description, picture)
     click.echo(description.table())
+    if loaded.loss.objective == "classification":
+        cost = classifier_cost(loaded.network, side=side, channels=channels)
+        click.echo(
+            f"\nloss.objective classification trains a classifier on the encoder X[0,0]..X[{loaded.network.depth - 1},0] alone: "
+            f"{cost.parameters:,} parameters, {cost.gflop:.3f} GFLOP."
+        )
     if picture:
         click.echo(f"\nPicture: {picture}")

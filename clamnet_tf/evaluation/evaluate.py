@@ -135,7 +135,7 @@ def _short(image: str, root: Path) -> str:
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
     """What the report says about the run."""
     simulated = manifest.layout == "cohort"
-    last = recipe.self_training.network if recipe.self_training.rounds else recipe.network
+    weighted_by_eta = recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid"
     return {
         "recipe": recipe.name,
         "modality": recipe.modality,
@@ -146,15 +146,44 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "split": split or "all cases",
         "split_patients": run.split_patients(),
         "supervision": recipe.training.supervision,
-        "network": f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x {recipe.data.side} pixels",
+        "network": _network(recipe),
         "step": selection["step"],
         "steps": recipe.training.steps + recipe.self_training.rounds * recipe.self_training.steps,
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": recipe.loss.eta,
+        "eta": recipe.loss.eta if weighted_by_eta else None,
         "prevalence": recipe.selection.prevalence,
         "environment": run.read_environment(),
+        "details": _details(recipe),
+    }
+
+
+def _network(recipe) -> str:
+    """The network whose marks are measured, in words."""
+    rounds = recipe.self_training.rounds
+    last = recipe.self_training.network if rounds else recipe.network
+    size = f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x {recipe.data.side} pixels"
+    if recipe.loss.objective != "classification" or rounds:
+        return f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {size}"
+    own = recipe.inference.activation_map
+    method = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM"}[own.method]
+    return f"classifier of {size}; {method} at level {last.depth - 1 if own.level is None else own.level}"
+
+
+def _details(recipe) -> dict:
+    """What sets a baseline or a control apart from the method, for the table "How it was run"."""
+    training = recipe.training
+    objective = {
+        "hybrid": None,
+        "non_negative": f"non-negative negative-unlabelled risk, prior {recipe.loss.non_negative.prior or recipe.selection.prevalence:g}",
+        "multiple_instance": f"multiple instances, {recipe.loss.multiple_instance.pooling} of sharpness {recipe.loss.multiple_instance.sharpness:g}",
+        "classification": "classification of slices",
+    }[recipe.loss.objective]
+    return {
+        "Objective": objective,
+        "Training patients used": training.patients,
+        "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,
     }
 
 

@@ -10,6 +10,7 @@ from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
 from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.runs import RunFolder
 
 
@@ -52,7 +53,6 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):
         raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
-    probability = MarkerProbability(network, head=inference.head, batch_size=inference.batch_size, flip_views=inference.flip_views)
     marking = Marking(
         threshold=volume.threshold,
         rule=rule,
@@ -61,4 +61,4 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         head_thresholds=head_thresholds,
         pooling_power=recipe.loss.contrast.pooling_power,
     )
-    return Trained(probability, volume, marking, int(channels), step)
+    return Trained(build_marker(network, inference), volume, marking, int(channels), step)

@@ -23,7 +23,8 @@ NORMS = {
 }
 
 
-def _penalty(l2: float):
+def penalty(l2: float):
+    """The L2 regulariser of a kernel, or None for 0."""
     return keras.regularizers.L2(l2) if l2 > 0 else None
 
 
@@ -35,7 +36,7 @@ def convolution(x, *, filters: int, kernel: int, stride: int, norm: str, activat
     """
     x = layers.Conv2D(
         filters, kernel, strides=stride, padding="same", use_bias=NORMS[norm] is None,
-        kernel_initializer="he_normal", kernel_regularizer=_penalty(l2), name=f"{prefix}_conv_{number}",
+        kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=f"{prefix}_conv_{number}",
     )(x)
     if NORMS[norm] is not None:
         x = NORMS[norm](filters, f"{prefix}_norm_{number}")(x)
@@ -50,7 +51,7 @@ def max_pool(x, *, name: str):
 def transposed_up(x, *, filters: int, l2: float, name: str):
     """Double height and width by a 2 x 2 transposed convolution of stride 2, with bias, to `filters` channels."""
     return layers.Conv2DTranspose(
-        filters, 2, strides=2, padding="same", kernel_initializer="he_normal", kernel_regularizer=_penalty(l2), name=name
+        filters, 2, strides=2, padding="same", kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=name
     )(x)
 
 
@@ -69,5 +70,5 @@ def head(x, *, classes: int, output: str, l2: float, name: str):
     Returns (batch, height, width, classes), softmax, sums to 1; or (batch, height, width, 1), sigmoid, P(marker).
     """
     channels = 1 if output == "sigmoid" else classes
-    logits = layers.Conv2D(channels, 1, kernel_regularizer=_penalty(l2), dtype="float32", name=f"{name}_logits")(x)
+    logits = layers.Conv2D(channels, 1, kernel_regularizer=penalty(l2), dtype="float32", name=f"{name}_logits")(x)
     return layers.Activation(output, dtype="float32", name=name)(logits)

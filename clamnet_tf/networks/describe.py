@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass
 
 from clamnet_tf.networks.cost import Cost, network_cost, node_cost
-from clamnet_tf.networks.grid import Grid, check_channels, check_side, full_name, grid_of
+from clamnet_tf.networks.grid import Grid, check_channels, check_side, encoder_of, full_name, grid_of
 from clamnet_tf.networks.receptive_field import ReceptiveField, receptive_field
 from clamnet_tf.recipe.schema import NetworkSection
 
@@ -135,3 +135,11 @@ def describe(section: NetworkSection, *, side: int, channels: int) -> Descriptio
         heads=tuple(heads),
         total=network_cost(section, grid, list(grid.heads), side=side, channels=channels),
     )
+
+
+def classifier_cost(section: NetworkSection, *, side: int, channels: int) -> Cost:
+    """Cost of the classifier of a section for one image: the encoder X[i,0] and one logit; the pooling is left out."""
+    grid = grid_of(section)
+    encoder = encoder_of(grid)
+    logit = Cost(section.filters[-1] + 1, 2 * section.filters[-1] + 1)
+    return sum((node_cost(section, grid, node, side=side, channels=channels) for node in encoder.nodes.values()), logit)

@@ -5,7 +5,7 @@ the description, the receptive fields and the drawing all walk this one grid (Zh
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from clamnet_tf.errors import NetworkError
@@ -116,6 +116,11 @@ def grid_of(section: NetworkSection) -> Grid:
             )
     heads = {column: (0, column) for row, column in nodes if row == 0 and column > 0} or {1: (0, 0)}
     return Grid(depth=depth, nodes=nodes, heads=heads, duplicated=duplicated)
+
+
+def encoder_of(grid: Grid) -> Grid:
+    """The backbone alone: the nodes X[i,0] of `grid`, no head; what a classifier stands on."""
+    return replace(grid, nodes={place: node for place, node in grid.nodes.items() if place[1] == 0}, heads={})
 
 
 def check_section(section: NetworkSection) -> None:

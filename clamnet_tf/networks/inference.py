@@ -20,19 +20,24 @@ class MarkerProbability:
 
     def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
         self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
-        self.head_names = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
+        self.head_names = self.head_names_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
-        self._forward = tf.function(self._marker, reduce_retracing=True)
+        self._forward = tf.function(self._both_views, reduce_retracing=True)
 
-    def _marker(self, images):
-        def once(batch):
-            outputs = self.network(batch, training=False)
-            return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
+    def head_names_of(self, network) -> list:
+        """Names of the heads, in order."""
+        return sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
 
-        result = once(images)
+    def maps(self, images):
+        """One batch as it is, (B, H, W, C) -> (heads, B, H, W)."""
+        outputs = self.network(images, training=False)
+        return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
+
+    def _both_views(self, images):
+        result = self.maps(images)
         if self.flip_views:
-            result = 0.5 * (result + tf.reverse(once(tf.reverse(images, [2])), [3]))
+            result = 0.5 * (result + tf.reverse(self.maps(tf.reverse(images, [2])), [3]))
         return result
 
     def heads(self, images) -> np.ndarray:

@@ -178,9 +178,33 @@ class ContrastSection(Section):
     pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(6.0, description="Exponent of the generalised mean that pools pixels.")
 
 
-class LossSection(Section):
-    """The hybrid loss and its companions. [8, 9]"""
+class NonNegativeSection(Section):
+    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes exchanged)."""
 
+    prior: Optional[Annotated[float, Field(gt=0.0, lt=1.0)]] = Field(
+        None, description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence."
+    )
+
+
+class MultipleInstanceSection(Section):
+    """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
+
+    pooling: Literal["generalised_mean", "log_sum_exp"] = Field("generalised_mean", description="How the P(marker) of the organ's pixels become one score.")
+    sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
+        6.0, description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the maximum."
+    )
+
+
+class LossSection(Section):
+    """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
+
+    objective: Literal["hybrid", "non_negative", "multiple_instance", "classification"] = Field(
+        "hybrid",
+        description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative (nnPU), multiple_instance, or "
+        "classification (of slices, by the encoder alone; its activation map marks).",
+    )
+    non_negative: NonNegativeSection = Field(default_factory=NonNegativeSection)
+    multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
     eta: Probability = Field(0.7, description="P(the slice's region holds the marker): weight of an abnormal slice, unless the manifest gives its own. [9]")
     k: Annotated[int, Field(ge=1, le=2)] = Field(1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]")
     head_weights: Optional[list[NonNegative]] = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
@@ -250,6 +274,13 @@ class SelectionSection(Section):
     checkpoint: Literal["rule", "last"] = Field("rule", description="The mask-free rule, or the last step.")
 
 
+class ActivationMapSection(Section):
+    """Where a classifier looks; used with loss.objective classification only."""
+
+    method: Literal["grad_cam", "layer_cam"] = Field("grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021).")
+    level: Optional[Annotated[int, Field(ge=0)]] = Field(None, description="Encoder level whose map is taken, 0 = full resolution; null: the deepest.")
+
+
 class InferenceSection(Section):
     """From heads to masks."""
 
@@ -267,6 +298,7 @@ class InferenceSection(Section):
     appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
         0.0, description="Weight of a volume's own intensities (what is surely marked there against the rest) near the cut; 0 for none."
     )
+    activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
 
 class Recipe(Section):

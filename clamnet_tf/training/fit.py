@@ -13,7 +13,9 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.networks.build import build_network
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.classifier import build_classifier
+from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
 from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.pseudo_labels import pseudo_labels
 from clamnet_tf.training.selection import Look
@@ -101,11 +103,14 @@ def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_ste
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"
     with strategy.scope():
-        network = build_network(recipe.network, side=recipe.data.side, channels=channels)
+        build = build_classifier if recipe.loss.objective == "classification" else build_network
+        network = build(recipe.network, side=recipe.data.side, channels=channels)
         if supervised:
             trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights)
-        else:
+        elif recipe.loss.objective == "hybrid":
             trainer = _siamese(recipe, network, channels)
+        else:
+            trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
         _compile(trainer, recipe, section.steps)
     if supervised:
         kept, masks = training_masks(manifest, prepared, slices.rows)
@@ -136,9 +141,7 @@ def _round(recipe, manifest, prepared, slices, strategy, number, first_step, mar
 def _stage(recipe, slices, name, first_step, steps, trainer, dataset) -> Stage:
     inference = recipe.inference
     network = trainer.twin if trainer.kind == "ema" else trainer.network
-    heads = {int(key.rsplit("_", 1)[1]) for key in network.output}
-    head = inference.head if inference.head in heads else "mean"
-    marker = MarkerProbability(network, head=head, batch_size=inference.batch_size, flip_views=inference.flip_views)
+    marker = build_marker(network, inference, head=inference.head if f"head_{inference.head}" in network.output else "mean")
     return Stage(name, first_step, steps, trainer, marker, dataset, slices.training_abnormal, slices.validation)
 
 

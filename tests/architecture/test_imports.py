@@ -64,6 +64,7 @@ CLOSES_MASKS = "mask_firewall"  # anyone may close the door
 MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "clamnet_tf.cli", SEALED)
 BEHIND_THE_FIREWALL = (
     "clamnet_tf.training.siamese",
+    "clamnet_tf.training.objectives",
     "clamnet_tf.training.selection",
     "clamnet_tf.training.pseudo_labels",
     "clamnet_tf.training.thresholds",

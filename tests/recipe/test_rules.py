@@ -4,6 +4,8 @@ import pytest
 
 from clamnet_tf.recipe.rules import RULES, head_numbers
 
+ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
+
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
 WRONG = {
     "side_halves": (["data.side=50"], "data.side", "expected a multiple of 4, halved 2 times by network.depth 3, received 50; nearest: 48 or 52"),
@@ -31,6 +33,16 @@ WRONG = {
         "expected at most 0.94, since the highest 0.06 of the organ is taken as marker, received 0.95",
     ),
     "self_training_from_labels": (["self_training.rounds=1", "training.supervision=masks"], "self_training.rounds", "expected 0, .*received 1"),
+    "objective_is_minimised": (
+        ["loss.objective=multiple_instance", "training.supervision=masks", *ALONE], "loss.objective", "expected hybrid, since .*received multiple_instance",
+    ),
+    "baselines_have_no_twin": (["loss.objective=non_negative", "loss.contrast.weight=0"], "twin.kind", "expected none, since loss.objective non_negative .*received shared"),
+    "baselines_have_no_contrast": (["loss.objective=multiple_instance", *ALONE[:2]], "loss.contrast.weight", "expected 0, .*received 0.5"),
+    "classifiers_have_no_heads": (["loss.objective=classification", *ALONE, "loss.head_weights=[1, 1]"], "loss.head_weights", "expected null, .*received .1, 1."),
+    "classifiers_have_one_map": (["loss.objective=classification", *ALONE, "inference.head=1"], "inference.head", "expected mean, .*one activation map, received 1"),
+    "level_of_the_map_exists": (
+        ["loss.objective=classification", *ALONE, "inference.activation_map.level=3"], "inference.activation_map.level", "expected a level from 0 to 2, .*received 3; null takes",
+    ),
     "shuffled_labels_are_learned_from": (["training.shuffle_labels=true", "training.supervision=masks"], "training.shuffle_labels", "expected false, .*received true"),
     "decay_applies": (["training.optimizer.weight_decay=0.1"], "training.optimizer.weight_decay", "expected 0, since adam has no weight decay"),
 }
@@ -83,6 +95,9 @@ def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, mes
         ["data.split.val=0", "data.split.test=0.4", "selection.checkpoint=last"],
         ["pairs.views.blur=[0.9, 0.9]"],
         ["twin.kind=none", "loss.agreement.weight=0"],
+        ["loss.objective=non_negative", *ALONE],
+        ["loss.objective=classification", *ALONE, "inference.activation_map.level=2", "inference.activation_map.method=layer_cam"],
+        ["loss.objective=multiple_instance", *ALONE, "loss.head_weights=[1, 0]", "training.shuffle_labels=true", "training.patients=3"],
         ["loss.head_weights=[0, 1]", "inference.head=2"],
         ["network.skips=plain", "inference.head=2", "loss.head_weights=[1]"],
         ["network.depth=1", "network.filters=[4]", "network.kernels=[3]", "inference.head=1", "loss.head_weights=[1]", "data.side=33"],

@@ -74,12 +74,19 @@ def recipes(draw):
         network["output"] = "softmax"
     for limits in (data["pairs"]["views"][key] for key in ("blur", "stretch", "zoom")):
         limits.sort()
+    if data["training"]["supervision"] == "masks":
+        data["training"]["shuffle_labels"] = False
+        data["loss"]["objective"] = "hybrid"
+    if data["loss"]["objective"] != "hybrid":
+        data["twin"]["kind"] = "none"
+        data["loss"]["contrast"]["weight"] = 0
     data["loss"]["agreement"]["weight"] = 0 if data["twin"]["kind"] == "none" else draw(st.floats(1e-9, 1e9))
     heads = head_numbers(depth, network["skips"])
     data["loss"]["head_weights"] = draw(st.none() | st.lists(st.floats(1e-9, 10), min_size=len(heads), max_size=len(heads)))
+    if data["loss"]["objective"] == "classification":
+        data["loss"]["head_weights"], heads = None, []
+        data["inference"]["activation_map"]["level"] = draw(st.none() | st.integers(0, depth - 1))
     data["inference"]["head"] = draw(st.sampled_from(["mean", *heads]))
-    if data["training"]["supervision"] == "masks":
-        data["training"]["shuffle_labels"] = False
     data["training"]["batch_size"] = draw(st.integers(1, 500)) * 2
     data["training"]["optimizer"]["warmup_steps"] = draw(st.integers(0, data["training"]["steps"] - 1))
     if data["training"]["optimizer"]["name"] == "adam":

@@ -1,0 +1,141 @@
+"""What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained (METHOD section 6, point 5).
+
+Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged. They see one
+view per slice, no pairs and no twin: those belong to the method that they are compared with.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from clamnet_tf.losses.hybrid import organ_mean
+from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
+from clamnet_tf.losses.negative_unlabelled import non_negative, partial_risks
+from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.classifier import SCORE
+from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
+
+
+def build_objective(section, prevalence: float):
+    """The objective that a LossSection names, other than hybrid; `prevalence` stands in for a prior of null."""
+    if section.objective == "non_negative":
+        prior = section.non_negative.prior
+        return NonNegative(prevalence if prior is None else prior, section.head_weights)
+    if section.objective == "classification":
+        return Classification()
+    own = section.multiple_instance
+    return MultipleInstance(own.pooling, own.sharpness, section.head_weights)
+
+
+class ObjectiveTrainer(keras.Model):
+    """Trains `network` on the batches of `data.pipeline.pair_dataset` (without twin) by one of the objectives below."""
+
+    kind = "none"
+
+    def __init__(self, network, objective, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.objective = network, objective
+        self._student = logits_network(network)
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *objective.terms, "gradient_norm")}
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def call(self, inputs, training=False):
+        return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
+
+    def loss_terms(self, batch, training=True) -> dict:
+        """The "loss" and the objective's terms, scalars, of this replica's part of the batch."""
+        return self.objective(self._student(batch["view_a"], training=training), batch)
+
+    def train_step(self, data):
+        """One update; returns the running mean of every term."""
+        batch = data[0] if isinstance(data, tuple) else data
+        with tf.GradientTape() as tape:
+            terms = self.loss_terms(batch, training=True)
+            scaled = scaled_loss(self, self._student, terms["loss"])
+        terms["gradient_norm"] = apply_gradients(self, tape, scaled)
+        for name, value in terms.items():
+            self._trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+
+@dataclass(frozen=True)
+class NonNegative:
+    """Negative-unlabelled risk per head (losses.negative_unlabelled); eta is not used, `prior` takes its part."""
+
+    prior: float
+    head_weights: list | None
+    terms = ("background_risk", "marker_risk", "area_abnormal", "area_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        terms = dict.fromkeys(("loss", *self.terms), 0.0)
+        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
+            background, risk = partial_risks(marker, batch["organ_a"], abnormal, self.prior)
+            observed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(risk))
+            terms["loss"] += weight * non_negative(background, risk, observed)
+            terms["background_risk"] += weight * background
+            terms["marker_risk"] += weight * risk
+            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+        return terms
+
+
+@dataclass(frozen=True)
+class MultipleInstance:
+    """Cross-entropy of the pooled P(marker) of the organ with the label, per head; eta is not used: labels of slices are sure."""
+
+    pooling: str
+    sharpness: float
+    head_weights: list | None
+    terms = ("score_abnormal", "score_normal", "area_abnormal", "area_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        terms = dict.fromkeys(("loss", *self.terms), 0.0)
+        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
+            score = POOLINGS[self.pooling](marker, batch["organ_a"], self.sharpness)
+            terms["loss"] += weight * ops.mean(bag_cross_entropy(score, abnormal))
+            terms["score_abnormal"] += weight * _class_mean(score, abnormal)
+            terms["score_normal"] += weight * _class_mean(score, 1.0 - abnormal)
+            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+        return terms
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy of a classifier's P(abnormal) with the label; `networks.activation_maps` says where it looks."""
+
+    terms = ("score_abnormal", "score_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        logit, abnormal = logits[SCORE][:, 0], ops.cast(batch["label"] > 0, "float32")
+        score = ops.sigmoid(logit)
+        return {
+            "loss": ops.mean(ops.softplus(logit) - abnormal * logit),
+            "score_abnormal": _class_mean(score, abnormal),
+            "score_normal": _class_mean(score, 1.0 - abnormal),
+        }
+
+
+def _markers(logits, batch, head_weights):
+    """(weight, P(marker) (B, H, W), abnormal (B,)) of every head that has a weight; the weights sum to 1."""
+    abnormal = ops.cast(batch["label"] > 0, "float32")
+    outputs = log_probabilities(logits)
+    heads = sorted(outputs, key=lambda name: int(name.rsplit("_", 1)[1]))
+    weights = head_weights or [1.0] * len(heads)
+    for head, weight in zip(heads, weights):
+        if weight:
+            yield weight / sum(weights), 1.0 - ops.exp(outputs[head][..., 0]), abnormal
+
+
+def _add_areas(terms, weight, marker, organ, abnormal):
+    """Marked share of the organ at probability 0.5, per class: its creep is the alarm of METHOD section 4."""
+    area = organ_mean(ops.cast(marker > 0.5, "float32"), organ)
+    terms["area_abnormal"] += weight * _class_mean(area, abnormal)
+    terms["area_normal"] += weight * _class_mean(area, 1.0 - abnormal)
+
+
+def _class_mean(values, members):
+    return ops.sum(values * members) / ops.maximum(ops.sum(members), 1.0)
