@@ -22,7 +22,8 @@ def pseudo_labels(marker, images, organ, labels, volumes, *, marked: float, back
         steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to be 0.
 
     Returns:
-        (N, H, W) uint8: MARKER, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so.
+        (N, H, W) uint8: MARKER, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so;
+        an abnormal slice in which nothing is marked is ignored throughout, since its label contradicts that.
     """
     abnormal, volumes = np.asarray(labels) > 0, np.asarray(volumes)
     groups = [np.flatnonzero(volumes == number) for number in dict.fromkeys(volumes.tolist())]
@@ -40,5 +41,7 @@ def pseudo_labels(marker, images, organ, labels, volumes, *, marked: float, back
     low = min(histogram.threshold(1.0 - background), marking.threshold)
     result = np.zeros(organ.shape, np.uint8)
     for rows, maps in zip(groups, refined):
-        result[rows[abnormal[rows]]] = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED))
+        taught = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED))
+        taught[~(taught == MARKER).any(axis=(1, 2))] = IGNORED  # the label says that something is there: no background to be learned
+        result[rows[abnormal[rows]]] = taught
     return result

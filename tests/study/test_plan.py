@@ -23,7 +23,7 @@ def test_every_arm_and_seed_has_its_run_and_equal_recipes_share_one(planned):
     assert len(plan.trials) == 7 * 2  # the simple arm needs none
     assert len(plan.runs) == 5 * 2 and len({run.key for run in plan.runs}) == 10
     assert keys(plan, "head_1") == keys(plan, "twins") and plan.of("head_1")[0].overrides == ("inference.head=1",)
-    assert plan.of("twins")[0].run.steps == 60 + 160 and plan.of("short")[0].run.steps == 20 + 160 and plan.of("supervised")[0].run.steps == 220
+    assert plan.of("twins")[0].run.steps == 60 + 120 and plan.of("short")[0].run.steps == 20 + 120 and plan.of("supervised")[0].run.steps == 220
     assert all(trial.run is None and "loss.etaa" in trial.problem and "nearest valid key loss.eta" in trial.problem for trial in plan.of("wrong"))
 
 
@@ -82,16 +82,16 @@ def test_a_missing_recipe_file_is_the_arms_own_problem(write_study, make_study, 
 
 def test_list_says_how_far_everything_is(planned, fill_study):
     plan, folder = planned
-    fill_study(plan, folder, arms=("twins",), seeds=(0,))  # 220 steps of 16 slices at 10 slices a second: 1.6 s a step
+    fill_study(plan, folder, arms=("twins",), seeds=(0,))  # 180 steps of 16 slices at 10 slices a second: 1.6 s a step
     run = folder.run(plan.of("no_twin")[0].run)
     run.path.mkdir(parents=True)
     run.recipe.write_text("x")
     run.metrics.write_text('{"kind": "train", "step": 20, "slices_per_second": 8.0}\n')
     folder.fail(plan.of("short")[0].run, "The loss is not finite.")
     lines = {tuple(line.split()[:2]): line for line in listing_lines(plan, folder)}
-    assert re.search(r"done +6 min$", lines["twins", "0"])
-    assert re.search(r"missing +6 min$", lines["twins", "1"])  # from the same arm: 220 x 1.6 s
-    assert re.search(r"partly, step 20 of 220 +40 s +7 min$", lines["no_twin", "0"])  # 200 x 2 s
+    assert re.search(r"done +5 min$", lines["twins", "0"])
+    assert re.search(r"missing +5 min$", lines["twins", "1"])  # from the same arm: 180 x 1.6 s
+    assert re.search(r"partly, step 20 of 180 +40 s +5 min$", lines["no_twin", "0"])  # 160 x 2 s
     assert "failed: The loss is not finite." in lines["short", "0"]
     assert re.search(r"trained; to be evaluated on test \(shared with twins, seed 0\)", lines["head_1", "0"])
     assert "not valid: --set loss.etaa" in lines["wrong", "0"]

@@ -77,3 +77,12 @@ def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
     shares = [(abnormal == kind).mean() for kind in (MARKER, BACKGROUND, IGNORED)]
     assert shares == pytest.approx([0.1, 0.7, 0.2], abs=0.005)
     assert values[abnormal == MARKER].min() > values[abnormal == IGNORED].max() > values[abnormal == IGNORED].min() > values[abnormal == BACKGROUND].max()
+
+
+def test_an_abnormal_slice_without_marks_teaches_nothing(rng):
+    images = rng.random((6, 20, 20, 1)).astype(np.float32)
+    images[3] *= 0.2  # the network sees nothing there, the label says there is something
+    labels = np.array([0, 1, 1, 1, 1, 0])
+    found = pseudo_labels(lambda x: x[..., 0], images, np.ones((6, 20, 20), np.uint8), labels, np.zeros(6), marked=0.1, background=0.7)
+    assert (found[3] == IGNORED).all() and (found[[0, 5]] == BACKGROUND).all()
+    assert all((found[place] == MARKER).any() and (found[place] == BACKGROUND).any() for place in (1, 2, 4))
