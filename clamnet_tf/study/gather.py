@@ -129,7 +129,8 @@ def read_patients(path: Path) -> dict[str, dict]:
     """Rows of a patients.csv by patient: text of patient and site, all others float or None."""
     with open(path, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return {row["patient"]: {key: value if key in ("patient", "site") else float(value) if value else None for key, value in row.items()} for row in rows}
+    text = ("patient", "site")
+    return {row["patient"]: {key: value if key in text else float(value) if value else None for key, value in row.items()} for row in rows}
 
 
 def patient_rows(results: list[Result]) -> list[dict]:

@@ -18,16 +18,20 @@ def listing_lines(plan: Plan, folder: StudyFolder, jobs: int = 1) -> list[str]:
                 rows.append((arm.name, str(trial.seed), "-", "not valid: " + trial.problem.replace("\n", "; "), "", ""))
                 continue
             run, state = trial.run, states[trial.run.key]
-            left = None if rates[run.key] is None else (run.steps - state.step) * rates[run.key]
+            rate = rates[run.key]
+            left = "" if state.name == "done" else duration(rate and (run.steps - state.step) * rate)
             shared = "" if run.title == f"{arm.name}, seed {trial.seed}" else f" (shared with {run.title})"
             taken = duration(state.seconds) if state.seconds else ""
-            rows.append((arm.name, str(trial.seed), run.key, _words(trial, run, state, folder, plan) + shared, taken, "" if state.name == "done" else duration(left)))
+            rows.append((arm.name, str(trial.seed), run.key, _words(trial, run, state, folder, plan) + shared, taken, left))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     width = min(max(len(row[3]) for row in rows), 40)
-    lines = [f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:{widths[2]}}  {row[3]:{width}}  {row[4]:>10}  {row[5]:>10}".rstrip() for row in rows]
+    lines = []
+    for arm, seed, key, words, taken, left in rows:
+        lines.append(f"{arm:{widths[0]}}  {seed:>{widths[1]}}  {key:{widths[2]}}  {words:{width}}  {taken:>10}  {left:>10}".rstrip())
     counts = {name: sum(state.name == name for state in states.values()) for name in ("done", "partly", "missing", "failed")}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return [*lines, f"{len(states)} runs: {said}; training left: {duration(seconds_left(plan, states, jobs))} (from the seconds per step measured here)"]
+    left = duration(seconds_left(plan, states, jobs))
+    return [*lines, f"{len(states)} runs: {said}; training left: {left} (from the seconds per step measured here)"]
 
 
 def _words(trial, run, state, folder: StudyFolder, plan: Plan) -> str:

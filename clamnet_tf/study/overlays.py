@@ -51,10 +51,10 @@ def picture_sheets(results: list[Result], reference: str) -> list[Sheet]:
     for group in dict.fromkeys(result.group.title for result in arms):
         own = [result for result in arms if result.group.title == group and result.arm.name != reference]
         columns = [result for result in arms if result.arm.name == reference] + own
-        rows = [
-            Shown(patient, role, means[patient], [(scores[each.arm.name][patient], _picture(each.repetitions[0].folder / "pictures", patient)) for each in columns])
-            for role, patient in chosen(means)
-        ]
+        rows = []
+        for role, patient in chosen(means):
+            cells = [(scores[each.arm.name][patient], _picture(each.repetitions[0].folder / "pictures", patient)) for each in columns]
+            rows.append(Shown(patient, role, means[patient], cells))
         if rows and columns:
             sheets.append(Sheet(group, [each.arm.title for each in columns], rows))
     return sheets

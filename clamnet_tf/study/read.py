@@ -64,28 +64,31 @@ def _rules(root: Node, study: Study) -> list[Problem]:
     for place, arm in _arms(study):
         first = seen.setdefault(arm.name, place)
         if first != place:
-            problems.append(Problem(_place(root, (*place, "name")), (*place, "name"), "a name that no other arm has", arm.name, "rename one of the two"))
+            path = (*place, "name")
+            problems.append(Problem(_place(root, path), path, "a name that no other arm has", arm.name, "rename one of the two"))
         for path, wrong, expected, received, advice in _arm_rules(place, arm):
             if wrong:
                 problems.append(Problem(_place(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
     for key, wanted in (("reference", ("weak", "supervised", "control")), ("ceiling", ("supervised",)), ("floor", tuple(set(kinds.values())))):
-        name = getattr(study, key)
-        if name is None:
-            continue
-        if name not in kinds:
+        name, place = getattr(study, key), _place(root, (key,))
+        if name is not None and name not in kinds:
             near = nearest(name, kinds)
-            problems.append(Problem(_place(root, (key,)), (key,), "the name of an arm", name, f"nearest valid name {near}" if near else f"the arms are {', '.join(kinds)}"))
-        elif kinds[name] not in wanted:
-            problems.append(Problem(_place(root, (key,)), (key,), f"an arm of the kind {' or '.join(wanted)}", f"{name}, which is {kinds[name]}", "name another arm"))
+            advice = f"nearest valid name {near}" if near else f"the arms are {', '.join(kinds)}"
+            problems.append(Problem(place, (key,), "the name of an arm", name, advice))
+        elif name is not None and kinds[name] not in wanted:
+            received = f"{name}, which is {kinds[name]}"
+            problems.append(Problem(place, (key,), f"an arm of the kind {' or '.join(wanted)}", received, "name another arm"))
     return problems
 
 
 def _arm_rules(place, arm):
     """(path, wrong, expected, received, advice) for one arm."""
-    simple = arm.kind == "simple"
-    yield (*place, "baseline"), simple and arm.baseline is None, "the name of a baseline, since the arm is simple", "nothing", "for example whole_organ; metrics.json of an evaluation lists them"
-    yield (*place, "baseline"), not simple and arm.baseline is not None, "no baseline, since the arm is trained", str(arm.baseline), "remove it, or write kind: simple"
+    simple, path = arm.kind == "simple", (*place, "baseline")
+    advice = "for example whole_organ; metrics.json of an evaluation lists them"
+    yield path, simple and arm.baseline is None, "the name of a baseline, since the arm is simple", "nothing", advice
+    received = str(arm.baseline)
+    yield path, not simple and arm.baseline is not None, "no baseline, since the arm is trained", received, "remove it, or write kind: simple"
     trains = [key for key in ("recipe", "seeds") if getattr(arm, key) is not None] + (["set"] if arm.set else [])
     yield (*place, *trains[:1]), simple and bool(trains), "nothing that is trained, since the arm is simple", ", ".join(trains), "remove it"
 

@@ -39,7 +39,11 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
     """The page as text."""
     study = plan.study
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "number": figures_words.number,
@@ -99,4 +103,5 @@ def _inline(svg: bytes | None) -> Markup | None:
     if svg is None:
         return None
     text = svg.decode("utf-8")
-    return Markup(text[text.index("<svg") :].replace("<svg", '<svg class="boxes" role="img" aria-label="Box plots of Dice per patient, one row per arm"', 1))
+    opening = '<svg class="boxes" role="img" aria-label="Box plots of Dice per patient, one row per arm"'
+    return Markup(text[text.index("<svg") :].replace("<svg", opening, 1))

@@ -4,32 +4,35 @@ from clamnet_tf.evaluation.words import number, percent
 from clamnet_tf.study.compare import Row
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.times import duration
-from clamnet_tf.study.words import READINGS, budget_note, budget_text, control_text, intensity_note, interval, method_note, missing_note, p_text, seeds_text, signed
+from clamnet_tf.study import words
+from clamnet_tf.study.words import READINGS, budget_text, interval, p_text, seeds_text, signed
 
 COLUMNS = (
-    *("Arm", "Seeds", "Dice per patient (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading", "of the ceiling"),
-    *("Dice per lesion slice", "HD95", "slice AUROC", "pointing game", "marked on normals", "steps × slices", "training"),
+    *("Arm", "Seeds", "Dice per patient (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading"),
+    *("of the ceiling", "Dice per lesion slice", "HD95", "slice AUROC", "pointing game", "marked on normals", "steps × slices", "training"),
 )
 
 
 def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> str:
     """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of gather.best_intensity."""
     reference = next(row for row in rows if row.name == study.reference)
-    parts = [f"# {study.title}", *([study.about] if study.about else []), method_note(study, rows)]
-    parts += [note for note in (missing_note(rows),) if note]
+    parts = [f"# {study.title}", *([study.about] if study.about else []), words.method_note(study, rows)]
+    parts += [note for note in (words.missing_note(rows),) if note]
     for group in study.groups:
         own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
         parts += [f"## {group.title}", *([group.about] if group.about else [])]
         parts.append(table(COLUMNS, [cells(row) for row in own]))
-        if note := budget_note(own, reference):
+        if note := words.budget_note(own, reference):
             parts.append(f"**{note}**")
-        parts += [control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
+        parts += [words.control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
         parts += [f"{row.title}: {row.state}. {message}" for row in own for message in row.messages]
     oracle = [row for row in rows if row.oracle is not None]
     if oracle:
-        parts += ["## Oracle: thresholds chosen with the masks", "Not results, but bounds: what each arm would reach, had somebody told it the best threshold."]
-        parts += [intensity_note(*intensity)] if intensity else []
-        parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]))
+        parts.append("## Oracle: thresholds chosen with the masks")
+        parts.append("Not results, but bounds: what each arm would reach, had somebody told it the best threshold.")
+        parts += [words.intensity_note(*intensity)] if intensity else []
+        scores = [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]
+        parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), scores))
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,12 +55,18 @@ def cells(row: Row) -> tuple:
         "" if row.p is None else p_text(row.p_holm),
         READINGS[row.verdict],
         "" if row.ratio is None else interval(row.ratio),
-        *("–" if found.get(name) is None else form(found[name]) for name, form in (("dice_slice", number),)),
+        _figure(found, "dice_slice", number),
         distance(found),
-        *("–" if found.get(name) is None else form(found[name]) for name, form in (("auroc_slice", number), ("pointing_game", percent), ("normal_area", percent))),
+        _figure(found, "auroc_slice", number),
+        _figure(found, "pointing_game", percent),
+        _figure(found, "normal_area", percent),
         budget_text(row),
         "–" if row.seconds is None else duration(row.seconds),
     )
+
+
+def _figure(found: dict, name: str, form) -> str:
+    return "–" if found.get(name) is None else form(found[name])
 
 
 def distance(found: dict) -> str:

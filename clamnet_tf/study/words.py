@@ -49,19 +49,23 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     reference, said = by_name[study.reference], []
     if reference.dice is None:
         return [f"{reference.title} is the reference of all comparisons and is not measured yet: there is nothing to compare with."]
+    spread = ", so nothing is known of the spread between trainings"
+    if len(reference.seed_dice) > 1:
+        spread = f", which lie between {seeds_text(reference).replace(' to ', ' and ')}"
     said.append(
         f"{reference.title}: its masks overlap with the reference outlines with a Dice score of {interval(reference.dice)} per patient "
-        f"({count(reference.patients, 'patient')}, mean of {count(reference.seeds, 'training')}"
-        + (f", which lie between {seeds_text(reference).replace(' to ', ' and ')})." if len(reference.seed_dice) > 1 else ", so nothing is known of the spread between trainings).")
+        f"({count(reference.patients, 'patient')}, mean of {count(reference.seeds, 'training')}{spread})."
     )
     ceiling = by_name.get(study.ceiling)
     if ceiling is not None and reference.ratio:
         said.append(
-            f"{ceiling.title}, taught by outlines drawn by hand, reaches {interval(ceiling.dice)}; the reference reaches {interval(reference.ratio, percent)} of that."
+            f"{ceiling.title}, taught by outlines drawn by hand, reaches {interval(ceiling.dice)}; "
+            f"the reference reaches {interval(reference.ratio, percent)} of that."
             + (f" It learned with another budget ({budget_text(ceiling)} slices against {budget_text(reference)})." if ceiling.other_budget else "")
         )
-    said += _groups_of_others([row for row in rows if row.group == "main"], "On the same labels, the reference does better than", "and worse than", "No difference is shown to")
-    said += _groups_of_others([row for row in rows if row.group == "ablations"], "Changed one at a time, these make it worse:", "these make it better:", "No difference is shown for")
+    main, ablations = ([row for row in rows if row.group == kind] for kind in ("main", "ablations"))
+    said += _groups_of_others(main, "On the same labels, the reference does better than", "and worse than", "No difference is shown to")
+    said += _groups_of_others(ablations, "Changed one at a time, these make it worse:", "these make it better:", "No difference is shown for")
     return said
 
 
@@ -72,7 +76,8 @@ def _groups_of_others(rows: list[Row], losing: str, winning: str, undecided: str
     sentence = "; ".join(parts)
     said = [sentence[:1].upper() + sentence[1:] + "."] if sentence else []
     if named["open"] + named["uncertain"]:
-        said.append(f"{undecided} {listed(named['open'] + named['uncertain'])}: the interval of the difference includes 0, or it does not hold among so many comparisons.")
+        why = "the interval of the difference includes 0, or it does not hold among so many comparisons"
+        said.append(f"{undecided} {listed(named['open'] + named['uncertain'])}: {why}.")
     return said
 
 
@@ -96,7 +101,8 @@ def control_text(row: Row, floor: Row) -> str:
     if low is None:
         return f"{expected} Found: {found}; one patient alone gives no interval, so nothing is shown."
     if low > 0:
-        return f"{expected} Found: {found}. It did NOT fall to that level: what the network still finds does not come from the labels. Read all other figures with that in mind."
+        warning = "what the network still finds does not come from the labels. Read all other figures with that in mind."
+        return f"{expected} Found: {found}. It did NOT fall to that level: {warning}"
     return f"{expected} Found: {found}. It fell to that level: " + ("it lies below." if high < 0 else "no difference shown.")
 
 
@@ -113,7 +119,8 @@ def intensity_note(amount: int, name: str, dice: float) -> str:
 def budget_note(rows: list[Row], reference: Row) -> str:
     """Which arms were trained for another number of steps x slices than the reference; empty when none."""
     others = [f"{_short(row)} ({budget_text(row)})" for row in rows if row.other_budget]
-    return f"Not the same budget: the reference learned from {budget_text(reference)} slices (optimizer steps × slices per step), {listed(others)}." if others else ""
+    own = f"the reference learned from {budget_text(reference)} slices (optimizer steps × slices per step)"
+    return f"Not the same budget: {own}, {listed(others)}." if others else ""
 
 
 def method_note(study: Study, rows: list[Row]) -> str:
@@ -121,8 +128,9 @@ def method_note(study: Study, rows: list[Row]) -> str:
     tested = sum(row.p is not None for row in rows)
     return (
         "Dice of each patient's volume is averaged over the trainings (seeds) first, then over patients. Intervals: 95 %, bootstrap over patients. "
-        f"Differences are taken patient by patient; p-values come from the sign-flip permutation test on the mean difference (two-sided), corrected for "
-        f"{count(tested, 'comparison')} after Holm; a difference is called shown when its interval leaves out 0 and the corrected p-value is below {LEVEL}. "
+        "Differences are taken patient by patient; p-values come from the sign-flip permutation test on the mean difference (two-sided), "
+        f"corrected for {count(tested, 'comparison')} after Holm; a difference is called shown when its interval leaves out 0 and the "
+        f"corrected p-value is below {LEVEL}. "
         "Intervals do not hold the spread between trainings; it stands beside them."
     )
 
