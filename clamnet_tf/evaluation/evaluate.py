@@ -15,7 +15,7 @@ from clamnet_tf.evaluation.originals import original_images
 from clamnet_tf.evaluation.pictures import overlay, write_png
 from clamnet_tf.evaluation.report import write_report
 from clamnet_tf.evaluation.trained import load_trained
-from clamnet_tf.evaluation.words import number, within
+from clamnet_tf.evaluation.words import consistency, number, within
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.runs import RunFolder
@@ -172,7 +172,7 @@ def _network(recipe) -> str:
 
 
 def _details(recipe) -> dict:
-    """What sets a baseline or a control apart from the method, for the table "How it was run"."""
+    """What is done after the network, and what sets a baseline or a control apart from the method, for the table "How it was run"."""
     training = recipe.training
     objective = {
         "hybrid": None,
@@ -181,6 +181,7 @@ def _details(recipe) -> dict:
         "classification": "classification of slices",
     }[recipe.loss.objective]
     return {
+        "Marks of a volume": consistency(recipe.inference),
         "Objective": objective,
         "Training patients used": training.patients,
         "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,

@@ -87,3 +87,15 @@ def count(amount: int, thing: str) -> str:
 def _in(interval: dict) -> str:
     text = within(interval, percent)
     return f" ({text})" if text else ""
+
+
+def consistency(inference) -> str | None:
+    """What is done to the maps of a volume after the network, from a recipe's `inference` section; None when nothing is."""
+    steps = []
+    if inference.through_plane:
+        steps.append(f"averaged over neighbouring slices (deviation {inference.through_plane:g} slices)")
+    if inference.main_component:
+        steps.append(f"connected bodies lighter than {percent(inference.main_component)} of the heaviest left out")
+    if inference.appearance:
+        steps.append(f"adjusted to the volume's own intensities (weight {inference.appearance:g})")
+    return "; ".join([*steps, "single heads are shown without this"]) if steps else None
