@@ -88,7 +88,6 @@ def told(tmp_path_factory, own_cache):
     runs, said = runs_of(folder), {}
 
     with started(folder, runs["two", 0]) as process:
-        said["intruder"] = finish(folder, "--report-only")
         process.send_signal(signal.SIGKILL)
         process.communicate()
     deadline = time.time() + 60
@@ -123,7 +122,10 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(told):
 
 
 def test_a_second_process_is_kept_out(told):
-    code, _, stderr = told[2]["intruder"]
+    folder = told[0]
+    with hold(folder / "out" / ".lock") as held:
+        assert held  # no process of before still has it
+        code, _, stderr = finish(folder, "--report-only")
     assert code == 2 and "another study process is working in this folder" in stderr
 
 
