@@ -95,8 +95,9 @@ def test_maps_equal_tf_keras_vis(network, images, method, level):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_gradients_are_those_of_the_logit(network, images):
-    """Against finite differences through the layers behind level 1."""
+def test_gradients_are_those_of_the_logit(images):
+    """Against finite differences through the layers behind level 1; with gelu, which has no kinks to step over."""
+    network = build_classifier(SECTION.model_copy(update={"activation": "gelu"}), side=SIDE, channels=2)
     behind, x = keras.Input((8, 8, 6)), None
     for name in ("x_2_0_conv_1", "x_2_0_activation_1", "x_2_0_conv_2", "x_2_0", "pooled", "classifier_logits"):
         x = network.get_layer(name)(behind if x is None else x)
@@ -110,7 +111,7 @@ def test_gradients_are_those_of_the_logit(network, images):
     gradients[0] = ((up - behind(moved.reshape(-1, *level.shape[1:])).numpy()[:, 0]) / (2 * step)).reshape(level.shape[1:])
     expected = np.maximum((np.maximum(gradients, 0) * level).sum(axis=-1), 0)
     found = ActivationMap(network, method="layer_cam", level=1).raw(tf.constant(images[:1])).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0.05, atol=2e-3 * expected.max())  # steps over kinks of relu
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=5e-3 * expected.max())
 
 
 def test_the_formulas_by_hand():

@@ -21,7 +21,7 @@ from skimage.filters import threshold_otsu
 
 SIGMAS = (0.0, 1.0, 2.0, 4.0)
 SIGMA_SIDE = 128
-_MOST_VALUES = 4_000_000
+_MOST_VALUES = 400_000
 
 Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -114,7 +114,7 @@ def prevalence_cut(values: np.ndarray, weights: np.ndarray, prevalence: float, *
 
 
 def _training_values(images, organ, rows, channel, sigma):
-    """Organ values of the abnormal slices, and weights that let each slice count alike; at most 4 million values."""
+    """Organ values of the abnormal slices, and weights that let each slice count alike; at most 400,000 values."""
     step = 1 + sum(int(np.count_nonzero(organ[row])) for row in rows) // _MOST_VALUES
     values, weights = [], []
     for row in rows:
