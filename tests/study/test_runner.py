@@ -141,7 +141,7 @@ def test_a_failed_arm_does_not_stop_the_others_and_is_told(told):
     code, stdout, stderr = said["last"]
     assert code == 1 and "1 of the runs failed (empty, seed 0)" in stderr
     assert all((runs[arm, seed] / "FINISHED").exists() for arm in ("one", "two") for seed in (0, 1))
-    row = {row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").open())}["empty"]
+    row = summary_of(folder)["empty"]
     assert row["state"] == "failed" and "data.minimum_organ_fraction" in row["message"]
     assert "data.minimum_organ_fraction" in (folder / "out" / "index.html").read_text()
 
@@ -154,7 +154,7 @@ def test_what_is_done_is_not_done_again(told):
 
 def test_the_table_equals_what_the_runs_measured(told):
     folder, runs, _ = told
-    summary = {row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").open())}
+    summary = summary_of(folder)
     for arm in ("one", "two"):
         seeds = [patient_dice(runs[arm, seed] / "evaluation") for seed in (0, 1)]
         means = {name: np.mean([each[name] for each in seeds]) for name in seeds[0]}
@@ -168,12 +168,16 @@ def test_the_table_equals_what_the_runs_measured(told):
 
 def test_a_head_is_evaluated_alone_without_a_training_of_its_own(told):
     folder, runs, _ = told
-    summary = {row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").open())}
+    summary = summary_of(folder)
     of_head = json.loads((runs["one", 0] / "evaluation" / "metrics.json").read_text())["heads"]["head_1"]
     assert float(summary["head_1"]["dice"]) == pytest.approx(of_head["dice_volume"]["mean"], abs=1e-5)
     own = json.loads(next(runs["one", 0].glob("evaluation-*/metrics.json")).read_text())
     assert own["threshold"] == of_head["threshold"] and own["oracle"]["dice_volume"]["mean"] == pytest.approx(of_head["oracle"]["dice_volume"]["mean"])
     assert not list(Path(runs["one", 0]).glob(".partial-*"))
+
+
+def summary_of(folder):
+    return {row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").read_text().splitlines())}
 
 
 def patient_dice(folder, column="dice"):
