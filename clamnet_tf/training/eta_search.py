@@ -51,7 +51,7 @@ def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CA
                     return None
                 run.finish()
         found.append(kept_look(run.read_selection()))
-    chosen, reason = choose(found, recipe.selection)
+    chosen, reason = choose(found, recipe.selection.model_copy(update={"checkpoint": "rule"}))  # also where a run keeps its last step
     eta = candidates[found.index(chosen)]
     rows = [{"eta": value, **dataclasses.asdict(look)} for value, look in zip(candidates, found)]
     write_json(folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})

@@ -83,7 +83,9 @@ def test_the_same_figures_come_from_evaluate(runs, tmp_path):
     figures = [json.loads((folder / "metrics.json").read_text()) for folder in (out / "evaluation", tmp_path / "evaluation")]
     assert figures[0]["dice_volume"] == figures[1]["dice_volume"]
     assert list(figures[0]["heads"]) == ["activation_map"]
-    assert figures[0]["heads"]["activation_map"]["threshold"] == figures[0]["threshold"]
+    markings = json.loads((out / "selection.json").read_text())["markings"]
+    assert figures[0]["heads"]["activation_map"]["threshold"] == markings["activation_map"]["raw_threshold"]
+    assert figures[0]["threshold"] == markings["mean"]["threshold"]
 
 
 def test_a_classifier_predicts(runs, own_cache, tmp_path):
