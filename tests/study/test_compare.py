@@ -80,7 +80,7 @@ def test_unfinished_failed_and_foreign_budgets(planned, fill_study):
     assert rows["wrong"].state == "failed" and "loss.etaa" in rows["wrong"].messages[0]
     assert rows["shuffled"].state == "missing" and rows["shuffled"].to_floor is None
     assert rows["short"].other_budget and not rows["supervised"].other_budget and not rows["whole_organ"].other_budget
-    assert rows["short"].slices == 180 * 16
+    assert rows["short"].slices == 140 * 16
 
 
 def test_nothing_finished_at_all(planned):

@@ -23,7 +23,7 @@ def test_every_arm_and_seed_has_its_run_and_equal_recipes_share_one(planned):
     assert len(plan.trials) == 7 * 2  # the simple arm needs none
     assert len(plan.runs) == 5 * 2 and len({run.key for run in plan.runs}) == 10
     assert keys(plan, "head_1") == keys(plan, "twins") and plan.of("head_1")[0].overrides == ("inference.head=1",)
-    assert plan.of("twins")[0].run.steps == 60 + 120 and plan.of("short")[0].run.steps == 20 + 120 and plan.of("supervised")[0].run.steps == 220
+    assert plan.of("twins")[0].run.steps == 60 + 120 and plan.of("short")[0].run.steps == 20 + 120 and plan.of("supervised")[0].run.steps == 180
     assert all(trial.run is None and "loss.etaa" in trial.problem and "nearest valid key loss.eta" in trial.problem for trial in plan.of("wrong"))
 
 
