@@ -25,7 +25,8 @@ from clamnet_tf.study.runner import run_study
 SETTINGS = """
     data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0 self_training.rounds=0
     network.depth=3 network.filters=[4,6,8] network.kernels=[3,3,3] training.batch_size=4
-    training.steps=60 training.evaluate_every=60 training.checkpoint_every=5
+    training.steps=200 training.evaluate_every=200 training.checkpoint_every=10
+    inference.through_plane=0.0 inference.main_component=0.0 inference.appearance=0.0
 """.split()
 STUDY = """\
 name: tiny
@@ -49,7 +50,9 @@ PATIENCE = 3600  # seconds; on an idle machine a start takes five
 
 def start(folder, *more):
     command = [sys.executable, "-m", "clamnet_tf", "study", str(folder / "tiny.yaml"), "--out", str(folder / "out"), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a shell's background job ignores Ctrl-C, and so would what it starts
+    default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default)
 
 
 def finish(folder, *more):
@@ -161,7 +164,7 @@ def test_the_table_equals_what_the_runs_measured(told):
         assert float(summary[arm]["dice"]) == pytest.approx(np.mean(list(means.values())), abs=1e-5)
         auroc = [json.loads((runs[arm, seed] / "evaluation" / "metrics.json").read_text())["auroc_slice"] for seed in (0, 1)]
         assert float(summary[arm]["auroc_slice"]) == pytest.approx(np.mean(auroc), abs=1e-5)
-        assert 0 < float(summary[arm]["seconds"]) < 600 and summary[arm]["steps"] == "60"
+        assert 0 < float(summary[arm]["seconds"]) < 600 and summary[arm]["steps"] == "200"
     whole = patient_dice(runs["one", 0] / "evaluation", "dice_whole_organ")
     assert float(summary["whole_organ"]["dice"]) == pytest.approx(np.mean(list(whole.values())), abs=1e-5)
 
@@ -170,9 +173,10 @@ def test_a_head_is_evaluated_alone_without_a_training_of_its_own(told):
     folder, runs, _ = told
     summary = summary_of(folder)
     of_head = json.loads((runs["one", 0] / "evaluation" / "metrics.json").read_text())["heads"]["head_1"]
-    assert float(summary["head_1"]["dice"]) == pytest.approx(of_head["dice_volume"]["mean"], abs=1e-5)
+    # 0.01: the result is cut to the organ before it is resampled to the original grid, the figures of heads after
+    assert float(summary["head_1"]["dice"]) == pytest.approx(of_head["dice_volume"]["mean"], abs=0.01)
     own = json.loads(next(runs["one", 0].glob("evaluation-*/metrics.json")).read_text())
-    assert own["threshold"] == of_head["threshold"] and own["oracle"]["dice_volume"]["mean"] == pytest.approx(of_head["oracle"]["dice_volume"]["mean"])
+    assert own["threshold"] == of_head["threshold"] and own["oracle"]["dice_volume"]["mean"] == pytest.approx(of_head["oracle"]["dice_volume"]["mean"], abs=0.01)
     assert not list(Path(runs["one", 0]).glob(".partial-*"))
 
 
