@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.fast_form import fast_form
 
 
 class MarkerProbability:
@@ -23,6 +24,7 @@ class MarkerProbability:
         self.head_names = self.head_names_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
+        self._fast = fast_form(network)
         self._forward = tf.function(self._both_views, reduce_retracing=True)
 
     def head_names_of(self, network) -> list:
@@ -31,7 +33,7 @@ class MarkerProbability:
 
     def maps(self, images):
         """One batch as it is, (B, H, W, C) -> (heads, B, H, W)."""
-        outputs = self.network(images, training=False)
+        outputs = self._fast(images, training=False)
         return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
 
     def _both_views(self, images):

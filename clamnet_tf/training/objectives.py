@@ -14,6 +14,7 @@ from clamnet_tf.losses.hybrid import organ_mean
 from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
 from clamnet_tf.losses.negative_unlabelled import non_negative, partial_risks
 from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.networks.classifier import SCORE
 from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
 
@@ -37,7 +38,7 @@ class ObjectiveTrainer(keras.Model):
     def __init__(self, network, objective, **kwargs):
         super().__init__(**kwargs)
         self.network, self.objective = network, objective
-        self._student = logits_network(network)
+        self._student = fast_form(logits_network(network))
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *objective.terms, "gradient_norm")}
 
     @property

@@ -9,6 +9,7 @@ from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ram
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.losses.pooling import generalised_mean
 from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
 
 TERMS = ("loss", "hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal", "gradient_norm")
@@ -41,8 +42,8 @@ class SiameseTrainer(keras.Model):
         self.heads = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
         weights = loss.get("head_weights") or [1.0] * len(self.heads)
         self.head_weights = [weight / sum(weights) for weight in weights]
-        self._student = logits_network(network)
-        self._other = logits_network(twin) if twin is not None else self._student
+        self._student = fast_form(logits_network(network))
+        self._other = fast_form(logits_network(twin)) if twin is not None else self._student
         if kind == "ema":
             twin.trainable = False
             twin.set_weights(network.get_weights())

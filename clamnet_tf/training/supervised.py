@@ -9,6 +9,7 @@ from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.pseudo_labels import IGNORED
 from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
 
@@ -44,7 +45,7 @@ class SupervisedTrainer(keras.Model):
         self.heads = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
         weights = head_weights or [1.0] * len(self.heads)
         self.head_weights = [weight / sum(weights) for weight in weights]
-        self._student = logits_network(network)
+        self._student = fast_form(logits_network(network))
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "hybrid", "soft_dice", "gradient_norm")}
 
     @property

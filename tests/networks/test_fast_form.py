@@ -1,0 +1,90 @@
+"""The fast form against the stock layers of Keras: outputs, gradients, moving statistics, and what is saved."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from clamnet_tf.networks.build import build_network, logits_network
+from clamnet_tf.networks.fast_form import fast_form
+from clamnet_tf.recipe.schema import NetworkSection
+
+
+def network_of(norm):
+    keras.utils.set_random_seed(3)
+    network = build_network(NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm=norm), side=16, channels=2)
+    rng = np.random.default_rng(4)
+    network.set_weights([value + 0.3 * rng.normal(size=value.shape).astype(np.float32) ** 2 for value in network.get_weights()])
+    return network
+
+
+@pytest.fixture
+def images():
+    return tf.constant(np.random.default_rng(0).normal(0.7, 2.0, size=(4, 16, 16, 2)).astype(np.float32))
+
+
+def outputs_and_gradients(model, variables, images):
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = model(images, training=True)
+        loss = sum(tf.reduce_mean(tf.square(value) * (1.0 + head)) for head, value in enumerate(outputs.values()))
+    return outputs, tape.gradient(loss, [*variables, images])
+
+
+@pytest.mark.parametrize("norm", ["group", "instance", "batch"])
+def test_outputs_and_gradients_are_those_of_the_stock_network(norm, images):
+    stock = logits_network(network_of(norm))
+    fast = fast_form(stock)
+    assert fast is not stock and [variable.path for variable in fast.trainable_variables] == [variable.path for variable in stock.trainable_variables]
+    expected, wanted = outputs_and_gradients(stock, stock.trainable_variables, images)
+    found, gradients = outputs_and_gradients(fast, stock.trainable_variables, images)
+    for head in expected:
+        np.testing.assert_allclose(found[head], expected[head], rtol=1e-4, atol=1e-4)
+    for one, other in zip(gradients, wanted):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * float(tf.reduce_max(tf.abs(other))) + 1e-6)
+
+
+def test_group_norm_against_numbers_worked_out_in_double_precision(images):
+    layer = keras.layers.GroupNormalization(groups=2)
+    inputs = keras.Input((16, 16, 4))
+    model = keras.Model(inputs, {"head_1": layer(inputs)})
+    layer.gamma.assign([1.0, 2.0, 0.5, -1.0])
+    layer.beta.assign([0.0, 1.0, 2.0, 3.0])
+    x = np.random.default_rng(1).normal(5.0, 3.0, size=(3, 16, 16, 4))
+    groups = x.reshape(3, 256, 2, 2)
+    mean, variance = groups.mean(axis=(1, 3), keepdims=True), groups.var(axis=(1, 3), keepdims=True)
+    expected = ((groups - mean) / np.sqrt(variance + 1e-3)).reshape(x.shape) * [1.0, 2.0, 0.5, -1.0] + [0.0, 1.0, 2.0, 3.0]
+    np.testing.assert_allclose(fast_form(model)(x.astype(np.float32))["head_1"], expected, atol=2e-5)
+
+
+def test_batch_norm_moves_its_statistics_as_keras_does(images):
+    one, other = network_of("batch"), network_of("batch")
+    fast = fast_form(logits_network(other))
+    for _ in range(3):
+        logits_network(one)(images, training=True)
+        fast(images, training=True)
+    for stock, moved in zip(one.non_trainable_variables, other.non_trainable_variables):
+        np.testing.assert_allclose(moved, stock, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fast_form(other)(images)["head_2"], one(images)["head_2"], atol=1e-4)  # inference uses them
+
+
+def test_a_network_without_norm_and_one_of_lower_precision_stay_as_they_are():
+    plain = build_network(NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="none"), side=16, channels=1)
+    assert fast_form(plain) is plain
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = build_network(NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="group"), side=16, channels=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert fast_form(half) is half
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+def test_the_network_is_saved_with_stock_layers(images, tmp_path):
+    network = network_of("group")
+    expected = fast_form(network)(images)["head_2"]
+    network.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
+    np.testing.assert_allclose(loaded(images)["head_2"], expected, atol=1e-4)
+    assert len(loaded.layers) == len(network.layers)
