@@ -51,4 +51,6 @@ def prepare_with_progress(recipe, manifest, cache, reporter) -> Prepared:
     count, side, _, channels = prepared.images.shape
     how = "found in the cache" if prepared.reused else "prepared"
     reporter.line(f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {how}: {prepared.folder}")
+    for line in prepared.account:
+        reporter.line(f"  {line}")
     return prepared

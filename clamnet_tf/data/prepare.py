@@ -21,7 +21,7 @@ from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path, make_folder
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
-VERSION = 5  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
+VERSION = 6  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 _STALE_SECONDS = 24 * 3600
 
 
@@ -37,6 +37,7 @@ class Prepared:
     images: (N, side, side, C) float16, normalised, 0 outside the organ
     organ: (N, side, side) uint8, 1 = organ
     key: sha256 of everything that affects them; reused: whether they were there before this call
+    account: a line on what the preparation could not do as asked, if anything
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Prepared:
     table: SliceTable
     key: str
     reused: bool = False
+    account: tuple[str, ...] = ()
 
 
 def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None) -> Prepared:
@@ -101,20 +103,21 @@ def _open(folder: Path, manifest: Manifest, key: str, reused: bool) -> Prepared 
         if meta["key"] != key or list(images.shape) != meta["shape"] or organ.shape != images.shape[:3]:
             return None
         table = read_stored(folder / "table.csv", manifest)
+        account = tuple(meta["account"])
     except (OSError, ValueError, KeyError, DataError):
         return None
-    return Prepared(folder, images, organ, table, key, reused) if len(table) == len(images) else None
+    return Prepared(folder, images, organ, table, key, reused, account) if len(table) == len(images) else None
 
 
 def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSection, key: str, progress) -> None:
     folder.mkdir()
     side, total = data.side, len(manifest.cases)
-    rows, done, volumes, channels = [], 0, 0, None
+    rows, done, volumes, channels, fallback = [], 0, 0, None, {}
     with contextlib.ExitStack() as stack:
         images = organs = None
         results = stack.enter_context(contextlib.closing(_in_order(lambda group: _compute(manifest, group, data, organ), groups)))
         for group, ready in zip(groups, results):
-            for slices, regions, facts in ready:
+            for slices, regions, facts, without_brain in ready:
                 if images is None:
                     channels, first = slices.shape[-1], manifest.cases[facts[0]["case"]].image
                     images = stack.enter_context(_GrowingArray(folder / "images.npy", (side, side, channels), np.float16))
@@ -127,18 +130,20 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
                 images.append(slices)
                 organs.append(regions)
                 rows += [{**fact, "volume": volumes} for fact in facts]
+                if without_brain:
+                    fallback[str(manifest.cases[facts[0]["case"]].image)] = without_brain
                 volumes += 1
             done += len(group.cases)
             if progress is not None:
                 progress(done, total)
     write_stored(rows, folder / "table.csv")
     meta = {"key": key, "version": VERSION, "shape": [len(rows), side, side, channels], "root": str(manifest.root),
-            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json")}  # fmt: skip
+            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json"), "account": _account(fallback, volumes)}  # fmt: skip
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
 def _compute(manifest: Manifest, group: Group, data: DataSection, organ: OrganSection):
-    """[(images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices)] per volume of the group."""
+    """[(images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices, slices without a brain)] per volume of the group."""
     volumes = assemble(manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=organ.method == "given")
     return [_compute_volume(manifest, volume, data, organ) for volume in volumes]
 
@@ -154,7 +159,18 @@ def _compute_volume(manifest: Manifest, volume: AssembledVolume, data: DataSecti
         }
         for (_, case, inside, position), area, pixel_hash in zip(volume.wanted, ready.area, ready.pixel_hash)
     ]  # fmt: skip
-    return ready.images, ready.organ, facts
+    return ready.images, ready.organ, facts, ready.fallback
+
+
+def _account(fallback: dict[str, int], volumes: int) -> list[str]:
+    """A line on slices where organ.method brain found no brain. fallback: {first image of a volume: slices}."""
+    if not fallback:
+        return []
+    first = next(iter(fallback))
+    return [
+        f"No plausible brain in {sum(fallback.values())} slices of {len(fallback)} of {volumes} volumes (first {first}): "
+        "there the head without its rim is the organ."
+    ]
 
 
 def _in_order(function, items):

@@ -7,6 +7,7 @@ import numpy as np
 
 from clamnet_tf.data.volumes import AssembledVolume, slice_hash
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.brain import brain
 from clamnet_tf.imaging.crop import CropBox, crop_box
 from clamnet_tf.imaging.organ import foreground, without_rim
 from clamnet_tf.imaging.windows import normalize
@@ -24,6 +25,7 @@ class PreparedVolume:
     organ: (n, side, side) uint8, 1 = organ, its rim taken off
     box: the volume's crop on the original grid
     area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
+    fallback: slices (of all that the volume has) where organ.method brain found no brain and took the foreground
     """
 
     images: np.ndarray
@@ -31,6 +33,7 @@ class PreparedVolume:
     box: CropBox
     area: tuple[float, ...]
     pixel_hash: tuple[str, ...]
+    fallback: int = 0
 
 
 def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, organ: OrganSection) -> PreparedVolume:
@@ -40,7 +43,7 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     """
     array, side = volume.array, data.side
     hashes = [slice_hash(one) for one in array]
-    region = _region(volume, organ)
+    region, fallback = _region(volume, organ)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
     values = normalize(array, region, data.normalization, data.window) * region[..., None]
@@ -56,15 +59,19 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     for row, number in enumerate(numbers):
         images[row] = box.crop(values[number], side)
         regions[row] = box.crop(region[number], side, nearest=True)
-    return PreparedVolume(
-        images, regions, box, tuple(float(region[number].mean()) for number in numbers), tuple(hashes[number] for number in numbers)
-    )
+    areas = tuple(float(region[number].mean()) for number in numbers)
+    return PreparedVolume(images, regions, box, areas, tuple(hashes[number] for number in numbers), fallback)
 
 
-def _region(volume: AssembledVolume, organ: OrganSection) -> np.ndarray:
-    """(S, H, W) bool: the organ without its rim, before constant slices are emptied."""
+def _region(volume: AssembledVolume, organ: OrganSection) -> tuple[np.ndarray, int]:
+    """(S, H, W) bool: the organ without its rim, before constant slices are emptied; number of slices without a brain
+    that took the foreground instead. Those have lost their own rim already."""
     if organ.method == "given":
-        return without_rim(volume.organ.copy(), organ.rim)
+        return without_rim(volume.organ.copy(), organ.rim), 0
     if organ.method == "none":
-        return np.ones(volume.array.shape[:3], bool)
-    return without_rim(foreground(volume.array), organ.rim)
+        return np.ones(volume.array.shape[:3], bool), 0
+    if organ.method == "brain":
+        found = brain(volume.array)
+        region = np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim))
+        return region, int(found.fallback.sum())
+    return without_rim(foreground(volume.array), organ.rim), 0

@@ -79,11 +79,15 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal["foreground", "given", "none"] = Field(
-        "foreground", description="foreground: largest bright component, holes filled; given: organ masks of the manifest; none: whole image."
+    method: Literal["foreground", "brain", "given", "none"] = Field(
+        "foreground",
+        description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
+        "orbits; given: organ masks of the manifest; none: whole image.",
     )
     rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
-        0.0, description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out."
+        0.0,
+        description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out; "
+        "0 with brain, where it would cut cortex.",
     )
     margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
 

@@ -250,6 +250,27 @@ def test_nifti_volume_whole(nifti, cache):
     np.testing.assert_allclose(table.spacing, np.tile([4.0, 2.0, 2.0], (5, 1)))
 
 
+def test_where_no_brain_is_found_the_account_says_so(tmp_path, rng, cache):
+    """A stripped brain, and a disc of bars thinner than any brain: its organ is the foreground without its own rim, not the recipe's."""
+    rows, columns = np.mgrid[:96, :96]
+    disc = (rows - 48) ** 2 + (columns - 48) ** 2 < 40**2
+    bars = np.where(columns % 6 < 2, 15.0, 100.0)
+    paths = []
+    for name, inside in (("brain", 100.0), ("bars", bars)):
+        slices = np.stack([disc * inside] * 4, axis=-1) + rng.normal(0, 1, (96, 96, 4))
+        paths.append(tmp_path / f"{name}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(slices.astype(np.float32), np.diag([2, 2, 4, 1])), paths[-1])
+    both = Manifest(tmp_path, tuple(Case(path, path.name, 0) for path in paths))
+    expected = f"No plausible brain in 4 slices of 1 of 2 volumes (first {paths[1]}): there the head without its rim is the organ."
+    prepared = prepare(both, data=DataSection(side=48), organ=OrganSection(method="brain", rim=0.2), cache=cache)
+    assert prepared.account == (expected,)
+    assert prepared.table.area[:4] == pytest.approx(disc.mean() * 0.6**2, rel=0.06)
+    assert prepared.table.area[4:] == pytest.approx(disc.mean() * 0.86**2, rel=0.06)
+    again = prepare(both, data=DataSection(side=48), organ=OrganSection(method="brain", rim=0.2), cache=cache)
+    assert again.reused and again.account == (expected,)
+    assert prepare(both, data=DataSection(side=48), organ=OrganSection(), cache=cache).account == ()
+
+
 def test_nifti_slices_get_the_statistics_of_the_whole_volume(nifti, cache):
     whole = prepare(cases_of([nifti]), **USUAL | {"organ": RAW["organ"]}, cache=cache)
     single = Manifest(nifti.parent, (Case(nifti, "p", 1, slice_index=3), Case(nifti, "p", 0, slice_index=1)))
