@@ -34,7 +34,8 @@ def load_dataset(recipe, *, data, labels, split_file, cache, reporter):
     """
     manifest = find_cases(recipe, data, labels, reporter, cache)
     shown = len(manifest.account)
-    manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None)
+    both = recipe.training.supervision == "labels"
+    manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both)
     for line in manifest.account[shown:]:
         reporter.line(f"  {line}")
     prepared = prepare_with_progress(recipe, manifest, cache, reporter)

@@ -12,14 +12,15 @@ from clamnet_tf.files import write_text
 from clamnet_tf.recipe.schema import SplitSection
 
 
-def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path | None = None) -> Manifest:
+def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path | None = None, *, both_classes: bool = True) -> Manifest:
     """The manifest with a side for every case, and account lines that say which.
 
     In this order: `split_file` (CSV patient,split naming every patient), the manifest's own split, or a draw by
     patient, stratified by the set of labels a patient has and by site, seeded. A split that has no val at all gets
     it from train by the same draw. DataError when a patient is on two sides or on none, when a patient of the file
-    is unknown or one of the manifest is missing from it, when train or val lacks normal or abnormal images, or when
-    there are too few patients; see also `check_leakage`, which needs the pixels.
+    is unknown or one of the manifest is missing from it, when train or val lacks normal or abnormal images (with
+    both_classes; training from masks does without), or when there are too few patients; see also `check_leakage`,
+    which needs the pixels.
     """
     unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
     if unlabelled:
@@ -39,7 +40,8 @@ def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path |
         sides |= draw_sides(pool, {"train": section.train, "val": section.val}, section.seed, manifest.root)
         origin += f"; it has no val, which was drawn from its train patients, seed {section.seed}"
     cases = tuple(replace(case, split=sides[case.patient]) for case in manifest.cases)
-    _check_classes(manifest, cases)
+    if both_classes:
+        _check_classes(manifest, cases)
     lines = [f"Split {origin}:"]
     for side in SIDES:
         inside = [case for case in cases if case.split == side]
