@@ -14,6 +14,7 @@ import numpy as np
 
 from clamnet_tf.data.contents import ContentHashes
 from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.organ_region import FALLBACK
 from clamnet_tf.data.prepared_volume import prepare_volume
 from clamnet_tf.data.table import SliceTable, read_stored, write_stored
 from clamnet_tf.data.volumes import AssembledVolume, Group, assemble, group_cases
@@ -117,7 +118,7 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
         images = organs = None
         results = stack.enter_context(contextlib.closing(_in_order(lambda group: _compute(manifest, group, data, organ), groups)))
         for group, ready in zip(groups, results):
-            for slices, regions, facts, without_brain in ready:
+            for slices, regions, facts, without_organ in ready:
                 if images is None:
                     channels, first = slices.shape[-1], manifest.cases[facts[0]["case"]].image
                     images = stack.enter_context(_GrowingArray(folder / "images.npy", (side, side, channels), np.float16))
@@ -130,20 +131,20 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
                 images.append(slices)
                 organs.append(regions)
                 rows += [{**fact, "volume": volumes} for fact in facts]
-                if without_brain:
-                    fallback[str(manifest.cases[facts[0]["case"]].image)] = without_brain
+                if without_organ:
+                    fallback[str(manifest.cases[facts[0]["case"]].image)] = without_organ
                 volumes += 1
             done += len(group.cases)
             if progress is not None:
                 progress(done, total)
     write_stored(rows, folder / "table.csv")
     meta = {"key": key, "version": VERSION, "shape": [len(rows), side, side, channels], "root": str(manifest.root),
-            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json"), "account": _account(fallback, volumes)}  # fmt: skip
+            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json"), "account": _account(organ.method, fallback, volumes)}  # fmt: skip
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
 def _compute(manifest: Manifest, group: Group, data: DataSection, organ: OrganSection):
-    """[(images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices, slices without a brain)] per volume of the group."""
+    """[(images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices, slices without an organ)] per volume of the group."""
     volumes = assemble(manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=organ.method == "given")
     return [_compute_volume(manifest, volume, data, organ) for volume in volumes]
 
@@ -162,14 +163,14 @@ def _compute_volume(manifest: Manifest, volume: AssembledVolume, data: DataSecti
     return ready.images, ready.organ, facts, ready.fallback
 
 
-def _account(fallback: dict[str, int], volumes: int) -> list[str]:
-    """A line on slices where organ.method brain found no brain. fallback: {first image of a volume: slices}."""
+def _account(method: str, fallback: dict[str, int], volumes: int) -> list[str]:
+    """A line on slices where organ.method found nothing plausible. fallback: {first image of a volume: slices}."""
     if not fallback:
         return []
     first = next(iter(fallback))
     return [
-        f"No plausible brain in {sum(fallback.values())} slices of {len(fallback)} of {volumes} volumes (first {first}): "
-        "there the head without its rim is the organ."
+        f"No plausible {method} in {sum(fallback.values())} slices of {len(fallback)} of {volumes} volumes (first {first}): "
+        f"{FALLBACK}."
     ]
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.data.organ_region import organ_region
 from clamnet_tf.data.volumes import AssembledVolume, slice_hash
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.brain import brain
 from clamnet_tf.imaging.crop import CropBox, crop_box
-from clamnet_tf.imaging.organ import foreground, without_rim
 from clamnet_tf.imaging.windows import normalize
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
@@ -25,7 +24,7 @@ class PreparedVolume:
     organ: (n, side, side) uint8, 1 = organ, its rim taken off
     box: the volume's crop on the original grid
     area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
-    fallback: slices (of all that the volume has) where organ.method brain found no brain and took the foreground
+    fallback: slices (of all that the volume has) where organ.method found nothing plausible and took the foreground
     """
 
     images: np.ndarray
@@ -43,7 +42,7 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     """
     array, side = volume.array, data.side
     hashes = [slice_hash(one) for one in array]
-    region, fallback = _region(volume, organ)
+    region, fallback = organ_region(volume, organ)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
     values = normalize(array, region, data.normalization, data.window) * region[..., None]
@@ -61,17 +60,3 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
         regions[row] = box.crop(region[number], side, nearest=True)
     areas = tuple(float(region[number].mean()) for number in numbers)
     return PreparedVolume(images, regions, box, areas, tuple(hashes[number] for number in numbers), fallback)
-
-
-def _region(volume: AssembledVolume, organ: OrganSection) -> tuple[np.ndarray, int]:
-    """(S, H, W) bool: the organ without its rim, before constant slices are emptied; number of slices without a brain
-    that took the foreground instead. Those have lost their own rim already."""
-    if organ.method == "given":
-        return without_rim(volume.organ.copy(), organ.rim), 0
-    if organ.method == "none":
-        return np.ones(volume.array.shape[:3], bool), 0
-    if organ.method == "brain":
-        found = brain(volume.array)
-        region = np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim))
-        return region, int(found.fallback.sum())
-    return without_rim(foreground(volume.array), organ.rim), 0

@@ -79,10 +79,10 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal["foreground", "brain", "given", "none"] = Field(
+    method: Literal["foreground", "brain", "cranium", "given", "none"] = Field(
         "foreground",
         description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
-        "orbits; given: organ masks of the manifest; none: whole image.",
+        "orbits; cranium: the inside of the skull in head CT; given: organ masks of the manifest; none: whole image.",
     )
     rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
         0.0,

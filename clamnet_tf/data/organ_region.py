@@ -1,0 +1,49 @@
+"""Where the organ is in one assembled volume: the table of `organ.method`, each with its named fallback."""
+
+import numpy as np
+
+from clamnet_tf.data.volumes import AssembledVolume
+from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
+from clamnet_tf.imaging.cranium import cranium
+from clamnet_tf.imaging.organ import foreground, without_rim
+from clamnet_tf.recipe.schema import OrganSection
+
+Region = tuple[np.ndarray, int]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
+
+#: What stands in, where a method finds nothing: for messages.
+FALLBACK = "there the head without its rim is the organ"
+
+
+def organ_region(volume: AssembledVolume, organ: OrganSection) -> Region:
+    """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank."""
+    return METHODS[organ.method](volume, organ)
+
+
+def _given(volume, organ) -> Region:
+    return without_rim(volume.organ.copy(), organ.rim), 0
+
+
+def _whole_image(volume, organ) -> Region:
+    return np.ones(volume.array.shape[:3], bool), 0
+
+
+def _foreground(volume, organ) -> Region:
+    return without_rim(foreground(volume.array), organ.rim), 0
+
+
+def _brain(volume, organ) -> Region:
+    """Slices without a plausible brain between others take the head, which has lost a rim of its own."""
+    found = brain(volume.array)
+    return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(found.fallback.sum())
+
+
+def _cranium(volume, organ) -> Region:
+    """A volume in which no skull surrounds anything takes the head in every slice."""
+    inside = cranium(volume.array)
+    if inside.any():
+        return without_rim(inside, organ.rim), 0
+    head = without_rim(foreground(volume.array), FALLBACK_RIM)
+    return head, int(head.any((1, 2)).sum())
+
+
+METHODS = {"given": _given, "none": _whole_image, "foreground": _foreground, "brain": _brain, "cranium": _cranium}

@@ -1,0 +1,69 @@
+"""The inside of the skull on drawn heads whose inside is known."""
+
+import numpy as np
+import pytest
+
+from clamnet_tf.imaging.cranium import cranium
+
+SIDE, SLICES = 160, 9
+
+
+def ellipse(rows, columns, centre=(80, 80)):
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return ((y - centre[0]) / rows) ** 2 + ((x - centre[1]) / columns) ** 2 < 1
+
+
+@pytest.fixture
+def head():
+    """(HU (S, H, W, 1), inside (S, H, W)): slice 0 is a neck with a jaw's arch, slices 1 to 8 a closed skull that narrows upwards."""
+    hounsfield, inside = np.full((SLICES, SIDE, SIDE), -1000.0, np.float32), np.zeros((SLICES, SIDE, SIDE), bool)
+    hounsfield[0][ellipse(40, 34)] = 40
+    arch = ellipse(30, 26, (66, 80)) & ~ellipse(24, 20, (66, 80))
+    arch[70:] = False
+    hounsfield[0][arch] = 900
+    canal = ellipse(10, 10, (100, 80))
+    hounsfield[0][canal & ~ellipse(6, 6, (100, 80))] = 700
+    for s in range(1, SLICES):
+        size = 1.0 - 0.07 * (s - 1)
+        hounsfield[s][ellipse(70 * size, 56 * size)] = 30  # scalp
+        hounsfield[s][ellipse(64 * size, 50 * size)] = 1100
+        inside[s] = ellipse(58 * size, 44 * size)
+        hounsfield[s][inside[s]] = 35
+    return hounsfield[..., None], inside
+
+
+def overlap(found, true):
+    return 2 * (found & true).sum() / (found.sum() + true.sum())
+
+
+def test_inside_of_a_closed_skull_in_hounsfield_units(head):
+    hounsfield, inside = head
+    found = cranium(hounsfield)
+    assert overlap(found, inside) > 0.985
+    assert not found[0].any()  # neither mouth nor vertebral canal
+
+
+def test_a_brain_window_gives_the_same(head):
+    hounsfield, inside = head
+    picture = np.clip((hounsfield - 0) / 80 * 255, 0, 255).round().astype(np.uint8)
+    assert overlap(cranium(picture), inside) > 0.985
+
+
+def test_a_craniotomy_leaves_no_leak(head):
+    hounsfield, inside = head
+    opened = hounsfield.copy()
+    opened[4, 70:92, :40] = np.where(opened[4, 70:92, :40] > 500, 30, opened[4, 70:92, :40])
+    assert overlap(cranium(opened), inside) > 0.97
+
+
+def test_blood_at_the_bone_stays_inside(head):
+    hounsfield, inside = head
+    rim = inside[3] & ~ellipse(58 * 0.86 - 5, 44 * 0.86 - 5)
+    hounsfield[3][rim] = 75
+    assert cranium(hounsfield)[3][rim].mean() > 0.95
+
+
+def test_nothing_is_found_without_bone(head):
+    hounsfield, _ = head
+    assert not cranium(np.minimum(hounsfield, 60)).any()
+    assert not cranium(np.zeros((2, 64, 64, 1))).any()
