@@ -26,8 +26,8 @@ def find_cases(recipe, data, labels, reporter, cache=None):
     return manifest
 
 
-def load_dataset(recipe, *, data, labels, split_file, cache, reporter):
-    """Cases, split by patient, prepared and checked for leakage.
+def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None):
+    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`.
 
     Returns:
         manifest with every case's split set, and its Prepared slices.
@@ -38,16 +38,17 @@ def load_dataset(recipe, *, data, labels, split_file, cache, reporter):
     manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both)
     for line in manifest.account[shown:]:
         reporter.line(f"  {line}")
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter)
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network)
     check_leakage(manifest, prepared.table.hashes())
     return manifest, prepared
 
 
-def prepare_with_progress(recipe, manifest, cache, reporter) -> Prepared:
+def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None) -> Prepared:
     """`data.prepare.prepare` with a bar."""
     with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
         prepared = prepare(
-            manifest, data=recipe.data, organ=recipe.organ, cache=Path(cache or default_cache()), progress=lambda done, total: bar.update(done)
+            manifest, data=recipe.data, organ=recipe.organ, cache=Path(cache or default_cache()), progress=lambda done, total: bar.update(done),
+            organ_network=organ_network,
         )
     count, side, _, channels = prepared.images.shape
     how = "found in the cache" if prepared.reused else "prepared"

@@ -11,12 +11,26 @@ from clamnet_tf.recipe.schema import OrganSection
 Region = tuple[np.ndarray, int]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
 
 #: What stands in, where a method finds nothing: for messages.
-FALLBACK = "there the head without its rim is the organ"
+FALLBACK = "there the foreground without its rim is the organ"
 
 
-def organ_region(volume: AssembledVolume, organ: OrganSection) -> Region:
-    """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank."""
+def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> Region:
+    """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank.
+
+    network: for method network, a callable volume -> bool (slices, rows, columns), see `evaluation.organ_network`.
+    """
+    if organ.method == "network":
+        return _network(volume, organ, network)
     return METHODS[organ.method](volume, organ)
+
+
+def _network(volume, organ, network) -> Region:
+    """Slices in which the network finds nothing take the foreground."""
+    found = without_rim(network(volume), organ.rim)
+    missing = ~found.any((1, 2))
+    if missing.any():
+        found[missing] = without_rim(foreground(volume.array), FALLBACK_RIM)[missing]
+    return found, int((missing & found.any((1, 2))).sum())
 
 
 def _given(volume, organ) -> Region:

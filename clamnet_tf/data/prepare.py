@@ -50,17 +50,17 @@ class Prepared:
     account: tuple[str, ...] = ()
 
 
-def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None) -> Prepared:
+def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None) -> Prepared:
     """Prepare every slice of `manifest`, or open what an earlier run prepared from the same files and settings.
 
     Per volume: channels are chosen, the organ found, one crop box laid around it, the values windowed and normalised
     inside the organ, then resized to data.side. A constant slice gets an empty organ (area 0) and stays in the table.
-    `progress(done, total)` counts cases. ImageError or DataError names the file; EnvironmentFailure for a full or
+    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network, with its `key`. ImageError or DataError names the file; EnvironmentFailure for a full or
     read-only cache. Safe against other processes that prepare the same at the same time.
     """
     cache = make_folder(cache)
     groups = group_cases(manifest)
-    key = _key(manifest, groups, data, organ, cache)
+    key = _key(manifest, groups, data, organ, cache, organ_network)
     folder = cache / f"prepared-{key[:20]}"
     existing = _open(folder, manifest, key, reused=True)
     if existing is not None:
@@ -71,7 +71,7 @@ def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache
     lost_race = False
     try:
         with atomic_path(folder) as temporary:
-            _write(temporary, manifest, groups, data, organ, key, progress)
+            _write(temporary, manifest, groups, data, organ, key, progress, organ_network)
             lost_race = folder.exists()
     except EnvironmentFailure:
         if not folder.exists():
@@ -82,7 +82,7 @@ def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache
     return prepared
 
 
-def _key(manifest: Manifest, groups: list[Group], data: DataSection, organ: OrganSection, cache: Path) -> str:
+def _key(manifest: Manifest, groups: list[Group], data: DataSection, organ: OrganSection, cache: Path, organ_network) -> str:
     """Everything that affects pixels and rows; labels, sites, eta and split are joined on opening and do not."""
     contents = ContentHashes(cache, manifest.root)
     files = []
@@ -92,6 +92,8 @@ def _key(manifest: Manifest, groups: list[Group], data: DataSection, organ: Orga
     contents.save()
     settings = data.model_dump(mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"})
     causes = [VERSION, settings, organ.model_dump(mode="json"), files, [group.cases for group in groups]]
+    if organ.method == "network":
+        causes.append(organ_network.key)
     return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
 
 
@@ -110,13 +112,13 @@ def _open(folder: Path, manifest: Manifest, key: str, reused: bool) -> Prepared 
     return Prepared(folder, images, organ, table, key, reused, account) if len(table) == len(images) else None
 
 
-def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSection, key: str, progress) -> None:
+def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSection, key: str, progress, organ_network) -> None:
     folder.mkdir()
     side, total = data.side, len(manifest.cases)
     rows, done, volumes, channels, fallback = [], 0, 0, None, {}
     with contextlib.ExitStack() as stack:
         images = organs = None
-        results = stack.enter_context(contextlib.closing(_in_order(lambda group: _compute(manifest, group, data, organ), groups)))
+        results = stack.enter_context(contextlib.closing(_in_order(lambda group: _compute(manifest, group, data, organ, organ_network), groups)))
         for group, ready in zip(groups, results):
             for slices, regions, facts, without_organ in ready:
                 if images is None:
@@ -143,14 +145,14 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
-def _compute(manifest: Manifest, group: Group, data: DataSection, organ: OrganSection):
+def _compute(manifest: Manifest, group: Group, data: DataSection, organ: OrganSection, organ_network):
     """[(images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices, slices without an organ)] per volume of the group."""
     volumes = assemble(manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=organ.method == "given")
-    return [_compute_volume(manifest, volume, data, organ) for volume in volumes]
+    return [_compute_volume(manifest, volume, data, organ, organ_network) for volume in volumes]
 
 
-def _compute_volume(manifest: Manifest, volume: AssembledVolume, data: DataSection, organ: OrganSection):
-    ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, data, organ)
+def _compute_volume(manifest: Manifest, volume: AssembledVolume, data: DataSection, organ: OrganSection, organ_network):
+    ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, data, organ, organ_network)
     box = ready.box
     facts = [
         {

@@ -35,14 +35,14 @@ class PreparedVolume:
     fallback: int = 0
 
 
-def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, organ: OrganSection) -> PreparedVolume:
+def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, organ: OrganSection, organ_network=None) -> PreparedVolume:
     """Find the organ, lay one box around it, normalise by the statistics inside it, crop and resize to data.side.
 
-    A constant slice has an empty organ. `image` is named in messages. DataError: values too large for float16.
+    A constant slice has an empty organ. `image` is named in messages; organ_network: as in `organ_region`. DataError: values too large for float16.
     """
     array, side = volume.array, data.side
     hashes = [slice_hash(one) for one in array]
-    region, fallback = organ_region(volume, organ)
+    region, fallback = organ_region(volume, organ, organ_network)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
     values = normalize(array, region, data.normalization, data.window) * region[..., None]

@@ -153,6 +153,15 @@ def window_given(normalization, window):
         yield Finding(("data", "window"), expected, "nothing (null)", "give the window or choose another normalization")
 
 
+@rule("organ.method", "organ.network")
+def organ_network_given(method, network):
+    if method == "network" and not network:
+        expected = "a zoo entry or a run folder, since organ.method network lets a trained network find the organ"
+        yield Finding(("organ", "network"), expected, "nothing (null)")
+    if method != "network" and network:
+        yield Finding(("organ", "network"), f"null, since organ.method {method} uses no network", network, "or set organ.method: network")
+
+
 @rule("data.channels")
 def channels_once(channels):
     if channels == []:

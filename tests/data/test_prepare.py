@@ -261,7 +261,7 @@ def test_where_no_brain_is_found_the_account_says_so(tmp_path, rng, cache):
         paths.append(tmp_path / f"{name}.nii.gz")
         nibabel.save(nibabel.Nifti1Image(slices.astype(np.float32), np.diag([2, 2, 4, 1])), paths[-1])
     both = Manifest(tmp_path, tuple(Case(path, path.name, 0) for path in paths))
-    expected = f"No plausible brain in 4 slices of 1 of 2 volumes (first {paths[1]}): there the head without its rim is the organ."
+    expected = f"No plausible brain in 4 slices of 1 of 2 volumes (first {paths[1]}): there the foreground without its rim is the organ."
     prepared = prepare(both, data=DataSection(side=48), organ=OrganSection(method="brain", rim=0.2), cache=cache)
     assert prepared.account == (expected,)
     assert prepared.table.area[:4] == pytest.approx(disc.mean() * 0.6**2, rel=0.06)
