@@ -1,4 +1,7 @@
-"""sha256 of files, remembered by path, size and times, so that a second run need not read them again."""
+"""sha256 of files, remembered by path, size and times, so that a second run need not read them again.
+
+Paths are kept as digests: folders are named after patients, and a cache outlives them.
+"""
 
 import hashlib
 import json
@@ -11,6 +14,11 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_json
 
 _RECENT_SECONDS = 3.0
+
+
+def path_key(path) -> str:
+    """What stands for a path in the memo."""
+    return hashlib.sha256(str(path).encode()).hexdigest()[:32]
 
 
 class ContentHashes:
@@ -42,7 +50,7 @@ class ContentHashes:
             raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
 
     def _file(self, path: Path) -> str:
-        key, status = str(path), os.stat(path)
+        key, status = path_key(path), os.stat(path)
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         entry = self.seen.get(key) or self.known.get(key)
         if isinstance(entry, list) and len(entry) == 4 and entry[:3] == stamp:

@@ -5,6 +5,7 @@ series; pictures of one folder, one size and names <stem>_<n> or <stem>-<n> by n
 """
 
 import collections
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,13 @@ from pathlib import Path
 from clamnet_tf.data.folders.dicom_headers import Header, has_dicom_magic, read_header
 from clamnet_tf.data.folders.dicom_tree import dicom_files
 from clamnet_tf.data.folders.listing import NIFTI, PICTURES, list_folder, natural_key
+from clamnet_tf.data.identifiers import Identifiers
 from clamnet_tf.data.manifest import Case, Manifest, listed, read_manifest
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import SUFFIXES, read_volume, suffix_of
 
 RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
+RESULT_SETTINGS = "prediction.json"  # likewise, written before anything else: also of a prediction that was killed
 RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # that table begins with these
 _NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
 _MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
@@ -30,36 +33,48 @@ class Inputs:
     """manifest: cases with label None; its root is the deepest folder around all inputs, its account says what was taken as what.
 
     volumes: per case, what the volume it belongs to is called
+    names: per case, what its file is called in tables: its path below the root
     outputs: per case, where its results go: a path below the output folder, without suffix, all different
     failures: why some of what was given cannot be used, one message each
+    identifiers: of patients, as found in DICOM headers. They are taken out of account, volumes, names, outputs and failures;
+        the manifest's cases hold true paths. Empty when identifiers are to be kept.
     """
 
     manifest: Manifest
     volumes: tuple[str, ...]
+    names: tuple[str, ...]
     outputs: tuple[Path, ...]
     failures: tuple[str, ...]
+    identifiers: Identifiers
+
+    def hide(self, text: str) -> str:
+        """A message about these inputs, without identifiers of patients."""
+        return self.identifiers.hide(text)
 
 
-def find_inputs(paths, *, stacks: bool = True) -> Inputs:
+def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -> Inputs:
     """Files and folders, in any mix -> Inputs, in the order given (folders in natural order).
 
     paths: image files; folders, searched to the bottom; manifest CSVs, which say themselves what forms a volume and where
     organ masks are. Twice the same file counts once. In folders, masks (<name>_mask.*), earlier results and files of other
     kinds are passed over, and the account says so. stacks: whether numbered pictures form volumes; an X-ray has no slices.
-    DataError when nothing can be used; what only a part suffers from is in `failures`.
+    keep_identifiers: leave names of patients in names. DataError when nothing can be used; what only a part suffers from is in `failures`.
     """
-    found = _Found()
+    found = _Found(keep_identifiers=keep_identifiers)
     for path in paths:
         found.add(Path(path))
     found.drop_masks()
     root = Path(os.path.commonpath(found.roots)) if found.roots else Path.cwd()
     builder = _Builder(root, found, stacks)
-    cases = builder.build()
+    cases, hide = builder.build(), found.identifiers.hide
+    failures = tuple(hide(failure) for failure in found.failures)
     if not cases:
-        problems = found.failures or ["no INPUT was given"]
+        problems = failures or ("no INPUT was given",)
         raise DataError(problems[0] if len(problems) == 1 else f"None of the inputs can be used:\n{listed(problems)}")
-    manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
-    return Inputs(manifest, tuple(builder.names[case.image] for case in cases), _outputs(cases, root), tuple(found.failures))
+    manifest = Manifest(root, tuple(cases), tuple(hide(line) for line in builder.account), "inputs")
+    volumes = tuple(hide(builder.names[case.image]) for case in cases)
+    names = tuple(hide(builder.short(case.image)) for case in cases)
+    return Inputs(manifest, volumes, names, _outputs(cases, root, hide), failures, found.identifiers)
 
 
 @dataclass
@@ -72,6 +87,8 @@ class _Found:
     roots: list[Path] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     passed: collections.Counter = field(default_factory=collections.Counter)  # words: count of files passed over
+    identifiers: Identifiers = field(default_factory=Identifiers)
+    keep_identifiers: bool = False
 
     def add(self, given: Path) -> None:
         path = Path(os.path.abspath(given))
@@ -106,7 +123,7 @@ class _Found:
         except DataError:
             self.failures.append(f"{given}: the folder holds no files.")
             return
-        results = [path.parent for path in listing.files if path.name == RESULT_TABLE and _is_result(path)]
+        results = [path.parent for path in listing.files if path.name in (RESULT_TABLE, RESULT_SETTINGS) and _is_result(path)]
         usable = {*dicom_files(listing), *listing.with_suffix(NIFTI + PICTURES)}
         passed = collections.Counter()
         for path in listing.files:
@@ -155,8 +172,11 @@ class _Builder:
 
     def _tabled(self) -> None:
         for path, case in self.found.tabled.items():
+            if path.is_file() and has_dicom_magic(path):
+                with contextlib.suppress(ImageError):  # said when it is read
+                    self._remember(read_header(path))
             grouped = case.series is not None or case.position is not None
-            self.names[path] = f"{case.patient} {case.series or ''}".strip() if grouped else self._short(path)
+            self.names[path] = f"{case.patient} {case.series or ''}".strip() if grouped else self.short(path)
         if self.found.tabled:
             self.account.append(f"Manifest: {len(self.found.tabled)} files in {len(set(self.names.values()))} volumes, as its columns say.")
 
@@ -169,8 +189,11 @@ class _Builder:
             except ImageError as error:
                 self.found.failures.append(str(error))
                 continue
+            self._remember(header)
             if not header.is_image:
-                self.found.passed["DICOM files that are not images (reports, segmentations ...)"] += 1
+                self.found.passed[f"DICOM files without an image to mark ({header.kind})"] += 1
+            elif header.is_localizer and path not in self.found.alone:
+                self.found.passed["DICOM localizers (name one as INPUT to mark it all the same)"] += 1
             elif header.instance and header.instance in seen:
                 self.found.passed["copies of a DICOM image"] += 1
             else:
@@ -181,15 +204,19 @@ class _Builder:
             series[header.series].append(header)
         lines = []
         for uid, members in series.items():
-            folder = self._short(Path(os.path.commonpath([header.path.parent for header in members])))
+            folder = self.short(Path(os.path.commonpath([header.path.parent for header in members])))
             mixed = len({header.grid for header in members}) > 1
             for header in members:
                 alone = mixed or len(members) == 1
-                name = self._short(header.path) if alone else f"{folder}: series {uid}"
+                name = self.short(header.path) if alone else f"{folder}: series {uid}"
                 self._put(header.path, name, header.patient or header.study, f"{uid} {header.instance}" if mixed else uid, header.position)
             how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
             lines.append(f"{folder}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)}, {how}")
         self._say(f"DICOM series: {len(series)}", lines)
+
+    def _remember(self, header: Header) -> None:
+        if not self.found.keep_identifiers:
+            self.found.identifiers.add(header.texts)
 
     def _pictures(self, paths: list[Path]) -> None:
         patterns: dict[tuple, list[Path]] = collections.defaultdict(list)
@@ -216,19 +243,19 @@ class _Builder:
         for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
             numbers = [int(_NUMBERED.fullmatch(_stem(path))["number"]) for path in members]
             size = f"{height} x {width}"
-            name = f"{self._short(folder / stem)}<n>{suffix}" + (f" of {size}, {channels} channel(s)" if several else "")
+            name = f"{self.short(folder / stem)}<n>{suffix}" + (f" of {size}, {channels} channel(s)" if several else "")
             for path, number in zip(members, numbers):
                 self._put(path, name, name, name, float(number))
             gaps = len(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if max(numbers) - min(numbers) < 10**6 else 0
             missing = f", {gaps} number(s) between them missing" if gaps else ""
-            lines.append(f"{self._short(folder / stem)}<n>{suffix}: {len(members)} pictures of {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume")
+            lines.append(f"{self.short(folder / stem)}<n>{suffix}: {len(members)} pictures of {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume")
         self._say(f"Volumes of numbered pictures: {len(stacks)}", lines)
         self._alone(alone, "Pictures")
 
     def _alone(self, paths: list[Path], what: str) -> None:
         for path in paths:
-            self._put(path, self._short(path), self._short(path), None, None)
-        self._say(f"{what}, each a volume of its own: {len(paths)}", [self._short(path) for path in paths])
+            self._put(path, self.short(path), self.short(path), None, None)
+        self._say(f"{what}, each a volume of its own: {len(paths)}", [self.short(path) for path in paths])
 
     def _put(self, path, name, patient, series, position) -> None:
         self.names[path] = name
@@ -238,7 +265,8 @@ class _Builder:
         if lines:
             self.account += [title, *listed(lines, 10).split("\n")]
 
-    def _short(self, path: Path) -> str:
+    def short(self, path: Path) -> str:
+        """How a file is called: by its path below the root."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 
@@ -248,19 +276,21 @@ def _stem(path: Path) -> str:
     return path.name[: -len(suffix)] if suffix else path.name
 
 
-def _is_result(table: Path) -> bool:
-    """Whether a table was written by predict."""
+def _is_result(path: Path) -> bool:
+    """Whether a table or settings were written by predict."""
     try:
-        with open(table, encoding="utf-8") as stream:
-            return stream.readline(200).startswith(",".join(RESULT_COLUMNS))
+        with open(path, encoding="utf-8") as stream:
+            head = stream.read(2000)
+            return head.startswith(",".join(RESULT_COLUMNS)) if path.name == RESULT_TABLE else '"keep_identifiers"' in head
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _outputs(cases, root: Path) -> tuple[Path, ...]:
+def _outputs(cases, root: Path, hide) -> tuple[Path, ...]:
     """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in the name,
     as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0)."""
     places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), _stem(case.image)) for case in cases]
+    places = [(Path(*(hide(part) for part in folder.parts)), hide(stem)) for folder, stem in places]
     taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
     numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := _NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
     outputs, used = [], set()

@@ -67,6 +67,7 @@ class AssembledVolume:
     array: (S, H, W, C) float32, chosen channels, every slice of the volume
     wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the volume)
     grids: the way back to the files: of the one file of several slices, or of each file of one slice, in order
+    affines: per grid, `imaging.volume.Volume.affine`: 4x4, (slice, row, column, 1) in the file -> mm, LPS; None = unknown
     """
 
     array: np.ndarray
@@ -74,6 +75,7 @@ class AssembledVolume:
     spacing_mm: tuple[float, float, float] | None
     organ: np.ndarray | None
     grids: tuple[Grid, ...]
+    affines: tuple[np.ndarray | None, ...]
 
 
 def assemble(manifest: Manifest, group: Group, *, channels, dicom_backend: str, with_organ: bool) -> list[AssembledVolume]:
@@ -94,7 +96,7 @@ def assemble(manifest: Manifest, group: Group, *, channels, dicom_backend: str, 
             _check_slices(path, manifest, indices, 1)
             single.append(_Single(path, indices[0], array, organ, volume))
         else:
-            volumes.append(AssembledVolume(array, _wanted(path, manifest, indices, len(array)), volume.spacing_mm, organ, (volume.grid,)))
+            volumes.append(AssembledVolume(array, _wanted(path, manifest, indices, len(array)), volume.spacing_mm, organ, (volume.grid,), (volume.affine,)))
     if single:
         volumes.append(_join(manifest, single))
     return volumes
@@ -162,8 +164,8 @@ def _join(manifest: Manifest, single: list[_Single]) -> AssembledVolume:
     span = places[-1] - places[0]
     wanted = tuple((number, one.case, 0, (place - places[0]) / span if span else 0.5) for number, (one, place) in enumerate(zip(single, places)))
     organ = None if first.organ is None else np.concatenate([one.organ for one in single])
-    grids = tuple(one.volume.grid for one in single)
-    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids)
+    grids, affines = tuple(one.volume.grid for one in single), tuple(one.volume.affine for one in single)
+    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids, affines)
 
 
 def _by(one: _Single, axes) -> str:

@@ -29,7 +29,7 @@ def test_the_memo_is_used(tmp_path, remembering):
     hashes.of(tmp_path / "a")
     hashes.save()
     memo = json.loads(hashes.path.read_text())
-    memo[str(tmp_path / "a")][3] = "from the memo"
+    memo[contents.path_key(tmp_path / "a")][3] = "from the memo"
     hashes.path.write_text(json.dumps(memo))
     assert remembering().of(tmp_path / "a") == "from the memo"
 

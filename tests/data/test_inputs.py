@@ -144,6 +144,28 @@ def test_dicom_that_is_none(make_series, make_pictures):
     assert len(found.failures) == 1 and "photo.dcm: the name says a DICOM file, the content is a JPEG picture" in found.failures[0]
 
 
+def test_dicom_objects_that_are_no_images_and_localizers_are_passed_over(make_series, tmp_path):
+    series, scout = make_series(), make_series("dicom/scout", heights=(7.0,), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[0]
+    shutil.copy(get_testdata_file("rtstruct.dcm"), tmp_path / "dicom")
+    found = find_inputs([tmp_path / "dicom"])
+    assert len(found.manifest.cases) == len(series)
+    assert "1 DICOM files without an image to mark (RT Structure Set Storage), 1 DICOM localizers (name one as INPUT to mark it all the same)" in text(found)
+    assert volumes(find_inputs([scout])) == [[scout.name]]
+
+
+def test_names_of_patients_stay_out_of_names(make_series):
+    files = make_series("dicom/DOE_JANE/19500131", PatientName="Doe^Jane", PatientBirthDate="19500131")
+    files[1].rename(files[1].with_name("doe.jane.dcm"))
+    folder = files[0].parents[2]
+    (folder / "DOE_JANE" / "broken.dcm").write_bytes(b"no DICOM")
+    found = find_inputs([folder, folder / "Doe-Jane.png"])
+    said = "\n".join([text(found), *found.failures, *found.volumes, *found.names, *map(str, found.outputs)])
+    assert "doe" not in said.lower() and "/1950" not in said and str(found.outputs[0].parent) == "patient1/patient1"
+    assert "patient1/broken.dcm" in said
+    kept = find_inputs([folder], keep_identifiers=True)
+    assert str(kept.outputs[0].parent) == "DOE_JANE/19500131"
+
+
 # names of results
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.uid import UID
 
+from clamnet_tf.data.identifiers import PatientTexts, patient_texts
 from clamnet_tf.data.manifest import listed
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, open_dataset, quiet, read_frames
@@ -20,7 +22,9 @@ class Header:
 
     position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else InstanceNumber
     grid: what all slices of one volume share: rows, columns and direction cosines; None without an image
-    is_image: False for reports, segmentations, presentation states ...
+    is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's words
+    is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
+    texts: what a path may repeat of the patient
     """
 
     path: Path
@@ -32,6 +36,9 @@ class Header:
     position: float | None
     grid: tuple | None
     is_image: bool
+    kind: str = ""
+    is_localizer: bool = False
+    texts: PatientTexts = PatientTexts()
 
 
 def has_dicom_magic(path: Path) -> bool:
@@ -61,6 +68,8 @@ def read_header(path: Path) -> Header:
     dataset = open_dataset(path, pixels=False)
     with quiet():
         text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
+        kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
+        texts = patient_texts(dataset)
         pictured = dataset.get("Rows") is not None and str(dataset.get("SOPClassUID", "")) not in NOT_IMAGES
     frame = read_frames(dataset, path)[0] if pictured else None
     return Header(
@@ -73,6 +82,9 @@ def read_header(path: Path) -> Header:
         position=None if frame is None else _position(frame),
         grid=None if frame is None else _grid(frame),
         is_image=frame is not None,
+        kind=UID(kind).name if kind else "no SOP class",
+        is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
+        texts=texts,
     )
 
 

@@ -1,0 +1,124 @@
+"""What a DICOM header says of who the patient is, and keeping that out of names, tables and messages.
+
+Folders and files are often named after the patient. Results are named after them, so every part of a path that repeats
+an identifier of a header that was read is replaced: patient1, patient2 ... for persons, hidden1 ... for institutions,
+physicians and visits. UIDs stay: they name no person, and are the way back to the archive.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+_PERSON = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+_PERSON_MORE = ("PatientAddress", "PatientTelephoneNumbers", "MedicalRecordLocator")
+_VISIT = ("AccessionNumber", "StudyID", "AdmissionID", "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName")
+_WORD = re.compile(r"[^\W_]+")
+_UID = re.compile(r"(?<![0-9.])[0-2](?:\.[0-9]+){4,}(?![0-9.])")
+_LONGEST_RUN = 8  # words of one identifier, as in the name of a hospital
+_SHORTEST_NUMBER = 4  # digits; shorter ones are numbers of slices and the like, unless they are a whole part of a path
+
+
+@dataclass(frozen=True)
+class PatientTexts:
+    """Identifiers of one file as plain lower-case letters and digits: of the person, and of visit, place and staff.
+    key: what tells one patient from another: ID and name."""
+
+    key: str = ""
+    person: frozenset[str] = frozenset()
+    visit: frozenset[str] = frozenset()
+
+
+def patient_texts(dataset: Dataset) -> PatientTexts:
+    """Names whole and by part, IDs, birth date in the usual spellings; every other name of a person (PN) at the top level."""
+    person, visit = set(), set()
+    for keyword in (*_PERSON, *_PERSON_MORE):
+        for text in _values(dataset, keyword):
+            person |= _names(text) if "Name" in keyword else _dates(text) if "Date" in keyword else {_plain(text)}
+    for keyword in _VISIT:
+        visit |= {_plain(text) for text in _values(dataset, keyword)}
+    for tag in dataset.keys():  # noqa: SIM118  elements as such would all be decoded
+        if dictionary_has_tag(tag) and dictionary_VR(tag) == "PN" and keyword_for_tag(tag) not in _PERSON:
+            for text in _values(dataset, keyword_for_tag(tag)):
+                visit |= _names(text)
+    key = " ".join(_plain(text) for keyword in ("PatientID", "PatientName") for text in _values(dataset, keyword))
+    return PatientTexts(key, frozenset(person - {""}), frozenset(visit - {""} - person))
+
+
+@dataclass
+class Identifiers:
+    """All identifiers of a set of files, each with the word that stands for it."""
+
+    words: dict[str, str] = field(default_factory=dict)
+    persons: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, texts: PatientTexts) -> None:
+        """Files come in the order of the input, so that words are the same in every call on the same input."""
+        if texts.person:
+            word = self.persons.setdefault(texts.key, f"patient{len(self.persons) + 1}")
+            for text in texts.person:
+                self.words.setdefault(text, word)
+        for text in sorted(texts.visit):
+            if text not in self.words:
+                self.others += 1
+                self.words[text] = f"hidden{self.others}"
+
+    def hide(self, text: str) -> str:
+        """`text`, a path or a message with paths, without identifiers; UIDs stay."""
+        if not self.words:
+            return text
+        pieces, last = [], 0
+        for uid in _UID.finditer(text):
+            pieces += [self._hide(text[last : uid.start()]), uid.group()]
+            last = uid.end()
+        return "".join([*pieces, self._hide(text[last:])])
+
+    def _hide(self, text: str) -> str:
+        found, result, end, place = list(_WORD.finditer(text)), [], 0, 0
+        while place < len(found):
+            for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
+                run = "".join(word.group() for word in found[place:stop]).casefold()
+                if run in self.words and self._counts(run, text, found[place].start(), found[stop - 1].end()):
+                    result += [text[end : found[place].start()], self.words[run]]
+                    end, place = found[stop - 1].end(), stop
+                    break
+            else:
+                place += 1
+        return "".join([*result, text[end:]])
+
+    @staticmethod
+    def _counts(run: str, text: str, start: int, end: int) -> bool:
+        if len(run) >= (_SHORTEST_NUMBER if run.isdigit() else 2):
+            return True
+        return (start == 0 or text[start - 1] == "/") and (end == len(text) or text[end] == "/")
+
+
+def _values(dataset: Dataset, keyword: str) -> list[str]:
+    value = dataset.get(keyword)
+    several = value if isinstance(value, (list, tuple, MultiValue)) else [value]
+    return [str(one).strip() for one in several if one is not None and str(one).strip()]
+
+
+def _plain(text: str) -> str:
+    return "".join(_WORD.findall(text)).casefold()
+
+
+def _names(text: str) -> set[str]:
+    """doe, jane, doejane and janedoe of Doe^Jane; ideographic and phonetic forms alike (PS3.5 6.2.1)."""
+    found = set()
+    for form in text.split("="):
+        words = [word.casefold() for word in _WORD.findall(form)]
+        found |= {word for word in words if len(word) > 1} | {"".join(words), "".join(reversed(words)), "".join(words[:2]), "".join(reversed(words[:2]))}
+    return found
+
+
+def _dates(text: str) -> set[str]:
+    """19500131 as it is, 31011950 and 01311950; separators do not count."""
+    digits = _plain(text)
+    if len(digits) != 8:
+        return {digits}
+    year, month, day = digits[:4], digits[4:6], digits[6:]
+    return {digits, day + month + year, month + day + year}
