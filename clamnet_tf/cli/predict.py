@@ -1,55 +1,93 @@
-"""`clamnet-tf predict`: masks and overlays for images, by a trained run."""
+"""`clamnet-tf predict`: masks, tables and pages for images, by a trained run."""
 
 import rich_click as click
+
+FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
+DEFAULT = "report, overlay, and nifti for NIfTI, png for all others"
+
+
+def _formats(context, parameter, values) -> tuple[str, ...]:
+    """--format may be given several times, and name several, separated by commas."""
+    names = dict.fromkeys(name.strip().lower() for value in values for name in value.split(",") if name.strip())
+    for name in names:
+        if name not in FORMATS:
+            raise click.BadParameter(f"expected {', '.join(FORMATS)}, or several of them separated by commas; received {name!r}.", context, parameter)
+    return tuple(name for name in FORMATS if name in names)
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.argument("inputs", metavar="INPUT...", type=click.Path(), nargs=-1, required=True)
-@click.option("--out", type=click.Path(), required=True, help="New or empty folder for masks, overlays and marks.csv.")
+@click.option("--out", type=click.Path(), required=True, help="Folder for the results: new, empty, or begun by the same command, which then goes on.")
+@click.option("--format", "formats", metavar="FORMAT,...", multiple=True, callback=_formats, help=f"What to write: {', '.join(FORMATS)}.  [default: {DEFAULT}]")
+@click.option(
+    "--segmentation", type=click.Choice(["binary", "fractional"]), default="binary", show_default=True,
+    help="Of dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
+)  # fmt: skip
+@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]")
 @click.option("--cache", type=click.Path(), help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing is kept]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def predict(model, inputs, out, cache, quiet):
+def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder).
 
     INPUT: image files (DICOM, NIfTI, PNG, JPEG, TIFF, npy) and folders of them, in any mix. The DICOM files of a series
     are one volume, and so are pictures of one folder and size that are named alike but for a number at the end
     (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what belongs together.
+    DICOM objects that are no images to mark (segmentations, structure sets, reports, localizers) are passed over.
 
-    Written are <name>_mask.png and <name>_overlay.png per slice (for NIfTI <name>_mask.nii.gz), in folders like
-    those of the input, and the tables marks.csv (slices) and volumes.csv. Exit code 1 when some inputs could not be
-    used, 2 when none could.
+    Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the input:
+    png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM with the patient's
+    geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install 'clamnet-tf[dicom]'); report report.html,
+    to look through.
 
-    Example: clamnet-tf predict runs/first patient7/ scan.nii.gz --out marked/
+    A folder of many studies goes through one volume at a time. Killed at any moment, the same command goes on where it
+    stopped. Failures are listed at the end. Exit code 1 when some inputs could not be used, 2 when none could.
+
+    Of DICOM headers nothing but geometry and UIDs is written, and where names of folders and files repeat the patient's
+    name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on. Names that no header
+    repeats are your own and stay. Exception: dicom-seg objects hold patient and study of their source, as the standard
+    demands; an archive could not file them otherwise.
+
+    Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
     from clamnet_tf.data.inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.data.manifest import listed
+    from clamnet_tf.prediction.fingerprint import fingerprint
+    from clamnet_tf.prediction.journal import check_folder
+    from clamnet_tf.prediction.tables import totals
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import RunFolder, check_output
+    from clamnet_tf.runs import RunFolder
 
     run = RunFolder.open_finished(model)
     recipe = load_recipe(str(run.recipe))
-    out = check_output(out)
+    out = check_folder(out)
     reporter = Reporter(quiet=quiet)
-    found = find_inputs(inputs, stacks=recipe.modality != "xray")
-    reporter.line(f"Input: {len(found.manifest.cases)} files in {len(set(found.volumes))} volumes below {found.manifest.root}")
+    if "dicom-seg" in formats:
+        from clamnet_tf.prediction.dicom_seg import require_highdicom
+
+        require_highdicom()
+    found = find_inputs(inputs, stacks=recipe.modality != "xray", keep_identifiers=keep_identifiers)
+    reporter.line(f"Input: {len(found.manifest.cases)} files in {len(set(found.volumes))} volumes below {found.hide(str(found.manifest.root))}")
     for line in found.manifest.account:
         reporter.line(f"  {line}")
     silence()
-    from clamnet_tf.evaluation.predict import predict_inputs, totals
     from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.prediction.predict import Choice, predict_inputs
 
     trained = load_trained(run, recipe)
     reporter.line(f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold {trained.marking.threshold:.3f}: {trained.marking.rule}")
-    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, cache=cache)
-    reporter.line(f"Marked: {sum(row['marked_px'] > 0 for row in outcome.slices)} of {len(outcome.slices)} slices")
-    for line in totals(outcome):
+    choice = Choice(formats, segmentation, keep_identifiers)
+    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache)
+    if outcome.resumed:
+        reporter.line(f"Went on in {out}: {outcome.resumed} of the volumes were finished already")
+    reporter.line(f"Marked: {outcome.marked_slices} of {outcome.slices} slices")
+    for line in totals(outcome.volumes):
         reporter.line(line)
     if outcome.notes:
         reporter.line(f"Notes on the images:\n{listed(outcome.notes, 10)}")
-    reporter.line(f"Masks and overlays: {out}")
+    reporter.line(f"Results: {out}")
     reporter.line(f"Table: {out / RESULT_TABLE}")
     if outcome.failures:
         click.echo(f"Error: {len(outcome.failures)} of the inputs could not be used:\n{listed(outcome.failures)}", err=True)

@@ -25,6 +25,7 @@ LEVELS = {
     "clamnet_tf.networks": 3,
     "clamnet_tf.training": 4,
     "clamnet_tf.evaluation": 4,
+    "clamnet_tf.prediction": 5,
     "clamnet_tf.study": 5,
     "clamnet_tf.cli": 5,
     "clamnet_tf.__main__": 6,

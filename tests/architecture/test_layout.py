@@ -16,6 +16,7 @@ RUN_TIME_FILES = (
     ("recipes", "*.yaml", "clamnet_tf/_recipes"),
     ("zoo", "**/*", "clamnet_tf/_zoo"),
     ("clamnet_tf/evaluation/templates", "*", "clamnet_tf/evaluation/templates"),
+    ("clamnet_tf/prediction/templates", "*", "clamnet_tf/prediction/templates"),
     ("clamnet_tf/study/templates", "*", "clamnet_tf/study/templates"),
 )
 # Import names whose distribution is called otherwise; all others are called alike.

@@ -1,90 +1,20 @@
 """predict, by a run whose network is made by hand: it marks what is at least so bright, so that every mask is known."""
 
-import csv
-import dataclasses
-import warnings
-
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 import tifffile
-from click.testing import CliRunner
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from clamnet_tf.cli.main import main
 from clamnet_tf.data.inputs import find_inputs
 from clamnet_tf.evaluation.pictures import MARKED_RGB
-from clamnet_tf.files import write_json, write_text
 from clamnet_tf.progress import Reporter
-from clamnet_tf.recipe.schema import DataSection, InferenceSection, NetworkSection, OrganSection, Recipe
-from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
 
-SIDE = 32  # pictures with this longest side are cropped and resized to themselves
-BRIGHT = 150
-PLAIN = {"steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0}, "raw_threshold": 0.5, "threshold": 0.5}
-SELECTION = {"markings": {"mean": PLAIN, "head_1": PLAIN}, "threshold_rule": "set by hand", "step": 7, "checkpoint_rule": "none", "looks": []}
-
-
-def write_run(folder, bright, **data):
-    """A finished run that marks values of at least `bright`, after normalisation: P(marker) = 1 / (1 + exp(bright - value))."""
-    from clamnet_tf.networks.build import build_network
-
-    recipe = Recipe(
-        name="by_hand",
-        modality=data.pop("modality", "mri"),
-        condition="carcinoma",
-        data=DataSection(side=SIDE, **data),
-        organ=OrganSection(method="none", margin=0.0),
-        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"),
-        inference=InferenceSection(batch_size=2),
-    )
-    network = build_network(recipe.network, side=SIDE, channels=1)
-    for layer in network.layers:
-        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    for name in ("x_0_0_conv_1", "x_0_0_conv_2", "x_0_1_conv_1", "x_0_1_conv_2"):  # the image goes through as filter 0
-        kernel, bias = network.get_layer(name).get_weights()
-        kernel[1, 1, 0, 0] = 1
-        network.get_layer(name).set_weights([kernel, bias])
-    kernel, bias = network.get_layer("head_1_logits").get_weights()
-    kernel[0, 0, 0, 1], bias[1] = 1, -bright
-    network.get_layer("head_1_logits").set_weights([kernel, bias])
-    run = RunFolder(folder)
-    folder.mkdir()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
-        network.save(run.model)
-    write_text(run.recipe, to_yaml(recipe))
-    write_json(run.selection, SELECTION)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Marks values of at least BRIGHT as the files hold them."""
-    return write_run(tmp_path_factory.mktemp("runs") / "raw", BRIGHT, normalization="none")
-
-
-@pytest.fixture
-def predict(tmp_path):
-    """predict(run, *inputs, options=(...)) -> (result, output folder, rows of marks.csv)."""
-
-    def call(run, *inputs, options=(), out=tmp_path / "out"):
-        result = CliRunner().invoke(main, ["predict", str(run), *map(str, inputs), "--out", str(out), *map(str, options)], prog_name="clamnet-tf")
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result, out, rows_of(out / "marks.csv")
-
-    return call
-
-
-def rows_of(path):
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+BRIGHT = 150  # what the run of conftest.py marks
 
 
 def brain(rng, shape=(32, 24)):
@@ -93,6 +23,14 @@ def brain(rng, shape=(32, 24)):
     corner = [int(rng.integers(1, side // 2)) for side in shape]
     image[tuple(slice(start, start + max(2, side // 4)) for start, side in zip(corner, shape))] = 210
     return image
+
+
+ALWAYS = ["marks.csv", "volumes.csv", "prediction.json", "report.html"]
+
+
+def visible(folder):
+    """Names in an output folder, but for the journal."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".progress.jsonl")
 
 
 def mask_of(path):
@@ -146,9 +84,7 @@ def test_a_tiff_of_several_slices(run, predict, tmp_path, rng):
     pages[1] = 0
     tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
     result, out, rows = predict(run, tmp_path / "stack.tif")
-    assert sorted(path.name for path in out.iterdir()) == sorted(
-        [f"stack_{number}_{what}.png" for number in range(3) for what in ("mask", "overlay")] + ["marks.csv", "volumes.csv"]
-    )
+    assert visible(out) == sorted([f"stack_{number}_{what}.png" for number in range(3) for what in ("mask", "overlay")] + ALWAYS)
     for number, row in enumerate(rows):
         np.testing.assert_array_equal(mask_of(out / f"stack_{number}_mask.png"), pages[number] >= BRIGHT)
         assert (row["input"], row["slice"], row["mask"]) == ("stack.tif", str(number), f"stack_{number}_mask.png")
@@ -214,7 +150,7 @@ def test_a_dicom_series(run, predict, tmp_path, rng):
 
 
 @pytest.fixture(scope="module")
-def relative_run(tmp_path_factory):
+def relative_run(write_run, tmp_path_factory):
     """Marks what lies two deviations above the mean of its volume."""
     return write_run(tmp_path_factory.mktemp("runs") / "relative", 2.0, normalization="zscore")
 
@@ -235,7 +171,7 @@ def test_a_folder_of_numbered_pictures_has_the_statistics_of_a_volume(relative_r
     assert "volume/head_<n>.png: 2 pictures of 32 x 24, n = 9 to 10, one volume" in result.stdout
 
 
-def test_pictures_of_an_x_ray_model_stand_alone(tmp_path, predict, rng):
+def test_pictures_of_an_x_ray_model_stand_alone(write_run, tmp_path, predict, rng):
     run = write_run(tmp_path / "xray", BRIGHT, normalization="none", modality="xray")
     for number in (1, 2):
         Image.fromarray(brain(rng)).save(tmp_path / f"chest_{number}.png")
@@ -346,13 +282,13 @@ def test_cache_and_quiet(run, predict, tmp_path, rng, own_cache):
     for name in ("first", "second"):
         predict(run, tmp_path / "stack.tif", options=["--cache", tmp_path / "kept"], out=tmp_path / name)
         assert len(list((tmp_path / "kept").glob("prepared-*"))) == 1
-        for path in out.iterdir():
+        for path in out.glob("*.png"):
             assert (tmp_path / name / path.name).read_bytes() == path.read_bytes()
 
 
-def test_what_was_marked_before_an_interruption_is_in_the_table(run, tmp_path, rng):
-    from clamnet_tf.evaluation.predict import predict_inputs
+def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tmp_path, rng):
     from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.prediction.predict import predict_inputs
     from clamnet_tf.recipe.catalogue import load_recipe
 
     class Stopped(Reporter):
@@ -370,15 +306,17 @@ def test_what_was_marked_before_an_interruption_is_in_the_table(run, tmp_path, r
         Image.fromarray(brain(rng)).save(tmp_path / name)
     recipe = load_recipe(str(run / "recipe.yaml"))
     with pytest.raises(KeyboardInterrupt):
-        predict_inputs(load_trained(RunFolder(run), recipe), recipe, find_inputs([tmp_path]), out=tmp_path / "out", reporter=Stopped(quiet=True))
+        predict_inputs(
+            load_trained(RunFolder(run), recipe), recipe, find_inputs([tmp_path]), out=tmp_path / "out", reporter=Stopped(quiet=True), model={"model": "x"}
+        )
     assert [row["input"] for row in rows_of(tmp_path / "out" / "marks.csv")] == ["a.png"]
     assert [row["volume"] for row in rows_of(tmp_path / "out" / "volumes.csv")] == ["a.png"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_mask.png", "a_overlay.png", "marks.csv", "volumes.csv"]
+    assert visible(tmp_path / "out") == sorted(["a_mask.png", "a_overlay.png", "a_report.html", *ALWAYS])
 
 
 def test_only_twenty_volumes_are_printed():
-    from clamnet_tf.evaluation.predict import Outcome, totals
+    from clamnet_tf.prediction.tables import totals
 
     row = {"volume": "v", "slices": 1, "marked_slices": 0, "marked_px": 0, "marked_fraction": None, "area_mm2": 0.0, "marked_ml": None}
-    lines = totals(dataclasses.replace(Outcome(), volumes=[row] * 23))
+    lines = totals([row] * 23)
     assert lines[0] == "  v: 0.0 mm2; no organ found" and lines[20:] == ["  ... and 3 more, see volumes.csv"]

@@ -1,0 +1,84 @@
+"""Masks as NIfTI: on a NIfTI file's own axes and affine; of DICOM with the patient's geometry; of pictures without any."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from clamnet_tf.errors import DataError
+from clamnet_tf.files import atomic_path
+from clamnet_tf.imaging.volume import Grid, to_stored
+from clamnet_tf.prediction.marked_volume import MarkedVolume
+from clamnet_tf.prediction.planes import affine_of, unevenness
+
+NO_GEOMETRY = "its NIfTI mask has neither sform nor qform, since the image has no place in the patient"
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_DESCRIPTION = b"clamnet-tf: 1 = marked"
+
+
+def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False) -> dict[int, Path]:
+    """Write <name>_mask.nii.gz, uint8, 1 = marked; per slice of the volume, the file (below `out`) that holds it.
+
+    NIfTI: one per file, with its axes, shape and affine; texts and extensions of its header, where exporters put names of
+    patients, are dropped unless keep_identifiers. Others: one per volume, axes (columns, rows, slices) in the order of
+    DICOM, LPS turned into RAS. Without position: pixel spacing where known, sform_code and qform_code 0.
+
+    DataError: DICOM slices that are not evenly spaced, which one affine cannot describe.
+    """
+    if volume.kind != "nifti":
+        path = volume.stem.with_name(f"{volume.stem.name}_mask.nii.gz")
+        _save(_from_planes(volume), out / path)
+        return dict.fromkeys(range(len(volume.slices)), path)
+    written = {}
+    for grid, stem, start in volume.files:
+        count = len(grid.references)
+        path = stem.with_name(f"{stem.name}_mask.nii.gz")
+        _save(_like_its_file(grid, volume.mask[start : start + count], keep_identifiers), out / path)
+        written |= dict.fromkeys(range(start, start + count), path)
+    return written
+
+
+def _save(image, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        nibabel.save(image, temporary)
+
+
+def _like_its_file(grid: Grid, values: np.ndarray, keep_identifiers: bool):
+    """(slices, rows, columns) uint8 -> a NIfTI image of the kind, axes, shape and affine of the file that `grid` describes."""
+    header = grid.nifti_header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header.set_intent("label")
+    header["cal_min"], header["cal_max"] = 0, 1  # the window of the image would show a mask as black
+    header["descrip"] = _DESCRIPTION
+    if not keep_identifiers:
+        header["aux_file"] = b""
+        if "db_name" in header.keys():
+            header["db_name"] = b""
+        header.extensions.clear()
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return kind(np.ascontiguousarray(to_stored(values, grid).reshape(grid.shape)), grid.nifti_affine, header)
+
+
+def _from_planes(volume: MarkedVolume):
+    array = np.ascontiguousarray(volume.mask.transpose(2, 1, 0))
+    header = nibabel.Nifti1Header()
+    header.set_intent("label")
+    header["descrip"], header["cal_max"] = _DESCRIPTION, 1
+    header.set_xyzt_units("mm")
+    spacing = volume.spacing_mm
+    if any(plane is None for plane in volume.planes):
+        image = nibabel.Nifti1Image(array, None, header)
+        image.header.set_zooms(spacing[::-1] if spacing else (1.0, 1.0, 1.0))
+        if not spacing:
+            image.header.set_xyzt_units("unknown")
+        return image
+    uneven = unevenness(volume.planes)
+    if uneven:
+        raise DataError(f"{volume.name}: cannot be written as NIfTI, which knows even steps only: {uneven}. Ask for --format dicom-seg or png.")
+    lps = affine_of(volume.planes, spacing[0] if spacing else 1.0)
+    ras = _LPS_TO_RAS @ lps[:, [2, 1, 0, 3]]
+    image = nibabel.Nifti1Image(array, ras, header)
+    image.set_sform(ras, "scanner")
+    image.set_qform(ras, "scanner")  # without the shear of a tilted gantry, which a quaternion cannot hold; sform counts
+    return image
