@@ -77,17 +77,26 @@ class Identifiers:
         return "".join([*pieces, self._hide(text[last:])])
 
     def _hide(self, text: str) -> str:
-        found, result, end, place = list(_WORD.finditer(text)), [], 0, 0
+        found, result, end, place, last = list(_WORD.finditer(text)), [], 0, 0, None
         while place < len(found):
-            for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
-                run = "".join(word.group() for word in found[place:stop]).casefold()
-                if run in self.words and self._counts(run, text, found[place].start(), found[stop - 1].end()):
-                    result += [text[end : found[place].start()], self.words[run]]
-                    end, place = found[stop - 1].end(), stop
-                    break
-            else:
-                place += 1
+            run, stop = self._longest(text, found, place)
+            if run is None:
+                place, last = place + 1, None
+                continue
+            between, word = text[end : found[place].start()], self.words[run]
+            if word != last or "/" in between:  # Doe_Jane_1950 is one patient1, Doe/1950 are two folders
+                result += [between, word]
+            end, place, last = found[stop - 1].end(), stop, word
         return "".join([*result, text[end:]])
+
+    def _longest(self, text, found, place):
+        """(identifier, index behind its last word) of the longest one that begins with word `place`; (None, None) without."""
+        for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
+            run = "".join(word.group() for word in found[place:stop]).casefold()
+            within_a_part = "/" not in text[found[place].start() : found[stop - 1].end()]
+            if run in self.words and within_a_part and self._counts(run, text, found[place].start(), found[stop - 1].end()):
+                return run, stop
+        return None, None
 
     @staticmethod
     def _counts(run: str, text: str, start: int, end: int) -> bool:

@@ -190,7 +190,9 @@ class _Builder:
                 self.found.failures.append(str(error))
                 continue
             self._remember(header)
-            if not header.is_image:
+            if header.is_cut_off:
+                self.found.failures.append(f"{path}: damaged or cut off DICOM file: {header.kind} without Rows and Columns. Export or copy it again.")
+            elif not header.is_image:
                 self.found.passed[f"DICOM files without an image to mark ({header.kind})"] += 1
             elif header.is_localizer and path not in self.found.alone:
                 self.found.passed["DICOM localizers (name one as INPUT to mark it all the same)"] += 1

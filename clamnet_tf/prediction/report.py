@@ -16,7 +16,7 @@ from clamnet_tf.evaluation import words
 from clamnet_tf.evaluation.pictures import contour_path, data_uri
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import Plane
-from clamnet_tf.prediction.tables import size
+from clamnet_tf.prediction.tables import short_size, size
 
 INDEX = "report.html"
 PAGE_BYTES = 6_000_000
@@ -45,7 +45,8 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "name": volume.name,
         "index": index,
         "row": row,
-        "size": size(row),
+        "size": short_size(row),
+        "reason": size(row).removeprefix(short_size(row)).strip(" ()"),
         "share": words.percent(row["marked_fraction"]) if row["marked_fraction"] is not None else None,
         "notes": notes + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
         "facts": facts,
@@ -74,7 +75,7 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
 def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str]) -> None:
     """One line per volume with a link to its page; volumes: rows of volumes.csv; failures: what could not be used."""
     content = {
-        "volumes": [row | {"size": size(row)} for row in volumes[:LISTED]],
+        "volumes": [row | {"size": short_size(row)} for row in volumes[:LISTED]],
         "count": len(volumes),
         "marked": sum(row["marked_px"] > 0 for row in volumes),
         "failures": failures[:LISTED],

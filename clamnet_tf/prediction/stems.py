@@ -1,6 +1,6 @@
 """Names for results that concern a whole volume of several files: beside the results of its first file, all different."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from clamnet_tf.data.inputs import Inputs
 from clamnet_tf.data.volumes import Group
@@ -27,7 +27,8 @@ def volume_stems(inputs: Inputs, groups: list[Group]) -> list[Path]:
 
 
 def _common(names: list[str]) -> str:
-    """The beginning that all share, up to the last sign that is no digit or dash; '' when it is too short to mean anything."""
+    """The beginning that all share, without the number that is running; '' when nothing but numbers (a UID) is left."""
     shortest = min(names, key=len)
     length = next((place for place in range(len(shortest)) if len({name[place] for name in names}) > 1), len(shortest))
-    return PurePath(shortest[:length].rstrip("0123456789_-. ")).name if length > 1 else ""
+    common = shortest[:length].rstrip("0123456789").rstrip("_-. ")
+    return common if any(sign.isalpha() for sign in common) else ""

@@ -100,12 +100,16 @@ def totals(volumes: list[dict], shown: int = 20) -> list[str]:
 
 
 def size(row: dict) -> str:
+    """How much of a volume is marked, with its unit; why it is pixels."""
+    why = f" (no spacing known, hence no {'ml' if row['slices'] > 1 else 'mm2'})"
+    return short_size(row) + (why if row["marked_ml"] is None and row["area_mm2"] is None else "")
+
+
+def short_size(row: dict) -> str:
     """How much of a volume is marked, with its unit."""
     if row["marked_ml"] is not None:
         return f"{row['marked_ml']:.2f} ml"
-    if row["area_mm2"] is not None:
-        return f"{row['area_mm2']:.1f} mm2"
-    return f"{row['marked_px']} pixels (no spacing known, hence no {'ml' if row['slices'] > 1 else 'mm2'})"
+    return f"{row['area_mm2']:.1f} mm2" if row["area_mm2"] is not None else f"{row['marked_px']} pixels"
 
 
 def _has_volume(volume: MarkedVolume) -> bool:

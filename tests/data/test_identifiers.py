@@ -27,7 +27,9 @@ def identifiers():
     ("text", "hidden"),
     [
         ("DOE_JANE/ct/1.dcm", "patient1/ct/1.dcm"),
-        ("jane doe 1950-01-31", "patient1 patient1"),
+        ("jane doe 1950-01-31", "patient1"),
+        ("Doe, Jane: doe", "patient1"),
+        ("Jane/Doe", "patient1/patient1"),
         ("31.01.1950/H4711.nii.gz", "patient1/patient1.nii.gz"),
         ("h_47-11", "patient1"),
         ("doe john", "patient2"),

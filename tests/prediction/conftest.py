@@ -188,3 +188,59 @@ def write_xray():
         return path
 
     return write
+
+
+OBLIQUE = (0.936293364, 0.275095847, -0.218350663, -0.289629478, 0.956425085, -0.036957014)
+
+
+@pytest.fixture
+def studies(tmp_path, rng, head, write_series, write_enhanced, write_xray):
+    """{name: source files} of one patient each."""
+    folder, images = tmp_path / "studies", head(rng, 5)
+    return {
+        "axial": write_series(folder / "axial", images),
+        "backwards": write_series(folder / "backwards", images, heights=-3.0 * np.arange(5)),
+        "oblique": write_series(folder / "oblique", images, orientation=OBLIQUE),
+        "gaps": write_series(folder / "gaps", images, heights=[0, 2.5, 5, 12.5, 15]),
+        "nothing": write_series(folder / "nothing", np.minimum(images, 120)),
+        "enhanced": [write_enhanced(folder / "enhanced" / "all.dcm", images, (3, 0, 4, 1, 2))],
+        "xray": [write_xray(folder / "xray" / "chest.dcm", images[0])],
+    }
+
+
+@pytest.fixture
+def bright_points():
+    return _bright_points
+
+
+@pytest.fixture
+def located():
+    return _located
+
+
+def _bright_points(files):
+    """{(x, y, z) in 0.01 mm} of all bright pixels of source files, from their own headers (PS3.3 equation C.7.6.2.1-1)."""
+    points = set()
+    for path in files:
+        source = pydicom.dcmread(path)
+        frames = source.pixel_array.reshape(-1, source.Rows, source.Columns)
+        for number, pixels in enumerate(frames):
+            plane = source
+            if "PerFrameFunctionalGroupsSequence" in source:
+                shared = source.SharedFunctionalGroupsSequence[0]
+                place = (
+                    source.PerFrameFunctionalGroupsSequence[number].PlanePositionSequence[0].ImagePositionPatient,
+                    shared.PlaneOrientationSequence[0].ImageOrientationPatient,
+                    shared.PixelMeasuresSequence[0].PixelSpacing,
+                )
+            else:
+                place = (plane.ImagePositionPatient, plane.ImageOrientationPatient, plane.PixelSpacing)
+            points |= _located(pixels >= BRIGHT, *place)
+    return points
+
+
+def _located(mask, position, orientation, spacing):
+    rows, columns = np.nonzero(mask)
+    right, down = np.array(orientation[:3], float) * float(spacing[1]), np.array(orientation[3:], float) * float(spacing[0])
+    points = np.array(position, float) + np.outer(columns, right) + np.outer(rows, down)
+    return set(map(tuple, np.round(points * 100).astype(int).tolist()))

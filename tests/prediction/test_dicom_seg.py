@@ -10,38 +10,9 @@ import pytest
 highdicom = pytest.importorskip("highdicom", reason="highdicom is not installed: pip install 'clamnet-tf[dicom]'")
 
 BRIGHT = 150
-OBLIQUE = (0.936293364, 0.275095847, -0.218350663, -0.289629478, 0.956425085, -0.036957014)
 
 
-def bright_points(files):
-    """{(x, y, z) in 0.01 mm} of all bright pixels of source files, from their own headers (PS3.3 equation C.7.6.2.1-1)."""
-    points = set()
-    for path in files:
-        source = pydicom.dcmread(path)
-        frames = source.pixel_array.reshape(-1, source.Rows, source.Columns)
-        for number, pixels in enumerate(frames):
-            plane = source
-            if "PerFrameFunctionalGroupsSequence" in source:
-                shared = source.SharedFunctionalGroupsSequence[0]
-                place = (
-                    source.PerFrameFunctionalGroupsSequence[number].PlanePositionSequence[0].ImagePositionPatient,
-                    shared.PlaneOrientationSequence[0].ImageOrientationPatient,
-                    shared.PixelMeasuresSequence[0].PixelSpacing,
-                )
-            else:
-                place = (plane.ImagePositionPatient, plane.ImageOrientationPatient, plane.PixelSpacing)
-            points |= located(pixels >= BRIGHT, *place)
-    return points
-
-
-def located(mask, position, orientation, spacing):
-    rows, columns = np.nonzero(mask)
-    right, down = np.array(orientation[:3], float) * float(spacing[1]), np.array(orientation[3:], float) * float(spacing[0])
-    points = np.array(position, float) + np.outer(columns, right) + np.outer(rows, down)
-    return set(map(tuple, np.round(points * 100).astype(int).tolist()))
-
-
-def segmented_points(path):
+def segmented_points(path, located):
     """The same of a binary SEG, without any library for segmentations: bits are unpacked by hand (PS3.5 8.1.1)."""
     seg = pydicom.dcmread(path)
     bits = np.unpackbits(np.frombuffer(seg.PixelData, np.uint8), bitorder="little")
@@ -55,21 +26,6 @@ def segmented_points(path):
 
 
 @pytest.fixture
-def studies(tmp_path, rng, head, write_series, write_enhanced, write_xray):
-    """{name: source files} of one patient each."""
-    folder, images = tmp_path / "studies", head(rng, 5)
-    return {
-        "axial": write_series(folder / "axial", images),
-        "backwards": write_series(folder / "backwards", images, heights=-3.0 * np.arange(5)),
-        "oblique": write_series(folder / "oblique", images, orientation=OBLIQUE),
-        "gaps": write_series(folder / "gaps", images, heights=[0, 2.5, 5, 12.5, 15]),
-        "nothing": write_series(folder / "nothing", np.minimum(images, 120)),
-        "enhanced": [write_enhanced(folder / "enhanced" / "all.dcm", images, (3, 0, 4, 1, 2))],
-        "xray": [write_xray(folder / "xray" / "chest.dcm", images[0])],
-    }
-
-
-@pytest.fixture
 def marked(run, predict, studies, tmp_path):
     """(result, {name: its SEG file}, rows of volumes.csv by folder)."""
 
@@ -80,12 +36,12 @@ def marked(run, predict, studies, tmp_path):
     return mark
 
 
-def test_binary_segmentations_lie_where_their_sources_are_bright(marked, studies, rows_of):
+def test_binary_segmentations_lie_where_their_sources_are_bright(marked, studies, rows_of, bright_points, located):
     result, segs, out = marked()
     assert result.exit_code == 0, result.output
     for name in ("axial", "backwards", "oblique", "gaps", "enhanced"):
         expected = bright_points(studies[name])
-        assert len(expected) > 100 and segmented_points(segs[name]) == expected, name
+        assert len(expected) > 100 and segmented_points(segs[name], located) == expected, name
         by_highdicom(segs[name], studies[name])
     chest = pydicom.dcmread(segs["xray"])
     source = pydicom.dcmread(studies["xray"][0])
@@ -173,12 +129,12 @@ def test_what_no_segmentation_can_refer_to(run, predict, tmp_path, rng, head, wr
     assert not list(out.rglob("*.dcm"))
 
 
-def test_a_deidentified_source_that_lacks_what_the_standard_demands(run, predict, tmp_path, rng, head, write_series):
+def test_a_deidentified_source_that_lacks_what_the_standard_demands(run, predict, tmp_path, rng, head, write_series, bright_points, located):
     lacking = dict.fromkeys(("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"))
     files = write_series(tmp_path / "in", head(rng, 3), **lacking, BodyPartExamined=None)
     result, out, _ = predict(run, tmp_path / "in", options=["--format", "dicom-seg"])
     assert result.exit_code == 0, result.output
     seg = next(out.glob("*_seg.dcm"))
-    assert segmented_points(seg) == bright_points(files)
+    assert segmented_points(seg, located) == bright_points(files)
     assert pydicom.dcmread(seg).PatientName == "" and "AnatomicRegionSequence" not in pydicom.dcmread(seg).SegmentSequence[0]
     assert not dciodvfy(seg)

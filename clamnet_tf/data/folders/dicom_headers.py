@@ -23,6 +23,7 @@ class Header:
     position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else InstanceNumber
     grid: what all slices of one volume share: rows, columns and direction cosines; None without an image
     is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's words
+    is_cut_off: an image by its kind that has no size
     is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
     texts: what a path may repeat of the patient
     """
@@ -37,6 +38,7 @@ class Header:
     grid: tuple | None
     is_image: bool
     kind: str = ""
+    is_cut_off: bool = False
     is_localizer: bool = False
     texts: PatientTexts = PatientTexts()
 
@@ -70,8 +72,9 @@ def read_header(path: Path) -> Header:
         text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
         kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
         texts = patient_texts(dataset)
-        pictured = dataset.get("Rows") is not None and str(dataset.get("SOPClassUID", "")) not in NOT_IMAGES
+        pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
     frame = read_frames(dataset, path)[0] if pictured else None
+    name = UID(kind).name if kind else "no SOP class"
     return Header(
         path=path,
         instance=text["SOPInstanceUID"],
@@ -82,7 +85,8 @@ def read_header(path: Path) -> Header:
         position=None if frame is None else _position(frame),
         grid=None if frame is None else _grid(frame),
         is_image=frame is not None,
-        kind=UID(kind).name if kind else "no SOP class",
+        kind=name,
+        is_cut_off=frame is None and kind not in NOT_IMAGES and name.endswith("Image Storage"),
         is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
         texts=texts,
     )
