@@ -141,6 +141,8 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     )
     if "SharedFunctionalGroupsSequence" in built and "PlaneOrientationSequence" not in built.SharedFunctionalGroupsSequence[0]:
         built.PatientOrientation = first.get("PatientOrientation") or None  # of a projection; type 2C, may be empty
+    if "ContentCreatorName" not in built:
+        built.ContentCreatorName = None  # type 2: no person made it
     return built
 
 

@@ -1,4 +1,4 @@
-"""A folder of many studies: killed and gone on with, several failures, bounded memory. As real processes."""
+"""A folder of many studies: killed and gone on with, failures, bounded memory. What is killed or measured is a process of its own."""
 
 import json
 import os
@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+
+from clamnet_tf.files import hold
 
 PEAK = """
 import resource, sys
@@ -24,10 +26,6 @@ def command(run, data, out, *more):
     return [sys.executable, "-m", "clamnet_tf", "predict", str(run), str(data), "--out", str(out), *more]
 
 
-def call(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True)
-
-
 @pytest.fixture
 def studies(tmp_path, rng, head, write_series):
     """Twelve DICOM studies, one of them damaged, a text and a SEG-like object among them."""
@@ -41,9 +39,9 @@ def studies(tmp_path, rng, head, write_series):
     return folder
 
 
-def test_killed_and_gone_on_with(run, studies, tmp_path):
+def test_killed_and_gone_on_with(run, predict, studies, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert call(run, studies, whole).returncode == 1
+    assert predict(run, studies, out=whole)[0].exit_code == 1
     process = subprocess.Popen(command(run, studies, broken), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     journal = broken / ".progress.jsonl"
     while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
@@ -55,19 +53,18 @@ def test_killed_and_gone_on_with(run, studies, tmp_path):
     stamps = {name: (broken / name).stat().st_mtime_ns for name in done}
     with open(journal, "ab") as stream:
         stream.write(b'{"group": 11, "slices": [{"torn')
-    again = call(run, studies, broken)
-    assert again.returncode == 1 and f"Went on in {broken}: {len(done)} of the volumes were finished already" in again.stdout
+    again, _, _ = predict(run, studies, out=broken)
+    assert again.exit_code == 1 and f"Went on in {broken}: {len(done)} of the volumes were finished already" in again.stdout
     assert again.stderr.count("study03") >= 1 and again.stderr.startswith("Error: 1 of the inputs could not be used:\n"), again.stderr
     assert {name: (broken / name).stat().st_mtime_ns for name in done} == stamps, "finished volumes are not done again"
     for table in ("marks.csv", "volumes.csv"):
         assert (broken / table).read_bytes() == (whole / table).read_bytes()
     files = lambda folder: {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}  # noqa: E731
     assert files(broken) == files(whole) and not list(broken.rglob(".writing-*"))
-    other = call(run, studies, broken, "--format", "png")
-    assert other.returncode == 2 and "holds results that were begun with another formats (see prediction.json there)" in other.stderr
-    (studies / "new.png").write_bytes(b"")
-    more = call(run, studies / "study01", broken)
-    assert more.returncode == 2 and "begun with another inputs" in more.stderr
+    other, _, _ = predict(run, studies, out=broken, options=["--format", "png"])
+    assert other.exit_code == 2 and "holds results that were begun with another formats (see prediction.json there)" in other.stderr
+    more, _, _ = predict(run, studies / "study01", out=broken)
+    assert more.exit_code == 2 and "begun with another inputs" in more.stderr
 
 
 def peak(run, folder, out, *more):
@@ -91,10 +88,8 @@ def test_memory_does_not_grow_with_the_number_of_studies(run, tmp_path, rng, rec
     assert peaks[50] - peaks[5] < 60, peaks
 
 
-def test_two_processes_do_not_share_a_folder(run, studies, tmp_path):
-    first = subprocess.Popen(command(run, studies, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while first.poll() is None and not (tmp_path / "out" / "prediction.json").exists():
-        time.sleep(0.02)
-    second = call(run, studies, tmp_path / "out")
-    first.communicate()
-    assert second.returncode == 2 and "another process writes its results here" in second.stderr
+def test_two_processes_do_not_share_a_folder(run, predict, studies, tmp_path):
+    (tmp_path / "out").mkdir()
+    with hold(tmp_path / "out" / ".lock") as held:
+        second, _, _ = predict(run, studies)
+    assert held and second.exit_code == 2 and "another process writes its results here" in second.stderr
