@@ -11,8 +11,12 @@ def json_schema() -> dict:
 
     Rules between several keys (`rules.py`) are beyond it.
     """
-    schema = Recipe.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "clamnet-tf recipe", **_without_titles(schema)}
+    return schema_of(Recipe, "clamnet-tf recipe")
+
+
+def schema_of(model, title: str) -> dict:
+    """JSON Schema of a model of closed sections."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_without_titles(model.model_json_schema())}
 
 
 def field_schema(schema: dict, path) -> dict:

@@ -52,6 +52,11 @@ class Problem:
 
 
 def recipe_error(problems) -> RecipeError:
-    """All problems in one error, one line each, in the order of the file and then of the overrides."""
+    """All problems in one error, as `in_order` writes them."""
+    return RecipeError(in_order(problems))
+
+
+def in_order(problems) -> str:
+    """One line each, in the order of the file and then of the overrides."""
     ordered = sorted(problems, key=lambda problem: (problem.place.rank, problem.place.line or 0))
-    return RecipeError("\n".join(dict.fromkeys(str(problem) for problem in ordered)))
+    return "\n".join(dict.fromkeys(str(problem) for problem in ordered))

@@ -58,6 +58,13 @@ class Node:
                 yield from child.unreadable((*path, key))
 
 
+def as_node(value, place: Place) -> Node:
+    """Plain lists, dicts and scalars as a tree, all of it written at `place`."""
+    if isinstance(value, dict):
+        return Node(place, {str(key): as_node(child, place) for key, child in value.items()})
+    return Node(place, [as_node(child, place) for child in value] if isinstance(value, list) else value)
+
+
 class Refused(Exception):
     """The rest of the text cannot be read; carries the Problem."""
 

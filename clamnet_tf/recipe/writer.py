@@ -38,15 +38,20 @@ def to_yaml(recipe: Recipe) -> str:
         f"# Resolved recipe {recipe.name}, written by clamnet-tf: every option in full, drawn levels included.\n"
         f"# sha256 {recipe_hash(recipe)} (of its options; comments do not count)\n"
     )
-    body = yaml.dump(resolve(recipe).model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return header + body
+    return header + yaml_text(resolve(recipe).model_dump(mode="json"))
 
 
+def yaml_text(data: dict) -> str:
+    """YAML of plain values in their order, lists of short values in one line; the strict reader gives the same values back."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+_SHORT = 40  # characters of a text in a list in one line
 _LINE_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper with lists in one line, without aliases, and quotes around text that YAML 1.2 reads as a number."""
+    """SafeDumper with short lists in one line, without aliases, and quotes around text that YAML 1.2 reads as a number."""
 
     def ignore_aliases(self, data):
         return True
@@ -55,10 +60,11 @@ class _Dumper(yaml.SafeDumper):
         style = '"' if _LINE_BREAKS.search(data) else None  # single quotes would fold them
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
-    def represent_in_line(self, data):
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+    def represent_list(self, data):
+        long = any(isinstance(item, dict) or (isinstance(item, str) and len(item) > _SHORT) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not long)
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)
-_Dumper.add_representer(list, _Dumper.represent_in_line)
+_Dumper.add_representer(list, _Dumper.represent_list)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?$"), list("-+.0123456789"))
