@@ -1,16 +1,14 @@
 """A finished run, ready to mark: its network as probabilities, and how those become masks."""
 
 import json
-import zipfile
 from dataclasses import dataclass
-
-import keras
 
 from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.networks.saved import load_network
 from clamnet_tf.runs import RunFolder
 
 
@@ -30,7 +28,7 @@ class Trained:
 
 
 def load_trained(run: RunFolder, recipe) -> Trained:
-    """Model and selection of a finished run. RunError: damaged, or not what its recipe says."""
+    """Model and selection of a finished run or of a zoo entry. RunError, NetworkError: damaged, or not what its recipe says."""
     inference = recipe.inference
     try:
         selection = run.read_selection()
@@ -45,10 +43,7 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         volume = volume.with_steps(VolumeSteps.of(inference))
     except ValueError as error:
         raise UserInputError(f"section inference: {error} without training again; {run.recipe} has other values.") from error
-    try:
-        network = keras.saving.load_model(run.model, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise RunError(f"{run.model}: cannot be loaded as a Keras model ({str(error).splitlines()[0][:200]}). Train the run again.") from error
+    network = load_network(run.model)
     _, height, width, channels = network.inputs[0].shape
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):
