@@ -2,8 +2,10 @@
 
 The public surface is small and lazy: `import clamnet_tf` loads neither TensorFlow nor Keras.
 
-    load_recipe(path_or_name)     a checked Recipe                   (clamnet_tf.recipe.catalogue)
-    build_network(section, ...)   the UNet++ grid as a keras.Model   (clamnet_tf.networks.build)
+    load("mri_carcinoma")         a trained network of the zoo as a keras.Model   (clamnet_tf.zoo.models)
+    build(recipe)                 a recipe's network, untrained                   (clamnet_tf.zoo.models)
+    load_recipe(path_or_name)     a checked Recipe                                (clamnet_tf.recipe.catalogue)
+    build_network(section, ...)   the UNet++ grid as a keras.Model                (clamnet_tf.networks.build)
 """
 
 import importlib
@@ -13,6 +15,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_recipe": "clamnet_tf.recipe.catalogue",
     "build_network": "clamnet_tf.networks.build",
+    "load": "clamnet_tf.zoo.models",
+    "build": "clamnet_tf.zoo.models",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -6,7 +6,8 @@
     │   ├── ImageError           one image or volume cannot be read
     │   ├── DataError            a folder, manifest, split or label table
     │   ├── NetworkError         an impossible network
-    │   └── RunError             a run folder that is missing, foreign or in use
+    │   ├── RunError             a run folder that is missing, foreign or in use
+    │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
     ├── MaskAccessError          training or selection code reached for a mask
     ├── EnvironmentFailure       disk full, folder not writable, package missing
     └── TrainingFailure          training cannot go on (loss not finite, ...)
@@ -45,6 +46,10 @@ class NetworkError(UserInputError):
 
 class RunError(UserInputError):
     """A run folder is missing, incomplete, made by another recipe or in use."""
+
+
+class ZooError(UserInputError):
+    """A zoo entry or a model name that cannot be used; of an entry's file, every problem at once."""
 
 
 class MaskAccessError(ClamnetError):

@@ -18,7 +18,7 @@ from clamnet_tf.errors import UserInputError
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def evaluate(model, data, labels, split_file, split, out, overrides, cache, quiet):
-    """Measure MODEL (a run folder) on a folder of images whose masks are known.
+    """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are known.
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
     """
@@ -27,9 +27,10 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import RunFolder, check_output
+    from clamnet_tf.runs import check_output
+    from clamnet_tf.zoo.resolve import open_model
 
-    run = RunFolder.open_finished(model)
+    run = open_model(model)
     recipe = load_recipe(str(run.recipe), _of_inference(overrides))
     out = check_output(out)
     reporter = Reporter(quiet=quiet)

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": ("clamnet_tf.cli.evaluate", "Measure a run against true masks; write figures and a report."),
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),
     "study": ("clamnet_tf.cli.study", "Compare many ways of making masks; tables and one page."),
+    "zoo": ("clamnet_tf.cli.zoo", "List, show, check, publish and pull trained networks."),
     "describe": ("clamnet_tf.cli.describe", "Print a recipe's network level by level, or draw it."),
     "recipe": ("clamnet_tf.cli.recipe", "List, show and check recipes."),
     "data": ("clamnet_tf.cli.data", "See what a data folder holds; prepare its slices."),

@@ -27,6 +27,7 @@ LEVELS = {
     "clamnet_tf.evaluation": 4,
     "clamnet_tf.prediction": 5,
     "clamnet_tf.study": 5,
+    "clamnet_tf.zoo": 5,
     "clamnet_tf.cli": 5,
     "clamnet_tf.__main__": 6,
 }
@@ -49,8 +50,17 @@ LIGHT = (
     "clamnet_tf.cli",
     "clamnet_tf.study",
     "clamnet_tf.networks.grid",
+    "clamnet_tf.zoo",
 )
-HEAVY = ("clamnet_tf.data.views", "clamnet_tf.data.keras_cv_views", "clamnet_tf.data.pipeline", "clamnet_tf.metrics.streaming")
+HEAVY = (
+    "clamnet_tf.zoo.models",
+    "clamnet_tf.zoo.publish",
+    "clamnet_tf.zoo.verify",
+    "clamnet_tf.data.views",
+    "clamnet_tf.data.keras_cv_views",
+    "clamnet_tf.data.pipeline",
+    "clamnet_tf.metrics.streaming",
+)
 
 LOAD_EACH = """
 import importlib, sys

@@ -1,0 +1,123 @@
+"""The card of an entry, README.md: rendered from entry.yaml alone, whose prose fields hold what no figure says."""
+
+import textwrap
+
+from clamnet_tf.zoo.entry import Entry, Figure
+
+SECTIONS = ("Figures", "Data it learned from", "Input and output", "Intended use", "What it is not", "Use", "Changelog")
+WIDTH = 120
+
+
+def card(entry: Entry) -> str:
+    """README.md of an entry: a title, the summary, then SECTIONS."""
+    parts = [f"# {entry.name}", _wrapped(entry.summary)]
+    for title, text in card_sections(entry).items():
+        parts += [f"## {title}", text]
+    return "\n\n".join(parts) + "\n"
+
+
+def card_sections(entry: Entry) -> dict:
+    """Title -> text of every section, in the order of SECTIONS."""
+    texts = (_figures, _data, _contract, _intended, _limits, _use, _changelog)
+    return {title: text(entry) for title, text in zip(SECTIONS, texts, strict=True)}
+
+
+def missing_sections(entry: Entry, text: str) -> list[str]:
+    """Sections of the card `text` that are not there, or do not say what the entry says; the card may say more."""
+    return [title for title, body in card_sections(entry).items() if f"## {title}\n\n{body}\n" not in text]
+
+
+def within(figure: Figure, scale: float = 1.0, digits: int = 2) -> str:
+    """0.75 (0.64 to 0.84)."""
+    text = f"{scale * figure.value:.{digits}f}"
+    return text if figure.low is None or figure.high is None else f"{text} ({scale * figure.low:.{digits}f} to {scale * figure.high:.{digits}f})"
+
+
+def megabytes(count: int) -> str:
+    """2.5 MB."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def _figures(entry: Entry) -> str:
+    metrics = entry.metrics
+    where = f"{metrics.data}, side {metrics.split} of the split" if metrics.split else metrics.data
+    kind = "simulated patients" if metrics.simulated else "patients"
+    measured = f"Measured on {metrics.patients} {kind} ({metrics.slices} slices) of {where}; seed {metrics.seed}. Intervals: {metrics.interval}."
+    rows = [("Figure", "Value"), ("---", "---"), ("Dice per patient volume", f"{within(metrics.dice_volume)}, median {metrics.dice_volume_median:.2f}")]
+    if metrics.auroc_slice:
+        rows.append(("Slice AUROC", within(metrics.auroc_slice)))
+    if metrics.pointing_game:
+        rows.append(("Brightest pixel inside the lesion (pointing game)", within(metrics.pointing_game)))
+    if metrics.normal_area:
+        rows.append(("Marked area on normal slices, % of the organ", within(metrics.normal_area, 100)))
+    table = "\n".join(f"|{'|'.join(row)}|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in rows)
+    threshold = f"A pixel is marked from {entry.threshold.value:.3f} on (slice by slice: {entry.threshold.raw_value:.3f}); {entry.threshold.rule}."
+    return "\n\n".join([_wrapped(measured), table, _wrapped(threshold), *([_prose(entry.notes)] if entry.notes else [])])
+
+
+def _data(entry: Entry) -> str:
+    data = entry.training_data
+    return "\n\n".join([
+        _wrapped(f"{data.name}. {data.origin}"),
+        _wrapped(f"Licence of the data: {data.licence}"),
+        _wrapped(f"Licence of the weights: {entry.weights.licence}"),
+    ])  # fmt: skip
+
+
+def _contract(entry: Entry) -> str:
+    given, made = entry.input, entry.output
+    organ = {"foreground": "found as the largest bright component", "given": "given as masks", "none": "the whole slice"}.get(given.organ.method, given.organ.method)
+    scale = {
+        "zscore": "mean 0 and deviation 1, clipped to +-5", "percentile": "1st to 99th percentile to 0..1", "window": "the window to 0..1", "none": "none",
+    }[given.normalization]  # fmt: skip
+    window = f"; window: centre {given.window.center:g}, width {given.window.width:g}" if given.window else ""
+    lines = [
+        f"Input: float32, (slices, {given.side}, {given.side}, {given.channels}): {given.modality} slices cropped to the organ ({organ}).",
+        f"Channels, in order: {'; '.join(given.channel_order)}." + (f" {given.missing_channels}" if given.missing_channels else ""),
+        f"Normalisation: {scale}{'' if given.normalization == 'none' else ', per volume and channel, inside the organ; 0 outside'}{window}.",
+        f"Units: {given.units} Spacing: {given.spacing}",
+        f"Output: a dict of {', '.join(f'`{head}`' for head in made.heads)}, each (slices, {given.side}, {given.side}, "
+        f"{1 if made.activation == 'sigmoid' else len(made.classes)}) float32, {made.activation}; "
+        + (f"the probability of {made.classes[1]}." if made.activation == "sigmoid" else f"classes {', '.join(made.classes)}."),
+    ]
+    return "\n".join(_item(line) for line in lines)
+
+
+def _intended(entry: Entry) -> str:
+    return _prose(entry.intended_use)
+
+
+def _limits(entry: Entry) -> str:
+    return "\n".join(_item(limit) for limit in entry.limits)
+
+
+def _use(entry: Entry) -> str:
+    made, minutes = entry.made_with, entry.made_with.training_seconds / 60
+    return f"""```
+clamnet-tf predict {entry.name} STUDY --out DIR
+network = clamnet_tf.load("{entry.name}")
+```
+
+{_wrapped(f"`model.keras` ({megabytes(entry.weights.bytes)}, sha256 {entry.weights.sha256[:16]}...) consists of stock Keras layers: "
+          "`keras.saving.load_model` reads it without clamnet-tf. `selection.json` holds the cuts that turn probabilities into masks, "
+          "`recipe.yaml` how it was trained, `golden.json` a fixed input and what it must give.")}
+
+{_wrapped(f"Made with clamnet-tf {made.clamnet_tf}, TensorFlow {made.tensorflow}, Keras {made.keras}, Python {made.python} "
+          f"in {minutes:.0f} min on {made.machine}.")}"""
+
+
+def _changelog(entry: Entry) -> str:
+    return "\n".join(_item(f"{change.version} ({change.date}): {change.changes}") for change in entry.changelog)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _prose(text: str) -> str:
+    """Paragraphs, wrapped one by one."""
+    return "\n\n".join(_wrapped(paragraph) for paragraph in text.split("\n\n") if paragraph.strip())

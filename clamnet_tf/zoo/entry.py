@@ -1,0 +1,162 @@
+"""What entry.yaml says of a trained network: one class per section, strict and closed like a recipe's (see recipe/schema.py)."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional, Union
+
+from pydantic import Field
+
+from clamnet_tf.recipe.schema import Fraction, OrganSection, PositiveCount, Probability, Section, Seed, WindowSection
+
+ENTRY_FILE, CARD_FILE, GOLDEN_FILE = "entry.yaml", "README.md", "golden.json"
+#: Every file of an entry; there are no others that a registry could offer.
+FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "model.keras")
+LARGEST_WEIGHTS = 10_000_000  # bytes, of an entry that is published
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", min_length=1, max_length=60)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sentence = Annotated[str, Field(min_length=1, max_length=400)]
+Prose = Annotated[str, Field(min_length=1, max_length=6000)]
+Word = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class WeightsSection(Section):
+    """The network's file."""
+
+    file: Literal["model.keras"] = Field(description="Keras 3 file of stock layers, beside entry.yaml.")
+    sha256: Digest = Field(description="Of that file; checked before every loading.")
+    bytes: PositiveCount = Field(description="Size of that file.")
+    licence: Prose = Field(description="What may be done with the weights, with regard to the data they were learned from.")
+
+
+class InputSection(Section):
+    """What the network must be given."""
+
+    modality: Literal["mri", "ct", "xray"] = Field(description="How the images are made.")
+    channels: PositiveCount = Field(description="Channels of a slice.")
+    channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
+    missing_channels: Optional[Sentence] = Field(None, description="What stands in for a channel that is not there; null: nothing can.")
+    units: Sentence = Field(description="Unit of the pixels before normalisation.")
+    spacing: Sentence = Field(description="Which pixel spacings it was made for.")
+    window: Optional[WindowSection] = Field(None, description="Fixed window before normalisation, as in the recipe.")
+    normalization: Literal["zscore", "percentile", "window", "none"] = Field(description="Per volume and channel, inside the organ; 0 outside.")
+    side: PositiveCount = Field(description="Height and width of a slice, in pixels, after the crop to the organ.")
+    organ: OrganSection = Field(description="How the organ is found, as in the recipe.")
+
+
+class OutputSection(Section):
+    """What the network gives."""
+
+    heads: Annotated[list[Annotated[str, Field(pattern=r"^head_[1-9]$")]], Field(min_length=1)] = Field(description="Keys of the output dict.")
+    classes: Annotated[list[Word], Field(min_length=2)] = Field(description="Meaning of the last axis; of a sigmoid its one channel is the second.")
+    activation: Literal["softmax", "sigmoid"] = Field(description="softmax over all classes, or one sigmoid channel.")
+
+
+class ThresholdSection(Section):
+    """How probabilities become a mask."""
+
+    head: Union[Literal["mean"], Annotated[int, Field(ge=1, le=9)]] = Field(description="Mean of the heads, or head k.")
+    value: Fraction = Field(description="Cut of the volume's consistent map, see selection.json.")
+    raw_value: Fraction = Field(description="Cut of the network's own map, slice by slice.")
+    rule: Sentence = Field(description="Where the cut comes from.")
+
+
+class Figure(Section):
+    """A measured value with its interval."""
+
+    value: float = Field(description="The value.")
+    low: Optional[float] = Field(description="Lower end of the interval; null: a single patient has none.")
+    high: Optional[float] = Field(description="Upper end.")
+
+
+class MetricsSection(Section):
+    """Measured figures, and on what."""
+
+    data: Word = Field(description="Data set.")
+    simulated: bool = Field(description="Whether its patients are simulated.")
+    split: Optional[Literal["train", "val", "test"]] = Field(description="Side of the split; null: all cases.")
+    patients: PositiveCount = Field(description="Patients measured.")
+    slices: PositiveCount = Field(description="Slices measured.")
+    seed: Seed = Field(description="training.seed of these weights.")
+    interval: Sentence = Field(description="What the intervals are.")
+    dice_volume: Figure = Field(description="Dice of each patient's volume, mean over patients: the headline.")
+    dice_volume_median: float = Field(description="Median over patients.")
+    auroc_slice: Optional[Figure] = Field(None, description="Slice labels against slice scores; null: not measurable there.")
+    pointing_game: Optional[Figure] = Field(None, description="Share of slices whose brightest pixel lies in the lesion.")
+    normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on normal slices.")
+
+
+class TrainingDataSection(Section):
+    """What the network learned from."""
+
+    name: Word = Field(description="Data set.")
+    origin: Prose = Field(description="Who made it, from where, and which part was used.")
+    licence: Prose = Field(description="Its licence, and whether that was read.")
+
+
+class MadeWithSection(Section):
+    """Versions and machine of the training."""
+
+    clamnet_tf: Word = Field(description="Version.")
+    tensorflow: Word = Field(description="Version.")
+    keras: Word = Field(description="Version.")
+    python: Word = Field(description="Version.")
+    commit: Optional[Word] = Field(None, description="git commit of clamnet-tf; null outside of a checkout.")
+    machine: Sentence = Field(description="System and processor.")
+    training_seconds: Annotated[float, Field(ge=0.0)] = Field(description="Duration of the training.")
+
+
+class Change(Section):
+    """One line of the changelog."""
+
+    version: PositiveCount = Field(description="Version of the entry.")
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = Field(description="Day it was published.")
+    changes: Sentence = Field(description="What is new in it.")
+
+
+class Entry(Section):
+    """A zoo entry."""
+
+    name: Name = Field(description="Name, modality first: mri_carcinoma.")
+    version: PositiveCount = Field(description="Raised whenever a file of the entry changes.")
+    kind: Literal["marker", "organ"] = Field(description="marker: marks lesions; organ: finds the organ that is cropped to.")
+    modality: Literal["mri", "ct", "xray"] = Field(description="How the images are made.")
+    condition: Word = Field(description="What is marked.")
+    summary: Sentence = Field(description="A sentence or two for lists.")
+    recipe: Literal["recipe.yaml"] = Field(description="How it was trained: the resolved recipe, beside entry.yaml.")
+    weights: WeightsSection = Field(description="The network.")
+    input: InputSection = Field(description="Contract of the input.")
+    output: OutputSection = Field(description="Contract of the output.")
+    eta: Optional[Probability] = Field(description="Weight of abnormal slices in training; null: not trained with it.")
+    threshold: ThresholdSection = Field(description="From probabilities to a mask.")
+    metrics: MetricsSection = Field(description="Measured figures.")
+    training_data: TrainingDataSection = Field(description="What it learned from.")
+    intended_use: Prose = Field(description="What it is for.")
+    limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
+    notes: Optional[Prose] = Field(None, description="How the figures are to be read.")
+    made_with: MadeWithSection = Field(description="Versions.")
+    changelog: Annotated[list[Change], Field(min_length=1)] = Field(description="Newest version first.")
+
+
+def entry_rules(entry: Entry):
+    """(path, expected, received) of everything that concerns several keys."""
+    if not entry.name.startswith(f"{entry.modality}_"):
+        yield ("name",), f"a name that begins with the modality, {entry.modality}_", entry.name
+    if entry.input.modality != entry.modality:
+        yield ("input", "modality"), f"{entry.modality}, as the entry's modality says", entry.input.modality
+    if len(entry.input.channel_order) != entry.input.channels:
+        yield ("input", "channel_order"), f"{entry.input.channels} entries, one per channel", str(len(entry.input.channel_order))
+    if entry.output.activation == "sigmoid" and len(entry.output.classes) != 2:
+        yield ("output", "classes"), "2 classes, since the activation is sigmoid", str(len(entry.output.classes))
+    if isinstance(entry.threshold.head, int) and f"head_{entry.threshold.head}" not in entry.output.heads:
+        yield ("threshold", "head"), f"mean or one of {', '.join(entry.output.heads)}", str(entry.threshold.head)
+    for name, value in entry.metrics:
+        if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
+            yield ("metrics", name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"
+    versions = [change.version for change in entry.changelog]
+    if versions[0] != entry.version or versions != sorted(set(versions), reverse=True):
+        yield ("changelog",), f"versions from {entry.version} downwards, each once", ", ".join(map(str, versions))
+
+
+def is_entry(folder) -> bool:
+    """Whether a folder is a zoo entry rather than a run."""
+    return (Path(folder) / ENTRY_FILE).is_file()

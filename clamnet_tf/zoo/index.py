@@ -1,0 +1,92 @@
+"""The index of an https registry: a JSON file that lists entries, with address, size and sha256 of each of their files.
+
+    {"format": 1, "entries": [{"name": "mri_carcinoma", "version": 1, "files": [
+        {"file": "entry.yaml", "url": "mri_carcinoma/entry.yaml", "bytes": 5070, "sha256": "..."}, ...]}]}
+
+`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once; others cannot be.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from clamnet_tf.errors import ZooError
+from clamnet_tf.recipe.problems import Place
+from clamnet_tf.recipe.reader import as_node
+from clamnet_tf.recipe.schema import PositiveCount, Section
+from clamnet_tf.zoo.entry import FILES, Digest, Name, is_entry
+from clamnet_tf.zoo.read import check, read_entry
+
+LARGEST_INDEX = 5_000_000  # bytes
+LARGEST_FILE = 500_000_000  # bytes, that an index may declare
+
+
+class IndexFile(Section):
+    """One file of an entry."""
+
+    file: Literal[FILES] = Field(description="Its name in the entry's folder.")
+    url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(description="Where it is, absolute or relative to the index.")
+    bytes: Annotated[int, Field(ge=1, le=LARGEST_FILE)] = Field(description="Its size; more is not read.")
+    sha256: Digest = Field(description="Of its content.")
+
+
+class IndexEntry(Section):
+    """One version of an entry."""
+
+    name: Name = Field(description="The entry's name.")
+    version: PositiveCount = Field(description="Its version.")
+    files: Annotated[list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES))] = Field(description="Every file of the entry, once.")
+
+    @property
+    def bytes(self) -> int:
+        """Of all files together."""
+        return sum(item.bytes for item in self.files)
+
+
+class Index(Section):
+    """A registry's index."""
+
+    format: Literal[1] = Field(description="Of this file.")
+    entries: list[IndexEntry] = Field(description="In any order; several versions of one name may stand side by side.")
+
+
+def read_index(text: bytes, source: str) -> Index:
+    """The checked index of a JSON text, called `source` in messages. ZooError: every problem at once."""
+    try:
+        data = json.loads(text.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ZooError(f"{source}: expected the index of a zoo registry, a JSON file; it is none ({str(error)[:100]}).") from error
+    if not isinstance(data, dict):
+        raise ZooError(f'{source}: expected the index of a zoo registry, {{"format": 1, "entries": [...]}}; received {type(data).__name__}.')
+    index = check(as_node(data, Place(source)), [], Index)
+    for entry in index.entries:
+        missing = set(FILES) - {item.file for item in entry.files}
+        if missing:
+            raise ZooError(f"{source}: entry {entry.name}: expected each of {', '.join(FILES)} once; missing: {', '.join(sorted(missing))}.")
+    versions = [(entry.name, entry.version) for entry in index.entries]
+    if len(set(versions)) < len(versions):
+        twice = next(f"{name} version {version}" for name, version in versions if versions.count((name, version)) > 1)
+        raise ZooError(f"{source}: expected each version of an entry once; {twice} stands there again.")
+    return index
+
+
+def make_index(root) -> dict:
+    """The index of all entries in the folders of `root`, with addresses relative to it. ZooError: a wrong entry, or none at all."""
+    folders = sorted(folder for folder in Path(root).glob("*") if is_entry(folder))
+    if not folders:
+        raise ZooError(f"{root}: expected a folder with zoo entries in it; found none.")
+    return {"format": 1, "entries": [_entry(folder) for folder in folders]}
+
+
+def _entry(folder: Path) -> dict:
+    entry = read_entry(folder)
+    files = []
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise ZooError(f"{folder}: expected {', '.join(FILES)}; {name} is missing.")
+        content = (folder / name).read_bytes()
+        files.append({"file": name, "url": f"{folder.name}/{name}", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+    return {"name": entry.name, "version": entry.version, "files": files}

@@ -1,0 +1,187 @@
+"""A finished, measured run -> a zoo entry. No figure is typed: all are taken from the run's own files."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from clamnet_tf.errors import ZooError
+from clamnet_tf.files import make_folder, write_json, write_text, writing
+from clamnet_tf.networks.classifier import is_classifier
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.runs import RunFolder
+from clamnet_tf.zoo.about import About
+from clamnet_tf.zoo.card import card
+from clamnet_tf.zoo.entry import CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
+from clamnet_tf.zoo.golden import golden_output
+from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
+from clamnet_tf.zoo.verify import trained_eta, verify
+
+FIGURES = ("auroc_slice", "pointing_game", "normal_area")
+UNITS = {
+    "mri": "those of the scanner; MR intensities have none, the normalisation takes them out.",
+    "ct": "Hounsfield units (slope and intercept of the file applied).",
+    "xray": "stored values of the detector or picture.",
+}
+SPACING = "any; a slice is scaled so that the organ's box fills it, and millimetres are not used."
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """Which version is published, and what is new in it (needed from version 2 on)."""
+
+    version: int
+    changes: str | None
+    date: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
+
+
+def last_version(target) -> Entry | None:
+    """The entry that stands at `target` already. ZooError when other files do."""
+    target = Path(target)
+    if is_entry(target):
+        return read_entry(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ZooError(f"{target}: expected a new folder or a zoo entry; it holds other files. Choose another --to.")
+    return None
+
+
+def publish(run_folder, target, about: About, release: Release, *, kind: str = "marker", figures_file=None) -> Entry:
+    """Write the entry of a run to `target`, whose last part is the entry's name; an older version there is replaced.
+
+    Args:
+        run_folder: finished and evaluated. about: texts. release: version and changes. kind: marker or organ.
+        figures_file: metrics.json of an evaluation of the same weights; None: the run's own.
+
+    Returns:
+        The entry; its folder has passed every check of `verify` before it took its place.
+
+    Raises:
+        ZooError: the run is not finished, has no figures, or figures of other weights; it is too large; the version is not
+            raised, or its changes are not said. RunError: no run.
+    """
+    run, target = RunFolder.open_finished(run_folder), Path(target)
+    if not run.finished.exists():
+        raise ZooError(f"{run_folder}: expected a finished run; FINISHED is missing. Finish it with clamnet-tf fit ... --resume.")
+    if run.model.stat().st_size > LARGEST_WEIGHTS:
+        raise ZooError(f"{run.model}: expected at most {LARGEST_WEIGHTS} bytes, the limit of a zoo entry; it has {run.model.stat().st_size}. Train a smaller network.")
+    before = last_version(target)
+    changelog = _changelog(target, before, release)
+    selection = run.read_selection()
+    figures = read_figures(Path(figures_file) if figures_file else run.evaluation / "metrics.json", selection)
+    network = load_network(run.model)
+    if is_classifier(network):
+        raise ZooError(f"{run_folder}: expected a network that marks; this one classifies slices (loss.objective), a baseline only.")
+    entry = _entry(target, kind, run, network, selection, figures, about, changelog)
+    with _workshop(target) as folder:
+        if before is not None:
+            shutil.copytree(target, folder)  # pictures that the card shows, for example
+        folder.mkdir(exist_ok=True)
+        for name in ("model.keras", "recipe.yaml", "selection.json"):
+            shutil.copyfile(run.path / name, folder / name)
+        write_text(folder / ENTRY_FILE, entry_text(entry))
+        write_json(folder / GOLDEN_FILE, golden_output(network))
+        write_text(folder / CARD_FILE, card(entry))
+        problems = [f"{check.name}: {check.problem}" for check in verify(folder) if check.problem]
+        if problems:
+            raise ZooError("\n".join(problems))
+        _replace(folder, target)
+    return entry
+
+
+def read_figures(path: Path, selection: dict) -> dict:
+    """metrics.json of an evaluation, which must be of the weights whose selection is given: every head was cut where that says."""
+    if not path.is_file():
+        raise ZooError(f"{path}: missing. An entry needs measured figures; make them with clamnet-tf evaluate, or name others with --figures.")
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        dice = figures["dice_volume"]["mean"]
+        wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"}
+        found = {name: row["threshold"] for name, row in figures["heads"].items()}
+        cuts = {row["threshold"] for row in selection["markings"].values()}
+        threshold, data = figures["threshold"], figures["data"]["root"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
+    if dice is None:
+        raise ZooError(f"{path}: expected a Dice per patient volume; the evaluation of {data} had no masks. Evaluate on data with masks.")
+    if found != wanted or threshold not in cuts:
+        raise ZooError(f"{path}: holds the figures of other weights: its thresholds are not those of the run's selection.json. Evaluate this run.")
+    return figures
+
+
+def _changelog(target: Path, before: Entry | None, release: Release) -> list[dict]:
+    older = [] if before is None else [change.model_dump() for change in before.changelog]
+    if before is not None and release.version <= before.version:
+        raise ZooError(f"{target}: holds version {before.version} already; expected a higher one, received {release.version}. Add --version {before.version + 1}.")
+    if before is not None and not release.changes:
+        raise ZooError(f"{target}: expected a line for the changelog, since version {before.version} is replaced. Add --change TEXT.")
+    return [{"version": release.version, "date": release.date, "changes": release.changes or "First version."}, *older]
+
+
+def _entry(target: Path, kind, run: RunFolder, network, selection, figures, about: About, changelog) -> Entry:
+    recipe, environment, content = load_recipe(run.recipe), run.read_environment(), run.model.read_bytes()
+    packages = environment.get("packages", {})
+    tensorflow = packages.get("tensorflow") or packages.get("tensorflow-cpu")
+    if not (tensorflow and packages.get("keras") and packages.get("clamnet-tf")):
+        raise ZooError(f"{run.environment}: expected the versions of clamnet-tf, TensorFlow and Keras; found {', '.join(packages) or 'none'}. Train the run again.")
+    marking = selection["markings"]["mean" if recipe.inference.head == "mean" else f"head_{recipe.inference.head}"]
+    heads, bootstrap, dice = sorted(network.output), figures["bootstrap"], figures["dice_volume"]
+    measured = {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
+    return entry_of({
+        "name": target.name, "version": changelog[0]["version"], "kind": kind, "modality": recipe.modality, "condition": recipe.condition,
+        "summary": about.summary, "recipe": "recipe.yaml",
+        "weights": {"file": "model.keras", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "licence": about.weights_licence},
+        "input": {
+            "modality": recipe.modality, "channels": int(network.inputs[0].shape[3]), "channel_order": about.channel_order,
+            "missing_channels": about.missing_channels, "units": UNITS[recipe.modality], "spacing": SPACING, "window": recipe.data.window and recipe.data.window.model_dump(),
+            "normalization": recipe.data.normalization, "side": recipe.data.side, "organ": recipe.organ.model_dump(mode="json"),
+        },
+        "output": {"heads": heads, "classes": about.classes, "activation": network.get_layer(heads[0]).activation.__name__},
+        "eta": trained_eta(recipe),
+        "threshold": {
+            "head": recipe.inference.head, "value": marking["threshold"], "raw_value": marking["raw_threshold"], "rule": selection["threshold_rule"],
+        },
+        "metrics": {
+            "data": Path(figures["data"]["root"]).name, "simulated": figures["data"]["simulated"], "split": figures["data"]["split"],
+            "patients": dice["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
+            "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
+            "dice_volume": {"value": dice["mean"], "low": dice["low"], "high": dice["high"]}, "dice_volume_median": dice["median"], **measured,
+        },
+        "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
+        "made_with": {
+            "clamnet_tf": packages["clamnet-tf"], "tensorflow": tensorflow, "keras": packages["keras"], "python": environment["python"],
+            "commit": (environment.get("git") or {}).get("commit"), "machine": f"{environment['machine']}, {environment['processors']} processors",
+            "training_seconds": selection["seconds"],
+        },
+        "changelog": changelog,
+    }, str(target / ENTRY_FILE))  # fmt: skip
+
+
+@contextlib.contextmanager
+def _workshop(target: Path):
+    """Yield a folder beside `target`, of its name, that does not exist yet; it is gone afterwards."""
+    holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=make_folder(target.parent)))
+    try:
+        with writing(target):
+            yield holder / target.name
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _replace(folder: Path, target: Path) -> None:
+    """Put `folder` where `target` is; when that fails the older version is put back."""
+    if not target.exists() or not any(target.iterdir()):
+        os.replace(folder, target)
+        return
+    older = folder.with_name(f"older-{target.name}")
+    os.replace(target, older)
+    try:
+        os.replace(folder, target)
+    except OSError:
+        os.replace(older, target)
+        raise

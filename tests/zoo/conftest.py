@@ -1,0 +1,157 @@
+"""A zoo of its own for each test, and a real HTTP server that can misbehave."""
+
+import contextlib
+import http.server
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "zoo" / "mri_carcinoma"
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch, tmp_path):
+    """No test sees the user's zoo folders, registries or pulled entries."""
+    for name in list(os.environ):
+        if name.startswith(("CLAMNET_TF_ZOO", "CLAMNET_TF_REGISTRY", "CLAMNET_TF_OFFLINE", "HF_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CLAMNET_TF_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """copy(name) -> a copy of the shipped entry in the folder own/, to be changed."""
+
+    def make(name="mri_carcinoma"):
+        target = tmp_path / "own" / name
+        shutil.copytree(SHIPPED, target)
+        text = (target / "entry.yaml").read_text(encoding="utf-8")
+        (target / "entry.yaml").write_text(text.replace("\nname: mri_carcinoma\n", f"\nname: {name}\n"), encoding="utf-8")
+        return target
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished, evaluated run folder with the network of the shipped entry."""
+    import yaml
+
+    folder, entry = tmp_path / "run", yaml.safe_load((SHIPPED / "entry.yaml").read_text(encoding="utf-8"))
+    (folder / "evaluation").mkdir(parents=True)
+    for name in ("model.keras", "recipe.yaml", "selection.json"):
+        shutil.copy(SHIPPED / name, folder)
+    made, metrics = entry["made_with"], entry["metrics"]
+    markings = json.loads((folder / "selection.json").read_text())["markings"]
+    packages = {"clamnet-tf": made["clamnet_tf"], "tensorflow-cpu": made["tensorflow"], "keras": made["keras"]}
+    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2}
+    dice = metrics["dice_volume"]
+    figures = {
+        "dice_volume": {"mean": dice["value"], "low": dice["low"], "high": dice["high"], "median": metrics["dice_volume_median"], "patients": 12},
+        **{key: metrics[key]["value"] for key in ("auroc_slice", "pointing_game", "normal_area")},
+        "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in ("auroc_slice", "pointing_game", "normal_area")},
+        "bootstrap": {"samples": 2000, "confidence": 0.95},
+        "threshold": markings["mean"]["threshold"],
+        "heads": {name: {"threshold": row["raw_threshold"]} for name, row in markings.items() if name != "mean"},
+        "slices": 498,
+        "data": {"root": "/data/kaggle_3m", "split": "test", "simulated": False},
+    }
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (folder / "evaluation" / "metrics.json").write_text(json.dumps(figures))
+    (folder / "FINISHED").write_text("")
+    return folder
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `root` with ranges; what it does wrong is told by path.
+
+    cut: path -> how many bytes are sent before the connection is closed, once. bytes: path -> other content.
+    redirect: path -> Location. stall: paths that are never answered in full. log: (path, Range header or None).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, root):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.root, self.cut, self.bytes, self.redirect, self.stall, self.log = Path(root), {}, {}, {}, set(), []
+        self.ended = threading.Event()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def ranges(self, path):
+        """The Range headers of the requests for a path."""
+        return [header for asked, header in self.log if asked == path]
+
+    def handle_error(self, request, client_address):
+        """A client that goes away is what the tests are about."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        server, path = self.server, self.path.partition("?")[0]
+        header = self.headers.get("Range")
+        server.log.append((path, header))
+        if path in server.redirect:
+            self.send_response(302)
+            self.send_header("Location", server.redirect[path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        file = server.root / path.lstrip("/")
+        if path not in server.bytes and not file.is_file():
+            self.send_error(404)
+            return
+        content = server.bytes.get(path) or file.read_bytes()
+        start = int(header.removeprefix("bytes=").removesuffix("-")) if header else 0
+        self.send_response(206 if header else 200)
+        if header:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if path in server.stall:
+            self.wfile.write(content[start : start + 100])
+            self.wfile.flush()
+            server.ended.wait(60)
+            return
+        stop = server.cut.pop(path, None)
+        self.wfile.write(content[start:stop])
+        if stop is not None:
+            self.close_connection = True
+            self.wfile.flush()
+            time.sleep(0.05)
+            self.connection.close()
+
+
+@pytest.fixture
+def serve():
+    """serve(root) -> Server, running until the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def start(root):
+            server = Server(root)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+
+            def stop():
+                server.ended.set()
+                server.shutdown()
+                thread.join()
+                server.server_close()
+
+            stack.callback(stop)
+            return server
+
+        yield start

@@ -1,0 +1,131 @@
+"""A run becomes an entry: figures are taken, texts are asked for, wrong runs are refused, nothing is left half done."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from clamnet_tf.errors import RunError, ZooError
+from clamnet_tf.zoo.about import read_about
+from clamnet_tf.zoo.publish import Release, last_version, publish
+from clamnet_tf.zoo.read import read_entry
+from clamnet_tf.zoo.verify import verify
+
+TEXTS = {
+    "summary": "Marks things.",
+    "channel_order": ["T1", "FLAIR", "T1 with contrast"],
+    "training_data": {"name": "my set", "origin": "A hospital.", "licence": "CC BY 4.0"},
+    "weights_licence": "CC BY 4.0",
+    "intended_use": "Research.",
+    "limits": ["Not a medical device."],
+}
+
+
+@pytest.fixture
+def about(tmp_path):
+    path = tmp_path / "about.yaml"
+    path.write_text(yaml.safe_dump(TEXTS))
+    return path
+
+
+def texts(path=None, overrides=(), before=None):
+    return read_about(path, overrides, before)
+
+
+def test_an_entry_holds_the_runs_own_figures_and_the_given_texts(run, about, tmp_path):
+    entry = publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
+    folder = tmp_path / "zoo" / "mri_mine"
+    assert read_entry(folder) == entry and [check.problem for check in verify(folder)] == [None] * 7
+    figures = json.loads((run / "evaluation" / "metrics.json").read_text())
+    assert entry.metrics.dice_volume.value == figures["dice_volume"]["mean"] and entry.metrics.normal_area.high == figures["intervals"]["normal_area"]["high"]
+    assert (entry.metrics.data, entry.metrics.split, entry.metrics.seed, entry.eta) == ("kaggle_3m", "test", 0, 0.7)
+    assert (folder / "model.keras").read_bytes() == (run / "model.keras").read_bytes()
+    assert entry.changelog[0].model_dump() == {"version": 1, "date": "2026-01-02", "changes": "First version."}
+    card = (folder / "README.md").read_text()
+    assert "Licence of the weights: CC BY 4.0" in card and "- Not a medical device." in card and "0.75 (0.64 to 0.84)" in card
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["mri_mine"]
+
+
+def test_texts_come_from_options_then_the_file_then_the_last_version(run, about, tmp_path):
+    target = tmp_path / "zoo" / "mri_mine"
+    first = publish(run, target, texts(about), Release(1, None))
+    (target / "picture.png").write_bytes(b"png")
+    mixed = texts(None, ["summary=Marks other things.", "training_data.licence=CC0"], last_version(target))
+    second = publish(run, target, mixed, Release(2, "Other words."))
+    assert (second.summary, second.training_data.licence) == ("Marks other things.", "CC0")
+    assert (second.training_data.origin, second.limits) == (first.training_data.origin, first.limits)
+    assert [change.version for change in second.changelog] == [2, 1] and "- 2 (" in (target / "README.md").read_text()
+    assert (target / "picture.png").exists() and [check.problem for check in verify(target)] == [None] * 7
+
+
+def test_missing_texts_are_named_all_at_once(about):
+    with pytest.raises(ZooError) as caught:
+        texts(None, ["training_data.origin=A hospital."])
+    for key in ("summary", "channel_order", "training_data.name", "training_data.licence", "weights_licence", "intended_use", "limits"):
+        assert f"{key}: expected " in str(caught.value)
+    assert "training_data.origin" not in str(caught.value)
+    content = {**TEXTS, "limit": TEXTS["limits"]}
+    del content["limits"]
+    about.write_text(yaml.safe_dump(content))
+    with pytest.raises(ZooError, match=r"about\.yaml:\d+: limit: expected a key .*nearest valid key limits"):
+        texts(about)
+
+
+@pytest.mark.parametrize("key", ["training_data.licence", "weights_licence", "training_data.origin"])
+def test_no_entry_without_licences_and_origin(about, key):
+    content = json.loads(json.dumps(TEXTS))
+    section = content
+    *path, last = key.split(".")
+    for part in path:
+        section = section[part]
+    for value in ("", None):
+        section[last] = value
+        about.write_text(yaml.safe_dump(content))
+        with pytest.raises(ZooError, match=rf"{key}: expected text of 1 to 6000 characters"):
+            texts(about)
+
+
+def change_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "FINISHED").unlink(), "expected a finished run; FINISHED is missing"),
+        (lambda run: (run / "evaluation" / "metrics.json").unlink(), r"metrics\.json: missing\. An entry needs measured figures"),
+        (lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"), r"expected metrics\.json of clamnet-tf evaluate; it is none"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["dice_volume"].update(mean=None)), "had no masks"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["heads"]["head_2"].update(threshold=0.5)), "holds the figures of other weights"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)), "holds the figures of other weights"),
+        (lambda run: (run / "model.keras").write_bytes(bytes(10_000_001)), "expected at most 10000000 bytes"),
+        (lambda run: change_json(run / "environment.json", lambda found: found["packages"].pop("keras")), "expected the versions of clamnet-tf, TensorFlow and Keras"),
+        (lambda run: (run / "selection.json").unlink(), r"selection\.json is missing"),
+    ],
+    ids=["unfinished", "no figures", "no figure file", "no masks", "other head", "other cut", "large", "no versions", "no selection"],
+)
+def test_a_run_that_cannot_be_published_is_refused_and_leaves_nothing(run, about, tmp_path, spoil, message):
+    spoil(run)
+    with pytest.raises((ZooError, RunError), match=message):
+        publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None))
+    assert not (tmp_path / "zoo").exists() or not list((tmp_path / "zoo").iterdir())
+
+
+def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
+    target = tmp_path / "zoo" / "mri_mine"
+    publish(run, target, texts(about), Release(1, None))
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    with pytest.raises(ZooError, match=r"holds version 1 already; expected a higher one, received 1\. Add --version 2\."):
+        publish(run, target, texts(about), Release(1, "Again."))
+    with pytest.raises(ZooError, match="expected a line for the changelog"):
+        publish(run, target, texts(about), Release(2, None))
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+    with pytest.raises(ZooError, match=r"name: expected a name that begins with the modality, mri_, received ct_mine"):
+        publish(run, tmp_path / "zoo" / "ct_mine", texts(about), Release(1, None))
+    other = tmp_path / "zoo" / "mri_files"
+    shutil.copytree(run, other)
+    with pytest.raises(ZooError, match="it holds other files"):
+        last_version(other)
