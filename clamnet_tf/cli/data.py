@@ -73,13 +73,14 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, quiet):
     """
     import time
 
+    from clamnet_tf.cli.organ import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
 
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     recipe = load_recipe(recipe_name, overrides)
-    _, prepared = load_dataset(recipe, data=folder, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+    _, prepared = load_dataset(recipe, data=folder, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=organ_network_of(recipe, reporter))
     table = prepared.table
     kept = table.area >= recipe.data.minimum_organ_fraction
     reporter.line(f"  {int(kept.sum())} slices show the organ; {int((~kept).sum())} are blank or nearly so and stay out of training.")

@@ -22,6 +22,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
     """
+    from clamnet_tf.cli.organ import organ_network_of
     from clamnet_tf.data.dataset import find_cases, prepare_with_progress
     from clamnet_tf.data.evaluated import choose_cases
     from clamnet_tf.progress import Reporter
@@ -35,7 +36,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
     manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, built_in=data is None)
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter)
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
     silence()
     from clamnet_tf.evaluation.evaluate import evaluate_run, headline
 

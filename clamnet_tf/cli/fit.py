@@ -38,10 +38,12 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, resume, c
     with run.lock():
         reporter = Reporter(quiet=quiet, log=run.log)
         try:
+            from clamnet_tf.cli.organ import organ_network_of
             from clamnet_tf.data.dataset import load_dataset
             from clamnet_tf.data.split import write_split
 
-            manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+            found = organ_network_of(recipe, reporter)
+            manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found)
             write_split(manifest, run.split)
             source = {"data": str(data) if data else None, "cohort": None if data else recipe.data.cohort.kind, "prepared": prepared.key}
             run.write_environment(**source)
@@ -70,12 +72,13 @@ def _searched(recipe, folder, quiet, **source):
     """The recipe with the eta that a mask-free search chose; the short trainings stay in `folder`."""
     from pathlib import Path
 
+    from clamnet_tf.cli.organ import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
 
     reporter = Reporter(quiet=quiet)
-    manifest, prepared = load_dataset(recipe, reporter=reporter, **source)
+    manifest, prepared = load_dataset(recipe, reporter=reporter, organ_network=organ_network_of(recipe, reporter), **source)
     silence()
     from clamnet_tf.training.eta_search import search_eta
 

@@ -28,7 +28,7 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 @click.option("--cache", type=click.Path(), help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing is kept]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, quiet):
-    """Mark lesions in images, on their own grid, with MODEL (a run folder).
+    """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
     INPUT: image files (DICOM, NIfTI, PNG, JPEG, TIFF, npy) and folders of them, in any mix. The DICOM files of a series
     are one volume, and so are pictures of one folder and size that are named alike but for a number at the end
@@ -50,6 +50,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
+    from clamnet_tf.cli.organ import organ_network_of
     from clamnet_tf.data.inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.data.manifest import listed
     from clamnet_tf.prediction.fingerprint import fingerprint
@@ -58,12 +59,12 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import RunFolder
+    from clamnet_tf.zoo.resolve import open_model
 
-    run = RunFolder.open_finished(model)
+    reporter = Reporter(quiet=quiet)
+    run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
     out = check_folder(out)
-    reporter = Reporter(quiet=quiet)
     if "dicom-seg" in formats:
         from clamnet_tf.prediction.dicom_seg import require_highdicom
 
@@ -79,7 +80,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
     trained = load_trained(run, recipe)
     reporter.line(f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold {trained.marking.threshold:.3f}: {trained.marking.rule}")
     choice = Choice(formats, segmentation, keep_identifiers)
-    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache)
+    organ_network = organ_network_of(recipe, reporter)
+    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network)
     if outcome.resumed:
         reporter.line(f"Went on in {out}: {outcome.resumed} of the volumes were finished already")
     reporter.line(f"Marked: {outcome.marked_slices} of {outcome.slices} slices")

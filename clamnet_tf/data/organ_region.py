@@ -14,6 +14,11 @@ Region = tuple[np.ndarray, int]  # bool (slices, rows, columns), the organ witho
 FALLBACK = "there the foreground without its rim is the organ"
 
 
+def without_organ(method: str, slices: int) -> tuple[str, ...]:
+    """A note on the slices of a volume where the method found nothing plausible; none for 0 slices."""
+    return (f"no plausible {method} in {slices} slice(s): {FALLBACK}",) if slices else ()
+
+
 def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> Region:
     """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank.
 

@@ -22,7 +22,7 @@ from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path, make_folder
 from clamnet_tf.recipe.schema import DataSection, OrganSection
 
-VERSION = 6  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
+VERSION = 7  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 _STALE_SECONDS = 24 * 3600
 
 
@@ -38,7 +38,7 @@ class Prepared:
     images: (N, side, side, C) float16, normalised, 0 outside the organ
     organ: (N, side, side) uint8, 1 = organ
     key: sha256 of everything that affects them; reused: whether they were there before this call
-    account: a line on what the preparation could not do as asked, if anything
+    account: a line on what the preparation could not do as asked, if anything; fallback: number of such slices
     """
 
     folder: Path
@@ -48,6 +48,7 @@ class Prepared:
     key: str
     reused: bool = False
     account: tuple[str, ...] = ()
+    fallback: int = 0
 
 
 def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None) -> Prepared:
@@ -106,10 +107,10 @@ def _open(folder: Path, manifest: Manifest, key: str, reused: bool) -> Prepared 
         if meta["key"] != key or list(images.shape) != meta["shape"] or organ.shape != images.shape[:3]:
             return None
         table = read_stored(folder / "table.csv", manifest)
-        account = tuple(meta["account"])
+        account, fallback = tuple(meta["account"]), int(meta["fallback"])
     except (OSError, ValueError, KeyError, DataError):
         return None
-    return Prepared(folder, images, organ, table, key, reused, account) if len(table) == len(images) else None
+    return Prepared(folder, images, organ, table, key, reused, account, fallback) if len(table) == len(images) else None
 
 
 def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSection, key: str, progress, organ_network) -> None:
@@ -141,7 +142,7 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
                 progress(done, total)
     write_stored(rows, folder / "table.csv")
     meta = {"key": key, "version": VERSION, "shape": [len(rows), side, side, channels], "root": str(manifest.root),
-            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json"), "account": _account(organ.method, fallback, volumes)}  # fmt: skip
+            "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json"), "account": _account(organ.method, fallback, volumes), "fallback": sum(fallback.values())}  # fmt: skip
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 

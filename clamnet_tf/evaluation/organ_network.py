@@ -1,5 +1,6 @@
 """A trained network that finds the organ: `organ.method: network` of a recipe, which names a run or a zoo entry in `organ.network`."""
 
+import dataclasses
 import hashlib
 import threading
 from pathlib import Path
@@ -44,7 +45,7 @@ class OrganNetwork:
             array = array[..., :1]
         if array.shape[3] != self.trained.channels:
             raise DataError(f"organ.network {self.name}: takes {self.trained.channels} channel(s), these images have {array.shape[3]}; choose data.channels.")
-        whole = AssembledVolume(array, tuple((number, 0, number, 0.5) for number in range(len(array))), volume.spacing_mm, None, ())
+        whole = dataclasses.replace(volume, array=array, wanted=tuple((number, 0, number, 0.5) for number in range(len(array))), organ=None)
         ready = prepare_volume(whole, Path("organ"), self.recipe.data, self.recipe.organ)
         with self._one_at_a_time:
             maps = self.trained.volume(self.trained.probability(ready.images), ready.images, ready.organ)

@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from clamnet_tf import __version__
 from clamnet_tf.data.inputs import RESULT_TABLE, Inputs
 from clamnet_tf.data.manifest import Manifest, listed
+from clamnet_tf.data.organ_region import without_organ
 from clamnet_tf.data.prepare import prepare
 from clamnet_tf.data.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.data.volumes import Group, assemble, group_cases
@@ -50,7 +51,7 @@ class Outcome:
     resumed: int = 0
 
 
-def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dict[str, str], choice: Choice = Choice(), cache=None) -> Outcome:
+def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dict[str, str], choice: Choice = Choice(), cache=None, organ_network=None) -> Outcome:
     """Mark every volume of `inputs`; only one is held in memory.
 
     Below `out`, at the place that `inputs.outputs` names, the files of `formats.write_masks` and a page per volume; then
@@ -58,12 +59,13 @@ def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dic
     the same call began is gone on with: finished volumes are not done again, those that failed are tried again.
 
     model: names what marks; its entry "model" is the sha256 of the network. cache: keep prepared slices there.
+    organ_network: what finds the organ, for recipes with organ.method network.
 
     What cannot be read is told in `failures` and does not stop the rest; the readable slices of its volume are marked.
     DataError, with all reasons, when nothing could be marked; RunError for a folder that is in use otherwise.
     """
     groups, total = group_cases(inputs.manifest), len(inputs.manifest.cases)
-    work = _Work(trained, recipe, inputs, Path(out), model, choice, cache, alone=len(groups) == 1)
+    work = _Work(trained, recipe, inputs, Path(out), model, choice, cache, organ_network, alone=len(groups) == 1)
     failures = list(inputs.failures)
     with Journal.open(out, _settings(model, inputs, groups, choice)) as journal:
         resumed = set(journal.groups)
@@ -120,8 +122,9 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
 class _Work:
     """One group of files after another."""
 
-    def __init__(self, trained, recipe, inputs, out, model, choice, cache, *, alone: bool):
+    def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
         self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = trained, recipe, inputs, out, choice, cache, alone
+        self.organ_network = organ_network
         self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold)
         self.names = {case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))}
 
@@ -148,7 +151,7 @@ class _Work:
                     f"{image}: has {volume.array.shape[3]} channel(s), the model expects {self.trained.channels}, as in its training images. "
                     "Convert it (a gray picture saved as RGB has 3), or use a model trained on such images."
                 )
-        for volume, prepared in zip(volumes, self._prepared(group, volumes)):
+        for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
             several = len(volume.grids) > 1
             first = volume.wanted[0][1]
             marked = mark_volume(
@@ -161,7 +164,7 @@ class _Work:
                 channel=display_channel(self.recipe, volume.array.shape[3]),
                 keep_probability=self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats,
             )
-            self._write(marked, content, alone=self.alone and len(volumes) == 1)
+            self._write(replace(marked, notes=(*marked.notes, *notes)), content, alone=self.alone and len(volumes) == 1)
         return content
 
     def _write(self, marked: MarkedVolume, content: dict, *, alone: bool) -> None:
@@ -204,16 +207,17 @@ class _Work:
         return Group(tuple(readable)), read(Group(tuple(readable)))
 
     def _prepared(self, group: Group, volumes):
-        """One PreparedVolume per volume; kept in the cache when there is one."""
+        """Per volume a PreparedVolume, kept in the cache when there is one, and notes on its organ."""
         manifest, recipe = self.inputs.manifest, self.recipe
         if self.cache is None:
             for volume in volumes:
-                yield prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, recipe.data, recipe.organ)
+                ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, recipe.data, recipe.organ, self.organ_network)
+                yield ready, without_organ(recipe.organ.method, ready.fallback)
             return
         own = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
-        kept = prepare(own, data=recipe.data, organ=recipe.organ, cache=self.cache)
+        kept = prepare(own, data=recipe.data, organ=recipe.organ, cache=self.cache, organ_network=self.organ_network)
         for number in range(len(volumes)):
             rows = np.flatnonzero(kept.table.volume == number)
             box = CropBox(*(int(value) for value in kept.table.box[rows[0]]))
             hashes = tuple(kept.table.pixel_hash[rows].tolist())
-            yield PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes)
+            yield PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes), without_organ(recipe.organ.method, kept.fallback)

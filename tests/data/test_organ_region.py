@@ -11,7 +11,7 @@ from clamnet_tf.recipe.schema import OrganSection
 
 
 def volume_of(array):
-    return AssembledVolume(array.astype(np.float32), tuple((number, 0, number, 0.5) for number in range(len(array))), None, None, ())
+    return AssembledVolume(array.astype(np.float32), tuple((number, 0, number, 0.5) for number in range(len(array))), None, None, (), ())
 
 
 @pytest.fixture
