@@ -5,7 +5,10 @@
     metrics.jsonl      one row per logged step  tensorboard/    the same for TensorBoard
     checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
     selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html, pictures/
+    initial.keras      weights of fit --init    initialization.json   where they come from, what of them was used
     FINISHED           written last
+
+A zoo entry has recipe.yaml, selection.json and model.keras of these, besides files of its own; nothing is written into it.
 """
 
 import collections
@@ -22,7 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clamnet_tf.errors import RunError
-from clamnet_tf.files import hold, make_folder, write_json, write_text
+from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
 
 PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
 
@@ -41,6 +44,8 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self.selection = self.path / "selection.json"
+        self.initial = self.path / "initial.keras"
+        self.initialization = self.path / "initialization.json"
         self.evaluation = self.path / "evaluation"
         self.finished = self.path / "FINISHED"
 
@@ -126,7 +131,9 @@ class RunFolder:
         return json.loads(self.selection.read_text(encoding="utf-8"))
 
     def split_patients(self) -> dict:
-        """Patients per side, from split.csv: {"train": 54, ...}."""
+        """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""
+        if not self.split.exists():
+            return {}
         with open(self.split, newline="", encoding="utf-8") as stream:
             return dict(collections.Counter(row["split"] for row in csv.DictReader(stream)))
 
@@ -134,10 +141,30 @@ class RunFolder:
         """environment.json."""
         return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
 
+    def is_untrained(self) -> bool:
+        """Whether nothing was learned yet."""
+        return not self.metrics.exists() and not any(self.checkpoints.glob("*"))
+
     def discard_if_untrained(self) -> None:
         """Remove a folder in which nothing was learned yet, so that a corrected command can use the same --out."""
-        if not self.metrics.exists() and not any(self.checkpoints.glob("*")):
+        if self.is_untrained():
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def begin_with(self, model, origin: dict) -> None:
+        """Keep a copy of the weights that the run starts from, so that it can be resumed whatever becomes of them.
+
+        model: a .keras file. origin: where it comes from, for initialization.json; its key sha256 tells weights apart.
+        RunError: training has begun already, from other weights or from none.
+        """
+        if self.is_untrained():
+            with atomic_path(self.initial) as temporary, writing(self.initial):
+                shutil.copyfile(model, temporary)
+            write_json(self.initialization, origin)
+            return
+        before = json.loads(self.initialization.read_text(encoding="utf-8")) if self.initialization.exists() else None
+        if before is None or before["sha256"] != origin["sha256"]:
+            began = f"from {before['from']}" if before else "without --init"
+            raise RunError(f"{self.path}: the run was started {began}. Resume it without another --init, or choose another --out.")
 
     def finish(self) -> None:
         """Mark the run as finished; the last thing that is written."""

@@ -13,16 +13,20 @@ from clamnet_tf.errors import ClamnetError
 @click.option("--out", type=click.Path(), help="Run folder.  [default: runs/RECIPE]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example network.depth=3; may be repeated.")
 @click.option("--search", type=click.Choice(["eta"]), help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.")
+@click.option("--init", "initial", metavar="MODEL", help="Start from the weights of a zoo entry or a run; what fits of them is said.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def fit(recipe_name, data, labels, split_file, out, overrides, search, resume, cache, quiet):
+def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, cache, quiet):
     """Learn to mark lesions from image-level labels alone.
 
     RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
     the model, the log and, for the held-out patients, figures and a report.
 
     Example: clamnet-tf fit mri_carcinoma --data studies/ --out runs/first
+
+    With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with another number of
+    channels or classes.
     """
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
@@ -32,12 +36,15 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, resume, c
 
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
+    begin = _begin(initial, recipe, quiet) if initial else None
     if search:
-        recipe = _searched(recipe, f"{out}_search_eta", quiet, data=data, labels=labels, split_file=split_file, cache=cache)
+        recipe = _searched(recipe, f"{out}_search_eta", quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache)
     run = RunFolder.open_for_training(out, to_yaml(recipe), resume=resume)
     with run.lock():
         reporter = Reporter(quiet=quiet, log=run.log)
         try:
+            if begin is not None:
+                begin(run)
             from clamnet_tf.cli.organ import organ_network_of
             from clamnet_tf.data.dataset import load_dataset
             from clamnet_tf.data.split import write_split
@@ -68,7 +75,27 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, resume, c
             run.discard_if_untrained()
 
 
-def _searched(recipe, folder, quiet, **source):
+def _begin(initial, recipe, quiet):
+    """A function that gives a run folder the weights of the model `initial`; says how they were trained otherwise."""
+    import hashlib
+
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.zoo.resolve import open_model
+
+    reporter = Reporter(quiet=quiet)
+    model = open_model(initial, reporter)
+    theirs = load_recipe(str(model.recipe))
+    pairs = [("modality", theirs.modality, recipe.modality), ("organ.method", theirs.organ.method, recipe.organ.method)]
+    pairs += [(f"data.{key}", getattr(theirs.data, key), getattr(recipe.data, key)) for key in ("normalization", "side")]
+    for key, before, now in pairs:
+        if before != now:
+            reporter.line(f"Note: the weights of {initial} were trained with {key} {before}; this recipe has {now}.")
+    origin = {"from": initial, "folder": str(model.path), "recipe": theirs.name, "sha256": hashlib.sha256(model.model.read_bytes()).hexdigest()}
+    return lambda run: run.begin_with(model.model, origin)
+
+
+def _searched(recipe, folder, quiet, begin, **source):
     """The recipe with the eta that a mask-free search chose; the short trainings stay in `folder`."""
     from pathlib import Path
 
@@ -82,7 +109,7 @@ def _searched(recipe, folder, quiet, **source):
     silence()
     from clamnet_tf.training.eta_search import search_eta
 
-    found = search_eta(recipe, manifest, prepared, Path(folder), reporter)
+    found = search_eta(recipe, manifest, prepared, Path(folder), reporter, begin=begin)
     if found is None:
         reporter.line("Stopped on request; the same command goes on with the search.")
         raise click.exceptions.Exit(130)

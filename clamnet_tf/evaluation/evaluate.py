@@ -91,7 +91,9 @@ def _baselines(run: RunFolder, recipe, prepared) -> dict:
     if not path.exists() and len(train):
         abnormal = train[table.label[train] > 0]
         methods = intensity_baselines(prepared.images[abnormal], prepared.organ[abnormal], table.label[abnormal], recipe.selection.prevalence)
-        write_json(path, fitted(methods))
+        if run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
+            write_json(path, fitted(methods))
+        return restored(fitted(methods))
     return restored(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 

@@ -17,6 +17,7 @@ PYTHONS = ((3, 10), (3, 13))  # oldest and newest
 STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
+    "hub": "zoo entries from the Hugging Face Hub",
     "export": "LiteRT and ONNX",
     "tfio": "DICOM read by tensorflow-io, on TensorFlow 2.17",
     "test": "the test suite",

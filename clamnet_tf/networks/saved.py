@@ -8,6 +8,7 @@ package's builders use. The weights must be plain HDF5 data: no links or data ou
 
 import io
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def load_network(path) -> keras.Model:
     """
     check_saved(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        with warnings.catch_warnings():  # Keras only warns when layers find no weights in the file, and leaves them random
+            warnings.filterwarnings("error", "Skipping nested container|A total of .* objects could not be loaded", UserWarning)
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, UserWarning) as error:
         raise not_a_model(path, str(error)) from error
 
 

@@ -23,7 +23,7 @@ def with_eta(recipe: Recipe, eta: float) -> Recipe:
     return recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"eta": eta})})
 
 
-def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CANDIDATES) -> Recipe | None:
+def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CANDIDATES, begin=None) -> Recipe | None:
     """Train the first network of `recipe` once per candidate and return the recipe with the chosen eta.
 
     Args:
@@ -43,10 +43,14 @@ def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CA
         own = own.model_copy(update={"self_training": own.self_training.model_copy(update={"rounds": 0})})
         path = folder / f"eta_{eta:g}"
         run = RunFolder(path)
+        if begin is not None and run.finished.exists():
+            begin(run)  # refuses one that was started otherwise
         if not run.finished.exists() or run.recipe.read_text(encoding="utf-8") != to_yaml(own):
             run = RunFolder.open_for_training(path, to_yaml(own), resume=run.recipe.exists())
             with run.lock():
                 reporter.line(f"Search: eta {eta:g}.")
+                if begin is not None:
+                    begin(run)
                 if train(own, manifest, prepared, run, reporter).look is None:
                     return None
                 run.finish()

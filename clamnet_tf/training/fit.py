@@ -15,6 +15,8 @@ from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.training.initial import begin_with, plan_initial
 from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
 from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.pseudo_labels import pseudo_labels
@@ -40,6 +42,7 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     """Train, look, select; whatever a resumed run needs is in `run` at any moment.
 
     Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of self-training.
+    When the run has initial weights (fit --init), the network of every stage starts from what fits of them.
 
     Args:
         recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
@@ -66,12 +69,18 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
     if main_channel is not None and 1 < channels <= main_channel:
         raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
+    initial = load_network(run.initial) if run.initial.exists() else None
+    if initial is not None:
+        scratch = {"first network": _network(recipe, channels, None)}
+        if recipe.self_training.rounds:
+            scratch["self-training"] = build_network(recipe.self_training.network, side=recipe.data.side, channels=channels)
+        plan_initial(initial, scratch, run, reporter)
     began, marker, looks, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
         for number in range(1 + recipe.self_training.rounds):
             keras.utils.set_random_seed(recipe.training.seed + number)
             build = _first_stage if number == 0 else _round
-            stage = build(recipe, manifest, prepared, slices, strategy, number, first_step, marker)
+            stage = build(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial)
             ended = run_stage(stage, recipe, run, reporter, stop)
             if ended is None:
                 return Outcome(None, "stopped on request", time.perf_counter() - began)
@@ -98,17 +107,16 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     return Outcome(chosen, reason, time.perf_counter() - began)
 
 
-def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_step, marker) -> Stage:
+def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"
     with strategy.scope():
-        build = build_classifier if recipe.loss.objective == "classification" else build_network
-        network = build(recipe.network, side=recipe.data.side, channels=channels)
+        network = _network(recipe, channels, initial)
         if supervised:
             trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights)
         elif recipe.loss.objective == "hybrid":
-            trainer = _siamese(recipe, network, channels)
+            trainer = _siamese(recipe, network, channels, initial)
         else:
             trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
         _compile(trainer, recipe, section.steps)
@@ -122,8 +130,8 @@ def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_ste
     return _stage(recipe, slices, "supervised" if supervised else "image-labels", first_step, section.steps, trainer, dataset)
 
 
-def _round(recipe, manifest, prepared, slices, strategy, number, first_step, marker) -> Stage:
-    """A fresh network taught by the marks of the one before."""
+def _round(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial) -> Stage:
+    """A fresh network (or one with the initial weights) taught by the marks of the one before."""
     own, rows = recipe.self_training, slices.rows
     masks = pseudo_labels(
         marker, RowView(prepared.images, rows), prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
@@ -131,6 +139,7 @@ def _round(recipe, manifest, prepared, slices, strategy, number, first_step, mar
     )  # fmt: skip
     with strategy.scope():
         network = build_network(own.network, side=recipe.data.side, channels=prepared.images.shape[3])
+        begin_with(initial, network)
         trainer = SupervisedTrainer(network, k=recipe.loss.k)
         _compile(trainer, recipe, own.steps)
     seed = recipe.training.seed + number
@@ -145,9 +154,19 @@ def _stage(recipe, slices, name, first_step, steps, trainer, dataset) -> Stage:
     return Stage(name, first_step, steps, trainer, marker, dataset, slices.training_abnormal, slices.validation)
 
 
-def _siamese(recipe, network, channels) -> SiameseTrainer:
+def _network(recipe, channels, initial):
+    """The first network, with the initial weights when there are any."""
+    build = build_classifier if recipe.loss.objective == "classification" else build_network
+    network = build(recipe.network, side=recipe.data.side, channels=channels)
+    begin_with(initial, network)
+    return network
+
+
+def _siamese(recipe, network, channels, initial) -> SiameseTrainer:
     loss, kind = recipe.loss, recipe.twin.kind
     twin = build_network(recipe.network, side=recipe.data.side, channels=channels, name="twin") if kind in ("separate", "ema") else None
+    if twin is not None:
+        begin_with(initial, twin)
     options = {
         "k": loss.k,
         "head_weights": loss.head_weights,

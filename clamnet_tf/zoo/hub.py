@@ -94,6 +94,7 @@ class HubRegistry:
                 shutil.copyfile(path, folder / name)
                 done += size
                 bar.update(done // 1000)
+        shutil.rmtree(self.folder / "hub" / offer.commit)
 
     def _get(self, path: str, commit: str) -> Path:
         with self._plain_errors():
@@ -118,7 +119,8 @@ class _PlainErrors:
 
     def __exit__(self, kind, error, trace):
         errors = _library().errors
-        if isinstance(error, (errors.HfHubHTTPError, errors.EntryNotFoundError, errors.HFValidationError, OSError)):
+        http_error = next(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")  # of its HTTP library, which changes
+        if isinstance(error, (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError)):
             raise ZooError(f"{self.label}: cannot be downloaded: {(str(error).strip().splitlines() or [type(error).__name__])[0]}") from error
         return False
 
@@ -133,6 +135,8 @@ def _library():
         import huggingface_hub
         import huggingface_hub.constants
         import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError as error:
         raise EnvironmentFailure("hf:// needs the package huggingface_hub; install it with: pip install 'clamnet-tf[hub]'.") from error
+    huggingface_hub.utils.disable_progress_bars()  # ours is shown
     return huggingface_hub

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,34 +39,70 @@ def copy(tmp_path):
     return make
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A finished, evaluated run folder with the network of the shipped entry."""
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """A finished, evaluated run folder with a small network of random weights; its figures are those of the shipped entry."""
     import yaml
 
-    folder, entry = tmp_path / "run", yaml.safe_load((SHIPPED / "entry.yaml").read_text(encoding="utf-8"))
+    from clamnet_tf.networks.build import build_network
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.writer import to_yaml
+
+    sizes = [f"{section}.{key}" for section in ("network", "self_training.network") for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")]
+    recipe = load_recipe("mri_carcinoma", [*sizes, "data.side=16"])
+    folder, entry = tmp_path_factory.mktemp("small") / "run", yaml.safe_load((SHIPPED / "entry.yaml").read_text(encoding="utf-8"))
     (folder / "evaluation").mkdir(parents=True)
-    for name in ("model.keras", "recipe.yaml", "selection.json"):
-        shutil.copy(SHIPPED / name, folder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
+        build_network(recipe.self_training.network, side=16, channels=2).save(folder / "model.keras")
+    (folder / "recipe.yaml").write_text(to_yaml(recipe))
+    selection = json.loads((SHIPPED / "selection.json").read_text())
+    markings = selection["markings"] = {name: selection["markings"][name] for name in ("mean", "head_1", "head_2")}
     made, metrics = entry["made_with"], entry["metrics"]
-    markings = json.loads((folder / "selection.json").read_text())["markings"]
-    packages = {"clamnet-tf": made["clamnet_tf"], "tensorflow-cpu": made["tensorflow"], "keras": made["keras"]}
-    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2}
-    dice = metrics["dice_volume"]
+    dice, others = metrics["dice_volume"], ("auroc_slice", "pointing_game", "normal_area")
     figures = {
         "dice_volume": {"mean": dice["value"], "low": dice["low"], "high": dice["high"], "median": metrics["dice_volume_median"], "patients": 12},
-        **{key: metrics[key]["value"] for key in ("auroc_slice", "pointing_game", "normal_area")},
-        "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in ("auroc_slice", "pointing_game", "normal_area")},
+        **{key: metrics[key]["value"] for key in others},
+        "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in others},
         "bootstrap": {"samples": 2000, "confidence": 0.95},
         "threshold": markings["mean"]["threshold"],
         "heads": {name: {"threshold": row["raw_threshold"]} for name, row in markings.items() if name != "mean"},
         "slices": 498,
         "data": {"root": "/data/kaggle_3m", "split": "test", "simulated": False},
     }
-    (folder / "environment.json").write_text(json.dumps(environment))
-    (folder / "evaluation" / "metrics.json").write_text(json.dumps(figures))
+    packages = {"clamnet-tf": made["clamnet_tf"], "tensorflow-cpu": made["tensorflow"], "keras": made["keras"]}
+    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2}
+    for name, content in (("selection.json", selection), ("environment.json", environment), ("evaluation/metrics.json", figures)):
+        (folder / name).write_text(json.dumps(content))
     (folder / "FINISHED").write_text("")
     return folder
+
+
+@pytest.fixture
+def run(small_run, tmp_path):
+    """A copy of the small run, to be changed."""
+    return Path(shutil.copytree(small_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def small_entry(small_run, tmp_path_factory):
+    """The small run, published."""
+    from clamnet_tf.zoo.about import About
+    from clamnet_tf.zoo.publish import Release, publish
+
+    about = About(
+        summary="Marks things.", channel_order=["T1", "FLAIR"], training_data={"name": "my set", "origin": "A hospital.", "licence": "CC BY 4.0"},
+        weights_licence="CC BY 4.0", intended_use="Research.", limits=["Not a medical device."],
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("published") / "mri_small"
+    publish(small_run, folder, about, Release(1, None))
+    return folder
+
+
+@pytest.fixture
+def small(small_entry, tmp_path):
+    """A copy of the small entry, to be changed."""
+    return Path(shutil.copytree(small_entry, tmp_path / "mri_small"))
 
 
 class Server(http.server.ThreadingHTTPServer):

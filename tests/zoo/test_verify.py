@@ -34,8 +34,8 @@ def resave(folder, network):
     rewrite_entry(folder, weights__sha256=hashlib.sha256(content).hexdigest(), weights__bytes=len(content))
 
 
-def test_a_changed_byte_and_a_missing_file(copy):
-    folder = copy()
+def test_a_changed_byte_and_a_missing_file(small):
+    folder = small
     with open(folder / "model.keras", "r+b") as stream:
         stream.seek(1000)
         stream.write(b"\xff\x00")
@@ -45,9 +45,9 @@ def test_a_changed_byte_and_a_missing_file(copy):
     assert "missing: golden.json" in problems(folder)["files"]
 
 
-def test_a_wrong_folder_name(copy):
-    folder = copy()
-    assert "expected a folder named mri_carcinoma" in problems(folder.rename(folder.with_name("mri_other")))["files"]
+def test_a_wrong_folder_name(small):
+    folder = small
+    assert "expected a folder named mri_small" in problems(folder.rename(folder.with_name("mri_other")))["files"]
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_a_wrong_folder_name(copy):
         ({"input__normalization": "none"}, "recipe", "input.normalization: entry.yaml has none, the recipe or selection zscore"),
         ({"eta": 0.5}, "recipe", "eta: entry.yaml has 0.5"),
         ({"threshold__value": 0.5}, "recipe", "threshold.value: entry.yaml has 0.5"),
-        ({"input__channels": 2, "input__channel_order": ["a", "b"]}, "shapes", "the network takes (None, 128, 128, 3)"),
-        ({"output__heads": ["head_1", "head_2"]}, "shapes", "output.heads: entry.yaml says head_1, head_2"),
-        ({"output__classes": ["a", "b", "c"]}, "shapes", "entry.yaml says softmax of (None, 128, 128, 3)"),
+        ({"input__channels": 1, "input__channel_order": ["a"]}, "shapes", "the network takes (None, 16, 16, 2)"),
+        ({"output__heads": ["head_1"]}, "shapes", "output.heads: entry.yaml says head_1, the network gives head_1, head_2"),
+        ({"output__classes": ["a", "b", "c"]}, "shapes", "entry.yaml says softmax of (None, 16, 16, 3)"),
         ({"intended_use": "Everything."}, "card", "do not say what entry.yaml says: Intended use"),
     ],
     ids=lambda value: "" if not isinstance(value, dict) else next(iter(value)),
 )
-def test_a_declaration_that_is_not_so(copy, changes, check, message):
-    folder = copy()
+def test_a_declaration_that_is_not_so(small, changes, check, message):
+    folder = small
     rewrite_entry(folder, **changes)
     assert message in problems(folder)[check]
 
 
-def test_swapped_weights_of_one_shape_are_noticed_by_the_golden_output(copy):
-    folder = copy()
+def test_swapped_weights_of_one_shape_are_noticed_by_the_golden_output(small):
+    folder = small
     network = keras.saving.load_model(folder / "model.keras", compile=False)
     first, second = network.get_layer("x_0_1_conv_2"), network.get_layer("x_0_0_conv_2")
     kernels = first.get_weights(), second.get_weights()
@@ -81,8 +81,8 @@ def test_swapped_weights_of_one_shape_are_noticed_by_the_golden_output(copy):
     assert "the network gives other numbers for the golden input" in found["golden output"]
 
 
-def test_a_golden_file_that_is_none_and_one_with_a_nan(copy):
-    folder = copy()
+def test_a_golden_file_that_is_none_and_one_with_a_nan(small):
+    folder = small
     golden = json.loads((folder / "golden.json").read_text())
     (folder / "golden.json").write_text("{}")
     assert "not a golden output" in problems(folder)["golden output"]
@@ -91,8 +91,8 @@ def test_a_golden_file_that_is_none_and_one_with_a_nan(copy):
     assert "golden output" in problems(folder)
 
 
-def test_a_card_without_a_section(copy):
-    folder = copy()
+def test_a_card_without_a_section(small):
+    folder = small
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text(card + "\n## More\n\nThe card may say more.\n")
     assert problems(folder) == {}

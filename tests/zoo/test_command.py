@@ -1,0 +1,98 @@
+"""`clamnet-tf zoo` and MODEL as a name, as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from clamnet_tf.cli.main import main
+from clamnet_tf.zoo.entry import FILES
+from clamnet_tf.zoo.read import entry_text, read_entry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["zoo", *map(str, arguments)], prog_name="clamnet-tf")
+
+
+def test_the_list_fits_80_columns_whatever_the_names(copy, monkeypatch):
+    folder = copy("mri_" + "long" * 12)
+    entry = read_entry(folder)
+    metrics = entry.metrics.model_copy(update={"data": "a data set with a name that does not end"})
+    entry = entry.model_copy(update={"condition": "a condition of many words and more", "metrics": metrics})
+    (folder / "entry.yaml").write_text(entry_text(entry))
+    (copy("mri_broken") / "entry.yaml").write_text("name: 1\n")
+    monkeypatch.setenv("CLAMNET_TF_ZOO", str(folder.parent))
+    result = call("list")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0 and max(map(len, lines)) <= 80
+    assert lines[0].split() == ["NAME", "KIND", "MODALITY", "CONDITION", "SIZE", "DICE", "(95", "%)", "DATA"]
+    assert any(line.split()[:1] == ["mri_carcinoma"] and "0.75 (0.64-0.84)" in line and "2.5 MB" in line for line in lines)
+    assert folder.name in lines
+    assert "Not listed: " in result.stderr and "mri_broken" in result.stderr
+    rows = json.loads(call("list", "--json").stdout)
+    assert [(row["name"], row["source"]) for row in rows] == [("mri_carcinoma", "packaged"), (folder.name, "folder")]
+    assert rows[0]["dice_volume"]["low"] < rows[0]["dice_volume"]["value"] and rows[0]["bytes"] == 2479479
+
+
+def test_show_prints_the_card_or_json():
+    result = call("show", "mri_carcinoma")
+    assert result.exit_code == 0 and result.stdout.startswith("# mri_carcinoma\n") and "## What it is not" in result.stdout
+    assert json.loads(call("show", "mri_carcinoma", "--json").stdout)["input"]["channel_order"][1] == "FLAIR"
+    wrong = call("show", "mri_carcinom")
+    assert wrong.exit_code == 2 and "nearest name mri_carcinoma" in wrong.stderr
+
+
+def test_verify_exits_1_for_a_wrong_entry(copy):
+    folder = copy()
+    (folder / "README.md").write_text("# nothing\n")
+    with open(folder / "model.keras", "ab") as stream:
+        stream.write(b"x")
+    result = call("verify", folder)
+    assert result.exit_code == 1 and result.stdout.startswith(f"WRONG  {folder}  (schema)")
+    assert "files: " in result.stdout and "card: " in result.stdout
+
+
+def test_publish_and_index(run, tmp_path, monkeypatch):
+    target = tmp_path / "zoo" / "mri_mine"
+    refused = call("publish", run, "--to", target)
+    assert refused.exit_code == 2 and "weights_licence: expected text" in refused.stderr and not target.exists()
+    about = tmp_path / "about.yaml"
+    about.write_text(
+        "summary: Marks.\nchannel_order: [a, b]\ntraining_data: {name: mine, origin: Here., licence: CC0}\nweights_licence: CC0\n"
+        "intended_use: Research.\nlimits: [Not a medical device.]\n"
+    )
+    done = call("publish", run, "--to", target, "--about", about)
+    assert done.exit_code == 0, done.stderr
+    assert f"{target}: version 1, 0.1 MB, Dice 0.746 on 12 patients of kaggle_3m" in done.stdout
+    index = json.loads(call("index", target.parent).stdout)
+    assert [item["file"] for item in index["entries"][0]["files"]] == list(FILES)
+    assert call("index", tmp_path / "absent").exit_code == 2
+
+
+def test_pull_without_a_registry_says_what_to_set():
+    result = call("pull", "mri_carcinoma")
+    assert result.exit_code == 2 and "Set CLAMNET_TF_REGISTRY, or name one with --from." in result.stderr
+
+
+def test_evaluate_takes_a_name_and_leaves_the_zoo_alone(tmp_path):
+    from clamnet_tf.data.phantom import write_cohort
+    from clamnet_tf.recipe.schema import CohortSection
+
+    data = write_cohort(CohortSection(patients=4, slices=4, side=64), tmp_path / "cohort", lambda done, total: None).root
+    before = {path: path.stat().st_mtime_ns for path in (ROOT / "zoo").rglob("*")}
+    command = [sys.executable, "-m", "clamnet_tf", "evaluate", "mri_carcinoma", "--data", str(data), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Dice per patient volume" in done.stdout and (tmp_path / "out" / "report.html").exists()
+    assert {path: path.stat().st_mtime_ns for path in (ROOT / "zoo").rglob("*")} == before
+
+
+@pytest.mark.parametrize("command", ["evaluate"])
+def test_an_unknown_model_name_is_explained(command, tmp_path):
+    result = CliRunner().invoke(main, [command, "mri_carcinma", "--out", str(tmp_path / "out")], prog_name="clamnet-tf")
+    assert result.exit_code == 2 and "nearest name mri_carcinoma. Looked in the packaged zoo" in result.stderr
