@@ -123,12 +123,15 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     texts = read_about(about, overrides, last_version(to))
     entry = publish_run(run, to, texts, Release(version, change), kind=kind, figures_file=figures)
     dice = entry.metrics.dice_volume
-    click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, Dice {dice.value:.3f} on {entry.metrics.patients} patients of {entry.metrics.data}")
+    measured = f"Dice {dice.value:.3f} on {entry.metrics.patients} patients of {entry.metrics.data}"
+    click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
 
 
 @zoo.command()
 @click.argument("name")
-@click.option("--from", "registry", help="One registry instead of those of $CLAMNET_TF_REGISTRY: https://HOST/index.json or hf://OWNER/REPOSITORY[@REVISION].")
+@click.option(
+    "--from", "registry", help="One registry instead of those of $CLAMNET_TF_REGISTRY: https://HOST/index.json or hf://OWNER/REPOSITORY[@REVISION]."
+)
 @_timeout
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def pull(name, registry, timeout, quiet):
@@ -171,7 +174,11 @@ def _facts(entry) -> dict:
 def _offers(timeout) -> list[dict]:
     from clamnet_tf.zoo.remote import configured_registries
 
-    return [{"name": item.name, "version": item.version, "bytes": item.bytes, "source": registry.label} for registry in configured_registries(timeout) for item in registry.listing()]
+    return [
+        {"name": item.name, "version": item.version, "bytes": item.bytes, "source": registry.label}
+        for registry in configured_registries(timeout)
+        for item in registry.listing()
+    ]
 
 
 def _table(rows):
@@ -180,7 +187,8 @@ def _table(rows):
     for row in rows:
         entry, dice = row["entry"], row["entry"].metrics.dice_volume
         interval = "" if dice.low is None else f" ({dice.low:.2f}-{dice.high:.2f})"
-        lines.append((entry.name, entry.kind, entry.modality, entry.condition, f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data))
+        figures = (f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data)
+        lines.append((entry.name, entry.kind, entry.modality, entry.condition, *figures))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     widths[0] = min(widths[0], 20)
     while sum(widths) + 2 * (len(widths) - 1) > _WIDTH and any(widths[column] > len(_HEAD[column]) for column in _FLEXIBLE):

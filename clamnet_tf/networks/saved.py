@@ -56,7 +56,10 @@ def check_saved(path) -> None:
             members = archive.infolist()
             names = [member.filename for member in members]
             if sorted(names) != sorted({CONFIG, METADATA, WEIGHTS}):
-                raise NetworkError(f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found {', '.join(map(ascii, names[:10]))}.")
+                raise NetworkError(
+                    f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found "
+                    f"{', '.join(map(ascii, names[:10]))}."
+                )
             sizes = {member.filename: member.file_size for member in members}
             if sizes[CONFIG] > LARGEST_CONFIG or sizes[WEIGHTS] > 100 * Path(path).stat().st_size:
                 raise NetworkError(f"{path}: unpacks to far more than a network of its size needs. Do not use this file.")
@@ -128,4 +131,7 @@ def _check_weights(path, content: bytes) -> None:
     except (OSError, KeyError, RuntimeError, RecursionError) as error:
         raise not_a_model(path, str(error)) from error
     if outside:
-        raise NetworkError(f"{path}: its weights lead out of the file ({ascii(outside[0])}). It was not loaded. Only use files whose source you trust.")
+        raise NetworkError(
+            f"{path}: its weights lead out of the file ({ascii(outside[0])}). It was not loaded. Only use files whose source you "
+            "trust."
+        )

@@ -66,7 +66,8 @@ def _data(entry: Entry) -> str:
 
 def _contract(entry: Entry) -> str:
     given, made = entry.input, entry.output
-    organ = {"foreground": "found as the largest bright component", "given": "given as masks", "none": "the whole slice"}.get(given.organ.method, given.organ.method)
+    organs = {"foreground": "found as the largest bright component", "given": "given as masks", "none": "the whole slice"}
+    organ = organs.get(given.organ.method, f"found by the method {given.organ.method}")
     scale = {
         "zscore": "mean 0 and deviation 1, clipped to +-5", "percentile": "1st to 99th percentile to 0..1", "window": "the window to 0..1", "none": "none",
     }[given.normalization]  # fmt: skip

@@ -152,9 +152,21 @@ def entry_rules(entry: Entry):
     for name, value in entry.metrics:
         if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
             yield ("metrics", name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"
+    for path, text in _texts(entry.model_dump()):
+        if not all(sign.isprintable() or sign == "\n" for sign in text):
+            yield path, "text without control characters", ascii(text)[:60]
     versions = [change.version for change in entry.changelog]
     if versions[0] != entry.version or versions != sorted(set(versions), reverse=True):
         yield ("changelog",), f"versions from {entry.version} downwards, each once", ", ".join(map(str, versions))
+
+
+def _texts(value, path=()):
+    """(path, text) of every text in plain values."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(child, (*path, key))
 
 
 def is_entry(folder) -> bool:

@@ -90,7 +90,10 @@ class HubRegistry:
             for name, size in offer.sizes.items():
                 path = self._get(offer.root + name, offer.commit)
                 if path.stat().st_size != size:
-                    raise ZooError(f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; received {path.stat().st_size}.")
+                    raise ZooError(
+                        f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; received "
+                        f"{path.stat().st_size}."
+                    )
                 shutil.copyfile(path, folder / name)
                 done += size
                 bar.update(done // 1000)

@@ -56,7 +56,10 @@ def build(recipe, *, side: int | None = None, channels: int | None = None, stage
         raise NetworkError(f"stage: expected first or last, received {stage!r}.")
     if channels is None:
         if recipe.data.channels is None:
-            raise NetworkError(f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all channels of the images; received none.")
+            raise NetworkError(
+                f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all channels of the images; "
+                "received none."
+            )
         channels = len(recipe.data.channels)
     side = recipe.data.side if side is None else side
     if stage == "last" and recipe.self_training.rounds:

@@ -62,22 +62,32 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
         The entry; its folder has passed every check of `verify` before it took its place.
 
     Raises:
-        ZooError: the run is not finished, has no figures, or figures of other weights; it is too large; the version is not
-            raised, or its changes are not said. RunError: no run.
+        ZooError: the run is not finished, has no figures, or figures of other weights; or of patients it was trained on; it is too large;
+            the version is not raised, or its changes are not said. RunError: no run.
     """
     run, target = RunFolder.open_finished(run_folder), Path(target)
     if not run.finished.exists():
         raise ZooError(f"{run_folder}: expected a finished run; FINISHED is missing. Finish it with clamnet-tf fit ... --resume.")
     if run.model.stat().st_size > LARGEST_WEIGHTS:
-        raise ZooError(f"{run.model}: expected at most {LARGEST_WEIGHTS} bytes, the limit of a zoo entry; it has {run.model.stat().st_size}. Train a smaller network.")
+        raise ZooError(
+            f"{run.model}: expected at most {LARGEST_WEIGHTS} bytes, the limit of a zoo entry; it has {run.model.stat().st_size}. "
+            "Train a smaller network."
+        )
     before = last_version(target)
     changelog = _changelog(target, before, release)
-    selection = run.read_selection()
-    figures = read_figures(Path(figures_file) if figures_file else run.evaluation / "metrics.json", selection)
+    figures_file = Path(figures_file) if figures_file else run.evaluation / "metrics.json"
+    recipe = load_recipe(run.recipe)
+    try:
+        selection = run.read_selection()
+        marking = selection["markings"]["mean" if recipe.inference.head == "mean" else f"head_{recipe.inference.head}"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
+    figures = read_figures(figures_file, selection, marking)
+    _check_held_out(figures_file, figures, run.read_environment())
     network = load_network(run.model)
     if is_classifier(network):
         raise ZooError(f"{run_folder}: expected a network that marks; this one classifies slices (loss.objective), a baseline only.")
-    entry = _entry(target, kind, run, network, selection, figures, about, changelog)
+    entry = _entry(target, kind, run, recipe, network, marking, selection, figures, about, changelog)
     with _workshop(target) as folder:
         if before is not None:
             shutil.copytree(target, folder)  # pictures that the card shows, for example
@@ -94,8 +104,8 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     return entry
 
 
-def read_figures(path: Path, selection: dict) -> dict:
-    """metrics.json of an evaluation, which must be of the weights whose selection is given: every head was cut where that says."""
+def read_figures(path: Path, selection: dict, marking: dict) -> dict:
+    """metrics.json of an evaluation, which must be of the weights whose selection is given: it was cut where `marking` says, and every head too."""
     if not path.is_file():
         raise ZooError(f"{path}: missing. An entry needs measured figures; make them with clamnet-tf evaluate, or name others with --figures.")
     try:
@@ -103,33 +113,49 @@ def read_figures(path: Path, selection: dict) -> dict:
         dice = figures["dice_volume"]["mean"]
         wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"}
         found = {name: row["threshold"] for name, row in figures["heads"].items()}
-        cuts = {row["threshold"] for row in selection["markings"].values()}
         threshold, data = figures["threshold"], figures["data"]["root"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
     if dice is None:
         raise ZooError(f"{path}: expected a Dice per patient volume; the evaluation of {data} had no masks. Evaluate on data with masks.")
-    if found != wanted or threshold not in cuts:
+    if found != wanted or threshold != marking["threshold"]:
         raise ZooError(f"{path}: holds the figures of other weights: its thresholds are not those of the run's selection.json. Evaluate this run.")
     return figures
+
+
+def _check_held_out(path: Path, figures: dict, environment: dict) -> None:
+    """Figures on patients that training saw say nothing."""
+    data, own = figures["data"], environment.get("data")
+    all_of_its_own = data["split"] is None and (data["simulated"] if own is None else data["root"] == own)
+    if data["split"] == "train" or all_of_its_own:
+        side = "the training side" if data["split"] else "all cases, with those it was trained on"
+        raise ZooError(
+            f"{path}: expected figures on patients that training did not see; these are of {side}. Evaluate with --split test, or "
+            "on other data."
+        )
 
 
 def _changelog(target: Path, before: Entry | None, release: Release) -> list[dict]:
     older = [] if before is None else [change.model_dump() for change in before.changelog]
     if before is not None and release.version <= before.version:
-        raise ZooError(f"{target}: holds version {before.version} already; expected a higher one, received {release.version}. Add --version {before.version + 1}.")
+        raise ZooError(
+            f"{target}: holds version {before.version} already; expected a higher one, received {release.version}. Add --version "
+            f"{before.version + 1}."
+        )
     if before is not None and not release.changes:
         raise ZooError(f"{target}: expected a line for the changelog, since version {before.version} is replaced. Add --change TEXT.")
     return [{"version": release.version, "date": release.date, "changes": release.changes or "First version."}, *older]
 
 
-def _entry(target: Path, kind, run: RunFolder, network, selection, figures, about: About, changelog) -> Entry:
-    recipe, environment, content = load_recipe(run.recipe), run.read_environment(), run.model.read_bytes()
+def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selection, figures, about: About, changelog) -> Entry:
+    environment, content = run.read_environment(), run.model.read_bytes()
     packages = environment.get("packages", {})
     tensorflow = packages.get("tensorflow") or packages.get("tensorflow-cpu")
     if not (tensorflow and packages.get("keras") and packages.get("clamnet-tf")):
-        raise ZooError(f"{run.environment}: expected the versions of clamnet-tf, TensorFlow and Keras; found {', '.join(packages) or 'none'}. Train the run again.")
-    marking = selection["markings"]["mean" if recipe.inference.head == "mean" else f"head_{recipe.inference.head}"]
+        raise ZooError(
+            f"{run.environment}: expected the versions of clamnet-tf, TensorFlow and Keras; found {', '.join(packages) or 'none'}. "
+            "Train the run again."
+        )
     heads, bootstrap, dice = sorted(network.output), figures["bootstrap"], figures["dice_volume"]
     measured = {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
     return entry_of({
@@ -138,7 +164,8 @@ def _entry(target: Path, kind, run: RunFolder, network, selection, figures, abou
         "weights": {"file": "model.keras", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "licence": about.weights_licence},
         "input": {
             "modality": recipe.modality, "channels": int(network.inputs[0].shape[3]), "channel_order": about.channel_order,
-            "missing_channels": about.missing_channels, "units": UNITS[recipe.modality], "spacing": SPACING, "window": recipe.data.window and recipe.data.window.model_dump(),
+            "missing_channels": about.missing_channels, "units": UNITS[recipe.modality], "spacing": SPACING,
+            "window": recipe.data.window and recipe.data.window.model_dump(),
             "normalization": recipe.data.normalization, "side": recipe.data.side, "organ": recipe.organ.model_dump(mode="json"),
         },
         "output": {"heads": heads, "classes": about.classes, "activation": network.get_layer(heads[0]).activation.__name__},

@@ -67,8 +67,14 @@ def check_weights(folder, entry: Entry) -> Path:
     if not path.is_file():
         raise ZooError(f"{path}: missing. The entry is not whole; get it again.")
     if path.stat().st_size != entry.weights.bytes:
-        raise ZooError(f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found {path.stat().st_size}. It was changed or cut; get the entry again.")
+        raise ZooError(
+            f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found {path.stat().st_size}. It was changed "
+            "or cut; get the entry again."
+        )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != entry.weights.sha256:
-        raise ZooError(f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {found}. It was changed; get the entry again.")
+        raise ZooError(
+            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {found}. It was changed; get the "
+            "entry again."
+        )
     return path

@@ -160,7 +160,10 @@ def _alone(path: Path, offer, reporter):
         try:
             lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout as error:
-            raise ZooError(f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min ({path}). Stop that one, or try later.") from error
+            raise ZooError(
+                f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min ({path}). Stop that one, or "
+                "try later."
+            ) from error
     try:
         yield
     finally:
@@ -178,5 +181,8 @@ def _check_pulled(folder: Path, offer, registry) -> None:
     """The entry is the one that was offered, and its weights are those it declares."""
     entry = read_entry(folder)
     if (entry.name, entry.version) != (offer.name, offer.version):
-        raise ZooError(f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} version {entry.version}. It was not kept.")
+        raise ZooError(
+            f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} version "
+            f"{entry.version}. It was not kept."
+        )
     check_weights(folder, entry)

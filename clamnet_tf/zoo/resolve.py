@@ -74,6 +74,7 @@ def _open_entry(folder: Path) -> RunFolder:
 
 def _unknown(name: str, known: set) -> str:
     near = nearest(name, known)
-    places = [f"the packaged zoo ({packaged_folder()})", *(f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()), f"pulled entries ({pulled_folder()})"]
+    own = [f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()]
+    places = [f"the packaged zoo ({packaged_folder()})", *own, f"pulled entries ({pulled_folder()})"]
     advice = f"nearest name {near}" if near else f"known names: {', '.join(sorted(known)) or 'none'}"
     return f"{ascii(name)[1:-1]}: expected a run folder or the name of a zoo entry, received neither; {advice}. Looked in {'; '.join(places)}."

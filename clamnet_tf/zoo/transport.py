@@ -109,7 +109,10 @@ class Transport:
             except ValueError as error:
                 part.unlink(missing_ok=True)
                 if not again:
-                    raise ZooError(f"{url}: expected a file with sha256 {sha256}; the server sent other bytes. The registry's index and files do not agree.") from error
+                    raise ZooError(
+                        f"{url}: expected a file with sha256 {sha256}; the server sent other bytes. The registry's index and files "
+                        "do not agree."
+                    ) from error
 
     def _receive(self, url: str, part: Path, output: Path, size: int, progress) -> None:
         """Go on with `part` until it has `size` bytes, then move it to `output`."""

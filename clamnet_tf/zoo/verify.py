@@ -114,7 +114,10 @@ def _check_golden(folder: Path, network) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error}).") from error
     if not difference <= tolerance:
-        raise ZooError(f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest difference {difference:.2g}, allowed {tolerance:g}.")
+        raise ZooError(
+            f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest difference {difference:.2g}, "
+            f"allowed {tolerance:g}."
+        )
 
 
 def _check_card(folder: Path, entry: Entry) -> None:
@@ -122,7 +125,10 @@ def _check_card(folder: Path, entry: Entry) -> None:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     missing = missing_sections(entry, text)
     if missing:
-        raise ZooError(f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. clamnet-tf zoo publish writes them.")
+        raise ZooError(
+            f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. clamnet-tf zoo publish "
+            "writes them."
+        )
 
 
 def _json(path: Path):

@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import pytest
 
+from clamnet_tf.errors import RunError
+from clamnet_tf.runs import RunFolder
+
 SETTINGS = """
     data.side=32 data.channels=[1] data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0
     network.depth=2 network.filters=[16,32] network.kernels=[3,3] training.batch_size=4
@@ -87,3 +90,20 @@ def test_weights_that_do_not_fit_and_names_that_are_none_are_refused_before_trai
     assert not out.exists()
     done = run(out, init="mri_carcinom")
     assert done.returncode == 2 and "nearest name mri_carcinoma" in done.stderr and not out.exists()
+
+
+def test_a_run_that_has_begun_keeps_its_weights(tmp_path):
+    model, other = tmp_path / "a.keras", tmp_path / "b.keras"
+    model.write_bytes(b"a")
+    other.write_bytes(b"b")
+    run_folder = RunFolder.open_for_training(tmp_path / "run", "name: x\n", resume=False)
+    run_folder.begin_with(model, {"from": "a", "sha256": "1"})
+    run_folder.begin_with(other, {"from": "b", "sha256": "2"})  # nothing was learned yet
+    assert run_folder.initial.read_bytes() == b"b" and json.loads(run_folder.initialization.read_text())["from"] == "b"
+    run_folder.append_metrics({"step": 1})
+    run_folder.begin_with(other, {"from": "c", "sha256": "2"})
+    with pytest.raises(RunError, match="the run was started from b"):
+        run_folder.begin_with(model, {"from": "a", "sha256": "1"})
+    run_folder.initialization.unlink()
+    with pytest.raises(RunError, match="the run was started without --init"):
+        run_folder.begin_with(other, {"from": "b", "sha256": "2"})

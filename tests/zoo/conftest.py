@@ -71,7 +71,7 @@ def small_run(tmp_path_factory):
         "data": {"root": "/data/kaggle_3m", "split": "test", "simulated": False},
     }
     packages = {"clamnet-tf": made["clamnet_tf"], "tensorflow-cpu": made["tensorflow"], "keras": made["keras"]}
-    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2}
+    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2, "data": "/data/kaggle_3m"}
     for name, content in (("selection.json", selection), ("environment.json", environment), ("evaluation/metrics.json", figures)):
         (folder / name).write_text(json.dumps(content))
     (folder / "FINISHED").write_text("")

@@ -101,11 +101,13 @@ def change_json(path, change):
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["dice_volume"].update(mean=None)), "had no masks"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["heads"]["head_2"].update(threshold=0.5)), "holds the figures of other weights"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)), "holds the figures of other weights"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")), "these are of the training side"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["data"].update(split=None)), "all cases, with those it was trained on"),
         (lambda run: (run / "model.keras").write_bytes(bytes(10_000_001)), "expected at most 10000000 bytes"),
         (lambda run: change_json(run / "environment.json", lambda found: found["packages"].pop("keras")), "expected the versions of clamnet-tf, TensorFlow and Keras"),
         (lambda run: (run / "selection.json").unlink(), r"selection\.json is missing"),
     ],
-    ids=["unfinished", "no figures", "no figure file", "no masks", "other head", "other cut", "large", "no versions", "no selection"],
+    ids=["unfinished", "no figures", "no figure file", "no masks", "other head", "other cut", "training side", "all cases", "large", "no versions", "no selection"],
 )
 def test_a_run_that_cannot_be_published_is_refused_and_leaves_nothing(run, about, tmp_path, spoil, message):
     spoil(run)

@@ -22,6 +22,8 @@ WRONG = {
     ("- version: 1", "- version: 3"): r"changelog: expected versions from 1 downwards, each once, received 3",
     ("  date: ", "  daet: "): r"changelog\[0\]\.daet: expected a key .*nearest valid key changelog\[0\]\.date",
     ("    low: 0.64", "    low: 0.94"): r"metrics\.dice_volume: expected a value inside its interval",
+    ("kind: marker", 'kind: marker\nnotes: "\\e[2Jgone"\nx: 1'): r"x: expected a key",
+    ("condition: carcinoma", 'condition: "carci\\e[2Jnoma"'): r"condition: expected text without control characters, received 'carci\\x1b\[2Jnoma'",
     ("eta: 0.7", "eta: .nan"): r"eta: expected",
 }
 

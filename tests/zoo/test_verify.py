@@ -98,3 +98,24 @@ def test_a_card_without_a_section(small):
     assert problems(folder) == {}
     (folder / "README.md").write_text(card.replace("## What it is not", "## Not"))
     assert problems(folder)["card"].endswith("What it is not. clamnet-tf zoo publish writes them.")
+
+
+def test_a_network_with_foreign_code_is_not_loaded(small):
+    import hashlib
+    import zipfile
+
+    import clamnet_tf
+    from clamnet_tf.errors import NetworkError
+
+    path = small / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][1]["config"]["activation"] = {"module": "os", "class_name": "system", "config": "touch /tmp/mark", "registered_name": "system"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**parts, "config.json": json.dumps(config).encode()}.items():
+            archive.writestr(name, content)
+    rewrite_entry(small, weights__sha256=hashlib.sha256(path.read_bytes()).hexdigest(), weights__bytes=path.stat().st_size)
+    assert "names os.system, which is not among the stock Keras layers" in problems(small)["network"]
+    with pytest.raises(NetworkError, match="names os.system"):
+        clamnet_tf.load(small)
