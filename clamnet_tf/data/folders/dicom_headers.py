@@ -9,7 +9,7 @@ from pydicom.uid import UID
 from clamnet_tf.data.identifiers import PatientTexts, patient_texts
 from clamnet_tf.data.manifest import listed
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.dicom_header import NOT_IMAGES, open_dataset, quiet, read_frames
+from clamnet_tf.imaging.dicom_header import DAMAGE, NOT_IMAGES, open_dataset, quiet, read_frames
 
 _IDENTITY = (
     "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
@@ -68,11 +68,14 @@ def read_headers(files) -> dict[Path, Header]:
 def read_header(path: Path) -> Header:
     """The Header of one file; ImageError when it is not DICOM or damaged."""
     dataset = open_dataset(path, pixels=False)
-    with quiet():
-        text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
-        kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
-        texts = patient_texts(dataset)
-        pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
+    try:
+        with quiet():
+            text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
+            kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
+            texts = patient_texts(dataset)
+            pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
+    except DAMAGE as error:
+        raise ImageError(f"{path}: its DICOM header cannot be understood: {error}. Export the image again.") from error
     frame = read_frames(dataset, path)[0] if pictured else None
     name = UID(kind).name if kind else "no SOP class"
     return Header(
