@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import EnvironmentFailure
 
+UNFINISHED = ".writing-"  # how folders begin that hold what is being written; a killed process leaves them
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
@@ -70,7 +71,7 @@ def atomic_path(path):
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        holder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path.parent))
         try:
             temporary = holder / path.name
             yield temporary

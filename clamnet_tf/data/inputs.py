@@ -16,16 +16,15 @@ from clamnet_tf.data.folders.dicom_tree import dicom_files
 from clamnet_tf.data.folders.listing import NIFTI, PICTURES, list_folder, natural_key
 from clamnet_tf.data.identifiers import Identifiers
 from clamnet_tf.data.manifest import Case, Manifest, listed, read_manifest
+from clamnet_tf.data.result_names import NUMBERED, result_names, stem_of
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import SUFFIXES, read_volume, suffix_of
 
 RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
 RESULT_SETTINGS = "prediction.json"  # likewise, written before anything else: also of a prediction that was killed
 RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # that table begins with these
-_NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
 _MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
 _MASKS = "masks (<name>_mask.*)"
-_ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
     manifest = Manifest(root, tuple(cases), tuple(hide(line) for line in builder.account), "inputs")
     volumes = tuple(hide(builder.names[case.image]) for case in cases)
     names = tuple(hide(builder.short(case.image)) for case in cases)
-    return Inputs(manifest, volumes, names, _outputs(cases, root, hide), failures, found.identifiers)
+    return Inputs(manifest, volumes, names, result_names(cases, root, hide), failures, found.identifiers)
 
 
 @dataclass
@@ -104,9 +103,9 @@ class _Found:
 
     def drop_masks(self) -> None:
         """Files given one by one, as by a pattern of the shell: <name>_mask beside <name> is not an image."""
-        stems = {(path.parent, _stem(path)) for path in self.alone}
+        stems = {(path.parent, stem_of(path)) for path in self.alone}
         for path in self.alone:
-            match = _MASK.fullmatch(_stem(path))
+            match = _MASK.fullmatch(stem_of(path))
             if match and (path.parent, match["stem"]) in stems and self.files.pop(path, None):
                 self.passed[_MASKS] += 1
 
@@ -131,7 +130,7 @@ class _Found:
                 passed[f"results of earlier predictions (folders with a {RESULT_TABLE})"] += 1
             elif path not in usable:
                 passed["files that are not images"] += 1
-            elif suffix_of(path) and _MASK.fullmatch(_stem(path)):
+            elif suffix_of(path) and _MASK.fullmatch(stem_of(path)):
                 passed[_MASKS] += 1
             else:
                 self._take(path, folder)
@@ -223,7 +222,7 @@ class _Builder:
     def _pictures(self, paths: list[Path]) -> None:
         patterns: dict[tuple, list[Path]] = collections.defaultdict(list)
         for path in paths:
-            match = _NUMBERED.fullmatch(_stem(path)) if self.stacks else None
+            match = NUMBERED.fullmatch(stem_of(path)) if self.stacks else None
             patterns[(path.parent, match["stem"] + match["dash"], suffix_of(path)) if match else path].append(path)
         stacks, alone = [], []
         for pattern, members in patterns.items():
@@ -243,7 +242,7 @@ class _Builder:
                     stacks.append((pattern, shape, sorted(same, key=lambda path: natural_key(path.name)), len(sizes) > 1))
         lines = []
         for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
-            numbers = [int(_NUMBERED.fullmatch(_stem(path))["number"]) for path in members]
+            numbers = [int(NUMBERED.fullmatch(stem_of(path))["number"]) for path in members]
             size = f"{height} x {width}"
             name = f"{self.short(folder / stem)}<n>{suffix}" + (f" of {size}, {channels} channel(s)" if several else "")
             for path, number in zip(members, numbers):
@@ -272,12 +271,6 @@ class _Builder:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
 
-def _stem(path: Path) -> str:
-    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
-    suffix = suffix_of(path)
-    return path.name[: -len(suffix)] if suffix else path.name
-
-
 def _is_result(path: Path) -> bool:
     """Whether a table or settings were written by predict."""
     try:
@@ -286,26 +279,3 @@ def _is_result(path: Path) -> bool:
             return head.startswith(",".join(RESULT_COLUMNS)) if path.name == RESULT_TABLE else '"keep_identifiers"' in head
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def _outputs(cases, root: Path, hide) -> tuple[Path, ...]:
-    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in the name,
-    as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0)."""
-    places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), _stem(case.image)) for case in cases]
-    places = [(Path(*(hide(part) for part in folder.parts)), hide(stem)) for folder, stem in places]
-    taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
-    numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := _NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
-    outputs, used = [], set()
-    for case, (folder, stem) in zip(cases, places):
-        suffix = suffix_of(case.image) or ""
-        several = SUFFIXES.get(suffix) not in _ONE_SLICE
-        name = stem
-        if taken[folder, stem.lower()] > 1 or (several and (folder, stem.lower()) in numbered):
-            name = f"{stem}_{suffix.strip('.').replace('.', '_') or 'file'}"
-        base, count = name, 1
-        while (folder, name.lower()) in used:
-            count += 1
-            name = f"{base}_{count}"
-        used.add((folder, name.lower()))
-        outputs.append(folder / name)
-    return tuple(outputs)

@@ -8,12 +8,13 @@
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from clamnet_tf.data.inputs import RESULT_SETTINGS
 from clamnet_tf.errors import RunError
-from clamnet_tf.files import environment_failure, hold, make_folder, write_json
+from clamnet_tf.files import UNFINISHED, environment_failure, hold, make_folder, write_json
 
 SETTINGS = RESULT_SETTINGS
 PROGRESS = ".progress.jsonl"
@@ -44,6 +45,8 @@ class Journal:
                 journal.resumed = True
                 _compare(out, settings)
                 journal._read()
+                for leftover in out.rglob(f"{UNFINISHED}*"):  # of writers that were killed
+                    shutil.rmtree(leftover, ignore_errors=True)
             else:
                 write_json(out / SETTINGS, settings)
             try:

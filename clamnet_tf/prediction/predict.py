@@ -176,7 +176,8 @@ class _Work:
         if "report" in formats:
             page = Path(INDEX) if alone else marked.stem.with_name(f"{marked.stem.name}_report.html")
             written.volume["report"] = page.as_posix()
-            write_volume_page(self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=None if alone else "../" * len(page.parent.parts) + INDEX)
+            index = None if alone else "../" * len(page.parent.parts) + INDEX
+            write_volume_page(self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=index)
         content["slices"] += [slice_row(marked, one, files) for one, files in zip(marked.slices, written.slices)]
         content["volumes"].append(volume_row(marked, written.volume))
         content["failures"] += [self.inputs.hide(failure) for failure in written.failures]

@@ -66,7 +66,8 @@ def notes_of(volume: MarkedVolume) -> list[str]:
     found = list(volume.notes)
     uneven = unevenness(volume.planes) if all(plane is not None for plane in volume.planes) else None
     if uneven and len(volume.slices) > 1:
-        found.append(uneven + ("; no volume in ml, since they would count twice" if uneven.startswith(_TWICE) else "; ml counts the slices that are there, at the usual distance"))
+        twice = uneven.startswith(_TWICE)
+        found.append(f"{uneven}; {'no volume in ml, since they would count twice' if twice else 'ml counts the slices that are there, at the usual distance'}")
     return [f"{volume.name}: {note}" for note in dict.fromkeys(found)]
 
 

@@ -1,0 +1,40 @@
+"""How results are named: like the input tree, all different."""
+
+import collections
+import re
+from pathlib import Path
+
+from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+
+NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
+_ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
+
+
+def stem_of(path: Path) -> str:
+    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix else path.name
+
+
+def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
+    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in the name,
+    as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0). hide: takes
+    identifiers of patients out of a part of a path."""
+    places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), stem_of(case.image)) for case in cases]
+    places = [(Path(*(hide(part) for part in folder.parts)), hide(stem)) for folder, stem in places]
+    taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
+    numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
+    outputs, used = [], set()
+    for case, (folder, stem) in zip(cases, places):
+        suffix = suffix_of(case.image) or ""
+        several = SUFFIXES.get(suffix) not in _ONE_SLICE
+        name = stem
+        if taken[folder, stem.lower()] > 1 or (several and (folder, stem.lower()) in numbered):
+            name = f"{stem}_{suffix.strip('.').replace('.', '_') or 'file'}"
+        base, count = name, 1
+        while (folder, name.lower()) in used:
+            count += 1
+            name = f"{base}_{count}"
+        used.add((folder, name.lower()))
+        outputs.append(folder / name)
+    return tuple(outputs)
