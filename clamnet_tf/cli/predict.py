@@ -45,7 +45,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
 
     Of DICOM headers nothing but geometry and UIDs is written, and where names of folders and files repeat the patient's
     name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on. Names that no header
-    repeats are your own and stay. Exception: dicom-seg objects hold patient and study of their source, as the standard
+    repeats are your own and stay, and so do words in the pixels. Exception: dicom-seg objects hold patient and study of their source, as the standard
     demands; an archive could not file them otherwise.
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/

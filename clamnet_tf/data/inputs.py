@@ -214,6 +214,9 @@ class _Builder:
             how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
             lines.append(f"{folder}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)}, {how}")
         self._say(f"DICOM series: {len(series)}", lines)
+        labelled = sum(header.is_labelled for header in headers)
+        if labelled:
+            self.account.append(f"ATTENTION: {labelled} images have words in their pixels (BurnedInAnnotation), perhaps a name; pictures of results show them.")
 
     def _remember(self, header: Header) -> None:
         if not self.found.keep_identifiers:

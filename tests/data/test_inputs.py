@@ -153,6 +153,11 @@ def test_dicom_objects_that_are_no_images_and_localizers_are_passed_over(make_se
     assert volumes(find_inputs([scout])) == [[scout.name]]
 
 
+def test_words_in_the_pixels_are_told(make_series):
+    folder = make_series(BurnedInAnnotation="YES")[0].parent
+    assert "ATTENTION: 3 images have words in their pixels (BurnedInAnnotation), perhaps a name" in text(find_inputs([folder]))
+
+
 def test_names_of_patients_stay_out_of_names(make_series):
     files = make_series("dicom/DOE_JANE/19500131", PatientName="Doe^Jane", PatientBirthDate="19500131")
     files[1].rename(files[1].with_name("doe.jane.dcm"))

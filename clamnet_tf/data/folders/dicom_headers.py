@@ -25,6 +25,7 @@ class Header:
     is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's words
     is_cut_off: an image by its kind that has no size
     is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
+    is_labelled: the header says that words, perhaps a name, stand in the pixels (BurnedInAnnotation)
     texts: what a path may repeat of the patient
     """
 
@@ -40,6 +41,7 @@ class Header:
     kind: str = ""
     is_cut_off: bool = False
     is_localizer: bool = False
+    is_labelled: bool = False
     texts: PatientTexts = PatientTexts()
 
 
@@ -72,7 +74,7 @@ def read_header(path: Path) -> Header:
         with quiet():
             text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
             kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
-            texts = patient_texts(dataset)
+            texts, labelled = patient_texts(dataset), str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
     except DAMAGE as error:
         raise ImageError(f"{path}: its DICOM header cannot be understood: {error}. Export the image again.") from error
@@ -91,6 +93,7 @@ def read_header(path: Path) -> Header:
         kind=name,
         is_cut_off=frame is None and kind not in NOT_IMAGES and name.endswith("Image Storage"),
         is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
+        is_labelled=labelled,
         texts=texts,
     )
 
