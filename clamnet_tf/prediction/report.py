@@ -48,7 +48,7 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "size": short_size(row),
         "reason": size(row).removeprefix(short_size(row)).strip(" ()"),
         "share": words.percent(row["marked_fraction"]) if row["marked_fraction"] is not None else None,
-        "notes": notes + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
+        "notes": [note.removeprefix(f"{volume.name}: ") for note in notes] + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
         "facts": facts,
         "width": width,
         "height": height,

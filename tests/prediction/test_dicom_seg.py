@@ -138,3 +138,6 @@ def test_a_deidentified_source_that_lacks_what_the_standard_demands(run, predict
     assert segmented_points(seg, located) == bright_points(files)
     assert pydicom.dcmread(seg).PatientName == "" and "AnatomicRegionSequence" not in pydicom.dcmread(seg).SegmentSequence[0]
     assert not dciodvfy(seg)
+    shutil.copy(seg, tmp_path / "in")
+    result, _, rows = predict(run, tmp_path / "in", options=["--format", "png"], out=tmp_path / "again")
+    assert len(rows) == 3 and "Passed over: 1 DICOM files without an image to mark (Segmentation Storage)." in result.stdout
