@@ -7,7 +7,7 @@ import rich_click as click
 
 _WIDTH = 80
 _HEAD = ("NAME", "KIND", "MODALITY", "CONDITION", "SIZE", "DICE (95 %)", "DATA")
-_FLEXIBLE = (3, 6)  # columns that may be cut
+_FLEXIBLE = (3, 6)  # columns that may be cut, down to the width of their heading
 
 
 @click.group()
@@ -48,7 +48,9 @@ def list_entries(as_json, remote, timeout):
         for offer in offers:
             click.echo(f"{offer['name']} version {offer['version']}, {offer['bytes'] / 1e6:.1f} MB, offered by {offer['source']}")
     for message in unreadable:
-        click.echo(f"Not listed: {message}", err=True)
+        first, *others = message.splitlines()
+        more = f" (and {len(others)} more problems: clamnet-tf zoo verify)" if others else ""
+        click.echo(f"Not listed: {first}{more}", err=True)
 
 
 @zoo.command()
@@ -190,16 +192,16 @@ def _table(rows):
         figures = (f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data)
         lines.append((entry.name, entry.kind, entry.modality, entry.condition, *figures))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
-    widths[0] = min(widths[0], 20)
-    while sum(widths) + 2 * (len(widths) - 1) > _WIDTH and any(widths[column] > len(_HEAD[column]) for column in _FLEXIBLE):
-        widest = max(_FLEXIBLE, key=lambda column: widths[column] - len(_HEAD[column]))
-        widths[widest] -= 1
+    widths[0] = min(widths[0], 16)
+    for column in _FLEXIBLE:
+        over = sum(widths) + 2 * (len(widths) - 1) - _WIDTH
+        widths[column] -= max(0, min(over, widths[column] - len(_HEAD[column])))
     for number, line in enumerate(lines):
         name, *others = line
         if len(name) > widths[0]:
             yield name
             name = ""
-        cells = [name] + [textwrap.shorten(cell, width, placeholder="...") if len(cell) > width else cell for cell, width in zip(others, widths[1:])]
+        cells = [name, *(cell if len(cell) <= width else f"{cell[: width - 3].rstrip()}..." for cell, width in zip(others, widths[1:]))]
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths)).rstrip()
         if number == 0 and len(lines) == 1:
             yield "(no entry)"

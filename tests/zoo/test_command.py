@@ -57,7 +57,7 @@ def test_verify_exits_1_for_a_wrong_entry(copy):
     assert "files: " in result.stdout and "card: " in result.stdout
 
 
-def test_publish_and_index(run, tmp_path, monkeypatch):
+def test_publish_and_index(run, tmp_path):
     target = tmp_path / "zoo" / "mri_mine"
     refused = call("publish", run, "--to", target)
     assert refused.exit_code == 2 and "weights_licence: expected text" in refused.stderr and not target.exists()
@@ -68,7 +68,7 @@ def test_publish_and_index(run, tmp_path, monkeypatch):
     )
     done = call("publish", run, "--to", target, "--about", about)
     assert done.exit_code == 0, done.stderr
-    assert f"{target}: version 1, 0.1 MB, Dice 0.746 on 12 patients of kaggle_3m" in done.stdout
+    assert f"{target}: version 1, 0.2 MB, Dice 0.746 on 12 patients of kaggle_3m" in done.stdout
     index = json.loads(call("index", target.parent).stdout)
     assert [item["file"] for item in index["entries"][0]["files"]] == list(FILES)
     assert call("index", tmp_path / "absent").exit_code == 2
