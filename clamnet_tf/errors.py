@@ -10,7 +10,9 @@
     │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
     ├── MaskAccessError          training or selection code reached for a mask
     ├── EnvironmentFailure       disk full, folder not writable, package missing
-    └── TrainingFailure          training cannot go on (loss not finite, ...)
+    ├── TrainingFailure          training cannot go on (loss not finite, ...)
+    ├── ExportFailure            an exported model differs from the network; it was removed
+    └── ServerFailure            a model server does not answer, or serves another model
 
 Messages say: which field or file, what was expected, what was received, what to do.
 """
@@ -62,3 +64,11 @@ class EnvironmentFailure(ClamnetError):
 
 class TrainingFailure(ClamnetError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class ExportFailure(ClamnetError):
+    """What was written for serving does not give what the network gives; it was removed."""
+
+
+class ServerFailure(ClamnetError):
+    """A model server cannot be reached, refuses, or serves another model."""

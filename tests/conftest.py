@@ -14,15 +14,17 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("CLAMNET_TF_VERBOSE", None)
 
 FIRST = ("tests/architecture/", "tests/cli/", "tests/recipe/")
+OWN_ENVIRONMENTS = {"tfio": ("tensorflow_io", "tools/test-tfio"), "kserve": ("kserve", "tools/test-kserve")}
 
 
 def pytest_collection_modifyitems(items):
-    """The folders of FIRST before all others, for an early answer; tests of tensorflow-io only where it is installed."""
+    """The folders of FIRST before all others, for an early answer; tests with a marker of OWN_ENVIRONMENTS only where its package is installed."""
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
-    if importlib.util.find_spec("tensorflow_io") is None:
-        for item in items:
-            if item.get_closest_marker("tfio"):
-                item.add_marker(pytest.mark.skip(reason="tensorflow-io is not installed; tools/test-tfio makes its environment"))
+    for marker, (package, tool) in OWN_ENVIRONMENTS.items():
+        if importlib.util.find_spec(package) is None:
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=f"{package} is not installed; {tool} makes its environment"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ COMMANDS = {
     "fit": ("clamnet_tf.cli.fit", "Learn lesion masks from image-level labels."),
     "evaluate": ("clamnet_tf.cli.evaluate", "Measure a run against true masks; write figures and a report."),
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),
+    "export": ("clamnet_tf.cli.export", "Write a model for TensorFlow Serving, LiteRT or ONNX."),
     "study": ("clamnet_tf.cli.study", "Compare many ways of making masks; tables and one page."),
     "zoo": ("clamnet_tf.cli.zoo", "List, show, check, publish and pull trained networks."),
     "describe": ("clamnet_tf.cli.describe", "Print a recipe's network level by level, or draw it."),

@@ -25,7 +25,7 @@ class MarkerProbability:
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
         self._fast = fast_form(network)
-        self._forward = tf.function(self._both_views, reduce_retracing=True)
+        self._forward = tf.function(self.both_views, reduce_retracing=True)
 
     def head_names_of(self, network) -> list:
         """Names of the heads, in order."""
@@ -36,7 +36,8 @@ class MarkerProbability:
         outputs = self._fast(images, training=False)
         return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
 
-    def _both_views(self, images):
+    def both_views(self, images):
+        """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export holds."""
         result = self.maps(images)
         if self.flip_views:
             result = 0.5 * (result + tf.reverse(self.maps(tf.reverse(images, [2])), [3]))

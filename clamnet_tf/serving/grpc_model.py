@@ -1,0 +1,67 @@
+"""A model behind TensorFlow Serving's gRPC interface. Numbers travel as they are."""
+
+import numpy as np
+
+from clamnet_tf.errors import EnvironmentFailure, ServerFailure, UserInputError
+from clamnet_tf.serving.address import Address
+from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
+
+_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class GrpcModel:
+    """Predictions of one signature with one input. timeout: seconds to wait for an answer."""
+
+    def __init__(self, address: Address, *, timeout: float = 300.0, waits=WAITS_SECONDS):
+        try:
+            import grpc
+            from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+        except ImportError as error:
+            raise EnvironmentFailure(f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[serving]'.") from error
+        self.address, self.timeout, self.waits = address, timeout, waits
+        self._grpc, self._messages = grpc, predict_pb2
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address.host, options=_NO_LIMIT))
+
+    def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
+        """As RestModel.predict."""
+        rows = max(1, most_bytes // max(1, images[0].nbytes if len(images) else 1))
+        for start in range(0, len(images), rows):
+            part = images[start : start + rows]
+            answer = attempt(lambda: self._ask(self._request(signature, name, part)), self.address.text, self.waits)
+            yield {key: _values(value) for key, value in answer.outputs.items()}
+
+    def _request(self, signature: str, name: str, images: np.ndarray):
+        import tensorflow as tf
+
+        request = self._messages.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self.address.name, signature
+        if self.address.version is not None:
+            request.model_spec.version.value = self.address.version
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(images, dtype=tf.float32))
+        return request
+
+    def _ask(self, request):
+        try:
+            return self._stub.Predict(request, timeout=self.timeout)
+        except self._grpc.RpcError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error) -> Exception:
+        code, codes, where = error.code(), self._grpc.StatusCode, self.address.text
+        reason = (error.details() or "no reason given")[:300]
+        if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
+            return Busy(f"{code.name}: {reason}")
+        if code == codes.NOT_FOUND:
+            return UserInputError(f"{where}: the server knows no such model ({reason}). Check the name; it is that of the folder below the server's models.")
+        if code in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION):
+            return UserInputError(f"{where}: the server refuses these slices ({reason}). It serves another model, or one that was not made by clamnet-tf export.")
+        if code == codes.DEADLINE_EXCEEDED:
+            return ServerFailure(f"{where}: no answer within {self.timeout:g} s. The server is overloaded, or slices are too many per request.")
+        return ServerFailure(f"{where}: the server fails with {code.name} ({reason}).")
+
+
+def _values(proto):
+    import tensorflow as tf
+
+    array = tf.make_ndarray(proto)
+    return [one.decode("utf-8", "replace") for one in array.ravel()] if array.dtype == object else array
