@@ -10,11 +10,12 @@ FORMATS = ("savedmodel", "litert", "onnx")
 @click.option("--format", "kind", type=click.Choice(FORMATS), required=True, help="savedmodel: TensorFlow Serving; litert: phones, browsers, small boards; onnx: onnxruntime and others.")
 @click.option("--out", type=click.Path(), required=True, help="Folder: <out>/<name>/<version>/ for savedmodel, <out>/<name>.tflite or .onnx with a .json beside it.")
 @click.option("--head", type=int, help="Export this head alone, without the nodes it does not need.  [default: as the recipe marks]")
+@click.option("--dicom", is_flag=True, help="savedmodel: also take DICOM files; needs tensorflow-io (TensorFlow 2.17) here and on the server.")
 @click.option("--int8", is_flag=True, help="litert: 8-bit weights and activations; needs --calibrate.")
 @click.option("--calibrate", type=click.Path(exists=True), help="litert --int8: folder of images (labelled or not) or of prepared slices.")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def export(model, kind, out, head, int8, calibrate, cache, quiet):
+def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
     """Write MODEL (a run folder or a zoo entry) for other runtimes, checked in a fresh process before it gets its name.
 
     What it takes and gives stands in contract.json (savedmodel: in assets/). Masks of single slices are made with a fixed
@@ -22,6 +23,8 @@ def export(model, kind, out, head, int8, calibrate, cache, quiet):
 
     Example: clamnet-tf export zoo/mri_carcinoma --format savedmodel --out models/
     """
+    if dicom and kind != "savedmodel":
+        raise click.UsageError(f"--dicom belongs to --format savedmodel; received --format {kind}.")
     if (int8 or calibrate) and kind != "litert":
         raise click.UsageError(f"--int8 and --calibrate belong to --format litert; received --format {kind}.")
     if int8 != bool(calibrate):
@@ -44,7 +47,7 @@ def export(model, kind, out, head, int8, calibrate, cache, quiet):
     if kind == "savedmodel":
         from clamnet_tf.export.saved_model import export_savedmodel
 
-        written = export_savedmodel(source, out)
+        written = export_savedmodel(source, out, dicom=dicom)
     elif kind == "onnx":
         from clamnet_tf.export.onnx import export_onnx
 

@@ -2,21 +2,27 @@
 
 import tensorflow as tf
 
+from clamnet_tf.export.dicom_ops import decode_dicom
 from clamnet_tf.export.prepare_ops import ORGANS, choose_channels, decode, prepare, window
-from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
 
 
 class Endpoints(tf.Module):
-    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save takes."""
+    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save takes.
 
-    def __init__(self, source):
+    dicom: with the signature ENCODED_DICOM, whose operations only tensorflow-io has.
+    """
+
+    def __init__(self, source, dicom: bool = False):
         super().__init__(name=source.name)
         self.source, self.network = source, source.network
         self.slices = tf.TensorSpec([None, source.side, source.side, source.channels], tf.float32, name=IMAGES)
         self.files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
         self.functions = {DEFAULT: self._function(self.from_slices, self.slices), PREPARED: self._function(self.from_prepared, self.slices)}
         if why_not_encoded(source) is None:
-            self.functions[ENCODED] = self._function(self.from_files, self.files)
+            self.functions[ENCODED] = self._function(self.from_pictures, self.files)
+            if dicom:
+                self.functions[ENCODED_DICOM] = self._function(self.from_dicom, self.files)
 
     def _function(self, method, spec):
         return tf.function(method, input_signature=[spec], autograph=False)
@@ -38,10 +44,18 @@ class Endpoints(tf.Module):
             images = window(images, self.source.data.window.center, self.source.data.window.width)
         return self._marked(images, tf.reduce_any(images != 0, axis=-1))
 
-    def from_files(self, image_bytes):
+    def from_pictures(self, image_bytes):
+        """PNG and JPEG files."""
+        return self._from_files(image_bytes, decode)
+
+    def from_dicom(self, image_bytes):
+        """DICOM files."""
+        return self._from_files(image_bytes, decode_dicom)
+
+    def _from_files(self, image_bytes, decoder):
         """Whole pictures: organ, crop, normalisation and resizing are done here, picture by picture."""
         prepared = tf.map_fn(
-            self._one_file,
+            lambda content: self._one_file(content, decoder),
             image_bytes,
             fn_output_signature={
                 "images": tf.TensorSpec(self.slices.shape[1:], tf.float32),
@@ -51,9 +65,9 @@ class Endpoints(tf.Module):
         )
         return {**self._marked(prepared["images"], prepared["organ"]), BOX: prepared["box"]}
 
-    def _one_file(self, content):
+    def _one_file(self, content, decoder):
         source = self.source
-        image = choose_channels(decode(content), source.data.channels, source.channels)
+        image = choose_channels(decoder(content), source.data.channels, source.channels)
         return prepare(image, data=source.data, organ=source.organ, side=source.side)
 
     def _marked(self, images, organ):

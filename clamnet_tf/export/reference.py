@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from clamnet_tf.data.prepared_volume import prepare_volume
 from clamnet_tf.data.volumes import AssembledVolume
@@ -14,7 +16,7 @@ from clamnet_tf.export.endpoints import has_fixed_window
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
 from clamnet_tf.metrics.localisation import image_score
-from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
 
 #: Of probabilities and presence scores, absolute.
 TOLERANCE = 1e-5
@@ -64,6 +66,9 @@ def reference_of(source, signatures) -> Reference:
         files = pictures(1 if source.channels == 1 else 3) if source.data.channels is None else pictures(3)
         reference.add(ENCODED, {IMAGE_BYTES: files[:1]}, local(source, files[:1]), ENCODED_TOLERANCE)
         reference.add(ENCODED, {IMAGE_BYTES: files}, local(source, files), ENCODED_TOLERANCE)
+    if ENCODED_DICOM in signatures:
+        files = [dicom_file(source.channels if source.data.channels is None else 3)]
+        reference.add(ENCODED_DICOM, {IMAGE_BYTES: files}, local(source, files), ENCODED_TOLERANCE)
     return reference
 
 
@@ -83,6 +88,28 @@ def pictures(channels: int) -> list[bytes]:
     if channels == 1:
         contents.append(_encoded(_head(90, 100, 1, 2).astype(np.uint16) * 200, "PNG"))
     return contents
+
+
+def dicom_file(channels: int) -> bytes:
+    """A CT slice of 12 bits with intercept -1024, or for three channels a colour picture."""
+    head, dataset = _head(140, 128, channels, 3), Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PixelRepresentation = (*head.shape[:2], channels, 0)
+    if channels == 1:
+        dataset.PhotometricInterpretation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = "MONOCHROME2", 16, 12, 11
+        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
+        pixels, kind = head[..., 0].astype("<u2") * 8, "OW"
+    else:
+        dataset.PhotometricInterpretation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PlanarConfiguration = "RGB", 8, 8, 7, 0
+        pixels, kind = head, "OB"
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = kind
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _head(height: int, width: int, channels: int, number: int) -> np.ndarray:
@@ -105,7 +132,8 @@ def local(source, files: list[bytes]) -> dict:
     """What local prediction, in NumPy, SciPy and Pillow, gives for each picture as a volume of one slice."""
     prepared = []
     for content in files:
-        with tempfile.NamedTemporaryFile(suffix=".png" if content.startswith(b"\x89PNG") else ".jpg") as file:
+        suffix = ".png" if content.startswith(b"\x89PNG") else ".jpg" if content.startswith(b"\xff\xd8") else ".dcm"
+        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
             file.write(content)
             file.flush()
             volume = read_volume(Path(file.name))

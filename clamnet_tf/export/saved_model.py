@@ -7,8 +7,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from clamnet_tf.errors import UserInputError
 from clamnet_tf.export.contract import contract
-from clamnet_tf.export.endpoints import Endpoints
+from clamnet_tf.export.dicom_ops import load_operations
+from clamnet_tf.export.endpoints import Endpoints, why_not_encoded
 from clamnet_tf.export.parity import check
 from clamnet_tf.export.reference import reference_of
 from clamnet_tf.export.warmup import write_warmup
@@ -30,18 +32,25 @@ def next_version(folder: Path) -> int:
     return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=0) + 1
 
 
-def export_savedmodel(source, out: Path) -> Exported:
+def export_savedmodel(source, out: Path, *, dicom: bool = False) -> Exported:
     """Write the next version of the model below `out`.
 
     Args:
         source: export.source.Source. out: folder of models, made when missing.
+        dicom: with the signature `encoded_dicom`; the server then needs tensorflow-io, and the stock image refuses the whole model.
 
     Raises:
+        EnvironmentFailure: tensorflow-serving-api is missing, or for `dicom` tensorflow-io does not work.
+        UserInputError: `dicom` for a network that takes no whole pictures.
         ExportFailure: what was written is not what the network gives; nothing is left behind.
     """
+    if dicom:
+        load_operations()
+        if (reason := why_not_encoded(source)) is not None:
+            raise UserInputError(f"--dicom: {reason}. Leave --dicom out, and prepare slices before they are sent.")
     model = Path(out) / source.name
     with leaves_nothing_behind(model), atomic_path(model / str(next_version(model))) as temporary:
-        endpoints = Endpoints(source)
+        endpoints = Endpoints(source, dicom)
         with tempfile.TemporaryDirectory() as folder:
             assets = [Path(folder) / Path(name).name for name in (CONTRACT, RECIPE, RECIPE_SHA256)]
             write_json(assets[0], contract(source, kind="savedmodel", signatures=endpoints.functions))

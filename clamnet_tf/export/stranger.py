@@ -16,14 +16,19 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np  # noqa: E402
 
 
-def savedmodel(path):
+def savedmodel(path, signatures):
     import tensorflow as tf
+
+    if "encoded_dicom" in signatures:
+        from tensorflow_io.python.ops import core_ops
+
+        core_ops.io_decode_dicom_image  # its operations are loaded when one is first asked for
 
     functions = tf.saved_model.load(path).signatures
     return lambda name, inputs: {key: value.numpy() for key, value in functions[name](**{key: tf.constant(value) for key, value in inputs.items()}).items()}
 
 
-def litert(path):
+def litert(path, _):
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=path)
@@ -40,7 +45,7 @@ def litert(path):
     return call
 
 
-def onnx(path):
+def onnx(path, _):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -93,7 +98,7 @@ def read(reference):
 
 def main(kind, path, reference):
     threshold, calls = read(reference)
-    run = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}[kind](path)
+    run = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}[kind](path, {signature for signature, _ in calls})
     answer = {"differences": {}, "wrong": []}
     for (signature, _), call in calls.items():
         largest, wrong = compare(run(signature, call["in"]), call["out"], call["tolerance"], threshold)

@@ -18,7 +18,8 @@ STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
     "hub": "zoo entries from the Hugging Face Hub",
-    "export": "LiteRT and ONNX",
+    "export": "files for TensorFlow Serving, LiteRT and ONNX",
+    "serving": "asking a model server over gRPC",
     "tfio": "DICOM read by tensorflow-io, on TensorFlow 2.17",
     "test": "the test suite",
 }

@@ -1,6 +1,7 @@
 """A tiny run folder, made once: an untrained network with random norms, its recipe, and cuts as a training would write them."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ def write_run(folder, *, network=(), data=(), inference=(), channels=1, threshol
     generator = np.random.default_rng(3)
     model.set_weights([weight + np.abs(generator.normal(0, 0.3, weight.shape)) if weight.ndim == 1 else weight * 1.5 for weight in model.get_weights()])
     folder.mkdir()
-    model.save(folder / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
+        model.save(folder / "model.keras")
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
     steps = {name: getattr(recipe.inference, name) for name in ("through_plane", "main_component", "appearance")}
     row = {"steps": steps, "raw_threshold": threshold, "seed_threshold": 0.5, "background_threshold": 0.2, "threshold": 0.6}

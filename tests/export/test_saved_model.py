@@ -1,6 +1,7 @@
 """A SavedModel for TensorFlow Serving: what it holds, what it answers, and that a wrong one is not kept."""
 
 import hashlib
+import importlib.util
 import io
 import json
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from clamnet_tf.errors import ExportFailure, NetworkError
+from clamnet_tf.errors import EnvironmentFailure, ExportFailure, NetworkError
 from clamnet_tf.export import source as source_module
 from clamnet_tf.export.endpoints import Endpoints, presence
 from clamnet_tf.export.reference import local, prepared_slices
@@ -21,8 +22,6 @@ from clamnet_tf.export.warmup import FILE
 from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.writer import recipe_hash
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
 
 
 def operations(folder):
@@ -170,3 +169,25 @@ def test_versions_count_up(tmp_path):
         (tmp_path / name).mkdir()
     assert next_version(tmp_path) == 13
     assert Path(tmp_path / "12").exists()
+
+
+@pytest.mark.tfio
+def test_dicom_files_are_taken_where_tensorflow_io_works(gray_source, tmp_path):
+    """Compared by the export itself with pydicom's reading; then with files of real scanners."""
+    from pydicom.data import get_testdata_file
+
+    written = export_savedmodel(gray_source, tmp_path, dicom=True)
+    assert written.differences["encoded_dicom"] <= 1e-3
+    files = [Path(get_testdata_file(name)).read_bytes() for name in ("CT_small.dcm", "MR_small.dcm")]
+    found = tf.saved_model.load(str(written.path)).signatures["encoded_dicom"](image_bytes=tf.constant(files))
+    wanted = local(gray_source, files)
+    np.testing.assert_array_equal(found["box"], wanted["box"])
+    np.testing.assert_allclose(found["probability"], wanted["probability"], atol=1e-3)
+
+
+def test_dicom_files_elsewhere(gray_source, tmp_path):
+    if importlib.util.find_spec("tensorflow_io") is not None:
+        pytest.skip("tensorflow-io is installed")
+    with pytest.raises(EnvironmentFailure, match="dicom_backend: tensorflow_io does not work here"):
+        export_savedmodel(gray_source, tmp_path, dicom=True)
+    assert list(tmp_path.iterdir()) == []

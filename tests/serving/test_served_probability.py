@@ -110,3 +110,26 @@ def test_addresses(text, url):
 def test_wrong_addresses(text):
     with pytest.raises(UserInputError, match="--server .*expected http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/NAME"):
         parse_address(text)
+
+
+def test_masks_of_a_volume_are_those_of_local_prediction(gray_run, rest, grpc_address, rng):
+    """What `predict --server` does: another probability in the same Trained; consistency of the volume and marking stay on this side."""
+    from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.runs import RunFolder
+
+    run = RunFolder.open_finished(gray_run)
+    recipe = load_recipe(str(run.recipe))
+    trained = load_trained(run, recipe)
+    images = np.float16(np.repeat(prepared_slices(32, 1)[:1], 6, axis=0) + 0.2 * rng.normal(size=(6, 32, 32, 1)))
+    organ = np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 14
+    images, organ = images * organ[..., None], np.repeat(organ[None], 6, axis=0)
+
+    def masks(trained):
+        maps = trained.volume(trained.probability(images), images, organ)
+        return np.stack([trained.marking.mask(one, inside) for one, inside in zip(maps, organ)])
+
+    wanted = masks(trained)
+    assert 0.02 < wanted.mean() < 0.6
+    for address in (rest, grpc_address):
+        remote = served_probability(address, run=run, recipe_sha256=recipe_hash(recipe), marker=trained.probability, side=recipe.data.side)
+        np.testing.assert_array_equal(masks(dataclasses.replace(trained, probability=remote)), wanted)
