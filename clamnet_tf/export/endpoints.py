@@ -15,7 +15,9 @@ class Endpoints(tf.Module):
 
     def __init__(self, source, dicom: bool = False):
         super().__init__(name=source.name)
-        self.source, self.network = source, source.network
+        self.source = source
+        # TensorFlow's own variables: of tracked Keras objects a copy is saved that TensorFlow Serving's loader leaves uninitialised (measured)
+        self.weights = [variable.value for variable in source.network.variables]
         self.slices = tf.TensorSpec([None, source.side, source.side, source.channels], tf.float32, name=IMAGES)
         self.files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
         self.functions = {DEFAULT: self._function(self.from_slices, self.slices), PREPARED: self._function(self.from_prepared, self.slices)}

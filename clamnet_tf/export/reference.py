@@ -20,6 +20,8 @@ from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, 
 
 #: Of probabilities and presence scores, absolute.
 TOLERANCE = 1e-5
+#: The same for a network whose batch norms were folded: other numbers, rounded elsewhere.
+FOLDED_TOLERANCE = 5e-5
 #: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th of it.
 ENCODED_TOLERANCE = 2e-3
 
@@ -52,16 +54,17 @@ class Reference:
 def reference_of(source, signatures) -> Reference:
     """Calls of every signature, of one slice and of several."""
     reference = Reference(source.threshold)
+    tolerance = FOLDED_TOLERANCE if source.was_folded else TOLERANCE
     slices = prepared_slices(source.side, source.channels)
     for count in (1, len(slices)):
         images = slices[:count]
-        reference.add(PREPARED, {IMAGES: images}, {PROBABILITY: source.original(images), IDENTITY: np.array([source.identity.text] * count)})
+        reference.add(PREPARED, {IMAGES: images}, {PROBABILITY: source.original(images), IDENTITY: np.array([source.identity.text] * count)}, tolerance)
         raw, seen = images, images
         if has_fixed_window(source.data):
             center, width = source.data.window.center, source.data.window.width
             raw = (center + 0.4 * width * images).astype(np.float32)
             seen = apply_window(raw, center, width)
-        reference.add(DEFAULT, {IMAGES: raw}, marked(source, seen, (seen != 0).any(axis=-1)))
+        reference.add(DEFAULT, {IMAGES: raw}, marked(source, seen, (seen != 0).any(axis=-1)), tolerance)
     if ENCODED in signatures:
         files = pictures(1 if source.channels == 1 else 3) if source.data.channels is None else pictures(3)
         reference.add(ENCODED, {IMAGE_BYTES: files[:1]}, local(source, files[:1]), ENCODED_TOLERANCE)

@@ -40,6 +40,11 @@ class Source:
     def network(self) -> keras.Model:
         return self.marker.network
 
+    @property
+    def was_folded(self) -> bool:
+        """Whether the network as it was trained has batch norms."""
+        return any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.original.network.layers)
+
 
 def source_of(run, recipe, trained, head: int | None = None) -> Source:
     """From a finished run or a zoo entry.

@@ -133,7 +133,7 @@ def test_batch_norm_window_one_head_and_mirrored_views_at_once(make_run, source_
     )
     source = source_of_run(run, 1)
     written = export_savedmodel(source, tmp_path)
-    assert max(written.differences["prepared"], written.differences["serving_default"]) <= 1e-5
+    assert max(written.differences["prepared"], written.differences["serving_default"]) <= 5e-5
     assert not [name for name in operations(written.path) if "BatchNorm" in name]
     assert len(source.network.layers) < len(source.original.network.layers)
     contract = json.loads((written.path / "assets" / "contract.json").read_text())

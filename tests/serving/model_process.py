@@ -63,7 +63,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({name})")
         try:
             outputs = self.models.run(name, request.model_spec.signature_name, {key: tf.make_ndarray(value) for key, value in request.inputs.items()})
-        except (ValueError, KeyError, TypeError, tf.errors.InvalidArgumentError) as error:
+        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:500])
         response = predict_pb2.PredictResponse(model_spec=request.model_spec)
         for key, value in outputs.items():
@@ -124,7 +124,7 @@ def handler_of(models):
                 request = json.loads(body)
                 rows = [{key: decoded(value) for key, value in row.items()} for row in request["instances"]]
                 outputs = models.run(name, request.get("signature_name"), {key: np.array([row[key] for row in rows]) for key in rows[0]})
-            except (ValueError, KeyError, TypeError, tf.errors.InvalidArgumentError) as error:
+            except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
                 return self.send(400, {"error": str(error)[:500]})
             count = len(rows)
             listed = {key: [one.decode() if isinstance(one, bytes) else one for one in value.tolist()] for key, value in outputs.items()}
