@@ -75,8 +75,8 @@ def default_slices(source) -> str:
     if not has_fixed_window(source.data):
         return prepared_slices(source)
     return (
-        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices in the unit of the files, cropped to the square around the organ and resized; "
-        f"the window is applied here. What lies outside the organ must lie below the window (0 after it)"
+        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices in the unit of the files, cropped to the square around the "
+        f"organ and resized; the window is applied here. What lies outside the organ must lie below the window (0 after it)"
     )
 
 

@@ -19,6 +19,8 @@ def load_operations() -> None:
 def decode_dicom(content):
     """Bytes (scalar string) of a DICOM file of one frame -> (rows, columns, 1 or 3) float32, as `imaging.dicom_pixels.read_pixels`.
 
+    Signed MONOCHROME1 lies one stored value off: tensorflow-io renders it so (measured), and here is no pydicom to compare with.
+
     InvalidArgumentError for several frames, and for anything that tensorflow-io cannot read.
     """
     import tensorflow_io
@@ -26,9 +28,11 @@ def decode_dicom(content):
     rendered = tensorflow_io.image.decode_dicom_image(content, on_error="strict", scale="preserve", dtype=tf.uint64)
     tags = [getattr(tensorflow_io.image.dicom_tags, name) for name in _TAGS]
     bits, signed, slope, intercept, photometric = tf.unstack(tensorflow_io.image.decode_dicom_data(content, tags), num=len(_TAGS))
-    with tf.control_dependencies([tf.debugging.Assert(tf.shape(rendered)[0] == 1, ["image_bytes: expected DICOM files of one frame; found", tf.shape(rendered)[0]])]):
+    frames = tf.shape(rendered)[0]
+    with tf.control_dependencies([tf.debugging.Assert(frames == 1, ["image_bytes: expected DICOM files of one frame; found", frames])]):
         values = tf.cast(rendered[0], tf.float64)
-    gray = _modality(values, _number(bits, 16.0), _number(signed, 0.0), _number(slope, 1.0), _number(intercept, 0.0), tf.strings.strip(photometric) == "MONOCHROME1")
+    inverted = tf.strings.strip(photometric) == "MONOCHROME1"
+    gray = _modality(values, _number(bits, 16.0), _number(signed, 0.0), _number(slope, 1.0), _number(intercept, 0.0), inverted)
     return tf.cast(tf.cond(tf.shape(values)[2] == 1, lambda: gray, lambda: values), tf.float32)
 
 

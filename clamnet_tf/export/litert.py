@@ -6,20 +6,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from clamnet_tf.errors import EnvironmentFailure, ExportFailure, UserInputError
+from clamnet_tf.errors import ExportFailure, UserInputError
 from clamnet_tf.export.contract import contract
 from clamnet_tf.export.freezing import frozen_probability
 from clamnet_tf.export.parity import check
-from clamnet_tf.export.reference import Reference, prepared_slices
-from clamnet_tf.export.saved_model import Exported, leaves_nothing_behind
+from clamnet_tf.export.reference import RUNTIME_TOLERANCE, runtime_reference
+from clamnet_tf.export.writing import Exported, leaves_nothing_behind, must_be_new, require_runtime
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.metrics.overlap import count_overlap, dice
 from clamnet_tf.quiet import stderr_held_back
-from clamnet_tf.serving.signatures import IMAGES, PREPARED, PROBABILITY
+from clamnet_tf.serving.signatures import PREPARED
 
-#: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32: 1.4e-4 from float64 measured,
-#: where TensorFlow lies at 5e-7.
-TOLERANCE = 5e-4
 #: Least Dice of int8 masks with float masks; below, the file is of no use and is not kept.
 LEAST_AGREEMENT = 0.8
 MOST_CALIBRATED, MOST_MEASURED = 100, 400
@@ -47,34 +44,11 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
             temporary.write_bytes(_converted(frozen_probability(source), slices))
             facts = {"bytes": temporary.stat().st_size}
             if slices is None:
-                facts["largest_difference"] = check("litert", temporary, parity_reference(source, TOLERANCE))[PREPARED]
+                facts["largest_difference"] = check("litert", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]
             else:
                 facts |= _agreement(source, temporary, slices)
         write_json(described, {**contract(source, kind="litert"), "measured": facts})
     return Exported(path, facts, tuple(_in_words(facts)))
-
-
-def parity_reference(source, tolerance: float) -> Reference:
-    """One slice and several through the function that the file holds."""
-    reference, images = Reference(source.threshold), prepared_slices(source.side, source.channels)
-    for count in (1, len(images)):
-        reference.add(PREPARED, {IMAGES: images[:count]}, {PROBABILITY: source.original(images[:count])}, tolerance)
-    return reference
-
-
-def require_runtime(module: str, distribution: str) -> None:
-    """EnvironmentFailure when `module` cannot be imported."""
-    try:
-        __import__(module)
-    except ImportError as error:
-        raise EnvironmentFailure(f"{distribution} cannot be loaded ({error}). Install it: pip install 'clamnet-tf[export]'.") from error
-
-
-def must_be_new(*paths: Path) -> None:
-    """UserInputError when one of the files is there already."""
-    for path in paths:
-        if path.exists():
-            raise UserInputError(f"{path}: is there already. Remove it, or choose another --out.")
 
 
 def _converted(function, slices) -> bytes:
@@ -110,7 +84,7 @@ def _agreement(source, path: Path, slices) -> dict:
         "dice_with_float_masks": dice(count_overlap(masks["float"], masks["int8"])),
     }
     known = [place for place, row in enumerate(rows) if slices.truth is not None and slices.truth[row] is not None]
-    if known:
+    if any(slices.truth[rows[place]].any() for place in known):  # normal slices alone say nothing of overlap
         truth = np.stack([slices.truth[rows[place]] for place in known])
         facts |= {f"dice_with_truth_{name}": dice(count_overlap(truth, mask[known])) for name, mask in masks.items()} | {"slices_with_truth": len(known)}
     agreed = facts["dice_with_float_masks"]
@@ -147,5 +121,6 @@ def _in_words(facts: dict):
             f"int8, calibrated on {facts['calibrated_on']} slices; on {facts['measured_on']} others its masks have a Dice of "
             f"{facts['dice_with_float_masks']:.3f} with the float network's"
         )
-    if "dice_with_truth_int8" in facts and facts["dice_with_truth_int8"] is not None:
-        yield f"Dice with the truth ({facts['slices_with_truth']} slices together): float {facts['dice_with_truth_float']:.3f}, int8 {facts['dice_with_truth_int8']:.3f}"
+    if "dice_with_truth_int8" in facts:
+        count = facts["slices_with_truth"]
+        yield f"Dice with the truth ({count} slices together): float {facts['dice_with_truth_float']:.3f}, int8 {facts['dice_with_truth_int8']:.3f}"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from clamnet_tf.export.contract import contract
 from clamnet_tf.export.freezing import probability_function
-from clamnet_tf.export.litert import TOLERANCE, must_be_new, parity_reference, require_runtime
 from clamnet_tf.export.parity import check
-from clamnet_tf.export.saved_model import Exported, leaves_nothing_behind
+from clamnet_tf.export.reference import RUNTIME_TOLERANCE, runtime_reference
+from clamnet_tf.export.writing import Exported, leaves_nothing_behind, must_be_new, require_runtime
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.quiet import stderr_held_back
 from clamnet_tf.serving.signatures import PREPARED
@@ -33,7 +33,7 @@ def export_onnx(source, out: Path) -> Exported:
     with leaves_nothing_behind(path.parent):
         with atomic_path(path) as temporary:
             temporary.write_bytes(_converted(source))
-            facts = {"bytes": temporary.stat().st_size, "largest_difference": check("onnx", temporary, parity_reference(source, TOLERANCE))[PREPARED]}
+            facts = {"bytes": temporary.stat().st_size, "largest_difference": check("onnx", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]}
         write_json(described, {**contract(source, kind="onnx"), "opset": OPSET, "measured": facts})
     return Exported(path, facts, (f"{facts['bytes'] / 1e6:.2f} MB, opset {OPSET}",))
 

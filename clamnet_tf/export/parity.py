@@ -30,5 +30,6 @@ def check(kind: str, path: Path, reference: Reference) -> dict:
     if answer["knows_clamnet_tf"]:
         raise ExportFailure(f"{kind}: what was written loads clamnet_tf; it must be usable without. Nothing is kept. Please report this.")
     if answer["wrong"]:
-        raise ExportFailure(f"{kind}: what was written does not give what the network gives: {'; '.join(answer['wrong'])}. Nothing is kept. Please report this.")
+        wrong = "; ".join(answer["wrong"])
+        raise ExportFailure(f"{kind}: what was written does not give what the network gives: {wrong}. Nothing is kept. Please report this.")
     return answer["differences"]

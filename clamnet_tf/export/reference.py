@@ -22,6 +22,9 @@ from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, 
 TOLERANCE = 1e-5
 #: The same for a network whose batch norms were folded: other numbers, rounded elsewhere.
 FOLDED_TOLERANCE = 5e-5
+#: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32: 1.4e-4 from float64 measured,
+#: where TensorFlow lies at 5e-7.
+RUNTIME_TOLERANCE = 5e-4
 #: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th of it.
 ENCODED_TOLERANCE = 2e-3
 
@@ -72,6 +75,14 @@ def reference_of(source, signatures) -> Reference:
     if ENCODED_DICOM in signatures:
         files = [dicom_file(source.channels if source.data.channels is None else 3)]
         reference.add(ENCODED_DICOM, {IMAGE_BYTES: files}, local(source, files), ENCODED_TOLERANCE)
+    return reference
+
+
+def runtime_reference(source, tolerance: float) -> Reference:
+    """Calls of `PREPARED` alone, for files that hold nothing else: of one slice and of several."""
+    reference, images = Reference(source.threshold), prepared_slices(source.side, source.channels)
+    for count in (1, len(images)):
+        reference.add(PREPARED, {IMAGES: images[:count]}, {PROBABILITY: source.original(images[:count])}, tolerance)
     return reference
 
 

@@ -1,8 +1,6 @@
 """A SavedModel for TensorFlow Serving: <out>/<name>/<version>/, checked in a fresh process before it gets its name."""
 
-import contextlib
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,17 +12,9 @@ from clamnet_tf.export.endpoints import Endpoints, why_not_encoded
 from clamnet_tf.export.parity import check
 from clamnet_tf.export.reference import reference_of
 from clamnet_tf.export.warmup import write_warmup
+from clamnet_tf.export.writing import Exported, leaves_nothing_behind
 from clamnet_tf.files import atomic_path, write_json, write_text
 from clamnet_tf.serving.signatures import CONTRACT, RECIPE, RECIPE_SHA256
-
-
-@dataclass(frozen=True)
-class Exported:
-    """path: file or folder; differences: largest, per signature, from local prediction; notes: lines for the user."""
-
-    path: Path
-    differences: dict
-    notes: tuple = ()
 
 
 def next_version(folder: Path) -> int:
@@ -63,16 +53,3 @@ def export_savedmodel(source, out: Path, *, dicom: bool = False) -> Exported:
         differences = check("savedmodel", temporary, reference)
     path = model / temporary.name
     return Exported(path, differences, (f"{requests} warm-up requests",))
-
-
-@contextlib.contextmanager
-def leaves_nothing_behind(folder: Path):
-    """Remove the folders that the block made and left empty: `folder` and those above it."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        yield
-    except BaseException:
-        for each in made:
-            with contextlib.suppress(OSError):
-                each.rmdir()
-        raise

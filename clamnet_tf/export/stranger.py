@@ -3,7 +3,8 @@
     python -c <this text> savedmodel|litert|onnx MODEL REFERENCE.npz
 
 REFERENCE holds arrays "<signature>/<call>/in/<name>" (for files ".../in/<name>/<number>", their bytes), "<signature>/<call>/out/<name>",
-"<signature>/<call>/tolerance", and "threshold". Outputs of whole numbers or text must be equal; "mask" may differ where the probability lies within the tolerance of the cut.
+"<signature>/<call>/tolerance", and "threshold". Outputs of whole numbers or text must be equal; "mask" may differ where the probability
+lies within the tolerance of the cut.
 """
 
 import collections

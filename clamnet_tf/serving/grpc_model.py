@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from clamnet_tf.errors import EnvironmentFailure, ServerFailure, UserInputError
+from clamnet_tf.errors import EnvironmentFailure, ServerFailure
 from clamnet_tf.serving.address import Address
+from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -17,7 +18,9 @@ class GrpcModel:
             import grpc
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
-            raise EnvironmentFailure(f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[serving]'.") from error
+            raise EnvironmentFailure(
+                f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[serving]'."
+            ) from error
         self.address, self.timeout, self.waits = address, timeout, waits
         self._grpc, self._messages = grpc, predict_pb2
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address.host, options=_NO_LIMIT))
@@ -52,11 +55,11 @@ class GrpcModel:
         if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
             return Busy(f"{code.name}: {reason}")
         if code == codes.NOT_FOUND:
-            return UserInputError(f"{where}: the server knows no such model ({reason}). Check the name; it is that of the folder below the server's models.")
+            return unknown_model(where, reason)
         if code in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION):
-            return UserInputError(f"{where}: the server refuses these slices ({reason}). It serves another model, or one that was not made by clamnet-tf export.")
+            return unfit_slices(where, reason)
         if code == codes.DEADLINE_EXCEEDED:
-            return ServerFailure(f"{where}: no answer within {self.timeout:g} s. The server is overloaded, or slices are too many per request.")
+            return too_slow(where, self.timeout)
         return ServerFailure(f"{where}: the server fails with {code.name} ({reason}).")
 
 

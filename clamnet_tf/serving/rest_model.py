@@ -7,8 +7,9 @@ import json
 
 import numpy as np
 
-from clamnet_tf.errors import ServerFailure, UserInputError
+from clamnet_tf.errors import ServerFailure
 from clamnet_tf.serving.address import Address
+from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
 _AGAIN = (429, 503)
@@ -57,7 +58,7 @@ class RestModel:
         try:
             response = self._session.post(f"{self.address.url}:predict", data=body, headers={"Content-Type": "application/json"}, timeout=self.timeout)
         except errors.ReadTimeout as error:
-            raise ServerFailure(f"{self.address.text}: no answer within {self.timeout[1]:g} s. The server is overloaded, or slices are too many per request.") from error
+            raise too_slow(self.address.text, self.timeout[1]) from error
         except errors.ConnectionError as error:
             raise Busy(f"cannot connect: {_innermost(error)}") from error
         except errors.RequestException as error:
@@ -72,11 +73,9 @@ class RestModel:
     def _refusal(self, response) -> Exception:
         reason = _reason(response)
         if response.status_code == 404:
-            return UserInputError(f"{self.address.text}: the server knows no such model ({reason}). Check the name; it is that of the folder below the server's models.")
+            return unknown_model(self.address.text, reason)
         if response.status_code == 400:
-            return UserInputError(
-                f"{self.address.text}: the server refuses these slices ({reason}). It serves another model, or one that was not made by clamnet-tf export."
-            )
+            return unfit_slices(self.address.text, reason)
         return ServerFailure(f"{self.address.text}: the server fails with HTTP {response.status_code} ({reason}).")
 
 

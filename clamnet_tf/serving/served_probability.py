@@ -40,7 +40,9 @@ class ServedProbability:
     def _check(self, answer: dict) -> None:
         where = self.server.address.text
         if PROBABILITY not in answer or IDENTITY not in answer:
-            raise UserInputError(f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and {IDENTITY}, as clamnet-tf export writes them.")
+            raise UserInputError(
+                f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and {IDENTITY}, as clamnet-tf export writes them."
+            )
         for text in set(answer[IDENTITY]):
             different = self.expected.differences(Identity.from_text(text))
             if different:

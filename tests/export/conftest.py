@@ -9,17 +9,15 @@ import pytest
 SIDE = 32
 
 
-def write_run(folder, *, network=(), data=(), inference=(), channels=1, threshold=0.5):
-    """A folder that RunFolder.open_finished takes. network, data, inference: settings that replace those of the shipped recipe."""
+def write_run(folder, *, channels=1, threshold=0.5, **sections):
+    """A folder that RunFolder.open_finished takes. sections: network, data, organ, inference with settings that replace those of the shipped recipe."""
     from clamnet_tf.networks.build import build_network
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import to_yaml
 
     overrides = [
         *("network.depth=3", "network.filters=[4,6,8]", "network.kernels=[3,3,3]", "self_training.rounds=0", f"data.side={SIDE}"),
-        *(f"network.{key}={value}" for key, value in dict(network).items()),
-        *(f"data.{key}={value}" for key, value in dict(data).items()),
-        *(f"inference.{key}={value}" for key, value in dict(inference).items()),
+        *(f"{section}.{key}={value}" for section, settings in sections.items() for key, value in settings.items()),
     ]
     recipe = load_recipe("mri_carcinoma", overrides)
     model = build_network(recipe.network, side=SIDE, channels=channels)

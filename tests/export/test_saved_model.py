@@ -72,6 +72,7 @@ def test_warm_up_requests_are_answered_by_the_model(exported):
     assert asked == {(name, count) for name in ("serving_default", "prepared", "encoded") for count in (1, 3)}
 
 
+@pytest.mark.slow  # three more starts of TensorFlow; the export's own check loads it in the same two ways
 def test_the_command_line_of_tensorflow_shows_scans_and_runs_it(exported, gray_source, tmp_path):
     images, serve = prepared_slices(32, 1), ["--dir", str(exported.path), "--tag_set", "serve"]
     np.savez(tmp_path / "images.npz", a=images)
@@ -123,11 +124,12 @@ def test_presence_is_the_image_score(rng):
     np.testing.assert_allclose(presence(tf.constant(probability), tf.constant(organ), 6.0), wanted, rtol=1e-6)
 
 
-def test_batch_norm_window_one_head_and_mirrored_views_at_once(make_run, source_of_run, tmp_path):
+def test_batch_norm_window_given_organ_one_head_and_mirrored_views_at_once(make_run, source_of_run, tmp_path):
     """A second kind of run; the export itself compares with the network as it was trained."""
     run = make_run(
         network={"norm": "batch"},
         data={"normalization": "window", "window.center": 60, "window.width": 90},
+        organ={"method": "given"},
         inference={"flip_views": "true", "through_plane": 0, "main_component": 0, "appearance": 0},
         channels=3,
     )
@@ -140,9 +142,11 @@ def test_batch_norm_window_one_head_and_mirrored_views_at_once(make_run, source_
     assert (contract["head"], contract["flip_views"], contract["not_applied"]) == ("1", "yes", {})
     assert contract["threshold"]["value"] == pytest.approx(0.49)
     assert "the window is applied here" in contract["signatures"]["serving_default"]["input"]["images"]
+    assert set(contract["signatures"]) == {"serving_default", "prepared"}
+    assert contract["no_encoded_signature"] == "organ.method given cannot be computed from one picture in a graph"
 
 
-def test_an_export_that_differs_is_not_kept(gray_run, source_of_run, tmp_path, monkeypatch):
+def test_an_export_that_differs_is_not_kept(make_run, source_of_run, tmp_path, monkeypatch):
     def tampered(network):
         import keras
 
@@ -152,7 +156,7 @@ def test_an_export_that_differs_is_not_kept(gray_run, source_of_run, tmp_path, m
 
     monkeypatch.setattr(source_module, "folded", tampered)
     with pytest.raises(ExportFailure, match=r"does not give what the network gives: prepared: probability differs by .*Nothing is kept"):
-        export_savedmodel(source_of_run(gray_run), tmp_path / "new" / "models")
+        export_savedmodel(source_of_run(make_run(organ={"method": "given"})), tmp_path / "new" / "models")
     assert list(tmp_path.iterdir()) == []
 
 
