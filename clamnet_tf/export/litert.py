@@ -1,6 +1,7 @@
 """LiteRT (formerly TensorFlow Lite): float, or int8 calibrated on given slices; checked with the real runtime before it gets its name."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
 
 def _converted(function, slices) -> bytes:
     logging.getLogger("absl").setLevel(logging.ERROR)
-    with stderr_held_back():
+    with stderr_held_back(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs", category=UserWarning)  # they come from the slices
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if slices is not None:
             chosen = slices.images[_spread(len(slices.images), MOST_CALIBRATED, odd=False)]

@@ -14,6 +14,7 @@ import concurrent.futures
 import http.server
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -115,7 +116,8 @@ def handler_of(models):
             if fault == "/wrong":
                 return self.send(200, {"hello": "world"})
             if fault == "/cuts" and FAULTS[fault] == 1:
-                return self.connection.close()
+                self.close_connection = True
+                return self.connection.shutdown(socket.SHUT_RDWR)
             name, _, verb = name.partition(":")
             name = name.partition("/")[0]
             if name not in models.loaded or verb != "predict":
