@@ -11,6 +11,8 @@ SIDE = 32
 
 def write_run(folder, *, channels=1, threshold=0.5, **sections):
     """A folder that RunFolder.open_finished takes. sections: network, data, organ, inference with settings that replace those of the shipped recipe."""
+    import keras
+
     from clamnet_tf.networks.build import build_network
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import to_yaml
@@ -20,6 +22,7 @@ def write_run(folder, *, channels=1, threshold=0.5, **sections):
         *(f"{section}.{key}={value}" for section, settings in sections.items() for key, value in settings.items()),
     ]
     recipe = load_recipe("mri_carcinoma", overrides)
+    keras.utils.set_random_seed(5)  # the fixtures of a session come before the one that seeds a test
     model = build_network(recipe.network, side=SIDE, channels=channels)
     generator = np.random.default_rng(3)
     model.set_weights([weight + np.abs(generator.normal(0, 0.3, weight.shape)) if weight.ndim == 1 else weight * 1.5 for weight in model.get_weights()])
