@@ -16,7 +16,7 @@ FORMATS = ("savedmodel", "litert", "onnx")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
-    """Write MODEL (a run folder or a zoo entry) for other runtimes, checked in a fresh process before it gets its name.
+    """Write MODEL (a run folder, or a zoo entry's name or folder) for other runtimes, checked in a fresh process before it gets its name.
 
     What it takes and gives stands in contract.json (savedmodel: in assets/). Masks of single slices are made with a fixed
     threshold; consistency of a volume is clamnet-tf's own: clamnet-tf predict MODEL --server URL.
@@ -32,11 +32,11 @@ def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import RunFolder
+    from clamnet_tf.zoo.resolve import open_model
 
-    run = RunFolder.open_finished(model)
-    recipe = load_recipe(str(run.recipe))
     reporter = Reporter(quiet=quiet)
+    run = open_model(model, reporter)
+    recipe = load_recipe(str(run.recipe))
     silence()
     from clamnet_tf.evaluation.calibration_slices import calibration_slices
     from clamnet_tf.evaluation.trained import load_trained

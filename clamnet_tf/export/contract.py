@@ -5,7 +5,7 @@ from importlib import metadata
 
 from clamnet_tf import __version__
 from clamnet_tf.export.endpoints import has_fixed_window, why_not_encoded
-from clamnet_tf.export.prepare_ops import ORGANS
+from clamnet_tf.export.prepare_ops import ORGANS, organ_of_pictures
 from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
 
 _PER_VOLUME = {
@@ -82,9 +82,11 @@ def default_slices(source) -> str:
 
 def encoded_pictures(source, files: str) -> str:
     """What `ENCODED` takes, in words."""
+    organ = organ_of_pictures(source.organ)
+    stands_in = "" if organ == source.organ else f", which stands in for organ.method {source.organ.method}, that no graph can hold"
     wanted = f"the channels {list(source.data.channels)} are used" if source.data.channels is not None else f"{source.channels} channel(s), none else"
     return (
-        f"string (batch,): whole {files} files of any size; {wanted}. Each is a volume of one slice: its organ is {ORGANS.get(source.organ.method)}, "
+        f"string (batch,): whole {files} files of any size; {wanted}. Each is a volume of one slice: its organ is {ORGANS.get(organ.method)}{stands_in}, "
         f"and statistics are taken inside it, in this slice alone. Where slices of a whole volume are at hand, prepare them together and call {PREPARED}: "
         "statistics and crop then belong to the volume, as in training. EXIF orientation is not applied"
     )

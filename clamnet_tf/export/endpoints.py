@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from clamnet_tf.export.dicom_ops import decode_dicom
-from clamnet_tf.export.prepare_ops import ORGANS, choose_channels, decode, prepare, window
+from clamnet_tf.export.prepare_ops import ORGANS, choose_channels, decode, organ_of_pictures, prepare, window
 from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
 
 
@@ -70,7 +70,7 @@ class Endpoints(tf.Module):
     def _one_file(self, content, decoder):
         source = self.source
         image = choose_channels(decoder(content), source.data.channels, source.channels)
-        return prepare(image, data=source.data, organ=source.organ, side=source.side)
+        return prepare(image, data=source.data, organ=organ_of_pictures(source.organ), side=source.side)
 
     def _marked(self, images, organ):
         probability = self.probability(images)
@@ -93,7 +93,7 @@ def has_fixed_window(data) -> bool:
 
 def why_not_encoded(source) -> str | None:
     """Why whole pictures cannot be taken; None when they can."""
-    if source.organ.method not in ORGANS:
+    if organ_of_pictures(source.organ).method not in ORGANS:
         return f"organ.method {source.organ.method} cannot be computed from one picture in a graph"
     if source.data.channels is None and source.channels not in (1, 3):
         return f"the network takes {source.channels} channels, PNG and JPEG files have 1 or 3"

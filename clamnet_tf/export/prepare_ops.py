@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from clamnet_tf.data.prepared_volume import _LARGEST_FLOAT16
 from clamnet_tf.export.organ_ops import crop, crop_box, foreground, percentile, resize, resize_nearest, without_rim
+from clamnet_tf.imaging.brain import FALLBACK_RIM
 from clamnet_tf.imaging.windows import ZSCORE_LIMIT
+from clamnet_tf.recipe.schema import OrganSection
 
-#: organ.method of a recipe -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
+#: organ.method -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
 ORGANS = {
     "foreground": "the head or body, found in the picture itself as clamnet_tf.imaging.organ does, without its rim",
     "none": "the whole picture",
@@ -55,6 +57,14 @@ def window(values, center: float, width: float):
     if width > 1:
         center, width = center - 0.5, width - 1.0
     return tf.clip_by_value((values - center) * (1.0 / width) + 0.5, 0.0, 1.0)
+
+
+def organ_of_pictures(organ: OrganSection) -> OrganSection:
+    """What finds the organ of a single picture in a graph: the section itself, or for brain, cranium and network their fallback in
+    `data.organ_region`, the foreground without its rim."""
+    if organ.method in ("brain", "cranium", "network"):
+        return organ.model_copy(update={"method": "foreground", "network": None, "rim": FALLBACK_RIM})
+    return organ
 
 
 def prepare(image, *, data, organ, side: int) -> dict:

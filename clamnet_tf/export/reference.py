@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from clamnet_tf.data.prepared_volume import prepare_volume
 from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.export.endpoints import has_fixed_window
+from clamnet_tf.export.prepare_ops import organ_of_pictures
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
 from clamnet_tf.metrics.localisation import image_score
@@ -152,8 +153,8 @@ def local(source, files: list[bytes]) -> dict:
             file.flush()
             volume = read_volume(Path(file.name))
         array = volume.array if source.data.channels is None else np.ascontiguousarray(volume.array[..., list(source.data.channels)])
-        assembled = AssembledVolume(array, ((0, 0, 0, 0.5),), None, None, (volume.grid,))
-        prepared.append(prepare_volume(assembled, Path("a picture"), source.data, source.organ))
+        assembled = AssembledVolume(array, ((0, 0, 0, 0.5),), None, None, (volume.grid,), (volume.affine,))
+        prepared.append(prepare_volume(assembled, Path("a picture"), source.data, organ_of_pictures(source.organ)))
     images = np.concatenate([one.images for one in prepared]).astype(np.float32)
     organ = np.concatenate([one.organ for one in prepared]) > 0
     boxes = np.array([[one.box.top, one.box.left, one.box.size] for one in prepared], np.int32)

@@ -14,17 +14,18 @@ class MarkerProbability:
         network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
         head: "mean" of the heads, or the number of one.
         batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
+        fast: norms in their fast form; without, the graph holds stock layers only, as exports want it.
 
     Raises:
         NetworkError: the network has no such head.
     """
 
-    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
+    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False, fast: bool = True):
         self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
         self.head_names = self.head_names_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
-        self._fast = fast_form(network)
+        self._called = fast_form(network) if fast else network
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 
     def head_names_of(self, network) -> list:
@@ -33,7 +34,7 @@ class MarkerProbability:
 
     def maps(self, images):
         """One batch as it is, (B, H, W, C) -> (heads, B, H, W)."""
-        outputs = self._fast(images, training=False)
+        outputs = self._called(images, training=False)
         return tf.stack([_marker_channel(outputs[name]) for name in self.head_names])
 
     def both_views(self, images):
