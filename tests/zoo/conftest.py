@@ -27,13 +27,16 @@ def own_settings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def copy(tmp_path):
-    """copy(name) -> a copy of the shipped entry in the folder own/, to be changed."""
+    """copy(name) -> a copy of the shipped entry, as version 1, in the folder own/, to be changed."""
+    from clamnet_tf.zoo.entry import Change
+    from clamnet_tf.zoo.read import entry_text, read_entry
 
     def make(name="mri_carcinoma"):
         target = tmp_path / "own" / name
         shutil.copytree(SHIPPED, target)
-        text = (target / "entry.yaml").read_text(encoding="utf-8")
-        (target / "entry.yaml").write_text(text.replace("\nname: mri_carcinoma\n", f"\nname: {name}\n"), encoding="utf-8")
+        first = Change(version=1, date="2026-11-23", changes="First version.")
+        entry = read_entry(target).model_copy(update={"name": name, "version": 1, "changelog": [first]})
+        (target / "entry.yaml").write_text(entry_text(entry), encoding="utf-8")
         return target
 
     return make

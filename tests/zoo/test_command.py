@@ -31,12 +31,16 @@ def test_the_list_fits_80_columns_whatever_the_names(copy, monkeypatch):
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and max(map(len, lines)) <= 80
     assert lines[0].split() == ["NAME", "KIND", "MODALITY", "CONDITION", "SIZE", "DICE", "(95", "%)", "DATA"]
-    assert any(line.split()[:1] == ["mri_carcinoma"] and "0.75 (0.64-0.84)" in line and "2.5 MB" in line for line in lines)
+    shipped = read_entry(ROOT / "zoo" / "mri_carcinoma")
+    dice, size = shipped.metrics.dice_volume, f"{shipped.weights.bytes / 1e6:.1f} MB"
+    headline = f"{dice.value:.2f} ({dice.low:.2f}-{dice.high:.2f})"
+    assert any(line.split()[:1] == ["mri_carcinoma"] and headline in line and size in line for line in lines)
     assert folder.name in lines
     assert "Not listed: " in result.stderr and "mri_broken" in result.stderr
     rows = json.loads(call("list", "--json").stdout)
-    assert [(row["name"], row["source"]) for row in rows] == [("mri_carcinoma", "packaged"), (folder.name, "folder")]
-    assert rows[0]["dice_volume"]["low"] < rows[0]["dice_volume"]["value"] and rows[0]["bytes"] == 2479479
+    assert [(row["name"], row["source"]) for row in rows][-1] == (folder.name, "folder") and all(row["source"] == "packaged" for row in rows[:-1])
+    (row,) = (row for row in rows if row["name"] == "mri_carcinoma")
+    assert row["dice_volume"] == dice.model_dump() and row["bytes"] == shipped.weights.bytes
 
 
 def test_show_prints_the_card_or_json():
@@ -68,7 +72,8 @@ def test_publish_and_index(run, tmp_path):
     )
     done = call("publish", run, "--to", target, "--about", about)
     assert done.exit_code == 0, done.stderr
-    assert f"{target}: version 1, 0.2 MB, Dice 0.746 on 12 patients of kaggle_3m" in done.stdout
+    figures = json.loads((run / "evaluation" / "metrics.json").read_text())
+    assert f"{target}: version 1, 0.2 MB, Dice {figures['dice_volume']['mean']:.3f} on 12 patients of kaggle_3m" in done.stdout
     index = json.loads(call("index", target.parent).stdout)
     assert [item["file"] for item in index["entries"][0]["files"]] == list(FILES)
     assert call("index", tmp_path / "absent").exit_code == 2

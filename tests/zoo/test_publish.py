@@ -43,7 +43,7 @@ def test_an_entry_holds_the_runs_own_figures_and_the_given_texts(run, about, tmp
     assert (folder / "model.keras").read_bytes() == (run / "model.keras").read_bytes()
     assert entry.changelog[0].model_dump() == {"version": 1, "date": "2026-01-02", "changes": "First version."}
     card = (folder / "README.md").read_text()
-    assert "Licence of the weights: CC BY 4.0" in card and "- Not a medical device." in card and "0.75 (0.64 to 0.84)" in card
+    assert "Licence of the weights: CC BY 4.0" in card and "- Not a medical device." in card and "{mean:.2f} ({low:.2f} to {high:.2f})".format(**figures["dice_volume"]) in card
     assert sorted(path.name for path in folder.parent.iterdir()) == ["mri_mine"]
 
 

@@ -59,7 +59,7 @@ def test_wrong_places(tmp_path, monkeypatch, copy):
     folder = copy()
     with open(folder / "model.keras", "ab") as stream:
         stream.write(b"x")
-    with pytest.raises(ZooError, match="expected 2479479 bytes"):
+    with pytest.raises(ZooError, match=r"expected \d+ bytes"):
         open_model(folder)
     monkeypatch.setenv("CLAMNET_TF_ZOO", str(tmp_path / "absent"))
     with pytest.raises(ZooError, match="CLAMNET_TF_ZOO: expected folders of zoo entries; .*absent is none"):
