@@ -25,9 +25,10 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     help="Of dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
 )  # fmt: skip
 @click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]")
+@click.option("--server", metavar="URL", help="Ask this model server for probabilities: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/NAME.  [default: computed here]")
 @click.option("--cache", type=click.Path(), help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing is kept]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, quiet):
+def predict(model, inputs, out, formats, segmentation, keep_identifiers, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
     INPUT: image files (DICOM, NIfTI, PNG, JPEG, TIFF, npy) and folders of them, in any mix. The DICOM files of a series
@@ -39,6 +40,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
     png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM with the patient's
     geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install 'clamnet-tf[dicom]'); report report.html,
     to look through.
+
+    With --server the network runs there (see clamnet-tf export); MODEL says how slices are prepared and marked, and must be the one that is served.
 
     A folder of many studies goes through one volume at a time. Killed at any moment, the same command goes on where it
     stopped. Failures are listed at the end. Exit code 1 when some inputs could not be used, 2 when none could.
@@ -79,6 +82,9 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
 
     trained = load_trained(run, recipe)
     reporter.line(f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold {trained.marking.threshold:.3f}: {trained.marking.rule}")
+    if server:
+        trained = _asking(server, trained, run, recipe)
+        reporter.line(f"Probabilities: asked of {server}")
     choice = Choice(formats, segmentation, keep_identifiers)
     organ_network = organ_network_of(recipe, reporter)
     outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network)
@@ -94,3 +100,14 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, cache, 
     if outcome.failures:
         click.echo(f"Error: {len(outcome.failures)} of the inputs could not be used:\n{listed(outcome.failures)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _asking(server, trained, run, recipe):
+    """`trained` with a model server in the place of its network."""
+    import dataclasses
+
+    from clamnet_tf.recipe.writer import recipe_hash
+    from clamnet_tf.serving.served_probability import served_probability
+
+    asked = served_probability(server, run=run, recipe_sha256=recipe_hash(recipe), marker=trained.probability, side=recipe.data.side)
+    return dataclasses.replace(trained, probability=asked)

@@ -3,6 +3,8 @@
 LiteRT's converter, given the variables, made a file that answers NaN (measured on TensorFlow 2.21); constants do not.
 """
 
+import dataclasses
+
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -12,7 +14,7 @@ from clamnet_tf.serving.signatures import IMAGES, PROBABILITY
 
 def probability_function(source) -> tf.types.experimental.GenericFunction:
     """tf.function: images (batch, side, side, C) prepared -> {"probability": (batch, side, side)}."""
-    endpoints = Endpoints(source)
+    endpoints = Endpoints(dataclasses.replace(source, marker=source.marker.stock()))
     return tf.function(lambda images: {PROBABILITY: endpoints.probability(images)}, input_signature=[endpoints.slices], autograph=False)
 
 

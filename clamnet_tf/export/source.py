@@ -64,7 +64,7 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     else:
         chosen = inference.head if head is None else head
         part = network if chosen == "mean" else prune(network, int(chosen))
-    original, marker = (build_marker(each, inference, head=chosen, fast=False) for each in (network, folded(part)))
+    original, marker = (build_marker(each, inference, head=chosen) for each in (network, folded(part)))
     left_out = {
         name: value
         for name in ("through_plane", "main_component", "appearance", "smallest_component", "fill_holes")

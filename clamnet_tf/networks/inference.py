@@ -1,5 +1,7 @@
 """A trained network as a function from prepared slices to marker probabilities; the one forward pass of selection, evaluation and predict."""
 
+import copy
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,19 +16,25 @@ class MarkerProbability:
         network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
         head: "mean" of the heads, or the number of one.
         batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
-        fast: norms in their fast form; without, the graph holds stock layers only, as exports want it.
 
     Raises:
         NetworkError: the network has no such head.
     """
 
-    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False, fast: bool = True):
+    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
         self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
         self.head_names = self.head_names_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
-        self._called = fast_form(network) if fast else network
+        self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
+
+    def stock(self) -> "MarkerProbability":
+        """The same with stock layers only, which other runtimes convert better than the fast form of norms."""
+        other = copy.copy(self)
+        other._called = self.network
+        other._forward = tf.function(other.both_views, reduce_retracing=True)
+        return other
 
     def head_names_of(self, network) -> list:
         """Names of the heads, in order."""

@@ -6,9 +6,8 @@ from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.recipe.schema import InferenceSection
 
 
-def build_marker(network, section: InferenceSection, *, head=None, fast: bool = True) -> MarkerProbability:
-    """The callable images -> P(marker) of `network`, as the inference section says; `head` stands in for the section's;
-    fast: see MarkerProbability.
+def build_marker(network, section: InferenceSection, *, head=None) -> MarkerProbability:
+    """The callable images -> P(marker) of `network`, as the inference section says; `head` stands in for the section's.
 
     Raises:
         NetworkError: the network has no such head, or no such level.
@@ -16,4 +15,4 @@ def build_marker(network, section: InferenceSection, *, head=None, fast: bool = 
     views = {"batch_size": section.batch_size, "flip_views": section.flip_views}
     if is_classifier(network):
         return ActivationMap(network, method=section.activation_map.method, level=section.activation_map.level, **views)
-    return MarkerProbability(network, head=section.head if head is None else head, fast=fast, **views)
+    return MarkerProbability(network, head=section.head if head is None else head, **views)

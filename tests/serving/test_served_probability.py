@@ -42,7 +42,8 @@ def test_numbers_are_those_of_local_prediction(ask, gray_source, rest, grpc_addr
     for address in (rest, grpc_address):
         found = ask(address, most_bytes)(images)
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        # slices in other company are summed in another order; the stock layers of Keras differ by far more then
+        np.testing.assert_allclose(found, wanted, atol=1e-5 if most_bytes == 10**7 else 3e-5)
     assert ask(rest)(images[:0]).shape == (0, 32, 32)
 
 
