@@ -15,9 +15,10 @@ from clamnet_tf.errors import ClamnetError
 @click.option("--search", type=click.Choice(["eta"]), help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.")
 @click.option("--init", "initial", metavar="MODEL", help="Start from the weights of a zoo entry or a run; what fits of them is said.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
+@click.option("--start-or-resume", is_flag=True, help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, cache, quiet):
+def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, cache, quiet):
     """Learn to mark lesions from image-level labels alone.
 
     RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
@@ -28,6 +29,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with another number of
     channels or classes.
     """
+    from clamnet_tf.machine.cluster import place_in_cluster
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -36,6 +38,18 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
 
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
+    place, workers = place_in_cluster(recipe.training.strategy), None
+    if place and initial:
+        raise click.UsageError("--init runs in one process; train on several without it.")
+    if place and search:
+        raise click.UsageError("--search runs in one process: search first, then train on several with --set loss.eta=VALUE.")
+    if place and place[0] > 0:
+        return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache)
+    if start_or_resume:
+        if RunFolder(out).finished.exists():
+            click.echo(f"The run in {out} is finished already.")
+            return
+        resume = RunFolder(out).recipe.exists()
     begin = _begin(initial, recipe, quiet) if initial else None
     if search:
         recipe = _searched(recipe, f"{out}_search_eta", quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache)
@@ -49,8 +63,12 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             from clamnet_tf.data.dataset import load_dataset
             from clamnet_tf.data.split import write_split
 
+            if place:
+                workers = _join(recipe, place, reporter)
             found = organ_network_of(recipe, reporter)
             manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found)
+            if workers:
+                workers.wait()  # a cache that all share is filled now
             write_split(manifest, run.split)
             source = {"data": str(data) if data else None, "cohort": None if data else recipe.data.cohort.kind, "prepared": prepared.key}
             run.write_environment(**source)
@@ -58,16 +76,18 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             from clamnet_tf.evaluation.evaluate import evaluate_run, headline
             from clamnet_tf.training.fit import train
 
-            outcome = train(recipe, manifest, prepared, run, reporter)
+            outcome = train(recipe, manifest, prepared, run, reporter, workers)
             if outcome.look is None:
                 reporter.line("Stopped on request; the last step is saved. Go on with the same command and --resume.")
                 raise click.exceptions.Exit(130)
             reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
-            figures = evaluate_run(run, recipe, manifest, prepared, split="test", out=run.evaluation, reporter=reporter)
+            figures = evaluate_run(run, recipe, manifest, prepared, split="test", out=run.evaluation, reporter=reporter, workers=workers)
             for line in headline(figures):
                 reporter.line(line)
             run.finish()
             reporter.line(f"Report: {run.evaluation / 'report.html'}")
+            if workers:
+                workers.wait()
         except ClamnetError as error:
             run.log(f"Error: {error}")
             raise
@@ -93,6 +113,40 @@ def _begin(initial, recipe, quiet):
             reporter.line(f"Note: the weights of {initial} were trained with {key} {before}; this recipe has {now}.")
     origin = {"from": initial, "folder": str(model.path), "recipe": theirs.name, "sha256": hashlib.sha256(model.model.read_bytes()).hexdigest()}
     return lambda run: run.begin_with(model.model, origin)
+
+
+def _join(recipe, place, reporter):
+    """The Workers of the cluster, when all are there; before anything else runs on TensorFlow."""
+    from clamnet_tf.quiet import silence
+
+    silence()
+    from clamnet_tf.training.strategy import build_strategy
+    from clamnet_tf.training.workers import Workers
+
+    reporter.line(f"Waiting for the {place[1]} workers of the cluster.")
+    workers = Workers(build_strategy(recipe.training.strategy))
+    reporter.line("  All are there.")
+    return workers
+
+
+def _follow(recipe, place, **source):
+    """What a process that is not the chief does: the same training, without a run folder; what it says goes to stderr."""
+    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.data.dataset import load_dataset
+    from clamnet_tf.progress import Reporter
+
+    reporter = Reporter(quiet=True, log=lambda line: click.echo(f"worker {place[0]}: {line}", err=True))
+    workers = _join(recipe, place, reporter)
+    workers.wait()  # until the chief has prepared the slices: a cache that all share is filled then
+    manifest, prepared = load_dataset(recipe, reporter=reporter, organ_network=organ_network_of(recipe, reporter), **source)
+    from clamnet_tf.evaluation.evaluate import assist
+    from clamnet_tf.training.fit import train
+
+    outcome = train(recipe, manifest, prepared, None, reporter, workers)
+    if outcome.look is None:
+        raise click.exceptions.Exit(130)
+    assist(outcome.marker, prepared, "test")
+    workers.wait()
 
 
 def _searched(recipe, folder, quiet, begin, **source):

@@ -78,7 +78,7 @@ def warp_between(matrix_a, matrix_b):
     return tf.linalg.inv(matrix_a) @ matrix_b
 
 
-def draw_view(images, organ, seed, law: ViewLaw):
+def draw_view(images, organ, seed, law: ViewLaw, place=None):
     """One random view of each slice.
 
     Args:
@@ -86,20 +86,27 @@ def draw_view(images, organ, seed, law: ViewLaw):
         organ: (B, H, W) float32 in 0..1.
         seed: int32 (2,), the stateless seed of this batch and view.
         law: the distribution.
+        place: (first, whole): these slices are rows first.. of a batch of `whole`, and get the views that they get there.
+            None: they are the batch.
 
     Returns:
         view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in pixels.
     """
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
+    first, whole = (0, batch) if place is None else place
+
+    def drawn(law_of_numbers, index, *columns, **limits):
+        """Random numbers (B, *columns): those of the whole batch, of which this part is taken."""
+        return law_of_numbers([whole, *columns], seeds[index], **limits)[first : first + batch]
+
     center = (tf.cast(side, tf.float32) - 1.0) / 2.0
     seeds = tf.random.split(seed, 10)
 
-    def uniform(index, low, high, columns=None):
-        shape = [batch] if columns is None else [batch, columns]
-        return tf.random.stateless_uniform(shape, seeds[index], low, high)
+    def uniform(index, low, high, *columns):
+        return drawn(tf.random.stateless_uniform, index, *columns, minval=low, maxval=high)
 
     resolution = uniform(0, *law.blur)
-    stretch = uniform(1, *law.stretch, columns=2)
+    stretch = uniform(1, *law.stretch, 2)
     pads = {"pad": tf.ones([batch]), "resize": tf.zeros([batch])}.get(law.restore)
     if pads is None:
         pads = tf.cast(uniform(2, 0.0, 1.0) < 0.5, tf.float32)
@@ -117,16 +124,15 @@ def draw_view(images, organ, seed, law: ViewLaw):
     coarse = sample(images, tf.linalg.inv(lower))
     view = sample(coarse, lower @ geometry)
     view_organ = tf.round(sample(organ[..., None], geometry)[..., 0])
-    return _intensities(view, seeds[6:], law), view_organ, geometry
+    return _intensities(view, drawn, uniform, law), view_organ, geometry
 
 
-def _channel_order(batch, channels, seed, law: ViewLaw):
+def _channel_order(draw, channels, law: ViewLaw):
     """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one, as archives do.
 
     Without a main channel, one channel is replaced by another one, with probability channel_loss. With one, it fills the
-    place of a single other channel (half of channel_loss) or of all others (the other half).
+    place of a single other channel (half of channel_loss) or of all others (the other half). draw: (B, 3) in 0..1.
     """
-    draw = tf.random.stateless_uniform([batch, 3], seed)
     order = tf.range(channels)[None, :]
     if law.main_channel is None:
         lost = tf.cast(draw[:, 1] * channels, tf.int32)
@@ -138,16 +144,16 @@ def _channel_order(batch, channels, seed, law: ViewLaw):
     return tf.where(replaced & (draw[:, :1] < law.channel_loss), law.main_channel, order)
 
 
-def _intensities(view, seeds, law: ViewLaw):
+def _intensities(view, drawn, uniform, law: ViewLaw):
     """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly 0) stay 0."""
-    batch, channels = tf.shape(view)[0], view.shape[-1]
+    channels = view.shape[-1]
     visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
     if law.channel_loss and channels > 1:
-        view = tf.gather(view, _channel_order(batch, channels, seeds[3], law), axis=-1, batch_dims=1)
+        view = tf.gather(view, _channel_order(uniform(9, 0.0, 1.0, 3), channels, law), axis=-1, batch_dims=1)
     if law.intensity:
-        contrast = tf.exp(tf.random.stateless_uniform([batch, channels], seeds[0], -law.intensity, law.intensity))
-        brightness = tf.random.stateless_uniform([batch, channels], seeds[1], -law.intensity, law.intensity)
+        contrast = tf.exp(uniform(6, -law.intensity, law.intensity, channels))
+        brightness = uniform(7, -law.intensity, law.intensity, channels)
         view = view * contrast[:, None, None, :] + brightness[:, None, None, :]
     if law.noise:
-        view += law.noise * tf.random.stateless_normal(tf.shape(view), seeds[2])
+        view += law.noise * drawn(tf.random.stateless_normal, 8, *tf.unstack(tf.shape(view)[1:]))
     return view * visible

@@ -21,12 +21,13 @@ from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.runs import RunFolder
 
 
-def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter) -> dict:
+def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
     """Predict every case of `split` (all when None), compare with the masks, write metrics.json, cases.csv, patients.csv, report.html.
 
     Args:
         run: with model and selection. recipe: of the run. manifest, prepared: of the data to measure.
         out: folder for the results, made when missing. reporter: Reporter.
+        workers: training.workers.Workers whose other processes run `assist` now, to share the network's passes; None: alone.
 
     Returns:
         The figures (see evaluation.figures). Without any mask the figures that need none are there, the others null.
@@ -35,11 +36,11 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         DataError: no case on that side.
     """
     out = make_folder(out)
-    table = prepared.table
-    rows = np.flatnonzero(table.split == split) if split else np.arange(len(table))
+    rows = _rows(prepared, split)
     if not len(rows):
         raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
     trained, selection = load_trained(run, recipe), run.read_selection()
+    trained.probability.workers = workers
     if prepared.images.shape[3] != trained.channels:
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {prepared.images.shape[3]}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
@@ -66,6 +67,25 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         gallery=shown,
     )
     return result
+
+
+def assist(marker, prepared, split) -> None:
+    """What the other workers do while the chief evaluates the same network: their share of its passes."""
+    for own in _volumes(prepared, _rows(prepared, split)):
+        marker.heads(np.asarray(prepared.images[own], np.float32))
+
+
+def _rows(prepared, split) -> np.ndarray:
+    """Rows of a side of the split, of all when None."""
+    table = prepared.table
+    return np.flatnonzero(table.split == split) if split else np.arange(len(table))
+
+
+def _volumes(prepared, rows):
+    """The part of `rows` that belongs to each volume, in the order in which volumes appear."""
+    volumes = prepared.table.volume[rows]
+    for volume in dict.fromkeys(volumes.tolist()):
+        yield rows[volumes == volume]
 
 
 def write_pictures(folder: Path, shown) -> None:
@@ -100,8 +120,7 @@ def _baselines(run: RunFolder, recipe, prepared) -> dict:
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
     """One SliceCase per row, volume by volume, everything brought back to the original grid."""
     table, done, marker = prepared.table, 0, trained.probability
-    for volume in dict.fromkeys(table.volume[rows].tolist()):
-        own = rows[table.volume[rows] == volume]
+    for own in _volumes(prepared, rows):
         images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)

@@ -17,6 +17,9 @@ class MarkerProbability:
         head: "mean" of the heads, or the number of one.
         batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
 
+    Attributes:
+        workers: training.workers.Workers that call this network together, on the same images, and share the passes; None: alone.
+
     Raises:
         NetworkError: the network has no such head.
     """
@@ -26,6 +29,7 @@ class MarkerProbability:
         self.head_names = self.head_names_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
+        self.workers = None
         self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 
@@ -54,15 +58,29 @@ class MarkerProbability:
 
     def heads(self, images) -> np.ndarray:
         """(N, H, W, C) normalised float -> (heads, N, H, W) float32 in 0..1."""
-        parts = []
-        for start in range(0, len(images), self.batch_size):
-            batch = np.asarray(images[start : start + self.batch_size], np.float32)
-            count = len(batch)
-            size = min(self.batch_size, 2 ** (count - 1).bit_length())  # few shapes, few traces; a lone slice costs one slice
-            if count < size:
-                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
-            parts.append(self._forward(tf.constant(batch)).numpy()[:, :count])
-        return np.concatenate(parts, axis=1)
+        if self.workers is not None and self.workers.count > 1:
+            return self._shared_heads(images)
+        return np.concatenate([self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1)
+
+    def _pass(self, images, start: int) -> np.ndarray:
+        """The batch that begins at `start`."""
+        batch = np.asarray(images[start : start + self.batch_size], np.float32)
+        count = len(batch)
+        size = min(self.batch_size, 2 ** (count - 1).bit_length())  # few shapes, few traces; a lone slice costs one slice
+        if count < size:
+            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
+        return self._forward(tf.constant(batch)).numpy()[:, :count]
+
+    def _shared_heads(self, images) -> np.ndarray:
+        """The same numbers, each batch computed by one of the workers and given to all of them, as many batches at a time as there are workers."""
+        shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3]), []
+        for start in range(0, len(images), self.batch_size * self.workers.count):
+            mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
+            if mine < len(images):
+                own = self._pass(images, mine)
+                part[:, : own.shape[1]] = own
+            parts.extend(self.workers.gather(part))
+        return np.concatenate(parts, axis=1)[:, : len(images)]
 
     def combine(self, heads: np.ndarray) -> np.ndarray:
         """(heads, N, H, W) -> (N, H, W): the mean, or the chosen head."""

@@ -246,7 +246,11 @@ class TrainingSection(Section):
     seed: Seed = Field(0, description="Seed of weights, pairs, views, and of the draws of patients and shuffled labels.")
     mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
-    strategy: Literal["auto", "one_device", "mirrored"] = Field("auto", description="tf.distribute strategy.")
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = Field(
+        "auto",
+        description="tf.distribute strategy. one_device; mirrored: all GPUs of this machine; multi_worker: all processes that TF_CONFIG or a "
+        "SLURM job step names; auto: multi_worker when TF_CONFIG names two or more, else mirrored on two or more GPUs, else one_device.",
+    )
 
 
 class SelfTrainingSection(Section):

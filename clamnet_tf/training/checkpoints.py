@@ -14,8 +14,8 @@ _NAME = re.compile(r"step-(\d{8})\.npz$")
 
 
 def state_variables(trainer) -> list:
-    """Every variable that decides how training goes on: networks (with dropout's random states), step, optimizer."""
-    seen, variables = set(), []
+    """Every variable that decides how training goes on: networks (with dropout's random states), step, optimizer; no metrics."""
+    seen, variables = {id(variable) for metric in trainer.metrics for variable in metric.variables}, []
     for variable in [*trainer.variables, *trainer.optimizer.variables]:
         if id(variable) not in seen:
             seen.add(id(variable))

@@ -1,5 +1,6 @@
 """One training run from a recipe and prepared slices to a run folder with a selected model."""
 
+import hashlib
 import time
 from dataclasses import dataclass
 
@@ -27,18 +28,21 @@ from clamnet_tf.training.stage import Stage, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
 from clamnet_tf.training.thresholds import fit_markings
+from clamnet_tf.training.workers import Workers
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the chosen look and why, seconds trained in this process; look is None when it was stopped."""
+    """How a run ended: the chosen look and why, seconds trained in this process, the network as MarkerProbability; look is
+    None when it was stopped."""
 
     look: Look | None
     reason: str
     seconds: float
+    marker: object = None
 
 
-def train(recipe, manifest, prepared, run, reporter) -> Outcome:
+def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     """Train, look, select; whatever a resumed run needs is in `run` at any moment.
 
     Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of self-training.
@@ -46,7 +50,8 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
 
     Args:
         recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
-        run: RunFolder opened for training, locked by the caller. reporter: Reporter.
+        run: RunFolder opened for training, locked by the caller; None in a process of a cluster that is not the chief.
+        reporter: Reporter. workers: Workers of the cluster; None: this process alone, with the recipe's strategy.
 
     Returns:
         Outcome; unless stopped, run.model and run.selection are written.
@@ -61,7 +66,9 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
         prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, patients=section.patients,
         shuffle_labels=section.shuffle_labels, seed=section.seed,
     )  # fmt: skip
-    strategy = build_strategy(recipe.training.strategy)
+    workers = workers or Workers(build_strategy(section.strategy))
+    strategy = workers.strategy
+    workers.check_same("What is learned from (recipe, prepared slices, split)", _digest(recipe, prepared, slices))
     replicas = strategy.num_replicas_in_sync
     if recipe.training.batch_size % (2 * replicas):
         received = f"received {recipe.training.batch_size}"
@@ -69,7 +76,7 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
     main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
     if main_channel is not None and 1 < channels <= main_channel:
         raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
-    initial = load_network(run.initial) if run.initial.exists() else None
+    initial = load_network(run.initial) if run and run.initial.exists() else None
     if initial is not None:
         scratch = {"first network": _network(recipe, channels, None)}
         if recipe.self_training.rounds:
@@ -80,8 +87,8 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
         for number in range(1 + recipe.self_training.rounds):
             keras.utils.set_random_seed(recipe.training.seed + number)
             build = _first_stage if number == 0 else _round
-            stage = build(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial)
-            ended = run_stage(stage, recipe, run, reporter, stop)
+            stage = build(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial)
+            ended = run_stage(stage, recipe, run, reporter, stop, workers)
             if ended is None:
                 return Outcome(None, "stopped on request", time.perf_counter() - began)
             chosen, reason, seen = ended
@@ -89,29 +96,30 @@ def train(recipe, manifest, prepared, run, reporter) -> Outcome:
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
             marker, first_step = stage.marker, first_step + stage.steps
     marker.network.trainable = True
-    with atomic_path(run.model) as temporary:
-        marker.network.save(temporary)
     markings = fit_markings(marker, slices, recipe.selection, VolumeSteps.of(recipe.inference))
-    write_json(
-        run.selection,
-        {
-            "markings": {name: marking.row() for name, marking in markings.items()},
-            "threshold_rule": _threshold_rule(recipe.selection),
-            "prevalence": recipe.selection.prevalence,
-            "step": chosen.step,
-            "checkpoint_rule": reason,
-            "seconds": round(time.perf_counter() - began, 1),
-            "looks": looks,
-        },
-    )
-    return Outcome(chosen, reason, time.perf_counter() - began)
+    if run:
+        with atomic_path(run.model) as temporary:
+            marker.network.save(temporary)
+        write_json(
+            run.selection,
+            {
+                "markings": {name: marking.row() for name, marking in markings.items()},
+                "threshold_rule": _threshold_rule(recipe.selection),
+                "prevalence": recipe.selection.prevalence,
+                "step": chosen.step,
+                "checkpoint_rule": reason,
+                "seconds": round(time.perf_counter() - began, 1),
+                "looks": looks,
+            },
+        )
+    return Outcome(chosen, reason, time.perf_counter() - began, marker)
 
 
-def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial) -> Stage:
+def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"
-    with strategy.scope():
+    with workers.strategy.scope():
         network = _network(recipe, channels, initial)
         if supervised:
             trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights)
@@ -119,7 +127,7 @@ def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_ste
             trainer = _siamese(recipe, network, channels, initial)
         else:
             trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
-        _compile(trainer, recipe, section.steps)
+        _compile(trainer, recipe, section.steps, workers)
     if supervised:
         kept, masks = training_masks(manifest, prepared, slices.rows)
         rows = slices.rows[kept]
@@ -127,30 +135,31 @@ def _first_stage(recipe, manifest, prepared, slices, strategy, number, first_ste
         dataset = _mask_data(recipe, slices, rows, plan, masks, section.steps, section.seed)
     else:
         dataset = _pair_data(recipe, slices)
-    return _stage(recipe, slices, "supervised" if supervised else "image-labels", first_step, section.steps, trainer, dataset)
+    return _stage(recipe, slices, workers, "supervised" if supervised else "image-labels", first_step, section.steps, trainer, dataset)
 
 
-def _round(recipe, manifest, prepared, slices, strategy, number, first_step, marker, initial) -> Stage:
+def _round(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
     """A fresh network (or one with the initial weights) taught by the marks of the one before."""
     own, rows = recipe.self_training, slices.rows
     masks = pseudo_labels(
         marker, RowView(prepared.images, rows), prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
         marked=own.marker or recipe.selection.prevalence, background=own.background, steps=VolumeSteps.of(recipe.inference),
     )  # fmt: skip
-    with strategy.scope():
+    with workers.strategy.scope():
         network = build_network(own.network, side=recipe.data.side, channels=prepared.images.shape[3])
         begin_with(initial, network)
         trainer = SupervisedTrainer(network, k=recipe.loss.k)
-        _compile(trainer, recipe, own.steps)
+        _compile(trainer, recipe, own.steps, workers)
     seed = recipe.training.seed + number
     dataset = _mask_data(recipe, slices, rows, _pair_plan(recipe, slices.table.select(rows), seed, own.matching), masks, own.steps, seed)
-    return _stage(recipe, slices, f"self-training-{number}", first_step, own.steps, trainer, dataset)
+    return _stage(recipe, slices, workers, f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
 
-def _stage(recipe, slices, name, first_step, steps, trainer, dataset) -> Stage:
+def _stage(recipe, slices, workers, name, first_step, steps, trainer, dataset) -> Stage:
     inference = recipe.inference
     network = trainer.twin if trainer.kind == "ema" else trainer.network
     marker = build_marker(network, inference, head=inference.head if f"head_{inference.head}" in network.output else "mean")
+    marker.workers = workers
     return Stage(name, first_step, steps, trainer, marker, dataset, slices.training_abnormal, slices.validation)
 
 
@@ -180,8 +189,9 @@ def _siamese(recipe, network, channels, initial) -> SiameseTrainer:
     return SiameseTrainer(network, twin=twin, kind=kind, loss=options, momentum=recipe.twin.momentum, steps=recipe.training.steps)
 
 
-def _compile(trainer, recipe, steps) -> None:
-    trainer.compile(optimizer=build_optimizer(recipe.training.optimizer, steps=steps), jit_compile=recipe.training.xla)
+def _compile(trainer, recipe, steps, workers) -> None:
+    optimizer = build_optimizer(recipe.training.optimizer, steps=steps, replicas=workers.strategy.num_replicas_in_sync)
+    trainer.compile(optimizer=optimizer, jit_compile=recipe.training.xla)
     trainer.optimizer.build(trainer.trainable_variables)
 
 
@@ -197,17 +207,23 @@ def _pair_plan(recipe, table, seed, matching) -> PairPlan:
 
 
 def _pair_data(recipe, slices):
-    """start -> the pairs of the remaining steps."""
+    """(start, Share) -> the pairs of the remaining steps."""
     section, rows = recipe.training, slices.rows
     store, plan = _store(recipe, slices, rows), _pair_plan(recipe, slices.table.select(rows), section.seed, recipe.pairs.matching)
     law, twin = ViewLaw(**recipe.pairs.views.model_dump()), recipe.twin.kind != "none"
-    return lambda start: pair_dataset(store, plan, law, start=start, steps=section.steps, seed=section.seed, twin=twin)
+    return lambda start, share: pair_dataset(store, plan, law, start=start, steps=section.steps, seed=section.seed, twin=twin, share=share)
 
 
 def _mask_data(recipe, slices, rows, plan, masks, steps, seed):
-    """start -> views with masks (true or taught) of the remaining steps."""
+    """(start, Share) -> views with masks (true or taught) of the remaining steps."""
     store, law = _store(recipe, slices, rows), ViewLaw(**recipe.pairs.views.model_dump())
-    return lambda start: mask_dataset(store, masks, plan, law, start=start, steps=steps, seed=seed)
+    return lambda start, share: mask_dataset(store, masks, plan, law, start=start, steps=steps, seed=seed, share=share)
+
+
+def _digest(recipe, prepared, slices) -> str:
+    """What must be the same in all workers."""
+    rows = hashlib.sha256(slices.rows.tobytes() + np.ascontiguousarray(slices.table.label[slices.rows]).tobytes()).hexdigest()
+    return f"{recipe.model_dump_json()} {prepared.key} {rows}"
 
 
 def _threshold_rule(section) -> str:

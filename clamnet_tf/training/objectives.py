@@ -6,17 +6,14 @@ view per slice, no pairs and no twin: those belong to the method that they are c
 
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 from keras import ops
 
 from clamnet_tf.losses.hybrid import organ_mean
 from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
 from clamnet_tf.losses.negative_unlabelled import non_negative, partial_risks
-from clamnet_tf.networks.build import logits_network
-from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.networks.classifier import SCORE
-from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
+from clamnet_tf.training.steps import StepTrainer, log_probabilities
 
 
 def build_objective(section, prevalence: float):
@@ -30,38 +27,21 @@ def build_objective(section, prevalence: float):
     return MultipleInstance(own.pooling, own.sharpness, section.head_weights)
 
 
-class ObjectiveTrainer(keras.Model):
+class ObjectiveTrainer(StepTrainer):
     """Trains `network` on the batches of `data.pipeline.pair_dataset` (without twin) by one of the objectives below."""
 
-    kind = "none"
-
     def __init__(self, network, objective, **kwargs):
-        super().__init__(**kwargs)
-        self.network, self.objective = network, objective
-        self._student = fast_form(logits_network(network))
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *objective.terms, "gradient_norm")}
-
-    @property
-    def metrics(self):
-        return list(self._trackers.values())
-
-    def call(self, inputs, training=False):
-        return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
+        super().__init__(network, objective.terms, **kwargs)
+        self.objective = objective
 
     def loss_terms(self, batch, training=True) -> dict:
         """The "loss" and the objective's terms, scalars, of this replica's part of the batch."""
         return self.objective(self._student(batch["view_a"], training=training), batch)
 
-    def train_step(self, data):
-        """One update; returns the running mean of every term."""
-        batch = data[0] if isinstance(data, tuple) else data
-        with tf.GradientTape() as tape:
-            terms = self.loss_terms(batch, training=True)
-            scaled = scaled_loss(self, self._student, terms["loss"])
-        terms["gradient_norm"] = apply_gradients(self, tape, scaled)
-        for name, value in terms.items():
-            self._trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+    def minimised(self, batch) -> tuple:
+        """The loss, and the objective's terms."""
+        terms = self.loss_terms(batch, training=True)
+        return terms.pop("loss"), {name: (value, None) for name, value in terms.items()}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ import keras
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD, "lion": keras.optimizers.Lion}
 
 
-def build_optimizer(section, *, steps: int) -> keras.optimizers.Optimizer:
-    """Optimizer with its schedule over `steps` and global gradient clipping (OptimizerSection)."""
+def build_optimizer(section, *, steps: int, replicas: int = 1) -> keras.optimizers.Optimizer:
+    """Optimizer with its schedule over `steps` and global gradient clipping (OptimizerSection).
+
+    Each of `replicas` hands it an equal share of the gradient, see `steps.apply_gradients`: so is the clipping norm.
+    """
     rate = section.learning_rate
     if section.schedule == "cosine":
         decay = max(1, steps - section.warmup_steps)
@@ -23,4 +26,4 @@ def build_optimizer(section, *, steps: int) -> keras.optimizers.Optimizer:
         options["weight_decay"] = section.weight_decay or None
         if section.name != "sgd":
             options["weight_decay"] = section.weight_decay
-    return OPTIMIZERS[section.name](learning_rate=rate, global_clipnorm=section.clip_norm or None, **options)
+    return OPTIMIZERS[section.name](learning_rate=rate, global_clipnorm=section.clip_norm / replicas or None, **options)

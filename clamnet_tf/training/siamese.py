@@ -1,7 +1,5 @@
 """SiameseTrainer: the step in which the twins learn from image labels (paper 3.3-3.4, METHOD sections 2-3)."""
 
-import keras
-import tensorflow as tf
 from keras import ops
 
 from clamnet_tf.data.views import sample, sample_by_gather
@@ -10,12 +8,12 @@ from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.losses.pooling import generalised_mean
 from clamnet_tf.networks.build import logits_network
 from clamnet_tf.networks.fast_form import fast_form
-from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
+from clamnet_tf.training.steps import StepTrainer, head_shares, heads_of, log_probabilities
 
-TERMS = ("loss", "hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal", "gradient_norm")
+TERMS = ("hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal")
 
 
-class SiameseTrainer(keras.Model):
+class SiameseTrainer(StepTrainer):
     """Trains `network`; holds its twin by composition and never becomes part of what is saved.
 
     Each step takes the dict of `data.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
@@ -36,27 +34,15 @@ class SiameseTrainer(keras.Model):
     """
 
     def __init__(self, network, *, twin=None, kind="shared", loss: dict, momentum=0.99, steps: int, **kwargs):
-        super().__init__(**kwargs)
-        self.network, self.twin, self.kind, self.momentum, self.steps = network, twin, kind, momentum, steps
-        self.options = loss
-        self.heads = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
-        weights = loss.get("head_weights") or [1.0] * len(self.heads)
-        self.head_weights = [weight / sum(weights) for weight in weights]
-        self._student = fast_form(logits_network(network))
+        super().__init__(network, TERMS, **kwargs)
+        self.twin, self.kind, self.momentum, self.steps = twin, kind, momentum, steps
+        self.options, self.heads = loss, heads_of(network)
+        self.head_weights = head_shares(self.heads, loss.get("head_weights"))
         self._other = fast_form(logits_network(twin)) if twin is not None else self._student
         if kind == "ema":
             twin.trainable = False
             twin.set_weights(network.get_weights())
         self.step_counter = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in TERMS}
-
-    @property
-    def metrics(self):
-        return list(self._trackers.values())
-
-    def call(self, inputs, training=False):
-        images = inputs["view_a"] if isinstance(inputs, dict) else inputs
-        return self.network(images, training=training)
 
     def _views(self, batch, training):
         """Per view, per head: log-softmax (B, H, W, C)."""
@@ -125,33 +111,23 @@ class SiameseTrainer(keras.Model):
         agreement = self.options["agreement_weight"] * ramp(self.step_counter, self.steps, self.options["agreement_ramp"])
         return terms["hybrid"] + agreement * terms["agreement"] + self.options["contrast_weight"] * terms["contrast"]
 
-    def train_step(self, data):
-        """One update; returns the running mean of every term."""
-        batch = data[0] if isinstance(data, tuple) else data
-        with tf.GradientTape() as tape:
-            terms = self.loss_terms(batch, training=True)
-            loss = ops.mean(self._total(terms))
-            scaled = scaled_loss(self, self._student, loss)
-        norm = apply_gradients(self, tape, scaled)
+    def minimised(self, batch) -> tuple:
+        """The mean total, and the terms that are logged."""
+        terms = self.loss_terms(batch, training=True)
+        abnormal, normal = terms["abnormal"], 1.0 - terms["abnormal"]
+        return ops.mean(self._total(terms)), {
+            "hybrid_abnormal": (terms["raw"], abnormal),
+            "hybrid_normal": (terms["raw"], normal),
+            "agreement": (terms["agreement"], None),
+            "contrast": (terms["contrast"], None),
+            "area_abnormal": (terms["area"], abnormal),
+            "area_normal": (terms["area"], normal),
+        }
+
+    def updated(self) -> None:
+        """The teacher follows; the step is counted."""
         if self.kind == "ema":
             for teacher, student in zip(self.twin.variables, self.network.variables):
                 if "float" in teacher.dtype:
                     teacher.assign(self.momentum * teacher + (1.0 - self.momentum) * student)
         self.step_counter.assign_add(1)
-        self._track(terms, loss, norm)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-    def _track(self, terms, loss, gradient_norm):
-        abnormal = terms["abnormal"]
-        values = {
-            "loss": (loss, None),
-            "hybrid_abnormal": (terms["raw"], abnormal),
-            "hybrid_normal": (terms["raw"], 1.0 - abnormal),
-            "agreement": (terms["agreement"], None),
-            "contrast": (terms["contrast"], None),
-            "area_abnormal": (terms["area"], abnormal),
-            "area_normal": (terms["area"], 1.0 - abnormal),
-            "gradient_norm": (gradient_norm, None),
-        }
-        for name, (value, weight) in values.items():
-            self._trackers[name].update_state(value, sample_weight=weight)

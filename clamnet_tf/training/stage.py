@@ -1,5 +1,7 @@
 """One stage of a run: one network trained for its steps, looked at without masks, its best look chosen; resumable."""
 
+import contextlib
+import functools
 import json
 import signal
 import threading
@@ -7,12 +9,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tensorflow as tf
-
 from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
-from clamnet_tf.training import callbacks, checkpoints
+from clamnet_tf.training import checkpoints
+from clamnet_tf.training.metrics_log import MetricsLog
 from clamnet_tf.training.selection import Look, choose, look_at
+from clamnet_tf.training.updates import updates
+
+END = "chosen.json"
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Stage:
 
     name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
     trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
-    dataset: callable, start -> tf.data of the remaining steps. images: callables that give the slices to look at:
+    dataset: callable, (start, Share) -> tf.data of the remaining steps. images: callables that give the slices to look at:
     `training_abnormal()` -> (images, organ) and `validation()` -> (images, organ, labels).
     """
 
@@ -59,69 +63,89 @@ class StopRequest:
         return False
 
 
-def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest):
+def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest, workers):
     """Train what is left of `stage`, choose its look and load the chosen weights into the kept network.
+
+    run: RunFolder, or None in a process that is not the chief of `workers`.
 
     Returns:
         (chosen Look, reason in words, all looks), or None when stopped; a checkpoint was written then.
     """
-    folder = make_folder(run.checkpoints / stage.name)
-    kept, trainer, section = stage.marker.network, stage.trainer, recipe.training
-    done = folder / "chosen.json"
-    if done.exists():  # this stage ended before the run was interrupted
-        content = json.loads(done.read_text(encoding="utf-8"))
-        chosen, looks = Look(**content["look"]), [Look(**row) for row in content["looks"]]
+    folder = make_folder(run.checkpoints / stage.name) if run else None
+    ended = workers.from_chief(lambda: _read_end(folder))
+    if ended is None:
+        looks = _train(stage, recipe, run, folder, reporter, stop, workers)
+        if looks is None:
+            return None
+        chosen, reason = choose(looks, recipe.selection)
+        if run:
+            write_json(folder / END, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
+    else:  # this stage ended before the run was interrupted
+        chosen, reason, looks = Look(**ended["look"]), ended["reason"], [Look(**row) for row in ended["looks"]]
+    kept = stage.marker.network
+    if run:
         checkpoints.load_weights(_candidate(folder, chosen.step), kept)
-        return chosen, content["reason"], looks
-    path, start = checkpoints.newest_checkpoint(folder)
-    looks = []
-    if path is not None:
-        looks = [Look(**row) for row in checkpoints.restore_checkpoint(path, trainer)["looks"]]
-        reporter.line(f"Resumed at step {stage.first_step + start} ({stage.name}).")
-    run.truncate_metrics(stage.first_step + start)
+    workers.take_from_chief(kept.variables)
+    return chosen, reason, looks
+
+
+def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
+    """All looks of the stage, whose steps are done then; None when stopped."""
+    trainer, section = stage.trainer, recipe.training
+    start, found = _restored(stage, folder, reporter, workers)
+    looks, first, last = [Look(**row) for row in found.get("looks", [])], stage.first_step + start, stage.first_step + stage.steps
+    if run:
+        run.truncate_metrics(first)
+    log = MetricsLog(
+        run, stage=stage.name, terms=trainer.terms, start=first, last=last, every=min(10, section.evaluate_every),
+        slices_per_step=section.batch_size, since=found.get("since"),
+    )  # fmt: skip
 
     def save(step):
-        checkpoints.save_checkpoint(folder, trainer, step - stage.first_step, {"looks": [item.row() for item in looks]})
-
-    writer = tf.summary.create_file_writer(str(run.tensorboard))
+        if run:
+            extra = {"looks": [item.row() for item in looks], "since": log.state()}
+            checkpoints.save_checkpoint(folder, trainer, step - stage.first_step, extra)
 
     def look(step):
         with mask_firewall():
             seen = look_at(stage.marker, step, stage.training_abnormal(), stage.validation(), recipe.selection, recipe.loss.contrast.pooling_power)
         looks.append(seen)
-        checkpoints.save_weights(_candidate(folder, step), kept)
-        row = {"kind": "look", "stage": stage.name, **seen.row()}
-        run.append_metrics(row)
-        callbacks.write_summary(writer, row, "validation")
+        if run:
+            checkpoints.save_weights(_candidate(folder, step), stage.marker.network)
+            log.write({"kind": "look", "stage": stage.name, **seen.row()}, "validation")
 
-    if start < stage.steps:
-        first, last = stage.first_step + start, stage.first_step + stage.steps
-        began = time.perf_counter()
-        with reporter.bar(f"Training ({stage.name})", last, first) as bar:
+    def due(step, every):
+        return step % every == 0 or step == last
 
-            def show(step, logs):
-                speed = (step - first) * section.batch_size / (time.perf_counter() - began)
-                bar.update(step, f"loss {float(logs['loss']):.4f}, {speed:.1f} slices/s")
+    began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
+    with reporter.bar(f"Training ({stage.name})", last, first) as bar, contextlib.closing(log):
+        told = updates(trainer, dataset, steps=stage.steps - start, asked_to_stop=lambda: stop.requested)
+        for step, (sums, stopping) in enumerate(told, start=first + 1):
+            loss = log.add(step, sums)
+            bar.update(step, f"loss {loss:.4f}, {(step - first) * section.batch_size / (time.perf_counter() - began):.1f} slices/s")
+            if due(step, section.evaluate_every):
+                look(step)
+            if due(step, section.checkpoint_every) or stopping:  # after a look, so that none is lost
+                save(step)
+            if stopping and step < last:
+                return None
+    return looks
 
-            flag = callbacks.StopFlag(lambda: stop.requested, save, start=first)
-            common = {"start": first, "last": last}
-            watchers = [
-                callbacks.Progress(show, start=first),
-                callbacks.MetricsLog(run, stage=stage.name, every=min(10, section.evaluate_every), slices_per_step=section.batch_size, **common),
-                callbacks.Periodic(look, every=section.evaluate_every, **common),
-                callbacks.Periodic(save, every=section.checkpoint_every, **common),  # after a look, so that none is lost
-                flag,
-            ]
-            fed, strategy = stage.dataset(start), trainer.distribute_strategy
-            if strategy.num_replicas_in_sync > 1:
-                fed = strategy.experimental_distribute_dataset(fed)
-            trainer.fit(fed, epochs=1, steps_per_epoch=stage.steps - start, callbacks=watchers, verbose=0, shuffle=False)
-        if flag.stopped and flag.step < last:
-            return None
-    chosen, reason = choose(looks, recipe.selection)
-    write_json(done, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
-    checkpoints.load_weights(_candidate(folder, chosen.step), kept)
-    return chosen, reason, looks
+
+def _restored(stage, folder, reporter, workers) -> tuple:
+    """Steps of the stage that the newest checkpoint holds, now in the trainer of every process, and what else it says."""
+    path, start = checkpoints.newest_checkpoint(folder) if workers.chief else (None, 0)
+    start, extra = workers.from_chief(lambda: (start, checkpoints.restore_checkpoint(path, stage.trainer) if path else {}))
+    if start:
+        workers.take_from_chief(checkpoints.state_variables(stage.trainer))
+        reporter.line(f"Resumed at step {stage.first_step + start} ({stage.name}).")
+    return start, extra
+
+
+def _read_end(folder: Path):
+    """What `run_stage` left when the stage had ended, or None."""
+    path = folder / END
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _candidate(folder: Path, step: int) -> Path:

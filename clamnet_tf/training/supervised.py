@@ -1,17 +1,13 @@
 """Training from masks with the same networks: ceilings and organ networks. The one training module that may open masks."""
 
-import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
-from clamnet_tf.networks.build import logits_network
-from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.pseudo_labels import IGNORED
-from clamnet_tf.training.steps import apply_gradients, log_probabilities, scaled_loss
+from clamnet_tf.training.steps import StepTrainer, head_shares, heads_of, log_probabilities
 
 
 SMOOTH_PIXELS = 50.0
@@ -31,29 +27,16 @@ def training_masks(manifest, prepared, rows):
     return kept, np.stack([np.asarray(masks[place], np.uint8) for place in kept])
 
 
-class SupervisedTrainer(keras.Model):
+class SupervisedTrainer(StepTrainer):
     """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
     """
 
-    kind = "none"
-
     def __init__(self, network, *, k: int = 1, head_weights=None, **kwargs):
-        super().__init__(**kwargs)
-        self.network, self.k = network, k
-        self.heads = sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
-        weights = head_weights or [1.0] * len(self.heads)
-        self.head_weights = [weight / sum(weights) for weight in weights]
-        self._student = fast_form(logits_network(network))
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "hybrid", "soft_dice", "gradient_norm")}
-
-    @property
-    def metrics(self):
-        return list(self._trackers.values())
-
-    def call(self, inputs, training=False):
-        return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
+        super().__init__(network, ("hybrid", "soft_dice"), **kwargs)
+        self.k, self.heads = k, heads_of(network)
+        self.head_weights = head_shares(self.heads, head_weights)
 
     def loss_terms(self, batch, training=True) -> dict:
         """Per-example hybrid and soft Dice loss, (B,) each; Dice is smoothed, so an empty mask rewards an empty answer."""
@@ -70,14 +53,7 @@ class SupervisedTrainer(keras.Model):
             terms["soft_dice"] += weight * (1.0 - (2.0 * overlap + SMOOTH_PIXELS) / (sizes + SMOOTH_PIXELS))
         return terms
 
-    def train_step(self, data):
-        """One update; returns the running mean of every term."""
-        batch = data[0] if isinstance(data, tuple) else data
-        with tf.GradientTape() as tape:
-            terms = self.loss_terms(batch, training=True)
-            loss = ops.mean(terms["hybrid"] + terms["soft_dice"])
-            scaled = scaled_loss(self, self._student, loss)
-        norm = apply_gradients(self, tape, scaled)
-        for name, value in (("loss", loss), ("hybrid", terms["hybrid"]), ("soft_dice", terms["soft_dice"]), ("gradient_norm", norm)):
-            self._trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+    def minimised(self, batch) -> tuple:
+        """The mean of both, and each of them."""
+        terms = self.loss_terms(batch, training=True)
+        return ops.mean(terms["hybrid"] + terms["soft_dice"]), {name: (value, None) for name, value in terms.items()}
