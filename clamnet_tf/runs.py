@@ -58,6 +58,11 @@ class RunFolder:
                 another recipe.
             EnvironmentFailure: it cannot be written.
         """
+        if "://" in str(path):
+            raise RunError(
+                f"{path}: expected a folder of a disk or of a shared file system; a bucket has neither locks nor renaming, which --resume "
+                "relies on. Train into a folder and copy it when it is finished."
+            )
         run = cls(path)
         if resume and not run.recipe.exists():
             raise RunError(f"{path}: expected an unfinished run to resume; found no recipe.yaml. Start it without --resume.")

@@ -21,6 +21,10 @@ PATIENCE_VARIABLE = "CLAMNET_TF_CLUSTER_TIMEOUT"
 JOBS = ("chief", "master", "worker")
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 PAUSE = 0.2  # seconds between two attempts to reach the chief
+ADVICE = (
+    "Start all processes of the job, with addresses that they can reach; "
+    f"{PATIENCE_VARIABLE} is how many seconds they wait for one another."
+)
 GREETING = 5.0  # seconds that whoever connects has to say who it is
 
 
@@ -131,7 +135,9 @@ def _receive(cluster: Cluster, deadline: float, seconds: float) -> None:
     try:
         listener = socket.create_server(("", port), backlog=len(cluster.addresses))
     except OSError as error:
-        raise EnvironmentFailure(f"{VARIABLE}: cannot listen on port {port} of {cluster.addresses[0]} ({error.strerror}). Choose another port.") from error
+        raise EnvironmentFailure(
+            f"{VARIABLE}: cannot listen on port {port} of {cluster.addresses[0]} ({error.strerror}). Choose another port."
+        ) from error
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
         while len(arrived) < len(cluster.addresses) - 1:
@@ -166,8 +172,7 @@ def _report(cluster: Cluster, deadline: float, seconds: float) -> None:
                 if _line(connection, left) == b"all":
                     return
         if time.monotonic() >= deadline:
-            raise EnvironmentFailure(f"Worker {cluster.index}: after {seconds:g} s the chief ({cluster.addresses[0]}) had not gathered all workers. {ADVICE}")
+            raise EnvironmentFailure(
+                f"Worker {cluster.index}: after {seconds:g} s the chief ({cluster.addresses[0]}) had not gathered all workers. {ADVICE}"
+            )
         time.sleep(PAUSE)
-
-
-ADVICE = f"Start all processes of the job, with addresses that they can reach; {PATIENCE_VARIABLE} is how many seconds they wait for one another."

@@ -68,7 +68,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     )  # fmt: skip
     workers = workers or Workers(build_strategy(section.strategy))
     strategy = workers.strategy
-    workers.check_same("What is learned from (recipe, prepared slices, split)", _digest(recipe, prepared, slices))
+    workers.check_same("Recipe, prepared slices or split", _digest(recipe, prepared, slices))
     replicas = strategy.num_replicas_in_sync
     if recipe.training.batch_size % (2 * replicas):
         received = f"received {recipe.training.batch_size}"

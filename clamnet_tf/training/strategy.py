@@ -45,8 +45,9 @@ def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
     """Collectives over RING on CPUs, NCCL on GPUs."""
     meet(cluster, patience())
     gpus = len(tf.config.list_physical_devices("GPU"))
+    members = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}), task_type="worker", task_id=cluster.index, num_accelerators={"GPU": gpus}, rpc_layer="grpc"
+        members, task_type="worker", task_id=cluster.index, num_accelerators={"GPU": gpus}, rpc_layer="grpc"
     )
     kinds = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(implementation=kinds.NCCL if gpus else kinds.RING)

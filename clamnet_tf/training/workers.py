@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from clamnet_tf.errors import DataError, TrainingFailure
 
+EXCHANGED = (tf.float32, tf.float64, tf.int32, tf.int64)
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
 
 
@@ -39,7 +40,7 @@ class Workers:
         self.index = 0 if resolver is None else resolver.task_id
         self._replicas = strategy.num_replicas_in_sync // self.count
         self._totals = {  # a trace for every type, none for every shape
-            kind: tf.function(self._total_of_vector, input_signature=[tf.TensorSpec([None], kind)]) for kind in (tf.float32, tf.float64, tf.int32, tf.int64)
+            kind: tf.function(self._total_of_vector, input_signature=[tf.TensorSpec([None], kind)]) for kind in EXCHANGED
         }
 
     @property
@@ -81,7 +82,9 @@ class Workers:
             return
         for variable in variables:
             value = np.asarray(variable)
-            kind = value.dtype if value.dtype in (np.float32, np.float64, np.int32, np.int64) else np.dtype(np.int64 if value.dtype.kind in "iub" else np.float32)
+            kind = value.dtype
+            if kind not in EXCHANGED:  # random states are unsigned, of mixed precision a few are float16
+                kind = np.dtype(np.int64 if kind.kind in "iub" else np.float32)
             told = self.total(value.astype(kind) if self.chief else np.zeros(value.shape, kind))
             variable.assign(told.astype(value.dtype))
 
@@ -99,4 +102,6 @@ class Workers:
         digests = self.gather(np.array(digest, np.int64))
         other = [index for index in range(self.count) if digests[index] != digests[0]]
         if other:
-            raise DataError(f"{what} of worker {', '.join(map(str, other))} is not that of the chief. Start all workers with the same command on the same data.")
+            raise DataError(
+                f"{what}: worker {', '.join(map(str, other))} has something else than the chief. Start all workers with the same command on the same data."
+            )
