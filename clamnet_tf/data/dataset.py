@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from clamnet_tf.data.cohorts import COHORTS, write_cohort
 from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.phantom import write_cohort
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
 from clamnet_tf.data.split import check_leakage, split_manifest
 
@@ -16,7 +16,7 @@ def find_cases(recipe, data, labels, reporter, cache=None):
     else:
         cohort = recipe.data.cohort
         reporter.line(
-            f"Data: the built-in cohort of simulated brain MRI ({cohort.patients} patients, no --data was given); "
+            f"Data: the built-in cohort of {COHORTS[cohort.kind].title} ({cohort.patients} patients, no --data was given); "
             "figures on it say nothing about real patients."
         )
         with reporter.bar("Simulating patients", cohort.patients) as bar:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.data.cohorts import COHORTS
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, restored
@@ -162,7 +163,7 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "modality": recipe.modality,
         "condition": recipe.condition,
         "description": recipe.description,
-        "data": "built-in cohort of simulated brain MRI" if simulated else str(manifest.root),
+        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}" if simulated else str(manifest.root),
         "simulated": simulated,
         "split": split or "all cases",
         "split_patients": run.split_patients(),

@@ -162,6 +162,15 @@ def organ_network_given(method, network):
         yield Finding(("organ", "network"), f"null, since organ.method {method} uses no network", network, "or set organ.method: network")
 
 
+@rule("data.cohort.slices", "data.cohort.kind")
+def cohort_has_such_images(slices, kind):
+    path = ("data", "cohort", "slices")
+    if kind == "bone_xray" and slices > 2:
+        yield Finding(path, "1 or 2, the views of data.cohort.kind bone_xray", str(slices))
+    if kind != "bone_xray" and slices < 4:
+        yield Finding(path, f"at least 4, the slices of data.cohort.kind {kind}", str(slices))
+
+
 @rule("data.channels")
 def channels_once(channels):
     if channels == []:

@@ -30,10 +30,14 @@ class Section(BaseModel):
 class CohortSection(Section):
     """The built-in simulated cohort, used when no `--data` is given."""
 
-    kind: Literal["brain_mri"] = Field("brain_mri", description="Which simulated cohort.")
+    kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray"] = Field(
+        "brain_mri",
+        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU) or bone_xray "
+        "(fractures of the forearm; DICOM).",
+    )
     patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
-    slices: Annotated[int, Field(ge=4, le=120)] = Field(24, description="Axial slices per patient.")
-    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated slice, in pixels.")
+    slices: Annotated[int, Field(ge=1, le=120)] = Field(24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2.")
+    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated image, in pixels.")
     seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
 
 

@@ -9,6 +9,7 @@ millimetres, x to the patient's right, y forward, z up, origin at the anterior c
 import functools
 import hashlib
 import importlib.util
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ TEMPLATE_FILES = {
 }
 _COARSE_MM = 2.0
 _PAD_MM = 24.0
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,14 @@ def template_hash() -> str:
     return digest.hexdigest()
 
 
-@functools.lru_cache(maxsize=1)
 def average_head() -> Head:
-    """Load the template and derive the distance maps (about 3 s, 100 MB)."""
+    """Load the template and derive the distance maps (about 3 s, 100 MB); once per process, whichever thread asks first."""
+    with _LOADING:
+        return _average_head()
+
+
+@functools.lru_cache(maxsize=1)
+def _average_head() -> Head:
     folder = template_folder()
     loaded = {key: nibabel.load(folder / name) for key, name in TEMPLATE_FILES.items()}
     origin = tuple(float(value) for value in loaded["grey"].affine[:3, 3])

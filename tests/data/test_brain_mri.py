@@ -1,4 +1,4 @@
-"""The built-in cohort: files, repeatability, and that neither height nor intensity gives the lesions away."""
+"""The cohort of simulated brain MRI: files, repeatability, and that neither height nor intensity gives the lesions away."""
 
 import sys
 
@@ -8,14 +8,15 @@ import tifffile
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from clamnet_tf.data import phantom_anatomy
+from clamnet_tf.data.cohorts import cohort_key, write_cohort
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.manifest import read_manifest
-from clamnet_tf.data.phantom import cohort_key, simulate_patient, write_cohort
-from clamnet_tf.data.phantom_anatomy import average_head
-from clamnet_tf.data.phantom_fields import BOX_MM, SliceGrid, SplineField
-from clamnet_tf.data.phantom_head import Person
-from clamnet_tf.data.phantom_lesions import draw_lesions
+from clamnet_tf.data.phantoms.brain_mri import anatomy
+from clamnet_tf.data.phantoms.brain_mri.anatomy import average_head
+from clamnet_tf.data.phantoms.brain_mri.fields import BOX_MM, SliceGrid, SplineField
+from clamnet_tf.data.phantoms.brain_mri.head import Person
+from clamnet_tf.data.phantoms.brain_mri.lesions import draw_lesions
+from clamnet_tf.data.phantoms.brain_mri.patient import simulate_patient
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.recipe.schema import CohortSection
 
@@ -112,7 +113,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_without_nilearn(monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
     with pytest.raises(EnvironmentFailure, match="pip install nilearn"):
-        phantom_anatomy.template_folder()
+        anatomy.template_folder()
 
 
 def test_nilearn_without_its_template(monkeypatch, tmp_path):
@@ -121,7 +122,7 @@ def test_nilearn_without_its_template(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "nilearn", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EnvironmentFailure, match="lacks mni_icbm152_gm"):
-        phantom_anatomy.template_folder()
+        anatomy.template_folder()
 
 
 def test_every_patient_has_normal_slices_and_one_run_of_abnormal_ones(patients):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.data.phantom_anatomy import Head
-from clamnet_tf.data.phantom_fields import SliceGrid, SplineField, smooth_step
+from clamnet_tf.data.phantoms.brain_mri.anatomy import Head
+from clamnet_tf.data.phantoms.brain_mri.fields import SliceGrid, SplineField, smooth_step
 
 # tissue: T1, FLAIR, T1 after contrast; mean over persons
 SIGNALS = {

@@ -1,19 +1,15 @@
-"""The built-in cohort: simulated brain MRI with lesions, written as files once and then reused.
+"""Simulated brain MRI with lesions, one patient at a time.
 
-Anatomy is that of the MNI152 template (`phantom_anatomy`), a different deformation, contrast and noise per patient;
+Anatomy is that of the MNI152 template (`anatomy`), a different deformation, contrast and noise per patient;
 nothing is downloaded. Layout as in the LGG MRI data set: a folder per patient, `<patient>_<n>.tif` 8-bit RGB
 (T1 before contrast, FLAIR, T1 after contrast; n from 1 upwards from the skull base) and `<patient>_<n>_mask.tif`
-(8-bit, 255 = lesion), and `manifest.csv`.
+(8-bit, 255 = lesion).
 
 Every patient has a lesion, as in LGG: abnormal and normal slices then come from the same heads, so that neither
 scanner nor anatomy tells the label, and Dice is defined for every patient. Normal slices still give specificity.
 The heights of the lesions are spread evenly from skull base to vertex, so that slice height does not tell it either.
 """
 
-import concurrent.futures
-import hashlib
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +17,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from clamnet_tf.data.manifest import Case, Manifest, read_manifest, write_manifest
-from clamnet_tf.data.phantom_anatomy import average_head, template_hash
-from clamnet_tf.data.phantom_fields import SliceGrid
-from clamnet_tf.data.phantom_head import Person
-from clamnet_tf.data.phantom_lesions import draw_lesions
-from clamnet_tf.data.phantom_signal import enhance_vessels, normal_signal
-from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.files import atomic_path
+from clamnet_tf.data.manifest import Case
+from clamnet_tf.data.phantoms.brain_mri.anatomy import average_head
+from clamnet_tf.data.phantoms.brain_mri.fields import SliceGrid
+from clamnet_tf.data.phantoms.brain_mri.head import Person
+from clamnet_tf.data.phantoms.brain_mri.lesions import draw_lesions
+from clamnet_tf.data.phantoms.brain_mri.signal import enhance_vessels, normal_signal
 
-GENERATOR = 3  # raise it whenever the same section would give other pixels
 SITES = ("A", "B")
 SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such crumbs are left out of the mask
 _GOLDEN = 0.6180339887498949
@@ -111,52 +104,9 @@ def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
     return received
 
 
-def cohort_key(section) -> str:
-    """Name of the cohort's folder: everything that changes a pixel is in it."""
-    content = {"section": section.model_dump(mode="json"), "generator": GENERATOR, "template": template_hash()}
-    return f"{section.kind}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
-
-
-def write_cohort(section, folder: Path, progress=None) -> Manifest:
-    """Write the cohort of `section` (recipe.schema.CohortSection) below `folder`, unless it is there already.
-
-    The folder `<folder>/<cohort_key>` appears at once and complete, or not at all. `progress`, when given, is called
-    as progress(done, total) after each patient. Bitwise the same for one section on one machine.
-    EnvironmentFailure when the template is missing or the folder cannot be written.
-    """
-    home = Path(folder) / cohort_key(section)
-    if not (home / "manifest.csv").is_file():
-        try:
-            with atomic_path(home) as temporary:
-                _write(section, temporary, progress)
-        except EnvironmentFailure:
-            if not (home / "manifest.csv").is_file():  # else another process was faster
-                raise
-    manifest = read_manifest(home / "manifest.csv")
-    abnormal = sum(case.label == 1 for case in manifest.cases)
-    account = (f"{len(manifest.cases)} simulated slices, {abnormal} with a lesion, seed {section.seed}: {home}",)
-    return Manifest(root=manifest.root, cases=manifest.cases, account=account, layout="cohort")
-
-
-def _write(section, home: Path, progress) -> None:
-    average_head()
-    cases = []
-    settings = {"slices": section.slices, "side": section.side, "seed": section.seed}
-    with concurrent.futures.ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(_write_patient, home, index, settings) for index in range(section.patients)]
-        try:
-            for done, job in enumerate(jobs, start=1):
-                cases.extend(job.result())
-                if progress is not None:
-                    progress(done, section.patients)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    write_manifest(Manifest(root=home, cases=tuple(cases)), home / "manifest.csv")
-
-
-def _write_patient(home: Path, index: int, settings: dict) -> list[Case]:
-    patient = simulate_patient(index, **settings)
+def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
+    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, in the order of the slices."""
+    patient = simulate_patient(index, slices=slices, side=side, seed=seed)
     folder = home / patient.name
     folder.mkdir(parents=True)
     cases = []

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clamnet_tf.data.phantom_fields import SliceGrid, smooth_step
-from clamnet_tf.data.phantom_head import VESSEL, Person, Points
+from clamnet_tf.data.phantoms.brain_mri.fields import SliceGrid, smooth_step
+from clamnet_tf.data.phantoms.brain_mri.head import VESSEL, Person, Points
 
 POST = 2
 

@@ -9,9 +9,9 @@ channel finds lesions poorly, the contrast between channels and the shape tell m
 
 import numpy as np
 
-from clamnet_tf.data.phantom_fields import SliceGrid, SplineField, smooth_step
-from clamnet_tf.data.phantom_head import VESSEL, Person, Points
-from clamnet_tf.data.phantom_signal import POST, paint
+from clamnet_tf.data.phantoms.brain_mri.fields import SliceGrid, SplineField, smooth_step
+from clamnet_tf.data.phantoms.brain_mri.head import VESSEL, Person, Points
+from clamnet_tf.data.phantoms.brain_mri.signal import POST, paint
 
 KINDS = ("infiltrative", "ring", "solid")
 CENTRE_RANGE_MM = (-46.0, 64.0)
