@@ -1,4 +1,4 @@
-"""The cohorts of simulated CT and X-ray: files, repeatability, Hounsfield units through real DICOM, and that nothing but the lesion gives the label away."""
+"""The cohorts of simulated CT and X-ray: files, repeatability, Hounsfield units through DICOM, nothing but the lesion gives the label away."""
 
 import numpy as np
 import pydicom
@@ -98,7 +98,8 @@ def test_the_two_scanners_write_different_numbers(written):
         ordered = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
         heights = [float(one.ImagePositionPatient[2]) for one in ordered]
         first = ordered[0]
-        headers[folder.parent.name[6]] = (first.PixelRepresentation, float(first.RescaleSlope), np.sign(heights[1] - heights[0]), int(first.pixel_array[0, 0]))
+        way = np.sign(heights[1] - heights[0])
+        headers[folder.parent.name[6]] = (first.PixelRepresentation, float(first.RescaleSlope), way, int(first.pixel_array[0, 0]))
     assert headers["A"][:3] == (0, 1.0, 1.0)
     assert headers["B"] == (1, 0.5, -1.0, -4000)  # from above downwards, padded outside of the field of view
 
@@ -118,7 +119,8 @@ def test_masks_lie_on_what_they_mark(scans):
     for kind, patients in scans.items():
         contrasts[kind] = []
         for scan in patients:
-            ring = ndimage.binary_dilation(scan.mask, np.ones((1, 3, 3)), iterations=4) & ~ndimage.binary_dilation(scan.mask, np.ones((1, 3, 3))) & scan.organ
+            near, far = (ndimage.binary_dilation(scan.mask, np.ones((1, 3, 3)), iterations=steps) for steps in (1, 4))
+            ring = far & ~near & scan.organ
             contrasts[kind].append(scan.hu[scan.mask].mean() - scan.hu[ring].mean())
     assert np.min(contrasts["chest_ct"]) > 80
     assert np.median(np.abs(contrasts["abdomen_ct"])) > 15
@@ -182,7 +184,8 @@ def test_fracture_masks_follow_dark_lines(arms):
         assert view.mask.any() == broken
         if broken:
             dark = ndimage.grey_closing(view.image, size=(5, 5)) - view.image
-            bone = ndimage.binary_dilation(view.mask, iterations=12) & ~ndimage.binary_dilation(view.mask, iterations=2) & (view.image > np.median(view.image[view.mask]))
+            near, far = (ndimage.binary_dilation(view.mask, iterations=steps) for steps in (2, 12))
+            bone = far & ~near & (view.image > np.median(view.image[view.mask]))
             contrast.append(np.percentile(dark[view.mask], 80) / np.percentile(dark[bone], 80))
             assert 0.002 < view.mask.mean() < 0.04
     assert np.median(contrast) > 1.5

@@ -13,7 +13,7 @@ from clamnet_tf.data.phantoms.trees import draw_tubes, grow_tree
 
 LIVER_RANGE_MM = (-58.0, 80.0)  # heights that a scan covers, before the person's own shape
 PHASES = {  # HU: liver, its veins, spleen, cortex of the kidney, aorta, caval vein
-    "native": (56.0, 40.0, 48.0, 34.0, 40.0, 40.0),
+    "native": (58.0, 46.0, 48.0, 34.0, 40.0, 40.0),
     "arterial": (72.0, 66.0, 120.0, 180.0, 290.0, 90.0),
     "portal venous": (108.0, 158.0, 122.0, 175.0, 165.0, 155.0),
 }
@@ -57,7 +57,8 @@ class Abdomen(Torso):
             x0, y0 = generator.uniform(-105.0, 105.0), generator.uniform(-78.0, 10.0)
             z0 = generator.uniform(-110.0, 20.0 if x0 > 0 else -20.0)
             radius = generator.uniform(11.0, 20.0)
-            loop = ellipsoid_depth(self.x, self.y, z, (x0, y0, z0), (radius * generator.uniform(0.9, 1.8), radius, radius * generator.uniform(0.9, 1.6)))
+            radii = (radius * generator.uniform(0.9, 1.8), radius, radius * generator.uniform(0.9, 1.6))
+            loop = ellipsoid_depth(self.x, self.y, z, (x0, y0, z0), radii)
             loop = np.minimum(loop, self.cavity - 3.0) + 1.5 * self.patches
             self.over(self.hu, loop, 48.0 + 0.2 * self.liver_hu)
             content = generator.choice(["fluid", "gas", "agent", "empty"], p=[0.4, 0.25, 0.1, 0.25])
@@ -71,12 +72,14 @@ class Abdomen(Torso):
         self.over(self.hu, 11.0 - np.hypot(x - 9.0, y - 28.0), self.aorta_hu)
         self.over(self.hu, ellipse_depth(x, y, (-17.0, 26.0), (13.0, 10.0)), self.cava_hu)
         pancreas = ellipse_depth(x, z - 0.22 * x + 30.0, (18.0, 0.0), (62.0, 13.0))
-        self.over(self.hu, np.minimum(pancreas, 9.0 - np.abs(y + 2.0 + 0.10 * np.abs(x - 10.0))) + 1.8 * self.patches, 40.0 + 0.55 * (self.liver_hu - 40.0))
+        pancreas = np.minimum(pancreas, 9.0 - np.abs(y + 2.0 + 0.10 * np.abs(x - 10.0))) + 1.8 * self.patches
+        self.over(self.hu, pancreas, 40.0 + 0.55 * (self.liver_hu - 40.0))
 
     def _organs(self):
         generator, x, y, z = self.generator, self.x, self.y, self.z
         inside = self.cavity - 2.0
-        spleen = ellipsoid_depth(x - 0.35 * (y - 35.0), y, z, (92.0, 36.0, 22.0 + generator.normal(0, 8)), (27.0, 46.0, generator.uniform(42.0, 62.0)))
+        middle, height = (92.0, 36.0, 22.0 + generator.normal(0, 8)), generator.uniform(42.0, 62.0)
+        spleen = ellipsoid_depth(x - 0.35 * (y - 35.0), y, z, middle, (27.0, 46.0, height))
         spleen = np.minimum(spleen, inside) + 1.2 * self.patches
         mottled = 30.0 * self.patches if self.phase == "arterial" else 0.0
         self.over(self.hu, spleen, self.spleen_hu + mottled)
@@ -98,12 +101,14 @@ class Abdomen(Torso):
         right = ellipsoid_depth(x, y, z - 0.22 * (x + 60.0), (-66.0, 0.0, 18.0), (82.0, 84.0, generator.uniform(84.0, 104.0)))
         left = ellipsoid_depth(x, y - 0.10 * (x - 10.0), z, (8.0, -42.0, 32.0), (82.0, 34.0, generator.uniform(40.0, 58.0)))
         lobes = np.maximum(right, left) + 1.5 * self.wide
-        hollow = np.maximum(ellipsoid_depth(x, y, z, (-10.0, 32.0, 0.0), (40.0, 30.0, 200.0)), ellipsoid_depth(x, y, z, (-66.0, 46.0, -34.0), (31.0, 33.0, 60.0)))
+        hollow = np.maximum(  # for the great vessels, and for the right kidney
+            ellipsoid_depth(x, y, z, (-10.0, 32.0, 0.0), (40.0, 30.0, 200.0)), ellipsoid_depth(x, y, z, (-66.0, 46.0, -34.0), (31.0, 33.0, 60.0))
+        )
         bladder_at = (-44.0 + generator.normal(0, 6), -34.0 + generator.normal(0, 5), -26.0 + generator.normal(0, 8))
         bladder = ellipsoid_depth(x, y, z, bladder_at, (15.0, 25.0, 27.0))
         lower = z + 52.0 + 0.35 * (x + 60.0) + generator.normal(0, 8)
         self.liver = np.minimum.reduce([lobes, self.cavity - 3.0, -hollow, -bladder, lower])
-        change = generator.choice([0.0, 1.0], p=[0.6, 0.4]) * generator.uniform(4.0, 9.0)  # fatty change and sparing
+        change = generator.choice([0.0, 1.0], p=[0.6, 0.4]) * generator.uniform(2.0, 5.0)  # fatty change and sparing
         self.over(self.hu, self.liver, self.liver_hu + 2.5 * self.grain + change * self.wide)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0), 45.0)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0) - 2.5, 10.0)
@@ -116,15 +121,16 @@ class Abdomen(Torso):
                 start, end, radius = grow_tree(root, part, leaf_mm=0.75, power=2.4)
                 self.vessels = np.maximum(self.vessels, draw_tubes(space, start, end, radius, self.slab_mm))
         paint(self.hu, 0.9 * self.vessels * self.opaque(self.liver + 4.0), self.vein_hu)
-        for centre in self.liver_points(generator.choice(5), 5.0):  # cysts
-            radius = generator.uniform(2.5, 6.0)
+        for centre in self.liver_points(generator.choice(3), 5.0):  # cysts
+            radius = generator.uniform(2.5, 5.0)
             self.over(self.hu, radius - np.sqrt((space.z - centre[0]) ** 2 + (space.y - centre[1]) ** 2 + (space.x - centre[2]) ** 2), 6.0)
 
     def _lung_bases(self):
         x, y, z = self.x, self.y, self.z
         for centre, top in ((-66.0, 104.0), (70.0, 92.0)):
             dome = top - 62.0 * (((x - centre) / 74.0) ** 2 + ((y - 2.0) / 84.0) ** 2)
-            lung = np.minimum.reduce([z - dome, self.cavity - 2.0, np.sign(centre) * x - 14.0, -ellipse_depth(x, y, (3.0, _SPINE_Y_MM), (26.0, 26.0))])
+            behind = ellipse_depth(x, y, (3.0, _SPINE_Y_MM), (26.0, 26.0))
+            lung = np.minimum.reduce([z - dome, self.cavity - 2.0, np.sign(centre) * x - 14.0, -behind])
             self.over(self.hu, lung, -845.0 + 12.0 * self.grain + 12.0 * self.patches)
             self.liver = np.minimum(self.liver, -lung)
 

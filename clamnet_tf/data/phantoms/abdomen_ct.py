@@ -37,7 +37,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     inside = np.flatnonzero((abdomen.liver > 6.0).sum(axis=(1, 2)) > 30)
     lowest, highest = z_mm[inside[0]], z_mm[inside[-1]]
     occupancy = _draw_tumours(generator, abdomen, float(lowest + (highest - lowest) * height))
-    hu = reconstruct(generator, space, abdomen.hu, scanner, generator.uniform(7.0, 12.0))
+    hu = reconstruct(generator, space, abdomen.hu, scanner, generator.uniform(6.0, 10.0))
     return Scan(f"ABDOMEN_{scanner.site}_{index + 1:04d}", scanner, space, hu, outline(occupancy, space), abdomen.liver > -1.0)
 
 
@@ -49,7 +49,7 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
 def _draw_tumours(generator, abdomen: Abdomen, z_mm: float) -> np.ndarray:
     """One main tumour near height z_mm, in half of the patients up to two smaller ones at about that height; their occupancy (S, H, W)."""
     occupancy = np.zeros(abdomen.space.shape, np.float32)
-    main_mm = generator.lognormal(np.log(20.0), 0.22)
+    main_mm = generator.lognormal(np.log(23.0), 0.2)
     sizes = [main_mm, *(main_mm * generator.uniform(0.45, 0.8, generator.choice(3, p=[0.5, 0.3, 0.2])))]
     kind = ("dark", "rimmed", "bright")[generator.choice(3, p=_KINDS[abdomen.phase])]
     for radius_mm in sizes:
@@ -70,7 +70,7 @@ def _draw_tumour(generator, abdomen: Abdomen, centre, radius_mm: float, kind: st
     level = level + space.field(generator, 0.8 * radius_mm, 0.13) + space.field(generator, 7.0, 0.05)
     texture = space.field(generator, 6.0, 1.0)
     occupancy = smooth_step(1.0 - level, generator.uniform(0.12, 0.35)) * smooth_step(abdomen.liver - 0.5, 2.0)
-    contrast = generator.uniform(22.0, 34.0) if abdomen.phase == "native" else generator.uniform(28.0, 50.0)
+    contrast = generator.uniform(26.0, 40.0) if abdomen.phase == "native" else generator.uniform(38.0, 62.0)
     value = abdomen.liver_hu + (contrast if kind == "bright" else -contrast) + 5.0 * texture
     paint(abdomen.hu, occupancy, value)
     if kind == "rimmed":

@@ -11,6 +11,7 @@ What mimics a fracture is drawn in every patient: the oblique canal of the feedi
 skin, the joints, bone crossing bone in the side view. Exposure and processing differ from picture to picture.
 """
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +51,13 @@ class Fracture:
         self.width_mm = generator.uniform(0.9, 2.4)
         self.shift_mm = generator.normal(0.0, 1.0) * 0.14 * shaft_mm
         self.angle = np.tan(np.deg2rad(generator.normal(0.0, 4.0)))
-        self.rough = generator.standard_normal((8, 6)) * 0.55
+        self.rough = 0.55 * generator.standard_normal((8, 6))[:, :2]  # of eight waves along the line: height in mm, phase
 
     def view_from_the_side(self) -> "Fracture":
         """The same fracture with the beam turned by a right angle."""
-        turned = object.__new__(Fracture)
-        turned.__dict__.update(self.__dict__, slope_u=self.slope_d, slope_d=self.slope_u, rough=self.rough[::-1], shift_mm=0.7 * self.shift_mm)
+        turned = copy.copy(self)
+        turned.slope_u, turned.slope_d = self.slope_d, self.slope_u
+        turned.rough, turned.shift_mm = self.rough[::-1], 0.7 * self.shift_mm
         return turned
 
     def bend(self, bone, t: np.ndarray, u: np.ndarray, depth: float, pixel_mm: float):
@@ -65,10 +67,9 @@ class Fracture:
         """
         row = np.clip(int(self.t_mm / pixel_mm), 0, len(bone.t) - 1)
         across = u - bone.centre_u[row]
-        teeth = sum(
-            amplitude * np.sin(2 * np.pi * across / (2.2 + 1.9 * number) + phase + 0.4 * depth)
-            for number, (amplitude, phase) in enumerate(self.rough[:, :2])
-        ) * 0.35
+        teeth = 0.35 * sum(
+            height * np.sin(2 * np.pi * across / (2.2 + 1.9 * number) + phase + 0.4 * depth) for number, (height, phase) in enumerate(self.rough)
+        )
         away = t - (self.t_mm + self.slope_u * across + self.slope_d * depth + teeth)
         beyond = smooth_step(away, 0.6)
         moved = u - beyond * (self.shift_mm + self.angle * (t - self.t_mm))
@@ -92,8 +93,8 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> list[V
     fractures = [None, None]
     broken = is_broken(index)
     for number in range(2):  # drawn for everybody, so that a broken arm is otherwise the arm of a healthy one
-        fracture = Fracture(generator, 9.0 + (wrist - 22.0) * (place if number == 0 else np.clip(place + generator.normal(0, 0.12), 0, 1)), size["shaft_mm"])
-        fractures[number] = fracture
+        along = place if number == 0 else np.clip(place + generator.normal(0, 0.12), 0, 1)
+        fractures[number] = Fracture(generator, 9.0 + (wrist - 22.0) * along, size["shaft_mm"])
     first, both = generator.integers(2), generator.uniform() < 0.35
     fractures = [fractures[number] if broken and (both or number == first) else None for number in range(2)]
     flip, mirror = generator.uniform(size=2) < 0.5
@@ -124,7 +125,8 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
     cases = []
     for view in simulate_patient(index, slices=slices, side=side, seed=seed):
         image_path, mask_path = home / patient / f"{view.name}.dcm", home / patient / f"{view.name}_mask.png"
-        write_radiograph(image_path, view.image, form, patient=patient, pixel_mm=view.pixel_mm, uid_seed=f"bone_xray {seed} {index} {side} {view.name}")
+        uid_seed = f"bone_xray {seed} {index} {side} {view.name}"
+        write_radiograph(image_path, view.image, form, patient=patient, pixel_mm=view.pixel_mm, uid_seed=uid_seed)
         Image.fromarray(view.mask.astype(np.uint8) * 255).save(mask_path)
         cases.append(Case(image=image_path, patient=patient, label=int(is_broken(index)), site=site, mask=mask_path))
     return cases

@@ -67,13 +67,20 @@ class Chest(Torso):
     def _mediastinum(self):
         hu, x, y, z = self.hu, self.x, self.y, self.z
         inside = np.minimum(self.cavity, 40.0)
-        keep = smooth_step(30.0 - np.maximum(ellipse_depth(x, y, (0.0, _SPINE_Y_MM + 8.0), (22.0, 25.0)), 0.0) * 50.0, 10.0)
+        keep = smooth_step(  # the vertebrae are there already
+            30.0 - np.maximum(ellipse_depth(x, y, (0.0, _SPINE_Y_MM + 8.0), (22.0, 25.0)), 0.0) * 50.0, 10.0
+        )
         paint(hu, self.opaque(inside) * keep, FAT + 15.0 + 35.0 * smooth_step(self.patches, 1.0))
         blood = SOFT + self.contrast
         muscle_of_heart = 48.0 + 0.4 * self.contrast
         self.over(hu, self.heart, muscle_of_heart)
         cx, cy, cz = self.heart_centre
-        for centre, radii in (((cx + 14.0, cy + 2.0, cz - 4.0), (22.0, 24.0, 36.0)), ((cx - 26.0, cy - 2.0, cz), (20.0, 26.0, 34.0)), ((cx - 2.0, cy + 22.0, cz + 22.0), (27.0, 15.0, 18.0))):
+        chambers = (
+            ((cx + 14.0, cy + 2.0, cz - 4.0), (22.0, 24.0, 36.0)),
+            ((cx - 26.0, cy - 2.0, cz), (20.0, 26.0, 34.0)),
+            ((cx - 2.0, cy + 22.0, cz + 22.0), (27.0, 15.0, 18.0)),
+        )
+        for centre, radii in chambers:
             self.over(hu, ellipsoid_depth(x, y, z, centre, radii) + self.patches, blood)
         upright = lambda px, py, radius, low, high: np.minimum.reduce([radius - np.hypot(x - px, y - py), z - low, high - z])  # noqa: E731
         self.over(hu, upright(20.0, 42.0, 12.0, -200.0, 52.0), blood)  # descending aorta
@@ -81,7 +88,7 @@ class Chest(Torso):
         arch = np.hypot(np.hypot(x - 3.0, y - 10.0) - 33.0, z - 52.0)
         self.over(hu, np.minimum(12.0 - arch, 0.7 * (x + 0.55 * (y - 10.0) + 16.0)), blood)
         self.over(hu, upright(-26.0, -6.0, 9.0, -10.0, 90.0), blood * 1.1)  # superior vena cava
-        trunk = np.hypot(np.abs(x + 0.0) * 0.32, np.hypot(y + 4.0 - 0.35 * np.abs(x), z - 16.0))
+        trunk = np.hypot(np.abs(x) * 0.32, np.hypot(y + 4.0 - 0.35 * np.abs(x), z - 16.0))
         self.over(hu, np.minimum(12.0 - trunk, 38.0 - np.abs(x)), blood)  # pulmonary arteries
         for px, py in ((-16.0, -8.0), (14.0, -6.0), (20.0, 12.0), (-22.0, -22.0), (24.0, -24.0)):
             self.over(hu, upright(px, py, 5.0, 60.0, 300.0), blood)
@@ -93,7 +100,8 @@ class Chest(Torso):
         self.over(hu, np.minimum(depth, 14.0 - x), 58.0 + 0.3 * self.contrast + 3.0 * self.grain)  # liver
         left = np.minimum(depth, x - 10.0)
         self.over(hu, left, FAT + 8.0 * self.grain)
-        self.over(hu, np.minimum(left - 2.0, ellipsoid_depth(x, y, z, (84.0, 44.0, -90.0), (36.0, 42.0, 62.0)) + self.patches), 52.0 + 0.4 * self.contrast)  # spleen
+        spleen = np.minimum(left - 2.0, ellipsoid_depth(x, y, z, (84.0, 44.0, -90.0), (36.0, 42.0, 62.0)) + self.patches)
+        self.over(hu, spleen, 52.0 + 0.4 * self.contrast)
         stomach = np.minimum(left - 3.0, ellipsoid_depth(x, y, z, (58.0, -20.0, -92.0), (42.0, 46.0, 52.0)) + self.patches)
         self.over(hu, stomach, 45.0)
         self.over(hu, stomach - 5.0, 22.0)
@@ -129,8 +137,8 @@ class Chest(Torso):
         carina = np.array([38.0, 10.0, 0.0])
         tubes = [(np.array([200.0, 12.0, 2.0]), carina, 8.5)]
         for side in (-1.0, 1.0):
-            tubes += [(carina, np.array([16.0, 14.0, side * 34.0]), 6.0), (np.array([16.0, 14.0, side * 34.0]), np.array([-30.0, 30.0, side * 46.0]), 3.6)]
-            tubes += [(np.array([16.0, 14.0, side * 34.0]), np.array([50.0, 4.0, side * 52.0]), 3.2)]
+            fork = np.array([16.0, 14.0, side * 34.0])
+            tubes += [(carina, fork, 6.0), (fork, np.array([-30.0, 30.0, side * 46.0]), 3.6), (fork, np.array([50.0, 4.0, side * 52.0]), 3.2)]
         start, end, radius = (np.array(part) for part in zip(*tubes))
         paint(self.hu, draw_tubes(space, start, end, radius + 1.8, slab) * self.opaque(-self.lung + 30.0), 25.0)
         bronchi = draw_tubes(space, start, end, radius, slab)

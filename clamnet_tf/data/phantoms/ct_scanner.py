@@ -73,12 +73,13 @@ def outline(occupancy: np.ndarray, space: Space) -> np.ndarray:
 def write_scan(home: Path, scan: Scan, uid_seed: str) -> list[Case]:
     """<home>/<name>/: the series in ct/, mask.nii.gz and organ.nii.gz on its grid; one case per slice, from below upwards."""
     folder = home / scan.name
-    write_ct_series(folder / "ct", scan.hu, scan.space, scan.scanner.format, patient=scan.name, thickness_mm=scan.scanner.thickness_mm, uid_seed=uid_seed)
+    scanner = scan.scanner
+    write_ct_series(folder / "ct", scan.hu, scan.space, scanner.format, patient=scan.name, thickness_mm=scanner.thickness_mm, uid_seed=uid_seed)
     for name, values in (("mask", scan.mask), ("organ", scan.organ)):
         _write_nifti(folder / f"{name}.nii.gz", values, scan.space)
     return [
         Case(
-            image=folder / "ct", patient=scan.name, label=int(scan.mask[number].any()), site=scan.scanner.site, slice_index=number,
+            image=folder / "ct", patient=scan.name, label=int(scan.mask[number].any()), site=scanner.site, slice_index=number,
             position=float(z_mm), mask=folder / "mask.nii.gz", organ=folder / "organ.nii.gz",
         )
         for number, z_mm in enumerate(scan.space.z_mm)

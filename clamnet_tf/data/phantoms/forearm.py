@@ -55,7 +55,11 @@ class Bone:
 
 
 class Forearm:
-    """One arm in one view. flipped: the hand is below (else above). side_view: the bones lie nearly behind one another."""
+    """One arm in one view, `side` pixels of pixel_mm, the hand at the higher t. side_view: the bones lie nearly behind one another.
+
+    size: what both views share: shaft_mm (radius), gap_mm (between the bones), bow_mm (per bone), cortex (share of the radius), flesh_mm,
+    overlap (of the bones in the side view, 0..1), hand_mm (of the wrist in the picture), squash (of the bones along the beam).
+    """
 
     def __init__(self, generator: np.random.Generator, size, side: int, pixel_mm: float, side_view: bool):
         self.pixel_mm = pixel_mm
@@ -116,10 +120,10 @@ class Forearm:
         muscle = muscle * (1.0 + 0.05 * self.coarse)
         return FAT * thick + (SOFT - FAT) * 1.6 * muscle
 
-    def project(self, fractures) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, fractures: list) -> tuple[np.ndarray, np.ndarray]:
         """Line integrals of the attenuation (H, W), and how near the beam comes to a fracture (H, W) in 0..1.
 
-        fractures: per bone a `Fracture` or None.
+        fractures: per bone a `bone_xray.Fracture` or None.
         """
         total = self.soft_tissue() + self.hand
         near = np.zeros_like(total)
@@ -128,10 +132,12 @@ class Forearm:
             depths = bone.depths()
             step = float(depths[1] - depths[0])
             for depth in depths:
-                rows, across, open_, close_by = (t / self.pixel_mm, u, None, None) if fracture is None else fracture.bend(bone, t, u, depth, self.pixel_mm)
-                excess, is_bone = bone.density(rows, across, depth, self.grain)
-                if fracture is not None:
-                    excess = excess * (1.0 - open_) + 0.004 * is_bone * open_
+                if fracture is None:
+                    excess, _ = bone.density(t / self.pixel_mm, u, depth, self.grain)
+                else:
+                    rows, across, opening, close_by = fracture.bend(bone, t, u, depth, self.pixel_mm)
+                    excess, is_bone = bone.density(rows, across, depth, self.grain)
+                    excess = excess * (1.0 - opening) + 0.004 * is_bone * opening  # blood in the gap
                     near = np.maximum(near, close_by * (is_bone > 0.5))
                 total = total + step * excess
         return total, near

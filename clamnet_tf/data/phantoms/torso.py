@@ -107,10 +107,6 @@ class Torso:
         back = 128.0 * self.size[1]
         curve = back - (space.x / 60.0) ** 2 * 2.2
         width = smooth_step(205.0 - np.abs(space.x), 4.0)
-        self.over_table(hu, width * smooth_step(space.y - curve, 2.0) * smooth_step(curve + 42.0 - space.y, 2.0), FOAM)
+        paint(hu, width * smooth_step(space.y - curve, 2.0) * smooth_step(curve + 42.0 - space.y, 2.0), FOAM)
         for offset in (6.0, 38.0):
-            self.over_table(hu, width * smooth_step(2.2 - np.abs(space.y - curve - offset), 2.0), -250.0)
-
-    @staticmethod
-    def over_table(hu, opacity, value) -> None:
-        paint(hu, np.broadcast_to(opacity, hu.shape), value)
+            paint(hu, width * smooth_step(2.2 - np.abs(space.y - curve - offset), 2.0), -250.0)
