@@ -48,9 +48,9 @@ class Fracture:
         self.t_mm = t_mm
         self.slope_u = np.tan(np.deg2rad(generator.choice([-1.0, 1.0]) * generator.uniform(0.0, 45.0)))
         self.slope_d = np.tan(np.deg2rad(generator.uniform(-25.0, 25.0)))
-        self.width_mm = generator.uniform(0.9, 2.4)
-        self.shift_mm = generator.normal(0.0, 1.0) * 0.14 * shaft_mm
-        self.angle = np.tan(np.deg2rad(generator.normal(0.0, 4.0)))
+        self.width_mm = generator.uniform(1.4, 3.2)
+        self.shift_mm = generator.normal(0.0, 1.0) * 0.25 * shaft_mm
+        self.angle = np.tan(np.deg2rad(generator.normal(0.0, 5.0)))
         self.rough = 0.55 * generator.standard_normal((8, 6))[:, :2]  # of eight waves along the line: height in mm, phase
 
     def view_from_the_side(self) -> "Fracture":
@@ -143,21 +143,21 @@ def _mimics(generator, arm: Forearm, attenuation: np.ndarray) -> np.ndarray:
             row = int(t0 / arm.pixel_mm)
             along, steep = t - t0, np.tan(np.deg2rad(generator.uniform(12.0, 28.0))) * generator.choice([-1.0, 1.0])
             away = np.abs(u - bone.centre_u[row] - edge * bone.outer[row] * 0.7 - steep * along) * np.cos(np.arctan(steep))
-            result -= 0.10 * inside * smooth_step(0.8 - away, 0.7) * smooth_step(generator.uniform(4.0, 8.0) - np.abs(along), 3.0)
+            result -= 0.07 * inside * smooth_step(0.8 - away, 0.7) * smooth_step(generator.uniform(4.0, 8.0) - np.abs(along), 3.0)
         for _ in range(generator.poisson(0.6)):  # growth-arrest lines: across, bright
             t0 = generator.uniform(0.55, 0.95) * min(bone.end_mm, arm.length)
             result += 0.07 * inside * smooth_step(0.6 - np.abs(t - t0 - 0.4 * arm.coarse), 0.8)
     for _ in range(generator.integers(0, 3)):  # folds of the skin: through bone and flesh alike
         slope, t0 = np.tan(np.deg2rad(generator.uniform(-50.0, 50.0))), generator.uniform(0.0, 1.0) * arm.length
         away = np.abs(t - t0 - slope * u) * np.cos(np.arctan(slope))
-        result += generator.choice([-0.05, 0.05]) * smooth_step(0.9 - away, 0.9) * (attenuation > 0.05)
+        result += generator.choice([-0.03, 0.03]) * smooth_step(0.9 - away, 0.9) * (attenuation > 0.05)
     return result
 
 
 def _develop(generator, attenuation: np.ndarray, side: int) -> np.ndarray:
     """The detector and its processing: unsharpness, quantum noise, grey curve, a lead letter; (side, side) in 0..1, bright = dense."""
     blurred = ndimage.gaussian_filter(attenuation, generator.uniform(0.35, 0.6))
-    dose = generator.uniform(5e3, 2e4)
+    dose = generator.uniform(1e4, 4e4)
     quanta = np.exp(-blurred) * dose
     noisy = -np.log(np.maximum(quanta + np.sqrt(quanta) * generator.standard_normal(quanta.shape), 1.0) / dose)
     axis = np.arange(side, dtype=np.float64)

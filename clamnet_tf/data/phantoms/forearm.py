@@ -50,7 +50,7 @@ class Bone:
         bone = smooth_step(rounded - radius, 0.7) * (t < self.end_mm)
         inside = smooth_step(rounded - along(self.cortex) - radius, 0.9)
         spongy = along(self.spongy)
-        filling = MARROW + spongy * (SPONGY - MARROW) * (1.0 + 0.35 * grain)
+        filling = MARROW + spongy * (SPONGY - MARROW) * (1.0 + 0.12 * grain)
         return bone * (CORTEX + inside * (filling - CORTEX) - SOFT), bone
 
 
@@ -108,7 +108,7 @@ class Forearm:
                 middle = (number - (count - 1) / 2) * 2.0 * width / count
                 depth = 1.0 - np.hypot((u - middle - generator.normal(0, 0.8)) / (7.2 - row), (t - wrist - 8.5 - 11.5 * row) / (6.4 - 0.5 * row))
                 shape = smooth_step(depth + 0.05 * self.coarse, 0.15)
-                excess = excess + shape * (0.16 + 0.035 * self.grain) + 0.13 * shape * smooth_step(0.14 - depth, 0.15)
+                excess = excess + shape * (0.16 + 0.012 * self.grain) + 0.13 * shape * smooth_step(0.14 - depth, 0.15)
         return excess
 
     def soft_tissue(self) -> np.ndarray:
