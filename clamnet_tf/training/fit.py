@@ -69,10 +69,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     workers = workers or Workers(build_strategy(section.strategy))
     strategy = workers.strategy
     workers.check_same("Recipe, prepared slices or split", _digest(recipe, prepared, slices))
-    replicas = strategy.num_replicas_in_sync
-    if recipe.training.batch_size % (2 * replicas):
-        received = f"received {recipe.training.batch_size}"
-        raise DataError(f"training.batch_size: expected a multiple of {2 * replicas}, pairs on {replicas} replicas; {received}.")
+    _check_replicas(section, strategy)
     main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
     if main_channel is not None and 1 < channels <= main_channel:
         raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
@@ -116,6 +113,16 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
 
 
 def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
+def _check_replicas(section, strategy) -> None:
+    """DataError when the batch does not divide, or XLA would have to compile the exchange between CPUs, which it cannot."""
+    replicas = strategy.num_replicas_in_sync
+    if section.batch_size % (2 * replicas):
+        raise DataError(f"training.batch_size: expected a multiple of {2 * replicas}, pairs on {replicas} replicas; received {section.batch_size}.")
+    if section.xla and replicas > 1 and any("CPU" in device for device in strategy.extended.worker_devices):
+        raise DataError(f"training.xla: expected false, since XLA cannot compile what {replicas} replicas on CPUs exchange; received true.")
+
+
+def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"

@@ -154,3 +154,10 @@ def test_resume_of_nothing(tmp_path):
 def test_a_recipe_that_does_not_exist_names_the_nearest(tmp_path):
     done = subprocess.run([sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinom", "--out", str(tmp_path / "x")], capture_output=True, text=True)
     assert done.returncode == 2 and "mri_carcinoma" in done.stderr and not (tmp_path / "x").exists()
+
+
+def test_a_bucket_is_not_taken_for_a_folder(tmp_path):
+    command = [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", "gs://bucket/run", "--start-or-resume"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "gs://bucket/run: expected a folder of a disk or of a shared file system" in done.stderr
+    assert not list(tmp_path.iterdir())

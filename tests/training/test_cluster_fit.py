@@ -21,8 +21,8 @@ SETTINGS = """
 """.split()
 
 
-def fit(out, steps):
-    settings = [*SETTINGS, f"training.steps={steps}"]
+def fit(out, steps, *changes):
+    settings = {setting.split("=")[0]: setting for setting in [*SETTINGS, f"training.steps={steps}", *changes]}.values()
     sets = [part for setting in settings for part in ("--set", setting)]
     return [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", str(out), *sets]
 
@@ -102,8 +102,11 @@ def test_sigterm_at_one_worker_saves_and_stops_all(tmp_path):
 def test_what_is_wrong_is_said_by_every_worker(tmp_path):
     done = subprocess.run(fit(tmp_path / "run", 2), capture_output=True, text=True, env={**os.environ, "TF_CONFIG": '{"cluster": 3}'})
     assert done.returncode == 1 and 'TF_CONFIG: needs "cluster" and "task"' in done.stderr and not (tmp_path / "run").exists()
-    command = fit(tmp_path / "run", 2)
-    command[command.index("training.batch_size=4")] = "training.batch_size=6"
-    done = subprocess.run([sys.executable, str(LAUNCHER), "2", "--logs", str(tmp_path / "logs"), "--", *command], capture_output=True, text=True)
-    assert done.returncode == 2, (done.stdout, done.stderr)
-    assert "training.batch_size: expected a multiple of 4, pairs on 2 replicas; received 6" in done.stdout and not (tmp_path / "run").exists()
+    for setting, message in (
+        ("training.batch_size=6", "training.batch_size: expected a multiple of 4, pairs on 2 replicas; received 6"),
+        ("training.xla=true", "training.xla: expected false, since XLA cannot compile what 2 replicas on CPUs exchange"),
+    ):
+        command = fit(tmp_path / "run", 2, setting)
+        done = subprocess.run([sys.executable, str(LAUNCHER), "2", "--logs", str(tmp_path / "logs"), "--", *command], capture_output=True, text=True)
+        assert done.returncode == 2, (done.stdout, done.stderr)
+        assert message in done.stdout and not (tmp_path / "run").exists()

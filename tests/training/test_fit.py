@@ -62,6 +62,8 @@ def test_a_second_fit_into_the_same_folder_is_refused_and_harms_nothing(whole):
     before = (out / "model.keras").read_bytes()
     done = subprocess.run(command(out), capture_output=True, text=True)
     assert done.returncode == 2 and "holds a finished run" in done.stderr
+    again = subprocess.run(command(out, "--start-or-resume"), capture_output=True, text=True)
+    assert again.returncode == 0 and again.stdout == f"The run in {out} is finished already.\n"
     assert (out / "model.keras").read_bytes() == before
 
 
