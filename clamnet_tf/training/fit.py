@@ -112,7 +112,6 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     return Outcome(chosen, reason, time.perf_counter() - began, marker)
 
 
-def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
 def _check_replicas(section, strategy) -> None:
     """DataError when the batch does not divide, or XLA would have to compile the exchange between CPUs, which it cannot."""
     replicas = strategy.num_replicas_in_sync
@@ -122,7 +121,7 @@ def _check_replicas(section, strategy) -> None:
         raise DataError(f"training.xla: expected false, since XLA cannot compile what {replicas} replicas on CPUs exchange; received true.")
 
 
-def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker) -> Stage:
+def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"
