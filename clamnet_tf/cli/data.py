@@ -73,7 +73,7 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, quiet):
     """
     import time
 
-    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe

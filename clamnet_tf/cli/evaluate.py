@@ -22,7 +22,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
     """
-    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import find_cases, prepare_with_progress
     from clamnet_tf.data.evaluated import choose_cases
     from clamnet_tf.progress import Reporter

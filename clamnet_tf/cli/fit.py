@@ -59,7 +59,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
         try:
             if begin is not None:
                 begin(run)
-            from clamnet_tf.cli.organ import organ_network_of
+            from clamnet_tf.zoo.organ_networks import organ_network_of
             from clamnet_tf.data.dataset import load_dataset
             from clamnet_tf.data.split import write_split
 
@@ -131,7 +131,7 @@ def _join(recipe, place, reporter):
 
 def _follow(recipe, place, **source):
     """What a process that is not the chief does: the same training, without a run folder; what it says goes to stderr."""
-    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
 
@@ -153,7 +153,7 @@ def _searched(recipe, folder, quiet, begin, **source):
     """The recipe with the eta that a mask-free search chose; the short trainings stay in `folder`."""
     from pathlib import Path
 
-    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence

@@ -53,7 +53,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, server,
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
-    from clamnet_tf.cli.organ import organ_network_of
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.data.manifest import listed
     from clamnet_tf.prediction.fingerprint import fingerprint

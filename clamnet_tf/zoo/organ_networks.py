@@ -1,4 +1,4 @@
-"""The organ network that a recipe names, for every command that prepares slices."""
+"""The organ network that a recipe names (`organ.network`), ready to find organs; for every command that prepares slices."""
 
 
 def organ_network_of(recipe, reporter=None):
