@@ -60,6 +60,7 @@ def weights(run):
     return keras.saving.load_model(run / "model.keras", compile=False).get_weights()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(tmp_path, own_cache):
     """Two processes, of which one is killed, end like one process that was left alone."""
     alone, together = tmp_path / "alone", tmp_path / "together"
@@ -86,6 +87,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path, own_cache):
     assert "worker 1: image-labels: kept step" in told and "Training (" not in told
 
 
+@pytest.mark.slow
 def test_sigterm_at_one_worker_saves_and_stops_all(tmp_path):
     out = tmp_path / "stopped"
     job = launch(out, 20000, "--restart", "3")

@@ -27,6 +27,7 @@ def call(*arguments):
     return result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_from_dicom_to_figures(tmp_path, name):
     title, more = RECIPES[name]
