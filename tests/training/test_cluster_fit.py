@@ -64,11 +64,11 @@ def weights(run):
 def test_a_killed_worker_costs_nothing_but_time(tmp_path, own_cache):
     """Two processes, of which one is killed, end like one process that was left alone."""
     alone, together = tmp_path / "alone", tmp_path / "together"
-    job = launch(together, 200, "--restart", "1")
+    job = launch(together, 100, "--restart", "1")
     wait_for_checkpoint(together, job)
     os.kill(worker(job, 1), signal.SIGKILL)
-    lone = subprocess.Popen(fit(alone, 200), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    stdout, stderr = job.communicate(timeout=600)
+    lone = subprocess.Popen(fit(alone, 100), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    stdout, stderr = job.communicate(timeout=1200)
     assert job.returncode == 0, (stdout, stderr, logs(together))
     assert "exit code 137; started again, 1 of 1" in stderr and "Resumed at step" in stdout
     assert "Traceback" not in stdout
@@ -93,7 +93,7 @@ def test_sigterm_at_one_worker_saves_and_stops_all(tmp_path):
     job = launch(out, 20000, "--restart", "3")
     wait_for_checkpoint(out, job)
     os.kill(worker(job, 1), signal.SIGTERM)
-    stdout, stderr = job.communicate(timeout=120)
+    stdout, stderr = job.communicate(timeout=600)
     assert job.returncode == 130, (stdout, stderr, logs(out))
     assert "the last step is saved" in stdout and "started again" not in stderr
     assert "Traceback" not in "".join(logs(out))
