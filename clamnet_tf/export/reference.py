@@ -24,8 +24,8 @@ TOLERANCE = 1e-5
 #: The same for a network whose batch norms were folded: other numbers, rounded elsewhere.
 FOLDED_TOLERANCE = 5e-5
 #: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32: 1.4e-4 from float64 measured,
-#: where TensorFlow lies at 5e-7.
-RUNTIME_TOLERANCE = 5e-4
+#: where TensorFlow lies at 5e-7; 5.5e-4 for mri_carcinoma version 2, on slices of noise.
+RUNTIME_TOLERANCE = 2e-3
 #: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th of it.
 ENCODED_TOLERANCE = 2e-3
 
