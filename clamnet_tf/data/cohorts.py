@@ -87,7 +87,6 @@ def _write(section, home: Path, progress) -> None:
                 cases.extend(job.result())
                 if progress is not None:
                     progress(done, section.patients)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        finally:
+            pool.shutdown(cancel_futures=True)  # those that have not begun, when one failed or Ctrl-C came
     write_manifest(Manifest(root=home, cases=tuple(cases)), home / "manifest.csv")

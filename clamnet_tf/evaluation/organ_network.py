@@ -51,8 +51,7 @@ class OrganNetwork:
             maps = self.trained.volume(self.trained.probability(ready.images), ready.images, ready.organ)
         found = np.zeros(array.shape[:3], bool)
         for number, probability in enumerate(maps):
-            where = ready.box.restore(ready.organ[number], nearest=True) > 0.5
-            mask = self.trained.marking.mask(np.clip(ready.box.restore(probability), 0, 1).astype(np.float32) * where, where) > 0
+            mask = self.trained.marking.mask(*ready.box.restore_map(probability, ready.organ[number])) > 0
             if mask.mean() >= _SMALLEST:
                 found[number] = mask
         return found

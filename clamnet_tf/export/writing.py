@@ -18,15 +18,14 @@ class Exported:
 
 @contextlib.contextmanager
 def leaves_nothing_behind(folder: Path):
-    """Remove the folders that the block made and left empty: `folder` and those above it."""
+    """Remove the folders that the block made and left empty, as a failed one does: `folder` and those above it."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield
-    except BaseException:
+    finally:
         for each in made:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # not empty: what was to be written is there
                 each.rmdir()
-        raise
 
 
 def require_runtime(module: str, distribution: str) -> None:

@@ -57,6 +57,11 @@ class CropBox:
         result[window] = resize(values, (self.size, self.size))[inside]
         return result
 
+    def restore_map(self, probability: np.ndarray, organ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A map and the organ it belongs to, (side, side) each -> (height, width): float32 in 0..1, 0 outside of the organ; bool."""
+        inside = self.restore(organ, nearest=True) > 0.5
+        return np.where(inside, np.clip(self.restore(probability), 0, 1), 0).astype(np.float32), inside
+
     def to_dict(self) -> dict[str, int]:
         """Plain numbers for JSON."""
         return {name: int(value) for name, value in asdict(self).items()}

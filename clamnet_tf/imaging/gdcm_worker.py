@@ -32,17 +32,18 @@ def decode_with_gdcm(path: Path) -> np.ndarray:
     ValueError with GDCM's own words when it refuses; ImageError when the worker died or hung on the file.
     """
     with _LOCK:
-        worker = _running_worker()
+        worker, in_step = _running_worker(), False
         try:
             worker.stdin.write(json.dumps(str(Path(path).resolve())).encode() + b"\n")
             worker.stdin.flush()
             answer = worker.stdout.readline()
             data = worker.stdout.read(json.loads(answer)["bytes"]) if answer else b""
+            in_step = True
         except BrokenPipeError:
             answer = data = b""
-        except BaseException:  # Ctrl-C between request and answer: the pipe is out of step
-            _stop_worker()
-            raise
+        finally:
+            if not in_step:  # Ctrl-C between request and answer, or no worker any more
+                _stop_worker()
         if not answer or len(data) != json.loads(answer)["bytes"]:
             _stop_worker()
             raise ImageError(f"{path}: its compressed pixel data are damaged: the decoder (GDCM) broke down on them. Export the image again.")

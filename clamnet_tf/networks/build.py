@@ -33,6 +33,11 @@ def build_network(section: NetworkSection, *, side: int, channels: int, name: Op
     return keras.Model(image, outputs, name=full_name(section, grid, name))
 
 
+def head_names(outputs) -> list[str]:
+    """"head_1", "head_2" .. of a network's output dict, in the order of their numbers."""
+    return sorted(outputs, key=lambda name: int(name.rsplit("_", 1)[1]))
+
+
 def logits_network(network: keras.Model) -> keras.Model:
     """The same layers and weights, ending before softmax or sigmoid: a dict of float32 logits with the same keys.
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.build import head_names
 from clamnet_tf.networks.fast_form import fast_form
 
 
@@ -42,7 +43,7 @@ class MarkerProbability:
 
     def head_names_of(self, network) -> list:
         """Names of the heads, in order."""
-        return sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
+        return head_names(network.output)
 
     def maps(self, images):
         """One batch as it is, (B, H, W, C) -> (heads, B, H, W)."""

@@ -20,7 +20,7 @@ from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path
 from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.volume import to_stored
-from clamnet_tf.prediction.coded_concepts import LESION_CATEGORY, LESION_TYPE, region
+from clamnet_tf.prediction.coded_concepts import finding, region
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
 SEGMENTATIONS = ("binary", "fractional")
@@ -107,11 +107,12 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         parameters={"threshold": f"{algorithm.threshold:.6g}", "model_sha256": algorithm.model_sha256},
     )
     place = region(first.get("BodyPartExamined") or "", algorithm.condition)
+    label, category, kind = finding(algorithm.condition)
     segment = highdicom.seg.SegmentDescription(
         segment_number=1,
-        segment_label="Lesion",
-        segmented_property_category=code(*LESION_CATEGORY),
-        segmented_property_type=code(*LESION_TYPE),
+        segment_label=label,
+        segmented_property_category=code(*category),
+        segmented_property_type=code(*kind),
         algorithm_type="AUTOMATIC",
         algorithm_identification=identification,
         tracking_uid=_new_uid(highdicom),
@@ -133,9 +134,9 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         device_serial_number=algorithm.model_sha256[:_LONGEST_TEXT],
         fractional_type="PROBABILITY",
         max_fractional_value=LARGEST_FRACTION,
-        content_label="LESION",
+        content_label=label.upper(),
         content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
-        series_description=f"clamnet-tf {algorithm.name}: {'lesion mask' if segmentation == 'binary' else 'lesion probability'}"[:_LONGEST_TEXT],
+        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool((pixels > 0).any()),
     )

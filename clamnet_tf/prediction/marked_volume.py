@@ -80,8 +80,7 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
     maps = trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)
     for place, one in enumerate(maps):
         number, case, inside, _ = volume.wanted[place]
-        organ = prepared.box.restore(prepared.organ[place], nearest=True) > 0.5
-        one = np.where(organ, np.clip(prepared.box.restore(one), 0, 1), 0).astype(np.float32)
+        one, organ = prepared.box.restore_map(one, prepared.organ[place])
         marked = trained.marking.mask(one, organ)
         mask[number], organs[number] = marked, organ
         if keep_probability:

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from clamnet_tf.errors import RecipeError
 from clamnet_tf.recipe.catalogue import recipe_folder, study_names
-from clamnet_tf.recipe.expected import advice_text, expected_text, received_text
-from clamnet_tf.recipe.json_schema import field_schema, keys
 from clamnet_tf.recipe.problems import Problem, recipe_error
 from clamnet_tf.recipe.reader import Node, read_file
+from clamnet_tf.recipe.schema_problems import place as place_of
+from clamnet_tf.recipe.schema_problems import schema_problems
 from clamnet_tf.recipe.suggest import nearest
 from clamnet_tf.study.schema import Study
 
@@ -31,31 +31,15 @@ def load_study(path) -> Study:
     root, problems = read_file(path)
     if root is None:
         raise recipe_error(problems)
-    unreadable = set(root.unreadable())
     try:
         study = Study.model_validate(root.plain())
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            if item["loc"] not in unreadable:
-                problems.append(_problem(root, item["loc"], item["type"]))
+        problems += schema_problems(Study.model_json_schema(), root, error, set(root.unreadable()))[0]
         raise recipe_error(problems) from error
     problems += _rules(root, study)
     if problems:
         raise recipe_error(problems)
     return study
-
-
-def _problem(root: Node, path: tuple, kind: str) -> Problem:
-    schema = Study.model_json_schema()
-    node, place = _find(root, path), _place(root, path)
-    if kind == "extra_forbidden":
-        known = keys(schema, path[:-1])
-        near = nearest(str(path[-1]), known)
-        return Problem(place, path, f"one of the keys {', '.join(known)}", ascii(path[-1])[1:-1], f"nearest valid key {near}" if near else "")
-    part = field_schema(schema, path)
-    if node is None:
-        return Problem(place, path, expected_text(schema, part), "nothing, and it has no default")
-    return Problem(place, path, expected_text(schema, part), received_text(node.plain()), advice_text(schema, part, node.plain()))
 
 
 def _rules(root: Node, study: Study) -> list[Problem]:
@@ -65,13 +49,13 @@ def _rules(root: Node, study: Study) -> list[Problem]:
         first = seen.setdefault(arm.name, place)
         if first != place:
             path = (*place, "name")
-            problems.append(Problem(_place(root, path), path, "a name that no other arm has", arm.name, "rename one of the two"))
+            problems.append(Problem(place_of(root, path), path, "a name that no other arm has", arm.name, "rename one of the two"))
         for path, wrong, expected, received, advice in _arm_rules(place, arm):
             if wrong:
-                problems.append(Problem(_place(root, path), path, expected, received, advice))
+                problems.append(Problem(place_of(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
     for key, wanted in (("reference", ("weak", "supervised", "control")), ("ceiling", ("supervised",)), ("floor", tuple(set(kinds.values())))):
-        name, place = getattr(study, key), _place(root, (key,))
+        name, place = getattr(study, key), place_of(root, (key,))
         if name is not None and name not in kinds:
             near = nearest(name, kinds)
             advice = f"nearest valid name {near}" if near else f"the arms are {', '.join(kinds)}"
@@ -97,20 +81,3 @@ def _arms(study: Study):
     for number, group in enumerate(study.groups):
         for place, arm in enumerate(group.arms):
             yield ("groups", number, "arms", place), arm
-
-
-def _find(root: Node, path: tuple):
-    node = root
-    for part in path:
-        try:
-            node = node.value[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return node if isinstance(node, Node) else None
-
-
-def _place(root: Node, path: tuple):
-    """Where `path` is written, or the nearest section around it."""
-    while _find(root, path) is None:
-        path = path[:-1]
-    return _find(root, path).place

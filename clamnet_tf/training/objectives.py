@@ -12,8 +12,9 @@ from keras import ops
 from clamnet_tf.losses.hybrid import organ_mean
 from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
 from clamnet_tf.losses.negative_unlabelled import non_negative, partial_risks
+from clamnet_tf.networks.build import head_names
 from clamnet_tf.networks.classifier import SCORE
-from clamnet_tf.training.steps import StepTrainer, log_probabilities
+from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
 
 def build_objective(section, prevalence: float):
@@ -104,11 +105,10 @@ def _markers(logits, batch, head_weights):
     """(weight, P(marker) (B, H, W), abnormal (B,)) of every head that has a weight; the weights sum to 1."""
     abnormal = ops.cast(batch["label"] > 0, "float32")
     outputs = log_probabilities(logits)
-    heads = sorted(outputs, key=lambda name: int(name.rsplit("_", 1)[1]))
-    weights = head_weights or [1.0] * len(heads)
-    for head, weight in zip(heads, weights):
+    heads = head_names(outputs)
+    for head, weight in zip(heads, head_shares(heads, head_weights)):
         if weight:
-            yield weight / sum(weights), 1.0 - ops.exp(outputs[head][..., 0]), abnormal
+            yield weight, 1.0 - ops.exp(outputs[head][..., 0]), abnormal
 
 
 def _add_areas(terms, weight, marker, organ, abnormal):

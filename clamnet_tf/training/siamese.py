@@ -6,9 +6,9 @@ from clamnet_tf.data.views import sample, sample_by_gather
 from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.losses.pooling import generalised_mean
-from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.build import head_names, logits_network
 from clamnet_tf.networks.fast_form import fast_form
-from clamnet_tf.training.steps import StepTrainer, head_shares, heads_of, log_probabilities
+from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
 TERMS = ("hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal")
 
@@ -36,7 +36,7 @@ class SiameseTrainer(StepTrainer):
     def __init__(self, network, *, twin=None, kind="shared", loss: dict, momentum=0.99, steps: int, **kwargs):
         super().__init__(network, TERMS, **kwargs)
         self.twin, self.kind, self.momentum, self.steps = twin, kind, momentum, steps
-        self.options, self.heads = loss, heads_of(network)
+        self.options, self.heads = loss, head_names(network.output)
         self.head_weights = head_shares(self.heads, loss.get("head_weights"))
         self._other = fast_form(logits_network(twin)) if twin is not None else self._student
         if kind == "ema":

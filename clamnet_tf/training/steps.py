@@ -76,11 +76,6 @@ def head_shares(heads: list, weights) -> list:
     return [weight / sum(weights) for weight in weights]
 
 
-def heads_of(network) -> list:
-    """Names of the network's heads, in order."""
-    return sorted(network.output, key=lambda name: int(name.rsplit("_", 1)[1]))
-
-
 def log_probabilities(logits: dict) -> dict:
     """Logits per head -> log of the class probabilities; one sigmoid channel is the two-class softmax of (0, z)."""
     two = {head: ops.concatenate([ops.zeros_like(z), z], axis=-1) if z.shape[-1] == 1 else z for head, z in logits.items()}

@@ -6,8 +6,9 @@ from keras import ops
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
+from clamnet_tf.networks.build import head_names
 from clamnet_tf.training.pseudo_labels import IGNORED
-from clamnet_tf.training.steps import StepTrainer, head_shares, heads_of, log_probabilities
+from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
 
 SMOOTH_PIXELS = 50.0
@@ -35,7 +36,7 @@ class SupervisedTrainer(StepTrainer):
 
     def __init__(self, network, *, k: int = 1, head_weights=None, **kwargs):
         super().__init__(network, ("hybrid", "soft_dice"), **kwargs)
-        self.k, self.heads = k, heads_of(network)
+        self.k, self.heads = k, head_names(network.output)
         self.head_weights = head_shares(self.heads, head_weights)
 
     def loss_terms(self, batch, training=True) -> dict:

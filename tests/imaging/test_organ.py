@@ -170,6 +170,19 @@ def test_there_and_back_keeps_a_smooth_image(box, side):
     assert not back[~inside].any()
 
 
+def test_a_map_comes_back_inside_its_organ_and_range():
+    """What the cubic resampling overshoots is cut; outside of the organ and of the box there is 0."""
+    box = CropBox(12, 20, 90, 128, 128)
+    steps = (np.indices((45, 45)).sum(0) // 5 % 2).astype(np.float32)
+    organ = np.zeros((45, 45), np.float32)
+    organ[5:40, 10:30] = 1
+    probability, inside = box.restore_map(steps * 1.2 - 0.1, organ)
+    assert probability.shape == inside.shape == (128, 128) and probability.dtype == np.float32 and inside.dtype == bool
+    assert probability.min() == 0 and probability.max() == 1 and not probability[~inside].any()
+    rows, columns = np.where(inside)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 91, 40, 79)  # two pixels of the image each
+
+
 @pytest.mark.parametrize("side", [50, 64, 128])
 def test_there_and_back_does_not_shift(side):
     """The centre of gravity of a spot stays within a fiftieth of a pixel: half-pixel centres, both ways."""

@@ -141,3 +141,20 @@ def test_a_deidentified_source_that_lacks_what_the_standard_demands(run, predict
     shutil.copy(seg, tmp_path / "in")
     result, _, rows = predict(run, tmp_path / "in", options=["--format", "png"], out=tmp_path / "again")
     assert len(rows) == 3 and "Passed over: 1 DICOM files without an image to mark (Segmentation Storage)." in result.stdout
+
+
+def test_an_organ_is_not_called_a_lesion(marked, run):
+    """The recipe's condition says what is marked: lungs are an anatomical structure."""
+    recipe = run / "recipe.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("condition: carcinoma", "condition: lungs"))
+    try:
+        _, segs, _ = marked()
+    finally:
+        recipe.write_text(text)
+    seg = pydicom.dcmread(segs["axial"])
+    segment = seg.SegmentSequence[0]
+    assert segment.SegmentLabel == "Lungs" and seg.ContentLabel == "LUNGS" and "lungs mask" in seg.SeriesDescription
+    assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeMeaning == "Anatomical Structure"
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == "39607008"
+    assert not dciodvfy(segs["axial"])

@@ -17,7 +17,7 @@ def test_a_right_study(write_study):
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("seeds: [0, 1]", "seed: [0, 1]", 5, "seed: expected one of the keys .*received seed; nearest valid key seeds"),
+        ("seeds: [0, 1]", "seed: [0, 1]", 5, "seed: expected a key .*received 'seed'; nearest valid key seeds"),
         ("seeds: [0, 1]", "seeds: [0, x]", 5, r"seeds\[1\]: expected a whole number from 0 to 2147483647, received text 'x'"),
         ("kind: ceilings", "kind: ceiling", 17, r"groups\[1\].kind: expected main, ceilings, ablations or controls, received text 'ceiling'; nearest valid value ceilings"),
         ("{name: no_twin, title: No twin,", "{name: no_twin,", 14, r"groups\[0\].arms\[1\].title: expected text .*, received nothing, and it has no default"),
