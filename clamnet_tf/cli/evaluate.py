@@ -24,6 +24,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     """
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import find_cases, prepare_with_progress
+    from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
     from clamnet_tf.data.evaluated import choose_cases
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
@@ -37,6 +38,9 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     reporter = Reporter(quiet=quiet)
     manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, built_in=data is None)
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
+    atlas = atlas_of(run, recipe)
+    if atlas:
+        prepared = with_deviation(prepared, atlas, cache)
     silence()
     from clamnet_tf.evaluation.evaluate import evaluate_run, headline
 

@@ -67,6 +67,9 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
                 workers = _join(recipe, place, reporter)
             found = organ_network_of(recipe, reporter)
             manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found)
+            from clamnet_tf.training.normal_reference import with_normal_atlas
+
+            prepared = with_normal_atlas(recipe, prepared, cache)
             if workers:
                 workers.wait()  # a cache that all share is filled now
             write_split(manifest, run.split)
@@ -141,7 +144,9 @@ def _follow(recipe, place, **source):
     manifest, prepared = load_dataset(recipe, reporter=reporter, organ_network=organ_network_of(recipe, reporter), **source)
     from clamnet_tf.evaluation.evaluate import assist
     from clamnet_tf.training.fit import train
+    from clamnet_tf.training.normal_reference import with_normal_atlas
 
+    prepared = with_normal_atlas(recipe, prepared, source["cache"])
     outcome = train(recipe, manifest, prepared, None, reporter, workers)
     if outcome.look is None:
         raise click.exceptions.Exit(130)
@@ -162,8 +167,9 @@ def _searched(recipe, folder, quiet, begin, **source):
     manifest, prepared = load_dataset(recipe, reporter=reporter, organ_network=organ_network_of(recipe, reporter), **source)
     silence()
     from clamnet_tf.training.eta_search import search_eta
+    from clamnet_tf.training.normal_reference import with_normal_atlas
 
-    found = search_eta(recipe, manifest, prepared, Path(folder), reporter, begin=begin)
+    found = search_eta(recipe, manifest, with_normal_atlas(recipe, prepared, source["cache"]), Path(folder), reporter, begin=begin)
     if found is None:
         reporter.line("Stopped on request; the same command goes on with the search.")
         raise click.exceptions.Exit(130)

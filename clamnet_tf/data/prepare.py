@@ -37,6 +37,7 @@ class Prepared:
 
     images: (N, side, side, C) float16, normalised, 0 outside the organ
     organ: (N, side, side) uint8, 1 = organ
+    atlas: NormalAtlas whose deviation is the last channel, or None (data.normal_atlas)
     key: sha256 of everything that affects them; reused: whether they were there before this call
     account: a line on what the preparation could not do as asked, if anything; fallback: number of such slices
     """
@@ -49,6 +50,7 @@ class Prepared:
     reused: bool = False
     account: tuple[str, ...] = ()
     fallback: int = 0
+    atlas: object = None
 
 
 def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None) -> Prepared:
@@ -124,8 +126,8 @@ def _write(folder: Path, manifest, groups, data: DataSection, organ: OrganSectio
             for slices, regions, facts, without_organ in ready:
                 if images is None:
                     channels, first = slices.shape[-1], manifest.cases[facts[0]["case"]].image
-                    images = stack.enter_context(_GrowingArray(folder / "images.npy", (side, side, channels), np.float16))
-                    organs = stack.enter_context(_GrowingArray(folder / "organ.npy", (side, side), np.uint8))
+                    images = stack.enter_context(GrowingArray(folder / "images.npy", (side, side, channels), np.float16))
+                    organs = stack.enter_context(GrowingArray(folder / "organ.npy", (side, side), np.uint8))
                 elif slices.shape[-1] != channels:
                     raise DataError(
                         f"images of different channel counts: {first} has {channels}, {manifest.cases[facts[0]['case']].image} has "
@@ -201,7 +203,7 @@ def _sweep(cache: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-class _GrowingArray:
+class GrowingArray:
     """An .npy file written block by block; its length stands in the header at the end. Plain writes, so that a full
     disk is an OSError (a memory map would be killed by SIGBUS)."""
 
@@ -218,7 +220,7 @@ class _GrowingArray:
         self.stream.write(np.ascontiguousarray(block, dtype=self.dtype).data)
         self.count += len(block)
 
-    def __enter__(self) -> "_GrowingArray":
+    def __enter__(self) -> "GrowingArray":
         return self
 
     def __exit__(self, kind, error, trace) -> None:

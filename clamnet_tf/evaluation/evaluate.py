@@ -42,8 +42,9 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
     trained, selection = load_trained(run, recipe), run.read_selection()
     trained.probability.workers = workers
-    if prepared.images.shape[3] != trained.channels:
-        raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {prepared.images.shape[3]}.")
+    channels = prepared.images.shape[3] - (prepared.atlas is not None)
+    if channels != trained.channels:
+        raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     with reporter.bar("Evaluating", len(rows)) as bar:
         cases = _cases(trained, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
@@ -170,7 +171,7 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "supervision": recipe.training.supervision,
         "network": _network(recipe),
         "step": selection["step"],
-        "steps": recipe.training.steps + recipe.self_training.rounds * recipe.self_training.steps,
+        "steps": recipe.optimizer_steps,
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],

@@ -28,6 +28,8 @@ class OrganNetwork:
     def __init__(self, run, recipe):
         if recipe.organ.method == "network":
             raise RunError(f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one.")
+        if recipe.data.normal_atlas is not None:
+            raise RunError(f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it cannot serve as organ network.")
         self.trained, self.recipe, self.name = load_trained(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):

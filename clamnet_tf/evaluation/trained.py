@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 
+from clamnet_tf.data.deviation_channel import atlas_of
+from clamnet_tf.data.normal_atlas import NormalAtlas
 from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
@@ -17,7 +19,7 @@ class Trained:
     """probability: (N, side, side, channels) normalised float -> (N, side, side) float32 in 0..1
     volume: maps of one volume -> consistent maps, see marking.volume_marking
     marking: threshold of these with its rule, and what is done to the mask
-    channels: how many the network takes; step: optimizer step of the chosen checkpoint
+    channels: how many an image has (the network takes one more with an atlas); atlas: NormalAtlas or None; step: optimizer step of the chosen checkpoint
     """
 
     probability: MarkerProbability
@@ -25,6 +27,7 @@ class Trained:
     marking: Marking
     channels: int
     step: int
+    atlas: NormalAtlas | None = None
 
 
 def load_trained(run: RunFolder, recipe) -> Trained:
@@ -56,4 +59,5 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         head_thresholds=head_thresholds,
         pooling_power=recipe.loss.contrast.pooling_power,
     )
-    return Trained(build_marker(network, inference), volume, marking, int(channels), step)
+    atlas = atlas_of(run, recipe)
+    return Trained(build_marker(network, inference), volume, marking, int(channels) - (atlas is not None), step, atlas)

@@ -88,11 +88,13 @@ def presence(probability, organ, power: float):
 
 def has_fixed_window(data) -> bool:
     """Whether normalisation is a fixed window and nothing else, so that it can stand in the graph."""
-    return data.normalization == "window"
+    return data.normalization == "window" and data.normal_atlas is None
 
 
 def why_not_encoded(source) -> str | None:
     """Why whole pictures cannot be taken; None when they can."""
+    if source.data.normal_atlas is not None:
+        return "the deviation from normal slices (data.normal_atlas) is not computed in a graph"
     if organ_of_pictures(source.organ).method not in ORGANS:
         return f"organ.method {source.organ.method} cannot be computed from one picture in a graph"
     if source.data.channels is None and source.channels not in (1, 3):

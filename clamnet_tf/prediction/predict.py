@@ -13,6 +13,7 @@ from clamnet_tf.data.inputs import RESULT_TABLE, Inputs
 from clamnet_tf.data.manifest import Manifest, listed
 from clamnet_tf.data.organ_region import without_organ
 from clamnet_tf.data.prepare import prepare
+from clamnet_tf.data.deviation_channel import volume_with_deviation
 from clamnet_tf.data.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.data.volumes import Group, assemble, group_cases
 from clamnet_tf.errors import DataError, ImageError, UserInputError
@@ -213,6 +214,7 @@ class _Work:
         if self.cache is None:
             for volume in volumes:
                 ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, recipe.data, recipe.organ, self.organ_network)
+                ready = volume_with_deviation(ready, self.trained.atlas)
                 yield ready, without_organ(recipe.organ.method, ready.fallback)
             return
         own = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
@@ -221,4 +223,5 @@ class _Work:
             rows = np.flatnonzero(kept.table.volume == number)
             box = CropBox(*(int(value) for value in kept.table.box[rows[0]]))
             hashes = tuple(kept.table.pixel_hash[rows].tolist())
-            yield PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes), without_organ(recipe.organ.method, kept.fallback)
+            ready = PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes)
+            yield volume_with_deviation(ready, self.trained.atlas), without_organ(recipe.organ.method, kept.fallback)

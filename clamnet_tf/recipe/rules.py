@@ -139,6 +139,21 @@ def self_training_from_labels(supervision, rounds):
         yield Finding(("self_training", "rounds"), expected, str(rounds))
 
 
+@rule("self_training.teacher", "self_training.rounds", "data.normal_atlas")
+def atlas_that_teaches(teacher, rounds, atlas):
+    if teacher == "normal_atlas" and not rounds:
+        yield Finding(("self_training", "rounds"), "1 or more, since self_training.teacher normal_atlas trains no first network", "0")
+    if teacher == "normal_atlas" and atlas is None:
+        yield Finding(("data", "normal_atlas"), "a section, since self_training.teacher normal_atlas takes its marks from it", "null")
+
+
+@rule("self_training.teacher", "loss.objective")
+def atlas_teaches_hybrid(teacher, objective):
+    if teacher == "normal_atlas" and objective != "hybrid":
+        expected = f"first_network, since loss.objective {objective} is what the first network learns"
+        yield Finding(("self_training", "teacher"), expected, "normal_atlas")
+
+
 @rule("training.shuffle_labels", "training.supervision")
 def shuffled_labels_are_learned_from(shuffle_labels, supervision):
     if shuffle_labels and supervision == "masks":

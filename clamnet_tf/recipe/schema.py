@@ -57,6 +57,14 @@ class SplitSection(Section):
     seed: Seed = Field(0, description="Seed of the stratified draw.")
 
 
+class NormalAtlasSection(Section):
+    """One channel more: how far a pixel lies above what normal training slices show at that place of the organ."""
+
+    channel: Annotated[int, Field(ge=0)] = Field(0, description="Channel that is compared, counted after data.channels.")
+    smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128.")
+    lesions: Literal["brighter", "darker"] = Field("brighter", description="Whether lesions are brighter or darker than normal tissue at the same place.")
+
+
 class DataSection(Section):
     """From files to prepared slices."""
 
@@ -69,6 +77,9 @@ class DataSection(Section):
         "zscore",
         description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
         "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
+    )
+    normal_atlas: Optional[NormalAtlasSection] = Field(
+        None, description="A further channel from normal training slices: how unusual each pixel is at its place of the organ; null for none."
     )
     side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
     minimum_organ_fraction: Fraction = Field(
@@ -261,6 +272,10 @@ class SelfTrainingSection(Section):
     """Further networks taught by the marks of the one before; the last one is the result (METHOD section 4)."""
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(0, description="How many networks follow the first one; 0 for none.")
+    teacher: Literal["first_network", "normal_atlas"] = Field(
+        "first_network",
+        description="Whose marks teach the first round: the first network's, learned from pairs; or those of data.normal_atlas, and no first network is trained.",
+    )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
     marker: Optional[Probability] = Field(
         None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
@@ -331,3 +346,13 @@ class Recipe(Section):
     self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
     selection: SelectionSection = Field(default_factory=SelectionSection)
     inference: InferenceSection = Field(default_factory=InferenceSection)
+
+    @property
+    def first_round(self) -> int:
+        """Number of the first network that is trained: 0 learns from pairs, 1 from the marks of the atlas."""
+        return 1 if self.self_training.teacher == "normal_atlas" else 0
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Of the whole training."""
+        return (0 if self.first_round else self.training.steps) + self.self_training.rounds * self.self_training.steps

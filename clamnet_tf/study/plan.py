@@ -123,7 +123,7 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
     if changed:
         originals = {key: getattr(base.inference, key) for key in changed}
         trained = recipe.model_copy(update={"inference": recipe.inference.model_copy(update=originals)})
-    steps = trained.training.steps + trained.self_training.rounds * trained.self_training.steps
+    steps = trained.optimizer_steps
     run = Run(run_key(trained, source.identity), to_yaml(trained), steps, trained.training.batch_size, f"{arm.name}, seed {seed}", arm.name)
     return Trial(arm, seed, run, tuple(f"inference.{key}={json.dumps(value)}" for key, value in changed.items()))
 

@@ -62,10 +62,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     """
     keras.mixed_precision.set_global_policy("mixed_float16" if recipe.training.mixed_precision else "float32")
     section = recipe.training
-    slices = TrainingSlices(
-        prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, patients=section.patients,
-        shuffle_labels=section.shuffle_labels, seed=section.seed,
-    )  # fmt: skip
+    slices = TrainingSlices.of(recipe, prepared)
     workers = workers or Workers(build_strategy(section.strategy))
     strategy = workers.strategy
     workers.check_same("Recipe, prepared slices or split", _digest(recipe, prepared, slices))
@@ -75,13 +72,13 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
         raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
     initial = load_network(run.initial) if run and run.initial.exists() else None
     if initial is not None:
-        scratch = {"first network": _network(recipe, channels, None)}
+        scratch = {} if recipe.first_round else {"first network": _network(recipe, channels, None)}
         if recipe.self_training.rounds:
             scratch["self-training"] = build_network(recipe.self_training.network, side=recipe.data.side, channels=channels)
         plan_initial(initial, scratch, run, reporter)
     began, marker, looks, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
-        for number in range(1 + recipe.self_training.rounds):
+        for number in range(recipe.first_round, 1 + recipe.self_training.rounds):
             keras.utils.set_random_seed(recipe.training.seed + number)
             build = _first_stage if number == 0 else _round
             stage = build(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial)
@@ -107,6 +104,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
                 "checkpoint_rule": reason,
                 "seconds": round(time.perf_counter() - began, 1),
                 "looks": looks,
+                **({"normal_atlas": prepared.atlas.row()} if prepared.atlas else {}),
             },
         )
     return Outcome(chosen, reason, time.perf_counter() - began, marker)
@@ -145,10 +143,15 @@ def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step
 
 
 def _round(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
-    """A fresh network (or one with the initial weights) taught by the marks of the one before."""
+    """A fresh network (or one with the initial weights) taught by the marks of the one before, or of the atlas."""
     own, rows = recipe.self_training, slices.rows
+    images, organ = RowView(prepared.images, rows), RowView(prepared.organ, rows)
+
+    def maps_of(some):
+        return marker(images[some]) if marker else prepared.atlas.probability(images[some], organ[some])
+
     masks = pseudo_labels(
-        marker, RowView(prepared.images, rows), prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
+        maps_of, images, prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
         marked=own.marker or recipe.selection.prevalence, background=own.background, steps=VolumeSteps.of(recipe.inference),
     )  # fmt: skip
     with workers.strategy.scope():

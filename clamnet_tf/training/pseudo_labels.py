@@ -10,11 +10,11 @@ IGNORED = 255
 BACKGROUND, MARKER = 0, 1
 
 
-def pseudo_labels(marker, images, organ, labels, volumes, *, marked: float, background: float, steps: VolumeSteps = VolumeSteps()) -> np.ndarray:
+def pseudo_labels(maps_of, images, organ, labels, volumes, *, marked: float, background: float, steps: VolumeSteps = VolumeSteps()) -> np.ndarray:
     """Masks for training slices, made of image labels and a network's probabilities; no mask is read.
 
     Args:
-        marker: callable, images (N, H, W, C) -> P(marker) (N, H, W).
+        maps_of: callable, row numbers (n,) of these slices -> P(marker) (n, H, W).
         images, organ, labels: of the training slices, (N, H, W, C), (N, H, W), (N,).
         volumes: (N,) number of each slice's volume; its slices stand in order.
         marked: share of the organ, averaged over abnormal slices, that is taken as marker, highest first.
@@ -31,7 +31,7 @@ def pseudo_labels(marker, images, organ, labels, volumes, *, marked: float, back
     parts = []
     for rows in groups:
         maps = np.zeros((len(rows), *organ.shape[1:]), np.float32)
-        maps[abnormal[rows]] = marker(images[rows[abnormal[rows]]])
+        maps[abnormal[rows]] = maps_of(rows[abnormal[rows]])
         parts.append((maps, RowView(images, rows), organ[rows], abnormal[rows]))
     marking = calibrate(steps, parts, marked)
     refined, histogram = [], AreaHistogram()

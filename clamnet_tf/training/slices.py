@@ -43,6 +43,15 @@ class TrainingSlices:
                 advice = "" if patients is None else f", and training.patients, which keeps {patients}"
                 raise DataError(f"There are no {name} that show enough of the organ. Check labels, split and data.minimum_organ_fraction{advice}.")
 
+    @classmethod
+    def of(cls, recipe, prepared) -> "TrainingSlices":
+        """As the recipe's sections data and training say."""
+        section = recipe.training
+        return cls(
+            prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, patients=section.patients,
+            shuffle_labels=section.shuffle_labels, seed=section.seed,
+        )  # fmt: skip
+
     def training_abnormal(self):
         """(images, organ) of abnormal training slices, to fix the threshold by prevalence."""
         return self.prepared.images[self._abnormal], self.prepared.organ[self._abnormal]

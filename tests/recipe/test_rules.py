@@ -4,6 +4,8 @@ import pytest
 
 from clamnet_tf.recipe.rules import RULES, head_numbers
 
+SMALL_ROUND = ["self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]"]
+ATLAS = ["data.normal_atlas.smoothing=1.0"]
 ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
 
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
@@ -30,9 +32,15 @@ WRONG = {
     "batch_halves": (["training.batch_size=7"], "training.batch_size", "expected an even number, .*received 7; nearest: 6 or 8"),
     "warmup_ends": (["training.optimizer.warmup_steps=300"], "training.optimizer.warmup_steps", "expected fewer than the 300 of training.steps, received 300"),
     "pseudo_labels_part": (
-        ["self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]", "self_training.background=0.95"],
+        [*SMALL_ROUND, "self_training.background=0.95"],
         "self_training.background",
         "expected at most 0.94, since the highest 0.06 of the organ is taken as marker, received 0.95",
+    ),
+    "atlas_that_teaches": (
+        ["self_training.teacher=normal_atlas", *SMALL_ROUND[1:], *ATLAS], "self_training.rounds", "expected 1 or more, since .*trains no first network, received 0",
+    ),
+    "atlas_teaches_hybrid": (
+        ["self_training.teacher=normal_atlas", *SMALL_ROUND, *ATLAS, "loss.objective=non_negative", *ALONE], "self_training.teacher", "expected first_network, since .*received normal_atlas",
     ),
     "self_training_from_labels": (["self_training.rounds=1", "training.supervision=masks"], "self_training.rounds", "expected 0, .*received 1"),
     "objective_is_minimised": (
@@ -137,6 +145,11 @@ def test_rules_are_silent_about_what_only_follows(problems_of, small_text):
 )
 def test_head_numbers(depth, skips, heads):
     assert head_numbers(depth, skips) == heads
+
+
+def test_an_atlas_that_is_not_there_cannot_teach(problems_of, small_text):
+    [line] = problems_of(small_text, "self_training.teacher=normal_atlas", *SMALL_ROUND)
+    assert "data.normal_atlas: expected a section, since self_training.teacher normal_atlas takes its marks from it, received null" in line
 
 
 def test_the_network_of_self_training_is_checked_when_it_is_used(problems_of, small_text):

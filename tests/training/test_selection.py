@@ -71,7 +71,7 @@ def test_a_look_measures_areas_and_auroc(rng):
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
     images = rng.random((10, 20, 20, 1)).astype(np.float32)
     labels = np.array([0, 1] * 5)
-    found = pseudo_labels(lambda x: x[..., 0], images, np.ones((10, 20, 20), np.uint8), labels, np.repeat([0, 1], 5), marked=0.1, background=0.7)
+    found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((10, 20, 20), np.uint8), labels, np.repeat([0, 1], 5), marked=0.1, background=0.7)
     assert (found[labels == 0] == BACKGROUND).all()
     abnormal, values = found[labels == 1], images[labels == 1][..., 0]
     shares = [(abnormal == kind).mean() for kind in (MARKER, BACKGROUND, IGNORED)]
@@ -83,6 +83,6 @@ def test_an_abnormal_slice_without_marks_teaches_nothing(rng):
     images = rng.random((6, 20, 20, 1)).astype(np.float32)
     images[3] *= 0.2  # the network sees nothing there, the label says there is something
     labels = np.array([0, 1, 1, 1, 1, 0])
-    found = pseudo_labels(lambda x: x[..., 0], images, np.ones((6, 20, 20), np.uint8), labels, np.zeros(6), marked=0.1, background=0.7)
+    found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((6, 20, 20), np.uint8), labels, np.zeros(6), marked=0.1, background=0.7)
     assert (found[3] == IGNORED).all() and (found[[0, 5]] == BACKGROUND).all()
     assert all((found[place] == MARKER).any() and (found[place] == BACKGROUND).any() for place in (1, 2, 4))

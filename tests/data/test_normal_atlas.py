@@ -1,0 +1,152 @@
+"""What normal slices show at each place of the organ: cells by hand, percentiles by numpy, lesions found, files read back."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from clamnet_tf.data.deviation_channel import atlas_of, fit_atlas, volume_with_deviation, with_deviation
+from clamnet_tf.data.normal_atlas import CELLS, LIMITS, RIMS, NormalAtlas, organ_cells
+from clamnet_tf.data.prepare import Prepared
+from clamnet_tf.data.prepared_volume import PreparedVolume
+from clamnet_tf.errors import DataError, RunError
+from clamnet_tf.recipe.schema import DataSection, NormalAtlasSection
+
+SIDE = 64
+
+
+def two_lungs():
+    organ = np.zeros((SIDE, SIDE), bool)
+    organ[8:56, 6:26] = organ[12:50, 36:60] = True
+    return organ
+
+
+def chests(rng, count, bright=0.0):
+    """A gradient that every chest shares (bright below), another level in each, noise; and a bright square of 8 pixels in the right half."""
+    organ = np.repeat(two_lungs()[None], count, axis=0)
+    rows = np.linspace(-1, 1, SIDE)[None, :, None]
+    images = rows + rng.normal(0, 2, (count, 1, 1)) + rng.normal(0, 0.1, (count, SIDE, SIDE))
+    images[:, 20:28, 44:52] += bright
+    return (images * organ)[..., None].astype(np.float16), organ.astype(np.uint8)
+
+
+def cell_of(organ, y, x):
+    """The definition, pixel by pixel."""
+    columns = [c for c in range(SIDE) if organ[:, c].any()]
+    middle = (columns[0] + columns[-1]) // 2
+    half = int(x > middle)
+    own = organ[:, : middle + 1] if half == 0 else organ[:, middle + 1 :]
+    rows = [r for r in range(SIDE) if own[r].any()]
+    line = [c for c in range(SIDE) if organ[y, c] and (c > middle) == bool(half)]
+    row = (y - rows[0]) * 8 // (rows[-1] - rows[0] + 1)
+    column = (x - line[0]) * 8 // (line[-1] - line[0] + 1)
+    outside = [(r, c) for r in range(-1, SIDE + 1) for c in range(-1, SIDE + 1) if not (0 <= r < SIDE and 0 <= c < SIDE and organ[r, c])]
+    distance = min(((r - y) ** 2 + (c - x) ** 2) ** 0.5 for r, c in outside) * 128 / SIDE
+    return ((half * 8 + row) * 8 + column) * 6 + sum(distance >= rim for rim in RIMS)
+
+
+def test_cells_are_halves_rows_columns_and_rims(rng):
+    organ = two_lungs() & ~(np.indices((SIDE, SIDE)).sum(0) < 30)
+    cells = organ_cells(organ)
+    for y, x in rng.permutation(np.argwhere(organ))[:40]:
+        assert cells[y, x] == cell_of(organ, y, x), (y, x)
+    assert cells[organ].max() < CELLS and not organ_cells(np.zeros((8, 8), bool)).any()
+
+
+def test_deviation_is_0_at_the_median_and_1_at_the_95th_percentile_of_normals(rng):
+    images, organ = chests(rng, 60)
+    atlas = NormalAtlas.fit(images, organ, smoothing=0.0)
+    deviation = atlas.deviation(images, organ)
+    cells = organ_cells(organ[0] > 0)
+    for cell in np.unique(cells[organ[0] > 0])[::17]:
+        values = deviation[:, (cells == cell) & (organ[0] > 0)]
+        assert np.median(values) == pytest.approx(0, abs=0.02) and np.percentile(values, 95) == pytest.approx(1, abs=0.02)
+    assert not deviation[organ == 0].any()
+
+
+def test_a_lesion_stands_out_where_its_intensity_is_ordinary_elsewhere(rng):
+    """0.5 brighter high up is darker than normal tissue low down: intensity fails, the place tells."""
+    atlas = NormalAtlas.fit(*chests(rng, 60), smoothing=1.0)
+    images, organ = chests(rng, 8, bright=0.5)
+    deviation = atlas.deviation(images, organ)
+    lesion = np.zeros((SIDE, SIDE), bool)
+    lesion[21:27, 45:51] = True
+    for image, map_ in zip(images[..., 0].astype(float), deviation):
+        inside = organ[0] > 0
+        assert map_[lesion].min() > np.percentile(map_[inside & ~ndimage.binary_dilation(lesion, iterations=3)], 99)
+        assert image[lesion].mean() < np.percentile(image[inside], 90)
+    darker = NormalAtlas.fit(*chests(rng, 60), smoothing=1.0, sign=-1).deviation(*chests(rng, 2, bright=-0.5))
+    assert darker[:, lesion].min() > 1
+
+
+def test_level_and_scale_of_the_organ_do_not_matter(rng):
+    """Another brightness of the whole image changes nothing, twice the pixels next to nothing."""
+    images, organ = chests(rng, 30)
+    atlas = NormalAtlas.fit(images.astype(np.float32), organ, smoothing=2.0)
+    one, mask = images[:1].astype(np.float32), organ[:1]
+    np.testing.assert_allclose(atlas.deviation(one + 3 * mask[..., None], mask), atlas.deviation(one, mask), atol=1e-4)
+    twice = np.repeat(np.repeat(one, 2, 1), 2, 2), np.repeat(np.repeat(mask, 2, 1), 2, 2)
+    difference = atlas.deviation(*twice)[0, ::2, ::2] - atlas.deviation(one, mask)[0]
+    assert np.median(np.abs(difference[mask[0] > 0])) < 0.15
+
+
+def test_rows_are_read_back_and_damage_is_told(rng, tmp_path):
+    atlas = NormalAtlas.fit(*chests(rng, 20))
+    again = NormalAtlas.from_row(json.loads(json.dumps(atlas.row())))
+    images, organ = chests(rng, 2)
+    np.testing.assert_array_equal(again.deviation(images, organ), atlas.deviation(images, organ))
+    for wrong in ({**atlas.row(), "middle": [0.0]}, {**atlas.row(), "spread": [float("nan")] * CELLS}, {"channel": 0}):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            NormalAtlas.from_row(wrong)
+
+
+def prepared_of(images, organ, folder):
+    np.save(folder / "images.npy", images)
+    return Prepared(folder, np.load(folder / "images.npy", mmap_mode="r"), organ, None, "a key")
+
+
+def test_the_channel_is_kept_in_the_cache_and_is_the_same_for_a_volume(rng, tmp_path):
+    images, organ = chests(rng, 150)
+    prepared = prepared_of(images, organ, tmp_path)
+    atlas = fit_atlas(NormalAtlasSection(smoothing=1.0), prepared, np.arange(20, 120), np.arange(100) % 2)
+    np.testing.assert_array_equal(atlas.middle, NormalAtlas.fit(images[20:120:2], organ[20:120:2], smoothing=1.0).middle)
+    result = with_deviation(prepared, atlas, tmp_path / "cache")
+    assert result.images.shape == (150, SIDE, SIDE, 2) and result.images.dtype == np.float16 and result.key != "a key" and result.atlas is atlas
+    np.testing.assert_array_equal(result.images[..., :1], images)
+    np.testing.assert_array_equal(result.images[..., 1], np.clip(atlas.deviation(images, organ), *LIMITS).astype(np.float16))
+    [kept] = (tmp_path / "cache").glob("deviation-*/images.npy")
+    written = kept.stat().st_mtime_ns
+    with_deviation(prepared, atlas, tmp_path / "cache")
+    assert kept.stat().st_mtime_ns == written
+    kept.unlink()  # the memory maps above keep the old file
+    kept.write_bytes(b"damaged")
+    np.testing.assert_array_equal(with_deviation(prepared, atlas, tmp_path / "cache").images, result.images)
+    ready = PreparedVolume(images[:3], organ[:3], None, (), ())
+    np.testing.assert_array_equal(volume_with_deviation(ready, atlas).images, result.images[:3])
+    assert volume_with_deviation(ready, None) is ready
+
+
+def test_what_cannot_be_fitted_is_told(rng, tmp_path):
+    images, organ = chests(rng, 4)
+    prepared = prepared_of(images, organ, tmp_path)
+    with pytest.raises(DataError, match=r"data.normal_atlas.channel: expected 0 to 0, since these images have 1 channel\(s\); received 1"):
+        fit_atlas(NormalAtlasSection(channel=1), prepared, np.arange(4), np.zeros(4))
+    with pytest.raises(DataError, match="no normal slice shows an organ among 0 normal training slices"):
+        fit_atlas(NormalAtlasSection(), prepared, np.arange(4), np.ones(4))
+
+    @dataclasses.dataclass
+    class Run:
+        selection: str = "selection.json"
+
+        def read_selection(self):
+            return {}
+
+    @dataclasses.dataclass
+    class Recipe:
+        data: DataSection
+
+    assert atlas_of(Run(), Recipe(DataSection())) is None
+    with pytest.raises(RunError, match="selection.json: has no usable normal_atlas"):
+        atlas_of(Run(), Recipe(DataSection(normal_atlas=NormalAtlasSection())))
