@@ -8,7 +8,7 @@ The numbers in brackets are the rows of the paper's table in README.md, "How it 
 
 from typing import Annotated, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -30,10 +30,10 @@ class Section(BaseModel):
 class CohortSection(Section):
     """The built-in simulated cohort, used when no `--data` is given."""
 
-    kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray"] = Field(
+    kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray", "head_ct"] = Field(
         "brain_mri",
-        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU) or bone_xray "
-        "(fractures of the forearm; DICOM).",
+        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU), bone_xray "
+        "(fractures of the forearm; DICOM) or head_ct (intraparenchymal and subdural haemorrhage; DICOM, HU).",
     )
     patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
     slices: Annotated[int, Field(ge=1, le=120)] = Field(24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2.")
@@ -314,6 +314,18 @@ class InferenceSection(Section):
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
 
+class MarkerSection(Section):
+    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list. [8, 9]"""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
+        description="Name, [a-z0-9_], as in the manifest's column markers."
+    )
+    eta: Optional[Probability] = Field(None, description="P(the slice's region holds this marker), weight of a slice that names it; null: loss.eta. [9]")
+    prevalence: Optional[Probability] = Field(
+        None, description="Expected mean marked fraction of the organ in slices that name it; null: selection.prevalence."
+    )
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -321,6 +333,9 @@ class Recipe(Section):
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images were made. [10]")
     condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="What is marked: carcinoma, pneumonia, trauma ... [10]")
     description: Annotated[str, Field(max_length=2000)] = Field("", description="What the recipe is for, in a sentence or two.")
+    markers: Optional[Annotated[list[MarkerSection], Field(min_length=2, max_length=63)]] = Field(
+        None, description="Several conditions at once, told apart by the manifest's column markers; null: one marker against background. [8]"
+    )
     data: DataSection = Field(default_factory=DataSection)
     organ: OrganSection = Field(default_factory=OrganSection)
     pairs: PairsSection = Field(default_factory=PairsSection)
@@ -331,3 +346,11 @@ class Recipe(Section):
     self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
     selection: SelectionSection = Field(default_factory=SelectionSection)
     inference: InferenceSection = Field(default_factory=InferenceSection)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_markers(self, handler):
+        """Recipes of one marker keep the text and the hash that they had before there were several."""
+        content = handler(self)
+        if content.get("markers", 0) is None:
+            del content["markers"]
+        return content
