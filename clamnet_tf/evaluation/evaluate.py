@@ -174,8 +174,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
             )
             cases = {"": whole}
             if trained.markers:
-                maps = np.stack([np.clip(box.restore(one), 0, 1) for one in np.moveaxis(combined[place], -1, 0)], axis=-1)
-                cases = split_by_marker(whole, maps, trained, str(table.markers[row]))
+                cases = split_by_marker(whole, box.restore_map(combined[place], organs[place])[0], trained, str(table.markers[row]))
             yield {
                 what: replace(case, baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.get(what, {}).items()})
                 for what, case in cases.items()

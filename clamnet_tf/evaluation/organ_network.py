@@ -28,6 +28,8 @@ class OrganNetwork:
     def __init__(self, run, recipe):
         if recipe.organ.method == "network":
             raise RunError(f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one.")
+        if recipe.markers:
+            raise RunError(f"{run.recipe}: expected a network that marks one organ; this one tells {len(recipe.markers)} markers apart.")
         self.trained, self.recipe, self.name = load_trained(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):

@@ -54,8 +54,13 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         head: the only head to be exported; None = as the recipe's inference section says.
 
     Raises:
-        NetworkError: the network has no such head.
+        NetworkError: the network has no such head, or tells several markers apart.
     """
+    if trained.markers:
+        raise NetworkError(
+            f"{run.model}: tells {len(trained.markers)} markers apart ({', '.join(trained.markers)}); what is exported gives one map and one mask. "
+            "Mark with clamnet-tf predict, or train one recipe per marker (markers: null) and export each."
+        )
     network, inference = trained.probability.network, recipe.inference
     if is_classifier(network):
         if head is not None:

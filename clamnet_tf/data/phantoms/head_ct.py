@@ -38,7 +38,8 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     start = np.random.default_rng(seed).uniform()
     mask = np.zeros(space.shape, np.uint8)
     for kind in kinds_of(index):
-        height = (start + _GOLDEN * (2 * index + kind)) % 1.0
+        before = sum(kind in kinds_of(other) for other in range(index))
+        height = (start + _GOLDEN * before + 0.5 * kind) % 1.0
         draw = _draw_intraparenchymal if kind == INTRAPARENCHYMAL else _draw_subdural
         mask[outline(draw(generator, head, float(low + (high - low) * height)), space)] = kind
     hu = reconstruct(generator, space, head.hu, scanner, generator.uniform(3.5, 5.5))
@@ -83,7 +84,7 @@ def _draw_subdural(generator, head: Head, z_mm: float) -> np.ndarray:
     angle = np.arctan2(head.y, side * head.x) - middle
     along = angle / generator.uniform(0.75, 1.25)
     up = (head.z - z_mm) / generator.uniform(22.0, 34.0)
-    thick = generator.uniform(8.0, 15.0) * np.clip(1.0 - along**2 - up**2, 0.0, None) ** 0.8 + 1.0 * head.patches
+    thick = generator.uniform(9.0, 16.0) * np.clip(1.0 - along**2 - up**2, 0.0, None) ** 0.6 + 1.0 * head.patches
     thick = np.where(along**2 + up**2 < 1.0, thick, -1.0)
     occupancy = smooth_step(thick - head.inside, 1.4) * smooth_step(head.inside, 1.0)
     paint(head.hu, occupancy, _blood(generator, head))
