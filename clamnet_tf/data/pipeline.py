@@ -30,13 +30,13 @@ class SliceStore:
 
     Args:
         images: (N, H, W, C) float16 or float32. organ: (N, H, W) uint8.
-        labels: (N,) int. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
+        labels: (N,) int, 0 normal, 1.. abnormal: what is yielded is 0 or 1. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
         marker_etas: of several markers, (N, M) float32: eta of those that a slice shows, 0 of the others; None: one marker.
     """
 
     def __init__(self, images, organ, labels, etas, marker_etas=None):
         self.images, self.organ = images, organ
-        self.labels, self.etas = np.asarray(labels, np.int32), np.asarray(etas, np.float32)
+        self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
         self.marker_etas = None if marker_etas is None else np.asarray(marker_etas, np.float32)
 
     def gather(self, rows):

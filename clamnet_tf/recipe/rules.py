@@ -1,47 +1,12 @@
-"""Rules between several keys of a recipe, which the schema cannot state.
-
-A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left out when
-one of its keys is wrong already: what it would say, would only follow from that.
-"""
+"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in rule.py."""
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from clamnet_tf.recipe.expected import either
+from clamnet_tf.recipe.rule import RULES, Finding, rule
 
 SPLIT_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule has against the value at `path` (keys and list indices); `advice` says what to do."""
-
-    path: tuple
-    expected: str
-    received: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A check of the values at `inputs` (dotted keys), given in this order."""
-
-    inputs: tuple
-    check: Callable[..., Iterator[Finding]]
-
-
-RULES: "list[Rule]" = []
-
-
-def rule(*inputs):
-    """Add the function below to RULES."""
-
-    def add(check):
-        RULES.append(Rule(tuple(tuple(key.split(".")) for key in inputs), check))
-        return check
-
-    return add
+__all__ = ["RULES", "head_numbers"]
 
 
 def head_numbers(depth: int, skips: str) -> list:

@@ -8,23 +8,9 @@ The numbers in brackets are the rows of the paper's table in README.md, "How it 
 
 from typing import Annotated, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import Field, model_serializer
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Probability = Annotated[float, Field(gt=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-PositiveCount = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-# YAML has lists and no tuples: the pair itself is lenient about that, its two entries stay strict.
-FractionRange = Annotated[tuple[Probability, Probability], Field(strict=False)]
-PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
-
-
-class Section(BaseModel):
-    """Base of every section: strict, closed, frozen; numbers are finite."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+from clamnet_tf.recipe.section import Fraction, FractionRange, NonNegative, Positive, PositiveCount, PositiveRange, Probability, Section, Seed
 
 
 class CohortSection(Section):

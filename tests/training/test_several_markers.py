@@ -224,3 +224,9 @@ def test_soft_dice_is_the_mean_over_markers(rng):
             own, truth = p[index, ..., c][inside[index]], (mask[index] == c)[inside[index]]
             scores.append(1 - (2 * (own * truth).sum() + SMOOTH_PIXELS) / (own.sum() + truth.sum() + SMOOTH_PIXELS))
         assert found == pytest.approx(np.mean(scores), rel=1e-4)
+
+
+def test_every_label_above_0_is_abnormal_for_a_recipe_of_one_marker():
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    store = SliceStore(images, images[..., 0], [0, 1, 2, 7], np.ones(4))
+    assert store.gather(np.arange(4))[2].tolist() == [0, 1, 1, 1]
