@@ -30,7 +30,7 @@ def inspect(folder, labels, write_manifest, write_split, quick):
     from clamnet_tf.data.split import split_manifest, write_split as save_split
     from clamnet_tf.data.survey import survey
     from clamnet_tf.progress import Reporter
-    from clamnet_tf.recipe.schema import SplitSection
+    from clamnet_tf.recipe.schema_data import SplitSection
 
     reporter = Reporter()
     manifest = recognize(folder, labels)

@@ -39,6 +39,8 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
     place, workers = place_in_cluster(recipe.training.strategy), None
+    if search and recipe.markers:
+        raise click.UsageError("--search eta chooses one eta; search it for one marker at a time (markers: null) and write it into the list markers.")
     if place and initial:
         raise click.UsageError("--init runs in one process; train on several without it.")
     if place and search:

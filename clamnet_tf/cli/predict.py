@@ -39,7 +39,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, server,
     Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the input:
     png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM with the patient's
     geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install 'clamnet-tf[dicom]'); report report.html,
-    to look through.
+    to look through. A model that tells several markers apart writes their numbers (1, 2 ..) into masks, one segment each into
+    dicom-seg, a colour each into overlays and pages, and columns of their own into the tables.
 
     With --server the network runs there (see clamnet-tf export); MODEL says how slices are prepared and marked, and must be the one that is served.
 
@@ -67,6 +68,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, server,
     reporter = Reporter(quiet=quiet)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
+    if server and recipe.markers:
+        raise click.UsageError(f"--server: the networks that are served mark one condition; {model} tells {len(recipe.markers)} markers apart. Leave --server out.")
     out = check_folder(out)
     if "dicom-seg" in formats:
         from clamnet_tf.prediction.dicom_seg import require_highdicom

@@ -19,6 +19,9 @@ def summary(manifest: Manifest) -> list[str]:
         f"Images: {len(cases)} rows in {len({case.image for case in cases})} files.",
         f"Labels: {', '.join(shown)}.",
     ]
+    markers = collections.Counter(name for case in cases for name in case.markers)
+    if markers:
+        lines.append("Markers: " + ", ".join(f"{name} {count}" for name, count in sorted(markers.items())) + ".")
     sites = collections.Counter(case.site for case in cases)
     if set(sites) != {None}:
         lines.append("Sites: " + ", ".join(f"{site or 'unknown'} {count}" for site, count in sorted(sites.items(), key=lambda item: str(item[0]))) + ".")

@@ -17,6 +17,7 @@ from clamnet_tf.data.phantoms.bone_xray import write_patient as write_bone_xray
 from clamnet_tf.data.phantoms.brain_mri.anatomy import template_hash
 from clamnet_tf.data.phantoms.brain_mri.patient import write_patient as write_brain_mri
 from clamnet_tf.data.phantoms.chest_ct import write_patient as write_chest_ct
+from clamnet_tf.data.phantoms.head_ct import write_patient as write_head_ct
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.files import atomic_path
 
@@ -43,6 +44,7 @@ COHORTS: dict[str, Cohort] = {  # data.cohort.kind of a recipe
     "chest_ct": Cohort("simulated chest CT", 1, 1, write_chest_ct),
     "abdomen_ct": Cohort("simulated abdominal CT", 1, 1, write_abdomen_ct),
     "bone_xray": Cohort("simulated X-rays of the forearm", 1, 1, write_bone_xray),
+    "head_ct": Cohort("simulated head CT", 1, 1, write_head_ct),
 }
 
 

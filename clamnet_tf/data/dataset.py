@@ -4,8 +4,10 @@ from pathlib import Path
 
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
 from clamnet_tf.data.layouts import recognize
+from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
 from clamnet_tf.data.split import check_leakage, split_manifest
+from clamnet_tf.recipe.markers import markers_of
 
 
 def find_cases(recipe, data, labels, reporter, cache=None):
@@ -21,7 +23,7 @@ def find_cases(recipe, data, labels, reporter, cache=None):
         )
         with reporter.bar("Simulating patients", cohort.patients) as bar:
             manifest = write_cohort(cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done))
-    for line in manifest.account:
+    for line in (*manifest.account, *marker_account(manifest, [marker.name for marker in markers_of(recipe)])):
         reporter.line(f"  {line}")
     return manifest
 

@@ -147,7 +147,7 @@ class _Found:
             return
         for case in cases:
             if case.image not in self.files:
-                self.tabled.setdefault(case.image, replace(case, label=None, mask=None, split=None, eta=None, slice_index=None))
+                self.tabled.setdefault(case.image, replace(case, label=None, mask=None, split=None, eta=None, slice_index=None, markers=()))
         self.roots += [path.parent, *dict.fromkeys(case.image.parent for case in cases)]
 
 

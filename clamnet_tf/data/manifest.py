@@ -1,6 +1,6 @@
 """Cases: which image, of which patient, with which label. The manifest CSV and its checks.
 
-Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ.
+Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
 """
 
@@ -16,7 +16,7 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 
 REQUIRED = ("image", "patient", "label")
-OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ")
+OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 SHOWN = 20
@@ -34,9 +34,10 @@ class Case:
     slice_index  slice of a multi-slice file, from 0 along axis 0 of `imaging.volume.Volume.array`; None = all of them
     position     order of the slice in its series: any increasing number
     eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
-    mask         marker mask; only `data.sealed.open_masks` opens it
+    mask         marker mask; only `data.sealed.open_masks` opens it. Of several markers: values 1, 2 .. in the order of the recipe's markers
     split        train, val or test
     organ        organ mask, read when the recipe says `organ.method: given`
+    markers      names of what an abnormal image shows, for recipes that tell several markers apart; in the file joined by +
     """
 
     image: Path
@@ -50,6 +51,7 @@ class Case:
     mask: Path | None = None
     split: str | None = None
     organ: Path | None = None
+    markers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,15 @@ class RowReader:
         self.problem(line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}")
         return None
 
+    def names(self, line, column, text, label):
+        """Names joined by +, each once, sorted; they belong to abnormal images."""
+        found = [name.strip() for name in text.split("+")] if text else []
+        if "" in found or len(set(found)) < len(found):
+            self.problem(line, f"{column}: expected names joined by +, each once, received {text!r}")
+        elif found and label == 0:
+            self.problem(line, f"{column}: expected nothing, since label is 0, received {text!r}")
+        return tuple(sorted(found))
+
     def finish(self, table) -> None:
         """Raise one DataError with all problems, if there are any."""
         if self.problems:
@@ -185,10 +196,11 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
     image = get("image")
     if not image:
         reader.problem(line, "image: is empty")
+    label = reader.whole(line, "label", get("label"), "a whole number (0 normal, 1.. abnormal)")
     return Case(
         image=reader.file(line, "image", image, folder_allowed=True),
         patient=reader.required_text(line, "patient", get("patient")),
-        label=reader.whole(line, "label", get("label"), "a whole number (0 normal, 1.. marker class)"),
+        label=label,
         site=get("site") or None,
         series=get("series") or None,
         slice_index=reader.whole(line, "slice", get("slice"), "a slice number from 0"),
@@ -197,6 +209,7 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
         mask=reader.file(line, "mask", get("mask")),
         split=reader.side(line, "split", get("split")),
         organ=reader.file(line, "organ", get("organ")),
+        markers=reader.names(line, "markers", get("markers"), label),
     )
 
 
@@ -259,5 +272,5 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
 
     for case in manifest.cases:
         values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
-        writer.writerow([text(value) for value in (*values, case.position, case.eta, case.mask, case.split, case.organ)])
+        writer.writerow([text(value) for value in (*values, case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))])
     write_text(csv_path, stream.getvalue())

@@ -6,7 +6,7 @@ from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
 from clamnet_tf.imaging.cranium import cranium
 from clamnet_tf.imaging.organ import foreground, without_rim
-from clamnet_tf.recipe.schema import OrganSection
+from clamnet_tf.recipe.schema_data import OrganSection
 
 Region = tuple[np.ndarray, int]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
 

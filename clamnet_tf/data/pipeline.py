@@ -30,12 +30,14 @@ class SliceStore:
 
     Args:
         images: (N, H, W, C) float16 or float32. organ: (N, H, W) uint8.
-        labels: (N,) int. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
+        labels: (N,) int, 0 normal, 1.. abnormal: what is yielded is 0 or 1. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
+        marker_etas: of several markers, (N, M) float32: eta of those that a slice shows, 0 of the others; None: one marker.
     """
 
-    def __init__(self, images, organ, labels, etas):
+    def __init__(self, images, organ, labels, etas, marker_etas=None):
         self.images, self.organ = images, organ
-        self.labels, self.etas = np.asarray(labels, np.int32), np.asarray(etas, np.float32)
+        self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
+        self.marker_etas = None if marker_etas is None else np.asarray(marker_etas, np.float32)
 
     def gather(self, rows):
         """Rows (B,) -> images float32, organ float32, labels int32, etas float32."""
@@ -69,7 +71,7 @@ def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: in
 
     Returns:
         A dataset of dicts, one per step and replica of the share (all replicas of a step, then the next step): view_a,
-        organ_a, label (B,), eta (B,), and with a twin view_b, organ_b, warp_a_to_b and warp_b_to_a (B, 3, 3); prefetched.
+        organ_a, label (B,), eta (B,), of several markers marker_eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and warp_b_to_a (B, 3, 3); prefetched.
         B is the plan's batch divided by all replicas; the parts of a step together are the same for every share.
     """
     channels, side = store.images.shape[3], store.images.shape[1]
@@ -78,11 +80,15 @@ def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: in
 
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
 
+    several = store.marker_etas is not None
+
     def load(step, first):
-        return store.gather(plan.rows(int(step))[int(first) : int(first) + batch])
+        rows = plan.rows(int(step))[int(first) : int(first) + batch]
+        return (*store.gather(rows), *([store.marker_etas[rows]] if several else []))
 
     def element(step, first):
-        images, organ, label, eta = tf.numpy_function(load, [step, first], [tf.float32, tf.float32, tf.int32, tf.float32], stateful=False)
+        kinds = [tf.float32, tf.float32, tf.int32, tf.float32, *([tf.float32] if several else [])]
+        images, organ, label, eta, *marker_eta = tf.numpy_function(load, [step, first], kinds, stateful=False)
         images.set_shape([batch, side, side, channels])
         organ.set_shape([batch, side, side])
         label.set_shape([batch])
@@ -90,6 +96,8 @@ def pair_dataset(store: SliceStore, plan, law: ViewLaw, *, start: int, steps: in
         place = tf.cast(first, tf.int32), whole
         view_a, organ_a, matrix_a = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, place)
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
+        if several:
+            batch_of["marker_eta"] = tf.ensure_shape(marker_eta[0], [batch, store.marker_etas.shape[1]])
         if twin:
             view_b, organ_b, matrix_b = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, place)
             batch_of |= {

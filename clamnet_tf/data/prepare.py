@@ -20,7 +20,7 @@ from clamnet_tf.data.table import SliceTable, read_stored, write_stored
 from clamnet_tf.data.volumes import AssembledVolume, Group, assemble, group_cases
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path, make_folder
-from clamnet_tf.recipe.schema import DataSection, OrganSection
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 VERSION = 7  # raise it whenever prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 _STALE_SECONDS = 24 * 3600

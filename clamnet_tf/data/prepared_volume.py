@@ -10,7 +10,7 @@ from clamnet_tf.data.volumes import AssembledVolume, slice_hash
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.crop import CropBox, crop_box
 from clamnet_tf.imaging.windows import normalize
-from clamnet_tf.recipe.schema import DataSection, OrganSection
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 _LARGEST_FLOAT16 = 65504.0
 

@@ -14,7 +14,7 @@ import numpy as np
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.errors import DataError, MaskAccessError
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.imaging.readers import read_mask
+from clamnet_tf.imaging.readers import read_classes, read_mask
 
 PURPOSES = ("evaluation", "supervision")
 GRIDS = ("original", "prepared")
@@ -43,13 +43,13 @@ def is_closed() -> bool:
 
 
 def open_masks(
-    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"]
+    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"], markers: int = 1
 ) -> list[np.ndarray | None]:
     """Marker masks of `rows` of the prepared table, one per row.
 
     prepared: Prepared made from `manifest`. rows: row numbers. grid: original = (height, width) of the file; prepared =
-    (side, side), cropped like the image and resized by nearest neighbour.
-    Returns bool arrays. A slice labelled normal without a mask file gets an empty mask; any other slice without one
+    (side, side), cropped like the image and resized by nearest neighbour. markers: how many the recipe tells apart.
+    Returns bool arrays; of several markers uint8, 0 or the number of the marker. A slice labelled normal without a mask file gets an empty mask; any other slice without one
     gets None, and the caller leaves it out of figures and of supervised training.
     MaskAccessError inside `mask_firewall()`, and for test rows when the purpose is supervision. DataError when a mask
     does not fit its image; ImageError when it cannot be read.
@@ -72,13 +72,14 @@ def open_masks(
             )
         case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
         if case.mask is None:
-            mask = np.zeros((box.height, box.width), bool) if case.label == 0 else None
+            mask = np.zeros((box.height, box.width), bool if markers == 1 else np.uint8) if case.label == 0 else None
         else:
             if last[0] != case.mask:
-                last = (case.mask, read_mask(case.mask) != 0)
+                last = (case.mask, read_mask(case.mask) != 0 if markers == 1 else read_classes(case.mask, markers))
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
-            mask = box.crop(mask, side, nearest=True) > 0
+            mask = box.crop(mask, side, nearest=True)
+            mask = mask > 0 if markers == 1 else mask
         masks.append(mask)
     return masks
 

@@ -9,7 +9,7 @@ from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, neares
 from clamnet_tf.data.stratify import draw_sides
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
-from clamnet_tf.recipe.schema import SplitSection
+from clamnet_tf.recipe.schema_data import SplitSection
 
 
 def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path | None = None, *, both_classes: bool = True) -> Manifest:

@@ -11,7 +11,7 @@ _NEED_BOTH_CLASSES = {"train": 100, "val": 10, "test": 1}  # how much it matters
 def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int, root) -> dict[str, str]:
     """{patient: side}, with shares as in `fractions` (train, val, test -> weight; 0 leaves a side out).
 
-    patients: {name: cases with label and site}. Stratified by label profile (the set of a patient's labels): each
+    patients: {name: cases with label, markers and site}. Stratified by label profile (the sets of a patient's labels and markers): each
     profile gets its share of every side, one patient at least where it has enough, spread evenly over its sites.
     Where a side then lacks a class, patients are exchanged if that can mend it. DataError for fewer patients than sides.
     """
@@ -23,7 +23,8 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
         )
     profiles: dict[tuple, list[str]] = collections.defaultdict(list)
     for patient, cases in patients.items():
-        profiles[tuple(sorted({case.label for case in cases}))].append(patient)
+        markers = {name for case in cases for name in case.markers}
+        profiles[tuple(sorted({case.label for case in cases})), tuple(sorted(markers))].append(patient)
     sides: dict[str, str] = {}
     carried = dict.fromkeys(fractions, 0.0)
     for profile in sorted(profiles, key=lambda key: (-len(profiles[key]), key)):

@@ -20,7 +20,8 @@ _TYPES = {"case": np.int64, "volume": np.int64, "slice_index": np.int64, "positi
 class SliceTable:
     """Columns of length N, in the order of the prepared images. Missing text is '', missing label -1, missing number nan.
 
-    image, patient, site, series, split: text        label: 0 normal, 1.. marker class
+    image, patient, site, series, split: text        label: 0 normal, 1.. abnormal
+    markers: names of what the slice shows, joined by +
     case: index into manifest.cases                  volume: number of the volume, rising from 0; its slices are in order
     slice_index: slice inside its file, from 0       position: 0..1 inside its volume (0.5 for a single image)
     area: organ fraction of the ORIGINAL image       eta: nan = the recipe's
@@ -43,6 +44,7 @@ class SliceTable:
     pixel_hash: np.ndarray
     volume: np.ndarray
     spacing: np.ndarray
+    markers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.case)
@@ -86,6 +88,7 @@ def read_stored(path: Path, manifest: Manifest) -> SliceTable:
     columns["image"] = np.array([str(case.image) for case in cases], dtype=np.str_)
     for name in ("patient", "site", "series", "split"):
         columns[name] = np.array([getattr(case, name) or "" for case in cases], dtype=np.str_)
+    columns["markers"] = np.array(["+".join(case.markers) for case in cases], dtype=np.str_)
     columns["label"] = np.array([-1 if case.label is None else case.label for case in cases], dtype=np.int64)
     columns["eta"] = np.array([np.nan if case.eta is None else case.eta for case in cases], dtype=np.float64)
     return SliceTable(**columns)

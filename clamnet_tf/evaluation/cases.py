@@ -14,8 +14,9 @@ from typing import Callable, Iterable, Mapping
 import numpy as np
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.marking.slice_masks import mask_from_probability
 from clamnet_tf.files import atomic_path
+from clamnet_tf.marking.several_markers import class_mask
+from clamnet_tf.marking.slice_masks import mask_from_probability
 from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointing_game
 from clamnet_tf.metrics.overlap import Overlap, count_overlap, dice, iou, precision, sensitivity
 from clamnet_tf.metrics.ranking import EDGES, histogram
@@ -40,7 +41,9 @@ class SliceCase:
     probability: np.ndarray | None
     """Float 0..1; None: the prediction is missing."""
     truth: np.ndarray | None = None
-    """Bool; None: no mask exists. A normal slice without a mask is taken as empty."""
+    """Bool (of several markers their numbers); None: no mask exists. A normal slice without a mask is taken as empty."""
+    mask: np.ndarray | None = None
+    """What is marked, where it is not `probability` alone that decides: bool, or the numbers of markers. None: probability is cut."""
     heads: Mapping[str, np.ndarray | None] = field(default_factory=dict)
     """Probability maps per head."""
     baselines: Mapping[str, np.ndarray | None] = field(default_factory=dict)
@@ -67,7 +70,9 @@ class Marking:
     """Of the slice score, see metrics.localisation.image_score."""
 
     def mask(self, probability: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
-        """(H, W) float -> (H, W) bool."""
+        """(H, W) float -> (H, W) bool; maps of several markers (H, W, M), every cut at 0.5 -> (H, W) uint8, 0 or the marker's number."""
+        if probability.ndim == 3:
+            return class_mask(probability, organ, self.smallest_component)
         threshold = self.head_thresholds.get(head, self.threshold)
         return mask_from_probability(probability, organ, threshold, self.smallest_component, self.fill_holes)
 
@@ -113,35 +118,52 @@ def evaluate_slices(cases: Iterable[SliceCase], marking: Marking, collect: Calla
 
     Raises DataError: no slices, a slice named twice, shapes that differ, probabilities outside of 0..1.
     """
-    slices, patients, seen = [], {}, set()
-    heads, baselines = (), ()
+    walk = Walk(marking, collect)
     for case in cases:
+        walk.add(case)
+    return walk.evaluation()
+
+
+class Walk:
+    """`evaluate_slices` for lists that come slice by slice: `add` each of them, then take the `evaluation`."""
+
+    def __init__(self, marking: Marking, collect=None):
+        self.marking, self.collect = marking, collect
+        self._slices, self._patients, self._seen = [], {}, set()
+        self._heads, self._baselines = (), ()
+
+    def add(self, case: SliceCase) -> dict:
+        """Count a slice; its row. DataError as in `evaluate_slices`."""
         key = (case.patient, case.image, case.slice_index)
-        if key in seen:
+        if key in self._seen:
             raise DataError(f"{case.image}: slice {case.slice_index} of patient {case.patient} is in the reference list twice; remove one.")
-        if not seen:
-            heads, baselines = tuple(case.heads), tuple(case.baselines)
-        elif (heads, baselines) != (tuple(case.heads), tuple(case.baselines)):
+        if not self._seen:
+            self._heads, self._baselines = tuple(case.heads), tuple(case.baselines)
+        elif (self._heads, self._baselines) != (tuple(case.heads), tuple(case.baselines)):
             raise DataError(
                 f"{case.image}: slice {case.slice_index} names heads {list(case.heads)} and baselines {list(case.baselines)}; the first slice "
-                f"names {list(heads)} and {list(baselines)}. Give every slice the same names, None where one is missing."
+                f"names {list(self._heads)} and {list(self._baselines)}. Give every slice the same names, None where one is missing."
             )
-        seen.add(key)
+        self._seen.add(key)
         _check(case)
-        counts = patients.setdefault(case.patient, PatientCounts(case.patient, case.site))
-        row, mask = _slice_row(case, marking, counts)
-        slices.append(row)
-        if collect is not None:
-            collect(case, mask, row)
-    if not slices:
-        raise DataError("The reference list is empty: there is no slice to evaluate. Name a split that holds cases.")
-    rows_of = {name: [] for name in patients}
-    for row in slices:
-        rows_of[row["patient"]].append(row)
-    counts = list(patients.values())
-    scored = scored_patients(counts)
-    rows = [_patient_row(each, rows_of[each.patient], heads + baselines, each in scored) for each in counts]
-    return Evaluation(marking, slices, rows, counts, heads, baselines)
+        counts = self._patients.setdefault(case.patient, PatientCounts(case.patient, case.site))
+        row, mask = _slice_row(case, self.marking, counts)
+        self._slices.append(row)
+        if self.collect is not None:
+            self.collect(case, mask, row)
+        return row
+
+    def evaluation(self) -> Evaluation:
+        """All that was added. DataError when it is nothing."""
+        if not self._slices:
+            raise DataError("The reference list is empty: there is no slice to evaluate. Name a split that holds cases.")
+        rows_of = {name: [] for name in self._patients}
+        for row in self._slices:
+            rows_of[row["patient"]].append(row)
+        counts = list(self._patients.values())
+        scored = scored_patients(counts)
+        rows = [_patient_row(each, rows_of[each.patient], self._heads + self._baselines, each in scored) for each in counts]
+        return Evaluation(self.marking, self._slices, rows, counts, self._heads, self._baselines)
 
 
 def scored_patients(counts: list[PatientCounts]) -> list[PatientCounts]:
@@ -158,7 +180,7 @@ def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tupl
     worst = organ if truth is None else organ & ~truth
     missing = case.probability is None
     probability = np.where(organ, worst if missing else case.probability, 0).astype(np.float32)
-    mask = worst if missing else marking.mask(probability, organ)
+    mask = worst if missing else marking.mask(probability, organ) if case.mask is None else np.asarray(case.mask, bool) & organ
 
     row = {"patient": case.patient, "image": case.image, "slice_index": case.slice_index, "site": case.site, "label": case.label}
     row |= {"missing": missing, "organ_px": int(organ.sum()), "truth_px": None, "marked_px": int(mask.sum()), "both_px": None}
@@ -178,7 +200,7 @@ def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tupl
                 row["hd95_mm"] = diagonal(organ.shape, in_plane) if missing else hd95(truth, mask, in_plane)
             row["pointing"] = 0.0 if missing else pointing_game(probability, truth, organ)
         _count_patient(case, marking, counts, truth, worst, probability, overlap)
-    return row, None if missing else mask
+    return row, None if missing else mask if case.mask is None else case.mask
 
 
 def _count_patient(case, marking, counts, truth, worst, probability, overlap) -> None:
@@ -259,7 +281,7 @@ def _check(case: SliceCase) -> None:
         raise DataError(f'{where}: heads and baselines need names of their own, and "{OURS}" is taken.')
     shape = np.shape(case.organ)
     maps = {"probability": case.probability, **case.heads}
-    for name, array in {"truth": case.truth, **maps, **case.baselines}.items():
+    for name, array in {"truth": case.truth, "mask": case.mask, **maps, **case.baselines}.items():
         if array is not None and np.shape(array) != shape:
             raise DataError(f"{where}: {name} has shape {np.shape(array)}, its organ mask {shape}; bring both onto the original grid (H, W).")
     for name, array in maps.items():

@@ -1,6 +1,7 @@
 """A trained run against a set of labelled cases: figures, rows, report."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,18 @@ from clamnet_tf.data.cohorts import COHORTS
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, restored
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices, write_rows
+from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
 from clamnet_tf.evaluation.figures import figures as compute_figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.originals import original_images
-from clamnet_tf.evaluation.pictures import overlay, write_png
+from clamnet_tf.evaluation.pictures import overlay, with_legend, write_png
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.several_markers import add_columns, fit_sizes, marker_headline, split_by_marker
 from clamnet_tf.evaluation.trained import load_trained
-from clamnet_tf.evaluation.words import consistency, number, within
+from clamnet_tf.evaluation.words import consistency, number, percent, within
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
+from clamnet_tf.recipe.markers import markers_of
 from clamnet_tf.runs import RunFolder
 
 
@@ -46,18 +49,24 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     if channels != trained.channels:
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
+    walks = {"": Walk(trained.marking, gallery.add), **{name: Walk(trained.marking) for name in trained.markers}}
+    baselines = _baselines(run, recipe, prepared)
     with reporter.bar("Evaluating", len(rows)) as bar:
-        cases = _cases(trained, _baselines(run, recipe, prepared), manifest, prepared, rows, recipe, bar)
-        evaluation = evaluate_slices(cases, trained.marking, collect=gallery.add)
-    result = compute_figures(evaluation)
-    if result["dice_volume"]["mean"] is None:  # nothing to compare with
-        result["baselines"] = {}
+        for cases in _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
+            for name, case in cases.items():
+                walks[name].add(case)
+    of_markers = {name: walk.evaluation() for name, walk in walks.items()}
+    evaluation = of_markers.pop("")
+    result = _figures(evaluation)
+    if trained.markers:
+        result["markers"] = {name: _figures(each) for name, each in of_markers.items()}
+        add_columns(evaluation, of_markers)
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
     write_json(out / "metrics.json", result)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
     shown = gallery.choose(evaluation.patients)
-    write_pictures(out / "pictures", shown)
+    write_pictures(out / "pictures", shown, trained.markers)
     write_report(
         out / "report.html",
         title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.root.name}",
@@ -68,6 +77,13 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         curves=run.read_metrics(),
         gallery=shown,
     )
+    return result
+
+
+def _figures(evaluation) -> dict:
+    result = compute_figures(evaluation)
+    if result["dice_volume"]["mean"] is None:  # nothing to compare with
+        result["baselines"] = {}
     return result
 
 
@@ -90,14 +106,18 @@ def _volumes(prepared, rows):
         yield rows[volumes == volume]
 
 
-def write_pictures(folder: Path, shown) -> None:
-    """One overlay per patient, of the slice with the largest lesion, best patient first: <rank>_dice<score>_<patient>.png."""
+def write_pictures(folder: Path, shown, markers=()) -> None:
+    """One overlay per patient, of the slice with the largest lesion, best patient first: <rank>_dice<score>_<patient>.png.
+
+    markers: names of those that are told apart, each with a colour of its own.
+    """
     make_folder(folder)
     largest = [item for item in shown if not item.normal and "largest" in item.role]
     for rank, item in enumerate(largest, start=1):
         score = "" if item.patient_dice is None else f"_dice{item.patient_dice:.2f}"
         patient = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in item.patient)
-        write_png(folder / f"{rank:02d}{score}_{patient}.png", overlay(item.gray, item.marked, item.truth, scale=2))
+        picture = overlay(item.gray, item.marked, item.truth, scale=2)
+        write_png(folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, markers) if markers else picture)
 
 
 def display_channel(recipe, channels: int):
@@ -106,46 +126,60 @@ def display_channel(recipe, channels: int):
 
 
 def _baselines(run: RunFolder, recipe, prepared) -> dict:
-    """Intensity baselines fitted on the run's training slices; fitted here once, and kept in the run."""
+    """Intensity baselines fitted on the run's training slices, of everything marked ("") and of each of several markers.
+
+    Fitted here once, and kept in the run.
+    """
     path = run.path / "intensity_baselines.json"
-    table = prepared.table
-    train = np.flatnonzero((table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label >= 0))
-    if not path.exists() and len(train):
-        abnormal = train[table.label[train] > 0]
-        methods = intensity_baselines(prepared.images[abnormal], prepared.organ[abnormal], table.label[abnormal], recipe.selection.prevalence)
-        if run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
-            write_json(path, fitted(methods))
-        return restored(fitted(methods))
-    return restored(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    table, markers = prepared.table, markers_of(recipe)
+    if not path.exists():
+        train = np.flatnonzero((table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label > 0))
+        wanted = fit_sizes(markers, table.markers[train]) if markers else {"": (np.ones(len(train), bool), recipe.selection.prevalence)}
+        content = {}
+        for name, (chosen, prevalence) in wanted.items():
+            if (rows := train[chosen]).size:
+                content[name] = fitted(intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence))
+        content = content if markers else content.get("", {})
+        if content and run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
+            write_json(path, content)
+    else:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: restored(methods) for name, methods in content.items()} if markers else {"": restored(content)}
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
-    """One SliceCase per row, volume by volume, everything brought back to the original grid."""
+    """Per row {"": SliceCase}, of several markers one for each of them besides; volume by volume, all on the original grid."""
     table, done, marker = prepared.table, 0, trained.probability
     for own in _volumes(prepared, rows):
         images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
-        masks = {name: method(images, organs) for name, method in baselines.items()}
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original")
+        masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=max(1, len(trained.markers)))
         pictures = original_images(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))
             spacing = table.spacing[row]
-            yield SliceCase(
+            whole = SliceCase(
                 patient=str(table.patient[row]),
                 image=_short(table.image[row], manifest.root),
                 slice_index=int(table.slice_index[row]),
                 label=None if table.label[row] < 0 else int(table.label[row]),
                 organ=box.restore(organs[place], nearest=True) > 0.5,
-                probability=np.clip(box.restore(combined[place]), 0, 1),
+                probability=None if trained.markers else np.clip(box.restore(combined[place]), 0, 1),
                 truth=truths[place],
-                heads={name: np.clip(box.restore(heads[index, place]), 0, 1) for index, name in enumerate(marker.head_names)},
-                baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.items()},
+                heads={} if trained.markers else {name: np.clip(box.restore(heads[index, place]), 0, 1) for index, name in enumerate(marker.head_names)},
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
                 picture=pictures[place],
             )
+            cases = {"": whole}
+            if trained.markers:
+                cases = split_by_marker(whole, box.restore_map(combined[place], organs[place])[0], trained, str(table.markers[row]))
+            yield {
+                what: replace(case, baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.get(what, {}).items()})
+                for what, case in cases.items()
+            }
         done += len(own)
         bar.update(done)
 
@@ -175,8 +209,8 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": recipe.loss.eta if weighted_by_eta else None,
-        "prevalence": recipe.selection.prevalence,
+        "eta": recipe.loss.eta if weighted_by_eta and not recipe.markers else None,
+        "prevalence": None if recipe.markers else recipe.selection.prevalence,
         "environment": run.read_environment(),
         "details": _details(recipe),
     }
@@ -203,7 +237,9 @@ def _details(recipe) -> dict:
         "multiple_instance": f"multiple instances, {recipe.loss.multiple_instance.pooling} of sharpness {recipe.loss.multiple_instance.sharpness:g}",
         "classification": "classification of slices",
     }[recipe.loss.objective]
+    told_apart = [f"{one.name} (eta {one.eta:g}, expected size {percent(one.prevalence)} of the organ)" for one in markers_of(recipe)]
     return {
+        "Markers": ", ".join(told_apart),
         "Marks of a volume": consistency(recipe.inference),
         "Objective": objective,
         "Training patients used": training.patients,
@@ -215,7 +251,7 @@ def headline(figures: dict) -> list:
     """The lines that a run prints at its end: ours, the best intensity baseline, the whole organ."""
     primary = figures["dice_volume"]
     if primary["mean"] is None:
-        return [f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}; no masks to compare with."]
+        return marker_headline(figures) + [f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}; no masks to compare with."]
     lines = [
         f"Dice per patient volume: {number(primary['mean'], 3)} ({within(primary)}) on {primary['patients']} patients; "
         f"threshold {figures['threshold']:.3f} chosen without masks (best possible with masks: {number(figures['oracle']['dice_volume']['mean'], 3)})"
@@ -228,4 +264,4 @@ def headline(figures: dict) -> list:
         lines.append(f"  best of {len(scores)} intensity baselines (picked with masks): {score:.3f} ({name})")
     if figures["auroc_slice"] is not None:
         lines.append(f"  slice AUROC {figures['auroc_slice']:.3f}; marked area on normal slices {100 * (figures['normal_area'] or 0):.2f} %")
-    return lines
+    return lines + marker_headline(figures)

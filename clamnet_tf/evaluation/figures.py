@@ -21,6 +21,7 @@ oracle                     threshold, dice_volume: the cut that is best WITH the
 heads                      name -> threshold, dice_volume, oracle, average_precision_pixel
 baselines                  name -> dice_volume, difference (mean, low, high of ours - theirs, paired by patient; a normal
                            patient rightly left unmarked counts 1 here), dice_slice and normal_area as above, means only
+markers                    of several markers: name -> all of this for it alone (see several_markers.py); heads are not measured then
 intervals                  figure -> low, high: resampled by patient
 bootstrap                  samples, seed, confidence
 reasons                    figure -> why it is null. NaN never appears.

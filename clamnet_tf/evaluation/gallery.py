@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from clamnet_tf.evaluation.cases import SliceCase, is_normal
-from clamnet_tf.evaluation.pictures import display_gray
+from clamnet_tf.evaluation.pictures import by_number, display_gray
 
 LIMIT = 60
 NORMAL_SHARE = 5
@@ -32,9 +32,9 @@ class GalleryItem:
     gray: np.ndarray
     """uint8."""
     marked: np.ndarray | None
-    """Bool; None: the prediction is missing."""
+    """Bool, or the numbers of markers (uint8); None: the prediction is missing."""
     truth: np.ndarray | None = None
-    """Bool; None: no reference mask."""
+    """Likewise; None: no reference mask."""
     heat: np.ndarray | None = None
     """Probability, float 0..1."""
     dice: float | None = None
@@ -59,7 +59,12 @@ def gallery_item(case: SliceCase, mask: np.ndarray | None, row: dict, channel: i
         return np.asarray(part if factor == 1 else part.resize(size, mode))
 
     def shrink_mask(array):
-        return None if array is None else shrink(np.asarray(array, np.uint8) * np.uint8(255), Image.Resampling.BILINEAR) >= 128
+        if array is None:
+            return None
+        parts = {value: shrink(one * np.uint8(255), Image.Resampling.BILINEAR) >= 128 for value, one in by_number(array)}
+        if not parts or np.asarray(array).dtype == bool:
+            return parts.get(1, np.zeros(shrink(np.asarray(array, np.uint8), Image.Resampling.BILINEAR).shape, bool))
+        return np.max([np.where(one, np.uint8(value), np.uint8(0)) for value, one in parts.items()], axis=0)
 
     heat = None
     if case.probability is not None:

@@ -30,6 +30,8 @@ class OrganNetwork:
             raise RunError(f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one.")
         if recipe.data.normal_atlas is not None:
             raise RunError(f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it cannot serve as organ network.")
+        if recipe.markers:
+            raise RunError(f"{run.recipe}: expected a network that marks one organ; this one tells {len(recipe.markers)} markers apart.")
         self.trained, self.recipe, self.name = load_trained(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):

@@ -8,7 +8,7 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import measure
 
@@ -19,6 +19,8 @@ TRUTH_RGB = (86, 180, 233)
 """Sky blue: the reference outline."""
 MARKED_RGB = (230, 159, 0)
 """Orange: what the network marked."""
+MARKER_RGB = (MARKED_RGB, (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
+"""Of marker 1, 2 ..: orange, green, purple, yellow, vermilion, blue; then from the beginning."""
 FILL_OPACITY = 0.28
 _HEAT_STOPS = np.array([[0, 0, 0, 0], [66, 10, 104, 110], [147, 38, 103, 165], [221, 81, 58, 190], [252, 165, 10, 205], [252, 255, 164, 220]])
 HEAT_LEVELS = 64
@@ -45,22 +47,53 @@ def display_gray(image: np.ndarray, channel: int | None = None, organ: np.ndarra
 
 
 def overlay(gray: np.ndarray, marked: np.ndarray | None, truth: np.ndarray | None = None, scale: int = 1) -> np.ndarray:
-    """Gray (H, W) uint8 and masks (H, W) bool -> RGB (H * scale, W * scale, 3) uint8.
+    """Gray (H, W) uint8 and masks (H, W) bool, or the numbers of markers from 1 -> RGB (H * scale, W * scale, 3) uint8.
 
-    marked: orange line and transparent fill, drawn inside the mask; truth: blue line, drawn just outside of it, so that both
-    lines stay visible where the outlines agree.
+    marked: orange line and transparent fill (see MARKER_RGB), drawn inside the mask; truth: blue line, drawn just outside of it, so that
+    both lines stay visible where the outlines agree.
     """
     height, width = gray.shape
     canvas = np.asarray(Image.fromarray(gray).resize((width * scale, height * scale), Image.Resampling.BICUBIC), np.float32)
     canvas = np.repeat(canvas[:, :, None], 3, axis=2)
-    if marked is not None:
-        mask = _enlarge(marked, scale)
-        canvas[mask] += FILL_OPACITY * (np.float32(MARKED_RGB) - canvas[mask])
-        canvas[mask & ~ndimage.binary_erosion(mask, iterations=(scale + 1) // 2)] = MARKED_RGB
-    if truth is not None:
-        mask = _enlarge(truth, scale)
+    for value, one in by_number(marked):
+        mask, colour = _enlarge(one, scale), marker_rgb(value)
+        canvas[mask] += FILL_OPACITY * (np.float32(colour) - canvas[mask])
+        canvas[mask & ~ndimage.binary_erosion(mask, iterations=(scale + 1) // 2)] = colour
+    for _, one in by_number(truth):
+        mask = _enlarge(one, scale)
         canvas[ndimage.binary_dilation(mask, iterations=(scale + 1) // 2) & ~mask] = TRUTH_RGB
     return np.round(canvas).astype(np.uint8)
+
+
+def marker_rgb(number: int) -> tuple[int, int, int]:
+    """Colour of marker `number`, from 1."""
+    return MARKER_RGB[(number - 1) % len(MARKER_RGB)]
+
+
+def by_number(mask: np.ndarray | None) -> list[tuple[int, np.ndarray]]:
+    """(number, (H, W) bool) of every marker in a mask (H, W) bool or uint8; nothing for None or an empty one."""
+    if mask is None:
+        return []
+    mask = np.asarray(mask)
+    return [(int(value), mask == value) for value in np.unique(mask) if value]
+
+
+def with_legend(picture: np.ndarray, names) -> np.ndarray:
+    """RGB (H, W, 3) uint8 with a strip below it: the colour and the name of each marker; as wide as the picture, in as many lines as it takes."""
+    font, height, width = ImageFont.load_default(), 14, picture.shape[1]
+    places, x, line = [], 4, 0
+    for name in names:
+        wide = 14 + round(font.getlength(name)) + 10
+        if x > 4 and x + wide > width:
+            x, line = 4, line + 1
+        places.append((x, line * height))
+        x += wide
+    strip = Image.new("RGB", (width, (line + 1) * height))
+    pen = ImageDraw.Draw(strip)
+    for number, (name, (left, top)) in enumerate(zip(names, places), start=1):
+        pen.rectangle((left, top + 3, left + 8, top + 10), fill=marker_rgb(number))
+        pen.text((left + 12, top + 1), name, fill=(230, 230, 230), font=font)
+    return np.concatenate([picture, np.asarray(strip)])
 
 
 def contour_path(mask: np.ndarray) -> str:
@@ -93,7 +126,7 @@ def heat_png(probability: np.ndarray) -> bytes:
 
 
 def png(array: np.ndarray) -> bytes:
-    """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255."""
+    """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255, numbers stay what they are."""
     array = np.asarray(array)
     stream = io.BytesIO()
     Image.fromarray((array * np.uint8(255)) if array.dtype == bool else array).save(stream, "PNG")

@@ -29,7 +29,7 @@ from PIL import Image
 from clamnet_tf import files
 from clamnet_tf.evaluation import charts, words
 from clamnet_tf.evaluation.gallery import LIMIT, GalleryItem
-from clamnet_tf.evaluation.pictures import contour_path, data_uri, heat_png, heat_rgba, png
+from clamnet_tf.evaluation.pictures import by_number, contour_path, data_uri, heat_png, heat_rgba, marker_rgb, png
 
 TEMPLATES = Path(__file__).parent / "templates"
 BYTES = 6_000_000
@@ -76,6 +76,7 @@ def write_report(
         "tiles": _tiles(figures),
         "best": max(figures["baselines"].items(), key=lambda each: each[1]["dice_volume"]["mean"] or -1, default=None),
         "comparison": _comparison(figures),
+        "markers": _markers(figures),
         "heads": _heads(figures),
         "patients": sorted(patients, key=lambda row: (row["dice"] is None, -(row["dice"] or 0))),
         "strip": _strip(patients),
@@ -128,6 +129,18 @@ def _comparison(figures: dict) -> list[dict]:
     others = others[: _FEW - len(last)] + last + [each for each in others[_FEW - len(last) :] if each not in last]
     for name, row in others:
         rows.append({"name": _spaced(name), "kind": "other", "dice": row["dice_volume"], "difference": row["difference"], "say": words.against(_spaced(name), row["difference"])})
+    return rows
+
+
+def _markers(figures: dict) -> list[dict]:
+    """Rows of the table of several markers, in their order; none for one marker."""
+    rows = []
+    for number, (name, own) in enumerate(figures.get("markers", {}).items(), start=1):
+        others = [row["dice_volume"]["mean"] for row in own["baselines"].values() if row["dice_volume"]["mean"] is not None]
+        rows.append({
+            "name": _spaced(name), "colour": "rgb({}, {}, {})".format(*marker_rgb(number)), "dice": own["dice_volume"], "auroc": own["auroc_slice"],
+            "auroc_interval": own["intervals"]["auroc_slice"], "pointing": own["pointing_game"], "false": own["normal_area"], "best": max(others, default=None),
+        })  # fmt: skip
     return rows
 
 
@@ -226,8 +239,8 @@ def _outlines(item: GalleryItem) -> dict:
         "name": Path(item.name).name + (f", slice {item.slice_index}" if item.slice_index else ""),
         "width": item.gray.shape[1],
         "height": item.gray.shape[0],
-        "truth": "" if item.truth is None else contour_path(item.truth),
-        "marked": "" if item.marked is None else contour_path(item.marked),
+        "truth": "".join(contour_path(one) for _, one in by_number(item.truth)),
+        "marked": [("" if value == 1 else "rgb({}, {}, {})".format(*marker_rgb(value)), contour_path(one)) for value, one in by_number(item.marked)],
     }
 
 

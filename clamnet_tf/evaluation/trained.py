@@ -7,26 +7,31 @@ from clamnet_tf.data.deviation_channel import atlas_of
 from clamnet_tf.data.normal_atlas import NormalAtlas
 from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
+from clamnet_tf.marking.several_markers import MarkersMarking
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.markers import markers_of
 from clamnet_tf.runs import RunFolder
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """probability: (N, side, side, channels) normalised float -> (N, side, side) float32 in 0..1
-    volume: maps of one volume -> consistent maps, see marking.volume_marking
+    volume: maps of one volume -> consistent maps, see marking.volume_marking; of several markers marking.several_markers
     marking: threshold of these with its rule, and what is done to the mask
-    channels: how many an image has (the network takes one more with an atlas); atlas: NormalAtlas or None; step: optimizer step of the chosen checkpoint
+    channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the chosen checkpoint
+    markers: names of those that the maps tell apart, (.., M) in this order; empty: one marker
+    atlas: of normal slices, or None
     """
 
     probability: MarkerProbability
-    volume: VolumeMarking
+    volume: VolumeMarking | MarkersMarking
     marking: Marking
     channels: int
     step: int
+    markers: tuple[str, ...] = ()
     atlas: NormalAtlas | None = None
 
 
@@ -35,10 +40,16 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     inference = recipe.inference
     try:
         selection = run.read_selection()
-        markings = {name: VolumeMarking.from_row(row) for name, row in selection["markings"].items()}
+        names = tuple(one.name for one in markers_of(recipe))
+        read = MarkersMarking.from_row if names else VolumeMarking.from_row
+        markings = {name: read(row) for name, row in selection["markings"].items()}
         head = f"head_{inference.head}"
         volume = markings[head if head in markings else "mean"]
-        rule, head_thresholds = selection["threshold_rule"], {name: row.raw_threshold for name, row in markings.items() if name != "mean"}
+        rule, head_thresholds = selection["threshold_rule"], {}
+        if names and volume.names != names:
+            raise ValueError(f"its markers are {', '.join(volume.names)}, the recipe's {', '.join(names)}")
+        if not names:
+            head_thresholds = {name: row.raw_threshold for name, row in markings.items() if name != "mean"}
         step = int(selection["step"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
@@ -53,11 +64,16 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
     marking = Marking(
         threshold=volume.threshold,
-        rule=rule,
+        rule=f"{rule}; {_own_cuts(volume)}" if names else rule,
         smallest_component=inference.smallest_component,
         fill_holes=inference.fill_holes,
         head_thresholds=head_thresholds,
         pooling_power=recipe.loss.contrast.pooling_power,
     )
     atlas = atlas_of(run, recipe)
-    return Trained(build_marker(network, inference), volume, marking, int(channels) - (atlas is not None), step, atlas)
+    return Trained(build_marker(network, inference), volume, marking, int(channels) - (atlas is not None), step, names, atlas)
+
+
+def _own_cuts(volume: MarkersMarking) -> str:
+    cuts = ", ".join(f"{name} {part.threshold:.3g}" for name, part in zip(volume.names, volume.parts))
+    return f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}, and a pixel belongs to the one that is highest then"

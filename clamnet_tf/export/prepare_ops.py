@@ -9,7 +9,7 @@ from clamnet_tf.data.prepared_volume import _LARGEST_FLOAT16
 from clamnet_tf.export.organ_ops import crop, crop_box, foreground, percentile, resize, resize_nearest, without_rim
 from clamnet_tf.imaging.brain import FALLBACK_RIM
 from clamnet_tf.imaging.windows import ZSCORE_LIMIT
-from clamnet_tf.recipe.schema import OrganSection
+from clamnet_tf.recipe.schema_data import OrganSection
 
 #: organ.method -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
 ORGANS = {

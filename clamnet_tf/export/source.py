@@ -10,7 +10,7 @@ from clamnet_tf.networks.classifier import is_classifier
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.networks.prune import prune
-from clamnet_tf.recipe.schema import DataSection, OrganSection
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.writer import recipe_hash, to_yaml
 from clamnet_tf.serving.identity import Identity
 
@@ -54,8 +54,13 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         head: the only head to be exported; None = as the recipe's inference section says.
 
     Raises:
-        NetworkError: the network has no such head.
+        NetworkError: the network has no such head, or tells several markers apart.
     """
+    if trained.markers:
+        raise NetworkError(
+            f"{run.model}: tells {len(trained.markers)} markers apart ({', '.join(trained.markers)}); what is exported gives one map and one mask. "
+            "Mark with clamnet-tf predict, or train one recipe per marker (markers: null) and export each."
+        )
     network, inference = trained.probability.network, recipe.inference
     if is_classifier(network):
         if head is not None:

@@ -58,8 +58,13 @@ class CropBox:
         return result
 
     def restore_map(self, probability: np.ndarray, organ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A map and the organ it belongs to, (side, side) each -> (height, width): float32 in 0..1, 0 outside of the organ; bool."""
+        """A map and the organ it belongs to, (side, side) each -> (height, width): float32 in 0..1, 0 outside of the organ; bool.
+
+        Maps of several markers, (side, side, M), become (height, width, M).
+        """
         inside = self.restore(organ, nearest=True) > 0.5
+        if probability.ndim == 3:
+            return np.stack([self.restore_map(one, organ)[0] for one in np.moveaxis(probability, -1, 0)], axis=-1), inside
         return np.where(inside, np.clip(self.restore(probability), 0, 1), 0).astype(np.float32), inside
 
     def to_dict(self) -> dict[str, int]:

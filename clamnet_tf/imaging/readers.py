@@ -75,6 +75,26 @@ def read_mask(path: Path, like: Volume | None = None) -> np.ndarray:
     return mask
 
 
+def read_classes(path: Path, classes: int) -> np.ndarray:
+    """A mask of several markers as uint8 (slices, rows, columns): 0 background, 1 .. `classes`; the greatest of its channels counts.
+
+    ImageError for other values, and for JPEG, which does not keep values.
+    """
+    path = Path(path)
+    volume = read_volume(path)
+    if volume.grid.kind == "picture" and sniff.sniff(path) == "jpeg":
+        raise ImageError(f"{path}: a mask of several markers cannot be a JPEG, which does not keep values. Save it as PNG, TIFF or NIfTI.")
+    values = volume.array.max(axis=-1)
+    found = np.unique(values)
+    if not np.isin(found, np.arange(classes + 1)).all():
+        shown = ", ".join(f"{value:g}" for value in found[:8])
+        raise ImageError(
+            f"{path}: expected the values 0 to {classes}, background and the recipe's markers in their order; received {shown}. "
+            "Write the mask with these values, or leave it out of the manifest."
+        )
+    return values.astype(np.uint8)
+
+
 def _kind(path: Path) -> str:
     suffix = suffix_of(path)
     if suffix is not None:

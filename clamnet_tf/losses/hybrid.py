@@ -22,6 +22,12 @@ def hybrid_per_pixel(targets, log_probabilities, k: int = 1):
     return -ops.sum(targets * log_probabilities + k * overlap, axis=-1)
 
 
+def class_hybrid(log_probabilities, k: int = 1):
+    """h_k against the one-hot target of every class in turn: -[ log p_c + k p_c / (1 + p_c^2 + 1e-6) ], (..., C) -> (..., C)."""
+    probabilities = ops.exp(log_probabilities)
+    return -(log_probabilities + k * probabilities / (1.0 + ops.square(probabilities) + _TINY))
+
+
 def organ_mean(per_pixel, organ):
     """Mean over the organ of each example: (B, H, W), (B, H, W) in 0..1 -> (B,). An empty organ gives 0."""
     organ = ops.cast(organ, per_pixel.dtype)

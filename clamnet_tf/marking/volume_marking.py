@@ -131,7 +131,7 @@ def _cut(parts, prevalence: float) -> float:
 
 
 def _calibrated(probability, raw_threshold: float) -> np.ndarray:
-    return _sigmoid(np.clip(_logit(probability) - _logit(raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
+    return _sigmoid(np.clip(log_odds(probability) - log_odds(raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
 
 
 def _drop_small(probability: np.ndarray, threshold: float, share: float) -> np.ndarray:
@@ -142,7 +142,8 @@ def _drop_small(probability: np.ndarray, threshold: float, share: float) -> np.n
     return np.where(dropped, np.float32(_JUST_BELOW * threshold), probability)
 
 
-def _logit(probability):
+def log_odds(probability):
+    """log(p / (1 - p)) of float 0..1, which is kept 1e-6 away from both ends; float32."""
     clipped = np.clip(np.asarray(probability, np.float32), 1e-6, 1 - 1e-6)
     return np.log(clipped) - np.log1p(-clipped)
 

@@ -33,12 +33,14 @@ _LONGEST_TEXT = 64  # LO, PS3.5 6.2
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1."""
+    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1; markers:
+    names, one segment each, when there are several."""
 
     name: str
     condition: str
     model_sha256: str
     threshold: float
+    markers: tuple[str, ...] = ()
 
 
 def require_highdicom():
@@ -51,7 +53,7 @@ def require_highdicom():
 
 
 def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algorithm: Algorithm) -> None:
-    """Write one SEG object of one segment for the series of `volume`.
+    """Write one SEG object for the series of `volume`, of one segment, or of one per marker when there are several.
 
     segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold). Frames without
     anything marked are left out, as viewers expect; when nothing at all is marked every frame is written, empty, since
@@ -65,7 +67,9 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
     if order is not None:
-        pixels = to_stored(pixels, volume.files[0][0])
+        parts = np.moveaxis(pixels, -1, 0) if pixels.ndim == 4 else [pixels]
+        stored = [to_stored(one, volume.files[0][0]) for one in parts]
+        pixels = np.stack(stored, axis=-1) if pixels.ndim == 4 else stored[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the source's own values, which are copied as they are
         try:
@@ -108,22 +112,27 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     )
     place = region(first.get("BodyPartExamined") or "", algorithm.condition)
     label, category, kind = finding(algorithm.condition)
-    segment = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label=label,
-        segmented_property_category=code(*category),
-        segmented_property_type=code(*kind),
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=identification,
-        tracking_uid=_new_uid(highdicom),
-        tracking_id=f"clamnet-tf {algorithm.condition}"[:_LONGEST_TEXT],
-        anatomic_regions=[code(*place)] if place else None,
-    )
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=own,
+            segmented_property_category=code(*category),
+            segmented_property_type=code(*kind),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=identification,
+            tracking_uid=_new_uid(highdicom),
+            tracking_id=f"clamnet-tf {tracked}"[:_LONGEST_TEXT],
+            anatomic_regions=[code(*place)] if place else None,
+        )
+        for number, (own, tracked) in enumerate(
+            [(name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}") for name in algorithm.markers] or [(label, algorithm.condition)], start=1
+        )
+    ]
     built = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
         segmentation_type=segmentation.upper(),
-        segment_descriptions=[segment],
+        segment_descriptions=segments,
         series_instance_uid=_new_uid(highdicom),
         series_number=_series_number(first),
         sop_instance_uid=_new_uid(highdicom),

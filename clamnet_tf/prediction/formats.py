@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.pictures import display_gray, overlay, write_png
+from clamnet_tf.evaluation.pictures import display_gray, overlay, with_legend, write_png
 from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, write_nifti
@@ -32,7 +32,7 @@ def formats_for(volume: MarkedVolume, asked: Iterable[str]) -> tuple[str, ...]:
 def write_masks(volume: MarkedVolume, out: Path, formats: Iterable[str], *, segmentation: str, algorithm: Algorithm, keep_identifiers: bool) -> Written:
     """Write masks and overlays below `out`; a format that the volume cannot have is told in `failures`, the others are written.
 
-    <name>_mask.png (0 and 255) and <name>_overlay.png per slice, <name>_<slice>_... for a file of several slices;
+    <name>_mask.png (0 and 255; of several markers their numbers) and <name>_overlay.png per slice, <name>_<slice>_... for a file of several slices;
     <name>_mask.nii.gz and <name>_seg.dcm as nifti_masks and dicom_seg say. The report is not written here.
     """
     written = Written([{} for _ in volume.slices])
@@ -52,9 +52,11 @@ def write_masks(volume: MarkedVolume, out: Path, formats: Iterable[str], *, segm
 
 
 def _picture(volume: MarkedVolume, number: int, kind: str):
+    mask = volume.mask[number] if volume.markers else volume.mask[number] > 0
     if kind == "png":
-        return volume.mask[number] > 0
-    return overlay(display_gray(volume.array[number], volume.channel, volume.organ[number]), volume.mask[number] > 0)
+        return mask
+    picture = overlay(display_gray(volume.array[number], volume.channel, volume.organ[number]), mask)
+    return with_legend(picture, volume.markers) if volume.markers else picture
 
 
 def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:

@@ -15,7 +15,8 @@ from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
 @dataclass(frozen=True)
 class MarkedSlice:
     """case: index in the manifest; inside: slice in its file, from 0, in the order of the volume; stem: where its results
-    go, below the output folder, without suffix; position_mm: along the normal of the volume; presence: score 0..1."""
+    go, below the output folder, without suffix; position_mm: along the normal of the volume; presence: score 0..1;
+    of_markers: marked pixels and presence of each of several markers."""
 
     case: int
     inside: int
@@ -29,15 +30,17 @@ class MarkedSlice:
     organ_px: int
     marked_fraction: float | None
     area_mm2: float | None
+    of_markers: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class MarkedVolume:
     """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 and bool; probability: (S, H, W)
-    float32 0..1, 0 outside of the organ, None unless asked for. All on the files' own grid.
+    float32 0..1, 0 outside of the organ, None unless asked for. All on the files' own grid. Of several markers the mask holds their
+    numbers, from 1, and the probability is (S, H, W, M), shifted so that every marker's cut is 0.5.
 
     files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole volume go
-    channel: the one to show; spacing_mm: slices, rows, columns
+    channel: the one to show; spacing_mm: slices, rows, columns; markers: names, when there are several
     """
 
     name: str
@@ -51,6 +54,7 @@ class MarkedVolume:
     spacing_mm: tuple[float, float, float] | None
     channel: int
     notes: tuple[str, ...]
+    markers: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -72,7 +76,8 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
 
     trained: see evaluation.trained.Trained. names: case index -> (input as it is called in tables, stem of its results).
     """
-    probability = np.zeros(volume.array.shape[:3], np.float32) if keep_probability else None
+    shape = (*volume.array.shape[:3], *([len(trained.markers)] if trained.markers else []))
+    probability = np.zeros(shape, np.float32) if keep_probability else None
     mask, organs = np.zeros(volume.array.shape[:3], np.uint8), np.zeros(volume.array.shape[:3], bool)
     planes = planes_of(volume)
     positions, slices = along_normal(planes), []
@@ -86,7 +91,7 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
         if keep_probability:
             probability[number] = one
         grid = volume.grids[number] if len(volume.grids) > 1 else volume.grids[0]
-        count = int(marked.sum())
+        count, power = int(np.count_nonzero(marked)), trained.marking.pooling_power
         slices.append(
             MarkedSlice(
                 case=case,
@@ -96,11 +101,12 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
                 reference=grid.references[inside],
                 plane=planes[number],
                 position_mm=positions[number],
-                presence=image_score(one, organ, trained.marking.pooling_power),
+                presence=image_score(one.max(axis=-1) if trained.markers else one, organ, power),
                 marked_px=count,
                 organ_px=int(organ.sum()),
                 marked_fraction=marked_fraction(marked, organ),
                 area_mm2=None if pixel_mm2 is None else count * pixel_mm2,
+                of_markers=tuple((int((marked == k + 1).sum()), image_score(one[..., k], organ, power)) for k in range(len(trained.markers))),
             )
         )
     if len(volume.grids) == 1:
@@ -108,4 +114,4 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
     else:
         files = tuple((volume.grids[number], names[case][1], number) for number, case, *_ in volume.wanted)
     notes = tuple(dict.fromkeys(note for grid in volume.grids for note in grid.notes))
-    return MarkedVolume(name, stem, volume.array, mask, organs, probability, tuple(slices), files, volume.spacing_mm, channel, notes)
+    return MarkedVolume(name, stem, volume.array, mask, organs, probability, tuple(slices), files, volume.spacing_mm, channel, notes, trained.markers)

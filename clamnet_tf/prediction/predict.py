@@ -126,7 +126,7 @@ class _Work:
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
         self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = trained, recipe, inputs, out, choice, cache, alone
         self.organ_network = organ_network
-        self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold)
+        self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold, trained.markers)
         self.names = {case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))}
 
     def facts(self) -> dict[str, str]:

@@ -20,9 +20,13 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
     """One row of marks.csv. written: format -> path of the slice's file below the output folder.
 
     frame: page, frame or plane in the file, from 0. position_mm: of the slice along its volume's normal. z_mm: third
-    coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head. Empty = not known.
+    coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head. Empty = not known. Of several markers,
+    for each: <name>_px, <name>_score.
     """
     first = dict(zip(RESULT_COLUMNS, (one.input, one.inside, volume.name, one.presence)))
+    of_markers = {}
+    for name, (pixels, presence) in zip(volume.markers, one.of_markers):
+        of_markers |= {f"{name}_px": pixels, f"{name}_score": presence}
     return first | {
         "marked_px": one.marked_px,
         "organ_px": one.organ_px,
@@ -33,13 +37,15 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
         "z_mm": None if one.plane is None else float(one.plane.origin[2]),
         "mask": written.get("png") or written.get("nifti") or written.get("dicom-seg"),
         "overlay": written.get("overlay"),
+        **of_markers,
     }
 
 
 def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
     """One row of volumes.csv. presence_score: the highest of its slices. first_mm, last_mm: positions of the outermost
     marked slices along the normal. marked_ml: None without spacing, for one slice, and where images share a position.
-    geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume."""
+    geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume.
+    Of several markers, for each: <name>_px, <name>_ml, <name>_score."""
     slices = volume.slices
     marked, organ = sum(one.marked_px for one in slices), sum(one.organ_px for one in slices)
     places = [one.position_mm for one in slices if one.marked_px and one.position_mm is not None]
@@ -58,7 +64,23 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "nifti": written.get("nifti"),
         "dicom_seg": written.get("dicom-seg"),
         "report": written.get("report"),
+        **_of_markers(volume),
     }
+
+
+def _of_markers(volume: MarkedVolume) -> dict:
+    """Of each of several markers: pixels, ml and the highest score."""
+    ml, row = float(np.prod(volume.spacing_mm)) / 1000 if _has_volume(volume) else None, {}
+    for place, name in enumerate(volume.markers):
+        pixels = sum(one.of_markers[place][0] for one in volume.slices)
+        row |= {f"{name}_px": pixels, f"{name}_ml": None if ml is None else pixels * ml, f"{name}_score": max(one.of_markers[place][1] for one in volume.slices)}
+    return row
+
+
+def marker_sizes(row: dict) -> list[str]:
+    """How much of a volume is marked as each of several markers; row: of volumes.csv; nothing for one marker."""
+    names = [key.removesuffix("_score") for key in row if key.endswith("_score") and key != "presence_score"]
+    return [f"{name} {row[f'{name}_px']} pixels" if row[f"{name}_ml"] is None else f"{name} {row[f'{name}_ml']:.2f} ml" for name in names]
 
 
 def notes_of(volume: MarkedVolume) -> list[str]:
@@ -94,7 +116,8 @@ def totals(volumes: list[dict], shown: int = 20) -> list[str]:
     for row in volumes[:shown]:
         where = f" in {row['marked_slices']} of {row['slices']} slices" if row["slices"] > 1 else ""
         share = f", {percent(row['marked_fraction'])} of the organ" if row["marked_fraction"] is not None else "; no organ found"
-        lines.append(f"  {row['volume']}: {size(row)}{where}{share}")
+        kinds = f" ({', '.join(marker_sizes(row))})" if marker_sizes(row) else ""
+        lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}")
     if len(volumes) > shown:
         lines.append(f"  ... and {len(volumes) - shown} more, see {VOLUME_TABLE}")
     return lines

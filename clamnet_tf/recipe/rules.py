@@ -1,47 +1,12 @@
-"""Rules between several keys of a recipe, which the schema cannot state.
-
-A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left out when
-one of its keys is wrong already: what it would say, would only follow from that.
-"""
+"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in rule.py."""
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from clamnet_tf.recipe.expected import either
+from clamnet_tf.recipe.rule import RULES, Finding, rule
 
 SPLIT_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule has against the value at `path` (keys and list indices); `advice` says what to do."""
-
-    path: tuple
-    expected: str
-    received: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A check of the values at `inputs` (dotted keys), given in this order."""
-
-    inputs: tuple
-    check: Callable[..., Iterator[Finding]]
-
-
-RULES: "list[Rule]" = []
-
-
-def rule(*inputs):
-    """Add the function below to RULES."""
-
-    def add(check):
-        RULES.append(Rule(tuple(tuple(key.split(".")) for key in inputs), check))
-        return check
-
-    return add
+__all__ = ["RULES", "head_numbers"]
 
 
 def head_numbers(depth: int, skips: str) -> list:
@@ -120,12 +85,49 @@ def _rules_of_a_network(name, *, used=None):
             yield Finding((*place, "output"), expected, f"sigmoid with {name}.classes {classes}")
 
 
+    @network_rule(f"{name}.classes", "markers")
+    def classes_of_markers(classes, markers):
+        wanted = 1 + len(markers or [""])
+        if classes != wanted:
+            what = f"background and {len(markers)} markers" if markers else "background and one marker, since markers is null"
+            yield Finding((*place, "classes"), f"{wanted}: {what}", str(classes))
+
+
 _rules_of_a_network("network")
 _rules_of_a_network("self_training.network", used="self_training.rounds")
 
 
-@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence")
-def pseudo_labels_part(rounds, marker, background, prevalence):
+@rule("markers")
+def markers_once(markers):
+    names = [one["name"] for one in markers or []]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Finding(("markers", index, "name"), "each marker once", f"{name} again", "remove one of them")
+
+
+@rule("markers", "loss.objective")
+def markers_need_the_hybrid_loss(markers, objective):
+    if markers and objective != "hybrid":
+        expected = "hybrid, since the baselines tell one marker from background; compare them with markers: null, one marker at a time"
+        yield Finding(("loss", "objective"), expected, objective)
+
+
+@rule("markers", "self_training.marker")
+def markers_have_their_own_share(markers, share):
+    if markers and share is not None:
+        yield Finding(("self_training", "marker"), "null, since every marker has its own prevalence (markers[..].prevalence)", f"{share:g}")
+
+
+@rule("markers", "inference.fill_holes")
+def markers_keep_holes(markers, fill_holes):
+    if markers and fill_holes:
+        yield Finding(("inference", "fill_holes"), "false, since a hole of one marker may be another", "true")
+
+
+@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence", "markers")
+def pseudo_labels_part(rounds, marker, background, prevalence, markers):
+    if markers:
+        marker = max(prevalence if one.get("prevalence") is None else one["prevalence"] for one in markers)
     marker = prevalence if marker is None else marker
     if rounds and marker + background > 1:
         expected = f"at most {1 - marker:g}, since the highest {marker:g} of the organ is taken as marker"
@@ -145,6 +147,12 @@ def atlas_that_teaches(teacher, rounds, atlas):
         yield Finding(("self_training", "rounds"), "1 or more, since self_training.teacher normal_atlas trains no first network", "0")
     if teacher == "normal_atlas" and atlas is None:
         yield Finding(("data", "normal_atlas"), "a section, since self_training.teacher normal_atlas takes its marks from it", "null")
+
+
+@rule("self_training.teacher", "markers")
+def atlas_tells_one_marker(teacher, markers):
+    if teacher == "normal_atlas" and markers:
+        yield Finding(("self_training", "teacher"), "first_network, since an atlas of normal slices cannot tell several markers apart", "normal_atlas")
 
 
 @rule("self_training.teacher", "loss.objective")

@@ -8,104 +8,10 @@ The numbers in brackets are the rows of the paper's table in README.md, "How it 
 
 from typing import Annotated, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_serializer
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Probability = Annotated[float, Field(gt=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-PositiveCount = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-# YAML has lists and no tuples: the pair itself is lenient about that, its two entries stay strict.
-FractionRange = Annotated[tuple[Probability, Probability], Field(strict=False)]
-PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
-
-
-class Section(BaseModel):
-    """Base of every section: strict, closed, frozen; numbers are finite."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class CohortSection(Section):
-    """The built-in simulated cohort, used when no `--data` is given."""
-
-    kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray"] = Field(
-        "brain_mri",
-        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU) or bone_xray "
-        "(fractures of the forearm; DICOM).",
-    )
-    patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
-    slices: Annotated[int, Field(ge=1, le=120)] = Field(24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2.")
-    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated image, in pixels.")
-    seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
-
-
-class WindowSection(Section):
-    """A fixed intensity window (CT: Hounsfield units; DICOM PS3.3 C.11.2)."""
-
-    center: float = Field(description="Centre of the window, in stored units after slope and intercept (HU for CT).")
-    width: Positive = Field(description="Full width of the window, same units.")
-
-
-class SplitSection(Section):
-    """Fractions of patients per side, when neither manifest nor `--split-file` gives a split."""
-
-    train: Fraction = Field(0.6, description="Fraction of patients to train on.")
-    val: Fraction = Field(0.15, description="Fraction of patients for mask-free selection.")
-    test: Fraction = Field(0.25, description="Fraction of patients held out for evaluation.")
-    seed: Seed = Field(0, description="Seed of the stratified draw.")
-
-
-class NormalAtlasSection(Section):
-    """One channel more: how far a pixel lies above what normal training slices show at that place of the organ."""
-
-    channel: Annotated[int, Field(ge=0)] = Field(0, description="Channel that is compared, counted after data.channels.")
-    smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128.")
-    lesions: Literal["brighter", "darker"] = Field("brighter", description="Whether lesions are brighter or darker than normal tissue at the same place.")
-
-
-class DataSection(Section):
-    """From files to prepared slices."""
-
-    cohort: CohortSection = Field(default_factory=CohortSection)
-    channels: Optional[list[Annotated[int, Field(ge=0)]]] = Field(
-        None, description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 FLAIR, 2 post-contrast."
-    )
-    window: Optional[WindowSection] = Field(None, description="Fixed window applied before normalisation; null for none.")
-    normalization: Literal["zscore", "percentile", "window", "none"] = Field(
-        "zscore",
-        description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
-        "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
-    )
-    normal_atlas: Optional[NormalAtlasSection] = Field(
-        None, description="A further channel from normal training slices: how unusual each pixel is at its place of the organ; null for none."
-    )
-    side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
-    minimum_organ_fraction: Fraction = Field(
-        0.02, description="Slices whose organ covers less than this fraction of the image are left out of training (blank slices)."
-    )
-    split: SplitSection = Field(default_factory=SplitSection)
-    dicom_backend: Literal["pydicom", "tensorflow_io"] = Field(
-        "pydicom", description="Reader of DICOM pixels; tensorflow_io needs the extra [tfio] and TensorFlow 2.17."
-    )
-
-
-class OrganSection(Section):
-    """Where the organ is, and the crop around it. [4]"""
-
-    method: Literal["foreground", "brain", "cranium", "network", "given", "none"] = Field(
-        "foreground",
-        description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
-        "orbits; cranium: the inside of the skull in head CT; network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
-    )
-    network: Optional[Annotated[str, Field(min_length=1, max_length=400)]] = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
-    rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
-        0.0,
-        description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out; "
-        "0 with brain, where it would cut cortex.",
-    )
-    margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection
+from clamnet_tf.recipe.section import Fraction, FractionRange, NonNegative, Positive, PositiveCount, PositiveRange, Probability, Section, Seed, without
 
 
 class ViewsSection(Section):
@@ -287,6 +193,10 @@ class SelfTrainingSection(Section):
     )
     network: NetworkSection = Field(default_factory=NetworkSection, description="Network of the rounds; it may be deeper, since its marks come from pixels.")
 
+    @model_serializer(mode="wrap")
+    def _without_the_usual_teacher(self, handler):
+        return without(handler(self), teacher="first_network")
+
 
 class SelectionSection(Section):
     """Checkpoint and threshold without masks (METHOD: section 5)."""
@@ -329,6 +239,18 @@ class InferenceSection(Section):
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
 
+class MarkerSection(Section):
+    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list. [8, 9]"""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
+        description="Name, [a-z0-9_], as in the manifest's column markers."
+    )
+    eta: Optional[Probability] = Field(None, description="P(the slice's region holds this marker), weight of a slice that names it; null: loss.eta. [9]")
+    prevalence: Optional[Probability] = Field(
+        None, description="Expected mean marked fraction of the organ in slices that name it; null: selection.prevalence."
+    )
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -336,6 +258,9 @@ class Recipe(Section):
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images were made. [10]")
     condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="What is marked: carcinoma, pneumonia, trauma ... [10]")
     description: Annotated[str, Field(max_length=2000)] = Field("", description="What the recipe is for, in a sentence or two.")
+    markers: Optional[Annotated[list[MarkerSection], Field(min_length=2, max_length=63)]] = Field(
+        None, description="Several conditions at once, told apart by the manifest's column markers; null: one marker against background. [8]"
+    )
     data: DataSection = Field(default_factory=DataSection)
     organ: OrganSection = Field(default_factory=OrganSection)
     pairs: PairsSection = Field(default_factory=PairsSection)
@@ -347,6 +272,9 @@ class Recipe(Section):
     selection: SelectionSection = Field(default_factory=SelectionSection)
     inference: InferenceSection = Field(default_factory=InferenceSection)
 
+    @model_serializer(mode="wrap")
+    def _without_absent_markers(self, handler):
+        return without(handler(self), markers=None)
     @property
     def first_round(self) -> int:
         """Number of the first network that is trained: 0 learns from pairs, 1 from the marks of the atlas."""

@@ -66,4 +66,4 @@ def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CA
 def kept_look(selection: dict) -> Look:
     """The look that a run's selection.json keeps."""
     row = next(row for row in reversed(selection["looks"]) if row["step"] == selection["step"])
-    return Look(**{field.name: row[field.name] for field in dataclasses.fields(Look)})
+    return Look(**{field.name: row[field.name] for field in dataclasses.fields(Look) if field.name in row})

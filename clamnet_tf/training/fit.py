@@ -17,17 +17,18 @@ from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.markers import markers_of
 from clamnet_tf.training.initial import begin_with, plan_initial
 from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
 from clamnet_tf.training.optimizers import build_optimizer
-from clamnet_tf.training.pseudo_labels import pseudo_labels
-from clamnet_tf.training.selection import Look
+from clamnet_tf.training.pseudo_labels import marker_pseudo_labels, pseudo_labels
+from clamnet_tf.training.selection import Look, look_at, look_at_markers
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Stage, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
-from clamnet_tf.training.thresholds import fit_markings
+from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
 from clamnet_tf.training.workers import Workers
 
 
@@ -90,7 +91,11 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
             marker, first_step = stage.marker, first_step + stage.steps
     marker.network.trainable = True
-    markings = fit_markings(marker, slices, recipe.selection, VolumeSteps.of(recipe.inference))
+    steps, markers = VolumeSteps.of(recipe.inference), markers_of(recipe)
+    if markers:
+        markings = fit_markers_markings(marker, slices, recipe.selection, steps, markers)
+    else:
+        markings = fit_markings(marker, slices, recipe.selection, steps)
     if run:
         with atomic_path(run.model) as temporary:
             marker.network.save(temporary)
@@ -98,8 +103,8 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
             run.selection,
             {
                 "markings": {name: marking.row() for name, marking in markings.items()},
-                "threshold_rule": _threshold_rule(recipe.selection),
-                "prevalence": recipe.selection.prevalence,
+                "threshold_rule": _threshold_rule(recipe.selection, markers),
+                "prevalence": {one.name: one.prevalence for one in markers} or recipe.selection.prevalence,
                 "step": chosen.step,
                 "checkpoint_rule": reason,
                 "seconds": round(time.perf_counter() - began, 1),
@@ -133,7 +138,7 @@ def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step
             trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
         _compile(trainer, recipe, section.steps, workers)
     if supervised:
-        kept, masks = training_masks(manifest, prepared, slices.rows)
+        kept, masks = training_masks(manifest, prepared, slices.rows, max(1, len(_names(recipe))))
         rows = slices.rows[kept]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = _mask_data(recipe, slices, rows, plan, masks, section.steps, section.seed)
@@ -144,16 +149,19 @@ def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step
 
 def _round(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
     """A fresh network (or one with the initial weights) taught by the marks of the one before, or of the atlas."""
-    own, rows = recipe.self_training, slices.rows
+    own, rows, markers = recipe.self_training, slices.rows, markers_of(recipe)
     images, organ = RowView(prepared.images, rows), RowView(prepared.organ, rows)
 
     def maps_of(some):
         return marker(images[some]) if marker else prepared.atlas.probability(images[some], organ[some])
 
-    masks = pseudo_labels(
-        maps_of, images, prepared.organ[rows], slices.table.label[rows], slices.table.volume[rows],
-        marked=own.marker or recipe.selection.prevalence, background=own.background, steps=VolumeSteps.of(recipe.inference),
-    )  # fmt: skip
+    seen = maps_of, images, prepared.organ[rows]
+    options = {"background": own.background, "steps": VolumeSteps.of(recipe.inference)}
+    if markers:
+        masks = marker_pseudo_labels(*seen, slices.shown[rows], slices.table.volume[rows], marked=[one.prevalence for one in markers], **options)
+    else:
+        share = own.marker or recipe.selection.prevalence
+        masks = pseudo_labels(*seen, slices.table.label[rows], slices.table.volume[rows], marked=share, **options)
     with workers.strategy.scope():
         network = build_network(own.network, side=recipe.data.side, channels=prepared.images.shape[3])
         begin_with(initial, network)
@@ -169,7 +177,14 @@ def _stage(recipe, slices, workers, name, first_step, steps, trainer, dataset) -
     network = trainer.twin if trainer.kind == "ema" else trainer.network
     marker = build_marker(network, inference, head=inference.head if f"head_{inference.head}" in network.output else "mean")
     marker.workers = workers
-    return Stage(name, first_step, steps, trainer, marker, dataset, slices.training_abnormal, slices.validation)
+    markers, section, power = markers_of(recipe), recipe.selection, recipe.loss.contrast.pooling_power
+
+    def look(step):
+        if markers:
+            return look_at_markers(marker, step, slices.training_markers(), slices.validation_markers(), section, markers, power)
+        return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, power)
+
+    return Stage(name, first_step, steps, trainer, marker, dataset, look)
 
 
 def _network(recipe, channels, initial):
@@ -207,7 +222,11 @@ def _compile(trainer, recipe, steps, workers) -> None:
 def _store(recipe, slices, rows) -> SliceStore:
     prepared, table = slices.prepared, slices.table
     eta = np.where(np.isnan(table.eta[rows]), recipe.loss.eta, table.eta[rows])
-    return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta)
+    markers = markers_of(recipe)
+    if not markers:
+        return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta)
+    of_markers = np.where(np.isnan(table.eta[rows])[:, None], [one.eta for one in markers], table.eta[rows][:, None])
+    return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta, of_markers * slices.shown[rows])
 
 
 def _pair_plan(recipe, table, seed, matching) -> PairPlan:
@@ -231,14 +250,22 @@ def _mask_data(recipe, slices, rows, plan, masks, steps, seed):
 
 def _digest(recipe, prepared, slices) -> str:
     """What must be the same in all workers."""
-    rows = hashlib.sha256(slices.rows.tobytes() + np.ascontiguousarray(slices.table.label[slices.rows]).tobytes()).hexdigest()
+    labels = np.ascontiguousarray(slices.table.label[slices.rows]).tobytes() + slices.shown[slices.rows].tobytes()
+    rows = hashlib.sha256(slices.rows.tobytes() + labels).hexdigest()
     return f"{recipe.model_dump_json()} {prepared.key} {rows}"
 
 
-def _threshold_rule(section) -> str:
+def _names(recipe) -> tuple:
+    return tuple(one.name for one in markers_of(recipe))
+
+
+def _threshold_rule(section, markers) -> str:
     if section.threshold == "prevalence":
+        marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
+        if markers:
+            marked = "training slices mark " + ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in markers) + " where they show it,"
         return (
-            f"abnormal training slices mark {section.prevalence:.3f} of the organ on average (the expected size, from the recipe); "
+            f"{marked} on average (the expected size, from the recipe); "
             "fixed on training images, no mask was read"
         )
     return "fixed in the recipe"

@@ -4,6 +4,7 @@ import numpy as np
 
 from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.marking.prevalence import AreaHistogram
+from clamnet_tf.marking.several_markers import log_odds_above
 from clamnet_tf.marking.volume_marking import VolumeSteps, calibrate
 
 IGNORED = 255
@@ -25,7 +26,48 @@ def pseudo_labels(maps_of, images, organ, labels, volumes, *, marked: float, bac
         (N, H, W) uint8: MARKER, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so;
         an abnormal slice in which nothing is marked is ignored throughout, since its label contradicts that.
     """
-    abnormal, volumes = np.asarray(labels) > 0, np.asarray(volumes)
+    result = np.zeros(organ.shape, np.uint8)
+    for rows, taught, _ in _taught(maps_of, images, organ, np.asarray(labels) > 0, volumes, marked, background, steps):
+        result[rows] = taught
+    return result
+
+
+def marker_pseudo_labels(maps_of, images, organ, shown, volumes, *, marked, background: float, steps: VolumeSteps = VolumeSteps()) -> np.ndarray:
+    """The same of several markers: each is cut by its own share in the slices that show it, and 0 where the label excludes it.
+
+    Args:
+        maps_of: callable, row numbers (n,) of these slices -> P of each marker (n, H, W, M). shown: (N, M) bool, what the labels say.
+        marked: M shares. The rest as above.
+
+    Returns:
+        (N, H, W) uint8: the number of the marker, from 1; BACKGROUND, where all that the slice shows agree on it; else IGNORED. A pixel
+        that two markers claim goes to the one that lies further above its cut, in log-odds.
+    """
+    shown = np.asarray(shown, bool)
+    abnormal = np.flatnonzero(shown.any(axis=1))
+    maps = np.asarray(maps_of(abnormal), np.float16)
+    place = np.zeros(len(shown), np.int64)
+    place[abnormal] = np.arange(len(abnormal))
+    result, best = np.zeros(organ.shape, np.uint8), np.full((len(abnormal), *organ.shape[1:]), -np.inf, np.float16)
+    for number, share in enumerate(marked):
+        parts = _taught(
+            lambda rows: maps[place[rows], ..., number].astype(np.float32), images, organ, shown[:, number], volumes, share, background, steps  # noqa: B023
+        )
+        for rows, taught, excess in parts:
+            own, claimed = best[place[rows]], result[rows]
+            mine = (taught == MARKER) & (excess > own)
+            claimed[(taught == IGNORED) & (claimed == BACKGROUND)] = IGNORED
+            claimed[mine] = number + 1
+            result[rows], best[place[rows]] = claimed, np.where(mine, excess, own)
+    return result
+
+
+def _taught(maps_of, images, organ, abnormal, volumes, marked, background, steps):
+    """What one marker's maps teach in the abnormal slices, volume by volume.
+
+    maps_of: callable, rows -> maps (n, H, W). Yields (rows, (n, H, W) uint8 of MARKER, BACKGROUND and IGNORED, log-odds above the cut).
+    """
+    volumes = np.asarray(volumes)
     groups = [np.flatnonzero(volumes == number) for number in dict.fromkeys(volumes.tolist())]
     groups = [rows for rows in groups if abnormal[rows].any()]
     parts = []
@@ -39,9 +81,7 @@ def pseudo_labels(maps_of, images, organ, labels, volumes, *, marked: float, bac
         refined.append(marking(maps, own_images, own_organ)[own_abnormal])
         histogram.add(refined[-1], own_organ[own_abnormal])
     low = min(histogram.threshold(1.0 - background), marking.threshold)
-    result = np.zeros(organ.shape, np.uint8)
     for rows, maps in zip(groups, refined):
-        taught = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED))
+        taught = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED)).astype(np.uint8)
         taught[~(taught == MARKER).any(axis=(1, 2))] = IGNORED  # the label says that something is there: no background to be learned
-        result[rows[abnormal[rows]]] = taught
-    return result
+        yield rows[abnormal[rows]], taught, log_odds_above(maps, marking.threshold)

@@ -19,9 +19,10 @@ class Look:
     normal_area: float  # validation normals, at the threshold
     abnormal_area: float  # validation abnormals, at the threshold
     abnormal_area_half: float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
+    markers: dict | None = None  # of several: name -> row of its own look; the numbers above are their means
 
     def row(self) -> dict:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
 def look_at(marker, step: int, training_abnormal, validation, section, power: float = 6.0) -> Look:
@@ -37,15 +38,42 @@ def look_at(marker, step: int, training_abnormal, validation, section, power: fl
     if threshold == "prevalence":
         threshold = prevalence_thresholds({"": marker(training_abnormal[0])}, training_abnormal[1], section.prevalence)[""]
     images, organ, labels = validation
-    probability = marker(images)
+    return _judged(step, threshold, marker(images), organ, labels > 0, power)
+
+
+def look_at_markers(marker, step: int, training, validation, section, markers, power: float = 6.0) -> Look:
+    """Judge the present weights marker by marker; the rule decides by the means over markers.
+
+    A slice counts as normal for a marker that its label excludes, also when it shows another one: a network that confuses them marks there.
+
+    Args:
+        marker: callable, images (N, H, W, C) -> P of each marker (N, H, W, M).
+        training, validation: (images, organ, shown (N, M) bool) of abnormal training slices, and of validation slices.
+        section: SelectionSection. markers: with `name` and `prevalence`. power: as in `look_at`.
+    """
+    (images, organ, shown), (seen, region, present) = training, validation
+    learned = marker(images) if section.threshold == "prevalence" else None
+    judged, looks = marker(seen), []
+    for number, one in enumerate(markers):
+        threshold, own = section.threshold, shown[:, number]
+        if learned is not None:
+            threshold = prevalence_thresholds({"": learned[own, ..., number]}, organ[own], one.prevalence)[""]
+        looks.append(_judged(step, threshold, judged[..., number], region, present[:, number], power))
+    known = [look.auroc for look in looks if look.auroc is not None]
+    means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")}
+    rows = {one.name: look.row() for one, look in zip(markers, looks)}
+    return Look(step=step, auroc=float(np.mean(known)) if known else None, markers=rows, **means)
+
+
+def _judged(step, threshold, probability, organ, abnormal, power) -> Look:
     areas = {}
-    for name, rows in (("normal", labels == 0), ("abnormal", labels > 0)):
+    for name, rows in (("normal", ~abnormal), ("abnormal", abnormal)):
         areas[name] = AreaHistogram()
         areas[name].add(probability[rows], organ[rows])
     return Look(
         step=step,
         threshold=float(threshold),
-        auroc=auroc([image_score(map_, inside, power) for map_, inside in zip(probability, organ)], labels > 0),
+        auroc=auroc([image_score(map_, inside, power) for map_, inside in zip(probability, organ)], abnormal),
         normal_area=areas["normal"].area(threshold),
         abnormal_area=areas["abnormal"].area(threshold),
         abnormal_area_half=areas["abnormal"].area(0.5),

@@ -6,6 +6,7 @@ from clamnet_tf.data.views import sample, sample_by_gather
 from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.losses.pooling import generalised_mean
+from clamnet_tf.losses.several_markers import markers_contrast, markers_hybrid
 from clamnet_tf.networks.build import head_names, logits_network
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
@@ -22,7 +23,8 @@ class SiameseTrainer(StepTrainer):
         + agreement * ramp(step) * mean_organ distance(T p_a, p_b)                         positive pairs, both directions
         + contrast * margin(u_abnormal - u_normal)                                         negative pairs
 
-    Both classes count alike since a batch holds as many abnormal as normal slices.
+    Both classes count alike since a batch holds as many abnormal as normal slices. Of several markers (a batch with marker_eta) the
+    first and the last term are those of `losses.several_markers`.
 
     Args:
         network: functional network with outputs head_1.. (B, H, W, C).
@@ -59,11 +61,8 @@ class SiameseTrainer(StepTrainer):
     def loss_terms(self, batch, training=True) -> dict:
         """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is logged."""
         views = self._views(batch, training)
-        label, eta = batch["label"], ops.cast(batch["eta"], "float32")
-        abnormal = ops.cast(label > 0, "float32")
-        classes = views[0][self.heads[0]].shape[-1]
-        target = ops.one_hot(label, classes)[:, None, None, :]
-        weight = abnormal * eta + (1.0 - abnormal)
+        abnormal = ops.cast(batch["label"] > 0, "float32")
+        supervised = self._several if "marker_eta" in batch else self._one
         terms = {"hybrid": 0.0, "agreement": 0.0, "contrast": 0.0, "raw": 0.0, "area": 0.0}
         learned = views[:1] if self.kind == "ema" else views
         for head, head_weight in zip(self.heads, self.head_weights):
@@ -71,13 +70,10 @@ class SiameseTrainer(StepTrainer):
                 continue
             for view, organ in zip(learned, (batch["organ_a"], batch.get("organ_b"))):
                 share = head_weight / len(learned)
-                raw = organ_mean(hybrid_per_pixel(target, view[head], self.options["k"]), organ)
                 marker = 1.0 - ops.exp(view[head][..., 0])
-                score = generalised_mean(marker, organ, self.options["pooling_power"])
-                pairs = ops.reshape(score, (-1, 2))
-                contrast = margin_contrast(pairs[:, 0], pairs[:, 1], self.options["contrast_margin"])
+                raw, weighted, contrast = supervised(view[head], marker, organ, abnormal, batch)
                 terms["raw"] += share * raw
-                terms["hybrid"] += share * weight * raw
+                terms["hybrid"] += share * weighted
                 terms["contrast"] += share * ops.repeat(contrast, 2)
                 terms["area"] += share * organ_mean(ops.cast(marker > 0.5, "float32"), organ)
             if len(views) == 2:
@@ -85,14 +81,27 @@ class SiameseTrainer(StepTrainer):
         terms["abnormal"] = abnormal
         return terms
 
+    def _one(self, log_probabilities, marker, organ, abnormal, batch):
+        """Of one view and head: the hybrid term without and with eta, (B,), and the contrast of the pairs, (B / 2,)."""
+        target = ops.one_hot(batch["label"], log_probabilities.shape[-1])[:, None, None, :]
+        weight = abnormal * ops.cast(batch["eta"], "float32") + (1.0 - abnormal)
+        raw = organ_mean(hybrid_per_pixel(target, log_probabilities, self.options["k"]), organ)
+        pairs = ops.reshape(generalised_mean(marker, organ, self.options["pooling_power"]), (-1, 2))
+        return raw, weight * raw, margin_contrast(pairs[:, 0], pairs[:, 1], self.options["contrast_margin"])
+
+    def _several(self, log_probabilities, marker, organ, abnormal, batch):
+        """The same of several markers."""
+        raw, weighted = markers_hybrid(log_probabilities, organ, batch["marker_eta"], self.options["k"])
+        return raw, weighted, markers_contrast(log_probabilities, organ, batch["marker_eta"], self.options["contrast_margin"], self.options["pooling_power"])
+
     def _agreement(self, log_a, log_b, abnormal, batch):
         """Symmetric agreement of two views of one slice inside both organs, (B,)."""
         result = 0.0
         both = ((log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"), (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"))
         for first, second, warp, first_organ, second_organ in both:
             moving = ops.exp(first)
-            if self.kind == "ema" and first is log_b:  # targets of the teacher: zero marker on normals
-                moving = moving * abnormal[:, None, None, None]
+            if self.kind == "ema" and first is log_b:  # targets of the teacher: zero marker where the label excludes it
+                moving = moving * _possible(abnormal, batch)[:, None, None, :]
                 background = moving[..., :1] + (1.0 - ops.sum(moving, axis=-1, keepdims=True))
                 moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
             elif self.kind == "ema":
@@ -131,3 +140,10 @@ class SiameseTrainer(StepTrainer):
                 if "float" in teacher.dtype:
                     teacher.assign(self.momentum * teacher + (1.0 - self.momentum) * student)
         self.step_counter.assign_add(1)
+
+
+def _possible(abnormal, batch):
+    """Which classes a slice may show, as far as the background's share is made up for: (B, 1) of one marker, (B, 1 + M) of several."""
+    if "marker_eta" not in batch:
+        return abnormal[:, None]
+    return ops.concatenate([ops.ones_like(abnormal)[:, None], ops.cast(batch["marker_eta"] > 0, abnormal.dtype)], axis=-1)

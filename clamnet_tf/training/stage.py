@@ -13,7 +13,7 @@ from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
-from clamnet_tf.training.selection import Look, choose, look_at
+from clamnet_tf.training.selection import Look, choose
 from clamnet_tf.training.updates import updates
 
 END = "chosen.json"
@@ -25,8 +25,7 @@ class Stage:
 
     name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
     trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
-    dataset: callable, (start, Share) -> tf.data of the remaining steps. images: callables that give the slices to look at:
-    `training_abnormal()` -> (images, organ) and `validation()` -> (images, organ, labels).
+    dataset: callable, (start, Share) -> tf.data of the remaining steps. look: callable, step -> Look at the present weights.
     """
 
     name: str
@@ -35,8 +34,7 @@ class Stage:
     trainer: object
     marker: object
     dataset: object
-    training_abnormal: object
-    validation: object
+    look: object
 
 
 class StopRequest:
@@ -108,7 +106,7 @@ def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
 
     def look(step):
         with mask_firewall():
-            seen = look_at(stage.marker, step, stage.training_abnormal(), stage.validation(), recipe.selection, recipe.loss.contrast.pooling_power)
+            seen = stage.look(step)
         looks.append(seen)
         if run:
             checkpoints.save_weights(_candidate(folder, step), stage.marker.network)

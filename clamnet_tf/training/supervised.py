@@ -14,14 +14,14 @@ from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilitie
 SMOOTH_PIXELS = 50.0
 
 
-def training_masks(manifest, prepared, rows):
-    """Masks of training rows on the prepared grid.
+def training_masks(manifest, prepared, rows, markers: int = 1):
+    """Masks of training rows on the prepared grid; `markers`: how many the recipe tells apart.
 
     Returns:
         kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is empty).
-        masks: (len(kept), H, W) uint8, 1 = marker.
+        masks: (len(kept), H, W) uint8, 1 = marker; of several 1, 2 ..
     """
-    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared")
+    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared", markers=markers)
     kept = np.array([place for place, mask in enumerate(masks) if mask is not None], dtype=np.int64)
     if not len(kept):
         raise DataError("training.supervision: masks needs masks of training slices; the manifest names none. Use supervision: labels.")
@@ -30,6 +30,8 @@ def training_masks(manifest, prepared, rows):
 
 class SupervisedTrainer(StepTrainer):
     """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
+
+    Of several markers the soft Dice is the mean over them.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
     """
@@ -47,14 +49,21 @@ class SupervisedTrainer(StepTrainer):
         outputs = log_probabilities(self._student(batch["view_a"], training=training))
         for head, weight in zip(self.heads, self.head_weights):
             truth = ops.one_hot(ops.where(mask == IGNORED, 0, mask), outputs[head].shape[-1])
-            marker, true_marker = 1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0]
-            overlap = ops.sum(marker * true_marker * organ, axis=(1, 2))
-            sizes = ops.sum((marker + true_marker) * organ, axis=(1, 2))
             terms["hybrid"] += weight * organ_mean(hybrid_per_pixel(truth, outputs[head], self.k), organ)
-            terms["soft_dice"] += weight * (1.0 - (2.0 * overlap + SMOOTH_PIXELS) / (sizes + SMOOTH_PIXELS))
+            if truth.shape[-1] == 2:
+                terms["soft_dice"] += weight * _soft_dice(1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0], organ)
+            else:
+                terms["soft_dice"] += weight * ops.mean(_soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), axis=-1)
         return terms
 
     def minimised(self, batch) -> tuple:
         """The mean of both, and each of them."""
         terms = self.loss_terms(batch, training=True)
         return ops.mean(terms["hybrid"] + terms["soft_dice"]), {name: (value, None) for name, value in terms.items()}
+
+
+def _soft_dice(marker, truth, organ):
+    """1 - smoothed Dice of (B, H, W[, M]) maps -> (B[, M])."""
+    overlap = ops.sum(marker * truth * organ, axis=(1, 2))
+    sizes = ops.sum((marker + truth) * organ, axis=(1, 2))
+    return 1.0 - (2.0 * overlap + SMOOTH_PIXELS) / (sizes + SMOOTH_PIXELS)

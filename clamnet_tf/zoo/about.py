@@ -7,7 +7,7 @@ from pydantic import Field
 from clamnet_tf.recipe.overrides import apply_overrides
 from clamnet_tf.recipe.problems import Place
 from clamnet_tf.recipe.reader import Node, as_node, read_file
-from clamnet_tf.recipe.schema import Section
+from clamnet_tf.recipe.section import Section
 from clamnet_tf.zoo.entry import Entry, Prose, Sentence, TrainingDataSection, Word
 from clamnet_tf.zoo.read import check
 

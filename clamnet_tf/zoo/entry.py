@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Optional, Union
 
 from pydantic import Field
 
-from clamnet_tf.recipe.schema import Fraction, OrganSection, PositiveCount, Probability, Section, Seed, WindowSection
+from clamnet_tf.recipe.schema_data import OrganSection, WindowSection
+from clamnet_tf.recipe.section import Fraction, PositiveCount, Probability, Section, Seed
 
 ENTRY_FILE, CARD_FILE, GOLDEN_FILE = "entry.yaml", "README.md", "golden.json"
 #: Every file of an entry; there are no others that a registry could offer.

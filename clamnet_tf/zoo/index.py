@@ -16,7 +16,7 @@ from pydantic import Field
 from clamnet_tf.errors import ZooError
 from clamnet_tf.recipe.problems import Place
 from clamnet_tf.recipe.reader import as_node
-from clamnet_tf.recipe.schema import PositiveCount, Section
+from clamnet_tf.recipe.section import PositiveCount, Section
 from clamnet_tf.zoo.entry import FILES, Digest, Name, is_entry
 from clamnet_tf.zoo.read import check, read_entry
 

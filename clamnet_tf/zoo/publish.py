@@ -77,6 +77,11 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     changelog = _changelog(target, before, release)
     figures_file = Path(figures_file) if figures_file else run.evaluation / "metrics.json"
     recipe = load_recipe(run.recipe)
+    if recipe.markers:
+        raise ZooError(
+            f"{run_folder}: a network that tells {len(recipe.markers)} markers apart cannot be an entry, which holds one figure and one threshold. "
+            "Pass the run folder on itself: clamnet-tf evaluate and clamnet-tf predict take it."
+        )
     try:
         selection = run.read_selection()
         marking = selection["markings"]["mean" if recipe.inference.head == "mean" else f"head_{recipe.inference.head}"]

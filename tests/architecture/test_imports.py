@@ -85,6 +85,7 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.marking",
     "clamnet_tf.training.slices",
     "clamnet_tf.data.pairs",
+    "clamnet_tf.data.markers",
     "clamnet_tf.data.matching",
     "clamnet_tf.data.pipeline",
     "clamnet_tf.losses",

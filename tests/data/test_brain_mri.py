@@ -18,7 +18,7 @@ from clamnet_tf.data.phantoms.brain_mri.head import Person
 from clamnet_tf.data.phantoms.brain_mri.lesions import draw_lesions
 from clamnet_tf.data.phantoms.brain_mri.patient import simulate_patient
 from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.recipe.schema import CohortSection
+from clamnet_tf.recipe.schema_data import CohortSection
 
 SMALL = CohortSection(patients=4, slices=6, side=40, seed=5)
 

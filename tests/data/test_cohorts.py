@@ -11,7 +11,7 @@ from clamnet_tf.data.cohorts import COHORTS, cohort_key, write_cohort
 from clamnet_tf.data.manifest import read_manifest
 from clamnet_tf.data.phantoms import abdomen_ct, bone_xray, chest_ct
 from clamnet_tf.imaging.readers import read_mask, read_volume
-from clamnet_tf.recipe.schema import CohortSection
+from clamnet_tf.recipe.schema_data import CohortSection
 
 SMALL = {
     "chest_ct": CohortSection(kind="chest_ct", patients=4, slices=6, side=56, seed=5),

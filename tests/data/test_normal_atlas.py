@@ -12,7 +12,7 @@ from clamnet_tf.data.normal_atlas import CELLS, LIMITS, RIMS, NormalAtlas, organ
 from clamnet_tf.data.prepare import Prepared
 from clamnet_tf.data.prepared_volume import PreparedVolume
 from clamnet_tf.errors import DataError, RunError
-from clamnet_tf.recipe.schema import DataSection, NormalAtlasSection
+from clamnet_tf.recipe.schema_data import DataSection, NormalAtlasSection
 
 SIDE = 64
 

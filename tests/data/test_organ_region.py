@@ -7,7 +7,7 @@ import pytest
 
 from clamnet_tf.data.organ_region import METHODS, organ_region
 from clamnet_tf.data.volumes import AssembledVolume
-from clamnet_tf.recipe.schema import OrganSection
+from clamnet_tf.recipe.schema_data import OrganSection
 
 
 def volume_of(array):

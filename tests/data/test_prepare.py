@@ -21,7 +21,7 @@ from clamnet_tf.data.prepare import default_cache, prepare
 from clamnet_tf.data.split import check_leakage
 from clamnet_tf.errors import DataError, EnvironmentFailure, ImageError
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.recipe.schema import DataSection, OrganSection
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 RAW = {"data": DataSection(side=48, normalization="none"), "organ": OrganSection(method="none", margin=0.0)}
 USUAL = {"data": DataSection(side=32), "organ": OrganSection()}

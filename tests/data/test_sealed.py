@@ -12,7 +12,7 @@ from clamnet_tf.data.prepare import prepare
 from clamnet_tf.data.sealed import is_closed, mask_firewall, open_masks
 from clamnet_tf.data.split import split_manifest
 from clamnet_tf.errors import DataError, ImageError, MaskAccessError
-from clamnet_tf.recipe.schema import DataSection, OrganSection, SplitSection
+from clamnet_tf.recipe.schema_data import DataSection, OrganSection, SplitSection
 
 SECTIONS = {"data": DataSection(side=40), "organ": OrganSection(method="none", margin=0.0)}
 TRUTH = np.zeros((48, 40), bool)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.data.split import check_leakage, split_manifest, write_split
 from clamnet_tf.errors import DataError
-from clamnet_tf.recipe.schema import SplitSection
+from clamnet_tf.recipe.schema_data import SplitSection
 
 
 def cohort(profiles, sites=("A", "B"), split=None):

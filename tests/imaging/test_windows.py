@@ -7,7 +7,7 @@ from pydicom.pixels import apply_windowing
 
 from clamnet_tf.errors import UserInputError
 from clamnet_tf.imaging.windows import NORMALIZATIONS, apply_window, normalize
-from clamnet_tf.recipe.schema import DataSection, WindowSection
+from clamnet_tf.recipe.schema_data import DataSection, WindowSection
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])

@@ -55,7 +55,7 @@ def test_a_page_says_what_is_marked_and_needs_nothing_else(tmp_path, marked):
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert addresses == ["report.html"] and "http" not in page.replace("http-equiv", "")
     shown = slices_of(page)
-    assert [one["input"] for one in shown] == [f"{number}.dcm" for number in range(5)] and shown[0]["outline"] == "" and shown[1]["outline"].startswith("M")
+    assert [one["input"] for one in shown] == [f"{number}.dcm" for number in range(5)] and shown[0]["outlines"] == [""] and shown[1]["outlines"][0].startswith("M")
     assert (shown[2]["position"], shown[2]["presence"], shown[2]["pixels"], shown[2]["area"]) == (6.0, 0.9, 100, 40.0)
     assert all(one["picture"].startswith("data:image/jpeg;base64,/9j/") for one in shown)
     assert "--aspect: 20 / 48" in page, "in millimetres, not in pixels"

@@ -6,6 +6,7 @@ from clamnet_tf.recipe.rules import RULES, head_numbers
 
 SMALL_ROUND = ["self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]"]
 ATLAS = ["data.normal_atlas.smoothing=1.0"]
+TWO = ["markers=[{name: one}, {name: two, prevalence: 0.2}]", "network.classes=3"]
 ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
 
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
@@ -16,7 +17,12 @@ WRONG = {
     "kernels_odd": (["network.kernels=[3, 4, 3]"], "network.kernels[1]", "expected an odd number, received 4; nearest: 3 or 5"),
     "duplicate_levels": (["network.duplicate.levels=[0, 3]"], "network.duplicate.levels[1]", "expected a level from 0 to 2, .*received 3"),
     "duplicate_count": (["network.duplicate.levels=random", "network.duplicate.count=4"], "network.duplicate.count", "expected at most the 3 levels"),
-    "sigmoid_classes": (["network.output=sigmoid", "network.classes=3"], "network.output", "expected softmax, .*received sigmoid with network.classes 3"),
+    "sigmoid_classes": (["network.output=sigmoid", *TWO], "network.output", "expected softmax, .*received sigmoid with network.classes 3"),
+    "classes_of_markers": (["network.classes=3"], "network.classes", "expected 2: background and one marker, since markers is null, received 3"),
+    "markers_once": (["markers=[{name: one}, {name: one}]", "network.classes=3"], "markers[1].name", "expected each marker once, received one again"),
+    "markers_need_the_hybrid_loss": ([*TWO, "loss.objective=non_negative", *ALONE], "loss.objective", "expected hybrid, .*received non_negative"),
+    "markers_have_their_own_share": ([*TWO, "self_training.marker=0.1"], "self_training.marker", "expected null, since every marker .*received 0.1"),
+    "markers_keep_holes": ([*TWO, "inference.fill_holes=true"], "inference.fill_holes", "expected false, since a hole of one marker may be another"),
     "window_given": (["data.normalization=window"], "data.window", "expected a window .center, width., .*received nothing .null."),
     "organ_network_given": (["organ.method=network"], "organ.network", "expected a zoo entry or a run folder, .*received nothing .null."),
     "cohort_has_such_images": (["data.cohort.kind=bone_xray"], "data.cohort.slices", "expected 1 or 2, the views of data.cohort.kind bone_xray, received"),
@@ -38,6 +44,9 @@ WRONG = {
     ),
     "atlas_that_teaches": (
         ["self_training.teacher=normal_atlas", *SMALL_ROUND[1:], *ATLAS], "self_training.rounds", "expected 1 or more, since .*trains no first network, received 0",
+    ),
+    "atlas_tells_one_marker": (
+        ["self_training.teacher=normal_atlas", *SMALL_ROUND, "self_training.network.classes=3", "self_training.background=0.5", *ATLAS, *TWO], "self_training.teacher", "expected first_network, since .*several markers apart",
     ),
     "atlas_teaches_hybrid": (
         ["self_training.teacher=normal_atlas", *SMALL_ROUND, *ATLAS, "loss.objective=non_negative", *ALONE], "self_training.teacher", "expected first_network, since .*received normal_atlas",
@@ -83,6 +92,17 @@ def test_a_rule_refuses(problems_of, small_text, name):
         (["loss.head_weights=[0, 0]"], "loss.head_weights", "expected at least one weight above 0, received [0, 0]"),
         (["network.skips=plain", "inference.head=1"], "inference.head", "expected mean or 2, the heads of network.depth 3 with network.skips plain"),
         (["network.skips=plain", "loss.head_weights=[1, 1]"], "loss.head_weights", "expected 1 weight, one per head of network.depth 3 with network.skips plain"),
+        (TWO[:1], "network.classes", "expected 3: background and 2 markers, received 2"),
+        (
+            [*TWO, "self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]",
+             "self_training.background=0.5"],
+            "self_training.network.classes", "expected 3: background and 2 markers, received 2",
+        ),
+        (
+            [*TWO, "self_training.rounds=1", "self_training.network.depth=2", "self_training.network.filters=[2, 2]", "self_training.network.kernels=[3, 3]",
+             "self_training.network.classes=3"],
+            "self_training.background", "expected at most 0.8, since the highest 0.2 of the organ is taken as marker, received 0.86",
+        ),
         (["data.side=17"], "data.side", "expected a multiple of 4, halved 2 times by network.depth 3, received 17; nearest: 16 or 20"),
         (["pairs.views.blur=[1, 0.9]"], "pairs.views.blur", "expected a range"),
         (["pairs.views.stretch=[1, 0.9]"], "pairs.views.stretch", "expected a range"),
@@ -101,6 +121,7 @@ def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, mes
         ["network.duplicate.levels=random", "network.duplicate.count=3"],
         ["network.duplicate.levels=[2, 0]", "network.duplicate.count=7"],
         ["network.output=sigmoid"],
+        TWO,
         ["data.normalization=window", "data.window.center=40", "data.window.width=80"],
         ["data.channels=[2, 0]"],
         ["data.split.train=0.7", "data.split.val=0.2", "data.split.test=0.1"],

@@ -41,7 +41,7 @@ def one_value(part):
     kind = part.get("type")
     if kind == "array":
         entries = part.get("prefixItems")
-        return st.tuples(*map(values, entries)).map(list) if entries else st.lists(values(part["items"]), max_size=4)
+        return st.tuples(*map(values, entries)).map(list) if entries else st.lists(values(part["items"]), min_size=part.get("minItems", 0), max_size=4)
     if kind == "integer":
         return st.integers(part.get("minimum", -1000), part.get("maximum", 10**9))
     if kind == "number":
@@ -72,8 +72,12 @@ def recipes(draw):
     network["kernels"] = draw(st.lists(st.sampled_from([1, 3, 5, 7]), min_size=depth, max_size=depth))
     network["duplicate"]["levels"] = draw(st.just("random") | st.lists(st.integers(0, depth - 1), max_size=depth, unique=True))
     network["duplicate"]["count"] = draw(st.integers(0, depth))
-    if network["classes"] > 2:
+    if data["markers"] and len({one["name"] for one in data["markers"]}) < len(data["markers"]):
+        data["markers"] = None
+    network["classes"] = 1 + len(data["markers"] or [""])
+    if data["markers"]:
         network["output"] = "softmax"
+        data["loss"]["objective"], data["self_training"]["marker"], data["inference"]["fill_holes"] = "hybrid", None, False
     for limits in (data["pairs"]["views"][key] for key in ("blur", "stretch", "zoom")):
         limits.sort()
     if data["training"]["supervision"] == "masks":
@@ -94,6 +98,7 @@ def recipes(draw):
     if data["training"]["optimizer"]["name"] == "adam":
         data["training"]["optimizer"]["weight_decay"] = 0
     data["self_training"]["rounds"] = 0  # its network then needs not fit
+    data["self_training"]["teacher"] = "first_network"
     return Recipe.model_validate(data)
 
 
@@ -190,3 +195,15 @@ def test_a_damaged_recipe_is_right_or_refused_with_lines(data):
         read(text)
     except RecipeError as error:
         assert all(re.match(r"r\.yaml:\d+: ", line) for line in str(error).splitlines())
+
+
+def test_a_recipe_of_one_marker_keeps_the_hash_that_it_had_before_there_were_several(small_text):
+    recipe = read(small_text)
+    assert "markers" not in recipe.model_dump(mode="json") and "markers" not in yaml.safe_load(to_yaml(recipe))
+    assert recipe_hash(load_recipe(str(recipe_folder().parent / "zoo" / "mri_carcinoma" / "recipe.yaml"))) == "b7d7cc909417888cd0df4d0c5e766e999efcb4a3eada26cecb4cf83075c46be8"
+
+
+def test_markers_are_written_and_read_back(small_text):
+    markers = [{"name": "one", "eta": 0.5, "prevalence": None}, {"name": "two", "eta": None, "prevalence": 0.02}]
+    recipe = read(small_text + f"  classes: 3\nmarkers: {json.dumps(markers)}\n")
+    assert read(to_yaml(recipe)) == recipe and recipe.model_dump(mode="json")["markers"] == markers

@@ -25,7 +25,7 @@ def prepared(patients=20, slices=6, seed=0):
         image=text, patient=np.array([f"p{number:02d}" for number in patient]), label=label, site=np.where(patient % 4, "A", "B"), series=text,
         slice_index=index, position=index / slices, area=area, eta=np.full(count, np.nan),
         split=np.where(patient < 12, "train", np.where(patient < 16, "val", "test")), box=np.zeros((count, 5), int), case=np.arange(count),
-        pixel_hash=text, volume=patient, spacing=np.full((count, 3), np.nan),
+        pixel_hash=text, volume=patient, spacing=np.full((count, 3), np.nan), markers=text,
     )  # fmt: skip
     return SimpleNamespace(table=table, images=np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 1)), organ=np.ones((count, 4, 4)))
 

@@ -50,7 +50,7 @@ def label_numbers(texts: dict[int, str], table) -> tuple[dict[int, int | None], 
         line = next(line for line in given if line not in numeric)
         raise DataError(f"{table}: line {line}: label: expected a whole number as in the other rows, received {given[line]!r}.")
     if numeric or not given:
-        return {line: numeric.get(line) for line in texts}, "labels are numbers (0 normal, 1.. marker class)"
+        return {line: numeric.get(line) for line in texts}, "labels are numbers (0 normal, 1.. abnormal)"
     words = class_numbers(set(given.values()))
     if 0 not in words.values():
         raise DataError(

@@ -39,7 +39,10 @@ SCANNERS = (
 
 @dataclass(frozen=True)
 class Scan:
-    """One simulated patient. hu (S, H, W) float32 Hounsfield units as reconstructed; mask and organ (S, H, W) bool."""
+    """One simulated patient. hu (S, H, W) float32 Hounsfield units as reconstructed; mask and organ (S, H, W) bool.
+
+    markers: names of several kinds of lesion; the mask is uint8 then, 0 or the number of the kind from 1.
+    """
 
     name: str
     scanner: Scanner
@@ -47,6 +50,7 @@ class Scan:
     hu: np.ndarray
     mask: np.ndarray
     organ: np.ndarray
+    markers: tuple[str, ...] = ()
 
 
 def reconstruct(generator: np.random.Generator, space: Space, hu: np.ndarray, scanner: Scanner, noise_hu: float) -> np.ndarray:
@@ -81,6 +85,7 @@ def write_scan(home: Path, scan: Scan, uid_seed: str) -> list[Case]:
         Case(
             image=folder / "ct", patient=scan.name, label=int(scan.mask[number].any()), site=scanner.site, slice_index=number,
             position=float(z_mm), mask=folder / "mask.nii.gz", organ=folder / "organ.nii.gz",
+            markers=tuple(sorted(name for value, name in enumerate(scan.markers, start=1) if (scan.mask[number] == value).any())),
         )
         for number, z_mm in enumerate(scan.space.z_mm)
     ]  # fmt: skip

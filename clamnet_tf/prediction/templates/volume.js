@@ -8,7 +8,7 @@ function show(place) {
   here = Math.max(0, Math.min(slices.length - 1, place));
   const one = slices[here];
   part("picture").src = one.picture;
-  part("mask").firstElementChild.setAttribute("d", one.outline);
+  one.outlines.forEach((outline, number) => part("mask").children[number].setAttribute("d", outline));
   part("number").textContent = one.number + " of " + slices[slices.length - 1].number;
   part("input").textContent = one.input;
   part("position").textContent = one.position === null ? "not known" : one.position.toFixed(1) + " mm along the stack";

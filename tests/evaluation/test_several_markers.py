@@ -1,0 +1,106 @@
+"""Several markers measured: each alone and all together, against counts made by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clamnet_tf.evaluation.cases import Marking, SliceCase, Walk
+from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.pictures import MARKER_RGB, overlay, with_legend
+from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.several_markers import add_columns, fit_sizes, marker_headline, split_by_marker
+from clamnet_tf.recipe.markers import Marker
+
+NAMES = ("one", "two")
+TRAINED = SimpleNamespace(markers=NAMES, marking=Marking(0.5, "by hand"))
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.fixture
+def walked(rng):
+    """(walks by name, gallery, [(patient, truth, mask)]) of three patients: both markers, the second alone, none."""
+    gallery = Gallery()
+    walks, seen = {"": Walk(TRAINED.marking, gallery.add), **{name: Walk(TRAINED.marking) for name in NAMES}}, []
+    for patient, shown in (("a", (1, 2)), ("b", (2,)), ("c", ())):
+        for number in range(4):
+            truth, maps = np.zeros((24, 24), np.uint8), rng.uniform(0, 0.3, (24, 24, 2)).astype(np.float32)
+            for value in shown if number else ():
+                truth[3 + 9 * (value - 1) : 9 + 9 * (value - 1), 4:12] = value
+                maps[4 + 9 * (value - 1) : 10 + 9 * (value - 1), 5:12, value - 1] = 0.9
+            if patient == "b" and number == 2:
+                maps[2:5, 15:20, 0] = 0.8  # the first marker, falsely
+            whole = SliceCase(patient, f"{patient}.dcm", number, int(truth.any()), np.ones((24, 24), bool), None, truth, spacing_mm=(1, 1, 1), picture=rng.random((24, 24)))
+            cases = split_by_marker(whole, maps, TRAINED, "+".join(NAMES[value - 1] for value in shown if number))
+            seen.append((patient, truth, cases[""].mask))
+            for name, case in cases.items():
+                walks[name].add(case)
+    return walks, gallery, seen
+
+
+def test_dice_per_patient_and_marker(walked):
+    walks, _, seen = walked
+    volumes = {p: (np.stack([t for q, t, _ in seen if q == p]), np.stack([m for q, _, m in seen if q == p])) for p in "abc"}
+    for name, walk in walks.items():
+        result = figures(walk.evaluation(), samples=100)
+        scores = []
+        for truth, mask in volumes.values():
+            truth, mask = ((x > 0) if not name else x == NAMES.index(name) + 1 for x in (truth, mask))
+            if truth.any() or mask.any():
+                scores.append(dice(truth, mask))
+        assert result["dice_volume"]["mean"] == pytest.approx(np.mean(scores)) and result["dice_volume"]["patients"] == len(scores)
+    assert result["auroc_slice"] == 1.0 and result["slices_normal"] == 6
+
+
+def test_a_slice_that_shows_something_else_has_no_label_and_an_excluded_marker_has_an_empty_mask():
+    maps, organ = np.zeros((8, 8, 2), np.float32), np.ones((8, 8), bool)
+    other = split_by_marker(SliceCase("p", "x", 0, 1, organ, None), maps, TRAINED, "")
+    assert [case.label for case in other.values()] == [None] * 3
+    shown = split_by_marker(SliceCase("p", "x", 0, 1, organ, None), maps, TRAINED, "two")
+    assert {name: case.label for name, case in shown.items()} == {"": 1, "one": 0, "two": 1}
+    walk = Walk(TRAINED.marking)
+    assert walk.add(shown["one"])["truth_px"] == 0  # its label excludes it: known to be empty without a mask
+    assert Walk(TRAINED.marking).add(shown["two"])["truth_px"] is None
+
+
+def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
+    walks, gallery, _ = walked
+    of_markers = {name: walk.evaluation() for name, walk in walks.items()}
+    evaluation = of_markers.pop("")
+    result = figures(evaluation, samples=100) | {"markers": {name: figures(each, samples=100) for name, each in of_markers.items()}}
+    add_columns(evaluation, of_markers)
+    first = evaluation.patients[1]
+    assert first["patient"] == "b" and first["one_truth_px"] == 0 < first["one_marked_px"] and first["one_dice"] == 0 < first["two_dice"]
+    assert {row["two_label"] for row in evaluation.slices} == {0, 1}
+    lines = marker_headline(result)
+    assert lines[0].startswith("  one: Dice ") and "on 2 patients" in lines[0] and "slice AUROC" in lines[1]
+    write_report(tmp_path / "r.html", title="T", run={}, figures=result, patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=gallery.choose(evaluation.patients))
+    page = (tmp_path / "r.html").read_text()
+    assert "Marker by marker" in page and "rgb(0, 158, 115)" in page
+    write_report(tmp_path / "s.html", title="T", run={}, figures=figures(evaluation, samples=100), patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=[])
+    assert "Marker by marker" not in (tmp_path / "s.html").read_text()
+
+
+def test_overlays_have_a_colour_per_marker_and_a_legend():
+    gray, mask = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    mask[5:15, 5:15], mask[20:30, 30:50] = 1, 2
+    picture = overlay(gray, mask, mask)
+    for value in (1, 2):
+        here = (picture == MARKER_RGB[value - 1]).all(-1)
+        assert here.any() and not here[mask != value].any()
+    np.testing.assert_array_equal(overlay(gray, mask == 1), overlay(gray, (mask == 1).astype(np.uint8)))
+    legend = with_legend(picture, ("one", "a_rather_long_name", "x"))
+    np.testing.assert_array_equal(legend[:40], picture)
+    assert legend.shape[1] == 60 and all((legend[40:] == MARKER_RGB[number]).all(-1).any() for number in range(3))
+
+
+def test_baselines_are_fitted_to_the_size_of_each_marker():
+    column = np.array(["one", "two", "one+two", ""])
+    found = fit_sizes((Marker("one", 1, 0.1), Marker("two", 1, 0.3)), column)
+    assert {name: (rows.tolist(), share) for name, (rows, share) in found.items()} == {
+        "": ([True, True, True, False], pytest.approx((0.1 + 0.3 + 0.4) / 3)), "one": ([True, False, True, False], 0.1), "two": ([False, True, True, False], 0.3),
+    }  # fmt: skip
