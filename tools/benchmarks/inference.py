@@ -1,5 +1,6 @@
 """Rows of inference: the exported forms against a plain tf.function of the stock network, one slice at a time."""
 
+import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,41 +43,43 @@ def runners(size, batch: int, folder: Path) -> dict:
     import onnxruntime
 
     network = size.network("batch")
-    _settle(network)
+    settle(network)
     images = np.random.default_rng(1).normal(size=(batch, *network.input.shape[1:])).astype(np.float32)
     stock = build_marker(network, load_recipe("mri_carcinoma").inference, head="mean").stock()
     function = tf.function(lambda x: tf.reduce_mean(stock.maps(x), axis=0), autograph=False)
     whole, second = source_of(network, "mean"), source_of(network, 2 if len(network.output) >= 2 else 1)
     network.compile(jit_compile=False)
-    session = onnxruntime.InferenceSession(_written(folder / "network.onnx", to_onnx(whole)), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(written(folder / "network.onnx", to_onnx(whole)), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     calibration = SimpleNamespace(images=np.random.default_rng(2).normal(size=(4, *network.input.shape[1:])).astype(np.float32))
     frozen = frozen_probability(whole)
     return {
         "tf.function": lambda: function(tf.constant(images)).numpy(),
         "Keras predict": lambda: network.predict_on_batch(images),
-        "SavedModel": _saved(whole, folder / "whole", images),
-        "SavedModel of head 2": _saved(second, folder / "second", images),
+        "SavedModel": saved(whole, folder / "whole", images),
+        "SavedModel of head 2": saved(second, folder / "second", images),
         "LiteRT float": _litert(to_litert(frozen, None), images),
         "LiteRT int8": _litert(to_litert(frozen, calibration), images),
         "ONNX Runtime": lambda: session.run(None, {name: images}),
     }
 
 
-def _settle(network) -> None:
+def settle(network) -> None:
     """Moving statistics as after training: those of noise, so that values stay of the order of 1 through all layers."""
     noise = tf.random.stateless_normal([2, *network.input.shape[1:]], [0, 1])
     for _ in range(20 if network.input.shape[1] <= 64 else 2):
         network(noise, training=True)
 
 
-def _written(path: Path, content: bytes) -> str:
+def written(path: Path, content: bytes) -> str:
+    """The path, as text, of the file that is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return str(path)
 
 
-def _saved(source, folder: Path, images):
+def saved(source, folder: Path, images):
+    """A callable that asks the SavedModel of `source`, written and loaded again."""
     endpoints = Endpoints(source)
     tf.saved_model.save(endpoints, str(folder), signatures={PREPARED: endpoints.functions[PREPARED]})
     loaded = tf.saved_model.load(str(folder))
@@ -85,8 +88,6 @@ def _saved(source, folder: Path, images):
 
 
 def _litert(content: bytes, images):
-    import os
-
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
@@ -102,11 +103,9 @@ def _litert(content: bytes, images):
     return run
 
 
-def rows(size, peers) -> list:
-    """peers: name -> (ONNX file of our network, batch -> callable) that runs the same network, or another one, in a peer's engine."""
+def rows(size) -> list:
     with tempfile.TemporaryDirectory() as folder:
         runs = runners(size, 1, Path(folder))
-        runs |= {name: start(Path(folder) / "network.onnx", 1) for name, start in peers.items()}
         found = interleaved(runs, 2 * size.rounds + 1)
     base, saved = found["tf.function"], found["SavedModel"]
 
@@ -115,9 +114,9 @@ def rows(size, peers) -> list:
         sides = {name: milliseconds(found[name]), label: milliseconds(other)}
         return ratio(GROUP, f"{name} against {'a ' if other is base else 'our '}{label}", other, found[name], sides=sides, **more)
 
-    engines = {name: found[name] for name in ("ONNX Runtime", "LiteRT float", *(name for name in peers if name.startswith("OpenVINO")))}
+    engines = {name: found[name] for name in ("ONNX Runtime", "LiteRT float")}
     fastest = min(engines, key=lambda name: engines[name].clock)
-    result = [
+    return [
         against("SavedModel", base, at_least=1.3, note="Batch norms folded, one slice"),
         ratio(GROUP, f"SavedModel against the fastest other float32 engine ({fastest})", engines[fastest], saved, at_least=1.0,
               sides={"SavedModel": milliseconds(saved), fastest: milliseconds(engines[fastest])}),
@@ -125,4 +124,3 @@ def rows(size, peers) -> list:
         against("SavedModel of head 2", base, at_least=3.5, note="Of the network with all heads"),
         *(against(name, base) for name in ("LiteRT float", "ONNX Runtime", "Keras predict")),
     ]  # fmt: skip
-    return result + [against(name, base, note="A peer's engine or network, no target") for name in peers]

@@ -17,29 +17,26 @@ from benchmarks.subjects import pairs, siamese_step
 
 GROUP = "Input"
 PER_VOLUME = 24
+VIEWS = "Blur, stretch, padding, flip, rotation, zoom, contrast, brightness, noise; two views and their warps"
 
 
-def rows(size, peers) -> list:
-    """peers: name -> callable that makes as many augmented pairs of views from cached slices, with the same transforms."""
-    batch = max(size.batches)
-    dataset = pairs(size.side, batch, steps=size.pipeline_batches)(0)
+def pair_maker(size):
+    """A callable that makes `pipeline_batches` batches of augmented pairs."""
+    dataset = pairs(size.side, max(size.batches), steps=size.pipeline_batches)(0)
 
-    def ours():
+    def make():
         for element in dataset:
             element["view_a"][0, 0, 0, 0].numpy()
 
-    step = siamese_step(size.network("group"), "shared", batch)
-    found = interleaved({"pipeline": ours, "step": step, **peers}, size.rounds)
+    return make
+
+
+def rows(size) -> list:
+    batch = max(size.batches)
+    found = interleaved({"pipeline": pair_maker(size), "step": siamese_step(size.network("group"), "shared", batch)}, size.rounds)
     made, step = found["pipeline"] / (size.pipeline_batches * batch), found["step"] / batch
     per = {"pipeline": f"{milliseconds(made)} per slice with two views", "step of twins": f"{milliseconds(step)} per slice"}
-    law = "Blur, stretch, padding, flip, rotation, zoom, contrast, brightness, noise; two views and their warps"
-    result = [ratio(GROUP, "prepared slices to augmented pairs against the step that consumes them", step, made, at_least=10, sides=per, note=law)]
-    for name in peers:
-        theirs = found[name] / (size.pipeline_batches * batch)
-        sides = {"ours": f"{figure(1 / made.clock)} slices/s", name: f"{figure(1 / theirs.clock)} slices/s"}
-        wanted = 2 if "best" in name else None
-        result.append(ratio(GROUP, f"prepared slices to augmented pairs against {name}", theirs, made, at_least=wanted, sides=sides, note=law))
-    return [*result, preparation(size.slices)]
+    return [ratio(GROUP, "prepared slices to augmented pairs against the step that consumes them", step, made, at_least=10, sides=per, note=VIEWS), preparation(size.slices)]
 
 
 def preparation(slices: int) -> Row:

@@ -8,12 +8,12 @@ import time
 from clamnet_tf.files import make_folder, write_json, write_text
 from clamnet_tf.runs import environment
 
-from benchmarks import inference, inputs, processes, scaling, training
+from benchmarks import beside, inference, inputs, processes, scaling, training
 from benchmarks.peers import Peers
 from benchmarks.rows import table
 from benchmarks.subjects import FULL, QUICK
 
-GROUPS = ("training", "input", "inference", "processes")
+GROUPS = ("training", "input", "inference", "processes", "peers")
 
 
 def run(arguments) -> None:
@@ -21,20 +21,21 @@ def run(arguments) -> None:
     folder = make_folder(arguments.out)
     with Peers(arguments.peers, size) as peers:
         measure = {
-            "training": lambda: training.rows(size, peers.training()),
-            "input": lambda: inputs.rows(size, peers.inputs()),
-            "inference": lambda: inference.rows(size, peers.inference()),
+            "training": lambda: training.rows(size),
+            "input": lambda: inputs.rows(size),
+            "inference": lambda: inference.rows(size),
             "processes": lambda: processes.rows(size),
+            "peers": lambda: beside.rows(size, peers),
         }
         for group in GROUPS:
-            if arguments.only and group not in arguments.only:
+            if (arguments.only and group not in arguments.only) or (group == "peers" and not arguments.peers):
                 continue
             began, load = time.perf_counter(), os.getloadavg()[0]
             found = measure[group]()
             for row in found:
                 row.by = arguments.by
             seconds = time.perf_counter() - began
-            facts = {"seconds": round(seconds), "load": [round(load, 1), round(os.getloadavg()[0], 1)], "by": arguments.by, "note": arguments.note, "peers": peers.versions}
+            facts = {"seconds": round(seconds), "load": [round(load, 1), round(os.getloadavg()[0], 1)], "by": arguments.by, "note": arguments.note, "peers": peers.versions if group == "peers" else {}}
             write(folder, group, [row.stored() for row in found], facts, size)
             print(f"{group}: {len(found)} rows in {seconds:.0f} s", flush=True)
 

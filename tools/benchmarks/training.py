@@ -30,14 +30,12 @@ def _convolution(image, kernel):
     return lambda: convolve()[0, 0, 0, 0].numpy()
 
 
-def rows(size, peers) -> list:
-    """peers: name -> (batch -> callable) that trains a peer's network, measured in the same rounds."""
+def rows(size) -> list:
     runs, gflop = peak_runs(size)
     for batch in size.batches:
         runs[f"ours, batch norm, {batch}"] = our_step(size.network("batch"), batch)
         runs[f"ours, group norm, {batch}"] = our_step(size.network("group"), batch)
         runs[f"Keras, batch norm, {batch}"] = plain_step(size.network("batch"), batch)
-        runs |= {f"{name}, {batch}": start(batch) for name, start in peers.items()}
     found = interleaved(runs, size.rounds)
     best = Taken(*(min(getattr(found[name], by) / gflop[name] for name in gflop) for by in Taken._fields))  # seconds per GFLOP
     peak = f"{figure(1 / best.clock)} GFLOP/s ({figure(1 / best.processor)} per core of processor time)"
@@ -56,12 +54,6 @@ def rows(size, peers) -> list:
             note="Three times the forward pass's convolutions; norms, activations and the update count as time, not as work",
         )  # fmt: skip
         result.append(share)
-        for name in peers:
-            theirs = found[f"{name}, {batch}"]
-            wanted = 1.5 if name.startswith("MONAI") else None
-            sides = {"ours": milliseconds(ours), name: milliseconds(theirs)}
-            note = f"{figure(batch / ours.clock)} against {figure(batch / theirs.clock)} images/s" + ("" if wanted else "; another architecture, so no target")
-            result.append(ratio(GROUP, f"step of {batch}: ours against {name}", theirs, ours, at_least=wanted, sides=sides, note=note))
     return result + twin_rows(size)
 
 
