@@ -42,7 +42,7 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
         raise UserInputError(f"--calibrate: slices of shape {slices.images.shape[1:]}; the network takes {(source.side, source.side, source.channels)}.")
     with leaves_nothing_behind(path.parent):
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_converted(frozen_probability(source), slices))
+            temporary.write_bytes(converted(frozen_probability(source), slices))
             facts = {"bytes": temporary.stat().st_size}
             if slices is None:
                 facts["largest_difference"] = check("litert", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]
@@ -52,7 +52,8 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
     return Exported(path, facts, tuple(_in_words(facts)))
 
 
-def _converted(function, slices) -> bytes:
+def converted(function, slices) -> bytes:
+    """A LiteRT file of a frozen function; int8 when `slices` are given."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     with stderr_held_back(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs", category=UserWarning)  # they come from the slices

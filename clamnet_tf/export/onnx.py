@@ -32,13 +32,14 @@ def export_onnx(source, out: Path) -> Exported:
     must_be_new(path, described)
     with leaves_nothing_behind(path.parent):
         with atomic_path(path) as temporary:
-            temporary.write_bytes(_converted(source))
+            temporary.write_bytes(converted(source))
             facts = {"bytes": temporary.stat().st_size, "largest_difference": check("onnx", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]}
         write_json(described, {**contract(source, kind="onnx"), "opset": OPSET, "measured": facts})
     return Exported(path, facts, (f"{facts['bytes'] / 1e6:.2f} MB, opset {OPSET}",))
 
 
-def _converted(source) -> bytes:
+def converted(source) -> bytes:
+    """An ONNX file, unchecked."""
     import tf2onnx
 
     function = probability_function(source)

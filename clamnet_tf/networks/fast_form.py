@@ -1,40 +1,70 @@
-"""The same network computed faster on a CPU: normalisation layers in forms that pass over memory less often.
+"""The same network computed faster on a CPU, with less memory: norms that pass over memory less often, no concatenations.
 
 Keras 3 writes group and batch norm as many separate operations over the whole map. Here their sums come from matrix
 products and the result from one scale and shift per example and channel (group norm, with its own gradient), or from TensorFlow's
-fused operation (batch norm). What is saved stays the stock network: both forms own the same variables.
+fused operation (batch norm). Convolutions of a concatenation are computed part by part (fast_convolutions). What is saved
+stays the stock network: both forms own the same variables.
 """
 
 import keras
 import tensorflow as tf
 from keras import layers
 
+from clamnet_tf.networks import fast_convolutions
+
 
 def fast_form(network: keras.Model) -> keras.Model:
-    """A model with the layers and variables of `network`, its norms replaced; `network` itself when it has none.
+    """A model with the layers and variables of `network`, norms and convolutions replaced; `network` itself when it has none of them.
 
     Outputs, gradients and moving statistics are those of `network` up to float32 rounding. For calling only: save `network`.
-    A norm of lower precision than float32 (mixed precision) is left as it is.
+    A layer of lower precision than float32 (mixed precision) is left as it is.
     """
     if not any(_form_of(layer) for layer in network.layers):
         return network
+    parts = {}  # name of a concatenation that is left out: its inputs
 
     def choose(layer):
         form = _form_of(layer)
         return form(layer) if form else layer
 
-    return keras.models.clone_model(network, clone_function=choose)
+    def call(layer, *inputs, **named):
+        if _is_left_out(layer):
+            parts[layer.name] = inputs[0]
+            return inputs[0][0]  # stands for the concatenation that no layer reads
+        if isinstance(layer, _Convolution):
+            before = layer.stock.input._keras_history.operation.name
+            return layer(parts.get(before, [inputs[0]]), **named)
+        return layer(*inputs, **named)
+
+    return keras.models.clone_model(network, clone_function=choose, call_function=call)
+
+
+def _is_left_out(layer) -> bool:
+    """Whether `layer` is a concatenation of channels that nothing but convolutions reads."""
+    if type(layer) is not layers.Concatenate or layer.axis != -1:
+        return False
+    return all(_form_of(node.operation) is _Convolution for node in layer._outbound_nodes)
 
 
 def _form_of(layer):
     """The class that stands in for a stock layer, or None."""
     if layer.compute_dtype != "float32":
         return None
+    if type(layer) is layers.Conv2D and _is_plain(layer) and layer.kernel_size != (1, 1):
+        return _Convolution
+    if type(layer) is layers.Conv2DTranspose and _is_plain(layer) and layer.kernel_size == layer.strides == (2, 2):
+        return _Doubling
     if type(layer) is layers.GroupNormalization and layer.scale and layer.center and layer.axis == -1:
         return _GroupNorm
     if type(layer) is layers.BatchNormalization and layer.scale and layer.center and layer.axis == -1 and not layer.synchronized:
         return _BatchNorm
     return None
+
+
+def _is_plain(layer) -> bool:
+    """Whether a convolution, transposed or not, is one of those that blocks.py builds."""
+    usual = layer.padding == "same" and layer.data_format == "channels_last" and layer.activation is keras.activations.linear
+    return usual and getattr(layer, "groups", 1) == 1 and layer.dilation_rate == (1, 1)
 
 
 class _StandIn(layers.Layer):
@@ -46,7 +76,24 @@ class _StandIn(layers.Layer):
         self.built = True
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return self.stock.output.shape
+
+
+class _Convolution(_StandIn):
+    """parts: list of (batch, height, width, channels), what the stock layer takes joined."""
+
+    def call(self, parts):
+        y = fast_convolutions.convolution(parts, tf.convert_to_tensor(self.stock.kernel), self.stock.strides[0])
+        return tf.nn.bias_add(y, tf.convert_to_tensor(self.stock.bias)) if self.stock.use_bias else y
+
+
+class _Doubling(_StandIn):
+    """x (batch, height, width, channels)."""
+
+    def call(self, x, training=None):
+        double = fast_convolutions.doubling if training else fast_convolutions.transposed
+        y = double(x, tf.convert_to_tensor(self.stock.kernel))
+        return tf.nn.bias_add(y, tf.convert_to_tensor(self.stock.bias)) if self.stock.use_bias else y
 
 
 class _GroupNorm(_StandIn):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from clamnet_tf.networks import fast_convolutions
 from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.recipe.schema import NetworkSection
@@ -31,7 +32,7 @@ def outputs_and_gradients(model, variables, images):
     return outputs, tape.gradient(loss, [*variables, images])
 
 
-@pytest.mark.parametrize("norm", ["group", "instance", "batch"])
+@pytest.mark.parametrize("norm", ["group", "instance", "batch", "none"])
 def test_outputs_and_gradients_are_those_of_the_stock_network(norm, images):
     stock = logits_network(network_of(norm))
     fast = fast_form(stock)
@@ -68,8 +69,56 @@ def test_batch_norm_moves_its_statistics_as_keras_does(images):
     np.testing.assert_allclose(fast_form(other)(images)["head_2"], one(images)["head_2"], atol=1e-4)  # inference uses them
 
 
-def test_a_network_without_norm_and_one_of_lower_precision_stay_as_they_are():
-    plain = build_network(NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="none"), side=16, channels=1)
+def test_concatenations_are_left_out_and_penalties_kept(images):
+    network = build_network(NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm="group", l2=0.01), side=16, channels=2)
+    fast = fast_form(network)
+
+    def joined_maps(model):
+        graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(images).graph
+        return [each.name for each in graph.get_operations() if each.type == "ConcatV2" and each.outputs[0].shape.rank == 4]
+
+    assert len(joined_maps(network)) == 3 and not joined_maps(fast)
+    assert len(network.losses) == len(fast.losses) > 0
+    np.testing.assert_allclose(sum(fast.losses), sum(network.losses), rtol=1e-6)
+
+
+def test_a_concatenation_that_something_else_reads_stays(images):
+    joined = keras.layers.Concatenate()([inputs := keras.Input((16, 16, 2)), keras.layers.Conv2D(3, 3, padding="same")(inputs)])
+    model = keras.Model(inputs, {"head_1": keras.layers.Conv2D(2, 3, padding="same")(joined), "head_2": keras.layers.Activation("tanh")(joined)})
+    for head, expected in model(images).items():
+        np.testing.assert_allclose(fast_form(model)(images)[head], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride, side", [(1, 6), (2, 6), (2, 7)])
+def test_convolution_of_parts_against_the_joined_one_in_double_precision(stride, side):
+    rng = np.random.default_rng(6)
+    parts, kernel = [tf.constant(rng.normal(size=(2, side, side, count))) for count in (3, 1, 2)], tf.constant(rng.normal(size=(3, 3, 6, 4)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([*parts, kernel])
+        expected = tf.nn.conv2d(tf.concat(parts, -1), kernel, stride, "SAME")
+        found = fast_convolutions.convolution(parts, kernel, stride)
+        losses = [tf.reduce_sum(tf.sin(each)) for each in (expected, found)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    for one, other in zip(*(tape.gradient(loss, [*parts, kernel]) for loss in losses)):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_doubling_against_the_stock_operation_in_double_precision():
+    rng = np.random.default_rng(7)
+    x, kernel = tf.constant(rng.normal(size=(2, 3, 5, 4))), tf.constant(rng.normal(size=(2, 2, 3, 4)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, kernel])
+        expected = tf.nn.conv2d_transpose(x, kernel, (2, 6, 10, 3), 2, "SAME")
+        found = fast_convolutions.doubling(x, kernel)
+        losses = [tf.reduce_sum(tf.sin(each)) for each in (expected, found)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    for one, other in zip(*(tape.gradient(loss, [x, kernel]) for loss in losses)):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_what_has_no_faster_form_and_what_has_lower_precision_stays_as_it_is():
+    inputs = keras.Input((16, 16, 1))
+    plain = keras.Model(inputs, {"head_1": keras.layers.Conv2D(2, 1)(inputs)})
     assert fast_form(plain) is plain
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -1,0 +1,96 @@
+"""Other projects beside this one: an environment of their own (.venv-peers), a process of their own, asked round by round."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.rounds import Taken
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".venv-peers"
+TORCH = "torch==2.13.0"
+#: What is installed, in order; each with torch held, and left out with a word when it does not install.
+PACKAGES = ("monai", "openvino", "segmentation-models-pytorch", "medicai")
+#: name -> distributions that it needs
+NETWORKS = {"MONAI BasicUNetPlusPlus": "monai", "smp UnetPlusPlus resnet34": "segmentation_models_pytorch", "medicai UNetPlusPlus resnet34": "medicai"}
+PIPELINE = "MONAI CacheDataset at its best"
+OPENVINO = "OpenVINO, our network"
+
+
+class Peers:
+    """The peers as callables for `rounds.interleaved`; none when not wanted.
+
+    Attributes:
+        versions: distribution -> version, as installed; "did not install" for one that pip refused.
+    """
+
+    def __init__(self, wanted: bool, size):
+        self.wanted, self.size, self.versions, self._process = wanted, size, {}, None
+
+    def __enter__(self):
+        if self.wanted:
+            failed = make_environment()
+            command = [str(HOME / "bin" / "python"), str(Path(__file__).with_name("peer_worker.py")), str(self.size.side)]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "KERAS_BACKEND": "torch"})
+            self.versions = json.loads(self._process.stdout.readline()) | dict.fromkeys(failed, "did not install")
+        return self
+
+    def __exit__(self, *error):
+        if self._process:
+            self._process.stdin.close()
+            self._process.wait()
+        return False
+
+    def _has(self, distribution: str) -> bool:
+        return self.versions.get(distribution, "did not install") != "did not install"
+
+    def ask(self, **job) -> Taken:
+        """One measurement in the worker; RuntimeError when it ended."""
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the peers' process ended at {job}; what it said stands above")
+        return Taken(*json.loads(answer))
+
+    def training(self) -> dict:
+        """name -> (batch -> callable)"""
+        return {
+            name: lambda batch, name=name: functools.partial(self.ask, job="train", network=name, batch=batch)
+            for name, distribution in NETWORKS.items()
+            if self._has(distribution)
+        }
+
+    def inputs(self) -> dict:
+        """name -> callable that makes pipeline_batches batches of augmented pairs"""
+        batch = max(self.size.batches)
+        ask = functools.partial(self.ask, job="pipeline", batch=batch, batches=self.size.pipeline_batches)
+        return {PIPELINE: ask} if self._has("monai") else {}
+
+    def inference(self) -> dict:
+        """name -> (ONNX file of our network, batch -> callable)"""
+        found = {
+            name: lambda path, batch, name=name: functools.partial(self.ask, job="infer", network=name, batch=batch)
+            for name, distribution in NETWORKS.items()
+            if self._has(distribution)
+        }
+        if self._has("openvino"):
+            found[OPENVINO] = lambda path, batch: functools.partial(self.ask, job="openvino", path=str(path), batch=batch)
+        return found
+
+
+def make_environment() -> list:
+    """Make .venv-peers, or take it as it is; returns the distributions that did not install."""
+    stamp, recipe = HOME / "installed.json", [TORCH, *PACKAGES]
+    if stamp.exists() and (stored := json.loads(stamp.read_text(encoding="utf-8")))["recipe"] == recipe:
+        return stored["failed"]
+    print(f"Making {HOME}; the first time this downloads about 500 MB.", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
+    pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", TORCH]
+    subprocess.run(pip, check=True)
+    failed = [name for name in PACKAGES if subprocess.run([*pip, name]).returncode]
+    stamp.write_text(json.dumps({"recipe": recipe, "failed": failed}), encoding="utf-8")
+    return failed

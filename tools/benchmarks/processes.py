@@ -1,0 +1,99 @@
+"""Rows of whole processes: start of the command, of prediction, time to the first step and the most memory; size of what is written."""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clamnet_tf.training.checkpoints import save_checkpoint
+
+from benchmarks.rounds import Taken
+from benchmarks.rows import Row, figure
+from benchmarks.subjects import siamese_trainer
+
+GROUP = "Whole processes"
+ROOT = Path(__file__).resolve().parents[2]
+#: Said by benchmarks.first_steps when its first step is done.
+FIRST = "first step"
+
+
+def timed(command: list) -> Taken:
+    """Seconds of a process of its own, its children's processor time included."""
+    before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), text=True)
+    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - clock
+    return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def environment() -> dict:
+    """This repository's code; the allocator as users have it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_") and name != "GLIBC_TUNABLES"}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def rows(size) -> list:
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "slice.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (160, 160, 3), dtype=np.uint8)).save(picture)
+        command = [sys.executable, "-m", "clamnet_tf"]
+        times = {"help": [], "import": [], "predict": []}
+        for number in range(size.rounds):
+            times["help"].append(timed([*command, "--help"]))
+            times["import"].append(timed([sys.executable, "-c", "import tensorflow, keras"]))
+            times["predict"].append(timed([*command, "predict", "zoo/mri_carcinoma", str(picture), "--quiet", "--out", f"{folder}/{number}"]))
+        help_, imported, predicted = (Taken(*(statistics.median(each) for each in zip(*taken))) for taken in times.values())
+        return [*first_steps(size), _start("--help", help_), _predict(predicted, imported), *sizes(size, Path(folder))]
+
+
+def _start(what: str, taken) -> Row:
+    return Row(GROUP, f"start of `clamnet-tf {what}`", taken.clock, "s", taken.processor)
+
+
+def _predict(taken, imported) -> Row:
+    sides = {"of it, TensorFlow and Keras imported in a bare process": f"{figure(imported.clock)} s ({figure(imported.processor)} s)"}
+    return Row(GROUP, "`clamnet-tf predict` of one picture with a network of the zoo, from start to end", taken.clock, "s", taken.processor, sides=sides)
+
+
+def first_steps(size) -> list:
+    """A process that imports, builds and trains three steps, one view and twins; both at the largest batch."""
+    batch, result = max(size.batches), []
+    for kind, words, wanted in (("supervised", "one view", True), ("shared", "twins, two views", False)):
+        command = [sys.executable, "-m", "benchmarks.first_steps", size.name, kind, str(batch)]
+        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+            said = process.stdout.readline().split(":")
+            seconds = time.perf_counter() - began
+            peak = float(process.stdout.readline())
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if process.returncode or said[0] != FIRST:
+            raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
+        del before, after
+        of = f"batch of {batch}, {words}"
+        result += [
+            Row(GROUP, f"time to the first step, start of Python included ({of})", seconds, "s", float(said[1]), at_most=15 if wanted else None,
+                note="Processor time over both cores, the step itself included"),
+            Row(GROUP, f"most memory of a training process ({of})", peak, "GB", at_most=3 if wanted else None, note="ru_maxrss; group norm, Adam"),
+        ]  # fmt: skip
+    return result
+
+
+def sizes(size, folder: Path) -> list:
+    """A checkpoint and a model file, against four bytes per weight."""
+    network = size.network("group")
+    trainer = siamese_trainer(network, "shared")
+    weights = 4 * sum(int(np.prod(variable.shape)) for variable in network.variables)
+    checkpoint = save_checkpoint(folder / "checkpoints", trainer, 1, {}).stat().st_size if (folder / "checkpoints").mkdir() is None else 0
+    network.save(folder / "model.keras")
+    model = (folder / "model.keras").stat().st_size
+    note = "Adam keeps two moments per weight, so three times the weights is the least"
+    return [
+        Row(GROUP, "size of a checkpoint, in sizes of the weights", checkpoint / weights, "x", sides={"checkpoint": f"{checkpoint / 1e6:.1f} MB"}, note=note),
+        Row(GROUP, "size of model.keras, in sizes of the weights", model / weights, "x", sides={"model.keras": f"{model / 1e6:.1f} MB"}),
+    ]
