@@ -242,16 +242,24 @@ def _details(recipe) -> dict:
         "Markers": ", ".join(told_apart),
         "Marks of a volume": consistency(recipe.inference),
         "Objective": objective,
+        "Taught by": "an atlas of normal training slices: what is unusual at its place of the organ" if recipe.first_round else None,
         "Training patients used": training.patients,
         "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,
     }
+
+
+def _slice_headline(dice: dict) -> list:
+    """Where only some abnormal slices of a patient are outlined, a volume has no Dice; its outlined slices have."""
+    return [] if dice["mean"] is None else [f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice)}) on {dice['slices']} slices"]
 
 
 def headline(figures: dict) -> list:
     """The lines that a run prints at its end: ours, the best intensity baseline, the whole organ."""
     primary = figures["dice_volume"]
     if primary["mean"] is None:
-        return marker_headline(figures) + [f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}; no masks to compare with."]
+        outlined = _slice_headline(figures["dice_slice"])
+        end = "" if outlined else "; no masks to compare with"
+        return [*marker_headline(figures), *outlined, f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}{end}."]
     lines = [
         f"Dice per patient volume: {number(primary['mean'], 3)} ({within(primary)}) on {primary['patients']} patients; "
         f"threshold {figures['threshold']:.3f} chosen without masks (best possible with masks: {number(figures['oracle']['dice_volume']['mean'], 3)})"
