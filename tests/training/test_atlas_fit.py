@@ -1,12 +1,16 @@
 """A run taught by the atlas of normal slices, as a user makes it: fit, evaluate, predict and export agree on the further channel."""
 
 import csv
+import importlib.machinery
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 SETTINGS = [
     *"data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 data.channels=[1] pairs.views.main_channel=null".split(),
@@ -79,3 +83,21 @@ def test_a_selection_without_its_atlas_is_refused(run, tmp_path):
     (broken / "selection.json").write_text(json.dumps(selection))
     done = command("evaluate", broken, "--split", "test", "--out", tmp_path / "out")
     assert done.returncode != 0 and "selection.json: has no usable normal_atlas, which its recipe demands" in done.stderr
+
+
+def test_the_table_of_recipes_repeats_the_run(run, tmp_path):
+    """tools/recipe-table takes its figures and pictures from the run's own files."""
+    loader = importlib.machinery.SourceFileLoader("recipe_table", str(Path(__file__).parents[2] / "tools" / "recipe-table"))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("recipe_table", loader))
+    loader.exec_module(tool)
+    entry = tool.facts(run)
+    figures = json.loads((run / "evaluation" / "metrics.json").read_text())
+    with open(run / "split.csv", newline="") as stream:
+        assert entry["train_patients"] == sum(row["split"] == "train" for row in csv.DictReader(stream)) > 0
+    dice = figures["dice_volume"]
+    assert entry["dice"] == [dice["mean"], dice["low"], dice["high"]] and entry["whole_organ"] == figures["baselines"]["whole_organ"]["dice_volume"]["mean"]
+    table = tool.table([entry, {**entry, "recipe": "xray_other", "modality": "xray", "dice": [None] * 3}]).splitlines()
+    assert f"Dice **{dice['mean']:.2f}** ({dice['low']:.2f} to {dice['high']:.2f})" in table[2] and table[3].startswith("| `xray_other`")
+    assert len({line.count("|") for line in table[:4]}) == 1
+    tool.picture(run, tmp_path / "picture.png")
+    assert Image.open(tmp_path / "picture.png").size[1] == tool.TILE
