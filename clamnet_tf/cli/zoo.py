@@ -124,8 +124,9 @@ def publish(run, to, about, overrides, figures, kind, version, change):
 
     texts = read_about(about, overrides, last_version(to))
     entry = publish_run(run, to, texts, Release(version, change), kind=kind, figures_file=figures)
-    dice = entry.metrics.dice_volume
-    measured = f"Dice {dice.value:.3f} on {entry.metrics.patients} patients of {entry.metrics.data}"
+    metrics = entry.metrics
+    on = f"{metrics.patients} patients" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
+    measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
     click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
 
 
@@ -167,7 +168,8 @@ def _facts(entry) -> dict:
     metrics = entry.metrics
     return {
         "name": entry.name, "version": entry.version, "kind": entry.kind, "modality": entry.modality, "condition": entry.condition,
-        "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume.model_dump(), "data": metrics.data,
+        "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
+        "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(), "data": metrics.data,
         "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "seed": metrics.seed,
         "weights_licence": entry.weights.licence,
     }  # fmt: skip
@@ -187,7 +189,7 @@ def _table(rows):
     """Lines of at most 80 columns: names in full (a long one on a line of its own), conditions and data sets cut where they must be."""
     lines = [_HEAD]
     for row in rows:
-        entry, dice = row["entry"], row["entry"].metrics.dice_volume
+        entry, dice = row["entry"], row["entry"].metrics.headline
         interval = "" if dice.low is None else f" ({dice.low:.2f}-{dice.high:.2f})"
         figures = (f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data)
         lines.append((entry.name, entry.kind, entry.modality, entry.condition, *figures))

@@ -192,7 +192,7 @@ def _short(image: str, root: Path) -> str:
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
     """What the report says about the run."""
     simulated = manifest.layout == "cohort"
-    weighted_by_eta = recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid"
+    weighted_by_eta = recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" and not recipe.first_round
     return {
         "recipe": recipe.name,
         "modality": recipe.modality,

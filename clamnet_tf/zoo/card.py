@@ -43,7 +43,13 @@ def _figures(entry: Entry) -> str:
     where = f"{metrics.data}, side {metrics.split} of the split" if metrics.split else metrics.data
     kind = "simulated patients" if metrics.simulated else "patients"
     measured = f"Measured on {metrics.patients} {kind} ({metrics.slices} slices) of {where}; seed {metrics.seed}. Intervals: {metrics.interval}."
-    rows = [("Figure", "Value"), ("---", "---"), ("Dice per patient volume", f"{within(metrics.dice_volume)}, median {metrics.dice_volume_median:.2f}")]
+    volumes, outlined = metrics.dice_volume, metrics.dice_slice
+    headline = (
+        ("Dice per patient volume", f"{within(volumes)}, median {metrics.dice_volume_median:.2f}")
+        if volumes
+        else (f"Dice per outlined slice ({metrics.outlined_slices} slices; no patient is outlined whole)", within(outlined))
+    )
+    rows = [("Figure", "Value"), ("---", "---"), headline]
     if metrics.auroc_slice:
         rows.append(("Slice AUROC", within(metrics.auroc_slice)))
     if metrics.pointing_game:

@@ -79,11 +79,18 @@ class MetricsSection(Section):
     slices: PositiveCount = Field(description="Slices measured.")
     seed: Seed = Field(description="training.seed of these weights.")
     interval: Sentence = Field(description="What the intervals are.")
-    dice_volume: Figure = Field(description="Dice of each patient's volume, mean over patients: the headline.")
-    dice_volume_median: float = Field(description="Median over patients.")
+    dice_volume: Optional[Figure] = Field(None, description="Dice of each patient's volume, mean over patients: the headline; null: no patient is outlined whole.")
+    dice_volume_median: Optional[float] = Field(None, description="Median over patients.")
+    dice_slice: Optional[Figure] = Field(None, description="Dice of each outlined slice, mean over slices: the headline where no patient is outlined whole.")
+    outlined_slices: Optional[PositiveCount] = Field(None, description="How many these are.")
     auroc_slice: Optional[Figure] = Field(None, description="Slice labels against slice scores; null: not measurable there.")
     pointing_game: Optional[Figure] = Field(None, description="Share of slices whose brightest pixel lies in the lesion.")
     normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on normal slices.")
+
+    @property
+    def headline(self) -> Figure:
+        """The Dice of volumes, or of slices."""
+        return self.dice_volume or self.dice_slice
 
 
 class TrainingDataSection(Section):
@@ -150,6 +157,10 @@ def entry_rules(entry: Entry):
         yield ("output", "classes"), "2 classes, since the activation is sigmoid", str(len(entry.output.classes))
     if isinstance(entry.threshold.head, int) and f"head_{entry.threshold.head}" not in entry.output.heads:
         yield ("threshold", "head"), f"mean or one of {', '.join(entry.output.heads)}", str(entry.threshold.head)
+    if (entry.metrics.dice_volume is None) != (entry.metrics.dice_volume_median is None) or (entry.metrics.dice_slice is None) != (entry.metrics.outlined_slices is None):
+        yield ("metrics",), "dice_volume with dice_volume_median, or dice_slice with outlined_slices", "one of a pair without the other"
+    if (entry.metrics.dice_volume is None) == (entry.metrics.dice_slice is None):
+        yield ("metrics",), "either dice_volume or dice_slice", "none" if entry.metrics.dice_volume is None else "both"
     for name, value in entry.metrics:
         if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
             yield ("metrics", name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"

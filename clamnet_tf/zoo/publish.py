@@ -115,17 +115,25 @@ def read_figures(path: Path, selection: dict, marking: dict) -> dict:
         raise ZooError(f"{path}: missing. An entry needs measured figures; make them with clamnet-tf evaluate, or name others with --figures.")
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
-        dice = figures["dice_volume"]["mean"]
+        dice = figures["dice_volume"]["mean"] if figures["dice_volume"]["mean"] is not None else figures["dice_slice"]["mean"]
         wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"}
         found = {name: row["threshold"] for name, row in figures["heads"].items()}
         threshold, data = figures["threshold"], figures["data"]["root"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
     if dice is None:
-        raise ZooError(f"{path}: expected a Dice per patient volume; the evaluation of {data} had no masks. Evaluate on data with masks.")
+        raise ZooError(f"{path}: expected a Dice per patient volume or outlined slice; the evaluation of {data} had no masks. Evaluate on data with masks.")
     if found != wanted or threshold != marking["threshold"]:
         raise ZooError(f"{path}: holds the figures of other weights: its thresholds are not those of the run's selection.json. Evaluate this run.")
     return figures
+
+
+def _dice(figures: dict) -> dict:
+    """The headline: of patients' volumes where there are any outlined whole, else of the outlined slices."""
+    of_volumes = figures["dice_volume"]["mean"] is not None
+    name, found = ("dice_volume", figures["dice_volume"]) if of_volumes else ("dice_slice", figures["dice_slice"])
+    more = {"dice_volume_median": found["median"]} if of_volumes else {"outlined_slices": found["slices"]}
+    return {name: {"value": found["mean"], "low": found["low"], "high": found["high"]}, **more}
 
 
 def _check_held_out(path: Path, figures: dict, environment: dict) -> None:
@@ -161,7 +169,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selecti
             f"{run.environment}: expected the versions of clamnet-tf, TensorFlow and Keras; found {', '.join(packages) or 'none'}. "
             "Train the run again."
         )
-    heads, bootstrap, dice = sorted(network.output), figures["bootstrap"], figures["dice_volume"]
+    heads, bootstrap = sorted(network.output), figures["bootstrap"]
     measured = {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
     return entry_of({
         "name": target.name, "version": changelog[0]["version"], "kind": kind, "modality": recipe.modality, "condition": recipe.condition,
@@ -180,9 +188,9 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selecti
         },
         "metrics": {
             "data": Path(figures["data"]["root"]).name, "simulated": figures["data"]["simulated"], "split": figures["data"]["split"],
-            "patients": dice["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
+            "patients": figures["dice_volume"]["patients"] or figures["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
             "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
-            "dice_volume": {"value": dice["mean"], "low": dice["low"], "high": dice["high"]}, "dice_volume_median": dice["median"], **measured,
+            **_dice(figures), **measured,
         },
         "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
         "made_with": {

@@ -90,7 +90,7 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
 
 def trained_eta(recipe) -> float | None:
     """loss.eta where the training used it, else None."""
-    return recipe.loss.eta if recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" else None
+    return recipe.loss.eta if recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" and not recipe.first_round else None
 
 
 def _check_shapes(entry: Entry, network) -> None:

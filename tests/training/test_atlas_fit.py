@@ -100,4 +100,5 @@ def test_the_table_of_recipes_repeats_the_run(run, tmp_path):
     assert f"Dice **{dice['mean']:.2f}** ({dice['low']:.2f} to {dice['high']:.2f})" in table[2] and table[3].startswith("| `xray_other`")
     assert len({line.count("|") for line in table[:4]}) == 1
     tool.picture(run, tmp_path / "picture.png")
-    assert Image.open(tmp_path / "picture.png").size[1] == tool.TILE
+    with Image.open(tmp_path / "picture.png") as image:
+        assert image.size[1] == tool.TILE

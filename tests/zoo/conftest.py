@@ -65,6 +65,7 @@ def small_run(tmp_path_factory):
     dice, others = metrics["dice_volume"], ("auroc_slice", "pointing_game", "normal_area")
     figures = {
         "dice_volume": {"mean": dice["value"], "low": dice["low"], "high": dice["high"], "median": metrics["dice_volume_median"], "patients": 12},
+        "dice_slice": {"mean": 0.5, "low": 0.4, "high": 0.6, "slices": 11},
         **{key: metrics[key]["value"] for key in others},
         "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in others},
         "bootstrap": {"samples": 2000, "confidence": 0.95},

@@ -47,6 +47,14 @@ def test_an_entry_holds_the_runs_own_figures_and_the_given_texts(run, about, tmp
     assert sorted(path.name for path in folder.parent.iterdir()) == ["mri_mine"]
 
 
+def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline(run, about, tmp_path):
+    change_json(run / "evaluation" / "metrics.json", lambda found: [found["dice_volume"].update(mean=None, patients=0), found.update(patients=24)])
+    entry = publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
+    metrics = read_entry(tmp_path / "zoo" / "mri_mine").metrics
+    assert metrics == entry.metrics and metrics.dice_volume is None and metrics.headline.value == 0.5 and (metrics.outlined_slices, metrics.patients) == (11, 24)
+    assert "| Dice per outlined slice (11 slices; no patient is outlined whole) | 0.50 (0.40 to 0.60) |" in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
+
+
 def test_texts_come_from_options_then_the_file_then_the_last_version(run, about, tmp_path):
     target = tmp_path / "zoo" / "mri_mine"
     first = publish(run, target, texts(about), Release(1, None))
@@ -98,7 +106,7 @@ def change_json(path, change):
         (lambda run: (run / "FINISHED").unlink(), "expected a finished run; FINISHED is missing"),
         (lambda run: (run / "evaluation" / "metrics.json").unlink(), r"metrics\.json: missing\. An entry needs measured figures"),
         (lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"), r"expected metrics\.json of clamnet-tf evaluate; it is none"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["dice_volume"].update(mean=None)), "had no masks"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: [found[name].update(mean=None) for name in ("dice_volume", "dice_slice")]), "had no masks"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["heads"]["head_2"].update(threshold=0.5)), "holds the figures of other weights"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)), "holds the figures of other weights"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")), "these are of the training side"),
