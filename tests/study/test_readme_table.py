@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_without_a_file_there_is_no_section(tool, tmp_path):
     assert tool.insert(text, "study", "") == "before\n<!-- study:begin -->\n<!-- study:end -->\nafter\n"
     readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
     assert tool.insert(readme, "study", tool.study_section(tool.STUDY)) == readme  # what stands there is what the file says
+
+
+def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):
+    readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert tool.insert(readme, "speed", tool.speed_section(tool.SPEED)) == readme
+    groups = json.loads(tool.SPEED.read_text(encoding="utf-8"))["groups"].values()
+    with_target = [row["what"] for group in groups for row in group["rows"] if row["reading"]]
+    lines = tool.speed_section(tool.SPEED).splitlines()[2:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == with_target
+    assert all(line.endswith((" | met |", " | missed |")) for line in lines)
 
 
 def test_readings_are_those_of_the_page(tool):

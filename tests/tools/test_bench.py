@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
-ROWS_EXPECTED = {"training": 5, "input": 2, "inference": 7, "processes": 8}
+ROWS_EXPECTED = {"training": 5, "input": 2, "inference": 7, "processes": 6}
 
 
 @pytest.fixture

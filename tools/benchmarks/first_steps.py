@@ -1,18 +1,18 @@
-"""A process that trains three steps: python -m benchmarks.first_steps full|quick supervised|shared BATCH. Says when the first is done, then its peak memory in GB."""
+"""A process that trains three steps: python -m benchmarks.first_steps full|quick BATCH. Says when the first is done, then its peak memory in GB."""
 
 import resource
 import sys
 import time
 
 from benchmarks.processes import FIRST
-from benchmarks.subjects import FULL, QUICK, our_step, siamese_step
+from benchmarks.subjects import FULL, QUICK, our_step
 
 
 def main() -> None:
-    name, kind, batch = sys.argv[1:]
+    name, batch = sys.argv[1:]
     size = {"full": FULL, "quick": QUICK}[name]
     network = size.network("group")
-    step = our_step(network, int(batch)) if kind == "supervised" else siamese_step(network, kind, int(batch))
+    step = our_step(network, int(batch))
     step()
     print(f"{FIRST}:{time.process_time():.3f}", flush=True)
     for _ in range(2):

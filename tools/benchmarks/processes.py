@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from clamnet_tf.files import make_folder
 from clamnet_tf.training.checkpoints import save_checkpoint
 
 from benchmarks.rounds import Taken
@@ -62,26 +63,22 @@ def _predict(taken, imported) -> Row:
 
 
 def first_steps(size) -> list:
-    """A process that imports, builds and trains three steps, one view and twins; both at the largest batch."""
-    batch, result = max(size.batches), []
-    for kind, words, wanted in (("supervised", "one view", True), ("shared", "twins, two views", False)):
-        command = [sys.executable, "-m", "benchmarks.first_steps", size.name, kind, str(batch)]
-        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
-            said = process.stdout.readline().split(":")
-            seconds = time.perf_counter() - began
-            peak = float(process.stdout.readline())
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if process.returncode or said[0] != FIRST:
-            raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
-        del before, after
-        of = f"batch of {batch}, {words}"
-        result += [
-            Row(GROUP, f"time to the first step, start of Python included ({of})", seconds, "s", float(said[1]), at_most=15 if wanted else None,
-                note="Processor time over both cores, the step itself included"),
-            Row(GROUP, f"most memory of a training process ({of})", peak, "GB", at_most=3 if wanted else None, note="ru_maxrss; group norm, Adam"),
-        ]  # fmt: skip
-    return result
+    """A process that imports, builds the network and trains three steps of one view at the largest batch."""
+    batch = max(size.batches)
+    command = [sys.executable, "-m", "benchmarks.first_steps", size.name, str(batch)]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        said = process.stdout.readline().split(":")
+        seconds = time.perf_counter() - began
+        peak = process.stdout.readline()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
+    of = f"batch of {batch}, one view"
+    return [
+        Row(GROUP, f"time to the first step, start of Python included ({of})", seconds, "s", float(said[1]), at_most=15,
+            note="Processor time over both cores, the step itself included"),
+        Row(GROUP, f"most memory of a training process ({of})", float(peak), "GB", at_most=3, note="ru_maxrss; group norm, Adam"),
+    ]  # fmt: skip
 
 
 def sizes(size, folder: Path) -> list:
@@ -89,7 +86,7 @@ def sizes(size, folder: Path) -> list:
     network = size.network("group")
     trainer = siamese_trainer(network, "shared")
     weights = 4 * sum(int(np.prod(variable.shape)) for variable in network.variables)
-    checkpoint = save_checkpoint(folder / "checkpoints", trainer, 1, {}).stat().st_size if (folder / "checkpoints").mkdir() is None else 0
+    checkpoint = save_checkpoint(make_folder(folder / "checkpoints"), trainer, 1, {}).stat().st_size
     network.save(folder / "model.keras")
     model = (folder / "model.keras").stat().st_size
     note = "Adam keeps two moments per weight, so three times the weights is the least"

@@ -73,7 +73,7 @@ def document(stored: dict, profile: str = "") -> str:
         "",
         *table(rows),
     ]
-    return "\n".join(lines) + profile
+    return "\n".join(lines) + (f"\n{profile}" if profile else "")
 
 
 def sizes(name: str) -> str:
