@@ -47,7 +47,7 @@ def test_the_card_is_whole_and_says_licences_and_that_it_is_no_device(folder):
     assert entry["name"] == folder.name == f"{entry['modality']}_{entry['condition']}"
     assert [title for title in SECTIONS if f"## {title}\n" not in card] == []
     assert "Not a medical device" in card and "Licence of the data: " in card and "Licence of the weights: " in card
-    dice = entry["metrics"]["dice_volume"]
+    dice = entry["metrics"]["dice_volume"] or entry["metrics"]["dice_slice"]
     assert f"{dice['value']:.2f} ({dice['low']:.2f} to {dice['high']:.2f})" in card
 
 

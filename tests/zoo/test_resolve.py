@@ -40,7 +40,7 @@ def test_an_unknown_name_says_the_nearest_and_where_was_looked(monkeypatch, tmp_
     looked = rf"Looked in the packaged zoo \({re.escape(str(ROOT / 'zoo'))}\); CLAMNET_TF_ZOO \({re.escape(str(tmp_path / 'mine'))}\); pulled entries"
     with pytest.raises(ZooError, match=rf"mri_carcnoma: expected a run folder or the name of a zoo entry, received neither; nearest name mri_carcinoma\. {looked}"):
         open_model("mri_carcnoma")
-    with pytest.raises(ZooError, match="known names: mri_carcinoma"):
+    with pytest.raises(ZooError, match="known names: .*mri_carcinoma"):
         open_model("zzz")
 
 
