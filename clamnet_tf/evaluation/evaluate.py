@@ -138,7 +138,7 @@ def _baselines(run: RunFolder, recipe, prepared) -> dict:
         content = {}
         for name, (chosen, prevalence) in wanted.items():
             if (rows := train[chosen]).size:
-                content[name] = fitted(intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence))
+                content[name] = fitted(intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence, atlas=prepared.atlas is not None))
         content = content if markers else content.get("", {})
         if content and run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
             write_json(path, content)

@@ -23,6 +23,8 @@ def slices(rng):
 
 def test_names(slices):
     names = list(intensity_baselines(*slices, 0.1))
+    called = {name.replace("deviation", f"channel{slices[0].shape[3] - 1}") for name in intensity_baselines(*slices, 0.1, atlas=True) if "deviation" in name}
+    assert called == {name for name in names if f"channel{slices[0].shape[3] - 1}_" in name}
     assert names[0] == "whole_organ" and len(set(names)) == 1 + 2 * 2 + 2 * 4 * 2
     assert "otsu_channel1_dark" in names and "threshold_channel0_sigma2_bright" in names
 

@@ -26,7 +26,7 @@ _MOST_VALUES = 400_000
 Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def intensity_baselines(train_images, train_organ, train_labels, prevalence: float, sigmas=SIGMAS) -> dict[str, Baseline]:
+def intensity_baselines(train_images, train_organ, train_labels, prevalence: float, sigmas=SIGMAS, atlas: bool = False) -> dict[str, Baseline]:
     """Fit every variant on training slices and return name -> callable(images, organ) -> masks.
 
     train_images  (N, H, W, C) float, normalised as for the network; a memory map is read slice by slice
@@ -34,6 +34,7 @@ def intensity_baselines(train_images, train_organ, train_labels, prevalence: flo
     train_labels  (N,), 0 normal, > 0 abnormal; only abnormal slices with organ pixels are looked at
     prevalence    wanted mean marked fraction of organ pixels in abnormal slices, in (0, 1]
     sigmas        deviations of the smoothing, in pixels of a slice 128 wide; scaled to W
+    atlas         whether the last channel is the deviation from normal slices, which is then called so
 
     Each callable takes images (N, H, W, C) and organ (N, H, W) and returns bool (N, H, W), False outside the organ.
     ValueError for a prevalence out of range or when no abnormal slice shows any organ.
@@ -45,16 +46,17 @@ def intensity_baselines(train_images, train_organ, train_labels, prevalence: flo
     if not rows:
         raise ValueError(f"no abnormal training slice with organ pixels among {len(labels)}: the cut cannot be fixed.")
     channels = train_images.shape[-1]
+    called = [f"channel{number}" for number in range(channels - atlas)] + ["deviation"] * atlas
     baselines: dict[str, Baseline] = {"whole_organ": whole_organ}
     for channel in range(channels):
         for side in ("bright", "dark"):
-            baselines[f"otsu_channel{channel}_{side}"] = functools.partial(_otsu_masks, channel=channel, bright=side == "bright")
+            baselines[f"otsu_{called[channel]}_{side}"] = functools.partial(_otsu_masks, channel=channel, bright=side == "bright")
     for channel in range(channels):
         for sigma in sigmas:
             values, weights = _training_values(train_images, train_organ, rows, channel, sigma)
             for side in ("bright", "dark"):
                 cut = prevalence_cut(values, weights, prevalence, bright=side == "bright")
-                name = f"threshold_channel{channel}_sigma{sigma:g}_{side}"
+                name = f"threshold_{called[channel]}_sigma{sigma:g}_{side}"
                 baselines[name] = functools.partial(_cut_masks, channel=channel, sigma=sigma, cut=cut, bright=side == "bright")
     return baselines
 
