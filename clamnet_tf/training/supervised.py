@@ -31,7 +31,8 @@ def training_masks(manifest, prepared, rows, markers: int = 1):
 class SupervisedTrainer(StepTrainer):
     """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
 
-    Of several markers the soft Dice is the mean over them.
+    Of several markers the soft Dice is the mean over those that the mask holds, over all of them where it holds none: else a marker
+    would be rewarded for being empty in every slice of the others, many times for each slice that shows it.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
     """
@@ -53,13 +54,20 @@ class SupervisedTrainer(StepTrainer):
             if truth.shape[-1] == 2:
                 terms["soft_dice"] += weight * _soft_dice(1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0], organ)
             else:
-                terms["soft_dice"] += weight * ops.mean(_soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), axis=-1)
+                terms["soft_dice"] += weight * _of_held(_soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), truth, organ)
         return terms
 
     def minimised(self, batch) -> tuple:
         """The mean of both, and each of them."""
         terms = self.loss_terms(batch, training=True)
         return ops.mean(terms["hybrid"] + terms["soft_dice"]), {name: (value, None) for name, value in terms.items()}
+
+
+def _of_held(values, truth, organ):
+    """Mean of (B, M) over the markers that each mask holds, over all where it holds none, (B,)."""
+    held = ops.cast(ops.sum(truth[..., 1:] * organ[..., None], axis=(1, 2)) > 0, "float32")
+    share = ops.where(ops.sum(held, axis=-1, keepdims=True) > 0, held, 1.0)
+    return ops.sum(values * share, axis=-1) / ops.sum(share, axis=-1)
 
 
 def _soft_dice(marker, truth, organ):
