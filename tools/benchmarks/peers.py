@@ -12,9 +12,11 @@ from benchmarks.rounds import Taken
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-peers"
 TORCH = "torch==2.13.0"
-#: What is installed, in order; each with torch held, and left out with a word when it does not install.
-PACKAGES = ("monai", "openvino", "segmentation-models-pytorch", "medicai")
-#: name -> distributions that it needs
+#: Distribution -> module. Installed in order, each with torch held, and left out with a word when that fails: torchvision, which
+#: segmentation-models-pytorch needs, has not for every build of torch one that it can load.
+PACKAGES = {"monai": "monai", "openvino": "openvino", "segmentation-models-pytorch": "segmentation_models_pytorch", "medicai": "medicai"}
+FAILED = "cannot be installed or imported"
+#: name -> distribution that it needs
 NETWORKS = {"MONAI BasicUNetPlusPlus": "monai", "smp UnetPlusPlus resnet34": "segmentation_models_pytorch", "medicai UNetPlusPlus resnet34": "medicai"}
 PIPELINE = "MONAI CacheDataset at its best"
 OPENVINO = "OpenVINO, our network"
@@ -24,7 +26,7 @@ class Peers:
     """The peers as callables for `rounds.interleaved`; none when not wanted.
 
     Attributes:
-        versions: distribution -> version, as installed; "did not install" for one that pip refused.
+        versions: distribution -> version, or FAILED.
     """
 
     def __init__(self, wanted: bool, size):
@@ -35,7 +37,7 @@ class Peers:
             failed = make_environment()
             command = [str(HOME / "bin" / "python"), str(Path(__file__).with_name("peer_worker.py")), str(self.size.side)]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "KERAS_BACKEND": "torch"})
-            self.versions = json.loads(self._process.stdout.readline()) | dict.fromkeys(failed, "did not install")
+            self.versions = json.loads(self._process.stdout.readline()) | dict.fromkeys(failed, FAILED)
         return self
 
     def __exit__(self, *error):
@@ -45,7 +47,7 @@ class Peers:
         return False
 
     def _has(self, distribution: str) -> bool:
-        return self.versions.get(distribution, "did not install") != "did not install"
+        return self.versions.get(distribution, FAILED) != FAILED
 
     def ask(self, **job) -> Taken:
         """One measurement in the worker; RuntimeError when it ended."""
@@ -83,14 +85,19 @@ class Peers:
 
 
 def make_environment() -> list:
-    """Make .venv-peers, or take it as it is; returns the distributions that did not install."""
-    stamp, recipe = HOME / "installed.json", [TORCH, *PACKAGES]
+    """Make .venv-peers, or take it as it is; returns the modules that cannot be had."""
+    stamp, recipe = HOME / "installed.json", [TORCH, *PACKAGES.values()]
     if stamp.exists() and (stored := json.loads(stamp.read_text(encoding="utf-8")))["recipe"] == recipe:
         return stored["failed"]
     print(f"Making {HOME}; the first time this downloads about 500 MB.", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
-    pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", TORCH]
+    python = str(HOME / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-input", TORCH]
     subprocess.run(pip, check=True)
-    failed = [name for name in PACKAGES if subprocess.run([*pip, name]).returncode]
+    failed = []
+    for distribution, module in PACKAGES.items():
+        installed = subprocess.run([*pip, distribution]).returncode == 0
+        if not installed or subprocess.run([python, "-c", f"import {module}"], env={**os.environ, "KERAS_BACKEND": "torch"}, stderr=subprocess.DEVNULL).returncode:
+            failed.append(module)
     stamp.write_text(json.dumps({"recipe": recipe, "failed": failed}), encoding="utf-8")
     return failed
