@@ -31,6 +31,8 @@ def marker_account(manifest: Manifest, names) -> list[str]:
     other = sum(bool(case.label) and not case.markers for case in manifest.cases)
     shown = ", ".join(f"{name} {sum(name in case.markers for case in manifest.cases)}" for name in names)
     lines = [f"Markers: {shown}" + (f", several at once {several}." if several else ".")]
+    if any(line.startswith("Markers: ") for line in manifest.account):  # said when the folder was recognised
+        lines = [f"Several markers at once: {several} images."] if several else []
     if other:
         lines.append(f"Left out of training and of figures by label: {other} abnormal images that name none of these markers.")
     return lines

@@ -1,6 +1,7 @@
 """Which markers an image shows: the manifest's column, its checks, masks with values, and a split that knows of it."""
 
 import collections
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,6 +57,8 @@ def test_the_account_counts_names_and_what_is_left_out(table):
     assert first == "Markers: intraparenchymal 1, subdural 2, several at once 1."
     assert second == "Left out of training and of figures by label: 2 abnormal images that name none of these markers."
     assert marker_account(manifest, ()) == []
+    said = dataclasses.replace(manifest, account=("Markers: intraparenchymal 1, subdural 2.",))
+    assert marker_account(said, NAMES) == ["Several markers at once: 1 images.", second]
 
 
 def test_a_name_that_the_recipe_does_not_have_is_told_with_the_nearest(table):
