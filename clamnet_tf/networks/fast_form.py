@@ -107,32 +107,35 @@ class _GroupNorm(_StandIn):
 
 def _group_norm(x, gamma, beta, groups: int, epsilon: float):
     """Group normalisation (Wu and He 2018, eq. 1-4) as y = x * scale[b, c] + shift[b, c], with its gradient in three passes."""
-    shape, channels = tf.shape(x), x.shape[-1]
-    batch, pixels = shape[0], shape[1] * shape[2]
-    count = tf.cast(pixels * (channels // groups), x.dtype)
+    shape, (height, width, channels) = tf.shape(x), x.shape[1:]
+    pixels = shape[1] * shape[2] if height is None or width is None else height * width
+    flat_shape, size = (shape[0], pixels, channels) if tf.is_tensor(pixels) else (-1, pixels, channels), channels // groups
+    count = tf.cast(pixels * size, x.dtype)
+    spread = tf.ones(size, x.dtype)
 
-    def of_groups(values):  # (batch, channels) -> the sum over each channel's group, (batch, channels)
-        sums = tf.reduce_sum(tf.reshape(values, (batch, groups, channels // groups)), axis=2)
-        return tf.repeat(sums, channels // groups, axis=1)
+    # All statistics are (batch, 1, channels), and shapes are constants where they can be: a graph of few operations, traced and started soon.
+    def of_groups(values):  # the sum over each channel's group
+        sums = tf.reduce_sum(tf.reshape(values, (-1, groups, size)), axis=2, keepdims=True)
+        return tf.reshape(sums * spread, (-1, 1, channels))
 
     @tf.custom_gradient
     def normalize(x, gamma, beta):
-        flat = tf.reshape(x, (batch, pixels, channels))
-        ones = tf.ones((batch, 1, pixels), x.dtype)
-        total = lambda values: tf.matmul(ones, values)[:, 0]  # noqa: E731  (batch, pixels, channels) -> (batch, channels)
+        flat = tf.reshape(x, flat_shape)
+        ones = tf.ones((shape[0], 1, pixels), x.dtype)
+        total = lambda values: tf.matmul(ones, values)  # noqa: E731  (batch, pixels, channels) -> (batch, 1, channels)
         mean = of_groups(total(flat)) / count
         inverse = tf.math.rsqrt(tf.maximum(of_groups(total(tf.square(flat))) / count - tf.square(mean), 0.0) + epsilon)
         scale = inverse * gamma
-        result = flat * scale[:, None] + (beta - mean * scale)[:, None]
+        result = flat * scale + (beta - mean * scale)
 
         def gradient(upstream):
-            up = tf.reshape(upstream, (batch, pixels, channels))
+            up = tf.reshape(upstream, flat_shape)
             sum_up = total(up)
             sum_up_normal = (total(up * flat) - mean * sum_up) * inverse
             along = of_groups(gamma * sum_up_normal) / count  # mean of gamma * upstream * normalised x
             level = of_groups(gamma * sum_up) / count
-            back = up * scale[:, None] - flat * (tf.square(inverse) * along)[:, None] + ((mean * inverse * along - level) * inverse)[:, None]
-            return tf.reshape(back, shape), tf.reduce_sum(sum_up_normal, axis=0), tf.reduce_sum(sum_up, axis=0)
+            back = up * scale - flat * (tf.square(inverse) * along) + (mean * inverse * along - level) * inverse
+            return tf.reshape(back, shape), tf.reduce_sum(sum_up_normal, axis=(0, 1)), tf.reduce_sum(sum_up, axis=(0, 1))
 
         return tf.reshape(result, shape), gradient
 
