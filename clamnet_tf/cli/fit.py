@@ -130,6 +130,8 @@ def _begin(initial, recipe, quiet):
     model = open_model(initial, reporter)
     theirs = load_recipe(str(model.recipe))
     pairs = [("modality", theirs.modality, recipe.modality), ("organ.method", theirs.organ.method, recipe.organ.method)]
+    told_apart = [", ".join(one.name for one in each.markers or ()) or "null" for each in (theirs, recipe)]
+    pairs.append(("markers", *told_apart))
     pairs += [(f"data.{key}", getattr(theirs.data, key), getattr(recipe.data, key)) for key in ("normalization", "side")]
     for key, before, now in pairs:
         if before != now:

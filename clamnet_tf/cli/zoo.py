@@ -172,6 +172,7 @@ def _facts(entry) -> dict:
         "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
         "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(), "data": metrics.data,
         "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "seed": metrics.seed,
+        "markers": entry.markers and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
         "weights_licence": entry.weights.licence,
     }  # fmt: skip
 

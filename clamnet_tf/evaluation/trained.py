@@ -64,7 +64,7 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
     marking = Marking(
         threshold=volume.threshold,
-        rule=f"{rule}; {_own_cuts(volume)}" if names else rule,
+        rule=measured_rule(rule, volume) if names else rule,
         smallest_component=inference.smallest_component,
         fill_holes=inference.fill_holes,
         head_thresholds=head_thresholds,
@@ -74,6 +74,8 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     return Trained(build_marker(network, inference), volume, marking, int(channels) - (atlas is not None), step, names, atlas)
 
 
-def _own_cuts(volume: MarkersMarking) -> str:
+def measured_rule(rule: str, volume: MarkersMarking) -> str:
+    """The rule of a selection, and what its cuts become when several markers are told apart."""
     cuts = ", ".join(f"{name} {part.threshold:.3g}" for name, part in zip(volume.names, volume.parts))
-    return f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}, and a pixel belongs to the one that is highest then"
+    shifted = f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}"
+    return f"{rule}; {shifted}, and a pixel belongs to the one that is highest then"

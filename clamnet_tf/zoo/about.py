@@ -18,8 +18,8 @@ class About(Section):
     summary: Sentence = Field(description="A sentence or two for lists.")
     channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
     missing_channels: Optional[Sentence] = Field(None, description="What stands in for a channel that is not there.")
-    classes: Annotated[list[Word], Field(min_length=2)] = Field(
-        default_factory=lambda: ["background", "marker"], description="Meaning of the output's classes."
+    classes: Optional[Annotated[list[Word], Field(min_length=2)]] = Field(
+        None, description="Meaning of the output's classes; null: background and marker, or the names of several markers."
     )
     training_data: TrainingDataSection = Field(description="What the network learned from: name, origin, licence.")
     weights_licence: Prose = Field(description="What may be done with the weights, with regard to that licence.")

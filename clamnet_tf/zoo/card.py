@@ -49,16 +49,56 @@ def _figures(entry: Entry) -> str:
         if volumes
         else (f"Dice per outlined slice ({metrics.outlined_slices} slices; no patient is outlined whole)", within(outlined))
     )
-    rows = [("Figure", "Value"), ("---", "---"), headline]
+    rows = [("Figure", "Value"), headline]
     if metrics.auroc_slice:
         rows.append(("Slice AUROC", within(metrics.auroc_slice)))
     if metrics.pointing_game:
         rows.append(("Brightest pixel inside the lesion (pointing game)", within(metrics.pointing_game)))
     if metrics.normal_area:
         rows.append(("Marked area on normal slices, % of the organ", within(metrics.normal_area, 100)))
-    table = "\n".join(f"|{'|'.join(row)}|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in rows)
-    threshold = f"A pixel is marked from {entry.threshold.value:.3f} on (slice by slice: {entry.threshold.raw_value:.3f}); {entry.threshold.rule}."
-    return "\n\n".join([_wrapped(measured), table, _wrapped(threshold), *([_prose(entry.notes)] if entry.notes else [])])
+    if entry.markers:
+        together = "All markers together, a pixel being marked or not whichever marker it is:"
+        parts = [together, _table(rows), *_of_markers(entry.markers), _cuts(entry)]
+    else:
+        parts = [_table(rows), _wrapped(f"A pixel is marked from {entry.threshold.value:.3f} on (slice by slice: {entry.threshold.raw_value:.3f}); {entry.threshold.rule}.")]
+    return "\n\n".join([_wrapped(measured), *parts, *([_prose(entry.notes)] if entry.notes else [])])
+
+
+def _of_markers(markers) -> list[str]:
+    """Two tables with a row per marker, how well it is outlined and how well it is found, and what they count."""
+    outlined = [("Marker", "Patients who have it", "Dice per patient volume", "Dice of the patients who have it", "Dice per outlined slice")]
+    found = [("Marker", "Slice AUROC", "Brightest pixel inside (pointing game)", "Marked area on slices without it, % of the organ")]
+    for one in markers:
+        own = one.metrics
+        volumes = f"{_cell(own.dice_volume)}, median {own.dice_volume_median:.2f}, {own.patients} patients" if own.dice_volume else _cell(None)
+        slices = f"{_cell(own.dice_slice)}, {own.outlined_slices} slices" if own.dice_slice else _cell(None)
+        held = "not measured" if own.dice_with_lesion is None else f"{own.dice_with_lesion:.2f}"
+        outlined.append((one.name, str(own.patients_with_lesion), volumes, held, slices))
+        found.append((one.name, _cell(own.auroc_slice), _cell(own.pointing_game), _cell(own.normal_area, 100)))
+    counted = (
+        "Each marker by itself, as if it were the only one. Dice per patient volume: a patient who does not have the marker counts 0 when "
+        "any pixel is marked as it, and is left out when none is; the column beside it leaves all of these patients out."
+    )
+    return [_wrapped(counted), _table(outlined), _table(found)]
+
+
+def _cuts(entry: Entry) -> str:
+    cuts = ", ".join(f"{one.name} {one.threshold.value:.3f} (slice by slice: {one.threshold.raw_value:.3f})" for one in entry.markers)
+    return _wrapped(
+        f"Each marker has its own cut: {cuts}; {entry.threshold.rule}. A pixel that lies above several cuts belongs to the marker that is furthest "
+        "above its own, in log-odds."
+    )
+
+
+def _cell(figure: Figure | None, scale: float = 1.0) -> str:
+    return "not measured" if figure is None else within(figure, scale)
+
+
+def _table(rows) -> str:
+    """Markdown; the first row is the head."""
+    head, *others = rows
+    lines = [f"| {' | '.join(row)} |" for row in (head, *others)]
+    return "\n".join([lines[0], f"|{'|'.join(['---'] * len(head))}|", *lines[1:]])
 
 
 def _data(entry: Entry) -> str:
@@ -86,6 +126,7 @@ def _contract(entry: Entry) -> str:
         f"Output: a dict of {', '.join(f'`{head}`' for head in made.heads)}, each (slices, {given.side}, {given.side}, "
         f"{1 if made.activation == 'sigmoid' else len(made.classes)}) float32, {made.activation}; "
         + (f"the probability of {made.classes[1]}." if made.activation == "sigmoid" else f"classes {', '.join(made.classes)}."),
+        *([f"Masks hold the number of the marker: 0 none, {', '.join(f'{number} {name}' for number, name in enumerate(made.classes[1:], start=1))}."] if entry.markers else []),
     ]
     return "\n".join(_item(line) for line in lines)
 

@@ -56,9 +56,9 @@ class ThresholdSection(Section):
     """How probabilities become a mask."""
 
     head: Union[Literal["mean"], Annotated[int, Field(ge=1, le=9)]] = Field(description="Mean of the heads, or head k.")
-    value: Fraction = Field(description="Cut of the volume's consistent map, see selection.json.")
-    raw_value: Fraction = Field(description="Cut of the network's own map, slice by slice.")
-    rule: Sentence = Field(description="Where the cut comes from.")
+    value: Fraction = Field(description="Cut of the volume's consistent map, see selection.json; of several markers once each is shifted by its own.")
+    raw_value: Optional[Fraction] = Field(description="Cut of the network's own map, slice by slice; null: every marker has its own.")
+    rule: Prose = Field(description="Where the cut comes from.")
 
 
 class Figure(Section):
@@ -91,6 +91,37 @@ class MetricsSection(Section):
     def headline(self) -> Figure:
         """The Dice of volumes, or of slices."""
         return self.dice_volume or self.dice_slice
+
+
+class MarkerThresholdSection(Section):
+    """The cuts of one of several markers."""
+
+    value: Fraction = Field(description="Of its consistent map in a volume, see selection.json.")
+    raw_value: Fraction = Field(description="Of its probability in the network's output, slice by slice.")
+
+
+class MarkerMetricsSection(Section):
+    """Figures of one of several markers by itself, on the patients of the entry's metrics; a slice that shows another marker alone is normal for it."""
+
+    patients: Annotated[int, Field(ge=0)] = Field(description="Patients that dice_volume counts.")
+    patients_with_lesion: Annotated[int, Field(ge=0)] = Field(description="Patients who have this marker.")
+    dice_volume: Optional[Figure] = Field(description="Mean over patients. One without this marker counts 0 if any of it is marked, and is left out otherwise.")
+    dice_volume_median: Optional[float] = Field(description="Median over these patients.")
+    dice_with_lesion: Optional[float] = Field(None, description="Mean over the patients who have it alone; null: none has it, or some are outlined in part.")
+    dice_slice: Optional[Figure] = Field(description="Dice of each slice that shows it, mean over slices; null: none does.")
+    outlined_slices: Annotated[int, Field(ge=0)] = Field(description="How many these are.")
+    auroc_slice: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
+    pointing_game: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
+    normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on slices without it.")
+
+
+class MarkerSection(Section):
+    """One of several markers that the network tells apart: class 1, 2 .. of the output, in the order of the list."""
+
+    name: Name = Field(description="Name, as in the recipe's markers.")
+    eta: Optional[Probability] = Field(description="Weight of slices that name it in training; null: not trained with it.")
+    threshold: MarkerThresholdSection = Field(description="From its probabilities to marks.")
+    metrics: MarkerMetricsSection = Field(description="Measured figures of it alone.")
 
 
 class TrainingDataSection(Section):
@@ -134,9 +165,12 @@ class Entry(Section):
     weights: WeightsSection = Field(description="The network.")
     input: InputSection = Field(description="Contract of the input.")
     output: OutputSection = Field(description="Contract of the output.")
-    eta: Optional[Probability] = Field(description="Weight of abnormal slices in training; null: not trained with it.")
+    eta: Optional[Probability] = Field(description="Weight of abnormal slices in training; null: not trained with it, or every marker has its own.")
     threshold: ThresholdSection = Field(description="From probabilities to a mask.")
-    metrics: MetricsSection = Field(description="Measured figures.")
+    metrics: MetricsSection = Field(description="Measured figures; of several markers: of all together, a pixel being marked or not.")
+    markers: Optional[Annotated[list[MarkerSection], Field(min_length=2, max_length=63)]] = Field(
+        None, description="Several markers that are told apart, with cuts and figures of each; null: one marker."
+    )
     training_data: TrainingDataSection = Field(description="What it learned from.")
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
@@ -161,15 +195,37 @@ def entry_rules(entry: Entry):
         yield ("metrics",), "dice_volume with dice_volume_median, or dice_slice with outlined_slices", "one of a pair without the other"
     if (entry.metrics.dice_volume is None) == (entry.metrics.dice_slice is None):
         yield ("metrics",), "either dice_volume or dice_slice", "none" if entry.metrics.dice_volume is None else "both"
-    for name, value in entry.metrics:
-        if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
-            yield ("metrics", name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"
+    yield from _markers_rules(entry)
+    for path, section in [(("metrics",), entry.metrics), *((("markers", place, "metrics"), one.metrics) for place, one in enumerate(entry.markers or ()))]:
+        for name, value in section:
+            if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
+                yield (*path, name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"
     for path, text in _texts(entry.model_dump()):
         if not all(sign.isprintable() or sign == "\n" for sign in text):
             yield path, "text without control characters", ascii(text)[:60]
     versions = [change.version for change in entry.changelog]
     if versions[0] != entry.version or versions != sorted(set(versions), reverse=True):
         yield ("changelog",), f"versions from {entry.version} downwards, each once", ", ".join(map(str, versions))
+
+
+def _markers_rules(entry: Entry):
+    """What concerns a list of markers and the sections beside it."""
+    if (entry.threshold.raw_value is None) != bool(entry.markers):
+        expected = "null, since every marker has its own" if entry.markers else "a number; null where the entry has several markers"
+        yield ("threshold", "raw_value"), expected, str(entry.threshold.raw_value)
+    if not entry.markers:
+        return
+    names = [one.name for one in entry.markers]
+    if entry.kind != "marker":
+        yield ("kind",), "marker, since an organ is one and the entry has several markers", entry.kind
+    if entry.eta is not None:
+        yield ("eta",), "null, since every marker has its own", str(entry.eta)
+    if entry.output.activation != "softmax":
+        yield ("output", "activation"), "softmax, since the entry has several markers", entry.output.activation
+    if entry.output.classes[1:] != names:
+        yield ("output", "classes"), f"the background, then the markers in their order: background, {', '.join(names)}", ", ".join(entry.output.classes)
+    if len(set(names)) < len(names):
+        yield ("markers",), "each marker once", ", ".join(names)
 
 
 def _texts(value, path=()):

@@ -1,7 +1,8 @@
 """A fixed input and what a network must give for it: weights that are swapped or damaged in meaning give something else.
 
 golden.json: input (in words), side, channels, pixels (row, column), marker_probability: head -> mean, maximum, at (the
-pixels), tolerance (largest difference allowed of each number).
+pixels), tolerance (largest difference allowed of each number). Of a network that tells several markers apart a head also has
+markers: the same numbers of each, in the order of its classes, since those of all together do not tell which is which.
 """
 
 import numpy as np
@@ -27,14 +28,24 @@ def golden_output(network) -> dict:
     heads = {}
     for name, value in sorted(outputs.items()):
         value = np.asarray(value)[0]
-        marker = value[..., 0] if value.shape[-1] == 1 else 1.0 - value[..., 0]
-        heads[name] = {"mean": float(marker.mean()), "maximum": float(marker.max()), "at": [float(marker[row, column]) for row, column in pixels]}
+        heads[name] = _numbers_of(value[..., 0] if value.shape[-1] == 1 else 1.0 - value[..., 0], pixels)
+        if value.shape[-1] > 2:
+            heads[name]["markers"] = [_numbers_of(value[..., place], pixels) for place in range(1, value.shape[-1])]
     return {"input": INPUT, "side": side, "channels": channels, "pixels": pixels, "marker_probability": heads, "tolerance": TOLERANCE}
 
 
 def golden_difference(stored: dict, found: dict) -> float:
-    """The largest difference between the numbers of two golden outputs; infinite when they are not of the same heads and pixels."""
-    ours, theirs = ({name: [row["mean"], row["maximum"], *row["at"]] for name, row in each["marker_probability"].items()} for each in (stored, found))
-    if ours.keys() != theirs.keys() or stored["pixels"] != found["pixels"]:
+    """The largest difference between the numbers of two golden outputs; infinite when they are not of the same heads, markers and pixels."""
+    ours, theirs = ({name: _flat(row) for name, row in each["marker_probability"].items()} for each in (stored, found))
+    sizes = [{name: len(numbers) for name, numbers in each.items()} for each in (ours, theirs)]
+    if sizes[0] != sizes[1] or stored["pixels"] != found["pixels"]:
         return float("inf")
-    return max(abs(a - b) for name in ours for a, b in zip(ours[name], theirs[name], strict=True))
+    return float(np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in ours]))  # NaN when one number is
+
+
+def _numbers_of(marker: np.ndarray, pixels) -> dict:
+    return {"mean": float(marker.mean()), "maximum": float(marker.max()), "at": [float(marker[row, column]) for row, column in pixels]}
+
+
+def _flat(row: dict) -> list:
+    return [row["mean"], row["maximum"], *row["at"], *(number for one in row.get("markers", ()) for number in _flat(one))]

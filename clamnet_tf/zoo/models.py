@@ -22,7 +22,8 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
 
     Returns:
         keras.Model, not compiled: (batch, side, side, channels) float32, normalised as the entry's card says -> dict
-        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background.
+        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background. A network that tells several
+            markers apart has one class more per marker, in the order of `markers` in the entry or the recipe; each has its own cut there.
 
     Raises:
         ZooError, RunError: no such model, or its weights are not those that the entry declares. NetworkError: no such head,

@@ -20,10 +20,10 @@ from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
 from clamnet_tf.zoo.entry import CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
 from clamnet_tf.zoo.golden import golden_output
+from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, measured, rule_of_figures, trained_eta
 from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
-from clamnet_tf.zoo.verify import trained_eta, verify
+from clamnet_tf.zoo.verify import verify
 
-FIGURES = ("auroc_slice", "pointing_game", "normal_area")
 UNITS = {
     "mri": "those of the scanner; MR intensities have none, the normalisation takes them out.",
     "ct": "Hounsfield units (slope and intercept of the file applied).",
@@ -77,22 +77,22 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     changelog = _changelog(target, before, release)
     figures_file = Path(figures_file) if figures_file else run.evaluation / "metrics.json"
     recipe = load_recipe(run.recipe)
-    if recipe.markers:
-        raise ZooError(
-            f"{run_folder}: a network that tells {len(recipe.markers)} markers apart cannot be an entry, which holds one figure and one threshold. "
-            "Pass the run folder on itself: clamnet-tf evaluate and clamnet-tf predict take it."
-        )
     try:
         selection = run.read_selection()
-        marking = selection["markings"]["mean" if recipe.inference.head == "mean" else f"head_{recipe.inference.head}"]
-    except (KeyError, TypeError, ValueError) as error:
+        threshold, markers = cuts(recipe, selection), marker_cuts(recipe, selection)
+        rule = rule_of_figures(recipe, selection) if markers else None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ZooError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
-    figures = read_figures(figures_file, selection, marking)
+    figures = read_figures(figures_file, selection, threshold["value"], rule)
     _check_held_out(figures_file, figures, run.read_environment())
     network = load_network(run.model)
     if is_classifier(network):
         raise ZooError(f"{run_folder}: expected a network that marks; this one classifies slices (loss.objective), a baseline only.")
-    entry = _entry(target, kind, run, recipe, network, marking, selection, figures, about, changelog)
+    try:
+        cut = {"threshold": threshold, "markers": markers_of_figures(figures, markers)}
+    except (KeyError, TypeError) as error:
+        raise ZooError(f"{figures_file}: expected figures of each marker ({type(error).__name__}: {error}). Evaluate this run.") from error
+    entry = _entry(target, kind, run, recipe, network, cut, selection, figures, about, changelog)
     with _workshop(target) as folder:
         if before is not None:
             shutil.copytree(target, folder)  # pictures that the card shows, for example
@@ -109,21 +109,25 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     return entry
 
 
-def read_figures(path: Path, selection: dict, marking: dict) -> dict:
-    """metrics.json of an evaluation, which must be of the weights whose selection is given: it was cut where `marking` says, and every head too."""
+def read_figures(path: Path, selection: dict, cut: float, rule: str | None = None) -> dict:
+    """metrics.json of an evaluation, which must be of the weights whose selection is given.
+
+    Of one marker it was cut at `cut`, and every head where the selection says. Several markers are all cut at one value after a shift, and heads
+    are not measured; then `rule`, which tells the cuts before it, must be that of the figures.
+    """
     if not path.is_file():
         raise ZooError(f"{path}: missing. An entry needs measured figures; make them with clamnet-tf evaluate, or name others with --figures.")
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         dice = figures["dice_volume"]["mean"] if figures["dice_volume"]["mean"] is not None else figures["dice_slice"]["mean"]
-        wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"}
-        found = {name: row["threshold"] for name, row in figures["heads"].items()}
+        wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"} if rule is None else rule
+        found = {name: row["threshold"] for name, row in figures["heads"].items()} if rule is None else figures["threshold_rule"]
         threshold, data = figures["threshold"], figures["data"]["root"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
     if dice is None:
         raise ZooError(f"{path}: expected a Dice per patient volume or outlined slice; the evaluation of {data} had no masks. Evaluate on data with masks.")
-    if found != wanted or threshold != marking["threshold"]:
+    if found != wanted or threshold != cut:
         raise ZooError(f"{path}: holds the figures of other weights: its thresholds are not those of the run's selection.json. Evaluate this run.")
     return figures
 
@@ -160,7 +164,7 @@ def _changelog(target: Path, before: Entry | None, release: Release) -> list[dic
     return [{"version": release.version, "date": release.date, "changes": release.changes or "First version."}, *older]
 
 
-def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selection, figures, about: About, changelog) -> Entry:
+def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, figures, about: About, changelog) -> Entry:
     environment, content = run.read_environment(), run.model.read_bytes()
     packages = environment.get("packages", {})
     tensorflow = packages.get("tensorflow") or packages.get("tensorflow-cpu")
@@ -170,7 +174,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selecti
             "Train the run again."
         )
     heads, bootstrap = sorted(network.output), figures["bootstrap"]
-    measured = {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
+    classes = about.classes or ["background", *([row["name"] for row in cut["markers"]] or ["marker"])]
     return entry_of({
         "name": target.name, "version": changelog[0]["version"], "kind": kind, "modality": recipe.modality, "condition": recipe.condition,
         "summary": about.summary, "recipe": "recipe.yaml",
@@ -181,17 +185,16 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, marking, selecti
             "window": recipe.data.window and recipe.data.window.model_dump(),
             "normalization": recipe.data.normalization, "side": recipe.data.side, "organ": recipe.organ.model_dump(mode="json"),
         },
-        "output": {"heads": heads, "classes": about.classes, "activation": network.get_layer(heads[0]).activation.__name__},
+        "output": {"heads": heads, "classes": classes, "activation": network.get_layer(heads[0]).activation.__name__},
         "eta": trained_eta(recipe),
-        "threshold": {
-            "head": recipe.inference.head, "value": marking["threshold"], "raw_value": marking["raw_threshold"], "rule": selection["threshold_rule"],
-        },
+        "threshold": {"head": recipe.inference.head, **cut["threshold"], "rule": selection["threshold_rule"]},
         "metrics": {
             "data": f"simulated ({recipe.data.cohort.kind})" if figures["data"]["simulated"] else Path(figures["data"]["root"]).name, "simulated": figures["data"]["simulated"], "split": figures["data"]["split"],
             "patients": figures["dice_volume"]["patients"] or figures["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
             "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
-            **_dice(figures), **measured,
+            **_dice(figures), **measured(figures),
         },
+        "markers": cut["markers"] or None,
         "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
         "made_with": {
             "clamnet_tf": packages["clamnet-tf"], "tensorflow": tensorflow, "keras": packages["keras"], "python": environment["python"],

@@ -10,6 +10,7 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
 from clamnet_tf.zoo.entry import CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
 from clamnet_tf.zoo.golden import golden_difference, golden_output
+from clamnet_tf.zoo.markers import cuts, marker_cuts, trained_eta
 from clamnet_tf.zoo.read import check_weights, read_entry
 
 
@@ -67,7 +68,7 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
     recipe = load_recipe(folder / "recipe.yaml")
     selection = _json(folder / "selection.json")
     try:
-        marking = selection["markings"]["mean" if entry.threshold.head == "mean" else f"head_{entry.threshold.head}"]
+        threshold = cuts(recipe, selection)
         pairs = {
             "modality": (entry.modality, recipe.modality),
             "condition": (entry.condition, recipe.condition),
@@ -77,20 +78,28 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
             "input.organ": (entry.input.organ, recipe.organ),
             "eta": (entry.eta, trained_eta(recipe)),
             "threshold.head": (entry.threshold.head, recipe.inference.head),
-            "threshold.value": (entry.threshold.value, marking["threshold"]),
-            "threshold.raw_value": (entry.threshold.raw_value, marking["raw_threshold"]),
+            "threshold.value": (entry.threshold.value, threshold["value"]),
+            "threshold.raw_value": (entry.threshold.raw_value, threshold["raw_value"]),
+            "threshold.rule": (entry.threshold.rule, selection["threshold_rule"]),
             "metrics.seed": (entry.metrics.seed, recipe.training.seed),
+            **_marker_pairs(entry, marker_cuts(recipe, selection)),
         }
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ZooError(f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
     wrong = [f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}" for key, (ours, theirs) in pairs.items() if ours != theirs]
     if wrong:
         raise ZooError(f"{folder}: {'; '.join(wrong)}.")
 
 
-def trained_eta(recipe) -> float | None:
-    """loss.eta where the training used it, else None."""
-    return recipe.loss.eta if recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" and not recipe.first_round else None
+def _marker_pairs(entry: Entry, wanted: list[dict]) -> dict:
+    """What the entry repeats of several markers; their names alone where these differ."""
+    ours = entry.markers or []
+    names = [", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])]
+    pairs = {"markers": tuple(names)}
+    for one, row in zip(ours, wanted) if names[0] == names[1] else ():
+        pairs[f"markers.{one.name}.eta"] = (one.eta, row["eta"])
+        pairs |= {f"markers.{one.name}.threshold.{key}": (getattr(one.threshold, key), row["threshold"][key]) for key in ("value", "raw_value")}
+    return pairs
 
 
 def _check_shapes(entry: Entry, network) -> None:

@@ -60,6 +60,7 @@ LIGHT = (
     "clamnet_tf.zoo",
 )
 HEAVY = (
+    "clamnet_tf.zoo.markers",
     "clamnet_tf.zoo.models",
     "clamnet_tf.zoo.publish",
     "clamnet_tf.zoo.verify",

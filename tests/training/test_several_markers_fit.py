@@ -109,3 +109,43 @@ def test_masks_can_be_learned_from(tmp_path, own_cache):
     call("fit", "ct_haemorrhage", "--out", tmp_path / "run", *(part for setting in settings for part in ("--set", setting)))
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert "soft_dice" in rows[0]
+
+
+@pytest.fixture(scope="module")
+def entry(fitted, tmp_path_factory):
+    """The run, published with the command as an entry of one's own zoo."""
+    folder = tmp_path_factory.mktemp("zoo") / "ct_haemorrhage_tiny"
+    about = folder.parent / "about.yaml"
+    about.write_text(
+        "summary: Marks.\nchannel_order: [CT, deviation]\ntraining_data: {name: simulated, origin: Here., licence: CC0}\nweights_licence: CC0\n"
+        "intended_use: Tests.\nlimits: [Not a medical device.]\n"
+    )
+    assert "Dice " in call("zoo", "publish", fitted[0], "--to", folder, "--about", about)
+    return folder
+
+
+def test_an_entry_by_its_name_marks_and_measures_as_the_run_does(fitted, entry, tmp_path, own_cache, monkeypatch):
+    run, _ = fitted
+    monkeypatch.setenv("CLAMNET_TF_ZOO", str(entry.parent))
+    series = sorted((own_cache / "cohorts").glob("head_ct-*/HEAD_A_0009/ct"))[0]
+    for name, model in (("run", run), ("zoo", entry.name)):
+        call("predict", model, series, "--out", tmp_path / name)
+        call("evaluate", model, "--out", tmp_path / f"{name}_figures")
+    masks = sorted(path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*.png"))
+    assert masks and any(np.asarray(Image.open(tmp_path / "run" / mask)).any() for mask in masks)
+    for mask in masks:
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "zoo" / mask)), np.asarray(Image.open(tmp_path / "run" / mask)))
+    run_figures, zoo_figures = (json.loads((tmp_path / f"{name}_figures" / "metrics.json").read_text()) for name in ("run", "zoo"))
+    assert zoo_figures["markers"]["subdural"]["dice_slice"] == run_figures["markers"]["subdural"]["dice_slice"]
+    assert zoo_figures["dice_volume"] == run_figures["dice_volume"] and list(zoo_figures["markers"]) == list(NAMES)
+    said = " ".join(call("export", entry.name, "--format", "savedmodel", "--out", tmp_path / "out", code=2).split()).replace("│ ", "")
+    assert "tells 2 markers apart (intraparenchymal, subdural)" in said and "Mark with clamnet-tf predict" in said
+
+
+def test_training_starts_from_an_entry_and_says_when_its_markers_are_others(entry, tmp_path, own_cache):
+    said = call("fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "run", *SETS, "--set", "self_training.rounds=0")
+    [rows] = json.loads((tmp_path / "run" / "initialization.json").read_text())["stages"].values()
+    assert {row["layer"]: row["outcome"] for row in rows}["head_1_logits"] == "reused" and "with markers" not in said
+    swapped = ["--set", "markers=[{name: subdural}, {name: intraparenchymal}]", "--data", tmp_path / "nothing"]
+    said = call("fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "other", *SETS, *swapped, code=2)
+    assert "were trained with markers intraparenchymal, subdural; this recipe has subdural, intraparenchymal." in said

@@ -88,9 +88,8 @@ def run(small_run, tmp_path):
     return Path(shutil.copytree(small_run, tmp_path / "run"))
 
 
-@pytest.fixture(scope="session")
-def small_entry(small_run, tmp_path_factory):
-    """The small run, published."""
+def published(run, folder):
+    """`folder`, where `run` was published with some texts."""
     from clamnet_tf.zoo.about import About
     from clamnet_tf.zoo.publish import Release, publish
 
@@ -98,15 +97,76 @@ def small_entry(small_run, tmp_path_factory):
         summary="Marks things.", channel_order=["T1", "FLAIR"], training_data={"name": "my set", "origin": "A hospital.", "licence": "CC BY 4.0"},
         weights_licence="CC BY 4.0", intended_use="Research.", limits=["Not a medical device."],
     )  # fmt: skip
-    folder = tmp_path_factory.mktemp("published") / "mri_small"
-    publish(small_run, folder, about, Release(1, None))
+    publish(run, folder, about, Release(1, None))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_entry(small_run, tmp_path_factory):
+    """The small run, published."""
+    return published(small_run, tmp_path_factory.mktemp("published") / "mri_small")
 
 
 @pytest.fixture
 def small(small_entry, tmp_path):
     """A copy of the small entry, to be changed."""
     return Path(shutil.copytree(small_entry, tmp_path / "mri_small"))
+
+
+@pytest.fixture(scope="session")
+def small_markers_run(small_run, tmp_path_factory):
+    """The small run with a network that tells two markers apart, random weights too; figures made up, with those of each marker."""
+    from clamnet_tf.evaluation.trained import measured_rule
+    from clamnet_tf.marking.several_markers import MarkersMarking
+    from clamnet_tf.networks.build import build_network
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.writer import to_yaml
+
+    folder = Path(shutil.copytree(small_run, tmp_path_factory.mktemp("markers") / "run"))
+    sizes = [f"{section}.{key}" for section in ("network", "self_training.network") for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")]
+    recipe = load_recipe("ct_haemorrhage", [*sizes, "data.side=16", "self_training.teacher=first_network"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        build_network(recipe.self_training.network, side=16, channels=2).save(folder / "model.keras")
+    (folder / "recipe.yaml").write_text(to_yaml(recipe))
+    steps = {"through_plane": 1.1, "main_component": 0.3, "appearance": 0.0}
+    cuts = {"intraparenchymal": (0.25, 0.375), "subdural": (0.125, 0.5)}
+    row = {name: {"steps": steps, "raw_threshold": raw, "threshold": cut} for name, (raw, cut) in cuts.items()}
+    selection = {"markings": {name: row for name in ("mean", "head_1", "head_2")}, "threshold_rule": "as expected", "step": 3, "seconds": 9.0}
+    figures = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    volumes, slices = figures["dice_volume"], figures["dice_slice"]
+    own = {key: figures[key] for key in ("auroc_slice", "pointing_game", "normal_area", "intervals")} | {"patients_incomplete": 0}
+    figures |= {
+        "threshold": 0.5, "heads": {}, "threshold_rule": measured_rule("as expected", MarkersMarking.from_row(row)),
+        "markers": {
+            "intraparenchymal": {**own, "dice_volume": {**volumes, "mean": 0.5, "low": 0.25, "high": 0.75, "median": 0.625, "patients": 12, "with_lesion": 8}, "dice_slice": slices},
+            "subdural": {  # no patient has it: one false mark
+                **own, "dice_volume": {"mean": 0.0, "low": None, "high": None, "median": 0.0, "patients": 1, "with_lesion": 0},
+                "dice_slice": {"mean": None, "low": None, "high": None, "slices": 0}, "pointing_game": None,
+            },
+        },
+    }  # fmt: skip
+    for name, content in (("selection.json", selection), ("evaluation/metrics.json", figures)):
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def markers_run(small_markers_run, tmp_path):
+    """A copy of that run, to be changed."""
+    return Path(shutil.copytree(small_markers_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def small_markers_entry(small_markers_run, tmp_path_factory):
+    """That run, published."""
+    return published(small_markers_run, tmp_path_factory.mktemp("published") / "ct_small")
+
+
+@pytest.fixture
+def small_markers(small_markers_entry, tmp_path):
+    """A copy of that entry, to be changed."""
+    return Path(shutil.copytree(small_markers_entry, tmp_path / "ct_small"))
 
 
 class Server(http.server.ThreadingHTTPServer):
