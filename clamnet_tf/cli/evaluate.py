@@ -9,7 +9,7 @@ from clamnet_tf.errors import UserInputError
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the run's recipe.")
 @click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
-@click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split.")
+@click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split on data that name none.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Evaluate this side only.  [default: all cases]")
 @click.option("--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html.")
 @click.option(
@@ -36,7 +36,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     recipe = load_recipe(str(run.recipe), _of_inference(overrides))
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
-    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, built_in=data is None)
+    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=recipe.data.split if data is None else None)
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
     atlas = atlas_of(run, recipe)
     if atlas:

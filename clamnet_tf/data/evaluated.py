@@ -3,14 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from clamnet_tf.data.split import read_split
+from clamnet_tf.data.split import read_split, split_manifest
 from clamnet_tf.errors import DataError
 
 
-def choose_cases(manifest, run, split, split_file, *, built_in: bool):
+def choose_cases(manifest, run, split, split_file, *, drawn):
     """The manifest cut down to `split`; all cases when None.
 
-    Sides come from `split_file`, else from the manifest, else, for the run's own cohort, from the run folder.
+    Sides come from `split_file`, else from the manifest, else, for the run's own cohort, from the run folder. A zoo entry has no file of its
+    split; there `drawn`, the SplitSection of its recipe, draws the same sides again. drawn: None for other data than the recipe's cohort.
 
     Raises:
         DataError: a side was named but the cases have none.
@@ -19,9 +20,12 @@ def choose_cases(manifest, run, split, split_file, *, built_in: bool):
         return manifest
     patients = list(dict.fromkeys(case.patient for case in manifest.cases))
     if split_file is None and not all(case.split for case in manifest.cases):
-        if not built_in:
+        if drawn is None:
             raise DataError(f"--split {split}: the data names no split. Add --split-file, for example {run.split}, or leave out --split.")
-        split_file = run.split
+        if run.split.is_file():
+            split_file = run.split
+        else:
+            manifest = split_manifest(manifest, drawn, both_classes=False)
     sides = read_split(Path(split_file), patients) if split_file is not None else {case.patient: case.split for case in manifest.cases}
     cases = tuple(dataclasses.replace(case, split=sides[case.patient]) for case in manifest.cases if sides[case.patient] == split)
     if not cases:

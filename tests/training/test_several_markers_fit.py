@@ -130,13 +130,14 @@ def test_an_entry_by_its_name_marks_and_measures_as_the_run_does(fitted, entry, 
     series = sorted((own_cache / "cohorts").glob("head_ct-*/HEAD_A_0009/ct"))[0]
     for name, model in (("run", run), ("zoo", entry.name)):
         call("predict", model, series, "--out", tmp_path / name)
-        call("evaluate", model, "--out", tmp_path / f"{name}_figures")
+        call("evaluate", model, "--split", "test", "--out", tmp_path / f"{name}_figures")
     masks = sorted(path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*.png"))
     assert masks and any(np.asarray(Image.open(tmp_path / "run" / mask)).any() for mask in masks)
     for mask in masks:
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "zoo" / mask)), np.asarray(Image.open(tmp_path / "run" / mask)))
     run_figures, zoo_figures = (json.loads((tmp_path / f"{name}_figures" / "metrics.json").read_text()) for name in ("run", "zoo"))
     assert zoo_figures["markers"]["subdural"]["dice_slice"] == run_figures["markers"]["subdural"]["dice_slice"]
+    assert zoo_figures["slices"] == run_figures["slices"] < 60  # the sides are drawn again as in the run
     assert zoo_figures["dice_volume"] == run_figures["dice_volume"] and list(zoo_figures["markers"]) == list(NAMES)
     said = " ".join(call("export", entry.name, "--format", "savedmodel", "--out", tmp_path / "out", code=2).split()).replace("│ ", "")
     assert "tells 2 markers apart (intraparenchymal, subdural)" in said and "Mark with clamnet-tf predict" in said
