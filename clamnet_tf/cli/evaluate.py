@@ -36,7 +36,8 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     recipe = load_recipe(str(run.recipe), _of_inference(overrides))
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
-    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=recipe.data.split if data is None else None)
+    drawn = recipe.data.split if data is None else None
+    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn)
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
     atlas = atlas_of(run, recipe)
     if atlas:

@@ -60,7 +60,8 @@ def _figures(entry: Entry) -> str:
         together = "All markers together, a pixel being marked or not whichever marker it is:"
         parts = [together, _table(rows), *_of_markers(entry.markers), _cuts(entry)]
     else:
-        parts = [_table(rows), _wrapped(f"A pixel is marked from {entry.threshold.value:.3f} on (slice by slice: {entry.threshold.raw_value:.3f}); {entry.threshold.rule}.")]
+        cut = entry.threshold
+        parts = [_table(rows), _wrapped(f"A pixel is marked from {cut.value:.3f} on (slice by slice: {cut.raw_value:.3f}); {cut.rule}.")]
     return "\n\n".join([_wrapped(measured), *parts, *([_prose(entry.notes)] if entry.notes else [])])
 
 
@@ -126,8 +127,10 @@ def _contract(entry: Entry) -> str:
         f"Output: a dict of {', '.join(f'`{head}`' for head in made.heads)}, each (slices, {given.side}, {given.side}, "
         f"{1 if made.activation == 'sigmoid' else len(made.classes)}) float32, {made.activation}; "
         + (f"the probability of {made.classes[1]}." if made.activation == "sigmoid" else f"classes {', '.join(made.classes)}."),
-        *([f"Masks hold the number of the marker: 0 none, {', '.join(f'{number} {name}' for number, name in enumerate(made.classes[1:], start=1))}."] if entry.markers else []),
     ]
+    if entry.markers:
+        numbers = ", ".join(f"{number} {one.name}" for number, one in enumerate(entry.markers, start=1))
+        lines.append(f"Masks hold the number of the marker: 0 none, {numbers}.")
     return "\n".join(_item(line) for line in lines)
 
 

@@ -101,13 +101,17 @@ class MarkerThresholdSection(Section):
 
 
 class MarkerMetricsSection(Section):
-    """Figures of one of several markers by itself, on the patients of the entry's metrics; a slice that shows another marker alone is normal for it."""
+    """Figures of one of several markers by itself, on the patients of the entry's metrics; a slice that shows another alone is normal for it."""
 
     patients: Annotated[int, Field(ge=0)] = Field(description="Patients that dice_volume counts.")
     patients_with_lesion: Annotated[int, Field(ge=0)] = Field(description="Patients who have this marker.")
-    dice_volume: Optional[Figure] = Field(description="Mean over patients. One without this marker counts 0 if any of it is marked, and is left out otherwise.")
+    dice_volume: Optional[Figure] = Field(
+        description="Mean over patients. One without this marker counts 0 if any of it is marked, and is left out otherwise."
+    )
     dice_volume_median: Optional[float] = Field(description="Median over these patients.")
-    dice_with_lesion: Optional[float] = Field(None, description="Mean over the patients who have it alone; null: none has it, or some are outlined in part.")
+    dice_with_lesion: Optional[float] = Field(
+        None, description="Mean over none but the patients who have it; null: none has it, or some are outlined in part."
+    )
     dice_slice: Optional[Figure] = Field(description="Dice of each slice that shows it, mean over slices; null: none does.")
     outlined_slices: Annotated[int, Field(ge=0)] = Field(description="How many these are.")
     auroc_slice: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
@@ -196,7 +200,8 @@ def entry_rules(entry: Entry):
     if (entry.metrics.dice_volume is None) == (entry.metrics.dice_slice is None):
         yield ("metrics",), "either dice_volume or dice_slice", "none" if entry.metrics.dice_volume is None else "both"
     yield from _markers_rules(entry)
-    for path, section in [(("metrics",), entry.metrics), *((("markers", place, "metrics"), one.metrics) for place, one in enumerate(entry.markers or ()))]:
+    of_markers = [(("markers", place, "metrics"), one.metrics) for place, one in enumerate(entry.markers or ())]
+    for path, section in [(("metrics",), entry.metrics), *of_markers]:
         for name, value in section:
             if isinstance(value, Figure) and not (value.low is None or value.low <= value.value) & (value.high is None or value.value <= value.high):
                 yield (*path, name), "a value inside its interval", f"{value.value:g} ({value.low} to {value.high})"
@@ -223,7 +228,8 @@ def _markers_rules(entry: Entry):
     if entry.output.activation != "softmax":
         yield ("output", "activation"), "softmax, since the entry has several markers", entry.output.activation
     if entry.output.classes[1:] != names:
-        yield ("output", "classes"), f"the background, then the markers in their order: background, {', '.join(names)}", ", ".join(entry.output.classes)
+        expected = f"the background, then the markers in their order: background, {', '.join(names)}"
+        yield ("output", "classes"), expected, ", ".join(entry.output.classes)
     if len(set(names)) < len(names):
         yield ("markers",), "each marker once", ", ".join(names)
 
