@@ -38,6 +38,8 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     reporter = Reporter(quiet=quiet)
     drawn = recipe.data.split if data is None else None
     manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn)
+    if data is None and split is None:
+        reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
     atlas = atlas_of(run, recipe)
     if atlas:

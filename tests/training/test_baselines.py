@@ -79,7 +79,9 @@ def test_an_arm_runs_from_its_keys_to_its_figures(runs, arm):
 
 def test_the_same_figures_come_from_evaluate(runs, tmp_path):
     out = runs("classification")
-    call("evaluate", out, "--split", "test", "--split-file", out / "split.csv", "--out", tmp_path / "evaluation")
+    said = call("evaluate", out, "--split", "test", "--split-file", out / "split.csv", "--out", tmp_path / "evaluation")
+    assert "also those it was trained on" not in said
+    assert "also those it was trained on" in call("evaluate", out, "--out", tmp_path / "of_all")
     figures = [json.loads((folder / "metrics.json").read_text()) for folder in (out / "evaluation", tmp_path / "evaluation")]
     assert figures[0]["dice_volume"] == figures[1]["dice_volume"]
     assert list(figures[0]["heads"]) == ["activation_map"]
