@@ -2,8 +2,10 @@
 
 import keras
 
-#: recipe name -> Keras class
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD, "lion": keras.optimizers.Lion}
+from clamnet_tf.training.fused_adam import Adam, AdamW
+
+#: recipe name -> class
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": keras.optimizers.SGD, "lion": keras.optimizers.Lion}
 
 
 def build_optimizer(section, *, steps: int, replicas: int = 1) -> keras.optimizers.Optimizer:

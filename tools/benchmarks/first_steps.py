@@ -1,10 +1,9 @@
 """A process that trains three steps: python -m benchmarks.first_steps full|quick BATCH. Says when the first is done, then its peak memory in GB."""
 
-import resource
 import sys
 import time
 
-from benchmarks.processes import FIRST
+from benchmarks.processes import FIRST, peak_gb
 from benchmarks.subjects import FULL, QUICK, our_step
 
 
@@ -17,7 +16,7 @@ def main() -> None:
     print(f"{FIRST}:{time.process_time():.3f}", flush=True)
     for _ in range(2):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, flush=True)
+    print(peak_gb(), flush=True)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def runner(job: str, network: str = "", batch: int = 1, batches: int = 0, path: 
 def openvino_of(path: str, batch: int):
     import openvino
 
-    model = openvino.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    model = openvino.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
     images = np.random.default_rng(1).normal(size=(batch, SIDE, SIDE, 1)).astype(np.float32)
     return lambda: model([images])
 

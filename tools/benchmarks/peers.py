@@ -19,7 +19,7 @@ FAILED = "cannot be installed or imported"
 #: name -> distribution that it needs
 NETWORKS = {"MONAI BasicUNetPlusPlus": "monai", "smp UnetPlusPlus resnet34": "segmentation_models_pytorch", "medicai UNetPlusPlus resnet34": "medicai"}
 PIPELINE = "MONAI CacheDataset at its best"
-OPENVINO = "OpenVINO, our network"
+OPENVINO = "OpenVINO in float32, our network"
 
 
 class Peers:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -11,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def main() -> None:
     from clamnet_tf.networks.inference import MarkerProbability
 
+    from benchmarks.processes import peak_gb
     from benchmarks.rounds import interleaved
     from benchmarks.scaling import size_of
     from benchmarks.subjects import our_step, slices_for
@@ -19,9 +19,8 @@ def main() -> None:
     network = size_of(setting).network("group")
     marker, images = MarkerProbability(network, batch_size=setting["batch"]), slices_for(network, setting["batch"])
     found = interleaved({"training": our_step(network, setting["batch"]), "inference": lambda: marker(images)}, rounds)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     told = {f"{name}_{by}": round(value, 5) for name, taken in found.items() for by, value in (("s", taken.clock), ("processor_s", taken.processor))}
-    print(json.dumps({**told, "peak_gb": round(peak, 3)}))
+    print(json.dumps({**told, "peak_gb": round(peak_gb(), 3)}))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.cost import network_cost
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.training.fused_adam import Adam
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.supervised import SupervisedTrainer
 
@@ -34,7 +35,7 @@ class Size:
     batches: tuple = (2, 4)
     rounds: int = 3
     slices: int = 2000
-    pipeline_batches: int = 16
+    pipeline_batches: int = 64
     loop_steps: int = 6
     name: str = "full"
 
@@ -60,7 +61,7 @@ QUICK = Size(side=32, filters=(4, 6, 8), batches=(2,), rounds=1, slices=24, pipe
 def our_step(network, batch: int):
     """A callable: one optimizer step of this project on a fixed batch with masks."""
     trainer = SupervisedTrainer(network)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-4), jit_compile=False)
+    trainer.compile(optimizer=Adam(1e-4), jit_compile=False)
     trainer.optimizer.build(trainer.trainable_variables)
     images, truth = _batch(network, batch)
     data = {"view_a": tf.constant(images), "organ_a": tf.ones(images.shape[:3]), "mask": tf.constant(truth)}
@@ -78,7 +79,7 @@ def plain_step(network, batch: int):
 def siamese_trainer(network, kind: str, steps: int = 1000) -> SiameseTrainer:
     """kind shared: two views, agreement and contrast; none: a single view."""
     trainer = SiameseTrainer(network, kind=kind, loss=LOSS, steps=steps)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-4), jit_compile=False)
+    trainer.compile(optimizer=Adam(1e-4), jit_compile=False)
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
 
