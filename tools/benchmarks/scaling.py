@@ -65,7 +65,7 @@ def plot(rows: list, middle: dict, path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.6), constrained_layout=True)
     wanted = (("training_processor_s", "training step, processor s"), ("inference_processor_s", "inference, processor s"), ("peak_gb", "peak memory of training, GB"))
@@ -78,6 +78,10 @@ def plot(rows: list, middle: dict, path) -> None:
         if column != "peak_gb":
             panel.loglog((work[0], work[-1]), [base[column] * each / base["gflop_forward"] for each in (work[0], work[-1])], "k:", label="as the FLOPs")
         panel.set(xlabel="GFLOP of the batch's forward pass", title=words)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(ticker.NullFormatter())
         panel.grid(True, which="both", alpha=0.2)
     panels[0].legend(fontsize=8)
     with atomic_path(path) as temporary:
