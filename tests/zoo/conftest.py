@@ -82,10 +82,20 @@ def small_run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(small_run, tmp_path):
-    """A copy of the small run, to be changed."""
-    return Path(shutil.copytree(small_run, tmp_path / "run"))
+def copies(fixture, folder):
+    """A fixture: a copy of the folder that the session's `fixture` gives, named `folder`, to be changed."""
+
+    @pytest.fixture
+    def made(request, tmp_path):
+        return Path(shutil.copytree(request.getfixturevalue(fixture), tmp_path / folder))
+
+    return made
+
+
+run = copies("small_run", "run")
+small = copies("small_entry", "mri_small")
+markers_run = copies("small_markers_run", "run")
+small_markers = copies("small_markers_entry", "ct_small")
 
 
 def published(run, folder):
@@ -105,12 +115,6 @@ def published(run, folder):
 def small_entry(small_run, tmp_path_factory):
     """The small run, published."""
     return published(small_run, tmp_path_factory.mktemp("published") / "mri_small")
-
-
-@pytest.fixture
-def small(small_entry, tmp_path):
-    """A copy of the small entry, to be changed."""
-    return Path(shutil.copytree(small_entry, tmp_path / "mri_small"))
 
 
 @pytest.fixture(scope="session")
@@ -151,22 +155,10 @@ def small_markers_run(small_run, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def markers_run(small_markers_run, tmp_path):
-    """A copy of that run, to be changed."""
-    return Path(shutil.copytree(small_markers_run, tmp_path / "run"))
-
-
 @pytest.fixture(scope="session")
 def small_markers_entry(small_markers_run, tmp_path_factory):
     """That run, published."""
     return published(small_markers_run, tmp_path_factory.mktemp("published") / "ct_small")
-
-
-@pytest.fixture
-def small_markers(small_markers_entry, tmp_path):
-    """A copy of that entry, to be changed."""
-    return Path(shutil.copytree(small_markers_entry, tmp_path / "ct_small"))
 
 
 class Server(http.server.ThreadingHTTPServer):
