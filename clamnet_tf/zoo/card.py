@@ -97,9 +97,8 @@ def _cell(figure: Figure | None, scale: float = 1.0) -> str:
 
 def _table(rows) -> str:
     """Markdown; the first row is the head."""
-    head, *others = rows
-    lines = [f"| {' | '.join(row)} |" for row in (head, *others)]
-    return "\n".join([lines[0], f"|{'|'.join(['---'] * len(head))}|", *lines[1:]])
+    head, *lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, f"|{'|'.join(['---'] * len(rows[0]))}|", *lines])
 
 
 def _data(entry: Entry) -> str:
