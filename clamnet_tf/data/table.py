@@ -11,6 +11,7 @@ from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.errors import DataError
 
 STORED = ("case", "volume", "slice_index", "position", "area", "box", "spacing", "pixel_hash")
+MOST_VOLUMES = 40  # that cuts are fixed on
 _WIDTHS = {"box": 5, "spacing": 3}
 _TYPES = {"case": np.int64, "volume": np.int64, "slice_index": np.int64, "position": np.float64, "area": np.float64,
           "box": np.int64, "spacing": np.float64, "pixel_hash": np.str_}  # fmt: skip
@@ -60,6 +61,11 @@ class SliceTable:
             if value:
                 found.setdefault(case, []).append(value)
         return found
+
+    def volumes_of(self, rows, most: int = MOST_VOLUMES) -> np.ndarray:
+        """Numbers of the volumes that hold one of `rows`, rising; when there are more than `most`, that many, evenly spread."""
+        numbers = np.unique(self.volume[rows])
+        return numbers if len(numbers) <= most else numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
 
 
 def write_stored(rows: list[dict], path: Path) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.data.cohorts import COHORTS
+from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, restored
+from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
+from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines
+from clamnet_tf.evaluation.baselines.kept import fitted, restored
 from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
 from clamnet_tf.evaluation.figures import figures as compute_figures
 from clamnet_tf.evaluation.gallery import Gallery
@@ -21,6 +24,7 @@ from clamnet_tf.evaluation.trained import load_trained
 from clamnet_tf.evaluation.words import consistency, number, percent, within
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
+from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.recipe.markers import markers_of
 from clamnet_tf.runs import RunFolder
 
@@ -127,7 +131,7 @@ def display_channel(recipe, channels: int):
 
 
 def _baselines(run: RunFolder, recipe, prepared) -> dict:
-    """Intensity baselines fitted on the run's training slices, of everything marked ("") and of each of several markers.
+    """Baselines without a network, fitted on the run's training slices, of everything marked ("") and of each of several markers.
 
     Fitted here once, and kept in the run.
     """
@@ -139,13 +143,23 @@ def _baselines(run: RunFolder, recipe, prepared) -> dict:
         content = {}
         for name, (chosen, prevalence) in wanted.items():
             if (rows := train[chosen]).size:
-                content[name] = fitted(intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence, atlas=prepared.atlas is not None))
+                atlas = prepared.atlas is not None
+                simple = intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence, atlas=atlas)
+                consistent = consistent_baselines(_training_volumes(prepared, rows), VolumeSteps.of(recipe.inference), prevalence, atlas=atlas)
+                content[name] = fitted(simple | consistent)
         content = content if markers else content.get("", {})
         if content and run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
             write_json(path, content)
     else:
         content = json.loads(path.read_text(encoding="utf-8"))
     return {name: restored(methods) for name, methods in content.items()} if markers else {"": restored(content)}
+
+
+def _training_volumes(prepared, rows) -> list:
+    """(images, organ, abnormal) of whole training volumes that hold one of `rows`, which are the abnormal ones; as many as a network's cuts are fixed on."""
+    table = prepared.table
+    whole = [np.flatnonzero(table.volume == number) for number in table.volumes_of(rows)]
+    return [(RowView(prepared.images, own), prepared.organ[own], np.isin(own, rows)) for own in whole]
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):

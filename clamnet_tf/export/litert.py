@@ -48,7 +48,7 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
                 facts["largest_difference"] = check("litert", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]
             else:
                 facts |= _agreement(source, temporary, slices)
-        write_json(described, {**contract(source, kind="litert"), "measured": facts})
+            write_json(described, {**contract(source, kind="litert"), "measured": facts})
     return Exported(path, facts, tuple(_in_words(facts)))
 
 

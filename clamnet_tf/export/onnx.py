@@ -34,7 +34,7 @@ def export_onnx(source, out: Path) -> Exported:
         with atomic_path(path) as temporary:
             temporary.write_bytes(converted(source))
             facts = {"bytes": temporary.stat().st_size, "largest_difference": check("onnx", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]}
-        write_json(described, {**contract(source, kind="onnx"), "opset": OPSET, "measured": facts})
+            write_json(described, {**contract(source, kind="onnx"), "opset": OPSET, "measured": facts})
     return Exported(path, facts, (f"{facts['bytes'] / 1e6:.2f} MB, opset {OPSET}",))
 
 

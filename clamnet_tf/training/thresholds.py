@@ -6,8 +6,6 @@ from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.marking.several_markers import MarkersMarking
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps, calibrate, fixed
 
-MOST_VOLUMES = 40  # evenly spread over the training patients
-
 
 def fit_markings(marker, slices, selection, steps: VolumeSteps) -> dict[str, VolumeMarking]:
     """A VolumeMarking for the mean of the heads ("mean") and for every head.
@@ -53,9 +51,7 @@ def fit_markers_markings(marker, slices, selection, steps: VolumeSteps, markers)
 
 
 def _volumes(slices) -> list[np.ndarray]:
-    """Rows of whole volumes that hold abnormal training slices, in order; at most MOST_VOLUMES."""
+    """Rows of whole volumes that hold abnormal training slices, in order; at most table.MOST_VOLUMES."""
     table = slices.table
-    numbers = np.unique(table.volume[slices.rows[table.label[slices.rows] > 0]])
-    if len(numbers) > MOST_VOLUMES:
-        numbers = numbers[np.linspace(0, len(numbers) - 1, MOST_VOLUMES).round().astype(int)]
+    numbers = table.volumes_of(slices.rows[table.label[slices.rows] > 0])
     return [slices.rows[table.volume[slices.rows] == number] for number in numbers]

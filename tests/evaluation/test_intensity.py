@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from clamnet_tf.evaluation.baselines.intensity import best_variant, fitted, intensity_baselines, prevalence_cut, restored, smoothed
+from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines, prevalence_cut, smoothed
+from clamnet_tf.evaluation.baselines.kept import fitted, restored
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_the_table_repeats_the_summary(tool, planned, fill_study):
         assert rows[name].split(" | ")[1] == markdown[name].split(" | ")[2]
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
     assert "8 held-out patients, 2 seeds" in lines[-3] + lines[-2] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
-    assert "Not complete: Wrong." in " ".join(lines)
+    assert "Not trained yet: Wrong." in " ".join(lines)
 
 
 def test_without_a_file_there_is_no_section(tool, tmp_path):

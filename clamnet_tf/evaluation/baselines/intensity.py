@@ -46,32 +46,24 @@ def intensity_baselines(train_images, train_organ, train_labels, prevalence: flo
     if not rows:
         raise ValueError(f"no abnormal training slice with organ pixels among {len(labels)}: the cut cannot be fixed.")
     channels = train_images.shape[-1]
-    called = [f"channel{number}" for number in range(channels - atlas)] + ["deviation"] * atlas
+    called = channel_names(channels, atlas)
     baselines: dict[str, Baseline] = {"whole_organ": whole_organ}
     for channel in range(channels):
         for side in ("bright", "dark"):
-            baselines[f"otsu_{called[channel]}_{side}"] = functools.partial(_otsu_masks, channel=channel, bright=side == "bright")
+            baselines[f"otsu_{called[channel]}_{side}"] = functools.partial(otsu_masks, channel=channel, bright=side == "bright")
     for channel in range(channels):
         for sigma in sigmas:
             values, weights = _training_values(train_images, train_organ, rows, channel, sigma)
             for side in ("bright", "dark"):
                 cut = prevalence_cut(values, weights, prevalence, bright=side == "bright")
                 name = f"threshold_{called[channel]}_sigma{sigma:g}_{side}"
-                baselines[name] = functools.partial(_cut_masks, channel=channel, sigma=sigma, cut=cut, bright=side == "bright")
+                baselines[name] = functools.partial(cut_masks, channel=channel, sigma=sigma, cut=cut, bright=side == "bright")
     return baselines
 
 
-def fitted(baselines: Mapping[str, Baseline]) -> dict:
-    """What was learned, as JSON: name -> {function, keywords}; `restored` reads it back."""
-    return {
-        name: {"function": getattr(method, "func", method).__name__, "keywords": getattr(method, "keywords", {})} for name, method in baselines.items()
-    }
-
-
-def restored(content: Mapping) -> dict[str, Baseline]:
-    """The callables of `fitted`."""
-    functions = {function.__name__: function for function in (whole_organ, _otsu_masks, _cut_masks)}
-    return {name: functools.partial(functions[entry["function"]], **entry["keywords"]) for name, entry in content.items()}
+def channel_names(channels: int, atlas: bool) -> list[str]:
+    """What the channels are called in the names of baselines; with an atlas the last one is the deviation from normal slices."""
+    return [f"channel{number}" for number in range(channels - atlas)] + ["deviation"] * atlas
 
 
 def best_variant(scores: Mapping[str, float]) -> tuple[str, float]:
@@ -127,7 +119,7 @@ def _training_values(images, organ, rows, channel, sigma):
     return np.concatenate(values), np.concatenate(weights)
 
 
-def _cut_masks(images, organ, *, channel, sigma, cut, bright) -> np.ndarray:
+def cut_masks(images, organ, *, channel, sigma, cut, bright) -> np.ndarray:
     masks = np.zeros(np.shape(organ), bool)
     for number in range(len(masks)):
         inside = np.asarray(organ[number]) > 0
@@ -136,7 +128,7 @@ def _cut_masks(images, organ, *, channel, sigma, cut, bright) -> np.ndarray:
     return masks
 
 
-def _otsu_masks(images, organ, *, channel, bright) -> np.ndarray:
+def otsu_masks(images, organ, *, channel, bright) -> np.ndarray:
     masks = np.zeros(np.shape(organ), bool)
     for number in range(len(masks)):
         inside = np.asarray(organ[number]) > 0
