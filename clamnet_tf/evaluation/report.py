@@ -97,6 +97,9 @@ def write_report(
 
 
 def _spaced(name: str) -> str:
+    if name.startswith("consistent_"):
+        _, channel, side = name.split("_")
+        return f"{side} {_spaced(channel)}, consistent in the volume"
     return NAMES.get(name) or re.sub(r"(head|channel|sigma)(\d)", r"\1 \2", name.replace("_", " "))
 
 

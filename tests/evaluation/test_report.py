@@ -129,6 +129,15 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
     assert "NOT shown to be better than threshold channel 0 sigma 0 bright" in page
 
 
+def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, build_cases):
+    cases, words = build_cases(patients=3, missing=()), "so much is not owed to the network"
+    assert words not in write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    for case in cases:
+        case.baselines["consistent_channel1_bright"] = case.truth
+    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    assert words in page and "NOT shown to be better than bright channel 1, consistent in the volume" in page
+
+
 def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
     monkeypatch.setattr(module, "BYTES", 2_500_000)
     evaluation, _, items = evaluated
