@@ -205,9 +205,10 @@ def test_a_slice_where_one_of_its_markers_is_not_found_teaches_no_background(rng
 
 def test_cuts_are_fitted_for_each_marker_on_the_slices_that_show_it(rng):
     network = build_network(THREE, side=8, channels=1)
+    table = dataclasses.replace(prepared().table.select(np.arange(12)), volume=np.repeat([0, 1], 6), label=np.tile([0, 1], 6))
     slices = SimpleNamespace(
         prepared=SimpleNamespace(images=rng.normal(size=(12, 8, 8, 1)).astype(np.float32), organ=np.ones((12, 8, 8), np.uint8)),
-        table=SimpleNamespace(volume=np.repeat([0, 1], 6), label=np.tile([0, 1], 6)),
+        table=table,
         rows=np.arange(12),
         shown=np.array([[0, 0], [1, 0], [0, 0], [0, 1]] * 3, bool),
     )
@@ -217,7 +218,7 @@ def test_cuts_are_fitted_for_each_marker_on_the_slices_that_show_it(rng):
     assert list(found) == ["mean", "head_1"] and found["mean"].names == ("one", "two")
     for c, one in enumerate(MARKERS):
         alone = SimpleNamespace(head_names=marker.head_names, heads=lambda images: marker.heads(images)[..., c])  # noqa: B023
-        own = SimpleNamespace(prepared=slices.prepared, rows=slices.rows, table=SimpleNamespace(volume=slices.table.volume, label=slices.shown[:, c].astype(int)))
+        own = SimpleNamespace(prepared=slices.prepared, rows=slices.rows, table=dataclasses.replace(table, label=slices.shown[:, c].astype(int)))
         assert found["mean"].parts[c] == fit_markings(alone, own, SelectionSection(prevalence=one.prevalence), VolumeSteps())["mean"]
     fixed = fit_markers_markings(marker, slices, SelectionSection(threshold=0.3), VolumeSteps(), MARKERS)
     assert [part.threshold for part in fixed["mean"].parts] == [0.3, 0.3]
