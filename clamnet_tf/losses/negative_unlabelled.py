@@ -1,21 +1,22 @@
 """Negative-unlabelled risk with the non-negative correction: nnPU (Kiryo et al. 2017) with the classes exchanged (METHOD section 2).
 
 Pixels of normal slices are sure negatives (N), those of abnormal slices are unlabelled (U): a share `prior` of them is
-marker, the rest is background like N. Hence E_U = prior E_marker + (1 - prior) E_N, and
+marker, the rest is background like N. Hence E_U = prior E_marker + (1 - prior) E_N, and both classes' errors can be estimated:
 
-    risk = (1 - prior) E_N[l(background)] + max(0, E_U[l(marker)] - (1 - prior) E_N[l(marker)])
+    on background    E_N[l(background)]
+    on marker        (E_U[l(marker)] - (1 - prior) E_N[l(marker)]) / prior
 
-with the sigmoid loss of the paper, l(background) = P(marker) and l(marker) = 1 - P(marker), which is bounded. The second
-part estimates prior * E_marker[l(marker)] and cannot truly be negative; a flexible network makes it so by memorising.
-
-The sigmoid loss is flat where P(marker) is 0 everywhere, which has the risk `prior`: a learning rate that is too high for
-the first steps ends there and stays. The logistic loss has no such place, but found less on toy slices: it is clipped most of the time.
+with the sigmoid loss of the paper, l(background) = P(marker) and l(marker) = 1 - P(marker), which is bounded. The risk is
+their mean, as if there were as much marker as background (Su, Chen and Xu 2021, on imbalanced data): weighted by the prior, as in Kiryo's
+eq. (6), P(marker) = 0 everywhere costs no more than `prior`, is flat, and is where every training on lesions ended (EXPERIMENTS). The second
+part cannot truly be negative; a flexible network makes it so by memorising.
 """
 
 from keras import ops
 
 from clamnet_tf.losses.hybrid import organ_mean
 
+BALANCE = 0.5  # weight of the error on marker pixels; the rest is that of background
 
 def partial_risks(marker, organ, abnormal, prior: float):
     """The two parts of the risk on one batch.
@@ -26,13 +27,13 @@ def partial_risks(marker, organ, abnormal, prior: float):
         prior: share of marker pixels in the organ of abnormal slices, in 0..1.
 
     Returns:
-        Scalars (1 - prior) E_N[l(background)], in 0..1, and E_U[l(marker)] - (1 - prior) E_N[l(marker)], which may be
-        negative. Every slice counts alike.
+        Scalars, each half of its class's error as above: of background, in 0..0.5, and of marker, which may be negative.
+        Every slice counts alike.
     """
     as_background, as_marker = organ_mean(marker, organ), organ_mean(1.0 - marker, organ)
     normal = 1.0 - abnormal
-    background = (1.0 - prior) * _mean(as_background, normal)
-    return background, _mean(as_marker, abnormal) - (1.0 - prior) * _mean(as_marker, normal)
+    missed = (_mean(as_marker, abnormal) - (1.0 - prior) * _mean(as_marker, normal)) / prior
+    return (1.0 - BALANCE) * _mean(as_background, normal), BALANCE * missed
 
 
 def non_negative(background, marker, observed=None):

@@ -14,16 +14,16 @@ def sigmoid(z):
 
 
 def oracle(z, organ, prior):
-    """Kiryo et al. 2017, eq. (6) and algorithm 1, with y -> -y: value of the risk and its gradient with respect to logits z, by hand."""
+    """Kiryo et al. 2017, eq. (6) and algorithm 1, with y -> -y and both classes weighted by a half: value and gradient for logits z, by hand."""
     p = sigmoid(z.astype(np.float64))
     slope = p * (1 - p)
     shares = organ / organ.sum(axis=(1, 2), keepdims=True)
     unlabelled, negative = ((shares * members[:, None, None] / members.sum()) for members in (ABNORMAL, 1 - ABNORMAL))
     negative_as_negative = (negative * p).sum()  # sigmoid loss l(t, y) = sigmoid(-t y)
     negative_as_positive, unlabelled_as_positive = (negative * (1 - p)).sum(), (unlabelled * (1 - p)).sum()
-    sure, positive = (1 - prior) * negative_as_negative, unlabelled_as_positive - (1 - prior) * negative_as_positive
-    gradient_sure = (1 - prior) * negative * slope
-    gradient_positive = -unlabelled * slope + (1 - prior) * negative * slope
+    sure, positive = negative_as_negative / 2, (unlabelled_as_positive - (1 - prior) * negative_as_positive) / (2 * prior)
+    gradient_sure = negative * slope / 2
+    gradient_positive = (-unlabelled * slope + (1 - prior) * negative * slope) / (2 * prior)
     if positive >= 0:
         return sure + positive, gradient_sure + gradient_positive
     return sure, -gradient_positive
@@ -85,9 +85,10 @@ def test_the_risk_is_least_for_the_true_mask(rng):
         return float(non_negative(*partial_risks(tf.constant(marked), organ, ABNORMAL, 0.2)))
 
     assert risk(truth) == pytest.approx(0, abs=1e-6)
-    assert risk(np.zeros_like(truth)) == pytest.approx(0.2, abs=1e-6)  # every marker missed
-    assert risk(more) == pytest.approx(0.8 * 0.1, abs=1e-6)
-    assert float(partial_risks(tf.constant(whole), organ, ABNORMAL, 0.2)[1]) == pytest.approx(-0.8, abs=1e-6)  # whole organ: clipped
+    assert risk(np.zeros_like(truth)) == pytest.approx(0.5, abs=1e-6)  # every marker missed
+    assert risk(np.ones_like(truth)) == pytest.approx(0.5, abs=1e-6)  # all background taken for it: no better, whatever the prior
+    assert risk(more) == pytest.approx(0.1 / 2, abs=1e-6)
+    assert float(partial_risks(tf.constant(whole), organ, ABNORMAL, 0.2)[1]) == pytest.approx(-0.8 / 0.4, abs=1e-6)  # whole organ: clipped
 
 
 def test_a_batch_without_one_class_is_finite():
