@@ -1,7 +1,10 @@
 """`clamnet-tf zoo`: trained networks that are shipped, in one's own folders, or offered by registries."""
 
 import json
+import math
+import os
 import shutil
+import sys
 import textwrap
 
 import rich_click as click
@@ -188,8 +191,9 @@ def _offers(timeout) -> list[dict]:
 
 
 def _table(rows):
-    """Lines no wider than the terminal, or 80 columns: names in full (a long one on a line of its own), conditions and data sets cut where they must be."""
-    lines, room = [_HEAD], max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    """Lines no wider than the terminal (at least 80 columns; uncut in a pipe): a long name on a line of its own, conditions and data sets cut."""
+    shown = sys.stdout.isatty() or "COLUMNS" in os.environ
+    lines, room = [_HEAD], max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns) if shown else math.inf
     for row in rows:
         entry, dice = row["entry"], row["entry"].metrics.headline
         interval = "" if dice.low is None else f" ({dice.low:.2f}-{dice.high:.2f})"

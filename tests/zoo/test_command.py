@@ -27,6 +27,9 @@ def test_the_list_fits_80_columns_whatever_the_names(copy, monkeypatch):
     (folder / "entry.yaml").write_text(entry_text(entry))
     (copy("mri_broken") / "entry.yaml").write_text("name: 1\n")
     monkeypatch.setenv("CLAMNET_TF_ZOO", str(folder.parent))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert "a condition of many words and more" in call("list").stdout  # nothing is cut in a pipe
+    monkeypatch.setenv("COLUMNS", "80")
     result = call("list")
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and max(map(len, lines)) <= 80
