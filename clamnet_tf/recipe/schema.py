@@ -177,7 +177,7 @@ class RuntimeSection(Section):
     )
     mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
-    data_service: Optional[Annotated[str, Field(max_length=300, pattern=r"^grpc://[^\s:/]+:[0-9]+$")]] = Field(
+    data_service: Optional[Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")]] = Field(
         None,
         description="Address of a tf.data service (grpc://host:port of clamnet-tf data-service) whose workers make the batches, the same ones; "
         "null: this process makes them. The workers must see the folder of prepared slices under the same path.",
