@@ -4,9 +4,11 @@ import numpy as np
 from scipy import ndimage
 
 _TOUCHING = np.ones((3, 3, 3), bool)
+_MIRROR_REACH = 4 / 128  # of the slice's width: so far from the exact mirrored place is looked, since heads are neither straight nor alike on both sides
+_LEAST_ONE_SIDED = 0.05  # a component that is marked on both sides keeps this share of its mass
 
 
-def main_components(probability: np.ndarray, threshold: float, share: float) -> np.ndarray:
+def main_components(probability: np.ndarray, threshold: float, share: float, one_sided: bool = False) -> np.ndarray:
     """The marked voxels of components that matter.
 
     A component's mass is the sum of (probability - threshold) over its voxels, so that a sure body outweighs a large doubtful one.
@@ -14,6 +16,8 @@ def main_components(probability: np.ndarray, threshold: float, share: float) -> 
     Args:
         probability: (S, H, W) float in 0..1. threshold: a voxel is marked at or above it.
         share: components (26 neighbours) of less than this share of the heaviest one's mass are left out; 0 keeps all.
+        one_sided: the mass is multiplied by how little is marked at the mirrored place (columns reversed): 1 less the mean probability there, at
+            least 0.05. For organs that are alike on both sides, cropped so that their middle is the slice's, where a lesion is on one side.
 
     Returns:
         (S, H, W) bool.
@@ -22,6 +26,15 @@ def main_components(probability: np.ndarray, threshold: float, share: float) -> 
     if not share or not marked.any():
         return marked
     labels, count = ndimage.label(marked, _TOUCHING)
-    mass = ndimage.sum_labels(probability - threshold, labels, np.arange(1, count + 1))
+    numbers = np.arange(1, count + 1)
+    mass = ndimage.sum_labels(probability - threshold, labels, numbers)
+    if one_sided:
+        mass *= np.maximum(1.0 - ndimage.mean(mirrored(probability), labels, numbers), _LEAST_ONE_SIDED)
     keep = np.concatenate([[False], mass >= share * mass.max()])
     return keep[labels]
+
+
+def mirrored(probability: np.ndarray) -> np.ndarray:
+    """(S, H, W) -> the highest value near the mirrored place of every voxel."""
+    reach = max(1, round(_MIRROR_REACH * probability.shape[2]))
+    return ndimage.maximum_filter(probability, size=(1, 2 * reach + 1, 2 * reach + 1))[:, :, ::-1]

@@ -3,7 +3,7 @@
 In this order, each step with its switch in the recipe's `inference` section:
 1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever network made p;
 2. `through_plane`: smoothing over neighbouring slices;
-3. `main_component`: 3-D components that weigh little beside the heaviest are left out;
+3. `main_component`: 3-D components that weigh little beside the heaviest are left out (`one_sided`: those with a twin on the other side weigh less);
 4. `appearance`: the volume's own intensities shift what is near the cut;
 5. components once more.
 The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked: no mask is read.
@@ -26,16 +26,17 @@ _JUST_BELOW = 0.999
 
 @dataclass(frozen=True)
 class VolumeSteps:
-    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off."""
+    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off. one_sided: how components are weighed."""
 
     through_plane: float = 0.0
     main_component: float = 0.0
     appearance: float = 0.0
+    one_sided: bool = False
 
     @classmethod
     def of(cls, inference) -> "VolumeSteps":
         """The switches of a recipe's `inference` section."""
-        return cls(inference.through_plane, inference.main_component, inference.appearance)
+        return cls(inference.through_plane, inference.main_component, inference.appearance, inference.one_sided)
 
     @property
     def any(self) -> bool:
@@ -58,7 +59,7 @@ class VolumeMarking:
         if not self.steps.any:
             return np.where(organ, probability, 0).astype(np.float32)
         refined = self._with_evidence(self._consistent(probability, organ), images, organ)
-        return _drop_small(refined, self.threshold, self.steps.main_component)
+        return _drop_small(refined, self.threshold, self.steps)
 
     def _consistent(self, probability, organ):
         return smooth_through_plane(_calibrated(probability, self.raw_threshold), organ, self.steps.through_plane)
@@ -66,15 +67,15 @@ class VolumeMarking:
     def _with_evidence(self, consistent, images, organ):
         if not self.steps.appearance:
             return consistent
-        kept = main_components(consistent, self.seed_threshold, self.steps.main_component)
+        kept = main_components(consistent, self.seed_threshold, self.steps.main_component, self.steps.one_sided)
         seeds = np.where(kept, consistent - self.seed_threshold + 1e-3, 0)
         evidence = appearance_evidence(images, organ, seeds, consistent < self.background_threshold)
-        base = _drop_small(consistent, self.seed_threshold, self.steps.main_component)
+        base = _drop_small(consistent, self.seed_threshold, self.steps)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
         return np.where(organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0).astype(np.float32)
 
     def with_steps(self, steps: VolumeSteps) -> "VolumeMarking":
-        """The same with steps left out; their cuts are known. ValueError for a step that was not calibrated or another deviation."""
+        """The same with steps left out, or one_sided turned on or off; their cuts are known. ValueError for a step that was not calibrated or another deviation."""
         if steps == self.steps:
             return self
         if not steps.any:
@@ -134,11 +135,11 @@ def _calibrated(probability, raw_threshold: float) -> np.ndarray:
     return _sigmoid(np.clip(log_odds(probability) - log_odds(raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
 
 
-def _drop_small(probability: np.ndarray, threshold: float, share: float) -> np.ndarray:
+def _drop_small(probability: np.ndarray, threshold: float, steps: VolumeSteps) -> np.ndarray:
     """Left-out components fall just below the threshold, so that scores of the rest stay comparable."""
-    if not share:
+    if not steps.main_component:
         return probability
-    dropped = (probability >= threshold) & ~main_components(probability, threshold, share)
+    dropped = (probability >= threshold) & ~main_components(probability, threshold, steps.main_component, steps.one_sided)
     return np.where(dropped, np.float32(_JUST_BELOW * threshold), probability)
 
 

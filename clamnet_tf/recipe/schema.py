@@ -243,10 +243,17 @@ class InferenceSection(Section):
     main_component: Fraction = Field(
         0.0, description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; 0 keeps all, 1 keeps one."
     )
+    one_sided: bool = Field(
+        False, description="In that, a component weighs less the more is marked at its mirrored place, left and right: for an organ alike on both sides, with lesions on one."
+    )
     appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
         0.0, description="Weight of a volume's own intensities (what is surely marked there against the rest) near the cut; 0 for none."
     )
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_one_sided(self, handler):
+        return without(handler(self), one_sided=False)
 
 
 class MarkerSection(Section):

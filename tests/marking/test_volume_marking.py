@@ -43,6 +43,38 @@ def test_a_sure_body_outweighs_a_large_doubtful_one():
     assert not main_components(np.zeros((2, 3, 3)), 0.5, 0.3).any()
 
 
+def two_sides():
+    """A lesion on one side, and a heavier pair of like bodies on both, as orbits and ventricles are."""
+    probability = np.zeros((6, 64, 64))
+    lesion, pair = blob(probability.shape, (2, 20, 14), 4), blob(probability.shape, (3, 44, 12), 5)
+    pair |= pair[:, :, ::-1]
+    probability[lesion], probability[pair] = 0.9, 0.9
+    return probability, lesion, pair
+
+
+def test_a_body_with_a_twin_on_the_other_side_weighs_less_than_a_lesion_on_one():
+    probability, lesion, pair = two_sides()
+    assert main_components(probability, 0.5, 1.0)[pair].any() and not main_components(probability, 0.5, 1.0)[lesion].any()
+    np.testing.assert_array_equal(main_components(probability, 0.5, 1.0, one_sided=True), lesion)
+    np.testing.assert_array_equal(main_components(probability[:, :, ::-1], 0.5, 1.0, one_sided=True), lesion[:, :, ::-1])
+
+
+def test_the_weight_of_a_body_is_one_less_what_is_marked_across():
+    probability = np.zeros((1, 32, 32))
+    probability[0, 4:8, 4:8], probability[0, 4:8, 24:28], probability[0, 20:24, 4:8] = 0.9, 0.6, 0.7  # masses 6.4, 1.6 and 3.2 at 0.5
+    weighed = {"first": 6.4 * (1 - 0.6), "across": 1.6 * (1 - 0.9), "alone": 3.2}
+    for share in (0.04, 0.06, 0.7, 0.9):
+        kept = main_components(probability, 0.5, share, one_sided=True)[0]
+        found = {"first": kept[5, 5], "across": kept[5, 25], "alone": kept[21, 5]}
+        assert found == {name: mass >= share * 3.2 for name, mass in weighed.items()}
+
+
+def test_a_body_on_the_middle_is_kept_when_there_is_no_other():
+    probability = np.zeros((3, 32, 32))
+    probability[:, 8:24, 8:24] = 0.9
+    np.testing.assert_array_equal(main_components(probability, 0.5, 0.3, one_sided=True), probability > 0)
+
+
 def test_components_touch_through_slices():
     probability = np.zeros((3, 5, 5))
     probability[0, 1, 1] = probability[1, 2, 2] = probability[2, 3, 3] = 0.9

@@ -96,6 +96,8 @@ def recipes(draw):
         data["loss"]["head_weights"], heads = None, []
         data["inference"]["activation_map"]["level"] = draw(st.none() | st.integers(0, depth - 1))
     data["inference"]["head"] = draw(st.sampled_from(["mean", *heads]))
+    if not data["inference"]["main_component"]:
+        data["inference"]["one_sided"] = False
     data["training"]["batch_size"] = draw(st.integers(1, 500)) * 2
     data["training"]["optimizer"]["warmup_steps"] = draw(st.integers(0, data["training"]["steps"] - 1))
     if data["training"]["optimizer"]["name"] == "adam":
