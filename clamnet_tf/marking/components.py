@@ -16,8 +16,9 @@ def main_components(probability: np.ndarray, threshold: float, share: float, one
     Args:
         probability: (S, H, W) float in 0..1. threshold: a voxel is marked at or above it.
         share: components (26 neighbours) of less than this share of the heaviest one's mass are left out; 0 keeps all.
-        one_sided: the mass is multiplied by how little is marked at the mirrored place (columns reversed): 1 less the mean probability there, at
-            least 0.05. For organs that are alike on both sides, cropped so that their middle is the slice's, where a lesion is on one side.
+        one_sided: the heaviest one is found, and the others compared with it, by mass times how little is marked at the mirrored place (columns
+            reversed): 1 less the mean probability there, at least 0.05; what is small beside it by mass alone goes as well. For organs that
+            are alike on both sides, cropped so that their middle is the slice's, where a lesion is on one side.
 
     Returns:
         (S, H, W) bool.
@@ -28,10 +29,11 @@ def main_components(probability: np.ndarray, threshold: float, share: float, one
     labels, count = ndimage.label(marked, _TOUCHING)
     numbers = np.arange(1, count + 1)
     mass = ndimage.sum_labels(probability - threshold, labels, numbers)
+    keep = mass >= share * mass.max()
     if one_sided:
-        mass *= np.maximum(1.0 - ndimage.mean(mirrored(probability), labels, numbers), _LEAST_ONE_SIDED)
-    keep = np.concatenate([[False], mass >= share * mass.max()])
-    return keep[labels]
+        weighed = mass * np.maximum(1.0 - ndimage.mean(mirrored(probability), labels, numbers), _LEAST_ONE_SIDED)
+        keep = (weighed >= share * weighed.max()) & (mass >= share * mass[np.argmax(weighed)])
+    return np.concatenate([[False], keep])[labels]
 
 
 def mirrored(probability: np.ndarray) -> np.ndarray:
