@@ -72,7 +72,7 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     original, marker = (build_marker(each, inference, head=chosen) for each in (network, folded(part)))
     left_out = {
         name: value
-        for name in ("through_plane", "main_component", "one_sided", "appearance", "smallest_component", "fill_holes")
+        for name in ("through_plane", "main_component", "appearance", "smallest_component", "fill_holes")
         if (value := getattr(inference, name))
     }
     return Source(

@@ -335,10 +335,3 @@ def decay_applies(weight_decay, name):
     if weight_decay > 0 and name == "adam":
         advice = "set it to 0 or choose adamw"
         yield Finding(("training", "optimizer", "weight_decay"), "0, since adam has no weight decay here", f"{weight_decay:g}", advice)
-
-
-@rule("inference.one_sided", "inference.main_component")
-def components_are_weighed(one_sided, main_component):
-    if one_sided and not main_component:
-        expected = "false, since inference.main_component 0 weighs no components"
-        yield Finding(("inference", "one_sided"), expected, "true", "set inference.main_component, for example to 0.3, or this to false")

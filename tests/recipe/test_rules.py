@@ -63,7 +63,6 @@ WRONG = {
     "served_views_repeat": (
         ["runtime.data_service=grpc://host:5050", "pairs.views.rand_augment=0.1"], "runtime.data_service", "expected null, .*received grpc://host:5050",
     ),
-    "components_are_weighed": (["inference.one_sided=true"], "inference.one_sided", "expected false, since inference.main_component 0 .*received true"),
     "decay_applies": (["training.optimizer.weight_decay=0.1"], "training.optimizer.weight_decay", "expected 0, since adam has no weight decay"),
 }
 
