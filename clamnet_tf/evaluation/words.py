@@ -95,7 +95,8 @@ def consistency(inference) -> str | None:
     if inference.through_plane:
         steps.append(f"averaged over neighbouring slices (deviation {inference.through_plane:g} slices)")
     if inference.main_component:
-        steps.append(f"connected bodies lighter than {percent(inference.main_component)} of the heaviest left out{', those with a twin on the other side weighing less' if inference.one_sided else ''}")
+        twins = ", those with a twin on the other side weighing less" if inference.one_sided else ""
+        steps.append(f"connected bodies lighter than {percent(inference.main_component)} of the heaviest left out{twins}")
     if inference.appearance:
         steps.append(f"adjusted to the volume's own intensities (weight {inference.appearance:g})")
     return "; ".join([*steps, "single heads are shown without this"]) if steps else None

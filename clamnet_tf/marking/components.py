@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 _TOUCHING = np.ones((3, 3, 3), bool)
-_MIRROR_REACH = 4 / 128  # of the slice's width: so far from the exact mirrored place is looked, since heads are neither straight nor alike on both sides
+_MIRROR_REACH = 4 / 128  # of the slice's width: how far around the exact mirrored place is looked: no head is straight or quite alike on both sides
 _LEAST_ONE_SIDED = 0.05  # a component that is marked on both sides keeps this share of its mass
 
 
@@ -18,7 +18,8 @@ def main_components(probability: np.ndarray, threshold: float, share: float, one
         share: components (26 neighbours) of less than this share of the heaviest one's mass are left out; 0 keeps all.
         one_sided: the heaviest one is found, and the others compared with it, by mass times how little is marked at the mirrored place (columns
             reversed): 1 less the mean probability there, at least 0.05; what is small beside it by mass alone goes as well. For organs that
-            are alike on both sides, cropped so that their middle is the slice's, where a lesion is on one side.
+            are alike on both sides, cropped so that their middle is the slice's, where a lesion is on one side. A body across the middle is its own
+            twin (ventricles are); it weighs less beside others, and stays when it is alone.
 
     Returns:
         (S, H, W) bool.

@@ -26,7 +26,8 @@ _JUST_BELOW = 0.999
 
 @dataclass(frozen=True)
 class VolumeSteps:
-    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off. one_sided: how components are weighed."""
+    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off.
+    one_sided: how components are weighed."""
 
     through_plane: float = 0.0
     main_component: float = 0.0
@@ -59,23 +60,27 @@ class VolumeMarking:
         if not self.steps.any:
             return np.where(organ, probability, 0).astype(np.float32)
         refined = self._with_evidence(self._consistent(probability, organ), images, organ)
-        return _drop_small(refined, self.threshold, self.steps)
+        return _below_the_cut(refined, self.threshold, self._main(refined, self.threshold))
 
     def _consistent(self, probability, organ):
         return smooth_through_plane(_calibrated(probability, self.raw_threshold), organ, self.steps.through_plane)
 
+    def _main(self, maps, threshold):
+        return main_components(maps, threshold, self.steps.main_component, self.steps.one_sided)
+
     def _with_evidence(self, consistent, images, organ):
         if not self.steps.appearance:
             return consistent
-        kept = main_components(consistent, self.seed_threshold, self.steps.main_component, self.steps.one_sided)
+        kept = self._main(consistent, self.seed_threshold)
         seeds = np.where(kept, consistent - self.seed_threshold + 1e-3, 0)
         evidence = appearance_evidence(images, organ, seeds, consistent < self.background_threshold)
-        base = _drop_small(consistent, self.seed_threshold, self.steps)
+        base = _below_the_cut(consistent, self.seed_threshold, kept)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
         return np.where(organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0).astype(np.float32)
 
     def with_steps(self, steps: VolumeSteps) -> "VolumeMarking":
-        """The same with steps left out, or one_sided turned on or off; their cuts are known. ValueError for a step that was not calibrated or another deviation."""
+        """The same with steps left out, or one_sided turned on or off; their cuts are known.
+        ValueError for a step that was not calibrated or another deviation."""
         if steps == self.steps:
             return self
         if not steps.any:
@@ -135,12 +140,9 @@ def _calibrated(probability, raw_threshold: float) -> np.ndarray:
     return _sigmoid(np.clip(log_odds(probability) - log_odds(raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
 
 
-def _drop_small(probability: np.ndarray, threshold: float, steps: VolumeSteps) -> np.ndarray:
+def _below_the_cut(probability: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray:
     """Left-out components fall just below the threshold, so that scores of the rest stay comparable."""
-    if not steps.main_component:
-        return probability
-    dropped = (probability >= threshold) & ~main_components(probability, threshold, steps.main_component, steps.one_sided)
-    return np.where(dropped, np.float32(_JUST_BELOW * threshold), probability)
+    return np.where((probability >= threshold) & ~kept, np.float32(_JUST_BELOW * threshold), probability)
 
 
 def log_odds(probability):

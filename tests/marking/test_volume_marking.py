@@ -8,6 +8,7 @@ from clamnet_tf.marking.appearance import appearance_evidence
 from clamnet_tf.marking.components import main_components
 from clamnet_tf.marking.through_plane import smooth_through_plane
 from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps, calibrate, fixed
+from clamnet_tf.recipe.schema import InferenceSection
 
 ALL = VolumeSteps(through_plane=1.0, main_component=0.3, appearance=0.5)
 
@@ -74,7 +75,10 @@ def test_a_body_on_the_middle_is_kept_when_there_is_no_other():
     probability[:, 8:24, 8:24] = 0.9
     body = probability > 0
     np.testing.assert_array_equal(main_components(probability, 0.5, 0.3, one_sided=True), body)
-    probability[0, 28:30, 28:30] = 0.9  # a speck is not kept for being on one side
+    sure = np.where(body, 1.0, 0.0)
+    sure[0, 28, 28] = 0.6  # wholly its own twin, the body keeps a twentieth of its mass
+    np.testing.assert_array_equal(main_components(sure, 0.5, 0.3, one_sided=True), body)
+    probability[:, 26:30, 26:30] = 0.9  # masses 307 and 19, weighed 31 and 19: a speck is not kept for being on one side
     np.testing.assert_array_equal(main_components(probability, 0.5, 0.3, one_sided=True), body)
 
 
@@ -163,6 +167,19 @@ def test_rows_and_left_out_steps():
     for steps in (VolumeSteps(2.0, 0.3, 0.5), VolumeSteps(0.0, 0.3, 0.5), VolumeSteps(1.0, 0.3, 0.7)):
         with pytest.raises(ValueError, match="can be left out, not changed"):
             whole.with_steps(steps)
+
+
+def test_one_sided_reaches_the_maps_from_the_recipe_and_can_be_turned_on_and_off():
+    probability, lesion, pair = two_sides()
+    maps, images, organ = np.where(probability > 0, 0.9, 0.05).astype(np.float32), np.zeros((*probability.shape, 1)), np.ones(probability.shape, bool)
+    inference = InferenceSection(through_plane=0.4, main_component=1.0, one_sided=True)
+    on = fixed(VolumeSteps.of(inference), 0.5)
+    np.testing.assert_array_equal(on(maps, images, organ) >= on.threshold, lesion)
+    off = on.with_steps(VolumeSteps.of(inference.model_copy(update={"one_sided": False})))
+    assert not (off(maps, images, organ) >= off.threshold)[lesion].any()
+    assert off.with_steps(on.steps) == on == VolumeMarking.from_row(on.row())
+    written_before = {**off.row(), "steps": {"through_plane": 0.4, "main_component": 1.0, "appearance": 0.0}}
+    assert VolumeMarking.from_row(written_before) == off
 
 
 def test_a_fixed_threshold_marks_what_lies_above_it():
