@@ -88,6 +88,15 @@ class MultipleInstanceSection(Section):
     )
 
 
+class SoftDiceSection(Section):
+    """The soft Dice loss beside the hybrid loss, where masks teach: true ones, or the marks of a teacher."""
+
+    smoothing: Annotated[float, Field(gt=0.0, le=1000.0)] = Field(
+        50.0, description="Pixels added to numerator and denominator; beside small lesions it should be small."
+    )
+    lesions_only: bool = Field(False, description="Leave slices out whose mask is empty; the hybrid loss teaches them.")
+
+
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
@@ -103,6 +112,11 @@ class LossSection(Section):
     head_weights: Optional[list[NonNegative]] = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
     agreement: AgreementSection = Field(default_factory=AgreementSection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
+    soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_dice(self, handler):
+        return without(handler(self), soft_dice=SoftDiceSection().model_dump())
 
 
 class TrainingSection(Section):

@@ -68,7 +68,7 @@ class StageBuilder:
         with self.workers.strategy.scope():
             network = self._first_network(self.initial)
             if supervised:
-                trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights)
+                trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights, dice=recipe.loss.soft_dice)
             elif recipe.loss.objective == "hybrid":
                 trainer = self._siamese(network)
             else:
@@ -105,7 +105,7 @@ class StageBuilder:
         with self.workers.strategy.scope():
             network = build_network(own.network, side=recipe.data.side, channels=self.channels)
             begin_with(self.initial, network)
-            trainer = SupervisedTrainer(network, k=recipe.loss.k)
+            trainer = SupervisedTrainer(network, k=recipe.loss.k, dice=recipe.loss.soft_dice)
             self._compile(trainer, recipe.training.optimizer, own.steps)
         seed = recipe.training.seed + number
         plan = self._pair_plan(seed, own.matching, recipe.training.batch_size)
