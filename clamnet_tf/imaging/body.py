@@ -24,7 +24,7 @@ from clamnet_tf.imaging.resize import resize_bilinear
 
 _WORKING_SIDE = 256  # larger slices are worked on at this side
 _TISSUE = 0.62  # level of `density_levels`: about -320 HU; clothing and blankets lie below, fat above
-# level of fat in a narrow window is above this; share of such pixels, of all above it, that tells such a window
+# level of fat in a narrow window is above this; share of such pixels, of all above it, by which it is known
 _DARK_FAT, _SHOWN = 0.15, 0.2
 _THIN = 0.03  # of the longer side: what is thinner is table or clothing
 _CLOSING = 0.02  # of the longer side: folds of skin

@@ -29,7 +29,7 @@ _FRAME = 0.015  # of the side: outermost rows and columns, which say nothing
 _ROUNDS = 4  # of fitting the background
 # above the background: deviations of its noise, and of the robust range at least
 _NOISE, _LEAST_STEP = 4.0, 0.025
-# glow beside a strip: how far it reaches, of the side; the percentage of a row that shows it; of the robust range
+# glow beside a strip: how far it reaches, of the side; percentage of a row that shows it; of the robust range
 _HALO_DEEP, _HALO_MOST, _HALO_BRIGHTEST = 0.15, 40.0, 0.3
 _THIN, _CLOSING = 0.012, 0.02  # of the longer side: radius of what is no limb; of gaps
 _PART, _SECOND = 0.006, 0.06  # of the image, and of the largest part: smaller parts are letters and marks
