@@ -26,7 +26,8 @@ def folder(tmp_path):
         Image.fromarray(lesion).save(tmp_path / f"{name}_mask.png")
         lines.append(f"{name}.png,{name},1,{name}_mask.png,{name}_organ.png")
     Image.fromarray(np.zeros((96, 96), np.uint8)).save(tmp_path / "blank.png")
-    (tmp_path / "manifest.csv").write_text("\n".join([*lines, "blank.png,blank,0,,"]) + "\n", encoding="utf-8")
+    lines.append("blank.png,blank,0,,\n")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines), encoding="utf-8")
     return tmp_path
 
 
