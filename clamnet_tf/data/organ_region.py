@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from clamnet_tf.data.volumes import AssembledVolume
+from clamnet_tf.imaging.body import body
+from clamnet_tf.imaging.bone import bone
 from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
 from clamnet_tf.imaging.breast import breast
 from clamnet_tf.imaging.cranium import cranium
@@ -75,5 +77,5 @@ def _found_by(find) -> Callable[[AssembledVolume, OrganSection], Region]:
 
 METHODS = {
     "given": _given, "none": _whole_image, "foreground": _foreground, "brain": _found_by(brain), "cranium": _cranium,
-    "lungs_ct": _found_by(lungs_ct), "breast": _found_by(breast),
+    "lungs_ct": _found_by(lungs_ct), "breast": _found_by(breast), "bone": _found_by(bone), "body": _found_by(body),
 }  # fmt: skip

@@ -80,11 +80,14 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal["foreground", "brain", "cranium", "lungs_ct", "breast", "network", "given", "none"] = Field(
+    method: Literal[
+        "foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"
+    ] = Field(  # fmt: skip
         "foreground",
         description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
         "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their opacities; "
-        "breast: of a mammogram, without label, tape and pectoral muscle; "
+        "breast: of a mammogram, without label, tape and pectoral muscle; bone: limbs and trunk in bone X-rays, soft part and cast "
+        "included; body: of a CT, without table and clothing; "
         "network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
     )
     network: Optional[Annotated[str, Field(min_length=1, max_length=400)]] = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")

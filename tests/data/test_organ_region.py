@@ -55,3 +55,16 @@ def test_a_chest_ct_without_masks_shows_its_lungs_and_without_lungs_the_foregrou
     without = volume_of(np.where(hounsfield < -900, hounsfield, 40.0))
     region, fallback = organ_region(without, OrganSection(method="lungs_ct"))
     assert fallback == 3 and region.mean() == pytest.approx(discs[1].mean() * 0.86**2, rel=0.06)
+
+
+@pytest.mark.parametrize("method", ["breast", "bone", "body"])
+def test_the_methods_of_plain_images_take_their_rim_off_and_count_their_fallback(discs, method):
+    volume, disc = discs
+    region, fallback = organ_region(volume, OrganSection(method=method))
+    shrunk, _ = organ_region(volume, OrganSection(method=method, rim=0.07))
+    assert fallback == 0 and 2 * (region[0] & disc).sum() / (region[0].sum() + disc.sum()) > 0.9
+    assert 0.5 * region.sum() < shrunk.sum() < 0.9 * region.sum()
+    rows, columns = np.mgrid[:96, :96]
+    speck = volume_of(np.where(np.hypot(rows - 48, columns - 48) < 4, 80.0, 0.0)[None, ..., None])
+    region, fallback = organ_region(speck, OrganSection(method=method))
+    assert fallback == region.any()
