@@ -45,7 +45,8 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     if atlas:
         prepared = with_deviation(prepared, atlas, cache)
     silence()
-    from clamnet_tf.evaluation.evaluate import evaluate_run, headline
+    from clamnet_tf.evaluation.console import headline
+    from clamnet_tf.evaluation.evaluate import evaluate_run
 
     figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
     for line in headline(figures):

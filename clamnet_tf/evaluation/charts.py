@@ -26,13 +26,13 @@ def interval_bar(mean: float | None, low: float | None, high: float | None, kind
     return Markup(f'<svg class="bar {kind}" viewBox="0 0 {width} {height}" aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
 
 
-def patient_strip(scores: list[tuple[str, float]]) -> Markup:
+def patient_strip(scores: list[tuple[str, float]], label: str = "Dice per patient") -> Markup:
     """Box plot of the patients' Dice with one dot each; (patient, Dice 0..1). Dots carry data-patient for the page's script."""
     width, top, radius = 860, 74, 6
     values = np.array([score for _, score in scores])
     rows = _stack([_x(score, width) for _, score in scores], 2 * radius + 1)
     height = top + 34 + (max(rows) + 1) * (2 * radius + 2)
-    parts = _axis(width, height - 26, 16, [(tick / 5, f"{tick / 5:.1f}") for tick in range(6)], "Dice per patient")
+    parts = _axis(width, height - 26, 16, [(tick / 5, f"{tick / 5:.1f}") for tick in range(6)], label)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     parts.append(f'<line class="whisker" x1="{_x(values.min(), width):.1f}" x2="{_x(values.max(), width):.1f}" y1="38" y2="38"/>')
     parts.append(f'<rect class="box" x="{_x(low, width):.1f}" y="24" width="{max(1, _x(high, width) - _x(low, width)):.1f}" height="28" rx="3"/>')

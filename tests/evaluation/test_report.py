@@ -126,7 +126,7 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
     assert "Show the other 5 methods" in page
     assert page.count('class="other folded"') == 5
     assert re.search(r'<tr class="other"><th scope="row">Whole organ', page)
-    assert "NOT shown to be better than threshold channel 0 sigma 0 bright" in page
+    assert "The network does WORSE than threshold channel 0 sigma 0 bright" in page  # they mark the very truth
 
 
 def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, build_cases):
@@ -135,7 +135,7 @@ def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, b
     for case in cases:
         case.baselines["consistent_channel1_bright"] = case.truth
     page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
-    assert words in page and "NOT shown to be better than bright channel 1, consistent in the volume" in page
+    assert words in page and "does WORSE than bright channel 1, consistent in the volume" in page
 
 
 def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
