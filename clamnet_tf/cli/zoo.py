@@ -129,7 +129,7 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     texts = read_about(about, overrides, last_version(to))
     entry = publish_run(run, to, texts, Release(version, change), kind=kind, figures_file=figures)
     metrics = entry.metrics
-    on = f"{metrics.patients} patients" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
+    on = f"{metrics.patients_with_lesion} patients with a lesion" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
     measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
     click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
 
@@ -174,7 +174,8 @@ def _facts(entry) -> dict:
         "name": entry.name, "version": entry.version, "kind": entry.kind, "modality": entry.modality, "condition": entry.condition,
         "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
         "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(), "data": metrics.data,
-        "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "seed": metrics.seed,
+        "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "patients_with_lesion": metrics.patients_with_lesion,
+        "patients_without_lesion": metrics.patients_without_lesion, "seed": metrics.seed,
         "markers": entry.markers and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
         "weights_licence": entry.weights.licence,
     }  # fmt: skip

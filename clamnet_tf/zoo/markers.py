@@ -1,10 +1,11 @@
 """What an entry says of each of several markers, from the run's own files: eta, cuts and figures. `publish` writes it, `verify` compares it."""
 
 from clamnet_tf.evaluation.trained import measured_rule
+from clamnet_tf.evaluation.words import best_simple, difference_key, headline_key
 from clamnet_tf.marking.several_markers import CUT, MarkersMarking
 from clamnet_tf.recipe.markers import markers_of
 
-FIGURES = ("auroc_slice", "pointing_game", "normal_area")
+FIGURES = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient")
 
 
 def markings_row(selection: dict, head) -> dict:
@@ -64,15 +65,11 @@ def markers_of_figures(figures: dict, rows: list[dict]) -> list[dict]:
 def _metrics(own: dict) -> dict:
     """`metrics` of one marker, from its part of metrics.json."""
     volumes, slices = own["dice_volume"], own["dice_slice"]
-    held = volumes["with_lesion"]
-    # a scored patient without the marker counts 0, so that the sum is that of the patients who have it; incomplete ones are not scored
-    with_lesion = volumes["mean"] * volumes["patients"] / held if held and volumes["mean"] is not None and not own["patients_incomplete"] else None
     return {
         "patients": volumes["patients"],
-        "patients_with_lesion": held,
+        "patients_with_lesion": own["patients_with_lesion"],
         "dice_volume": _figure(volumes),
         "dice_volume_median": volumes["median"],
-        "dice_with_lesion": with_lesion,
         "dice_slice": _figure(slices),
         "outlined_slices": slices["slices"],
         **measured(own),
@@ -82,6 +79,14 @@ def _metrics(own: dict) -> dict:
 def measured(figures: dict) -> dict:
     """The figures that single markers and all together have alike, with their intervals, those that could be measured."""
     return {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
+
+
+def simple_methods(figures: dict) -> list[dict] | None:
+    """`simple_methods` of an entry: the best one, picked with the masks, and the whole organ; None when none was measured."""
+    best, key, less = best_simple(figures), headline_key(figures), difference_key(figures)
+    names = dict.fromkeys(([best[0]] if best else []) + [name for name in ("whole_organ",) if name in figures["baselines"]])
+    rows = {name: figures["baselines"][name] for name in names}
+    return [{"name": name, "dice": _figure(row[key]), "difference": _figure(row[less])} for name, row in rows.items() if _figure(row[key])] or None
 
 
 def _figure(found: dict) -> dict | None:

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import make_folder, write_json, write_text, writing
 from clamnet_tf.networks.classifier import is_classifier
 from clamnet_tf.networks.saved import load_network
@@ -18,9 +19,9 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
-from clamnet_tf.zoo.entry import CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
+from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
 from clamnet_tf.zoo.golden import golden_output
-from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, measured, rule_of_figures, trained_eta
+from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, measured, rule_of_figures, simple_methods, trained_eta
 from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
 from clamnet_tf.zoo.verify import verify
 
@@ -99,6 +100,9 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
         folder.mkdir(exist_ok=True)
         for name in ("model.keras", "recipe.yaml", "selection.json"):
             shutil.copyfile(run.path / name, folder / name)
+        (folder / BASELINES_FILE).unlink(missing_ok=True)
+        if (run.path / BASELINES_FILE).is_file():
+            shutil.copyfile(run.path / BASELINES_FILE, folder / BASELINES_FILE)
         write_text(folder / ENTRY_FILE, entry_text(entry))
         write_json(folder / GOLDEN_FILE, golden_output(network))
         write_text(folder / CARD_FILE, card(entry))
@@ -122,9 +126,14 @@ def read_figures(path: Path, selection: dict, cut: float, rule: str | None = Non
         dice = figures["dice_volume"]["mean"] if figures["dice_volume"]["mean"] is not None else figures["dice_slice"]["mean"]
         wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"} if rule is None else rule
         found = {name: row["threshold"] for name, row in figures["heads"].items()} if rule is None else figures["threshold_rule"]
-        threshold, data = figures["threshold"], figures["data"]["root"]
+        threshold, data, definitions = figures["threshold"], figures["data"]["root"], figures.get("definitions")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
+    if definitions != DEFINITIONS:
+        raise ZooError(
+            f"{path}: expected figures of definitions {DEFINITIONS}, received {definitions or 'those of an earlier version'}, whose Dice counts "
+            "patients without a lesion. Evaluate this run again."
+        )
     if dice is None:
         raise ZooError(f"{path}: expected a Dice per patient volume or outlined slice; the evaluation of {data} had no masks. Evaluate on data with masks.")
     if found != wanted or threshold != cut:
@@ -190,9 +199,10 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
         "threshold": {"head": recipe.inference.head, **cut["threshold"], "rule": selection["threshold_rule"]},
         "metrics": {
             "data": f"simulated ({recipe.data.cohort.kind})" if figures["data"]["simulated"] else Path(figures["data"]["root"]).name, "simulated": figures["data"]["simulated"], "split": figures["data"]["split"],
-            "patients": figures["dice_volume"]["patients"] or figures["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
+            "patients": figures["patients"], "patients_with_lesion": figures["patients_with_lesion"],
+            "patients_without_lesion": figures["patients_without_lesion"], "slices": figures["slices"], "seed": recipe.training.seed,
             "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
-            **_dice(figures), **measured(figures),
+            **_dice(figures), **measured(figures), "simple_methods": simple_methods(figures),
         },
         "markers": cut["markers"] or None,
         "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
