@@ -21,7 +21,7 @@ from clamnet_tf.evaluation.words import consistency, percent
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.recipe.markers import markers_of
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 
 def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
@@ -63,6 +63,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
     write_json(out / "metrics.json", result)
+    if chosen.new:
+        write_json(out / KEPT_FILE, chosen.new)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
     shown = gallery.choose(evaluation.patients)

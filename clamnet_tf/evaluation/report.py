@@ -66,7 +66,7 @@ def write_report(
     none; gallery: from gallery.Gallery.choose, shown in this order, the first LIMIT of them.
     """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "spaced": _spaced}
+    environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "signed": words.signed, "spaced": _spaced}
     run, key = dict.fromkeys(RUN_KEYS) | run, words.headline_key(figures)
     content = {
         "title": title,
@@ -110,7 +110,7 @@ def _spaced(name: str) -> str:
         return f"{side} {_spaced(channel)}, consistent in the volume"
     if name.startswith("size_"):
         _, channel, sigma, side = name.split("_")
-        return f"{side} {_spaced(channel)}, as much as the expected size ({_spaced(sigma)})"
+        return f"{side} {_spaced(channel)}, {_spaced(sigma)}, as much as expected"
     return NAMES.get(name) or re.sub(r"(head|channel|sigma)(\d)", r"\1 \2", name.replace("_", " "))
 
 
@@ -125,8 +125,9 @@ def _tiles(figures: dict) -> list[dict]:
         ("auroc_slice", "Slice AUROC", words.number, "Tells abnormal from normal slices. 0.5 is a coin toss, 1 is perfect."),
         ("average_precision_pixel", "Pixel average precision", words.number, "How well pixels are ranked, whatever the threshold."),
         ("normal_area", "False marks on normal slices", words.percent, "Share of the organ that is marked where nothing is. Lower is better."),
-        ("specificity_slice", "Normal slices left unmarked", words.percent, "Normal slices without a single marked pixel."),
-        ("specificity_patient", "Patients without a lesion left unmarked", words.percent, "Those of whom not a single pixel is marked."),
+        ("specificity_patient", "Patients without a lesion left unmarked", words.percent, "Those of whom not a single pixel is marked.")
+        if figures["specificity_patient"] is not None
+        else ("specificity_slice", "Normal slices left unmarked", words.percent, "Normal slices without a single marked pixel."),
     ]
     tiles = []
     for key, name, form, meaning in found:

@@ -128,7 +128,7 @@ def verdict(figures: dict, called=str) -> str:
         return ""
     ours, highest = figures[key]["mean"], best[1][key]["mean"]
     rows = {name: row for name, row in figures["baselines"].items() if row[key]["mean"] is not None}
-    top = f"{called(best[0])}, {number(highest)}" + (", picked with the masks" if len(rows) > 1 else "")
+    top = called(best[0]) + (", picked with the masks" if len(rows) > 1 else "")
     if max(ours, highest) < FLOOR:
         return f"Neither the network nor any simple method marks the lesion: Dice {number(ours)}, and {number(highest)} for the best of them ({called(best[0])})."
     kinds = {name: against(name, ours, row[key]["mean"], row[difference])[0] for name, row in rows.items()}
@@ -143,7 +143,7 @@ def verdict(figures: dict, called=str) -> str:
     if named["open"]:
         parts.append(f"{'it' if parts else 'The network'} is NOT shown to be better than {_listed(named['open'])}")
     failing = " It does not mark the lesion." if ours < FLOOR else ""
-    return f"{', and '.join(parts)} {where}: Dice {number(ours)}; the best simple method ({top}) stands beside it.{failing}"
+    return f"{', and '.join(parts)} {where}: Dice {number(ours)}, and {number(highest)} for the best simple method ({top}).{failing}"
 
 
 def whole_organ(figures: dict) -> str:

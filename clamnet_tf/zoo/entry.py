@@ -7,9 +7,10 @@ from pydantic import Field
 
 from clamnet_tf.recipe.schema_data import OrganSection, WindowSection
 from clamnet_tf.recipe.section import Fraction, PositiveCount, Probability, Section, Seed
+from clamnet_tf.runs import KEPT_FILE
 
 ENTRY_FILE, CARD_FILE, GOLDEN_FILE = "entry.yaml", "README.md", "golden.json"
-BASELINES_FILE = "intensity_baselines.json"
+BASELINES_FILE = KEPT_FILE
 #: Every file that an entry must have.
 FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "model.keras")
 #: Files that entries published before November 2026 lack; a registry offers these and FILES, and no others.

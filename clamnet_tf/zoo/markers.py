@@ -1,11 +1,9 @@
 """What an entry says of each of several markers, from the run's own files: eta, cuts and figures. `publish` writes it, `verify` compares it."""
 
 from clamnet_tf.evaluation.trained import measured_rule
-from clamnet_tf.evaluation.words import best_simple, difference_key, headline_key
 from clamnet_tf.marking.several_markers import CUT, MarkersMarking
 from clamnet_tf.recipe.markers import markers_of
-
-FIGURES = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient")
+from clamnet_tf.zoo.measured import as_figure, measured
 
 
 def markings_row(selection: dict, head) -> dict:
@@ -68,26 +66,9 @@ def _metrics(own: dict) -> dict:
     return {
         "patients": volumes["patients"],
         "patients_with_lesion": own["patients_with_lesion"],
-        "dice_volume": _figure(volumes),
+        "dice_volume": as_figure(volumes),
         "dice_volume_median": volumes["median"],
-        "dice_slice": _figure(slices),
+        "dice_slice": as_figure(slices),
         "outlined_slices": slices["slices"],
         **measured(own),
     }
-
-
-def measured(figures: dict) -> dict:
-    """The figures that single markers and all together have alike, with their intervals, those that could be measured."""
-    return {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
-
-
-def simple_methods(figures: dict) -> list[dict] | None:
-    """`simple_methods` of an entry: the best one, picked with the masks, and the whole organ; None when none was measured."""
-    best, key, less = best_simple(figures), headline_key(figures), difference_key(figures)
-    names = dict.fromkeys(([best[0]] if best else []) + [name for name in ("whole_organ",) if name in figures["baselines"]])
-    rows = {name: figures["baselines"][name] for name in names}
-    return [{"name": name, "dice": _figure(row[key]), "difference": _figure(row[less])} for name, row in rows.items() if _figure(row[key])] or None
-
-
-def _figure(found: dict) -> dict | None:
-    return None if found["mean"] is None else {"value": found["mean"], "low": found["low"], "high": found["high"]}

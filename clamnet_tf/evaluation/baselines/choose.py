@@ -12,12 +12,16 @@ from clamnet_tf.evaluation.several_markers import fit_sizes
 from clamnet_tf.files import write_json
 from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.recipe.markers import markers_of
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import KEPT_FILE, RunFolder
 
-KEPT_FILE = "intensity_baselines.json"
 NOT_KEPT = (
     "Compared are only simple methods that need no training images (the whole organ, Otsu thresholds, the expected size). Those that are fitted to "
     "training images (one threshold for all images, intensity through the consistency of volumes) are not kept with this model: {why}."
+)
+
+FITTED_HERE = (
+    "Simple methods that are fitted to training images were fitted to the training side of the evaluated data, since this model was published before "
+    "they were kept with it."
 )
 
 
@@ -25,35 +29,41 @@ NOT_KEPT = (
 class Chosen:
     """methods: of everything marked (""), and of each of several markers, name -> callable(images, organ) -> masks of one volume.
 
-    note: what the reader must know when methods are lacking, else None.
+    note: what the reader must know when methods are lacking, or fitted to other images than the network's, else None.
+    new: content of KEPT_FILE that was fitted now and has no place in the run, else None.
     """
 
     methods: dict[str, dict[str, Baseline]]
-    note: str | None
+    note: str | None = None
+    new: dict | None = None
 
 
 def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Chosen:
     """Choose the simple methods for an evaluation of `split` (None: all cases).
 
     Fitted ones are read from the run or zoo entry. Where there are none, they are fitted to the training slices among `prepared`, if these are
-    not measured themselves, and kept in the run; an entry of the zoo stays as it is.
+    not measured themselves, and kept in the run; an entry of the zoo stays as it is, and the caller has them as `new`.
 
     Raises:
         RunError: the kept file is damaged or of another recipe.
     """
     markers, atlas, channels = markers_of(recipe), prepared.atlas is not None, prepared.images.shape[3]
     names = tuple(one.name for one in markers)
-    path, kept = run.path / KEPT_FILE, {}
+    path, kept, new, note = run.path / KEPT_FILE, {}, None, None
     if path.exists():
         kept = read_kept(path, names, channels)
     elif split not in (None, "train"):
         kept = _fit(recipe, prepared, markers)
-        if kept and run.split.exists():
-            content = {what: fitted(methods) for what, methods in kept.items()}
-            write_json(path, content if markers else content[""])
+        content = {what: fitted(methods) for what, methods in kept.items()}
+        new = (content if markers else content[""]) if content else None
+        if new and run.split.exists():
+            write_json(path, new)
+            new = None
+        note = FITTED_HERE if new else None
     free = {what: training_free(channels, share, atlas) for what, share in _shares(recipe, markers).items()}
     why = "it was published before they were" if not run.split.exists() else "the run lost them, and no training images are at hand"
-    return Chosen({what: methods | kept.get(what, {}) for what, methods in free.items()}, None if kept else NOT_KEPT.format(why=why))
+    methods = {what: methods | kept.get(what, {}) for what, methods in free.items()}
+    return Chosen(methods, note if kept else NOT_KEPT.format(why=why), new)
 
 
 def _shares(recipe, markers) -> dict[str, float]:

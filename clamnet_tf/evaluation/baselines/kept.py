@@ -65,8 +65,8 @@ def _check(name: str, entry: Mapping, channels: int) -> None:
         raise ValueError(f"{name} has the keywords {', '.join(keywords) or 'none'}")
     for key, kind in wanted.items():
         value = keywords[key]
-        number = kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not number and type(value) is not kind:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number if kind is float else type(value) is not kind:
             raise ValueError(f"{name}: {key} is {value!r}")
     if not 0 <= keywords.get("channel", 0) < channels:
         raise ValueError(f"{name}: channel is {keywords['channel']}")
