@@ -1,17 +1,28 @@
 """The lines that `fit` and `evaluate` print at their end, from the figures of metrics.json."""
 
 from clamnet_tf.evaluation.several_markers import marker_headline
-from clamnet_tf.evaluation.words import best_simple, count, headline_key, measured_on, number, percent, verdict, within
+from clamnet_tf.evaluation.words import (
+    best_simple,
+    count,
+    headline_key,
+    measured_on,
+    number,
+    percent,
+    verdict,
+    within,
+)
 
 
 def headline(figures: dict) -> list[str]:
-    """Ours, the whole organ and the best simple method beside it, what the comparison comes to, and false marks where there is no lesion."""
+    """Ours, the whole organ and the best simple method beside it, the verdict, and false marks."""
     key = headline_key(figures)
     dice, lines = figures[key], []
     if dice["mean"] is None:
         lines.append(f"Dice not measured: {figures['reasons']['dice_volume']}.")
     elif key == "dice_slice":
-        lines.append(f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on {measured_on(figures)}; no patient is outlined whole")
+        lines.append(
+            f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on {measured_on(figures)}; no patient is outlined whole"
+        )
     else:
         bound = number(figures["oracle"]["dice_volume"]["mean"], 3)
         lines.append(
@@ -25,11 +36,15 @@ def headline(figures: dict) -> list[str]:
 
 def _simple(figures: dict, key: str) -> list[str]:
     """The whole organ, the best of the others, and the verdict."""
-    scores = {name: row[key]["mean"] for name, row in figures["baselines"].items() if row[key]["mean"] is not None}
+    scores = {
+        name: row[key]["mean"] for name, row in figures["baselines"].items() if row[key]["mean"] is not None
+    }
     lines = [f"  whole organ marked: {scores['whole_organ']:.3f}"] if "whole_organ" in scores else []
     best = best_simple(figures)
     if best is not None and len(scores) > 1:
-        lines.append(f"  best of {count(len(scores), 'simple method')} (picked with masks): {best[1][key]['mean']:.3f} ({best[0]})")
+        lines.append(
+            f"  best of {count(len(scores), 'simple method')} (picked with masks): {best[1][key]['mean']:.3f} ({best[0]})"
+        )
     said = verdict(figures)
     return [*lines, f"  {said}"] if said else lines
 

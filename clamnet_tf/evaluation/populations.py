@@ -1,9 +1,9 @@
-"""Values of every method on one and the same patients: overlaps where there is a lesion, false marks where there is none.
+"""Values of every method on one and the same patients: overlaps with a lesion, false marks without one.
 
-A method is named as in PatientCounts: "ours", a head, a baseline. Which patients and slices are looked at depends on the truth
-alone, never on what a method marked, so that two methods are always compared on the same ones:
+A method is named as in PatientCounts: "ours", a head, a baseline. Which patients and slices are looked at
+depends on the truth alone, never on what a method marked, so that two methods are compared on the same ones:
 
-- overlap of volumes: patients with a lesion whose slices all have a known truth; a lesion that is missed counts 0;
+- overlap of volumes: patients with a lesion, the truth of all slices known; a lesion that is missed counts 0;
 - overlap of slices: slices with a lesion;
 - false marks: patients without a lesion and slices without one, if they show any organ.
 """
@@ -33,8 +33,13 @@ def volume_dice(scores, samples: int, seed: int) -> dict:
     return found._asdict() | {"median": float(np.median(scores)), "patients": len(scores)}
 
 
-def slice_dice(counts: list[PatientCounts], name: str, samples: int, seed: int, less: str | None = None) -> dict:
-    """Mean and interval over all slices with a lesion, and how many they are; of the differences to the method `less`, if given."""
+def slice_dice(
+    counts: list[PatientCounts], name: str, samples: int, seed: int, less: str | None = None
+) -> dict:
+    """Mean and interval over all slices with a lesion, and how many they are.
+
+    less: name of another method; then of the differences to it.
+    """
     own = [each.slice_dice.get(name, []) for each in counts]
     if less is not None:
         own = [np.subtract(ours, each.slice_dice.get(less, [])) for ours, each in zip(own, counts)]
@@ -42,7 +47,9 @@ def slice_dice(counts: list[PatientCounts], name: str, samples: int, seed: int, 
     return (NO_INTERVAL if found is None else found._asdict()) | {"slices": sum(map(len, own))}
 
 
-def false_marks(counts: list[PatientCounts], name: str, samples: int, seed: int) -> dict[str, bootstrap.Interval | None]:
+def false_marks(
+    counts: list[PatientCounts], name: str, samples: int, seed: int
+) -> dict[str, bootstrap.Interval | None]:
     """The four figures of FALSE_MARKS; None where no slice, or no patient, is without a lesion."""
     areas = [each.normal_areas.get(name, []) for each in counts]
     shares = [each.marked_share(name) for each in counts if each.without_lesion]
@@ -50,12 +57,16 @@ def false_marks(counts: list[PatientCounts], name: str, samples: int, seed: int)
         "normal_area": _pooled(areas, samples, seed),
         "specificity_slice": _pooled([[float(area == 0) for area in own] for own in areas], samples, seed),
         "normal_area_patient": bootstrap.interval(shares, samples=samples, seed=seed) if shares else None,
-        "specificity_patient": bootstrap.interval([float(share == 0) for share in shares], samples=samples, seed=seed) if shares else None,
+        "specificity_patient": bootstrap.interval(
+            [float(share == 0) for share in shares], samples=samples, seed=seed
+        )
+        if shares
+        else None,
     }
 
 
 def baseline_figures(counts: list[PatientCounts], name: str, samples: int, seed: int) -> dict:
-    """What metrics.json says of a baseline; differences are ours - the baseline's, patient by patient and slice by slice."""
+    """What metrics.json says of a baseline; differences are ours - the baseline's, by patient and by slice."""
     ours, theirs = volume_scores(counts, OURS), volume_scores(counts, name)
     difference = bootstrap.paired(ours, theirs, samples=samples, seed=seed)._asdict() if ours else NO_INTERVAL
     marked = false_marks(counts, name, samples, seed)
@@ -65,13 +76,17 @@ def baseline_figures(counts: list[PatientCounts], name: str, samples: int, seed:
         "dice_slice": slice_dice(counts, name, samples, seed),
         "difference_slice": slice_dice(counts, OURS, samples, seed, less=name),
         **{key: found and found.mean for key, found in marked.items()},
-        "intervals": {key: {"low": found and found.low, "high": found and found.high} for key, found in marked.items()},
+        "intervals": {
+            key: {"low": found and found.low, "high": found and found.high} for key, found in marked.items()
+        },
     }
 
 
 def _pooled(values_of_patients, samples: int, seed: int) -> bootstrap.Interval | None:
-    """Mean over the slices of all patients, resampled by patient; patients without such a slice take no part."""
+    """Mean over all slices, resampled by patient; patients without such a slice take no part."""
     own = [values for values in values_of_patients if len(values)]
     if not own:
         return None
-    return bootstrap.pooled([float(np.sum(values)) for values in own], [len(values) for values in own], samples, seed)
+    return bootstrap.pooled(
+        [float(np.sum(values)) for values in own], [len(values) for values in own], samples, seed
+    )

@@ -8,7 +8,7 @@ import yaml
 
 from clamnet_tf.errors import RunError, ZooError
 from clamnet_tf.zoo.about import read_about
-from clamnet_tf.zoo.publish import Release, last_version, publish
+from clamnet_tf.zoo.publish import Release, last_version, publish, publish_again
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.verify import verify
 
@@ -179,3 +179,27 @@ def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
     shutil.copytree(run, other)
     with pytest.raises(ZooError, match="it holds other files"):
         last_version(other)
+
+
+def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
+    target, figures = tmp_path / "zoo" / "mri_mine", tmp_path / "out" / "metrics.json"
+    before = publish(run, target, texts(about), Release(1, None))
+    (target / "intensity_baselines.json").unlink()
+    shutil.copytree(run / "evaluation", figures.parent)
+    shutil.copyfile(run / "intensity_baselines.json", figures.parent / "intensity_baselines.json")
+    change_json(figures, lambda found: (found["dice_volume"].update(mean=0.7, patients=10), found.update(patients_with_lesion=10, patients_without_lesion=6)))
+    after = publish_again(target, target, texts(None, before=last_version(target)), Release(2, "Measured again."), figures_file=figures)
+    assert (after.metrics.dice_volume.value, after.metrics.patients_with_lesion, after.metrics.patients_without_lesion) == (0.7, 10, 6)
+    assert after.weights == before.weights and after.made_with == before.made_with and [change.version for change in after.changelog] == [2, 1]
+    assert read_entry(target) == after and "0.70 (" in (target / "README.md").read_text() and (target / "intensity_baselines.json").exists()
+    for spoil, message in [
+        (lambda found: found.update(threshold=0.5), "holds the figures of other weights"),
+        (lambda found: found.pop("definitions"), "Evaluate this run again"),
+    ]:
+        shutil.copyfile(run / "evaluation" / "metrics.json", figures)
+        change_json(figures, spoil)
+        with pytest.raises(ZooError, match=message):
+            publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=figures)
+    with pytest.raises(ZooError, match="name its metrics.json with --figures"):
+        publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=None)
+    assert read_entry(target) == after

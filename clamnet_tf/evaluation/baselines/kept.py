@@ -26,19 +26,29 @@ KEYWORDS = {
 def fitted(baselines: Mapping[str, Baseline]) -> dict:
     """What was learned, as JSON: name -> {function, keywords}; `restored` reads it back."""
     names = {function: name for name, function in FUNCTIONS.items()}
-    return {name: {"function": names[getattr(method, "func", method)], "keywords": getattr(method, "keywords", {})} for name, method in baselines.items()}
+    return {
+        name: {
+            "function": names[getattr(method, "func", method)],
+            "keywords": getattr(method, "keywords", {}),
+        }
+        for name, method in baselines.items()
+    }
 
 
 def restored(content: Mapping) -> dict[str, Baseline]:
     """The callables of `fitted`."""
-    return {name: functools.partial(FUNCTIONS[entry["function"]], **entry["keywords"]) for name, entry in content.items()}
+    return {
+        name: functools.partial(FUNCTIONS[entry["function"]], **entry["keywords"])
+        for name, entry in content.items()
+    }
 
 
 def read_kept(path: Path, markers: tuple[str, ...], channels: int) -> dict[str, dict[str, Baseline]]:
-    """Read the file of a run or entry: {"": methods}, of several markers {"" and each name: methods} as far as they were fitted.
+    """Read the file of a run or entry: {"": methods}, of several markers {"" and each name: methods}.
 
     Args:
-        path: the file. markers: names of several markers, () for one. channels: of an image, with that of the atlas.
+        path: the file. markers: names of several markers, () for one.
+        channels: of an image, with that of the atlas.
 
     Raises:
         RunError: not what `fitted` wrote, or for other channels or markers.
@@ -53,8 +63,12 @@ def read_kept(path: Path, markers: tuple[str, ...], channels: int) -> dict[str, 
                 _check(name, entry, channels)
         return {what: restored(methods) for what, methods in content.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        expected = f"simple methods for {channels} channel(s)" + (f" and the markers {', '.join(markers)}" if markers else "")
-        raise RunError(f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared without them.") from error
+        expected = f"simple methods for {channels} channel(s)" + (
+            f" and the markers {', '.join(markers)}" if markers else ""
+        )
+        raise RunError(
+            f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared without them."
+        ) from error
 
 
 def _check(name: str, entry: Mapping, channels: int) -> None:
