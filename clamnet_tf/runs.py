@@ -6,9 +6,10 @@
     checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
     selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html, pictures/
     initial.keras      weights of fit --init    initialization.json   where they come from, what of them was used
+    intensity_baselines.json   simple methods as fitted to the training images, to be compared with
     FINISHED           written last
 
-A zoo entry has recipe.yaml, selection.json and model.keras of these, besides files of its own; nothing is written into it.
+A zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json of these, besides files of its own; nothing is written into it.
 """
 
 import collections
@@ -29,6 +30,7 @@ from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_t
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_of
 from clamnet_tf.recipe.writer import recipe_hash
 
+KEPT_FILE = "intensity_baselines.json"
 PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
 
 

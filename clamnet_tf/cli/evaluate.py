@@ -29,7 +29,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import check_output
+    from clamnet_tf.runs import KEPT_FILE, check_output
     from clamnet_tf.zoo.resolve import open_model
 
     run = open_model(model)
@@ -37,7 +37,8 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
     drawn = recipe.data.split if data is None else None
-    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn)
+    lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()  # simple methods are fitted to the training side then
+    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn, with_train=lacking)
     if data is None and split is None:
         reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
@@ -45,7 +46,8 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     if atlas:
         prepared = with_deviation(prepared, atlas, cache)
     silence()
-    from clamnet_tf.evaluation.evaluate import evaluate_run, headline
+    from clamnet_tf.evaluation.console import headline
+    from clamnet_tf.evaluation.evaluate import evaluate_run
 
     figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
     for line in headline(figures):

@@ -89,7 +89,8 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             source = {"data": str(data) if data else None, "cohort": None if data else recipe.data.cohort.kind, "prepared": prepared.key}
             run.write_environment(**source)
             silence()
-            from clamnet_tf.evaluation.evaluate import evaluate_run, headline
+            from clamnet_tf.evaluation.console import headline
+            from clamnet_tf.evaluation.evaluate import evaluate_run
             from clamnet_tf.training.fit import train
 
             outcome = train(recipe, manifest, prepared, run, reporter, workers)

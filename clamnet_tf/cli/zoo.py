@@ -112,7 +112,7 @@ def verify(names):
 @click.option("--version", type=click.IntRange(min=1), default=1, show_default=True, help="Must be raised to replace an entry.")
 @click.option("--change", help="Line for the changelog; needed when an entry is replaced.")
 def publish(run, to, about, overrides, figures, kind, version, change):
-    """Make a zoo entry from RUN, a finished and evaluated run folder.
+    """Make a zoo entry from RUN, a finished and evaluated run folder; or from an entry that was measured again (--figures).
 
     Texts that are not given are taken from the version that is replaced. Refused are runs without figures, figures of
     other weights, entries without licences or origin of the data, and weights above 10 MB.
@@ -123,13 +123,17 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     from clamnet_tf.zoo.about import read_about
 
     silence()
-    from clamnet_tf.zoo.publish import Release, last_version
+    from clamnet_tf.zoo.entry import is_entry
+    from clamnet_tf.zoo.publish import Release, last_version, publish_again
     from clamnet_tf.zoo.publish import publish as publish_run
 
-    texts = read_about(about, overrides, last_version(to))
-    entry = publish_run(run, to, texts, Release(version, change), kind=kind, figures_file=figures)
+    texts, release = read_about(about, overrides, last_version(to)), Release(version, change)
+    if is_entry(run):
+        entry = publish_again(run, to, texts, release, figures_file=figures)
+    else:
+        entry = publish_run(run, to, texts, release, kind=kind, figures_file=figures)
     metrics = entry.metrics
-    on = f"{metrics.patients} patients" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
+    on = f"{metrics.patients_with_lesion} patients with a lesion" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
     measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
     click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
 
@@ -174,7 +178,8 @@ def _facts(entry) -> dict:
         "name": entry.name, "version": entry.version, "kind": entry.kind, "modality": entry.modality, "condition": entry.condition,
         "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
         "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(), "data": metrics.data,
-        "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "seed": metrics.seed,
+        "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "patients_with_lesion": metrics.patients_with_lesion,
+        "patients_without_lesion": metrics.patients_without_lesion, "seed": metrics.seed,
         "markers": entry.markers and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
         "weights_licence": entry.weights.licence,
     }  # fmt: skip

@@ -86,12 +86,13 @@ class PatientCounts:
     slices: int = 0
     known: int = 0
     missing: int = 0
+    organ_px: int = 0
     overlaps: dict[str, Overlap] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     slice_dice: dict[str, list[float]] = field(default_factory=dict)
-    """Of each baseline on slices with truth."""
+    """Dice of each slice with truth, in the order of the slices, for every name the same slices."""
     normal_areas: dict[str, list[float]] = field(default_factory=dict)
-    """Marked share of the organ by each baseline on normal slices."""
+    """Marked share of the organ of each slice without truth; slices without an organ are left out."""
     truth_ml: float | None = 0.0
     marked_ml: float | None = 0.0
 
@@ -99,6 +100,20 @@ class PatientCounts:
     def complete(self) -> bool:
         """The truth of every slice is known; otherwise the patient has no volume to be scored."""
         return self.known == self.slices
+
+    @property
+    def with_lesion(self) -> bool:
+        """Overlaps of volumes are measured on these patients, and on no others."""
+        return self.complete and self.overlaps[OURS].truth > 0
+
+    @property
+    def without_lesion(self) -> bool:
+        """False marks of patients are measured on these patients; one who shows no organ at all is not among them."""
+        return self.complete and not self.overlaps[OURS].truth and self.organ_px > 0
+
+    def marked_share(self, name: str) -> float | None:
+        """Marked share of the organ over all slices, 0..1; None for a patient who is not known to be without a lesion."""
+        return self.overlaps[name].marked / self.organ_px if self.without_lesion else None
 
 
 @dataclass(eq=False)
@@ -161,15 +176,8 @@ class Walk:
         for row in self._slices:
             rows_of[row["patient"]].append(row)
         counts = list(self._patients.values())
-        scored = scored_patients(counts)
-        rows = [_patient_row(each, rows_of[each.patient], self._heads + self._baselines, each in scored) for each in counts]
+        rows = [_patient_row(each, rows_of[each.patient], self._heads + self._baselines) for each in counts]
         return Evaluation(self.marking, self._slices, rows, counts, self._heads, self._baselines)
-
-
-def scored_patients(counts: list[PatientCounts]) -> list[PatientCounts]:
-    """Patients whose volume can be scored; none at all when there is no lesion to be found, since 0 would say nothing then."""
-    complete = [each for each in counts if each.complete]
-    return complete if any(each.overlaps[OURS].truth for each in complete) else []
 
 
 def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tuple[dict, np.ndarray | None]:
@@ -199,50 +207,56 @@ def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tupl
             if in_plane:
                 row["hd95_mm"] = diagonal(organ.shape, in_plane) if missing else hd95(truth, mask, in_plane)
             row["pointing"] = 0.0 if missing else pointing_game(probability, truth, organ)
-        _count_patient(case, marking, counts, truth, worst, probability, overlap)
+        _count_patient(case, marking, counts, truth, worst, probability, mask)
     return row, None if missing else mask if case.mask is None else case.mask
 
 
-def _count_patient(case, marking, counts, truth, worst, probability, overlap) -> None:
+def _count_patient(case, marking, counts, truth, worst, probability, mask) -> None:
     """Add a slice with known truth to its patient's counts."""
+    organ = np.asarray(case.organ, bool)
     counts.known += 1
-    _add(counts.overlaps, OURS, overlap)
+    counts.organ_px += int(organ.sum())
+    masks = {OURS: mask}
     _add(counts.histograms, OURS, histogram(probability, truth))
     for name, head in case.heads.items():
-        missing = head is None
-        values = np.where(case.organ, worst if missing else head, 0).astype(np.float32)
-        _add(counts.overlaps, name, count_overlap(truth, worst if missing else marking.mask(values, case.organ, name)))
+        values = np.where(organ, worst if head is None else head, 0).astype(np.float32)
+        masks[name] = worst if head is None else marking.mask(values, organ, name)
         _add(counts.histograms, name, histogram(values, truth))
-    for name, mask in case.baselines.items():
-        marked = worst if mask is None else mask
+    masks |= {name: worst if each is None else np.asarray(each, bool) & organ for name, each in case.baselines.items()}
+    for name, marked in masks.items():
         found = count_overlap(truth, marked)
         _add(counts.overlaps, name, found)
         if found.truth:
             counts.slice_dice.setdefault(name, []).append(dice(found))
-        elif (fraction := marked_fraction(marked, case.organ)) is not None:
+        elif (fraction := marked_fraction(marked, organ)) is not None:
             counts.normal_areas.setdefault(name, []).append(fraction)
     if case.spacing_mm is None or counts.truth_ml is None:
         counts.truth_ml = counts.marked_ml = None
     else:
         pixel_ml = math.prod(case.spacing_mm) / 1000
-        counts.truth_ml += overlap.truth * pixel_ml
-        counts.marked_ml += overlap.marked * pixel_ml
+        counts.truth_ml += int(truth.sum()) * pixel_ml
+        counts.marked_ml += int(mask.sum()) * pixel_ml
 
 
-def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...], scored: bool) -> dict:
-    overlaps = counts.overlaps if counts.complete else {}
-    ours = overlaps.get(OURS)
+def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...]) -> dict:
+    """A row of patients.csv: overlaps of a patient with a lesion, the marked share of one without, nothing of both together."""
+    ours = counts.overlaps.get(OURS) if counts.complete else None
     row = {"patient": counts.patient, "site": counts.site, "slices": counts.slices, "slices_with_truth": counts.known, "missing": counts.missing}
     row["slices_positive"] = sum(map(is_abnormal, rows))
     for name in ("truth", "marked", "both"):
         row[f"{name}_px"] = getattr(ours, name) if ours else None
     row |= {"truth_ml": counts.truth_ml if ours else None, "marked_ml": counts.marked_ml if ours else None}
     for name, score in (("dice", dice), ("iou", iou), ("sensitivity", sensitivity), ("precision", precision)):
-        row[name] = score(ours) if scored else None
+        row[name] = score(ours) if counts.with_lesion else None
+    outlined = [each for each in rows if each["truth_px"]]
     for name in ("hd95_px", "hd95_mm", "pointing"):
-        row[name] = mean_of(each[name] for each in rows)
+        values = [each[name] for each in outlined]
+        row[name] = None if None in values else mean_of(values)
     row["normal_area"] = mean_of(each["marked_fraction"] for each in rows if is_normal(each))
-    return row | {f"dice_{name}": dice(overlaps[name]) if scored else None for name in others}
+    row |= {"outlined_slices": len(outlined), "dice_slice": mean_of(counts.slice_dice.get(OURS, ())), "marked_share": counts.marked_share(OURS)}
+    row |= {f"dice_{name}": dice(counts.overlaps[name]) if counts.with_lesion else None for name in others}
+    row |= {f"dice_slice_{name}": mean_of(counts.slice_dice.get(name, ())) for name in others}
+    return row | {f"marked_share_{name}": counts.marked_share(name) for name in others}
 
 
 def is_normal(row: dict) -> bool:

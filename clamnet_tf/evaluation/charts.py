@@ -6,6 +6,8 @@ from html import escape
 import numpy as np
 from markupsafe import Markup
 
+_DEEPEST = 280
+"""Height in pixels that the dots of a strip take at most."""
 SERIES = 7
 """The style sheet has so many line colours, s0..s6."""
 
@@ -26,21 +28,23 @@ def interval_bar(mean: float | None, low: float | None, high: float | None, kind
     return Markup(f'<svg class="bar {kind}" viewBox="0 0 {width} {height}" aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
 
 
-def patient_strip(scores: list[tuple[str, float]]) -> Markup:
+def patient_strip(scores: list[tuple[str, float]], label: str = "Dice per patient") -> Markup:
     """Box plot of the patients' Dice with one dot each; (patient, Dice 0..1). Dots carry data-patient for the page's script."""
     width, top, radius = 860, 74, 6
     values = np.array([score for _, score in scores])
     rows = _stack([_x(score, width) for _, score in scores], 2 * radius + 1)
-    height = top + 34 + (max(rows) + 1) * (2 * radius + 2)
-    parts = _axis(width, height - 26, 16, [(tick / 5, f"{tick / 5:.1f}") for tick in range(6)], "Dice per patient")
+    step = min(2 * radius + 2, _DEEPEST / (max(rows) + 1))  # of many patients with one score the dots overlap
+    height = top + 34 + math.ceil((max(rows) + 1) * step)
+    parts = _axis(width, height - 26, 16, [(tick / 5, f"{tick / 5:.1f}") for tick in range(6)], label)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     parts.append(f'<line class="whisker" x1="{_x(values.min(), width):.1f}" x2="{_x(values.max(), width):.1f}" y1="38" y2="38"/>')
     parts.append(f'<rect class="box" x="{_x(low, width):.1f}" y="24" width="{max(1, _x(high, width) - _x(low, width)):.1f}" height="28" rx="3"/>')
     parts.append(f'<line class="median" x1="{_x(median, width):.1f}" x2="{_x(median, width):.1f}" y1="24" y2="52"/>')
-    parts.append(f'<text class="note" x="{_x(median, width):.1f}" y="16" text-anchor="middle">median {median:.2f}</text>')
+    anchor = "start" if median < 0.05 else "end" if median > 0.95 else "middle"
+    parts.append(f'<text class="note" x="{_x(median, width):.1f}" y="16" text-anchor="{anchor}">median {median:.2f}</text>')
     for (patient, score), row in zip(scores, rows):
         parts.append(
-            f'<circle class="dot patient" data-patient="{escape(patient)}" cx="{_x(score, width):.1f}" cy="{top + row * (2 * radius + 2):.1f}" '
+            f'<circle class="dot patient" data-patient="{escape(patient)}" cx="{_x(score, width):.1f}" cy="{top + row * step:.1f}" '
             f'r="{radius}"><title>{escape(patient)}: Dice {score:.2f}</title></circle>'
         )
     words = f"Dice of {len(scores)} patients from {values.min():.2f} to {values.max():.2f}, half of them between {low:.2f} and {high:.2f}"

@@ -1,32 +1,27 @@
 """A trained run against a set of labelled cases: figures, rows, report."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from clamnet_tf.data.cohorts import COHORTS
-from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
-from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines
-from clamnet_tf.evaluation.baselines.kept import fitted, restored
+from clamnet_tf.evaluation.baselines.choose import choose_baselines
 from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
-from clamnet_tf.evaluation.figures import figures as compute_figures
+from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.originals import original_images
 from clamnet_tf.evaluation.pictures import overlay, with_legend, write_png
 from clamnet_tf.evaluation.report import write_report
-from clamnet_tf.evaluation.several_markers import add_columns, fit_sizes, marker_headline, split_by_marker
+from clamnet_tf.evaluation.several_markers import add_columns, split_by_marker
 from clamnet_tf.evaluation.trained import load_trained
-from clamnet_tf.evaluation.words import consistency, number, percent, within
+from clamnet_tf.evaluation.words import consistency, percent
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.recipe.markers import markers_of
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 
 def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
@@ -54,19 +49,22 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     walks = {"": Walk(trained.marking, gallery.add), **{name: Walk(trained.marking) for name in trained.markers}}
-    baselines = _baselines(run, recipe, prepared)
+    chosen = choose_baselines(run, recipe, prepared, split)
     with reporter.bar("Evaluating", len(rows)) as bar:
-        for cases in _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
+        for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar):
             for name, case in cases.items():
                 walks[name].add(case)
     of_markers = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_markers.pop("")
-    result = _figures(evaluation)
+    result = figures(evaluation)
     if trained.markers:
-        result["markers"] = {name: _figures(each) for name, each in of_markers.items()}
+        result["markers"] = {name: figures(each) for name, each in of_markers.items()}
         add_columns(evaluation, of_markers)
+    result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
     write_json(out / "metrics.json", result)
+    if chosen.new:
+        write_json(out / KEPT_FILE, chosen.new)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
     shown = gallery.choose(evaluation.patients)
@@ -74,20 +72,13 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     write_report(
         out / "report.html",
         title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.root.name}",
-        run=_facts(run, recipe, manifest, split, selection),
+        run=_facts(run, recipe, manifest, split, selection) | {"notes": result["notes"]},
         figures=result,
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=run.read_metrics(),
         gallery=shown,
     )
-    return result
-
-
-def _figures(evaluation) -> dict:
-    result = compute_figures(evaluation)
-    if result["dice_volume"]["mean"] is None:  # nothing to compare with
-        result["baselines"] = {}
     return result
 
 
@@ -128,38 +119,6 @@ def write_pictures(folder: Path, shown, markers=()) -> None:
 def display_channel(recipe, channels: int):
     """The channel shown as the picture: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the first."""
     return 1 if recipe.modality == "mri" and channels == 3 else 0
-
-
-def _baselines(run: RunFolder, recipe, prepared) -> dict:
-    """Baselines without a network, fitted on the run's training slices, of everything marked ("") and of each of several markers.
-
-    Fitted here once, and kept in the run.
-    """
-    path = run.path / "intensity_baselines.json"
-    table, markers = prepared.table, markers_of(recipe)
-    if not path.exists():
-        train = np.flatnonzero((table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label > 0))
-        wanted = fit_sizes(markers, table.markers[train]) if markers else {"": (np.ones(len(train), bool), recipe.selection.prevalence)}
-        content = {}
-        for name, (chosen, prevalence) in wanted.items():
-            if (rows := train[chosen]).size:
-                atlas = prepared.atlas is not None
-                simple = intensity_baselines(prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence, atlas=atlas)
-                consistent = consistent_baselines(_training_volumes(prepared, rows), VolumeSteps.of(recipe.inference), prevalence, atlas=atlas)
-                content[name] = fitted(simple | consistent)
-        content = content if markers else content.get("", {})
-        if content and run.split.exists():  # a run, and not an entry of the zoo, which stays as it is
-            write_json(path, content)
-    else:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: restored(methods) for name, methods in content.items()} if markers else {"": restored(content)}
-
-
-def _training_volumes(prepared, rows) -> list:
-    """(images, organ, abnormal) of whole training volumes that hold one of `rows`, which are the abnormal ones; as many as a network's cuts are fixed on."""
-    table = prepared.table
-    whole = [np.flatnonzero(table.volume == number) for number in table.volumes_of(rows)]
-    return [(RowView(prepared.images, own), prepared.organ[own], np.isin(own, rows)) for own in whole]
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
@@ -268,30 +227,3 @@ def _details(recipe) -> dict:
         "Training patients used": training.patients,
         "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,
     }
-
-
-def _slice_headline(dice: dict) -> list:
-    """Where only some abnormal slices of a patient are outlined, a volume has no Dice; its outlined slices have."""
-    return [] if dice["mean"] is None else [f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice)}) on {dice['slices']} slices"]
-
-
-def headline(figures: dict) -> list:
-    """The lines that a run prints at its end: ours, the best intensity baseline, the whole organ."""
-    primary = figures["dice_volume"]
-    if primary["mean"] is None:
-        outlined = _slice_headline(figures["dice_slice"])
-        end = "" if outlined else "; no masks to compare with"
-        return [*marker_headline(figures), *outlined, f"Slice AUROC {number(figures['auroc_slice'])}; marked area on normal slices {number(figures['normal_area'], 4)}{end}."]
-    lines = [
-        f"Dice per patient volume: {number(primary['mean'], 3)} ({within(primary)}) on {primary['patients']} patients; "
-        f"threshold {figures['threshold']:.3f} chosen without masks (best possible with masks: {number(figures['oracle']['dice_volume']['mean'], 3)})"
-    ]
-    scores = {name: entry["dice_volume"]["mean"] for name, entry in figures["baselines"].items() if entry["dice_volume"]["mean"] is not None}
-    if "whole_organ" in scores:
-        lines.append(f"  whole organ marked: {scores.pop('whole_organ'):.3f}")
-    if scores:
-        name, score = best_variant(scores)
-        lines.append(f"  best of {len(scores)} intensity baselines (picked with masks): {score:.3f} ({name})")
-    if figures["auroc_slice"] is not None:
-        lines.append(f"  slice AUROC {figures['auroc_slice']:.3f}; marked area on normal slices {100 * (figures['normal_area'] or 0):.2f} %")
-    return lines + marker_headline(figures)

@@ -43,6 +43,8 @@ RUN_KEYS = (
 )
 NAMES = {"loss": "total loss", "auroc": "slice AUROC", "abnormal_area_half": "abnormal area at probability 0.5"}
 """Names for people; others have their underscores taken out."""
+_PER_PATIENT = {"dice_volume": "dice", "dice_slice": "dice_slice"}
+"""Column of patients.csv that belongs to the headline."""
 _FEW = 6
 """Other methods shown before the rest is folded away."""
 
@@ -64,28 +66,34 @@ def write_report(
     none; gallery: from gallery.Gallery.choose, shown in this order, the first LIMIT of them.
     """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "spaced": _spaced}
-    run = dict.fromkeys(RUN_KEYS) | run
+    environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "signed": words.signed, "spaced": _spaced}
+    run, key = dict.fromkeys(RUN_KEYS) | run, words.headline_key(figures)
     content = {
         "title": title,
         "run": run,
         "rows": _run_rows(run, figures),
         "figures": figures,
         "summary": words.summary(figures),
-        "verdict": words.verdict({_spaced(name): row for name, row in figures["baselines"].items()}),
+        "verdict": words.verdict(figures, _spaced),
+        "whole_organ": words.whole_organ(figures),
         "tiles": _tiles(figures),
-        "best": max(figures["baselines"].items(), key=lambda each: each[1]["dice_volume"]["mean"] or -1, default=None),
+        "key": key,
+        "unit": "patient" if key == "dice_volume" else "outlined slice",
+        "measured_on": words.measured_on(figures),
+        "best": words.best_simple(figures),
         "comparison": _comparison(figures),
         "markers": _markers(figures),
         "heads": _heads(figures),
-        "patients": sorted(patients, key=lambda row: (row["dice"] is None, -(row["dice"] or 0))),
-        "strip": _strip(patients),
+        "patients": _ranked(patients, _PER_PATIENT[key]),
+        "per_patient": _PER_PATIENT[key],
+        "strip": _strip(patients, _PER_PATIENT[key]),
         "scatter": _scatter(slices),
         "panels": _panels(curves, run["step"]),
         "hd95_unit": words.distance_key(figures)[-2:],
         "heat_scale": ", ".join(f"rgba({r},{g},{b},{a / 255:.2f})" for r, g, b, a in heat_rgba()[::9].tolist()),
         "few": _FEW + 1,
         "bar": charts.interval_bar,
+        "floor": words.FLOOR,
     }
     template = environment.get_template("report.html.j2")
     shots = [(item, _outlines(item)) for item in gallery[:LIMIT]]
@@ -100,6 +108,9 @@ def _spaced(name: str) -> str:
     if name.startswith("consistent_"):
         _, channel, side = name.split("_")
         return f"{side} {_spaced(channel)}, consistent in the volume"
+    if name.startswith("size_"):
+        _, channel, sigma, side = name.split("_")
+        return f"{side} {_spaced(channel)}, {_spaced(sigma)}, as much as expected"
     return NAMES.get(name) or re.sub(r"(head|channel|sigma)(\d)", r"\1 \2", name.replace("_", " "))
 
 
@@ -107,14 +118,16 @@ def _tiles(figures: dict) -> list[dict]:
     """The secondary figures as cards: name, value, interval, what it means."""
     unit = words.distance_key(figures)[-2:]
     found = [
-        ("dice_slice", "Dice per slice", words.number, "Overlap in each slice that holds a lesion. 1 is the same outline, 0 no overlap."),
-        ("iou", "Intersection over union", words.number, "A stricter overlap than Dice, per patient volume."),
+        ("dice_slice", "Dice per slice", words.number, "Overlap in each slice that holds a lesion; one that is missed counts 0."),
+        ("iou", "Intersection over union", words.number, "A stricter overlap than Dice, per patient with a lesion."),
         (f"hd95_{unit}", "Border distance (HD95)", lambda value: "not measured" if value is None else f"{value:.1f} {unit}", f"95 % of the outline lies within this distance, {'millimetres' if unit == 'mm' else 'pixels'}; a lesion that is missed counts as the image's diagonal."),
         ("pointing_game", "Pointing game", words.percent, "Lesion slices whose most suspicious point lies inside the lesion."),
         ("auroc_slice", "Slice AUROC", words.number, "Tells abnormal from normal slices. 0.5 is a coin toss, 1 is perfect."),
         ("average_precision_pixel", "Pixel average precision", words.number, "How well pixels are ranked, whatever the threshold."),
         ("normal_area", "False marks on normal slices", words.percent, "Share of the organ that is marked where nothing is. Lower is better."),
-        ("specificity_slice", "Normal slices left unmarked", words.percent, "Normal slices without a single marked pixel."),
+        ("specificity_patient", "Patients without a lesion left unmarked", words.percent, "Those of whom not a single pixel is marked.")
+        if figures["specificity_patient"] is not None
+        else ("specificity_slice", "Normal slices left unmarked", words.percent, "Normal slices without a single marked pixel."),
     ]
     tiles = []
     for key, name, form, meaning in found:
@@ -126,37 +139,53 @@ def _tiles(figures: dict) -> list[dict]:
 
 def _comparison(figures: dict) -> list[dict]:
     """Rows of the table of methods: ours first, then the others from best to worst, the whole organ always among the first."""
-    rows = [{"name": "This network", "kind": "ours", "dice": figures["dice_volume"], "difference": None, "say": ("ours", "")}]
-    others = sorted(figures["baselines"].items(), key=lambda each: -(each[1]["dice_volume"]["mean"] or 0))
+    key, less = words.headline_key(figures), words.difference_key(figures)
+    ours = figures[key]
+    rows = [{"name": "This network", "kind": "ours", "dice": ours, "difference": None, "say": ("ours", ""), **_marks(figures)}]
+    measured = [each for each in figures["baselines"].items() if each[1][key]["mean"] is not None]
+    others = sorted(measured, key=lambda each: -each[1][key]["mean"])
     last = [each for each in others[_FEW:] if each[0] == "whole_organ"]
     others = others[: _FEW - len(last)] + last + [each for each in others[_FEW - len(last) :] if each not in last]
     for name, row in others:
-        rows.append({"name": _spaced(name), "kind": "other", "dice": row["dice_volume"], "difference": row["difference"], "say": words.against(_spaced(name), row["difference"])})
+        say = words.against(_spaced(name), ours["mean"], row[key]["mean"], row[less])
+        rows.append({"name": _spaced(name), "kind": "other", "dice": row[key], "difference": row[less], "say": say, **_marks(row)})
     return rows
+
+
+def _marks(figures: dict) -> dict:
+    """What a method does where there is no lesion."""
+    return {"false": figures["normal_area"], "unmarked": figures["specificity_patient"], "unmarked_slices": figures["specificity_slice"]}
 
 
 def _markers(figures: dict) -> list[dict]:
     """Rows of the table of several markers, in their order; none for one marker."""
     rows = []
     for number, (name, own) in enumerate(figures.get("markers", {}).items(), start=1):
-        others = [row["dice_volume"]["mean"] for row in own["baselines"].values() if row["dice_volume"]["mean"] is not None]
+        key, best = words.headline_key(own), words.best_simple(own)
         rows.append({
-            "name": _spaced(name), "colour": "rgb({}, {}, {})".format(*marker_rgb(number)), "dice": own["dice_volume"], "auroc": own["auroc_slice"],
-            "auroc_interval": own["intervals"]["auroc_slice"], "pointing": own["pointing_game"], "false": own["normal_area"], "best": max(others, default=None),
+            "name": _spaced(name), "colour": "rgb({}, {}, {})".format(*marker_rgb(number)), "dice": own[key], "on": words.measured_on(own), "auroc": own["auroc_slice"],
+            "auroc_interval": own["intervals"]["auroc_slice"], "pointing": own["pointing_game"], "false": own["normal_area"], "best": best and best[1][key]["mean"],
         })  # fmt: skip
     return rows
 
 
 def _heads(figures: dict) -> list[dict]:
-    rows = [{"name": "Used for the masks", "kind": "ours", "dice": figures["dice_volume"], "oracle": figures["oracle"], "precision": figures["average_precision_pixel"], "threshold": figures["threshold"]}]
+    key = words.headline_key(figures)
+    rows = [{"name": "Used for the masks", "kind": "ours", "dice": figures[key], "oracle": figures["oracle"], "precision": figures["average_precision_pixel"], "threshold": figures["threshold"]}]
     for name, row in figures["heads"].items():
-        rows.append({"name": _spaced(name), "kind": "other", "dice": row["dice_volume"], "oracle": row["oracle"], "precision": row["average_precision_pixel"], "threshold": row["threshold"]})
+        rows.append({"name": _spaced(name), "kind": "other", "dice": row[key], "oracle": row["oracle"], "precision": row["average_precision_pixel"], "threshold": row["threshold"]})
     return rows
 
 
-def _strip(patients: list[dict]):
-    scores = [(row["patient"], row["dice"]) for row in patients if row["dice"] is not None]
-    return charts.patient_strip(scores) if len(scores) > 1 else None
+def _ranked(patients: list[dict], column: str) -> list[dict]:
+    """Patients with a score from best to worst, then those without one."""
+    return sorted(patients, key=lambda row: (row[column] is None, -(row[column] or 0)))
+
+
+def _strip(patients: list[dict], column: str):
+    scores = [(row["patient"], row[column]) for row in patients if row[column] is not None]
+    label = "Dice per patient" if column == "dice" else "Dice of a patient's outlined slices, mean"
+    return charts.patient_strip(scores, label) if len(scores) > 1 else None
 
 
 def _scatter(slices: list[dict]):
@@ -200,7 +229,7 @@ def _run_rows(run: dict, figures: dict) -> list[tuple[str, str]]:
         ("Data", run["data"]),
         ("Learned from", labels.get(run["supervision"], run["supervision"])),
         ("Patients", ", ".join(f"{side} {count}" for side, count in split.items())),
-        ("Evaluated", f"{words.count(figures['patients'], 'patient')}, {words.count(figures['slices'], 'slice')}" + (f", split {run['split']}" if run["split"] else "")),
+        ("Evaluated", f"{_patients(figures)}, {words.count(figures['slices'], 'slice')}" + (f", split {run['split']}" if run["split"] else "")),
         ("Network", run["network"]),
         ("Checkpoint", "; ".join(filter(None, (_step(run), run["checkpoint_rule"])))),
         ("Threshold", f"{figures['threshold']:.3g}; {figures['threshold_rule']}"),
@@ -219,6 +248,13 @@ def _run_rows(run: dict, figures: dict) -> list[tuple[str, str]]:
         *(run["details"] or {}).items(),
     ]
     return [(name, str(text)) for name, text in rows if text not in (None, "")]
+
+
+def _patients(figures: dict) -> str:
+    """How many patients there are, and of which kinds."""
+    kinds = {"with_lesion": "with a lesion", "without_lesion": "without", "incomplete": "not outlined whole", "blank": "without an organ"}
+    parts = [f"{figures[f'patients_{key}']} {text}" for key, text in kinds.items() if figures[f"patients_{key}"]]
+    return words.count(figures["patients"], "patient") + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _step(run: dict) -> str | None:

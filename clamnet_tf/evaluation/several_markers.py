@@ -10,7 +10,7 @@ import numpy as np
 
 from clamnet_tf.data.markers import membership
 from clamnet_tf.evaluation.cases import SliceCase
-from clamnet_tf.evaluation.words import number, within
+from clamnet_tf.evaluation.words import best_simple, headline_key, measured_on, number, within
 
 
 def split_by_marker(whole: SliceCase, maps: np.ndarray, trained, markers: str) -> dict[str, SliceCase]:
@@ -47,11 +47,12 @@ def fit_sizes(markers, column: np.ndarray) -> dict[str, tuple[np.ndarray, float]
 
 
 def add_columns(evaluation, of_markers: dict) -> None:
-    """Dice and pixels of every marker beside those of all together, in the rows of slices and of patients."""
+    """Add Dice, pixels and false marks of every marker to the rows of all together, of slices and of patients."""
     for name, own in of_markers.items():
-        for rows, theirs in ((evaluation.slices, own.slices), (evaluation.patients, own.patients)):
+        both = ("dice", "truth_px", "marked_px")
+        for rows, theirs, keys in ((evaluation.slices, own.slices, both), (evaluation.patients, own.patients, (*both, "marked_share"))):
             for row, other in zip(rows, theirs, strict=True):
-                row |= {f"{name}_{key}": other[key] for key in ("dice", "truth_px", "marked_px")}
+                row |= {f"{name}_{key}": other[key] for key in keys}
         for row, other in zip(evaluation.slices, own.slices, strict=True):
             row |= {f"{name}_label": other["label"], f"{name}_score": other["score"]}
 
@@ -60,9 +61,11 @@ def marker_headline(figures: dict) -> list[str]:
     """A line per marker: Dice with its interval, AUROC, false marks."""
     lines = []
     for name, own in figures.get("markers", {}).items():
-        dice = own["dice_volume"]
-        text = f"  {name}: Dice {number(dice['mean'], 3)}" + (f" ({within(dice)}) on {dice['patients']} patients" if dice["mean"] is not None else "")
-        scores = [entry["dice_volume"]["mean"] for entry in own["baselines"].values() if entry["dice_volume"]["mean"] is not None]
-        text += f", best intensity baseline (picked with masks) {max(scores):.3f}" if scores else ""
-        lines.append(f"{text}, slice AUROC {number(own['auroc_slice'], 3)}, marked where it is not {100 * (own['normal_area'] or 0):.2f} %")
+        key = headline_key(own)
+        dice, best = own[key], best_simple(own)
+        text = f"  {name}: Dice {number(dice['mean'], 3)}"
+        text += f" ({within(dice) or 'no interval'}) on {measured_on(own)}" if dice["mean"] is not None else ""
+        text += f", best simple method (picked with masks) {best[1][key]['mean']:.3f}" if best else ""
+        area = "no slice without it" if own["normal_area"] is None else f"marked where it is not {100 * own['normal_area']:.2f} %"
+        lines.append(f"{text}, slice AUROC {number(own['auroc_slice'], 3)}, {area}")
     return lines

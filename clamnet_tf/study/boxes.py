@@ -55,7 +55,8 @@ def box_plot(results: list[Result], reference: str, form: str = "svg") -> bytes 
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_xticks(np.arange(0, 1.01, 0.2))
-        axes.set_xlabel("Dice per patient: 0 no overlap, 1 the same outline")
+        what = "Dice per patient with a lesion" if results[0].column == "dice" else "Dice of a patient's outlined slices, mean"
+        axes.set_xlabel(f"{what}: 0 no overlap, 1 the same outline")
         axes.xaxis.grid(True, color="#dde3e8", zorder=-2)
         axes.set_axisbelow(True)
         axes.tick_params(length=0)

@@ -1,7 +1,8 @@
 """The figures of a study: one row per arm, with intervals, paired differences to the reference, and ratios to the ceiling.
 
-Per patient the Dice of the volume is averaged over seeds first; patients are then what intervals resample and what
-differences pair. So an interval speaks of patients, and the spread over seeds stands beside it.
+Per patient with a lesion the Dice of the volume is averaged over seeds first; patients are then what intervals resample and what
+differences pair. So an interval speaks of patients, and the spread over seeds stands beside it. Patients without a lesion have figures
+of their own: how many of them stay unmarked, and how much of their organ is marked.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -9,13 +10,18 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
+from clamnet_tf.evaluation.words import FLOOR
 from clamnet_tf.study.gather import Repetition, Result
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.significance import holm, sign_flip_p
 
 LEVEL = 0.05
 """Of the corrected p-value below which a difference is called shown."""
-SECONDARY = ("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area")
+OTHER_PATIENTS = "its Dice is of {} patients and that of the reference of {}; the difference is of the {} that both have"
+SECONDARY = (
+    *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
+    *("specificity_slice", "normal_area_patient", "specificity_patient"),
+)
 """Figures of metrics.json that are averaged over seeds."""
 
 
@@ -24,7 +30,8 @@ class Row:
     """One arm. Intervals are (mean, low, high) or None; differences are arm - reference, paired by patient.
 
     state: done, "1 of 3 seeds", failed, missing. verdict: reference, better, worse, open (the interval includes 0),
-    uncertain (it does not, but the corrected p-value is not below LEVEL), or "" without a comparison.
+    uncertain (it does not, but the corrected p-value is not below LEVEL), neither (both Dice lie below words.FLOOR: neither arm marks the
+    lesion, whatever their difference), or "" without a comparison. patients: with a lesion, whom dice is a mean over.
     """
 
     name: str
@@ -50,12 +57,13 @@ class Row:
     slices: int | None = None
     other_budget: bool = False
     messages: list[str] = field(default_factory=list)
+    column: str = "dice"
 
 
 def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLES) -> list[Row]:
     """Rows in the order of the study file."""
     by_name = {result.arm.name: result for result in results}
-    rows = [_row(result, samples) for result in results]
+    rows, failing = [_row(result, samples) for result in results], {}
     reference = by_name[study.reference]
     for row, result in zip(rows, results):
         row.other_budget = _other_budget(result, reference)
@@ -64,24 +72,27 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
         elif (pairs := _pairs(result, reference)) is not None:
             row.difference = _tuple(bootstrap.paired(*pairs, samples=samples))
             row.p = sign_flip_p(np.subtract(*pairs))
+            failing[row.name] = max(map(np.mean, pairs)) < FLOOR
+            if len(result.dice()) != len(reference.dice()):
+                row.messages = [*row.messages, OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0]))]
         if row.kind == "weak":
             row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
         if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:
             row.to_floor = _tuple(bootstrap.paired(*pairs, samples=samples))
     tested = [row for row in rows if row.p is not None]
     for row, adjusted in zip(tested, holm([row.p for row in tested])):
-        row.p_holm, row.verdict = adjusted, _verdict(row.difference, adjusted)
+        row.p_holm, row.verdict = adjusted, "neither" if failing[row.name] else _verdict(row.difference, adjusted)
     return rows
 
 
 def _row(result: Result, samples: int) -> Row:
     arm, repetitions = result.arm, result.repetitions
     scores = list(result.dice().values())
-    row = Row(arm.name, arm.title, arm.kind, result.group.kind, _state(result), len(repetitions), len(scores), messages=result.messages)
+    row = Row(arm.name, arm.title, arm.kind, result.group.kind, _state(result), len(repetitions), len(scores), messages=result.messages, column=result.column)
     row.steps, row.batch_size, row.slices = result.steps, result.batch_size, result.slices
     if scores:
         row.dice = _tuple(bootstrap.interval(scores, samples=samples))
-        row.seed_dice = [float(np.mean([each.scores()[name] for name in result.dice()])) for each in repetitions]
+        row.seed_dice = [float(np.mean([each.scores(result.column)[name] for name in result.dice()])) for each in repetitions]
     if repetitions:
         row.secondary = {name: _mean(_figure(each, name) for each in repetitions) for name in SECONDARY}
     if arm.kind != "simple" and repetitions:
@@ -112,7 +123,7 @@ def _pairs(ours: Result, theirs: Result | None) -> tuple[list[float], list[float
 
 def _ratio(result: Result, ceiling: Result | None, samples: int) -> tuple | None:
     pairs = _pairs(result, ceiling)
-    return _tuple(bootstrap.ratio(*pairs, samples=samples)) if pairs and any(pairs[1]) else None
+    return _tuple(bootstrap.ratio(*pairs, samples=samples)) if pairs and np.mean(pairs[1]) >= FLOOR else None
 
 
 def _verdict(difference: tuple, adjusted: float) -> str:

@@ -11,10 +11,12 @@
 import contextlib
 import datetime
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import RunError
+from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import hold, make_folder, write_text
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.study.plan import Run, Trial
@@ -62,8 +64,14 @@ class StudyFolder:
         return self.run(trial.run).path / name
 
     def evaluated(self, trial: Trial, split: str) -> bool:
-        """Whether it is there and whole (patients.csv and metrics.json are written before the report)."""
-        return self.run(trial.run).finished.exists() and (self.evaluation(trial, split) / "report.html").exists()
+        """Whether it is there and whole (patients.csv and metrics.json are written before the report), and of the figures' present definitions."""
+        found = self.evaluation(trial, split)
+        return self.run(trial.run).finished.exists() and (found / "report.html").exists() and not self.earlier(trial, split)
+
+    def earlier(self, trial: Trial, split: str) -> bool:
+        """Whether an evaluation is there whose figures have other definitions: its Dice counts patients without a lesion. It is made again."""
+        path = self.evaluation(trial, split) / "metrics.json"
+        return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("definitions") != DEFINITIONS
 
     def state(self, run: Run) -> State:
         """Read from its files."""

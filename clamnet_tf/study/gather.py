@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clamnet_tf.study.folder import StudyFolder
@@ -11,10 +11,11 @@ from clamnet_tf.study.plan import Plan
 from clamnet_tf.study.schema import Arm, Group
 
 COLUMNS = (
-    *("dice", "iou", "sensitivity", "precision", "hd95_px", "hd95_mm", "pointing", "normal_area"),
-    *("slices", "slices_positive", "truth_px", "marked_px"),
+    *("dice", "iou", "sensitivity", "precision", "hd95_px", "hd95_mm", "pointing", "normal_area", "dice_slice", "marked_share"),
+    *("slices", "slices_positive", "outlined_slices", "truth_px", "marked_px"),
 )
 """Columns of patients.csv that study.csv repeats."""
+EARLIER = "its evaluation is of an earlier version, whose Dice counts patients without a lesion; the same study command makes it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +33,17 @@ class Repetition:
     commit: str | None = None
     folder: Path | None = None
 
-    def scores(self) -> dict[str, float]:
-        """Patient -> Dice of the volume; patients without a score are left out."""
-        return {name: row["dice"] for name, row in self.patients.items() if row["dice"] is not None}
+    def scores(self, column: str = "dice") -> dict[str, float]:
+        """Patient -> Dice of the volume (or another column); patients without one, who have no lesion or no whole outline, are left out."""
+        return {name: row[column] for name, row in self.patients.items() if row.get(column) is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
     """One arm: its repetitions by seed as far as they are finished, and what is wrong with the others.
 
-    steps: optimizer steps of all stages, batch_size: slices per step (None for a simple arm). missing: seeds not
+    column: what is compared, the same for all arms: dice, of volumes, or dice_slice, the mean over a patient's outlined slices, where no
+    patient is outlined whole. steps: optimizer steps of all stages, batch_size: slices per step (None for a simple arm). missing: seeds not
     finished; messages: of those that failed or are not valid.
     """
 
@@ -52,6 +54,7 @@ class Result:
     batch_size: int | None = None
     missing: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    column: str = "dice"
 
     @property
     def slices(self) -> int | None:
@@ -60,7 +63,7 @@ class Result:
 
     def dice(self) -> dict[str, float]:
         """Patient -> mean Dice over the seeds; patients that lack a score with any seed are left out."""
-        each = [repetition.scores() for repetition in self.repetitions]
+        each = [repetition.scores(self.column) for repetition in self.repetitions]
         common = [name for name in each[0] if all(name in scores for scores in each)] if each else []
         return {name: math.fsum(scores[name] for scores in each) / len(each) for name in common}
 
@@ -73,7 +76,10 @@ def gather(plan: Plan, folder: StudyFolder, split: str | None = None) -> list[Re
     for arm in plan.study.arms():
         if arm.kind == "simple":
             results[arm.name] = _simple(plan, arm, reference)
-    return [results[arm.name] for arm in plan.study.arms()]
+    measured = [repetition for result in results.values() for repetition in result.repetitions]
+    volumes, slices = (any(repetition.scores(column) for repetition in measured) for column in ("dice", "dice_slice"))
+    column = "dice_slice" if slices and not volumes else "dice"
+    return [replace(results[arm.name], column=column) for arm in plan.study.arms()]
 
 
 def _trained(plan: Plan, folder: StudyFolder, arm: Arm, split: str) -> Result:
@@ -85,6 +91,8 @@ def _trained(plan: Plan, folder: StudyFolder, arm: Arm, split: str) -> Result:
             continue
         missing.append(trial.seed)
         message = trial.problem
+        if trial.run is not None and folder.earlier(trial, split):
+            message = EARLIER
         if trial.run is not None and (state := folder.state(trial.run)).name == "failed":
             message = state.message
         if message and message not in messages:
@@ -114,14 +122,19 @@ def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
     if arm.baseline not in first.figures["baselines"]:
         known = ", ".join(first.figures["baselines"]) or "none"
         return Result(arm, group, [], messages=[f"baseline: expected one of those that the evaluation measured ({known}); received {arm.baseline}"])
-    patients = {name: {"dice": row[f"dice_{arm.baseline}"]} for name, row in first.patients.items()}
+    columns = ("dice", "dice_slice", "marked_share")
+    patients = {name: {column: row.get(f"{column}_{arm.baseline}") for column in columns} for name, row in first.patients.items()}
     return Result(arm, group, [Repetition(None, first.figures["baselines"][arm.baseline], patients)])
 
 
 def best_intensity(results: list[Result], reference: str) -> tuple[int, str, float] | None:
     """(how many, name, Dice) of the intensity baseline that is best on these patients: picked with the masks, an oracle."""
-    measured = next((result.repetitions[0].figures["baselines"] for result in results if result.arm.name == reference and result.repetitions), {})
-    scores = {name: row["dice_volume"]["mean"] for name, row in measured.items() if name != "whole_organ" and row["dice_volume"]["mean"] is not None}
+    found = next((result for result in results if result.arm.name == reference and result.repetitions), None)
+    if found is None:
+        return None
+    key = {"dice": "dice_volume", "dice_slice": "dice_slice"}[found.column]
+    rows = found.repetitions[0].figures["baselines"].items()
+    scores = {name: row[key]["mean"] for name, row in rows if name != "whole_organ" and row[key]["mean"] is not None}
     return (len(scores), max(scores, key=scores.get), max(scores.values())) if scores else None
 
 

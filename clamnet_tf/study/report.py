@@ -77,6 +77,7 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         split=study.splits[0],
         convention=measured[0].figures["hd95_convention"] if measured else "",
         source=_source(measured),
+        volumes=all(row.column == "dice" for row in rows),
         patients=max((row.patients for row in rows), default=0),
     )
 

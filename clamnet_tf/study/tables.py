@@ -8,8 +8,8 @@ from clamnet_tf.study import words
 from clamnet_tf.study.words import READINGS, budget_text, interval, p_text, seeds_text, signed
 
 COLUMNS = (
-    *("Arm", "Seeds", "Dice per patient (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading"),
-    *("of the ceiling", "Dice per lesion slice", "HD95", "slice AUROC", "pointing game", "marked on normals", "steps × slices", "training"),
+    *("Arm", "Seeds", "Dice per patient with a lesion (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading"),
+    *("of the ceiling", "Dice per lesion slice", "HD95", "slice AUROC", "pointing game", "marked on normals", "normal patients unmarked", "steps × slices", "training"),
 )
 
 
@@ -21,7 +21,7 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
     for group in study.groups:
         own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
         parts += [f"## {group.title}", *([group.about] if group.about else [])]
-        parts.append(table(COLUMNS, [cells(row) for row in own]))
+        parts.append(table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in own]))
         if note := words.budget_note(own, reference):
             parts.append(f"**{note}**")
         parts += [words.control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
@@ -34,6 +34,11 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
         scores = [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]
         parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), scores))
     return "\n\n".join(parts) + "\n"
+
+
+def score_title(rows: list[Row]) -> str:
+    """Head of the column of Dice."""
+    return COLUMNS[2] if all(row.column == "dice" for row in rows) else "Dice of a patient's outlined slices (95 % interval)"
 
 
 def floor_of(study: Study, rows: list[Row]) -> Row:
@@ -60,6 +65,7 @@ def cells(row: Row) -> tuple:
         _figure(found, "auroc_slice", number),
         _figure(found, "pointing_game", percent),
         _figure(found, "normal_area", percent),
+        _figure(found, "specificity_patient", percent),
         budget_text(row),
         "–" if row.seconds is None else duration(row.seconds),
     )

@@ -1,6 +1,6 @@
 """A study's figures in words that a radiologist reads, as certain as their intervals and no more."""
 
-from clamnet_tf.evaluation.words import count, number, percent
+from clamnet_tf.evaluation.words import FLOOR, count, number, percent
 from clamnet_tf.study.compare import LEVEL, Row
 from clamnet_tf.study.schema import Study
 
@@ -10,6 +10,7 @@ READINGS = {
     "worse": "worse",
     "open": "no difference shown",
     "uncertain": "not shown among so many comparisons",
+    "neither": "neither marks the lesion",
     "": "",
 }
 """Row.verdict -> what the tables say."""
@@ -53,9 +54,11 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     if len(reference.seed_dice) > 1:
         spread = f", which lie between {seeds_text(reference).replace(' to ', ' and ')}"
     said.append(
-        f"{reference.title}: its masks overlap with the reference outlines with a Dice score of {interval(reference.dice)} per patient "
-        f"({count(reference.patients, 'patient')}, mean of {count(reference.seeds, 'training')}{spread})."
+        f"{reference.title}: its masks overlap with the reference outlines with a Dice score of {interval(reference.dice)} {per_patient(reference)} "
+        f"({count(reference.patients, 'patient')} with a lesion, mean of {count(reference.seeds, 'training')}{spread})."
     )
+    if reference.dice[0] < FLOOR:
+        said.append(f"It does not mark the lesion: a Dice score below {number(FLOOR)} is hardly any overlap.")
     ceiling = by_name.get(study.ceiling)
     if ceiling is not None and reference.ratio:
         said.append(
@@ -75,6 +78,8 @@ def _groups_of_others(rows: list[Row], losing: str, winning: str, undecided: str
     parts = [f"{words} {listed(named[kind])}" for words, kind in ((losing, "worse"), (winning, "better")) if named[kind]]
     sentence = "; ".join(parts)
     said = [sentence[:1].upper() + sentence[1:] + "."] if sentence else []
+    if named["neither"]:
+        said.append(f"Neither the reference nor {listed(named['neither'])} marks the lesion; which of them is ahead says nothing.")
     if named["open"] + named["uncertain"]:
         why = "the interval of the difference includes 0, or it does not hold among so many comparisons"
         said.append(f"{undecided} {listed(named['open'] + named['uncertain'])}: {why}.")
@@ -111,9 +116,14 @@ def fell(row: Row) -> bool | None:
     return None if row.to_floor is None or row.to_floor[1] is None else row.to_floor[1] <= 0
 
 
+def per_patient(row: Row) -> str:
+    """What a Dice is a mean over, in words."""
+    return "per patient with a lesion" if row.column == "dice" else "over a patient's outlined slices (no patient is outlined whole)"
+
+
 def intensity_note(amount: int, name: str, dice: float) -> str:
-    """The best intensity threshold of all, which nobody could have known beforehand."""
-    return f"The best of {count(amount, 'intensity threshold')}, picked with the masks, reaches {number(dice)} ({name.replace('_', ' ')})."
+    """The best way to mark by intensity, which nobody could have known beforehand."""
+    return f"The best of {count(amount, 'intensity method')}, picked with the masks, reaches {number(dice)} ({name.replace('_', ' ')})."
 
 
 def budget_note(rows: list[Row], reference: Row) -> str:
@@ -125,12 +135,14 @@ def budget_note(rows: list[Row], reference: Row) -> str:
 
 def method_note(study: Study, rows: list[Row]) -> str:
     """How intervals and p-values were made."""
-    tested = sum(row.p is not None for row in rows)
+    tested, volumes = sum(row.p is not None for row in rows), all(row.column == "dice" for row in rows)
     return (
-        "Dice of each patient's volume is averaged over the trainings (seeds) first, then over patients. Intervals: 95 %, bootstrap over patients. "
+        f"Dice {'of each volume of a patient with a lesion' if volumes else 'of the outlined slices of each patient'} is averaged over the "
+        "trainings (seeds) first, then over these patients, the same ones for all arms; a lesion that is missed counts 0. "
+        "Patients without a lesion are counted apart: how many stay unmarked. Intervals: 95 %, bootstrap over patients. "
         "Differences are taken patient by patient; p-values come from the sign-flip permutation test on the mean difference (two-sided), "
         f"corrected for {count(tested, 'comparison')} after Holm; a difference is called shown when its interval leaves out 0 and the "
-        f"corrected p-value is below {LEVEL}. "
+        f"corrected p-value is below {LEVEL}; where both Dice lie below {number(FLOOR)} neither arm marks the lesion, whatever their difference. "
         "Intervals do not hold the spread between trainings; it stands beside them."
     )
 

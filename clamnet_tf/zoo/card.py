@@ -6,11 +6,15 @@ from clamnet_tf.zoo.entry import Entry, Figure
 
 SECTIONS = ("Figures", "Data it learned from", "Input and output", "Intended use", "What it is not", "Use", "Changelog")
 WIDTH = 120
+MIXED = (
+    "The Dice per patient below was measured before November 2026: a patient without a lesion counted 0 when any pixel was marked, and was left out "
+    "when none was. clamnet-tf evaluate measures it on patients with a lesion alone."
+)
 
 
 def card(entry: Entry) -> str:
     """README.md of an entry: a title, the summary, then SECTIONS."""
-    parts = [f"# {entry.name}", _wrapped(entry.summary)]
+    parts = [f"# {entry.name}", _wrapped(entry.summary), *([] if entry.metrics.dice_volume is None or _separate(entry) else [_wrapped(MIXED)])]
     for title, text in card_sections(entry).items():
         parts += [f"## {title}", text]
     return "\n\n".join(parts) + "\n"
@@ -27,10 +31,10 @@ def missing_sections(entry: Entry, text: str) -> list[str]:
     return [title for title, body in card_sections(entry).items() if f"## {title}\n\n{body}\n" not in text]
 
 
-def within(figure: Figure, scale: float = 1.0, digits: int = 2) -> str:
-    """0.75 (0.64 to 0.84)."""
-    text = f"{scale * figure.value:.{digits}f}"
-    return text if figure.low is None or figure.high is None else f"{text} ({scale * figure.low:.{digits}f} to {scale * figure.high:.{digits}f})"
+def within(figure: Figure, scale: float = 1.0, digits: int = 2, sign: str = "") -> str:
+    """0.75 (0.64 to 0.84); with the sign "+" +0.01 (-0.03 to +0.05)."""
+    value, low, high = (each if each is None else f"{scale * each:{sign}.{digits}f}" for each in (figure.value, figure.low, figure.high))
+    return value if low is None or high is None else f"{value} ({low} to {high})"
 
 
 def megabytes(count: int) -> str:
@@ -38,35 +42,73 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
+def _separate(entry: Entry) -> bool:
+    """Whether Dice was measured on patients with a lesion alone, as it is since November 2026."""
+    return entry.metrics.patients_with_lesion is not None
+
+
 def _figures(entry: Entry) -> str:
     metrics = entry.metrics
     where = f"{metrics.data}, side {metrics.split} of the split" if metrics.split else metrics.data
     kind = "simulated patients" if metrics.simulated else "patients"
-    measured = f"Measured on {metrics.patients} {kind} ({metrics.slices} slices) of {where}; seed {metrics.seed}. Intervals: {metrics.interval}."
+    held = ""
+    if _separate(entry):
+        held = f"; {metrics.patients_with_lesion} of the patients have a lesion and are outlined whole, {metrics.patients_without_lesion} have none"
+    measured = f"Measured on {metrics.patients} {kind} ({metrics.slices} slices{held}) of {where}; seed {metrics.seed}. Intervals: {metrics.interval}."
     volumes, outlined = metrics.dice_volume, metrics.dice_slice
+    of_whom = f" with a lesion ({metrics.patients_with_lesion} patients)" if _separate(entry) else " volume"
     headline = (
-        ("Dice per patient volume", f"{within(volumes)}, median {metrics.dice_volume_median:.2f}")
+        (f"Dice per patient{of_whom}", f"{within(volumes)}, median {metrics.dice_volume_median:.2f}")
         if volumes
         else (f"Dice per outlined slice ({metrics.outlined_slices} slices; no patient is outlined whole)", within(outlined))
     )
-    rows = [("Figure", "Value"), headline]
+    rows = [("Figure", "Value"), headline, *_simple_rows(metrics)]
     if metrics.auroc_slice:
         rows.append(("Slice AUROC", within(metrics.auroc_slice)))
     if metrics.pointing_game:
         rows.append(("Brightest pixel inside the lesion (pointing game)", within(metrics.pointing_game)))
     if metrics.normal_area:
         rows.append(("Marked area on normal slices, % of the organ", within(metrics.normal_area, 100)))
+    if metrics.specificity_patient:
+        rows.append((f"Patients without a lesion left unmarked ({metrics.patients_without_lesion} patients), %", within(metrics.specificity_patient, 100, 0)))
+    if metrics.normal_area_patient:
+        rows.append(("Marked area of patients without a lesion, % of the organ", within(metrics.normal_area_patient, 100)))
     if entry.markers:
         together = "All markers together, a pixel being marked or not whichever marker it is:"
-        parts = [together, _table(rows), *_of_markers(entry.markers), _cuts(entry)]
+        of_each = _of_markers(entry.markers) if _separate(entry) else _of_markers_mixed(entry.markers)
+        parts = [together, _table(rows), *of_each, _cuts(entry)]
     else:
         cut = entry.threshold
         parts = [_table(rows), _wrapped(f"A pixel is marked from {cut.value:.3f} on (slice by slice: {cut.raw_value:.3f}); {cut.rule}.")]
     return "\n\n".join([_wrapped(measured), *parts, *([_prose(entry.notes)] if entry.notes else [])])
 
 
+def _simple_rows(metrics) -> list[tuple]:
+    """What simple methods reach on the same patients, and how far the network is from them."""
+    rows = []
+    for place, one in enumerate(metrics.simple_methods or ()):
+        name = "the whole organ marked" if one.name == "whole_organ" else one.name.replace("_", " ")
+        title = f"Best simple method, picked with the masks: {name}" if place == 0 else name[:1].upper() + name[1:]
+        rows.append((title, f"{within(one.dice)}; network less it {within(one.difference, sign='+')}"))
+    return rows
+
+
 def _of_markers(markers) -> list[str]:
-    """Two tables with a row per marker, how well it is outlined and how well it is found, and what they count."""
+    """Two tables with a row per marker, how well it is outlined where it is and how well it is found, and what they count."""
+    outlined = [("Marker", "Dice per patient who has it", "Dice per outlined slice")]
+    found = [("Marker", "Slice AUROC", "Brightest pixel inside (pointing game)", "Marked area on slices without it, % of the organ", "Patients without it left unmarked, %")]
+    for one in markers:
+        own = one.metrics
+        volumes = f"{_cell(own.dice_volume)}, median {own.dice_volume_median:.2f}, {own.patients_with_lesion} patients" if own.dice_volume else _cell(None)
+        outlined.append((one.name, volumes, f"{_cell(own.dice_slice)}, {own.outlined_slices} slices" if own.dice_slice else _cell(None)))
+        unmarked = _cell(own.specificity_patient, 100, 0)
+        found.append((one.name, _cell(own.auroc_slice), _cell(own.pointing_game), _cell(own.normal_area, 100), unmarked))
+    counted = "Each marker by itself, as if it were the only one; a patient or slice that shows another alone is one without it."
+    return [_wrapped(counted), _table(outlined), _table(found)]
+
+
+def _of_markers_mixed(markers) -> list[str]:
+    """The tables of an entry measured before November 2026."""
     outlined = [("Marker", "Patients who have it", "Dice per patient volume", "Dice of the patients who have it", "Dice per outlined slice")]
     found = [("Marker", "Slice AUROC", "Brightest pixel inside (pointing game)", "Marked area on slices without it, % of the organ")]
     for one in markers:
@@ -91,8 +133,8 @@ def _cuts(entry: Entry) -> str:
     )
 
 
-def _cell(figure: Figure | None, scale: float = 1.0) -> str:
-    return "not measured" if figure is None else within(figure, scale)
+def _cell(figure: Figure | None, scale: float = 1.0, digits: int = 2) -> str:
+    return "not measured" if figure is None else within(figure, scale, digits)
 
 
 def _table(rows) -> str:

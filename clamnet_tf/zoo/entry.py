@@ -7,10 +7,14 @@ from pydantic import Field
 
 from clamnet_tf.recipe.schema_data import OrganSection, WindowSection
 from clamnet_tf.recipe.section import Fraction, PositiveCount, Probability, Section, Seed
+from clamnet_tf.runs import KEPT_FILE
 
 ENTRY_FILE, CARD_FILE, GOLDEN_FILE = "entry.yaml", "README.md", "golden.json"
-#: Every file of an entry; there are no others that a registry could offer.
+BASELINES_FILE = KEPT_FILE
+#: Every file that an entry must have.
 FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "model.keras")
+#: Files that entries published before November 2026 lack; a registry offers these and FILES, and no others.
+OPTIONAL_FILES = (BASELINES_FILE,)
 LARGEST_WEIGHTS = 10_000_000  # bytes, of an entry that is published
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", min_length=1, max_length=60)]
@@ -69,6 +73,14 @@ class Figure(Section):
     high: Optional[float] = Field(description="Upper end.")
 
 
+class SimpleMethodSection(Section):
+    """A way to mark without a network, measured on the same patients or outlined slices as the headline."""
+
+    name: Word = Field(description="As in metrics.json, for example whole_organ.")
+    dice: Figure = Field(description="Its Dice, of patients with a lesion or of outlined slices, as the headline.")
+    difference: Figure = Field(description="Dice of the network less its Dice, paired by patient or by slice.")
+
+
 class MetricsSection(Section):
     """Measured figures, and on what."""
 
@@ -76,16 +88,26 @@ class MetricsSection(Section):
     simulated: bool = Field(description="Whether its patients are simulated.")
     split: Optional[Literal["train", "val", "test"]] = Field(description="Side of the split; null: all cases.")
     patients: PositiveCount = Field(description="Patients measured.")
+    patients_with_lesion: Optional[Annotated[int, Field(ge=0)]] = Field(
+        None,
+        description="Patients of dice_volume; null: measured before November 2026, when a patient without a lesion counted as a Dice of 0 if marked.",
+    )
+    patients_without_lesion: Optional[Annotated[int, Field(ge=0)]] = Field(None, description="Patients of specificity_patient.")
     slices: PositiveCount = Field(description="Slices measured.")
     seed: Seed = Field(description="training.seed of these weights.")
     interval: Sentence = Field(description="What the intervals are.")
-    dice_volume: Optional[Figure] = Field(None, description="Dice of each patient's volume, mean over patients: the headline; null: no patient is outlined whole.")
+    dice_volume: Optional[Figure] = Field(None, description="Dice of each patient's volume, mean over patients with a lesion: the headline; null: none is outlined whole.")
     dice_volume_median: Optional[float] = Field(None, description="Median over patients.")
     dice_slice: Optional[Figure] = Field(None, description="Dice of each outlined slice, mean over slices: the headline where no patient is outlined whole.")
     outlined_slices: Optional[PositiveCount] = Field(None, description="How many these are.")
     auroc_slice: Optional[Figure] = Field(None, description="Slice labels against slice scores; null: not measurable there.")
     pointing_game: Optional[Figure] = Field(None, description="Share of slices whose brightest pixel lies in the lesion.")
     normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on normal slices.")
+    normal_area_patient: Optional[Figure] = Field(None, description="Marked share of the organ of patients without a lesion.")
+    specificity_patient: Optional[Figure] = Field(None, description="Share of patients without a lesion of whom nothing is marked.")
+    simple_methods: Optional[list[SimpleMethodSection]] = Field(
+        None, description="The best simple method, picked with the masks, and the whole organ marked; null: not compared."
+    )
 
     @property
     def headline(self) -> Figure:
@@ -106,17 +128,20 @@ class MarkerMetricsSection(Section):
     patients: Annotated[int, Field(ge=0)] = Field(description="Patients that dice_volume counts.")
     patients_with_lesion: Annotated[int, Field(ge=0)] = Field(description="Patients who have this marker.")
     dice_volume: Optional[Figure] = Field(
-        description="Mean over patients. One without this marker counts 0 if any of it is marked, and is left out otherwise."
+        description="Mean over patients who have it; measured before November 2026 (metrics.patients_with_lesion is null): one who "
+        "does not counts 0 if any of it is marked, and is left out otherwise."
     )
     dice_volume_median: Optional[float] = Field(description="Median over these patients.")
     dice_with_lesion: Optional[float] = Field(
-        None, description="Mean over none but the patients who have it; null: none has it, or some are outlined in part."
+        None, description="Of entries measured before November 2026: mean over none but the patients who have it."
     )
     dice_slice: Optional[Figure] = Field(description="Dice of each slice that shows it, mean over slices; null: none does.")
     outlined_slices: Annotated[int, Field(ge=0)] = Field(description="How many these are.")
     auroc_slice: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
     pointing_game: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
     normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on slices without it.")
+    normal_area_patient: Optional[Figure] = Field(None, description="Marked share of the organ of patients without it.")
+    specificity_patient: Optional[Figure] = Field(None, description="Share of patients without it of whom nothing is marked as it.")
 
 
 class MarkerSection(Section):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import EnvironmentFailure, ZooError
-from clamnet_tf.zoo.entry import ENTRY_FILE, FILES
+from clamnet_tf.zoo.entry import ENTRY_FILE, FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.index import LARGEST_FILE
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.remote import progress_bar, registry_folder
@@ -78,6 +78,7 @@ class HubRegistry:
         missing = [name for name, size in own.items() if not size]
         if missing:
             raise ZooError(f"{self.label}: the entry {root or 'at the root'}: expected {', '.join(FILES)}; missing or empty: {', '.join(missing)}.")
+        own |= {name: sizes[root + name] for name in OPTIONAL_FILES if sizes.get(root + name)}
         if own[ENTRY_FILE] > LARGEST_ENTRY or max(own.values()) > LARGEST_FILE:
             raise ZooError(f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} bytes; one is larger.")
         entry = read_entry(self._get(root + ENTRY_FILE, commit).parent)

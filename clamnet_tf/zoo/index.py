@@ -3,7 +3,7 @@
     {"format": 1, "entries": [{"name": "mri_carcinoma", "version": 1, "files": [
         {"file": "entry.yaml", "url": "mri_carcinoma/entry.yaml", "bytes": 5070, "sha256": "..."}, ...]}]}
 
-`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once; others cannot be.
+`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once, one of `entry.OPTIONAL_FILES` at most once; others cannot be.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from clamnet_tf.errors import ZooError
 from clamnet_tf.recipe.problems import Place
 from clamnet_tf.recipe.reader import as_node
 from clamnet_tf.recipe.section import PositiveCount, Section
-from clamnet_tf.zoo.entry import FILES, Digest, Name, is_entry
+from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES, Digest, Name, is_entry
 from clamnet_tf.zoo.read import check, read_entry
 
 LARGEST_INDEX = 5_000_000  # bytes
@@ -27,7 +27,7 @@ LARGEST_FILE = 500_000_000  # bytes, that an index may declare
 class IndexFile(Section):
     """One file of an entry."""
 
-    file: Literal[FILES] = Field(description="Its name in the entry's folder.")
+    file: Literal[FILES + OPTIONAL_FILES] = Field(description="Its name in the entry's folder.")
     url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(description="Where it is, absolute or relative to the index.")
     bytes: Annotated[int, Field(ge=1, le=LARGEST_FILE)] = Field(description="Its size; more is not read.")
     sha256: Digest = Field(description="Of its content.")
@@ -38,7 +38,9 @@ class IndexEntry(Section):
 
     name: Name = Field(description="The entry's name.")
     version: PositiveCount = Field(description="Its version.")
-    files: Annotated[list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES))] = Field(description="Every file of the entry, once.")
+    files: Annotated[list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES + OPTIONAL_FILES))] = Field(
+        description="Every file of the entry, once."
+    )
 
     @property
     def bytes(self) -> int:
@@ -63,9 +65,13 @@ def read_index(text: bytes, source: str) -> Index:
         raise ZooError(f'{source}: expected the index of a zoo registry, {{"format": 1, "entries": [...]}}; received {type(data).__name__}.')
     index = check(as_node(data, Place(source)), [], Index)
     for entry in index.entries:
-        missing = set(FILES) - {item.file for item in entry.files}
+        names = [item.file for item in entry.files]
+        missing = set(FILES) - set(names)
         if missing:
             raise ZooError(f"{source}: entry {entry.name}: expected each of {', '.join(FILES)} once; missing: {', '.join(sorted(missing))}.")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ZooError(f"{source}: entry {entry.name}: expected each file once; {twice} stands there again.")
     versions = [(entry.name, entry.version) for entry in index.entries]
     if len(set(versions)) < len(versions):
         twice = next(f"{name} version {version}" for name, version in versions if versions.count((name, version)) > 1)
@@ -84,8 +90,10 @@ def make_index(root) -> dict:
 def _entry(folder: Path) -> dict:
     entry = read_entry(folder)
     files = []
-    for name in FILES:
+    for name in FILES + OPTIONAL_FILES:
         if not (folder / name).is_file():
+            if name in OPTIONAL_FILES:
+                continue
             raise ZooError(f"{folder}: expected {', '.join(FILES)}; {name} is missing.")
         content = (folder / name).read_bytes()
         files.append({"file": name, "url": f"{folder.name}/{name}", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})

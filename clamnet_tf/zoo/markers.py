@@ -3,8 +3,7 @@
 from clamnet_tf.evaluation.trained import measured_rule
 from clamnet_tf.marking.several_markers import CUT, MarkersMarking
 from clamnet_tf.recipe.markers import markers_of
-
-FIGURES = ("auroc_slice", "pointing_game", "normal_area")
+from clamnet_tf.zoo.measured import as_figure, measured
 
 
 def markings_row(selection: dict, head) -> dict:
@@ -64,25 +63,12 @@ def markers_of_figures(figures: dict, rows: list[dict]) -> list[dict]:
 def _metrics(own: dict) -> dict:
     """`metrics` of one marker, from its part of metrics.json."""
     volumes, slices = own["dice_volume"], own["dice_slice"]
-    held = volumes["with_lesion"]
-    # a scored patient without the marker counts 0, so that the sum is that of the patients who have it; incomplete ones are not scored
-    with_lesion = volumes["mean"] * volumes["patients"] / held if held and volumes["mean"] is not None and not own["patients_incomplete"] else None
     return {
         "patients": volumes["patients"],
-        "patients_with_lesion": held,
-        "dice_volume": _figure(volumes),
+        "patients_with_lesion": own["patients_with_lesion"],
+        "dice_volume": as_figure(volumes),
         "dice_volume_median": volumes["median"],
-        "dice_with_lesion": with_lesion,
-        "dice_slice": _figure(slices),
+        "dice_slice": as_figure(slices),
         "outlined_slices": slices["slices"],
         **measured(own),
     }
-
-
-def measured(figures: dict) -> dict:
-    """The figures that single markers and all together have alike, with their intervals, those that could be measured."""
-    return {key: {"value": figures[key], **figures["intervals"][key]} for key in FIGURES if figures[key] is not None}
-
-
-def _figure(found: dict) -> dict | None:
-    return None if found["mean"] is None else {"value": found["mean"], "low": found["low"], "high": found["high"]}

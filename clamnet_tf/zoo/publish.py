@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import make_folder, write_json, write_text, writing
 from clamnet_tf.networks.classifier import is_classifier
 from clamnet_tf.networks.saved import load_network
@@ -18,9 +19,10 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
-from clamnet_tf.zoo.entry import CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
+from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
 from clamnet_tf.zoo.golden import golden_output
-from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, measured, rule_of_figures, trained_eta
+from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, rule_of_figures, trained_eta
+from clamnet_tf.zoo.measured import metrics_of
 from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
 from clamnet_tf.zoo.verify import verify
 
@@ -74,7 +76,7 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
             "Train a smaller network."
         )
     before = last_version(target)
-    changelog = _changelog(target, before, release)
+    changelog = changelog_of(target, before, release)
     figures_file = Path(figures_file) if figures_file else run.evaluation / "metrics.json"
     recipe = load_recipe(run.recipe)
     try:
@@ -84,7 +86,7 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ZooError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
     figures = read_figures(figures_file, selection, threshold["value"], rule)
-    _check_held_out(figures_file, figures, run.read_environment())
+    check_held_out(figures_file, figures, run.read_environment())
     network = load_network(run.model)
     if is_classifier(network):
         raise ZooError(f"{run_folder}: expected a network that marks; this one classifies slices (loss.objective), a baseline only.")
@@ -93,19 +95,55 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     except (KeyError, TypeError) as error:
         raise ZooError(f"{figures_file}: expected figures of each marker ({type(error).__name__}: {error}). Evaluate this run.") from error
     entry = _entry(target, kind, run, recipe, network, cut, selection, figures, about, changelog)
-    with _workshop(target) as folder:
+    with workshop(target) as folder:
         if before is not None:
             shutil.copytree(target, folder)  # pictures that the card shows, for example
         folder.mkdir(exist_ok=True)
         for name in ("model.keras", "recipe.yaml", "selection.json"):
             shutil.copyfile(run.path / name, folder / name)
+        (folder / BASELINES_FILE).unlink(missing_ok=True)
+        if (run.path / BASELINES_FILE).is_file():
+            shutil.copyfile(run.path / BASELINES_FILE, folder / BASELINES_FILE)
         write_text(folder / ENTRY_FILE, entry_text(entry))
         write_json(folder / GOLDEN_FILE, golden_output(network))
         write_text(folder / CARD_FILE, card(entry))
-        problems = [f"{check.name}: {check.problem}" for check in verify(folder) if check.problem]
-        if problems:
-            raise ZooError("\n".join(problems))
-        _replace(folder, target)
+        put_in_place(folder, target)
+    return entry
+
+
+def publish_again(source, target, about: About, release: Release, *, figures_file) -> Entry:
+    """Write the entry at `source` to `target` with other figures of the same weights, measured by clamnet-tf evaluate, and a raised version.
+
+    Args:
+        source: folder of an entry, which may be `target`. about: texts. release: version and changes. figures_file: metrics.json.
+
+    Raises:
+        ZooError: as `publish`; no figures are named.
+    """
+    source, target = Path(source), Path(target)
+    if figures_file is None:
+        raise ZooError(f"{source}: is a zoo entry, which holds no evaluation; name its metrics.json with --figures, or publish a run.")
+    before, older = read_entry(source), last_version(target)
+    recipe, selection = load_recipe(source / "recipe.yaml"), json.loads((source / "selection.json").read_text(encoding="utf-8"))
+    rule = rule_of_figures(recipe, selection) if before.markers else None
+    figures = read_figures(Path(figures_file), selection, before.threshold.value, rule)
+    check_held_out(Path(figures_file), figures, {})
+    data = before.model_dump(mode="json") | {
+        "name": target.name, "summary": about.summary, "metrics": metrics_of(figures, recipe), "training_data": about.training_data.model_dump(),
+        "markers": markers_of_figures(figures, marker_cuts(recipe, selection)) or None, "changelog": changelog_of(target, older, release),
+        "version": release.version, "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
+    }  # fmt: skip
+    data["weights"]["licence"] = about.weights_licence
+    data["input"] |= {"channel_order": about.channel_order, "missing_channels": about.missing_channels}
+    entry = entry_of(data, str(target / ENTRY_FILE))
+    with workshop(target) as folder:
+        shutil.copytree(source, folder)
+        fitted = Path(figures_file).parent / BASELINES_FILE  # of an evaluation that fitted what the entry lacked
+        if fitted.is_file():
+            shutil.copyfile(fitted, folder / BASELINES_FILE)
+        write_text(folder / ENTRY_FILE, entry_text(entry))
+        write_text(folder / CARD_FILE, card(entry))
+        put_in_place(folder, target)
     return entry
 
 
@@ -122,9 +160,14 @@ def read_figures(path: Path, selection: dict, cut: float, rule: str | None = Non
         dice = figures["dice_volume"]["mean"] if figures["dice_volume"]["mean"] is not None else figures["dice_slice"]["mean"]
         wanted = {name: row["raw_threshold"] for name, row in selection["markings"].items() if name != "mean"} if rule is None else rule
         found = {name: row["threshold"] for name, row in figures["heads"].items()} if rule is None else figures["threshold_rule"]
-        threshold, data = figures["threshold"], figures["data"]["root"]
+        threshold, data, definitions = figures["threshold"], figures["data"]["root"], figures.get("definitions")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ZooError(f"{path}: expected metrics.json of clamnet-tf evaluate; it is none ({type(error).__name__}: {error}).") from error
+    if definitions != DEFINITIONS:
+        raise ZooError(
+            f"{path}: expected figures of definitions {DEFINITIONS}, received {definitions or 'those of an earlier version'}, whose Dice counts "
+            "patients without a lesion. Evaluate this run again."
+        )
     if dice is None:
         raise ZooError(f"{path}: expected a Dice per patient volume or outlined slice; the evaluation of {data} had no masks. Evaluate on data with masks.")
     if found != wanted or threshold != cut:
@@ -132,15 +175,7 @@ def read_figures(path: Path, selection: dict, cut: float, rule: str | None = Non
     return figures
 
 
-def _dice(figures: dict) -> dict:
-    """The headline: of patients' volumes where there are any outlined whole, else of the outlined slices."""
-    of_volumes = figures["dice_volume"]["mean"] is not None
-    name, found = ("dice_volume", figures["dice_volume"]) if of_volumes else ("dice_slice", figures["dice_slice"])
-    more = {"dice_volume_median": found["median"]} if of_volumes else {"outlined_slices": found["slices"]}
-    return {name: {"value": found["mean"], "low": found["low"], "high": found["high"]}, **more}
-
-
-def _check_held_out(path: Path, figures: dict, environment: dict) -> None:
+def check_held_out(path: Path, figures: dict, environment: dict) -> None:
     """Figures on patients that training saw say nothing."""
     data, own = figures["data"], environment.get("data")
     all_of_its_own = data["split"] is None and (data["simulated"] if own is None else data["root"] == own)
@@ -152,7 +187,7 @@ def _check_held_out(path: Path, figures: dict, environment: dict) -> None:
         )
 
 
-def _changelog(target: Path, before: Entry | None, release: Release) -> list[dict]:
+def changelog_of(target: Path, before: Entry | None, release: Release) -> list[dict]:
     older = [] if before is None else [change.model_dump() for change in before.changelog]
     if before is not None and release.version <= before.version:
         raise ZooError(
@@ -188,12 +223,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
         "output": {"heads": heads, "classes": classes, "activation": network.get_layer(heads[0]).activation.__name__},
         "eta": trained_eta(recipe),
         "threshold": {"head": recipe.inference.head, **cut["threshold"], "rule": selection["threshold_rule"]},
-        "metrics": {
-            "data": f"simulated ({recipe.data.cohort.kind})" if figures["data"]["simulated"] else Path(figures["data"]["root"]).name, "simulated": figures["data"]["simulated"], "split": figures["data"]["split"],
-            "patients": figures["dice_volume"]["patients"] or figures["patients"], "slices": figures["slices"], "seed": recipe.training.seed,
-            "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
-            **_dice(figures), **measured(figures),
-        },
+        "metrics": metrics_of(figures, recipe),
         "markers": cut["markers"] or None,
         "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
         "made_with": {
@@ -206,7 +236,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
 
 
 @contextlib.contextmanager
-def _workshop(target: Path):
+def workshop(target: Path):
     """Yield a folder beside `target`, of its name, that does not exist yet; it is gone afterwards."""
     holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=make_folder(target.parent)))
     try:
@@ -216,8 +246,11 @@ def _workshop(target: Path):
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _replace(folder: Path, target: Path) -> None:
-    """Put `folder` where `target` is; when that fails the older version is put back."""
+def put_in_place(folder: Path, target: Path) -> None:
+    """Put `folder`, which must pass every check, where `target` is; when that fails the older version is put back."""
+    problems = [f"{check.name}: {check.problem}" for check in verify(folder) if check.problem]
+    if problems:
+        raise ZooError("\n".join(problems))
     if not target.exists() or not any(target.iterdir()):
         os.replace(folder, target)
         return

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import ClamnetError, ZooError
+from clamnet_tf.evaluation.baselines.kept import read_kept
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
-from clamnet_tf.zoo.entry import CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
+from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
 from clamnet_tf.zoo.golden import golden_difference, golden_output
 from clamnet_tf.zoo.markers import cuts, marker_cuts, trained_eta
 from clamnet_tf.zoo.read import check_weights, read_entry
@@ -89,6 +90,8 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
     wrong = [f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}" for key, (ours, theirs) in pairs.items() if ours != theirs]
     if wrong:
         raise ZooError(f"{folder}: {'; '.join(wrong)}.")
+    if (folder / BASELINES_FILE).is_file():
+        read_kept(folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels)
 
 
 def _marker_pairs(entry: Entry, wanted: list[dict]) -> dict:

@@ -46,6 +46,7 @@ def volumes(cases, mark):
 
 def test_the_keys_of_the_contract(found):
     assert set(found["dice_volume"]) >= {"mean", "low", "high", "median"} and "mean" in found["dice_slice"]
+    assert found["definitions"] == 2
     wanted = "iou hd95_px hd95_convention average_precision_pixel auroc_slice pointing_game normal_area threshold threshold_rule patients slices oracle heads baselines"
     assert set(wanted.split()) <= set(found)
     assert (found["patients"], found["slices"], found["slices_positive"], found["threshold_rule"]) == (5, 30, 15, "by hand")
@@ -92,7 +93,7 @@ def test_baselines_slice_by_slice(cases, found):
     dice = [2 * (case.baselines["otsu_channel0_bright"] & case.truth).sum() / (case.baselines["otsu_channel0_bright"].sum() + case.truth.sum()) for case in positive]
     normal = [case.baselines["otsu_channel0_bright"].sum() / case.organ.sum() for case in cases if not case.truth.any()]
     row = found["baselines"]["otsu_channel0_bright"]
-    assert (row["dice_slice"], row["normal_area"]) == (pytest.approx(np.mean(dice)), pytest.approx(np.mean(normal)))
+    assert (row["dice_slice"]["mean"], row["normal_area"]) == (pytest.approx(np.mean(dice)), pytest.approx(np.mean(normal)))
     assert found["baselines"]["whole_organ"]["normal_area"] == 1
 
 
@@ -141,14 +142,16 @@ def test_empty_and_empty_is_specificity_and_not_dice():
     found = compute(single("a", lesion * 1.0, lesion, 1), single("b", NOTHING, EMPTY, 0))
     assert (found["dice_volume"]["mean"], found["dice_volume"]["patients"], found["specificity_patient"]) == (1, 1, 1)
     found = compute(single("a", lesion * 1.0, lesion, 1), single("b", EVERYTHING, EMPTY, 0))
-    assert (found["dice_volume"]["mean"], found["dice_volume"]["patients"], found["specificity_patient"]) == (0.5, 2, 0)
+    assert (found["dice_volume"]["mean"], found["dice_volume"]["patients"], found["specificity_patient"]) == (1, 1, 0)
 
 
-def test_a_baseline_that_marks_a_normal_patient_loses_there():
+def test_a_baseline_that_marks_a_normal_patient_loses_there_and_not_in_its_dice():
     lesion = disc(20, 20, 5)
     ones = np.ones(SHAPE, bool)
     found = compute(single("a", lesion * 1.0, lesion, 1, baselines={"all": lesion}), single("b", NOTHING, EMPTY, 0, baselines={"all": ones}))
-    assert found["baselines"]["all"]["difference"]["mean"] == 0.5
+    row = found["baselines"]["all"]
+    assert (row["difference"]["mean"], row["dice_volume"]["mean"], row["dice_volume"]["patients"]) == (0, 1, 1)
+    assert (row["specificity_patient"], row["normal_area_patient"], found["specificity_patient"], found["normal_area_patient"]) == (0, 1, 1, 0)
 
 
 def test_blank_slices_do_not_flatter():

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines, prevalence_cut, smoothed
+from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines, prevalence_cut, smoothed, training_free
 from clamnet_tf.evaluation.baselines.kept import fitted, restored
 
 
@@ -26,7 +26,8 @@ def test_names(slices):
     names = list(intensity_baselines(*slices, 0.1))
     called = {name.replace("deviation", f"channel{slices[0].shape[3] - 1}") for name in intensity_baselines(*slices, 0.1, atlas=True) if "deviation" in name}
     assert called == {name for name in names if f"channel{slices[0].shape[3] - 1}_" in name}
-    assert names[0] == "whole_organ" and len(set(names)) == 1 + 2 * 2 + 2 * 4 * 2
+    assert names[0] == "whole_organ" and len(set(names)) == 1 + 2 * 2 + 2 * 2 * 2 + 2 * 4 * 2
+    assert list(training_free(2, 0.1)) == names[: 1 + 2 * 2 + 2 * 2 * 2]
     assert "otsu_channel1_dark" in names and "threshold_channel0_sigma2_bright" in names
 
 
@@ -39,6 +40,30 @@ def test_mean_marked_fraction_of_abnormal_training_slices_is_the_prevalence(slic
             assert masks.dtype == bool and masks.shape == organ.shape
             marked = [masks[row].sum() / organ[row].sum() for row in np.flatnonzero(labels > 0)]
             assert prevalence - 0.003 <= np.mean(marked) <= prevalence, name
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 1.0])
+def test_the_expected_size_is_marked_in_every_slice(slices, share):
+    images, organ, _ = slices
+    for name, method in training_free(2, share).items():
+        if name.startswith("size"):
+            masks = method(images, organ)
+            channel, sigma, side = int(name[12]), float(name.split("sigma")[1][0]), name.split("_")[-1]
+            for row in range(len(organ)):
+                inside = organ[row] > 0
+                values = smoothed(images[row, ..., channel], inside, sigma)[inside]
+                count = int(share * inside.sum() + 1e-6)  # of different values, so many of the highest or lowest
+                wanted = np.sort(values)[::-1][:count] if side == "bright" else np.sort(values)[:count]
+                np.testing.assert_array_equal(np.sort(smoothed(images[row, ..., channel], inside, sigma)[masks[row]]), np.sort(wanted), err_msg=name)
+                assert not masks[row][~inside].any()
+
+
+def test_the_expected_size_marks_equal_values_together_or_not_at_all():
+    images, organ = np.ones((2, 8, 8, 1), np.float32), np.ones((2, 8, 8), np.uint8)
+    images[1, :2] = 5
+    marked = training_free(1, 0.3)["size_channel0_sigma0_bright"](images, organ)
+    assert not marked[0].any() and marked[1].sum() == 16 and marked[1, :2].all()
+    assert not training_free(1, 0.3)["size_channel0_sigma2_dark"](images, 0 * organ).any()
 
 
 def test_bright_marks_the_brightest_and_dark_the_darkest(slices):

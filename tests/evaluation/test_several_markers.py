@@ -50,7 +50,7 @@ def test_dice_per_patient_and_marker(walked):
         scores = []
         for truth, mask in volumes.values():
             truth, mask = ((x > 0) if not name else x == NAMES.index(name) + 1 for x in (truth, mask))
-            if truth.any() or mask.any():
+            if truth.any():  # who does not have the marker has no overlap, marked or not
                 scores.append(dice(truth, mask))
         assert result["dice_volume"]["mean"] == pytest.approx(np.mean(scores)) and result["dice_volume"]["patients"] == len(scores)
     assert result["auroc_slice"] == 1.0 and result["slices_normal"] == 6
@@ -74,10 +74,11 @@ def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
     result = figures(evaluation, samples=100) | {"markers": {name: figures(each, samples=100) for name, each in of_markers.items()}}
     add_columns(evaluation, of_markers)
     first = evaluation.patients[1]
-    assert first["patient"] == "b" and first["one_truth_px"] == 0 < first["one_marked_px"] and first["one_dice"] == 0 < first["two_dice"]
+    assert first["patient"] == "b" and first["one_truth_px"] == 0 < first["one_marked_px"] and first["one_dice"] is None and first["two_dice"] > 0
+    assert first["one_marked_share"] == first["one_marked_px"] / (4 * 24 * 24) and first["two_marked_share"] is None
     assert {row["two_label"] for row in evaluation.slices} == {0, 1}
     lines = marker_headline(result)
-    assert lines[0].startswith("  one: Dice ") and "on 2 patients" in lines[0] and "slice AUROC" in lines[1]
+    assert lines[0].startswith("  one: Dice ") and "on 1 patient with a lesion" in lines[0] and "on 2 patients with a lesion" in lines[1] and "slice AUROC" in lines[1]
     write_report(tmp_path / "r.html", title="T", run={}, figures=result, patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=gallery.choose(evaluation.patients))
     page = (tmp_path / "r.html").read_text()
     assert "Marker by marker" in page and "rgb(0, 158, 115)" in page

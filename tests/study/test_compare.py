@@ -1,6 +1,7 @@
 """A study's figures against ones computed here from the patients.csv files, with SciPy and by hand."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from scipy import stats
 
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.study.compare import compare
-from clamnet_tf.study.gather import gather, patient_rows
+from clamnet_tf.study.gather import best_intensity, gather, patient_rows
+from clamnet_tf.study.runner import Job
+from clamnet_tf.study.tables import summary_markdown
+from clamnet_tf.study.words import headline
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def table_of(plan, folder):
     for trial in plan.trials:
         if trial.run is not None:
             with open(folder.evaluation(trial, "test") / "patients.csv", newline="") as stream:
-                found.setdefault(trial.arm.name, []).append({row["patient"]: float(row["dice"]) for row in csv.DictReader(stream)})
+                found.setdefault(trial.arm.name, []).append({row["patient"]: float(row["dice"]) for row in csv.DictReader(stream) if row["dice"]})
     return {arm: np.array([[seed[name] for seed in seeds] for name in sorted(seeds[0])]) for arm, seeds in found.items()}
 
 
@@ -71,6 +75,65 @@ def test_verdicts(planned, fill_study):
     assert rows["head_1"].difference[2] < 0 and rows["head_1"].p_holm >= 0.05  # the interval alone would have called it worse
 
 
+def test_neither_marks_the_lesion(planned, fill_study):
+    plan, folder = planned
+    tiny = np.linspace(0.01, 0.05, 8)
+    shifts = {"no_twin": 0.03, "short": -0.005, "supervised": 0.6}
+    fill_study(plan, folder, dice=lambda arm, seed, rng: tiny + shifts.get(arm, 0.0))
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert rows["no_twin"].difference[1] > 0 and rows["no_twin"].p_holm < 0.05  # ahead, and shown: still nothing is marked
+    assert {name: rows[name].verdict for name in ("no_twin", "short", "whole_organ", "supervised")} == {
+        "no_twin": "neither", "short": "neither", "whole_organ": "neither", "supervised": "better",
+    }  # fmt: skip
+    said = " ".join(headline(plan.study, list(rows.values())))
+    assert "It does not mark the lesion: a Dice score below 0.10" in said
+    assert "Neither the reference nor “No twin”, “Short” and “Whole organ” marks the lesion" in said and "does better than" not in said
+    assert rows["twins"].ratio[0] == pytest.approx(0.03 / 0.63)
+
+
+def test_a_ceiling_that_does_not_mark_the_lesion_is_no_measure(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder, dice=lambda arm, seed, rng: np.linspace(0.01, 0.05, 8))
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert rows["twins"].ratio is None and "of that" not in " ".join(headline(plan.study, list(rows.values())))
+
+
+def test_where_single_slices_are_outlined_all_arms_are_compared_on_them(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    for trial in plan.trials:
+        if trial.run is not None:
+            path = folder.evaluation(trial, "test") / "patients.csv"
+            lines = list(csv.reader(path.read_text().splitlines()))
+            for line in lines[1:]:
+                line[4] = line[7] = ""  # no Dice of a volume, neither ours nor that of the whole organ
+            with open(path, "w", newline="") as stream:
+                csv.writer(stream).writerows(lines)
+    results = gather(plan, folder)
+    rows = {row.name: row for row in compare(plan.study, results)}
+    organ = [(0.04 + 0.005 * number) / 2 for number in range(8)]
+    assert {row.column for row in rows.values()} == {"dice_slice"} and rows["twins"].patients == 8
+    assert rows["whole_organ"].dice[0] == pytest.approx(np.mean(organ), abs=1e-5)
+    assert rows["whole_organ"].difference[0] == pytest.approx(np.mean(organ) - rows["twins"].dice[0], abs=1e-5)
+    assert "over a patient's outlined slices (no patient is outlined whole)" in headline(plan.study, list(rows.values()))[0]
+    assert best_intensity(results, "twins") == (1, "otsu_channel0_bright", 0.3)
+    text = summary_markdown(plan.study, list(rows.values()), None)
+    assert "Dice of a patient's outlined slices (95 % interval)" in text and "Dice per patient with a lesion" not in text
+
+
+def test_evaluations_of_earlier_definitions_are_not_read_but_made_again(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    trial = plan.of("no_twin")[0]
+    path = folder.evaluation(trial, "test") / "metrics.json"
+    found = json.loads(path.read_text())
+    del found["definitions"]
+    path.write_text(json.dumps(found))
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    assert rows["no_twin"].state == "1 of 2 seeds" and "whose Dice counts patients without a lesion" in rows["no_twin"].messages[0]
+    assert Job(trial.run, plan, folder, None).to_do() == "evaluate" and Job(plan.of("twins")[0].run, plan, folder, None).to_do() is None
+
+
 def test_unfinished_failed_and_foreign_budgets(planned, fill_study):
     plan, folder = planned
     fill_study(plan, folder, arms=("twins", "short", "supervised"), seeds=(0,))
@@ -101,6 +164,8 @@ def test_patients_that_one_seed_lacks_are_left_out(planned, fill_study):
         csv.writer(stream).writerows(lines)
     rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
     assert rows["no_twin"].patients == 7 and rows["twins"].patients == 8
+    said = "its Dice is of 7 patients and that of the reference of 8; the difference is of the 7 that both have"
+    assert rows["no_twin"].messages == [said] and rows["whole_organ"].messages == []
 
 
 def test_a_baseline_that_was_not_measured_says_which_were(write_study, make_study, study_text, fill_study, tmp_path):

@@ -28,11 +28,11 @@ def test_the_table_repeats_the_summary(tool, planned, fill_study):
     lines = tool.study_section(folder.path / "summary.csv").splitlines()
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
     assert list(rows) == ["Arm", "Twins", "No twin", "Short", "Whole organ", "Supervised", "Shuffled labels"]
-    markdown = {line.split(" | ")[0].removeprefix("| ").split(":")[0]: line for line in (folder.path / "summary.md").read_text().splitlines() if line.count(" | ") == 14}
+    markdown = {line.split(" | ")[0].removeprefix("| ").split(":")[0]: line for line in (folder.path / "summary.md").read_text().splitlines() if line.count(" | ") == 15}
     for name in list(rows)[1:]:
         assert rows[name].split(" | ")[1] == markdown[name].split(" | ")[2]
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert "8 held-out patients, 2 seeds" in lines[-3] + lines[-2] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
+    assert "8 held-out patients with a lesion, 2 seeds" in lines[-3] + lines[-2] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
     assert "Not trained yet: Wrong." in " ".join(lines)
 
 

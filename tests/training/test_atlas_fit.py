@@ -97,7 +97,8 @@ def test_the_table_of_recipes_repeats_the_run(run, tmp_path):
     dice = figures["dice_volume"]
     assert entry["dice"] == [dice["mean"], dice["low"], dice["high"]] and entry["whole_organ"] == figures["baselines"]["whole_organ"]["dice_volume"]["mean"]
     table = tool.table([entry, {**entry, "recipe": "xray_other", "modality": "xray", "dice": [None] * 3}]).splitlines()
-    assert f"Dice **{dice['mean']:.2f}** ({dice['low']:.2f} to {dice['high']:.2f})" in table[2] and table[3].startswith("| `xray_other`")
+    held = f"{dice['patients']} patients with a lesion"
+    assert f"**{dice['mean']:.2f}** ({dice['low']:.2f} to {dice['high']:.2f}), {held} |" in table[2] and table[3].startswith("| `xray_other`")
     assert len({line.count("|") for line in table[:4]}) == 1
     tool.picture(run, tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as image:

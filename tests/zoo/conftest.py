@@ -16,6 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "zoo" / "mri_carcinoma"
 
 
+def _row(dice, difference):
+    """Figures of a simple method, of patients and slices alike: (mean, low, high) each."""
+    ends = ("mean", "low", "high")
+    of_volumes = {"dice_volume": dict(zip(ends, dice)), "difference": dict(zip(ends, difference))}
+    return of_volumes | {"dice_slice": of_volumes["dice_volume"], "difference_slice": of_volumes["difference"]}
+
+
+BASELINES = {"whole_organ": _row((0.09, 0.05, 0.12), (0.66, 0.53, 0.77)), "otsu_channel1_bright": _row((0.25, 0.125, 0.5), (0.5, 0.25, 0.625))}
+KEPT = {
+    "whole_organ": {"function": "whole_organ", "keywords": {}},
+    "threshold_channel1_sigma2_bright": {"function": "_cut_masks", "keywords": {"channel": 1, "sigma": 2.0, "cut": 1.25, "bright": True}},
+}
+
+
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch, tmp_path):
     """No test sees the user's zoo folders, registries or pulled entries."""
@@ -66,8 +80,11 @@ def small_run(tmp_path_factory):
     figures = {
         "dice_volume": {"mean": dice["value"], "low": dice["low"], "high": dice["high"], "median": metrics["dice_volume_median"], "patients": 12},
         "dice_slice": {"mean": 0.5, "low": 0.4, "high": 0.6, "slices": 11},
+        "definitions": 2, "patients": 16, "patients_with_lesion": 12, "patients_without_lesion": 4, "patients_incomplete": 0,
+        "normal_area_patient": 0.125, "specificity_patient": 0.75, "baselines": BASELINES,
         **{key: metrics[key]["value"] for key in others},
-        "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in others},
+        "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in others}
+        | {"normal_area_patient": {"low": 0.0, "high": 0.5}, "specificity_patient": {"low": 0.25, "high": 1.0}},
         "bootstrap": {"samples": 2000, "confidence": 0.95},
         "threshold": markings["mean"]["threshold"],
         "heads": {name: {"threshold": row["raw_threshold"]} for name, row in markings.items() if name != "mean"},
@@ -79,6 +96,7 @@ def small_run(tmp_path_factory):
     for name, content in (("selection.json", selection), ("environment.json", environment), ("evaluation/metrics.json", figures)):
         (folder / name).write_text(json.dumps(content))
     (folder / "FINISHED").write_text("")
+    (folder / "intensity_baselines.json").write_text(json.dumps(KEPT))
     return folder
 
 
@@ -139,18 +157,20 @@ def small_markers_run(small_run, tmp_path_factory):
     selection = {"markings": {name: row for name in ("mean", "head_1", "head_2")}, "threshold_rule": "as expected", "step": 3, "seconds": 9.0}
     figures = json.loads((folder / "evaluation" / "metrics.json").read_text())
     volumes, slices = figures["dice_volume"], figures["dice_slice"]
-    own = {key: figures[key] for key in ("auroc_slice", "pointing_game", "normal_area", "intervals")} | {"patients_incomplete": 0}
+    alike = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient", "intervals", "patients_incomplete", "baselines")
+    own = {key: figures[key] for key in alike}
     figures |= {
         "threshold": 0.5, "heads": {}, "threshold_rule": measured_rule("as expected", MarkersMarking.from_row(row)),
         "markers": {
-            "intraparenchymal": {**own, "dice_volume": {**volumes, "mean": 0.5, "low": 0.25, "high": 0.75, "median": 0.625, "patients": 12, "with_lesion": 8}, "dice_slice": slices},
-            "subdural": {  # no patient has it: one false mark
-                **own, "dice_volume": {"mean": 0.0, "low": None, "high": None, "median": 0.0, "patients": 1, "with_lesion": 0},
+            "intraparenchymal": {**own, "dice_volume": {**volumes, "mean": 0.5, "low": 0.25, "high": 0.75, "median": 0.625, "patients": 8}, "dice_slice": slices, "patients_with_lesion": 8},
+            "subdural": {  # no patient has it
+                **own, "dice_volume": {"mean": None, "low": None, "high": None, "median": None, "patients": 0}, "patients_with_lesion": 0,
                 "dice_slice": {"mean": None, "low": None, "high": None, "slices": 0}, "pointing_game": None,
             },
         },
     }  # fmt: skip
-    for name, content in (("selection.json", selection), ("evaluation/metrics.json", figures)):
+    kept = {name: KEPT for name in ("", "intraparenchymal")}
+    for name, content in (("selection.json", selection), ("evaluation/metrics.json", figures), ("intensity_baselines.json", kept)):
         (folder / name).write_text(json.dumps(content))
     return folder
 

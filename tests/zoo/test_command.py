@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from clamnet_tf.cli.main import main
-from clamnet_tf.zoo.entry import FILES
+from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.read import entry_text, read_entry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +76,9 @@ def test_publish_and_index(run, tmp_path):
     done = call("publish", run, "--to", target, "--about", about)
     assert done.exit_code == 0, done.stderr
     figures = json.loads((run / "evaluation" / "metrics.json").read_text())
-    assert f"{target}: version 1, 0.2 MB, Dice {figures['dice_volume']['mean']:.3f} on 12 patients of kaggle_3m" in done.stdout
+    assert f"{target}: version 1, 0.2 MB, Dice {figures['dice_volume']['mean']:.3f} on 12 patients with a lesion of kaggle_3m" in done.stdout
     index = json.loads(call("index", target.parent).stdout)
-    assert [item["file"] for item in index["entries"][0]["files"]] == list(FILES)
+    assert [item["file"] for item in index["entries"][0]["files"]] == [*FILES, *OPTIONAL_FILES]
     assert call("index", tmp_path / "absent").exit_code == 2
 
 
@@ -97,6 +97,13 @@ def test_evaluate_takes_a_name_and_leaves_the_zoo_alone(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Dice per patient volume" in done.stdout and (tmp_path / "out" / "report.html").exists()
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {"whole_organ", "otsu_channel1_bright", "size_channel1_sigma2_bright"} <= set(figures["baselines"])
+    assert figures["dice_volume"]["patients"] == figures["baselines"]["whole_organ"]["dice_volume"]["patients"] == figures["patients_with_lesion"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'id="best-simple"' in page and "Marking the whole organ gives a Dice score of" in page
+    kept = (ROOT / "zoo" / "mri_carcinoma" / "intensity_baselines.json").exists()
+    assert ("published before" in page) == ("published before" in done.stdout) == bool(figures["notes"]) == (not kept)
     assert {path: path.stat().st_mtime_ns for path in (ROOT / "zoo").rglob("*")} == before
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from clamnet_tf.errors import RunError, ZooError
 from clamnet_tf.zoo.about import read_about
-from clamnet_tf.zoo.publish import Release, last_version, publish
+from clamnet_tf.zoo.publish import Release, last_version, publish, publish_again
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.verify import verify
 
@@ -47,11 +47,50 @@ def test_an_entry_holds_the_runs_own_figures_and_the_given_texts(run, about, tmp
     assert sorted(path.name for path in folder.parent.iterdir()) == ["mri_mine"]
 
 
+def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_fitted_ones(run, about, tmp_path):
+    folder = tmp_path / "zoo" / "mri_mine"
+    metrics = publish(run, folder, texts(about), Release(1, None)).metrics
+    assert (metrics.patients, metrics.patients_with_lesion, metrics.patients_without_lesion) == (16, 12, 4)
+    assert [(one.name, one.dice.value, one.difference.low) for one in metrics.simple_methods] == [("otsu_channel1_bright", 0.25, 0.25), ("whole_organ", 0.09, 0.53)]
+    card = (folder / "README.md").read_text()
+    for line in (
+        "| Dice per patient with a lesion (12 patients) | 0.75 (",
+        "| Best simple method, picked with the masks: otsu channel1 bright | 0.25 (0.12 to 0.50); network less it +0.50 (+0.25 to +0.62) |",
+        "| The whole organ marked | 0.09 (0.05 to 0.12); network less it +0.66 (+0.53 to +0.77) |",
+        "| Patients without a lesion left unmarked (4 patients), % | 75 (25 to 100) |",
+        "| Marked area of patients without a lesion, % of the organ | 12.50 (0.00 to 50.00) |",
+    ):
+        assert line in card, line
+    assert "12 of the patients have a lesion and are outlined whole, 4 have none" in " ".join(card.split()) and "before November 2026" not in card
+    assert (folder / "intensity_baselines.json").read_bytes() == (run / "intensity_baselines.json").read_bytes()
+    (run / "intensity_baselines.json").unlink()  # nothing of the version before stays
+    publish(run, folder, texts(about), Release(2, "Without."))
+    assert not (folder / "intensity_baselines.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda kept: kept["whole_organ"].update(function="system"), "'system'"),
+        (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].update(channel=2), "channel is 2"),
+        (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].update(cut="high"), "cut is 'high'"),
+        (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].pop("cut"), "has the keywords channel, sigma, bright"),
+    ],
+    ids=["function", "channel", "value", "keyword"],
+)
+def test_kept_methods_that_are_wrong_are_not_published(run, about, tmp_path, change, message):
+    change_json(run / "intensity_baselines.json", change)
+    with pytest.raises(ZooError, match=rf"intensity_baselines\.json: expected simple methods for 2 channel\(s\).*{message}"):
+        publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None))
+    assert not list((tmp_path / "zoo").iterdir())
+
+
 def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline(run, about, tmp_path):
     change_json(run / "evaluation" / "metrics.json", lambda found: [found["dice_volume"].update(mean=None, patients=0), found.update(patients=24)])
     entry = publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
     metrics = read_entry(tmp_path / "zoo" / "mri_mine").metrics
     assert metrics == entry.metrics and metrics.dice_volume is None and metrics.headline.value == 0.5 and (metrics.outlined_slices, metrics.patients) == (11, 24)
+    assert [(one.name, one.dice.value) for one in metrics.simple_methods] == [("otsu_channel1_bright", 0.25), ("whole_organ", 0.09)]
     assert "| Dice per outlined slice (11 slices; no patient is outlined whole) | 0.50 (0.40 to 0.60) |" in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
 
 
@@ -105,6 +144,7 @@ def change_json(path, change):
     [
         (lambda run: (run / "FINISHED").unlink(), "expected a finished run; FINISHED is missing"),
         (lambda run: (run / "evaluation" / "metrics.json").unlink(), r"metrics\.json: missing\. An entry needs measured figures"),
+        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.pop("definitions")), "whose Dice counts patients without a lesion. Evaluate this run again"),
         (lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"), r"expected metrics\.json of clamnet-tf evaluate; it is none"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: [found[name].update(mean=None) for name in ("dice_volume", "dice_slice")]), "had no masks"),
         (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["heads"]["head_2"].update(threshold=0.5)), "holds the figures of other weights"),
@@ -115,7 +155,7 @@ def change_json(path, change):
         (lambda run: change_json(run / "environment.json", lambda found: found["packages"].pop("keras")), "expected the versions of clamnet-tf, TensorFlow and Keras"),
         (lambda run: (run / "selection.json").unlink(), r"selection\.json is missing"),
     ],
-    ids=["unfinished", "no figures", "no figure file", "no masks", "other head", "other cut", "training side", "all cases", "large", "no versions", "no selection"],
+    ids=["unfinished", "no figures", "earlier figures", "no figure file", "no masks", "other head", "other cut", "training side", "all cases", "large", "no versions", "no selection"],
 )
 def test_a_run_that_cannot_be_published_is_refused_and_leaves_nothing(run, about, tmp_path, spoil, message):
     spoil(run)
@@ -139,3 +179,27 @@ def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
     shutil.copytree(run, other)
     with pytest.raises(ZooError, match="it holds other files"):
         last_version(other)
+
+
+def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
+    target, figures = tmp_path / "zoo" / "mri_mine", tmp_path / "out" / "metrics.json"
+    before = publish(run, target, texts(about), Release(1, None))
+    (target / "intensity_baselines.json").unlink()
+    shutil.copytree(run / "evaluation", figures.parent)
+    shutil.copyfile(run / "intensity_baselines.json", figures.parent / "intensity_baselines.json")
+    change_json(figures, lambda found: (found["dice_volume"].update(mean=0.7, patients=10), found.update(patients_with_lesion=10, patients_without_lesion=6)))
+    after = publish_again(target, target, texts(None, before=last_version(target)), Release(2, "Measured again."), figures_file=figures)
+    assert (after.metrics.dice_volume.value, after.metrics.patients_with_lesion, after.metrics.patients_without_lesion) == (0.7, 10, 6)
+    assert after.weights == before.weights and after.made_with == before.made_with and [change.version for change in after.changelog] == [2, 1]
+    assert read_entry(target) == after and "0.70 (" in (target / "README.md").read_text() and (target / "intensity_baselines.json").exists()
+    for spoil, message in [
+        (lambda found: found.update(threshold=0.5), "holds the figures of other weights"),
+        (lambda found: found.pop("definitions"), "Evaluate this run again"),
+    ]:
+        shutil.copyfile(run / "evaluation" / "metrics.json", figures)
+        change_json(figures, spoil)
+        with pytest.raises(ZooError, match=message):
+            publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=figures)
+    with pytest.raises(ZooError, match="name its metrics.json with --figures"):
+        publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=None)
+    assert read_entry(target) == after

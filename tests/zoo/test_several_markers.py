@@ -44,17 +44,18 @@ def test_an_entry_holds_the_cuts_and_figures_of_each_beside_those_of_all_togethe
     assert entry.output.classes == ["background", *NAMES] and [one.name for one in entry.markers] == NAMES
     assert [(one.eta, one.threshold.value, one.threshold.raw_value) for one in entry.markers] == [(0.9, 0.375, 0.25), (0.6, 0.5, 0.125)]
     first, second = (one.metrics for one in entry.markers)
-    assert (first.dice_volume.value, first.dice_volume.high, first.dice_volume_median, first.patients, first.patients_with_lesion) == (0.5, 0.75, 0.625, 12, 8)
-    assert first.dice_with_lesion == 0.75  # 12 patients of 0.5, of whom 4 do not have it and count 0
+    assert (first.dice_volume.value, first.dice_volume.high, first.dice_volume_median, first.patients, first.patients_with_lesion) == (0.5, 0.75, 0.625, 8, 8)
+    assert first.dice_with_lesion is None and (first.specificity_patient.value, first.normal_area_patient.high) == (0.75, 0.5)
     assert (first.dice_slice.value, first.outlined_slices) == (0.5, 11) and first.auroc_slice.low == figures["intervals"]["auroc_slice"]["low"]
-    assert (second.dice_volume.value, second.dice_with_lesion, second.dice_slice, second.pointing_game, second.outlined_slices) == (0.0, None, None, None, 0)
+    assert (second.dice_volume, second.dice_volume_median, second.dice_slice, second.pointing_game, second.outlined_slices) == (None, None, None, None, 0)
+    assert (second.patients, second.patients_with_lesion) == (0, 0)
     assert read_entry(small_markers_entry) == entry and problems(small_markers_entry) == {}
 
 
 def test_the_card_has_a_row_per_marker(small_markers_entry):
     card = (small_markers_entry / "README.md").read_text()
-    assert "| intraparenchymal | 8 | 0.50 (0.25 to 0.75), median 0.62, 12 patients | 0.75 | 0.50 (0.40 to 0.60), 11 slices |" in card
-    assert "| subdural | 0 | 0.00, median 0.00, 1 patients | not measured | not measured |" in card
+    assert "| intraparenchymal | 0.50 (0.25 to 0.75), median 0.62, 8 patients | 0.50 (0.40 to 0.60), 11 slices |" in card
+    assert "| subdural | not measured | not measured |" in card and "| 75 (25 to 100) |" in card
     assert "intraparenchymal 0.375 (slice by slice: 0.250), subdural 0.500 (slice by slice: 0.125); as expected." in " ".join(card.split())
     assert "- Masks hold the number of the marker: 0 none, 1 intraparenchymal, 2 subdural." in card
     assert "All markers together, a pixel being marked or not whichever marker it is:" in card

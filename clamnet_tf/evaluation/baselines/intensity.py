@@ -2,11 +2,14 @@
 
     whole_organ                       every organ pixel
     otsu_channel{c}_{side}            per slice: Otsu's cut of channel c inside the organ
+    size_channel{c}_sigma{s}_{side}   per slice: of channel c, Gaussian-smoothed, the highest (or lowest) values, as many as
+                                      the prevalence is of the organ
     threshold_channel{c}_sigma{s}_{side}
                                       channel c, Gaussian-smoothed, against one cut for all slices; the cut is fixed on
                                       the abnormal training slices so that the mean marked fraction of their organ
                                       pixels is the prevalence. No mask is used.
 
+The first three need no training images and are measured in every evaluation (`training_free`).
 `side` is bright (marks values above the cut) or dark (below). Which channel, sigma and side is right cannot be known
 without masks: every variant is a method of its own. `best_variant` picks among their scores with hindsight, hence an
 upper bound for this family, to be reported as "best intensity baseline (oracle choice)".
@@ -20,6 +23,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 SIGMAS = (0.0, 1.0, 2.0, 4.0)
+SIZE_SIGMAS = (0.0, 2.0)
 SIGMA_SIDE = 128
 _MOST_VALUES = 400_000
 
@@ -47,10 +51,7 @@ def intensity_baselines(train_images, train_organ, train_labels, prevalence: flo
         raise ValueError(f"no abnormal training slice with organ pixels among {len(labels)}: the cut cannot be fixed.")
     channels = train_images.shape[-1]
     called = channel_names(channels, atlas)
-    baselines: dict[str, Baseline] = {"whole_organ": whole_organ}
-    for channel in range(channels):
-        for side in ("bright", "dark"):
-            baselines[f"otsu_{called[channel]}_{side}"] = functools.partial(otsu_masks, channel=channel, bright=side == "bright")
+    baselines = training_free(channels, prevalence, atlas)
     for channel in range(channels):
         for sigma in sigmas:
             values, weights = _training_values(train_images, train_organ, rows, channel, sigma)
@@ -58,6 +59,24 @@ def intensity_baselines(train_images, train_organ, train_labels, prevalence: flo
                 cut = prevalence_cut(values, weights, prevalence, bright=side == "bright")
                 name = f"threshold_{called[channel]}_sigma{sigma:g}_{side}"
                 baselines[name] = functools.partial(cut_masks, channel=channel, sigma=sigma, cut=cut, bright=side == "bright")
+    return baselines
+
+
+def training_free(channels: int, prevalence: float, atlas: bool = False) -> dict[str, Baseline]:
+    """Return the methods that need no training images, as `intensity_baselines` does.
+
+    channels    how many an image has, with that of the atlas
+    prevalence  marked share of the organ in every slice, in (0, 1]: the expected size of the recipe, nothing measured
+    atlas       whether the last channel is the deviation from normal slices
+    """
+    baselines: dict[str, Baseline] = {"whole_organ": whole_organ}
+    for channel, name in enumerate(channel_names(channels, atlas)):
+        for side in ("bright", "dark"):
+            bright = side == "bright"
+            baselines[f"otsu_{name}_{side}"] = functools.partial(otsu_masks, channel=channel, bright=bright)
+            for sigma in SIZE_SIGMAS:
+                keywords = {"channel": channel, "sigma": sigma, "share": prevalence, "bright": bright}
+                baselines[f"size_{name}_sigma{sigma:g}_{side}"] = functools.partial(size_masks, **keywords)
     return baselines
 
 
@@ -125,6 +144,19 @@ def cut_masks(images, organ, *, channel, sigma, cut, bright) -> np.ndarray:
         inside = np.asarray(organ[number]) > 0
         values = smoothed(images[number, ..., channel], inside, sigma)
         masks[number] = inside & (values > cut if bright else values < cut)
+    return masks
+
+
+def size_masks(images, organ, *, channel, sigma, share, bright) -> np.ndarray:
+    """Mark the share `share` of each slice's organ, highest values first (lowest unless `bright`); equal values together or not at all."""
+    masks = np.zeros(np.shape(organ), bool)
+    for number in range(len(masks)):
+        inside = np.asarray(organ[number]) > 0
+        if inside.any():
+            values = smoothed(images[number, ..., channel], inside, sigma)
+            own = values[inside]
+            cut = prevalence_cut(own, np.ones(own.size), share, bright=bright)
+            masks[number] = inside & (values > cut if bright else values < cut)
     return masks
 
 
