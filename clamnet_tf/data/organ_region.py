@@ -6,6 +6,7 @@ import numpy as np
 
 from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
+from clamnet_tf.imaging.breast import breast
 from clamnet_tf.imaging.cranium import cranium
 from clamnet_tf.imaging.lungs_ct import lungs_ct
 from clamnet_tf.imaging.organ import foreground, without_rim
@@ -74,5 +75,5 @@ def _found_by(find) -> Callable[[AssembledVolume, OrganSection], Region]:
 
 METHODS = {
     "given": _given, "none": _whole_image, "foreground": _foreground, "brain": _found_by(brain), "cranium": _cranium,
-    "lungs_ct": _found_by(lungs_ct),
+    "lungs_ct": _found_by(lungs_ct), "breast": _found_by(breast),
 }  # fmt: skip

@@ -31,10 +31,9 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
         score, images: see the module. baseline: broadcastable to images, what an absent finding looks like.
         copies: how many; their noise is the same for every image and every call. noise: its deviation, in the images' units.
     """
-    total = tf.zeros(tf.shape(images)[:3])
-    for copy in range(copies):
-        shape = tf.concat([[1], tf.shape(images)[1:]], axis=0)
-        noisy = images + noise * tf.random.stateless_normal(shape, [_NOISE_SEED, copy])
+    total, shape = tf.zeros(tf.shape(images)[:3]), tf.concat([[1], tf.shape(images)[1:]], axis=0)
+    for copy in tf.range(copies):  # a loop of the graph: traced once
+        noisy = images + noise * tf.random.stateless_normal(shape, tf.stack([_NOISE_SEED, copy]))
         total += tf.nn.relu(tf.reduce_sum(gradient_of(score, noisy) * (noisy - baseline), axis=-1))
     return total / float(copies)
 
@@ -42,8 +41,8 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
 def integrated_gradients(score, images, baseline, *, steps: int = 16):
     """Integrate the gradient along the straight line from baseline to image, by the midpoint rule with `steps` steps."""
     total = tf.zeros_like(images)
-    for step in range(steps):
-        total += gradient_of(score, baseline + (step + 0.5) / steps * (images - baseline))
+    for step in tf.range(steps):
+        total += gradient_of(score, baseline + (tf.cast(step, tf.float32) + 0.5) / float(steps) * (images - baseline))
     return tf.nn.relu(tf.reduce_sum((images - baseline) * total / float(steps), axis=-1))
 
 

@@ -41,16 +41,16 @@ def attribution_that_teaches(teacher, rounds, attribution):
     if teacher == "attribution" and not rounds:
         expected = "1 or more, since the classifiers of self_training.teacher attribution only mark training slices"
         yield Finding(("self_training", "rounds"), expected, "0")
-    if teacher == "attribution" and attribution is None:
-        yield Finding(("attribution",), "a section, since self_training.teacher attribution learns by it", "null")
-    if teacher != "attribution" and attribution is not None:
+    if teacher in ("attribution", "auto") and attribution is None:
+        yield Finding(("attribution",), f"a section, since self_training.teacher {teacher} learns by it", "null")
+    if teacher not in ("attribution", "auto") and attribution is not None:
         expected = f"null, since self_training.teacher {teacher} does not use it"
         yield Finding(("attribution",), expected, "a section", "remove it, or set self_training.teacher: attribution")
 
 
 @rule("self_training.teacher", "markers")
 def attribution_of_one_class(teacher, markers):
-    if teacher == "attribution" and markers:
+    if teacher in ("attribution", "auto") and markers:
         expected = "null, since attributions are taken from a classifier of abnormal against normal slices"
         yield Finding(("markers",), expected, f"{len(markers)} markers")
 
@@ -88,6 +88,7 @@ def attribution_marks_a_part(attribution, prevalence, side):
 
 @rule("network.norm", "loss.objective", "training.supervision", "self_training.teacher")
 def no_batch_statistics_in_the_first_network(norm, objective, supervision, teacher):
-    if norm == "batch" and objective == "hybrid" and supervision == "labels" and teacher == "first_network":
+    first = teacher in ("first_network", "auto")
+    if norm == "batch" and objective == "hybrid" and supervision == "labels" and first:
         expected = "none, group or instance: with statistics of a batch that is half abnormal, every pixel learns the label"
         yield Finding(("network", "norm"), expected, "batch", "batch is safe in attribution.classifier and self_training.network")

@@ -144,10 +144,11 @@ class SelfTrainingSection(Section):
     """Further networks taught by the marks of the one before; the last one is the result (METHOD section 4)."""
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(0, description="How many networks follow the first one; 0 for none.")
-    teacher: Literal["first_network", "normal_atlas", "attribution"] = Field(
+    teacher: Literal["first_network", "normal_atlas", "attribution", "auto"] = Field(
         "first_network",
         description="Whose marks teach the first round: the first network's, learned from pairs; those of data.normal_atlas; or "
-        "those of an image classifier's attribution (section attribution). With the last two no first network is trained.",
+        "those of an image classifier's attribution (section attribution). With the last two no first network is trained. auto: short "
+        "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
     marker: Optional[Probability] = Field(

@@ -13,7 +13,7 @@ from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
 from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.recipe.markers import markers_of
-from clamnet_tf.training.attribution_labels import attribution_labels
+from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
 from clamnet_tf.training.initial import begin_with
 from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
@@ -115,10 +115,10 @@ class StageBuilder:
         """(N, H, W) uint8 of training.pseudo_labels for the training rows."""
         recipe, own, rows, table = self.recipe, self.recipe.self_training, self.rows, self.slices.table
         images, organ = RowView(self.prepared.images, rows), RowView(self.prepared.organ, rows)
-        if number == 1 and own.teacher == "attribution":
-            return attribution_labels(
-                teacher, images, self.prepared.organ[rows], table.label[rows], table.volume[rows], recipe.attribution, recipe.selection.prevalence
-            )
+        if own.teacher == "attribution":
+            known = images, self.prepared.organ[rows], table.label[rows], table.volume[rows], recipe.attribution
+            first = number == 1
+            return attribution_labels(teacher, *known, recipe.selection.prevalence) if first else student_labels(teacher, *known)
 
         def maps_of(some):
             if teacher:
