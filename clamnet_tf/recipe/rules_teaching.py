@@ -84,11 +84,3 @@ def attribution_marks_a_part(attribution, prevalence, side):
         yield Finding(("attribution", "windows"), f"one or more windows smaller than data.side {side}", str(own.windows))
     if not own.refinement.methods:
         yield Finding(("attribution", "refinement", "methods"), "at least one method; none keeps the marked share", "[]")
-
-
-@rule("network.norm", "loss.objective", "training.supervision", "self_training.teacher")
-def no_batch_statistics_in_the_first_network(norm, objective, supervision, teacher):
-    first = teacher in ("first_network", "auto")
-    if norm == "batch" and objective == "hybrid" and supervision == "labels" and first:
-        expected = "none, group or instance: with statistics of a batch that is half abnormal, every pixel learns the label"
-        yield Finding(("network", "norm"), expected, "batch", "batch is safe in attribution.classifier and self_training.network")
