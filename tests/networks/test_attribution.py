@@ -193,7 +193,7 @@ def test_activation_maps_equal_tf_keras_vis(network, images, method):
             _, theirs = quiet_tf_keras_vis()
             model = keras.Model(classifier.input, classifier.output[LOGIT][:, None])
             options = {"penultimate_layer": level_name(1), "seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
-            expected = theirs[method](model)(lambda output: output[:, 0], images.numpy(), **options)
+            expected = np.asarray(theirs[method](model)(lambda output: output[:, 0], images.numpy(), **options))
         assert expected.max() > 1e-5
         enlarged = tf.image.resize(expected[..., None], (SIDE, SIDE)).numpy()[..., 0]
         np.testing.assert_allclose(subject._raw(number, images), enlarged, rtol=1e-3, atol=1e-6)

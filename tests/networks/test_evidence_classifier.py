@@ -167,7 +167,7 @@ def test_the_term_of_erasure_begins_at_its_start(images):
 
 REPLICAS = """
     import json, sys
-    sys.path[:0] = [{here!r}, {training!r}]
+    sys.path[:0] = [{training!r}, {here!r}]
     import numpy as np, tensorflow as tf
     count = int(sys.argv[1])
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -177,7 +177,7 @@ REPLICAS = """
     from clamnet_tf.training.strategy import build_strategy
     strategy = build_strategy("mirrored" if count > 1 else "one_device")
     with strategy.scope():
-        subject = tests.trainer_of(norm="none", erasure={{"weight": 0.5, "share": 0.1, "start": 0.3}}, steps=3)
+        subject = tests.trainer_of(norm="none", erasure={{"weight": float(sys.argv[2]), "share": 0.1, "start": 0.3}}, steps=3)
         subject.optimizer.build(subject.trainable_variables)
     batches = [toy_batch(toy_slices(np.random.default_rng(0)), size=8, seed=seed) for seed in range(3)]
     signature = {{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}}
@@ -191,11 +191,12 @@ REPLICAS = """
 """
 
 
-def test_two_replicas_give_the_same_steps_as_one():
+@pytest.mark.parametrize("weight", ["0.0", "0.5"])
+def test_two_replicas_give_the_same_steps_as_one(weight):
     script = textwrap.dedent(REPLICAS).format(here=str(Path(__file__).parent), training=str(TRAINING))
     weights = []
     for count in ("1", "2"):
-        done = subprocess.run([sys.executable, "-c", script, count], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", script, count, weight], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         weights.append(json.loads(done.stdout.splitlines()[-1]))
     for one, two in zip(*weights):

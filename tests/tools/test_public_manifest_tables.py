@@ -35,7 +35,7 @@ def manifest(tmp_path, name, *more):
     out = tmp_path / "out.csv"
     done = subprocess.run([sys.executable, str(TOOL), name, str(tmp_path), str(out), *more], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return list(csv.DictReader(open(out))), done.stdout
+    return list(csv.DictReader(out.read_text().splitlines())), done.stdout
 
 
 @pytest.mark.parametrize("name", SETS)
