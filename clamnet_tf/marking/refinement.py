@@ -82,11 +82,16 @@ def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
 
 
 def walk_randomly(image, attribution, seeds: Seeds, beta: float = 130.0) -> np.ndarray:
-    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image). Returns a bool array."""
+    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image). Returns a bool array.
+
+    Without any difference of intensities around the core there is nothing that could stop a walker: the core is returned.
+    """
+    if np.ptp(image[seeds.near | seeds.ring]) == 0:
+        return seeds.core
     labels = np.where(seeds.core, 1, np.where(seeds.near, 0, 2)).astype(np.int32)
     far = ndimage.distance_transform_edt(~seeds.near) > _RING
     labels[far] = -1  # not part of the graph: far from anything that is to be decided
-    walked = random_walker(image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-3)
+    walked = random_walker(image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-6)  # at 1e-3 the probabilities leave 0..1
     return _component((walked == 1) & seeds.near, attribution, seeds)
 
 

@@ -63,6 +63,9 @@ def classifier_fits_the_side(attribution, side):
     if len(own.filters) != len(own.blocks):
         expected = f"{len(own.filters)} entries, one per level of attribution.classifier.filters"
         yield Finding((*place, "blocks"), expected, f"{len(own.blocks)}: {own.blocks}")
+    if not own.filters:
+        yield Finding((*place, "filters"), "at least one level", "[]")
+        return
     halvings = len(own.filters) - (own.stem_stride == 1)
     if side % 2**halvings:
         expected = f"a multiple of {2**halvings}, halved {halvings} times by attribution.classifier"
@@ -86,9 +89,23 @@ def attribution_marks_a_part(attribution, prevalence, side):
         yield Finding(("attribution", "refinement", "methods"), "at least one method; none keeps the marked share", "[]")
 
 
-@rule("network.norm", "loss.objective", "training.supervision", "self_training.teacher")
-def no_batch_statistics_in_the_first_network(norm, objective, supervision, teacher):
-    first = teacher in ("first_network", "auto")
-    if norm == "batch" and objective == "hybrid" and supervision == "labels" and first:
-        expected = "none, group or instance: with statistics of a batch that is half abnormal, every pixel learns the label"
-        yield Finding(("network", "norm"), expected, "batch", "batch is safe in attribution.classifier and self_training.network")
+@rule("attribution", "runtime.data_service")
+def classifier_trains_as_it_says(attribution, data_service):
+    """What the rules of rules.py ask of pairs.views and training.optimizer, of the classifier's own views and optimizer."""
+    if attribution is None:
+        return
+    own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
+    for key in ("blur", "stretch", "zoom"):
+        low, high = getattr(own.views, key)
+        if low > high:
+            advice = f"write [{high:g}, {low:g}]"
+            yield Finding((*place, "views", key), "a range [low, high]", f"[{low:g}, {high:g}]", advice)
+    if own.views.rand_augment and data_service is not None:
+        expected = "0, since draws of rand_augment do not repeat in runtime.data_service"
+        yield Finding((*place, "views", "rand_augment"), expected, f"{own.views.rand_augment:g}")
+    if own.optimizer.weight_decay and own.optimizer.name == "adam":
+        expected = "0, since adam has no weight decay"
+        yield Finding((*place, "optimizer", "weight_decay"), expected, f"{own.optimizer.weight_decay:g}", "use adamw")
+    if own.optimizer.warmup_steps >= own.steps:
+        expected = f"fewer than the {own.steps} of attribution.classifier.steps"
+        yield Finding((*place, "optimizer", "warmup_steps"), expected, str(own.optimizer.warmup_steps))

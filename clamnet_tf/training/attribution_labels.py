@@ -86,11 +86,15 @@ def outlines(maps, images, organ, rows, volumes, refinement, share: float) -> np
 
 
 def _groups(rows, volumes, together: bool):
-    """What is outlined at once: (slice number, index) of every slice, or (numbers, indices) of every volume's slices."""
+    """What is outlined at once: (slice number, index) of every slice, or (numbers, indices) of every run of neighbours.
+
+    A run are slices of one volume without a gap: those beyond a gap are another lesion, or another part of it.
+    """
     if not together:
         return [(row, index) for index, row in enumerate(rows)]
-    own = np.asarray(volumes)[rows]
-    return [(rows[own == number], np.flatnonzero(own == number)) for number in np.unique(own)]
+    gap = (np.diff(rows) > 1) | (np.diff(np.asarray(volumes)[rows]) != 0)
+    runs = np.split(np.arange(len(rows)), 1 + np.flatnonzero(gap))
+    return [(rows[run], run) for run in runs if len(run)]
 
 
 def _picture(images, rows, refinement) -> np.ndarray:

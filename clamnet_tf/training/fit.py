@@ -60,6 +60,13 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
     if main_channel is not None and 1 < channels <= main_channel:
         raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
+    attribution = recipe.attribution
+    if attribution is not None and attribution.refinement.channel >= channels:
+        expected = f"expected 0 to {channels - 1}, since these images have {channels} channel{'s' if channels > 1 else ''}"
+        raise DataError(f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}.")
+    if recipe.learns_from_pairs and recipe.network.norm == "batch":
+        leak = "statistics of a batch that is half abnormal tell every pixel the label"
+        reporter.line(f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45).")
     initial = load_network(run.initial) if run and run.initial.exists() else None
     builder = StageBuilder(recipe, manifest, prepared, slices, workers, initial)
     if initial is not None:

@@ -125,3 +125,63 @@ def test_rand_augment_changes_intensities_only(rng, channels):
     changed = next(iter(tf.data.Dataset.from_tensors(images).map(augment))).numpy()
     assert changed.shape == images.shape and np.isfinite(changed).all()
     assert not changed[:, :8].any() and np.abs(changed - images).mean() > 0.05
+
+
+def positions_of(image):
+    """The eight ways in which quarter turns and flips lay a square slice."""
+    turned = [np.rot90(image, count, (0, 1)) for count in range(4)]
+    return [*turned, *(one[::-1] for one in turned)]
+
+
+@pytest.mark.parametrize("side", [15, 16])
+def test_quarter_turns_are_exact_and_all_eight_positions_occur(rng, side):
+    image = rng.normal(size=(side, side, 2)).astype(np.float32)
+    mask = (rng.random((side, side)) < 0.4).astype(np.float32)
+    images, organ = np.stack([image] * 200), np.stack([mask] * 200)
+    law = STILL._replace(quarter_turns=True)
+    views, seen, _ = (part.numpy() for part in draw_view(images, organ, tf.constant([1, 2]), law))
+    counts = np.zeros(8, int)
+    for view, region in zip(views, seen):
+        [position] = [number for number, one in enumerate(positions_of(image)) if np.array_equal(one, view)]  # to the last bit
+        np.testing.assert_array_equal(region, positions_of(mask[..., None])[position][..., 0])
+        counts[position] += 1
+    assert counts.min() >= 10 and counts.sum() == 200  # each expected 25 times
+
+
+def test_shifts_are_of_whole_pixels_and_reach_their_limit(rng):
+    image = rng.normal(size=(20, 20, 1)).astype(np.float32)
+    mask = (rng.random((20, 20)) < 0.5).astype(np.float32)
+    views, seen, matrices = draw_view(np.stack([image] * 150), np.stack([mask] * 150), tf.constant([1, 2]), STILL._replace(shift=0.1))
+    shifts = matrices.numpy()[:, :2, 2]
+    assert set(shifts.ravel()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    for view, region, (x, y) in zip(views.numpy(), seen.numpy(), shifts.astype(int)):
+        padded, outside = np.pad(image, ((2, 2), (2, 2), (0, 0))), np.pad(mask, 2)
+        np.testing.assert_array_equal(view, padded[2 + y : 22 + y, 2 + x : 22 + x])
+        np.testing.assert_array_equal(region, outside[2 + y : 22 + y, 2 + x : 22 + x])
+
+
+def test_turns_and_shifts_leave_the_other_draws_as_they_are(rng):
+    """The same seed gives the same stretch, intensities and noise: recipes without the new keys get the views that they had."""
+    images, organ = smooth(rng, count=3), np.ones((3, 32, 32), np.float32)
+    law = ViewLaw(noise=0.1, channel_loss=0.5, rotate_degrees=10)
+    _, _, before = draw_view(images, organ, tf.constant([5, 6]), law)
+    _, _, turned = draw_view(images, organ, tf.constant([5, 6]), law._replace(quarter_turns=True, shift=0.2))
+    undone = turned.numpy() @ np.linalg.inv(before.numpy())  # the turn and the shift alone
+    np.testing.assert_allclose(np.abs(undone[:, :2, :2]).sum(axis=(1, 2)), 2, atol=1e-4)
+    np.testing.assert_allclose(np.sort(np.abs(undone[:, :2, :2]).reshape(3, 4)), [[0, 0, 1, 1]] * 3, atol=1e-4)
+    flat = np.ones_like(images)
+    still = law._replace(rotate_degrees=0, stretch=(1.0, 1.0), blur=(1.0, 1.0))
+    plain, _, _ = draw_view(flat, organ, tf.constant([5, 6]), still)
+    other, _, _ = draw_view(flat, organ, tf.constant([5, 6]), still._replace(quarter_turns=True))
+    np.testing.assert_allclose(other, plain, atol=1e-5)  # contrast, brightness and noise of each pixel of the view
+
+
+def test_turned_and_shifted_views_are_the_same_eagerly_in_a_dataset_and_in_parts(rng):
+    images, organ = smooth(rng, count=4), (rng.random((4, 32, 32)) < 0.5).astype(np.float32)
+    law = ViewLaw(quarter_turns=True, shift=0.1)
+    eager = draw_view(images, organ, tf.constant([7, 8]), law)
+    graph = next(iter(tf.data.Dataset.from_tensors((images, organ)).map(lambda i, o: draw_view(i, o, tf.constant([7, 8]), law))))
+    part = draw_view(images[2:], organ[2:], tf.constant([7, 8]), law, place=(2, 4))
+    for one, two, three in zip(eager, graph, part):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+        np.testing.assert_allclose(one[2:], three, atol=1e-5)

@@ -8,6 +8,8 @@ SMALL_ROUND = ["self_training.rounds=1", "self_training.network.depth=2", "self_
 ATLAS = ["data.normal_atlas.smoothing=1.0"]
 TWO = ["markers=[{name: one}, {name: two, prevalence: 0.2}]", "network.classes=3"]
 ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
+BY_ATTRIBUTION = ["self_training.teacher=attribution", *SMALL_ROUND]
+SEEN = "attribution.least_score=0.5"  # makes the section
 
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
 WRONG = {
@@ -45,8 +47,27 @@ WRONG = {
     "atlas_that_teaches": (
         ["self_training.teacher=normal_atlas", *SMALL_ROUND[1:], *ATLAS], "self_training.rounds", "expected 1 or more, since .*trains no first network, received 0",
     ),
-    "atlas_teaches_hybrid": (
-        ["self_training.teacher=normal_atlas", *SMALL_ROUND, *ATLAS, "loss.objective=non_negative", *ALONE], "self_training.teacher", "expected first_network, since .*received normal_atlas",
+    "teacher_without_first_network": (
+        ["self_training.teacher=normal_atlas", *SMALL_ROUND, *ATLAS, "loss.objective=non_negative", *ALONE], "self_training.teacher",
+        "expected first_network, since loss.objective non_negative is what the first network learns, received normal_atlas",
+    ),
+    "attribution_that_teaches": (
+        ["self_training.teacher=attribution", SEEN, *SMALL_ROUND[1:]], "self_training.rounds",
+        "expected 1 or more, since the classifiers of self_training.teacher attribution only mark training slices, received 0",
+    ),
+    "attribution_of_one_class": (
+        [*BY_ATTRIBUTION, SEEN, *TWO, "self_training.network.classes=3", "self_training.background=0.7"], "markers",
+        "expected null, since attributions are taken from a classifier of abnormal against normal slices, received 2 markers",
+    ),
+    "classifier_fits_the_side": (
+        [*BY_ATTRIBUTION, SEEN, "attribution.classifier.blocks=[1, 2]"], "attribution.classifier.blocks",
+        r"expected 3 entries, one per level of attribution.classifier.filters, received 2: \[1, 2\]",
+    ),
+    "classifier_trains_as_it_says": (
+        [*BY_ATTRIBUTION, "attribution.classifier.views.zoom=[1.1, 0.9]"], "attribution.classifier.views.zoom", r"expected a range .low, high., received .1.1, 0.9.; write .0.9, 1.1.",
+    ),
+    "attribution_marks_a_part": (
+        [*BY_ATTRIBUTION, "attribution.share=0.6"], "attribution.share", "expected at most 0.5, since surroundings must be left to compare with, received 0.6",
     ),
     "self_training_from_labels": (["self_training.rounds=1", "training.supervision=masks"], "self_training.rounds", "expected 0, .*received 1"),
     "objective_is_minimised": (
@@ -103,6 +124,30 @@ def test_a_rule_refuses(problems_of, small_text, name):
              "self_training.network.classes=3"],
             "self_training.background", "expected at most 0.8, since the highest 0.2 of the organ is taken as marker, received 0.86",
         ),
+        (BY_ATTRIBUTION, "attribution", "expected a section, since self_training.teacher attribution learns by it, received null"),
+        ([SEEN], "attribution", "expected null, since self_training.teacher first_network does not use it, received a section"),
+        (
+            [*BY_ATTRIBUTION, SEEN, "data.side=36", "attribution.classifier.stem_stride=2"],
+            "data.side", "expected a multiple of 8, halved 3 times by attribution.classifier, received 36",
+        ),
+        ([*BY_ATTRIBUTION, "attribution.classifier.optimizer.name=adam", "attribution.classifier.optimizer.weight_decay=0.1"], "attribution.classifier.optimizer.weight_decay", "expected 0, since adam has no weight decay, received 0.1"),
+        ([*BY_ATTRIBUTION, "attribution.classifier.optimizer.warmup_steps=400"], "attribution.classifier.optimizer.warmup_steps", "expected fewer than the 400 of attribution.classifier.steps, received 400"),
+        ([*BY_ATTRIBUTION, "attribution.classifier.filters=[]", "attribution.classifier.blocks=[]"], "attribution.classifier.filters", "expected at least one level, received []"),
+        (
+            [*BY_ATTRIBUTION, "attribution.classifier.views.rand_augment=0.1", "runtime.data_service=grpc://host:5050"],
+            "attribution.classifier.views.rand_augment", "expected 0, since draws of rand_augment do not repeat in runtime.data_service, received 0.1",
+        ),
+        ([*BY_ATTRIBUTION, "attribution.classifier.batch_size=7"], "attribution.classifier.batch_size", "expected an even number, half abnormal and half normal slices, received 7"),
+        (
+            [*BY_ATTRIBUTION, "attribution.method=occlusion", "attribution.windows=[7, 32]"],
+            "attribution.windows", "expected one or more windows smaller than data.side 32, received [7, 32]",
+        ),
+        (
+            [*BY_ATTRIBUTION, "attribution.method=occlusion", "attribution.windows=[]"],
+            "attribution.windows", "expected one or more windows smaller than data.side 32, received []",
+        ),
+        ([*BY_ATTRIBUTION, "attribution.refinement.methods=[]"], "attribution.refinement.methods", "expected at least one method; none keeps the marked share, received []"),
+        ([*BY_ATTRIBUTION, SEEN, "selection.prevalence=0.55", "self_training.background=0.3"], "attribution.share", "expected at most 0.5"),
         (["data.side=17"], "data.side", "expected a multiple of 4, halved 2 times by network.depth 3, received 17; nearest: 16 or 20"),
         (["pairs.views.blur=[1, 0.9]"], "pairs.views.blur", "expected a range"),
         (["pairs.views.stretch=[1, 0.9]"], "pairs.views.stretch", "expected a range"),
@@ -117,6 +162,10 @@ def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, mes
     "overrides",
     [
         ["data.side=36"],
+        [*BY_ATTRIBUTION, SEEN],
+        [*BY_ATTRIBUTION, "attribution.method=occlusion", "attribution.windows=[31]", "attribution.classifier.stem_stride=2"],
+        [*BY_ATTRIBUTION, "attribution.windows=[64]"],
+        ["network.norm=batch"],
         ["network.kernels=[1, 3, 7]"],
         ["network.duplicate.levels=random", "network.duplicate.count=3"],
         ["network.duplicate.levels=[2, 0]", "network.duplicate.count=7"],

@@ -45,7 +45,7 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "give the window or choose another normalization",
         "r.yaml:8: data.channels: expected null or a list, each entry a whole number of at least 0, received 3; write a list in square brackets",
         "r.yaml:9: netwrk: expected a key (name, modality, condition, description, markers, data, organ, pairs, network, twin, loss, training, runtime, "
-        "self_training, selection, inference), received 'netwrk'; nearest valid key network",
+        "attribution, self_training, selection, inference), received 'netwrk'; nearest valid key network",
         "r.yaml:13: pairs.views.blur: expected a range [low, high], received [1, 0.9]; write [0.9, 1]",
         "r.yaml:14: pairs.views.flip: expected true or false, received text 'yes'; write true",
         "r.yaml:15: pairs.views.stretch: expected a list of 2 entries, each entry a number above 0 and at most 1, received [0.9]",
@@ -57,7 +57,7 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "r.yaml:24: training.optimizer.learning_rat: expected a key of training.optimizer (name, learning_rate, schedule, warmup_steps, weight_decay, "
         "clip_norm), received 'learning_rat'; nearest valid key training.optimizer.learning_rate",
         "r.yaml:25: batch_size: expected a key (name, modality, condition, description, markers, data, organ, pairs, network, twin, loss, training, runtime, "
-        "self_training, selection, inference), received 'batch_size'; nearest valid key training.batch_size",
+        "attribution, self_training, selection, inference), received 'batch_size'; nearest valid key training.batch_size",
         "r.yaml:27: inference.head: expected mean or a whole number from 1 to 6, received 9",
         "--set training.steps: expected a whole number of at least 1, received 0",
         "--set loss.k: expected a whole number from 1 to 2, received 3",
@@ -122,7 +122,7 @@ def test_whole_numbers_are_numbers_and_lists_are_ranges(write_recipe, small_text
 def test_missing_keys_and_the_one_that_may_be_meant(problems_of):
     assert problems_of("modalty: mri\nname: a\n") == [
         "r.yaml:1: modalty: expected a key (name, modality, condition, description, markers, data, organ, pairs, network, twin, loss, training, runtime, "
-        "self_training, selection, inference), received 'modalty'; nearest valid key modality",
+        "attribution, self_training, selection, inference), received 'modalty'; nearest valid key modality",
         "r.yaml:1: condition: expected text of 1 to 60 characters, received nothing, and it has no default",
     ]
 

@@ -101,7 +101,7 @@ def recipes(draw):
     if data["training"]["optimizer"]["name"] == "adam":
         data["training"]["optimizer"]["weight_decay"] = 0
     data["self_training"]["rounds"] = 0  # its network then needs not fit
-    data["self_training"]["teacher"] = "first_network"
+    data["self_training"]["teacher"], data["attribution"] = "first_network", None
     return Recipe.model_validate(data)
 
 

@@ -1,0 +1,163 @@
+"""Whole runs of an attribution teacher on patches made here: a bright ring among bright bars, labels per image, masks for measuring."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIDE, PATIENTS = 32, 24
+RECIPE = """\
+name: rings
+modality: ct
+condition: nodule
+description: Rings among bars, for a test.
+data: {side: 32, cohort: null}
+organ: {method: none}
+pairs: {views: {blur: [1.0, 1.0], stretch: [1.0, 1.0], quarter_turns: true, shift: 0.06}}
+training: {batch_size: 8, evaluate_every: 4, checkpoint_every: 2}
+attribution:
+  classifier: {networks: 1, filters: [4, 8], blocks: [1, 1], steps: 8, batch_size: 8}
+  copies: 2
+  least_score: 0.0
+  share: 0.06
+self_training:
+  teacher: attribution
+  rounds: 1
+  steps: 4
+  network: {depth: 2, filters: [4, 6], kernels: [3, 3], norm: batch}
+selection: {prevalence: 0.06, threshold: 0.5, checkpoint: last}
+"""
+
+
+def write_patches(folder, mask_of=lambda lesion, rng: lesion):
+    """Two patches of each patient, one with a ring (radius 4) and one with a bar, in a folder with a manifest.csv."""
+    rng = np.random.default_rng(0)
+    (folder / "masks").mkdir(parents=True)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    cases = []
+    for patient in range(PATIENTS):
+        for label in (0, 1):
+            y, x = rng.uniform(9, 23, 2)
+            distance = np.hypot(rows - y, columns - x)
+            shape = (distance < 4.5) & (distance > 2.0) if label else np.abs((rows - y) + rng.uniform(-0.5, 0.5) * (columns - x)) < 1.2
+            name = f"p{patient:02d}_{label}.png"
+            Image.fromarray(np.clip(60 + 130 * shape + rng.normal(0, 12, shape.shape), 0, 255).astype(np.uint8)).save(folder / name)
+            case = {"image": name, "patient": f"p{patient:02d}", "label": label, "mask": ""}
+            if label:
+                mask = mask_of(distance < 4.5, np.random.default_rng(patient))
+                Image.fromarray(255 * mask.astype(np.uint8)).save(folder / "masks" / name)
+                case["mask"] = f"masks/{name}"
+            cases.append(case)
+    with open(folder / "manifest.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(cases[0]))
+        writer.writeheader()
+        writer.writerows(cases)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """The recipe's file and the folder of patches."""
+    folder = tmp_path_factory.mktemp("rings")
+    (folder / "rings.yaml").write_text(RECIPE)
+    return folder / "rings.yaml", write_patches(folder / "data")
+
+
+def command(inputs, out, *more):
+    recipe, data = inputs
+    return [sys.executable, "-m", "clamnet_tf", "fit", str(recipe), "--data", str(data), "--out", str(out), *more]
+
+
+def weights(run):
+    import keras
+
+    return keras.saving.load_model(Path(run) / "model.keras", compile=False).get_weights()
+
+
+@pytest.fixture(scope="module")
+def whole(inputs, own_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = subprocess.run(command(inputs, out), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_a_run_teaches_marks_selects_and_reports(whole):
+    out, done = whole
+    assert done.stderr == "" and "classifiers: kept step 8; the last step of the classifiers; AUROC of the validation slices" in done.stdout
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    looks = [(row["stage"], row["step"]) for row in rows if row["kind"] == "look"]
+    assert looks == [("classifiers", 4), ("classifiers", 8), ("self-training-1", 12)]
+    assert {"loss", "cross_entropy", "score_abnormal", "score_normal", "erased"} <= rows[0].keys()
+    selection = json.loads((out / "selection.json").read_text())
+    assert selection["step"] == 12 and selection["threshold_rule"] == "fixed in the recipe"
+    assert selection["markings"]["mean"]["threshold"] == pytest.approx(0.5)
+    figures = json.loads((out / "evaluation" / "metrics.json").read_text())
+    assert 0 <= figures["dice_slice"]["mean"] <= 1
+    report = (out / "evaluation" / "report.html").read_text()
+    assert "where classifiers of whole images look" in report
+
+
+def test_the_network_of_a_run_predicts(whole, inputs, tmp_path):
+    made = tmp_path / "masks"
+    call = [sys.executable, "-m", "clamnet_tf", "predict", str(whole[0]), str(inputs[1] / "p00_1.png"), "--out", str(made)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    mask = np.asarray(Image.open(next(path for path in made.rglob("*.png") if "mask" in path.name)))
+    assert mask.shape[:2] == (SIDE, SIDE)
+
+
+def wait_for(out, stage, step, process):
+    """Until a checkpoint of the stage at `step` or later is there."""
+    deadline = time.time() + 300
+    while time.time() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        if any(int(path.stem.split("-")[1]) >= step for path in out.glob(f"checkpoints/{stage}/step-*.npz")):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} of {stage} was not reached")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "step"), [("classifiers", 4), ("self-training-1", 2)])
+def test_killed_and_resumed_ends_with_the_same_weights(whole, inputs, tmp_path, stage, step):
+    out = tmp_path / "killed"
+    process = subprocess.Popen(command(inputs, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(out, stage, step, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out / "FINISHED").exists()
+    done = subprocess.run(command(inputs, out, "--resume"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for one, two in zip(weights(whole[0]), weights(out)):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_and_selection_cannot_depend_on_masks(whole, tmp_path):
+    """The same patches with noise for every mask: the same weights and selection, other figures."""
+    (tmp_path / "rings.yaml").write_text(RECIPE)
+    data = write_patches(tmp_path / "data", lambda lesion, rng: rng.random(lesion.shape) < 0.5)
+    out = tmp_path / "blind"
+    split = ("--split-file", str(whole[0] / "split.csv"))
+    done = subprocess.run(command((tmp_path / "rings.yaml", data), out, *split), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for one, two in zip(weights(whole[0]), weights(out)):
+        np.testing.assert_array_equal(one, two)
+    same = [json.loads((run / "selection.json").read_text()) | {"seconds": None} for run in (whole[0], out)]
+    assert same[0] == same[1]
+    dice = [json.loads((run / "evaluation" / "metrics.json").read_text())["dice_slice"]["mean"] for run in (whole[0], out)]
+    assert dice[0] != dice[1]
+
+
+def test_a_channel_that_the_images_do_not_have_is_refused_before_training(inputs, tmp_path):
+    done = subprocess.run(command(inputs, tmp_path / "run", "--set", "attribution.refinement.channel=1"), capture_output=True, text=True)
+    assert done.returncode == 2 and "attribution.refinement.channel: expected 0 to 0, since these images have 1 channel; received 1." in done.stderr
+    assert "Traceback" not in done.stderr
