@@ -4,16 +4,11 @@ import collections
 import re
 from pathlib import Path
 
+from clamnet_tf.data.folders.listing import stem_of
 from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 
 NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
 _ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
-
-
-def stem_of(path: Path) -> str:
-    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
-    suffix = suffix_of(path)
-    return path.name[: -len(suffix)] if suffix else path.name
 
 
 def result_names(cases, root: Path, hide) -> tuple[Path, ...]:

@@ -5,7 +5,8 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest, read_table
+from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest
+from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.stratify import draw_sides
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
