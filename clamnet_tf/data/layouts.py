@@ -2,6 +2,7 @@
 
 import collections
 import os
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from clamnet_tf.data.folders import class_folders, dicom_tree, kaggle_3m, labell
 from clamnet_tf.data.folders.label_table import tables_that_do_not_serve
 from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.data.folders.listing import Listing, list_folder
-from clamnet_tf.data.manifest import Manifest, read_manifest
+from clamnet_tf.data.manifest import Case, Manifest, read_manifest
 from clamnet_tf.data.problems import listed
 from clamnet_tf.data.table_files import SUFFIXES
 from clamnet_tf.errors import DataError
+from clamnet_tf.texts import printable
 
 # name: (listing, labels, what the user said of label words) -> Manifest, or None when the folder is not of this layout
 LAYOUTS = {
@@ -65,7 +67,16 @@ def _without_words(manifest: Manifest, said: LabelWords) -> Manifest:
 def _finished(manifest: Manifest) -> Manifest:
     if not manifest.cases:
         raise DataError(f"{manifest.root}: {' '.join(manifest.account)} No image is left; check the table against the files.")
+    manifest = replace(manifest, cases=tuple(_with_plain_names(case) for case in manifest.cases))
     return replace(manifest, account=(*manifest.account, *summary(manifest)))
+
+
+def _with_plain_names(case: Case) -> Case:
+    """Names in one Unicode form: a patient whose folders were written on two systems is one patient."""
+    texts = {name: getattr(case, name) for name in ("patient", "site", "series")}
+    if all(text is None or text.isascii() for text in texts.values()):
+        return case
+    return replace(case, **{name: text and unicodedata.normalize("NFC", printable(text)) for name, text in texts.items()})
 
 
 def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def read_split(path, patients) -> dict[str, str]:
     sides: dict[str, str] = {}
     for line, cells in rows:
         cells = {name.lower(): value for name, value in cells.items()}
-        patient, side = cells["patient"], cells["split"]
+        patient, side = unicodedata.normalize("NFC", cells["patient"]), cells["split"]
         if side.lower() not in SIDE_NAMES:
             problems.append(f"line {line}: split: expected train, val or test, received {side!r}{nearest(side, SIDE_NAMES)}")
         elif patient not in known:

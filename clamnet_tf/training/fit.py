@@ -29,6 +29,7 @@ from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Stage, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
+from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
 from clamnet_tf.training.workers import Workers
 
@@ -69,9 +70,8 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     strategy = workers.strategy
     workers.check_same("Recipe, prepared slices or split", _digest(recipe, prepared, slices))
     _check_replicas(section.batch_size, recipe.runtime.xla, strategy)
-    main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
-    if main_channel is not None and 1 < channels <= main_channel:
-        raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
+    check_trainable(recipe, manifest, prepared)
+    channels = prepared.images.shape[3]
     initial = load_network(run.initial) if run and run.initial.exists() else None
     if initial is not None:
         scratch = {} if recipe.first_round else {"first network": _network(recipe, channels, None)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clamnet_tf.data.folders.classes import patient_of_name
 from clamnet_tf.data.folders.dicom_headers import read_headers
-from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords, class_numbers, is_normal, normal_names
+from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords, class_numbers, is_normal, is_unknown, normal_names
 from clamnet_tf.data.folders.listing import PICTURES, VOLUMES, Listing, part_masks
 from clamnet_tf.data.manifest import SIDE_NAMES, Case, Manifest
 from clamnet_tf.errors import DataError
@@ -26,8 +26,12 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     placed = [_place(path, parts) for path, parts in _below_wrappers(listing, images, said)]
     if not placed or any(place is None for place in placed):
         return None
-    counts = collections.Counter(place.name for place in placed)
-    said.check(counts, listing.root)
+    every = collections.Counter(place.name for place in placed)
+    said.check(every, listing.root)
+    unknown = {name for name in every if is_unknown(name) and said.said(name) is None}
+    counts = collections.Counter({name: count for name, count in every.items() if name not in unknown})
+    if not counts:
+        return None
     normal, unclear = normal_names(counts, said)
     if len(counts) == 1 and (normal or unclear or any(place.side for place in placed)):
         name = next(iter(counts))
@@ -46,8 +50,9 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     if 0 not in numbers.values():
         raise DataError(f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with --normal FOLDER.")
     headers = read_headers([place.path for place in placed if listing.kind(place.path) == "dicom"])
-    cases = tuple(_case(place, numbers[place.name], headers.get(place.path), masks.get(place.path)) for place in placed)
-    return Manifest(listing.root, cases, tuple(_account(placed, counts, numbers, cases)), "class_folders")
+    cases = tuple(_case(place, numbers.get(place.name), headers.get(place.path), masks.get(place.path)) for place in placed)
+    lines = [f"Labels that are not known: the folder {name!r} ({every[name]} images)." for name in sorted(unknown)]
+    return Manifest(listing.root, cases, (*_account(placed, counts, numbers, cases), *lines), "class_folders")
 
 
 class _Place(collections.namedtuple("_Place", "path side name patient")):
@@ -72,7 +77,7 @@ def _place(path: Path, parts) -> _Place | None:
     return _Place(path, side, rest[0], rest[1] if len(rest) > 2 else None)
 
 
-def _case(place: _Place, label: int, header, mask: Path | None) -> Case:
+def _case(place: _Place, label: int | None, header, mask: Path | None) -> Case:
     patient = place.patient or (header and header.patient) or patient_of_name(place.path.name)
     return Case(
         image=place.path,

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from clamnet_tf.data.problems import listed, nearest
 from clamnet_tf.errors import DataError
@@ -67,6 +68,14 @@ class LabelWords:
 
 
 NOTHING_SAID = LabelWords()
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where labels come from: `table`, or the data folder itself when that is None, and what the user `said` of their words."""
+
+    table: Path | None = None
+    said: LabelWords = NOTHING_SAID
 
 
 def plain(name: str) -> str:
