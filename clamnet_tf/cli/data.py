@@ -59,6 +59,8 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
             reporter.line(line)
     both = recipe is None or recipe.training.supervision == "labels"
     split, problems = split_problems(manifest, section, Path(split_file) if split_file else None, both_classes=both)
+    for line in split.account[len(manifest.account) :] if split else ():
+        reporter.line(line)
     if not quick:
         problems += _image_problems(manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom")
     if recipe and not quick and not problems:

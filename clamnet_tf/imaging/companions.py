@@ -42,7 +42,8 @@ def text_header(path: Path, kind: str) -> dict[str, str]:
     else:
         end = re.search(rb"^[ \t]*ElementDataFile[ \t]*=.*$", head, re.MULTILINE | re.IGNORECASE)
         pairs = _META_FIELD.findall(head[: end.end()] if end else b"")
-    fields = {name.decode("latin-1").strip().lower(): value.decode("latin-1").strip() for name, value in pairs}
+    read = lambda raw: raw.decode("utf-8", "surrogateescape").strip()  # noqa: E731
+    fields = {read(name).lower(): read(value) for name, value in pairs}
     if not end and not ("data file" in fields or "datafile" in fields):
         raise ImageError(f"{path}: its header has no end: damaged or cut off. Export or copy it again.")
     return fields

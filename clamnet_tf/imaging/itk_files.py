@@ -6,6 +6,7 @@ text: without one ITK takes the stored axes for left, posterior and superior.
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def read_itk(path: Path) -> Volume:
     fields, values = text_header(path, kind), data_file(path, kind)
     placed = fields.get("space", "").lower() in _PLACED_SPACES if kind == "nrrd" else any(name in fields for name in _META_PLACE)
     with _linked(path, kind, values) as link:
-        array, affine = _read(path, link, kind, values or path)
+        array, affine = _read(path, link, kind, values or path, _is_plain(fields, kind))
     header = nibabel.Nifti2Header() if max(array.shape) > _LONGEST_NIFTI_1 else nibabel.Nifti1Header()
     header.set_data_dtype(array.dtype)
     image = (nibabel.Nifti2Image if max(array.shape) > _LONGEST_NIFTI_1 else nibabel.Nifti1Image)(array, affine, header)
@@ -61,7 +62,14 @@ def _linked(path: Path, kind: str, values: Path | None):
         yield link
 
 
-def _read(path: Path, link: Path, kind: str, values: Path) -> tuple[np.ndarray, np.ndarray]:
+def _is_plain(fields: dict[str, str], kind: str) -> bool:
+    """Whether the values are stored byte by byte, so that their number follows from the size of the file."""
+    if kind == "nrrd":
+        return fields.get("encoding", "").lower() == "raw"
+    return fields.get("compresseddata", "false").lower() != "true" and fields.get("binarydata", "true").lower() == "true"
+
+
+def _read(path: Path, link: Path, kind: str, values: Path, plain: bool) -> tuple[np.ndarray, np.ndarray]:
     """(array (i, j[, k[, channels]]), 4x4 affine RAS)."""
     try:
         import SimpleITK
@@ -73,11 +81,12 @@ def _read(path: Path, link: Path, kind: str, values: Path) -> tuple[np.ndarray, 
     reader.SetFileName(str(link))
     try:
         reader.ReadImageInformation()
-        _check(path, reader, values, SimpleITK)
+        _check(path, reader, values, plain, SimpleITK)
         image = reader.Execute()
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ImageError(f"{path}: damaged or cut off: {lines[-1][:300] if lines else 'ITK cannot read it'}. Export or copy it again.") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Success" not in line]
+        why = lines[-1].rstrip(".")[:300].replace(str(link), path.name) if lines else "ITK cannot read it"
+        raise ImageError(f"{path}: damaged or cut off: {why}. Export or copy it again.") from error
     array = SimpleITK.GetArrayViewFromImage(image)
     count = image.GetDimension()
     array = array.transpose(*reversed(range(count)), *range(count, array.ndim))  # k, j, i -> i, j, k; components stay last
@@ -91,7 +100,7 @@ def _read(path: Path, link: Path, kind: str, values: Path) -> tuple[np.ndarray, 
     return array, _LPS_TO_RAS @ affine
 
 
-def _check(path: Path, reader, values: Path, itk) -> None:
+def _check(path: Path, reader, values: Path, plain: bool, itk) -> None:
     """Refuse what is too large, or announces more values than its file can hold, before anything is read."""
     size, parts, kind = reader.GetSize(), reader.GetNumberOfComponents(), reader.GetPixelID()
     if "complex" in itk.GetPixelIDValueAsString(kind).lower():
@@ -100,5 +109,8 @@ def _check(path: Path, reader, values: Path, itk) -> None:
         raise ImageError(f"{path}: an image of {len(size)} dimensions and {parts} components; needed are 2, 3 or 4 dimensions in all.")
     spatial = (*size[:3], *[1] * (3 - len(size)))
     channels = parts * (size[3] if len(size) > 3 else 1)
-    least = int(np.prod([*size, parts], dtype=object))  # a byte each at least
-    check_size(values, (*sorted(spatial), channels), deflated_bytes=least)  # `volume_of` looks again when axes are turned
+    bits = re.search(r"(\d+)-bit", itk.GetPixelIDValueAsString(kind))
+    announced = int(np.prod([*size, parts], dtype=object)) * (int(bits[1]) // 8 if bits else 1)
+    check_size(values, (*sorted(spatial), channels), deflated_bytes=announced)  # `volume_of` looks again when axes are turned
+    if plain and announced > values.stat().st_size:
+        raise ImageError(f"{path}: cut off: its header announces {announced:,} bytes of values, {values.name} has {values.stat().st_size:,}. Copy it again.")
