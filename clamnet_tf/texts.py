@@ -36,10 +36,11 @@ def _handle(error):
         run.clear()
     text = "".join([*letters, _letters(run)])
     try:
-        text.encode(error.encoding)
+        if error.encoding != "charmap":  # that is what the code pages call themselves
+            return text.encode(error.encoding), error.end
     except UnicodeEncodeError:
-        text = text.encode("ascii", "backslashreplace").decode("ascii")
-    return text, error.end
+        pass  # ASCII, Latin-1 ...: spelled out below
+    return text.encode("ascii", "backslashreplace"), error.end
 
 
 def _letters(run: bytearray) -> str:

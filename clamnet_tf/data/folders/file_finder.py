@@ -8,6 +8,7 @@ from clamnet_tf.data.file_names import alike, nearest_name
 from clamnet_tf.data.folders.label_table import LabelTable
 from clamnet_tf.data.folders.listing import Listing, stem_of
 from clamnet_tf.data.manifest import RowReader
+from clamnet_tf.imaging.companions import companions
 
 _IMAGE_FOLDERS = ("image", "images", "img", "imgs")
 _ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|/)")  # how a path of another machine begins: C:\ \\server /
@@ -28,8 +29,10 @@ class FileFinder:
         self.by_path: dict[str, list[Path]] = {}
         self.by_name: dict[str, list[Path]] = {}
         for path in self.files:
-            self.by_path.setdefault(alike(str(path)), []).append(path)
-            for key in self._keys(path):
+            second = companions(path, listing.kind(path) or "")  # scan.img means the volume of scan.hdr
+            for spelled in (path, *second):
+                self.by_path.setdefault(alike(str(spelled)), []).append(path)
+            for key in self._keys(path) | {alike(other.name) for other in second}:
                 self.by_name.setdefault(key, []).append(path)
 
     def find(self, reader: RowReader, line: int, cells) -> list[Path]:
