@@ -1,8 +1,9 @@
-"""Text that any output can hold: names of files whose bytes are not UTF-8, and terminals that know ASCII alone.
+"""Text that any output can hold: names of files whose bytes are not UTF-8, and terminals that know ASCII
+alone.
 
-Python keeps a byte of a file name that it cannot decode as a lone surrogate, which no encoding can write. Importing
-this module makes `errors="printable"` known: such bytes are written as the letters that they are in Latin-1 (or in
-UTF-8, where a run of them is that), and what an ASCII output cannot hold as \\xfc or \\u2212.
+Python keeps a byte of a file name that it cannot decode as a lone surrogate, which no encoding can write.
+Importing this module makes `errors="printable"` known: such bytes are written as the letters that they are in
+Latin-1 (or in UTF-8, where a run of them is that), and what an ASCII output cannot hold as \\xfc or \\u2212.
 """
 
 import codecs
@@ -18,7 +19,9 @@ def printable(text: str) -> str:
 
 
 def accept_any_text(*streams) -> None:
-    """Let text streams write every text, whatever their encoding; streams of another kind are left as they are."""
+    """Let text streams write every text, whatever their encoding; streams of another kind are left as they
+    are.
+    """
     for stream in streams or (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=HANDLER)

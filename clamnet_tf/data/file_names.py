@@ -1,4 +1,6 @@
-"""Finding a file by a name that differs from its own in case, Unicode form or separators, as tables of other systems do."""
+"""Finding a file by a name that differs from its own in case, Unicode form or separators, as tables of other
+systems do.
+"""
 
 import difflib
 import os
@@ -9,7 +11,9 @@ from clamnet_tf.texts import printable
 
 
 def alike(text: str) -> str:
-    """What names have in common that differ in case, in Unicode form (NFC, NFD) or in backslashes for slashes alone."""
+    """What names have in common that differ in case, in Unicode form (NFC, NFD) or in backslashes for slashes
+    alone.
+    """
     plain = unicodedata.normalize("NFC", printable(text).replace("\\", "/"))
     return unicodedata.normalize("NFC", plain.casefold())
 
@@ -33,7 +37,9 @@ class FolderNames:
         return sorted(path for path in found if path != Path(root))
 
     def nearest(self, root: Path, text: str) -> str:
-        """' (nearest: ...)' for the name that is most like the first part of `text` that does not exist, or ''."""
+        """' (nearest: ...)' for the name that is most like the first part of `text` that does not exist, or
+        ''.
+        """
         folder = Path(root)
         for part in alike(text).split("/"):
             here = self._names(folder)
@@ -60,5 +66,7 @@ def nearest_name(text: str, names) -> str:
     known = {alike(name): name for name in names}
     plain = alike(text)
     bare = plain.lstrip("0")
-    found = [name for name in known if bare and name.lstrip("0") == bare] or difflib.get_close_matches(plain, list(known), n=1, cutoff=0.6)
+    found = [name for name in known if bare and name.lstrip("0") == bare] or difflib.get_close_matches(
+        plain, list(known), n=1, cutoff=0.6
+    )
     return f" (nearest: {printable(known[found[0]])!r})" if found else ""

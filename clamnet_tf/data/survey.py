@@ -1,4 +1,5 @@
-"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training."""
+"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training.
+"""
 
 import collections
 
@@ -10,11 +11,14 @@ from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import read_volume
 
 
-def survey(manifest: Manifest, *, split: Manifest | None = None, dicom_backend: str = "pydicom", progress=None) -> tuple[list[str], list[str]]:
-    """(lines about sizes, channels and slices; problems). Reads every image once, as a training does; marker masks are not opened.
+def survey(
+    manifest: Manifest, *, split: Manifest | None = None, dicom_backend: str = "pydicom", progress=None
+) -> tuple[list[str], list[str]]:
+    """(lines about sizes, channels and slices; problems). Reads every image once, as a training does; marker
+    masks are not opened.
 
-    split: the same cases with sides, where they could be drawn: then problems of single sides are foreseen too.
-    `progress(done, total)` counts cases.
+    split: the same cases with sides, where they could be drawn: then problems of single sides are foreseen
+    too. `progress(done, total)` counts cases.
     """
     paths = list(dict.fromkeys(case.image for case in manifest.cases))
     sizes, channels, owners = collections.Counter(), collections.Counter(), {}
@@ -38,11 +42,17 @@ def survey(manifest: Manifest, *, split: Manifest | None = None, dicom_backend: 
         if progress is not None:
             progress(done, len(manifest.cases))
     blank = sum(not seen for _, seen in kept)
-    lines = [f"Slices: {len(kept)} in {len(paths)} files, {blank} of them blank (constant).", f"Sizes (rows x columns): {_counted(sizes)}."]
+    lines = [
+        f"Slices: {len(kept)} in {len(paths)} files, {blank} of them blank (constant).",
+        f"Sizes (rows x columns): {_counted(sizes)}.",
+    ]
     lines.append(f"Channels: {_counted(channels)}.")
     if len(channels) > 1:
         examples = "; ".join(f"{depth}: {path}" for depth, path in owners.items())
-        problems.append(f"images of different channel counts ({examples}); convert them, or choose common channels with data.channels.")
+        problems.append(
+            f"images of different channel counts ({examples}); convert them, or choose common channels with"
+            " data.channels."
+        )
     copies = _copies(manifest, hashes)
     problems += copies
     if split is not None:
@@ -72,7 +82,9 @@ def _lacking(split: Manifest, kept) -> list[str]:
     cases = [split.cases[case] for case, _ in kept]
     if not cases:
         return []
-    return lacking_slices([case.label for case in cases], [case.split for case in cases], [seen for _, seen in kept], pairs=True)
+    return lacking_slices(
+        [case.label for case in cases], [case.split for case in cases], [seen for _, seen in kept], pairs=True
+    )
 
 
 def _counted(counter) -> str:
@@ -88,8 +100,14 @@ def _copies(manifest: Manifest, hashes) -> list[str]:
         for value in values:
             other = manifest.cases[first.setdefault(value, index)]
             if other.patient != case.patient:
-                problems.append(f"{other.image} (patient {other.patient}) and {case.image} (patient {case.patient})")
-    return [f"{len(problems)} images have the same pixels as one of another patient:\n{listed(problems, 5)}"] if problems else []
+                problems.append(
+                    f"{other.image} (patient {other.patient}) and {case.image} (patient {case.patient})"
+                )
+    return (
+        [f"{len(problems)} images have the same pixels as one of another patient:\n{listed(problems, 5)}"]
+        if problems
+        else []
+    )
 
 
 def _sides(split: Manifest, hashes) -> list[str]:

@@ -1,7 +1,8 @@
 """Tables as people keep them, as rows of text: CSV of any usual delimiter and encoding, and Excel workbooks.
 
-The content decides, not the suffix. UTF-8, UTF-16 and UTF-32 are certain; other text is taken for Windows-1252 only
-where it looks like words of a western language, and a note says so. Everything else is refused by name.
+The content decides, not the suffix. UTF-8, UTF-16 and UTF-32 are certain; other text is taken for
+Windows-1252 only where it looks like words of a western language, and a note says so. Everything else is
+refused by name.
 """
 
 import collections
@@ -26,14 +27,21 @@ _MARKS = (  # byte order marks, the longer ones first
     (b"\xfe\xff", "utf-16"),
 )
 _NOT_TABLES = (  # first bytes -> what the file is, and what to do
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind (.xls), or one with a password; save it as .xlsx without a password, or as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        (
+            "an Excel workbook of the old kind (.xls), or one with a password; save it as .xlsx without a"
+            " password, or as CSV"
+        ),
+    ),
     (b"%PDF", "a PDF document; export the table as CSV"),
     (b"{\\rtf", "a text document (RTF); export the table as CSV"),
 )
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|\?xml|table|meta)", re.IGNORECASE)
 _OF_ANOTHER_CODE_PAGE = re.compile(
     "[\u00c0-\u00ff]{4}"  # four accented letters in a row: Cyrillic, Greek, Chinese ...
-    "|[A-Za-z][\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u2039\u2018\u201c\u201d\u2022\u02dc\u2122\u203a\u00a1-\u00af\u00b4\u00b6-\u00b8\u00bb-\u00bf][a-z]"
+    "|[A-Za-z][\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u2039\u2018\u201c\u201d\u2022\u02dc\u2122\u203a"
+    "\u00a1-\u00af\u00b4\u00b6-\u00b8\u00bb-\u00bf][a-z]"
     "|[A-Za-z][\u0160\u017d\u0152\u0178][a-z]"  # signs or capitals inside a word: DOS and old Macintosh pages
 )
 _ACCENTED = re.compile(r"\w*[^\x00-\x7f]\w*")
@@ -55,10 +63,11 @@ class TableFile:
 
 
 def open_table(path) -> TableFile:
-    """Read a CSV (comma, semicolon, tab or bar; also with Excel's line sep=) or an Excel workbook with a header.
+    """Read a CSV (comma, semicolon, tab or bar; also with Excel's line sep=) or an Excel workbook with a
+    header.
 
-    DataError when the file is missing, no table, of an unknown encoding, without header, repeats a column or has rows
-    of another length.
+    DataError when the file is missing, no table, of an unknown encoding, without header, repeats a column or
+    has rows of another length.
     """
     path = Path(path)
     try:
@@ -107,16 +116,24 @@ def _decoded(path, data: bytes) -> tuple[str, tuple[str, ...]]:
         if data.startswith(magic):
             raise DataError(f"{path}: is not a CSV table but {what}.")
     if _WEB_PAGE.match(data[:200]):
-        raise DataError(f"{path}: is not a CSV table but a web page or XML, as some programs export under the name of Excel; save it as .xlsx or CSV.")
+        raise DataError(
+            f"{path}: is not a CSV table but a web page or XML, as some programs export under the name of"
+            " Excel; save it as .xlsx or CSV."
+        )
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _without_mark(data)
     try:
         text = data.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
         if encoding:
-            raise DataError(f"{path}: begins as {encoding.upper()} text, but byte {error.start} cannot be; save the table as CSV in UTF-8.") from error
+            raise DataError(
+                f"{path}: begins as {encoding.upper()} text, but byte {error.start} cannot be; save the table"
+                " as CSV in UTF-8."
+            ) from error
         return _western(path, data, error.start)
     if "\0" in text:
-        raise DataError(f"{path}: is not a CSV table: it holds binary zeros. Save the table as CSV in UTF-8, or as .xlsx.")
+        raise DataError(
+            f"{path}: is not a CSV table: it holds binary zeros. Save the table as CSV in UTF-8, or as .xlsx."
+        )
     return text, ()
 
 
@@ -132,8 +149,9 @@ def _without_mark(data: bytes) -> str | None:
 def _western(path, data: bytes, place: int) -> tuple[str, tuple[str, ...]]:
     line = data.count(b"\n", 0, place) + 1
     refusal = (
-        f"{path}: is not UTF-8 (first in line {line}), nor UTF-16, and does not look like western text in Windows-1252 either: "
-        "its letters may be those of another code page (Cyrillic, Greek, Asian, DOS, Macintosh). Save the table as CSV in UTF-8, or as .xlsx."
+        f"{path}: is not UTF-8 (first in line {line}), nor UTF-16, and does not look like western text in"
+        " Windows-1252 either: its letters may be those of another code page (Cyrillic, Greek, Asian, DOS,"
+        " Macintosh). Save the table as CSV in UTF-8, or as .xlsx."
     )
     try:
         text = data.decode("cp1252")
@@ -142,7 +160,12 @@ def _western(path, data: bytes, place: int) -> tuple[str, tuple[str, ...]]:
     if "\0" in text or _OF_ANOTHER_CODE_PAGE.search(text):
         raise DataError(refusal)
     example = _ACCENTED.search(text).group()
-    return text, (f"ATTENTION: {path.name} is not UTF-8 and was read as Windows-1252: check that {example!r} in line {line} is right.",)
+    return text, (
+        (
+            f"ATTENTION: {path.name} is not UTF-8 and was read as Windows-1252: check that {example!r} in"
+            f" line {line} is right."
+        ),
+    )
 
 
 def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
@@ -152,7 +175,9 @@ def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
     delimiter = told[1].replace("\\t", "\t") if told else _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return [(reader.line_num + before, [cell.strip().strip(_INVISIBLE) for cell in row]) for row in reader]
+        return [
+            (reader.line_num + before, [cell.strip().strip(_INVISIBLE) for cell in row]) for row in reader
+        ]
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num + before}: is not a CSV table: {error}.") from error
 

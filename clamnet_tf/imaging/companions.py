@@ -24,12 +24,16 @@ def header_of(image: Path) -> Path | None:
 
 
 def _partner(path: Path, own, others) -> Path | None:
-    suffix = next((suffix for suffix in sorted(own, key=len, reverse=True) if path.name.lower().endswith(suffix)), None)
+    suffix = next(
+        (suffix for suffix in sorted(own, key=len, reverse=True) if path.name.lower().endswith(suffix)), None
+    )
     if suffix is None:
         return None
     stem = path.name[: -len(suffix)]
     spelled = (change(other) for other in others for change in (str.lower, str.upper))
-    return next((path.with_name(stem + each) for each in spelled if path.with_name(stem + each).is_file()), None)
+    return next(
+        (path.with_name(stem + each) for each in spelled if path.with_name(stem + each).is_file()), None
+    )
 
 
 def text_header(path: Path, kind: str) -> dict[str, str]:
@@ -50,28 +54,44 @@ def text_header(path: Path, kind: str) -> dict[str, str]:
 
 
 def data_file(path: Path, kind: str) -> Path | None:
-    """The file beside an NRRD or MetaImage header that holds the values; None when they follow the header itself.
+    """The file beside an NRRD or MetaImage header that holds the values; None when they follow the header
+    itself.
 
     ImageError: it is missing, there are several, or it lies in another folder.
     """
     fields = text_header(path, kind)
-    name = fields.get("data file") or fields.get("datafile") if kind == "nrrd" else fields.get("elementdatafile")
+    name = (
+        fields.get("data file") or fields.get("datafile") if kind == "nrrd" else fields.get("elementdatafile")
+    )
     if not name or (kind == "metaimage" and name.upper() == "LOCAL"):
         return None
     if name.upper().startswith("LIST") or "%" in name:
-        raise ImageError(f"{path}: its values lie in several files ({name[:80]}); save it as one file, for example with 3D Slicer.")
+        raise ImageError(
+            f"{path}: its values lie in several files ({name[:80]}); save it as one file, for example with 3D"
+            " Slicer."
+        )
     beside = path.parent / name
     if beside.parent != path.parent or name in (".", ".."):
-        raise ImageError(f"{path}: its values lie in another folder ({name[:200]}); put them beside the header, and write their bare name into it.")
+        raise ImageError(
+            f"{path}: its values lie in another folder ({name[:200]}); put them beside the header, and write"
+            " their bare name into it."
+        )
     if not beside.is_file():
-        raise ImageError(f"{path}: the file with its values, {name[:200]}, is not beside it. Copy both files together.")
+        raise ImageError(
+            f"{path}: the file with its values, {name[:200]}, is not beside it. Copy both files together."
+        )
     return beside
 
 
 def companions(path: Path, kind: str) -> tuple[Path, ...]:
-    """The further files that a volume is made of; () for one that is whole, or whose header cannot be read."""
+    """The further files that a volume is made of; () for one that is whole, or whose header cannot be read.
+    """
     try:
-        found = image_of(path) or header_of(path) if kind == "nifti" else data_file(path, kind) if kind in ("nrrd", "metaimage") else None
+        found = (
+            image_of(path) or header_of(path)
+            if kind == "nifti"
+            else data_file(path, kind) if kind in ("nrrd", "metaimage") else None
+        )
     except (ImageError, OSError):
         return ()
     return () if found is None else (found,)
@@ -89,7 +109,12 @@ def unpacked(path: Path, limit: int) -> bytes:
         with gzip.open(path, "rb") as stream:
             content = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise ImageError(f"{path}: damaged or cut off gzip data: {error}. Export or copy it again.") from error
+        raise ImageError(
+            f"{path}: damaged or cut off gzip data: {error}. Export or copy it again."
+        ) from error
     if len(content) > limit:
-        raise ImageError(f"{path}: too large: more than {limit:,} bytes unpacked. If it is genuine, unpack it with `gunzip` first.")
+        raise ImageError(
+            f"{path}: too large: more than {limit:,} bytes unpacked. If it is genuine, unpack it with"
+            " `gunzip` first."
+        )
     return content

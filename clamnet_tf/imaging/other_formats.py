@@ -6,7 +6,10 @@ _UNPACK = "Unpack it and name the folder"
 OTHER_FORMATS = {
     "analyze": (
         "an Analyze 7.5 volume (.hdr/.img), which does not say where left and right are",
-        "Convert it to NIfTI with a tool that knows: `fslchfiletype NIFTI_GZ IN`, or export it again as NIfTI or DICOM",
+        (
+            "Convert it to NIfTI with a tool that knows: `fslchfiletype NIFTI_GZ IN`, or export it again as"
+            " NIfTI or DICOM"
+        ),
     ),
     "minc": ("a MINC volume", "Convert it to NIfTI: `mnc2nii IN.mnc OUT.nii`"),
     "mgh": ("a FreeSurfer volume (.mgh, .mgz)", "Convert it to NIfTI: `mri_convert IN.mgz OUT.nii.gz`"),
@@ -39,9 +42,22 @@ VOLUMES = ("analyze", "minc", "mgh", "parrec", "vtk")  # kinds that are images o
 PICTURES = ("jpeg2000", "jpegxl", "gif", "bmp", "webp", "heic", "photoshop")
 ARCHIVES = ("zip", "7z", "rar", "tar", "gzip", "bzip2", "xz", "zstd")
 # suffix -> kind, where the first bytes alone do not tell
-BY_SUFFIX = {".mgh": "mgh", ".mgz": "mgh", ".mnc": "minc", ".rec": "parrec", ".par": "parrec", ".vtk": "vtk", ".vti": "vtk", ".mat": "matlab"}
+BY_SUFFIX = {
+    ".mgh": "mgh",
+    ".mgz": "mgh",
+    ".mnc": "minc",
+    ".rec": "parrec",
+    ".par": "parrec",
+    ".vtk": "vtk",
+    ".vti": "vtk",
+    ".mat": "matlab",
+}
 
 
 def advice(kind: str) -> str:
     """What to do with a file of a kind that is not read."""
-    return f"{OTHER_FORMATS[kind][1]}." if kind in OTHER_FORMATS else "Export the image again, or leave the file out."
+    return (
+        f"{OTHER_FORMATS[kind][1]}."
+        if kind in OTHER_FORMATS
+        else "Export the image again, or leave the file out."
+    )

@@ -1,4 +1,6 @@
-"""What `fit` refuses of prepared slices before it trains, as one function: `data inspect --recipe` calls it too."""
+"""What `fit` refuses of prepared slices before it trains, as one function: `data inspect --recipe` calls it
+too.
+"""
 
 import numpy as np
 
@@ -16,7 +18,10 @@ def check_trainable(recipe, manifest, prepared) -> None:
     slices = TrainingSlices.of(recipe, prepared)
     channels, main_channel = prepared.images.shape[3], recipe.pairs.views.main_channel
     if main_channel is not None and 1 < channels <= main_channel:
-        raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
+        raise DataError(
+            f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have"
+            f" {channels} channels; received {main_channel}."
+        )
     label = slices.table.label[slices.rows]
     if recipe.training.supervision == "labels":
         if problem := without_pairs(int(np.sum(label > 0)), int(np.sum(label == 0))):
@@ -24,4 +29,7 @@ def check_trainable(recipe, manifest, prepared) -> None:
         return
     cases = slices.table.case[slices.rows]
     if not any(manifest.cases[case].mask is not None or manifest.cases[case].label == 0 for case in cases):
-        raise DataError("training.supervision: masks needs masks of training slices; the manifest names none. Use supervision: labels.")
+        raise DataError(
+            "training.supervision: masks needs masks of training slices; the manifest names none. Use"
+            " supervision: labels."
+        )

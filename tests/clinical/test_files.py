@@ -1,4 +1,6 @@
-"""Files as clinics keep them (rows T5 and T6): the content decides what is read, every other format is named with its converter."""
+"""Files as clinics keep them (rows T5 and T6): the content decides what is read, every other format is named
+with its converter.
+"""
 
 import csv
 import gzip
@@ -40,13 +42,23 @@ def run(tmp_path_factory):
     from clamnet_tf.networks.build import build_network
 
     recipe = Recipe(
-        name="by_hand", modality="mri", condition="carcinoma", data=DataSection(side=32, normalization="none"), organ=OrganSection(method="none", margin=0.0),
-        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"), inference=InferenceSection(batch_size=2),
+        name="by_hand",
+        modality="mri",
+        condition="carcinoma",
+        data=DataSection(side=32, normalization="none"),
+        organ=OrganSection(method="none", margin=0.0),
+        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"),
+        inference=InferenceSection(batch_size=2),
     )  # fmt: skip
     network = build_network(recipe.network, side=32, channels=1)
     for layer in network.layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    for name in ("x_0_0_conv_1", "x_0_0_conv_2", "x_0_1_conv_1", "x_0_1_conv_2"):  # the image goes through as filter 0
+    for name in (
+        "x_0_0_conv_1",
+        "x_0_0_conv_2",
+        "x_0_1_conv_1",
+        "x_0_1_conv_2",
+    ):  # the image goes through as filter 0
         kernel, bias = network.get_layer(name).get_weights()
         kernel[1, 1, 0, 0] = 1
         network.get_layer(name).set_weights([kernel, bias])
@@ -59,9 +71,22 @@ def run(tmp_path_factory):
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         network.save(made.model)
     write_text(made.recipe, to_yaml(recipe))
-    plain = {"steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0}, "raw_threshold": 0.5, "threshold": 0.5}
+    plain = {
+        "steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0},
+        "raw_threshold": 0.5,
+        "threshold": 0.5,
+    }
     markings = {"mean": plain, "head_1": plain}
-    write_json(made.selection, {"markings": markings, "threshold_rule": "by hand", "step": 7, "checkpoint_rule": "none", "looks": []})
+    write_json(
+        made.selection,
+        {
+            "markings": markings,
+            "threshold_rule": "by hand",
+            "step": 7,
+            "checkpoint_rule": "none",
+            "looks": [],
+        },
+    )
     return made.path
 
 
@@ -69,7 +94,9 @@ def process(*arguments, **environment):
     """The command line in a process of its own: (exit code, bytes of stdout and stderr)."""
     command = [sys.executable, "-m", "clamnet_tf", *map(os.fsencode, map(str, arguments))]
     paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    answer = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONPATH": paths, **environment}, timeout=400)
+    answer = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONPATH": paths, **environment}, timeout=400
+    )
     return answer.returncode, answer.stdout + answer.stderr
 
 
@@ -97,7 +124,10 @@ def itk_image(array, angle=12.0, spacing=(0.7, 0.9, 3.0)):
 
 def centres(volume):
     """{value: place in mm (LPS)} of some voxels that have values of their own."""
-    return {float(volume.array[place][0]): volume.affine @ [*place, 1] for place in ((0, 0, 0), (0, 3, 5), (4, 19, 15), (2, 7, 9))}
+    return {
+        float(volume.array[place][0]): volume.affine @ [*place, 1]
+        for place in ((0, 0, 0), (0, 3, 5), (4, 19, 15), (2, 7, 9))
+    }
 
 
 def numbered(shape=(5, 20, 16)):
@@ -111,7 +141,11 @@ def numbered(shape=(5, 20, 16)):
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "PIR", "SLA", "ASL"])
 def test_t5_volumes_lie_where_simpleitk_says(tmp_path, name, axes):
     image = SimpleITK.DICOMOrient(itk_image(numbered()), axes)
-    SimpleITK.WriteImage(image, str(tmp_path / name.replace(".img", ".hdr")), "hdr" not in name and "img" not in name and name != "a.nii")
+    SimpleITK.WriteImage(
+        image,
+        str(tmp_path / name.replace(".img", ".hdr")),
+        "hdr" not in name and "img" not in name and name != "a.nii",
+    )
     volume = read_volume(tmp_path / name)
     assert volume.array.shape == (5, 20, 16, 1) and not volume.grid.notes
     values = SimpleITK.GetArrayFromImage(image)
@@ -125,7 +159,11 @@ def test_t5_volumes_lie_where_simpleitk_says(tmp_path, name, axes):
 def nrrd(path, fields, data=None):
     """An NRRD file by its published layout: text, an empty line, values."""
     data = numbered((9, 10, 11)).astype("<i2").tobytes() if data is None else data
-    path.write_bytes(f"NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nendian: little\nencoding: raw\n{fields}\n\n".encode() + data)
+    path.write_bytes(
+        f"NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nendian: little\nencoding: raw\n{fields}\n\n"
+        .encode()
+        + data
+    )
     return path
 
 
@@ -134,23 +172,41 @@ DIRECTIONS = "space directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (-1,-2,-3
 
 @pytest.mark.parametrize(
     ("space", "first", "corner"),
-    [("left-posterior-superior", 0, (-1, -2, -3)), ("right-anterior-superior", 109, (-19, -25, -3)), ("LAS", 99, (-1, -25, -3))],
+    [
+        ("left-posterior-superior", 0, (-1, -2, -3)),
+        ("right-anterior-superior", 109, (-19, -25, -3)),
+        ("LAS", 99, (-1, -25, -3)),
+    ],
 )
 def test_t5_nrrd_written_by_hand(tmp_path, space, first, corner):
     volume = read_volume(nrrd(tmp_path / "a.nrrd", f"space: {space}\n{DIRECTIONS}"))
     assert volume.array[0, 0, 0, 0] == first and volume.spacing_mm == (4.0, 3.0, 2.0)
-    np.testing.assert_allclose(volume.affine, [[0, 0, 2, corner[0]], [0, 3, 0, corner[1]], [4, 0, 0, corner[2]], [0, 0, 0, 1]])
+    np.testing.assert_allclose(
+        volume.affine, [[0, 0, 2, corner[0]], [0, 3, 0, corner[1]], [4, 0, 0, corner[2]], [0, 0, 0, 1]]
+    )
 
 
-META = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n{}DimSize = 11 10 9\nElementType = MET_SHORT\nElementDataFile = {}\n"
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n{}DimSize = 11 10"
+    " 9\nElementType = MET_SHORT\nElementDataFile = {}\n"
+)
 
 
-@pytest.mark.parametrize("fields", ["spacings: 2 3 4", f"space: scanner-xyz\n{DIRECTIONS}", f"space dimension: 3\n{DIRECTIONS}"])
+@pytest.mark.parametrize(
+    "fields", ["spacings: 2 3 4", f"space: scanner-xyz\n{DIRECTIONS}", f"space dimension: 3\n{DIRECTIONS}"]
+)
 def test_t5_a_header_without_an_orientation_gives_none(tmp_path, fields):
-    (tmp_path / "a.mha").write_bytes(META.format("ElementSpacing = 2 3 4\n", "LOCAL").encode() + numbered((9, 10, 11)).astype("<i2").tobytes())
+    (tmp_path / "a.mha").write_bytes(
+        META.format("ElementSpacing = 2 3 4\n", "LOCAL").encode()
+        + numbered((9, 10, 11)).astype("<i2").tobytes()
+    )
     for path in (nrrd(tmp_path / "a.nrrd", fields), tmp_path / "a.mha"):
         volume = read_volume(path)
-        assert volume.affine is None and volume.spacing_mm is None and "states no orientation" in volume.grid.notes[0]
+        assert (
+            volume.affine is None
+            and volume.spacing_mm is None
+            and "states no orientation" in volume.grid.notes[0]
+        )
         np.testing.assert_array_equal(volume.array[..., 0], numbered((9, 10, 11)))
 
 
@@ -170,9 +226,21 @@ def test_t5_components_are_channels(tmp_path, rng):
         ("a.mhd", META.format("", "LIST"), "its values lie in several files"),
         ("a.mhd", META.format("", "/etc/passwd"), "its values lie in another folder"),
         ("a.mha", META.format("", "LOCAL").replace("11 10 9", "11000 10000 900"), "too large: it announces"),
-        ("a.nrrd", "NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nencoding: raw\nendian: little\n\n12", "cut off: its header announces"),
-        ("a.nrrd", "NRRD0004\ntype: rubbish\ndimension: 3\nsizes: 11 10 9\nencoding: raw\n\n12", "damaged or cut off"),
-        ("a.nhdr", "NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nencoding: raw\ndata file: b.raw\n\n", "b.raw, is not beside it"),
+        (
+            "a.nrrd",
+            "NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nencoding: raw\nendian: little\n\n12",
+            "cut off: its header announces",
+        ),
+        (
+            "a.nrrd",
+            "NRRD0004\ntype: rubbish\ndimension: 3\nsizes: 11 10 9\nencoding: raw\n\n12",
+            "damaged or cut off",
+        ),
+        (
+            "a.nhdr",
+            "NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nencoding: raw\ndata file: b.raw\n\n",
+            "b.raw, is not beside it",
+        ),
         ("a.nrrd", "NRRD0004\ntype: short\ndimension: 3\n", "its header has no end"),
     ],
 )
@@ -189,15 +257,22 @@ def test_t5_pairs_need_both_files_and_analyze_is_named(tmp_path, rng):
     values = bytearray((tmp_path / "a.img").read_bytes())
     values[100] ^= 1
     (tmp_path / "a.img").write_bytes(values)
-    assert ContentHashes(None, tmp_path).of(tmp_path / "a.hdr") != before  # prepared slices of the old values are not used
+    assert (
+        ContentHashes(None, tmp_path).of(tmp_path / "a.hdr") != before
+    )  # prepared slices of the old values are not used
     (tmp_path / "a.img").rename(tmp_path / "b.img")
-    with pytest.raises(ImageError, match=r"a.hdr: a NIfTI header without its values, the .img of that name beside it"):
+    with pytest.raises(
+        ImageError, match=r"a.hdr: a NIfTI header without its values, the .img of that name beside it"
+    ):
         read_volume(tmp_path / "a.hdr")
     with pytest.raises(ImageError, match=r"b.img: values \(.img\) without the header"):
         read_volume(tmp_path / "b.img")
     nibabel.AnalyzeImage(scan(rng), np.eye(4)).to_filename(tmp_path / "old.hdr")
     for name in ("old.hdr", "old.img"):
-        with pytest.raises(ImageError, match="Analyze 7.5 volume .*, which does not say where left and right are. Convert it to NIfTI"):
+        with pytest.raises(
+            ImageError,
+            match="Analyze 7.5 volume .*, which does not say where left and right are. Convert it to NIfTI",
+        ):
             read_volume(tmp_path / name)
 
 
@@ -206,10 +281,14 @@ def test_t5_pairs_need_both_files_and_analyze_is_named(tmp_path, rng):
 
 def dicom(path, *, patient="P1", height=0.0, series=None, study=None, **elements):
     """A small CT slice; returns its dataset."""
-    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.SeriesInstanceUID, dataset.StudyInstanceUID = series or generate_uid(), study or generate_uid()
-    dataset.PatientID, dataset.PatientName, dataset.ImagePositionPatient = patient, elements.pop("name", "Doe^Jane"), [0, 0, height]
+    dataset.PatientID, dataset.PatientName, dataset.ImagePositionPatient = (
+        patient,
+        elements.pop("name", "Doe^Jane"),
+        [0, 0, height],
+    )
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,9 +310,11 @@ def test_t5_dicom_is_read_under_any_name(tmp_path, name):
     np.testing.assert_array_equal(volume.array[0, ..., 0], expected)
 
 
-@pytest.mark.parametrize("sample", ["JPEG-LL.dcm", "JPEG2000.dcm"])
+@pytest.mark.parametrize(
+    "sample", ["SC_rgb_jpeg_gdcm.dcm", "JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm"]
+)
 def test_t5_compressed_dicom_inside_gzip(tmp_path, sample):
-    source = Path(get_testdata_file(sample))
+    source = Path(get_testdata_file(sample, download=False))
     (tmp_path / "a.dcm.gz").write_bytes(gzip.compress(source.read_bytes()))
     np.testing.assert_array_equal(read_volume(tmp_path / "a.dcm.gz").array, read_volume(source).array)
 
@@ -246,12 +327,19 @@ def test_t5_folders_decide_by_content_too(tmp_path):
         (tmp_path / "in" / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         (tmp_path / "in" / "plain").unlink()
     found = find_inputs([tmp_path / "in"])
-    assert not found.failures and [case.image.name for case in found.manifest.cases] == NAMES and len(set(found.volumes)) == 1
+    assert (
+        not found.failures
+        and [case.image.name for case in found.manifest.cases] == NAMES
+        and len(set(found.volumes)) == 1
+    )
     (tmp_path / "in" / "labels.csv").write_text(f"StudyInstanceUID,label\n{study},1\n")
     assert len(recognize(tmp_path / "in").cases) == len(NAMES)
     for kind in ("normal", "sick"):
         dicom(tmp_path / "classes" / kind / f"IM_{kind}", patient=kind)
-    assert {case.patient: case.label for case in recognize(tmp_path / "classes").cases} == {"normal": 0, "sick": 1}
+    assert {case.patient: case.label for case in recognize(tmp_path / "classes").cases} == {
+        "normal": 0,
+        "sick": 1,
+    }
 
 
 def test_t5_volumes_of_every_format_may_be_labelled(tmp_path, rng):
@@ -259,7 +347,13 @@ def test_t5_volumes_of_every_format_may_be_labelled(tmp_path, rng):
         SimpleITK.WriteImage(itk_image(scan(rng)), str(tmp_path / name))
     (tmp_path / "labels.csv").write_text("image,label\na.nrrd,1\nb,0\nc.img,1\nd,0\nE.NHDR,n/a\n")
     manifest = recognize(tmp_path)
-    assert [(case.image.name, case.label) for case in manifest.cases] == [("a.nrrd", 1), ("b.mha", 0), ("c.hdr", 1), ("d.nii.gz", 0), ("e.nhdr", None)]
+    assert [(case.image.name, case.label) for case in manifest.cases] == [
+        ("a.nrrd", 1),
+        ("b.mha", 0),
+        ("c.hdr", 1),
+        ("d.nii.gz", 0),
+        ("e.nhdr", None),
+    ]
     assert "5 of 5 volumes" in manifest.account[0]
 
 
@@ -282,7 +376,10 @@ OTHERS = {
     "study.tar": (bytes(257) + b"ustar" + bytes(300), "a tar archive.*Unpack it"),
     "scan.nii.bz2": (b"BZh9" + bytes(100), "bzip2-compressed data.*Unpack it: `bunzip2 IN`"),
     "scan.nii.zst": (b"\x28\xb5\x2f\xfd" + bytes(100), "zstd-compressed data.*Unpack it: `unzstd IN`"),
-    "a.png.gz": (gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(100)), "gzip-compressed data.*Unpack it: `gunzip IN`"),
+    "a.png.gz": (
+        gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        "gzip-compressed data.*Unpack it: `gunzip IN`",
+    ),
 }
 NO_IMAGES = {
     "clip.mp4": (b"\0\0\0\x18ftypisom" + bytes(50), "a video.*ffmpeg"),
@@ -322,18 +419,27 @@ def test_t5_in_a_folder_volumes_that_are_not_read_are_failures_and_the_rest_goes
     for name in ("scan.mgz", "scan.mnc", "old.mnc", "scan.PAR", "scan.vtk", "a.jp2", "gone.dcm", "empty.dcm"):
         assert name in told, told
     account = found.manifest.account[-1]
-    assert "1 of a format that is not read: a BMP picture (Convert it to PNG" in account and "a zip archive" in account and "files that are not images" in account
+    assert (
+        "1 of a format that is not read: a BMP picture (Convert it to PNG" in account
+        and "a zip archive" in account
+        and "files that are not images" in account
+    )
 
 
 def test_t5_without_simpleitk_the_extra_is_named(tmp_path):
     nrrd(tmp_path / "a.nrrd", DIRECTIONS)
     code = (
-        "import sys; sys.modules['SimpleITK'] = None\n"
-        "from clamnet_tf.errors import ImageError\nfrom clamnet_tf.imaging.readers import read_volume\n"
-        f"try:\n    read_volume({str(tmp_path / 'a.nrrd')!r})\nexcept ImageError as error:\n    print(error)\n"
+        "import sys; sys.modules['SimpleITK'] = None\nfrom clamnet_tf.errors import ImageError\nfrom"
+        " clamnet_tf.imaging.readers import read_volume\ntry:\n   "
+        f" read_volume({str(tmp_path / 'a.nrrd')!r})\nexcept ImageError as error:\n    print(error)\n"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert "a.nrrd: an NRRD volume, which needs SimpleITK to be read: pip install 'clamnet-tf[itk]'" in answer.stdout, answer.stderr
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert (
+        "a.nrrd: an NRRD volume, which needs SimpleITK to be read: pip install 'clamnet-tf[itk]'"
+        in answer.stdout
+    ), answer.stderr
 
 
 # T5: names that are not UTF-8, terminals that know ASCII alone
@@ -365,11 +471,21 @@ def test_t5_inspect_on_an_ascii_terminal(tmp_path, rng, environment):
     assert code == 0 and b"Split given by" in output, output.decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("environment", [ASCII["PYTHONIOENCODING=ascii"], ASCII["no UTF-8 at all"]], ids=["ascii", "no UTF-8"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(ASCII["PYTHONIOENCODING=ascii"], id="ascii"),
+        pytest.param(ASCII["no UTF-8 at all"], id="no UTF-8", marks=pytest.mark.slow),
+    ],
+)
 def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tmp_path, rng, environment):
     root = tmp_path / "in"
     (root / LATIN).mkdir(parents=True)
-    good = {f"{LATIN}/{LATIN}.nrrd": SimpleITK.WriteImage, "ü − x.mha": SimpleITK.WriteImage, "c.hdr": SimpleITK.WriteImage}
+    good = {
+        f"{LATIN}/{LATIN}.nrrd": SimpleITK.WriteImage,
+        "ü − x.mha": SimpleITK.WriteImage,
+        "c.hdr": SimpleITK.WriteImage,
+    }
     image = itk_image(scan(rng))
     for name, write in good.items():
         write(image, str(tmp_path / f"plain{Path(name).suffix}"))
@@ -379,20 +495,30 @@ def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tm
     (root / LATIN / f"{LATIN}.dcm").write_bytes((root / LATIN / f"{LATIN}.IMA").read_bytes()[:700])
     (root / f"{LATIN}.nii.gz").write_bytes(gzip.compress(b"no volume"))
     (root / "brain.mgz").write_bytes(OTHERS["scan.mgz"][0])
-    code, output = process("predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", **environment)
+    code, output = process(
+        "predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", **environment
+    )
     text = output.decode("utf-8", "replace")
     assert code == 1 and "Traceback" not in text, text
-    assert "Error: 3 of the inputs could not be used:" in text and "brain.mgz: holds a FreeSurfer volume" in text
+    assert (
+        "Error: 3 of the inputs could not be used:" in text and "brain.mgz: holds a FreeSurfer volume" in text
+    )
     volumes = {row["volume"]: row for row in rows_of(tmp_path / "out" / "volumes.csv")}
     assert set(volumes) == {"Müller/Müller.nrrd", "ü − x.mha", "c.hdr", "Müller/Müller.IMA"}
     assert "Müller" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for name in ("Müller/Müller.nrrd", "ü − x.mha", "c.hdr"):
         row = volumes[name]
-        paths = [path for path in (tmp_path / "out").rglob("*_mask.nii.gz") if printable(os.path.relpath(path, tmp_path / "out")) == row["nifti"]]
+        paths = [
+            path
+            for path in (tmp_path / "out").rglob("*_mask.nii.gz")
+            if printable(os.path.relpath(path, tmp_path / "out")) == row["nifti"]
+        ]
         assert len(paths) == 1, row
         shutil.copy(paths[0], tmp_path / "mask.nii.gz")
         mask = SimpleITK.ReadImage(str(tmp_path / "mask.nii.gz"))
-        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask) > 0, SimpleITK.GetArrayFromImage(image) >= BRIGHT)
+        np.testing.assert_array_equal(
+            SimpleITK.GetArrayFromImage(mask) > 0, SimpleITK.GetArrayFromImage(image) >= BRIGHT
+        )
         for place in ("GetOrigin", "GetSpacing", "GetDirection"):
             np.testing.assert_allclose(getattr(mask, place)(), getattr(image, place)(), atol=1e-5)
         assert float(row["marked_ml"]) == pytest.approx(2 * 5 * 4 * 0.7 * 0.9 * 3.0 / 1000, rel=1e-4)
@@ -401,7 +527,9 @@ def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tm
 def test_t5_names_in_latin_1_are_found_by_what_people_write(tmp_path, rng):
     Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / f"{LATIN}.png")
     Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / "b.png")
-    (tmp_path / "labels.csv").write_bytes(unicodedata.normalize("NFD", "image,label\nMüller.png,0\nb.png,1\n").encode())
+    (tmp_path / "labels.csv").write_bytes(
+        unicodedata.normalize("NFD", "image,label\nMüller.png,0\nb.png,1\n").encode()
+    )
     manifest = recognize(tmp_path)
     assert manifest.cases[0].image.name == f"{LATIN}.png" and manifest.cases[0].patient == "Müller.png"
 
@@ -422,8 +550,14 @@ def identifiers():
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("7.dcm", "patient1.dcm"), ("ct/047.nii.gz", "ct/patient2.nii.gz"), ("7: series 1.2.840.7.4711.7", "patient1: series 1.2.840.7.4711.7"),
-        ("Patient 7", "Patient patient1"), ("scan.7.ima", "scan.patient1.ima"), ("a_7_b", "a_patient1_b"), ("7-t1", "patient1-t1"), ("17/77.dcm", "17/77.dcm"),
+        ("7.dcm", "patient1.dcm"),
+        ("ct/047.nii.gz", "ct/patient2.nii.gz"),
+        ("7: series 1.2.840.7.4711.7", "patient1: series 1.2.840.7.4711.7"),
+        ("Patient 7", "Patient patient1"),
+        ("scan.7.ima", "scan.patient1.ima"),
+        ("a_7_b", "a_patient1_b"),
+        ("7-t1", "patient1-t1"),
+        ("17/77.dcm", "17/77.dcm"),
         ("IM_1.dcm", "IM_1.dcm"),
     ],
 )  # fmt: skip
@@ -434,7 +568,10 @@ def test_t6_short_numbers_of_patients_are_hidden_in_names(identifiers, name, sho
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        ("/data/7.dcm: holds 7 slices of 7.5 mm, 7 x 7 pixels.", "/data/patient1.dcm: holds 7 slices of 7.5 mm, 7 x 7 pixels."),
+        (
+            "/data/7.dcm: holds 7 slices of 7.5 mm, 7 x 7 pixels.",
+            "/data/patient1.dcm: holds 7 slices of 7.5 mm, 7 x 7 pixels.",
+        ),
         ("/data/Case 7/a.dcm: NumberOfFrames is 7.", "/data/Case patient1/a.dcm: NumberOfFrames is 7."),
         ("7: damaged", "patient1: damaged"),
         ("047.dcm frame 7 announces 47 bytes", "patient2.dcm frame 7 announces 47 bytes"),
@@ -450,10 +587,18 @@ def test_t6_in_messages_numbers_that_count_stay(identifiers, message, shown):
 def test_t6_no_table_of_a_prediction_decodes_the_replacement(tmp_path):
     for patient, name in (("7", "Doe^Jane"), ("047", "Roe^Rita")):
         for number, height in enumerate((0.0, 5.0, 10.0)):
-            dicom(tmp_path / patient / f"{patient}.{number + 100}.dcm", patient=patient, name=name, height=height, series=f"1.2.3.4.5.{len(patient)}")
+            dicom(
+                tmp_path / patient / f"{patient}.{number + 100}.dcm",
+                patient=patient,
+                name=name,
+                height=height,
+                series=f"1.2.3.4.5.{len(patient)}",
+            )
     (tmp_path / "7" / "7.200.dcm").write_bytes((tmp_path / "7" / "7.100.dcm").read_bytes()[:600])
     found = find_inputs([tmp_path])
     shown = [*found.volumes, *found.names, *map(str, found.outputs), *found.failures, *found.manifest.account]
     shown = [text.replace(str(tmp_path), "") for text in shown]
     assert all("patient1/patient1." in name or "patient2/patient2." in name for name in found.names)
-    assert not [text for text in shown if "047" in text or "/7" in text or "7:" in text or text.startswith("7")], shown
+    assert not [
+        text for text in shown if "047" in text or "/7" in text or "7:" in text or text.startswith("7")
+    ], shown

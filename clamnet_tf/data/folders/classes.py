@@ -23,11 +23,14 @@ def patient_of_name(name: str) -> str | None:
     return None
 
 
-def label_numbers(texts: dict[int, str], table, said: LabelWords = NOTHING_SAID) -> tuple[dict[int, int | None], list[str]]:
-    """Labels of a table's column: {line: text} -> ({line: number, None for one that is not known}, account lines).
+def label_numbers(
+    texts: dict[int, str], table, said: LabelWords = NOTHING_SAID
+) -> tuple[dict[int, int | None], list[str]]:
+    """Labels of a table's column: {line: text} -> ({line: number, None for one that is not known}, account
+    lines).
 
-    Whole numbers (also '1.0') are taken as they are, words by `class_numbers`; an empty cell and words such as n/a or
-    unknown are labels that are not known. said: what the user said of words, numbers included.
+    Whole numbers (also '1.0') are taken as they are, words by `class_numbers`; an empty cell and words such
+    as n/a or unknown are labels that are not known. said: what the user said of words, numbers included.
     DataError when numbers and words are mixed, or when words do not say whether they mean normal.
     """
     known = {line: text for line, text in texts.items() if text}
@@ -40,7 +43,9 @@ def label_numbers(texts: dict[int, str], table, said: LabelWords = NOTHING_SAID)
     counts = collections.Counter(given.values())
     notes = []
     if unknown:
-        words = ", ".join(f"{word!r} {count}" for word, count in collections.Counter(unknown.values()).most_common(10))
+        words = ", ".join(
+            f"{word!r} {count}" for word, count in collections.Counter(unknown.values()).most_common(10)
+        )
         notes.append(f"Labels that are not known, as in an empty cell: {words} rows.")
     said.check([*given.values(), *unknown.values()], table)
     whole = re.compile(r"([0-9]{1,18})(\.0*)?")
@@ -49,18 +54,29 @@ def label_numbers(texts: dict[int, str], table, said: LabelWords = NOTHING_SAID)
         numeric = {}  # then numbers are words of which the user knows the meaning
     elif numeric and len(numeric) < len(given):
         line = next(line for line in given if line not in numeric)
-        raise DataError(f"{table}: line {line}: label: expected a whole number as in the other rows, received {given[line]!r}.")
+        raise DataError(
+            f"{table}: line {line}: label: expected a whole number as in the other rows, received"
+            f" {given[line]!r}."
+        )
     if numeric or not given:
         notes += _codes(set(numeric.values()))
-        return {line: numeric.get(line) for line in texts}, ["Labels are numbers (0 normal, 1.. abnormal).", *notes]
+        return {line: numeric.get(line) for line in texts}, [
+            "Labels are numbers (0 normal, 1.. abnormal).",
+            *notes,
+        ]
     words = class_numbers(counts, said, table, {word: f"{count} rows" for word, count in counts.items()})
     if 0 not in words.values():
         raise DataError(
-            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; say which one does with --normal WORD, or write 0 for normal "
-            "and 1 for abnormal images, or a word such as 'normal'."
+            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; say which one does with"
+            " --normal WORD, or write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
         )
-    shown = ", ".join(f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0])))
-    return {line: words.get(texts[line]) if line in given else None for line in texts}, [f"Labels: {shown}.", *notes]
+    shown = ", ".join(
+        f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))
+    )
+    return {line: words.get(texts[line]) if line in given else None for line in texts}, [
+        f"Labels: {shown}.",
+        *notes,
+    ]
 
 
 def _codes(numbers: set[int]) -> list[str]:
@@ -69,4 +85,7 @@ def _codes(numbers: set[int]) -> list[str]:
     if not odd or numbers <= {0}:
         return []
     shown = ", ".join(map(str, odd[:5]))
-    return [f"ATTENTION: the label {shown} is taken as a finding of its own. If it is a code for 'not known', leave those cells empty."]
+    return [
+        f"ATTENTION: the label {shown} is taken as a finding of its own. If it is a code for 'not known',"
+        " leave those cells empty."
+    ]

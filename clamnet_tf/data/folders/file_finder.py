@@ -1,4 +1,6 @@
-"""The files that a row of a label table means: by path, by name with or without suffix, or by the patient's name."""
+"""The files that a row of a label table means: by path, by name with or without suffix, or by the patient's
+name.
+"""
 
 import os
 import re
@@ -12,7 +14,12 @@ from clamnet_tf.imaging.companions import companions
 
 _IMAGE_FOLDERS = ("image", "images", "img", "imgs")
 _ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|/)")  # how a path of another machine begins: C:\ \\server /
-_NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")  # folders of a BIDS data set that hold no raw images
+_NOT_RAW = (
+    "derivatives",
+    "sourcedata",
+    "code",
+    "stimuli",
+)  # folders of a BIDS data set that hold no raw images
 _DERIVED = re.compile(r".*_(mask|dseg|probseg|pseg)", re.IGNORECASE)  # BIDS: what was computed from an image
 
 
@@ -54,10 +61,14 @@ class FileFinder:
             return found
         if found:
             names = ", ".join(str(self.listing.relative(path)) for path in found[:3])
-            reader.problem(line, f"{named}: {text!r} could be any of {len(found)} files ({names} ...); write its path")
+            reader.problem(
+                line, f"{named}: {text!r} could be any of {len(found)} files ({names} ...); write its path"
+            )
         else:
             near = nearest_name(text, [name for path in self.files for name in (path.name, stem_of(path))])
-            reader.problem(line, f"{named}: no such file: {text!r} (searched below {self.listing.root}){near}")
+            reader.problem(
+                line, f"{named}: no such file: {text!r} (searched below {self.listing.root}){near}"
+            )
         return []
 
     def _keys(self, path: Path) -> set[str]:
@@ -65,12 +76,16 @@ class FileFinder:
         if "image" not in self.table.columns:
             folders = self.listing.relative(path).parts[:-1]
             keys.add(path.parent.name)
-            subject = next((part for part in (*folders, path.name.split("_")[0]) if part.startswith("sub-")), None)
+            subject = next(
+                (part for part in (*folders, path.name.split("_")[0]) if part.startswith("sub-")), None
+            )
             keys |= {subject, subject.removeprefix("sub-")} if subject else set()
         return {alike(key) for key in keys}
 
     def _derived(self, path: Path) -> bool:
-        return self.listing.relative(path).parts[0] in _NOT_RAW or _DERIVED.fullmatch(stem_of(path)) is not None
+        return (
+            self.listing.relative(path).parts[0] in _NOT_RAW or _DERIVED.fullmatch(stem_of(path)) is not None
+        )
 
     def _at_path(self, text: str) -> list[Path]:
         for folder in (self.table.path.parent, self.listing.root):
@@ -84,7 +99,9 @@ class FileFinder:
         return []
 
     def _at_end(self, text: str) -> list[Path]:
-        """Files whose path ends as an absolute path of another machine does: the longest end that any file has."""
+        """Files whose path ends as an absolute path of another machine does: the longest end that any file
+        has.
+        """
         if not _ELSEWHERE.match(text):
             return []
         parts = alike(text).split("/")
@@ -97,12 +114,16 @@ class FileFinder:
         return []
 
     def _of_participant(self, reader, line, text, named, found) -> list[Path]:
-        """All images of a BIDS participant, when they are of one kind: sessions and runs share the participant's label."""
+        """All images of a BIDS participant, when they are of one kind: sessions and runs share the
+        participant's label.
+        """
         kinds = sorted({stem_of(path).rsplit("_", 1)[-1] for path in found})
         if len(kinds) == 1:
             return found
+        shown = ", ".join(kinds)
         reader.problem(
-            line, f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({', '.join(kinds)}); write a labels.csv "
-            "whose column image names those of one kind",
-        )  # fmt: skip
+            line,
+            f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({shown}); write a labels.csv whose"
+            " column image names those of one kind",
+        )
         return []

@@ -12,11 +12,38 @@ from clamnet_tf.errors import DataError
 
 # our name: names in use, lower case, letters and digits only; the first that a table has is taken
 COLUMNS = {
-    "label": ("label", "labels", "class", "target", "diagnosis", "finding", "abnormal", "abnormality", "y", "group", "dx", "pathology"),
+    "label": (
+        "label",
+        "labels",
+        "class",
+        "target",
+        "diagnosis",
+        "finding",
+        "abnormal",
+        "abnormality",
+        "y",
+        "group",
+        "dx",
+        "pathology",
+    ),
     "instance": ("sopinstanceuid", "sopuid", "instanceuid", "instance"),
     "series": ("seriesinstanceuid", "seriesuid", "series", "seriesid"),
     "study": ("studyinstanceuid", "studyuid", "study", "studyid"),
-    "image": ("image", "file", "filename", "filepath", "path", "imagepath", "imagefile", "imagename", "imageid", "imageindex", "volume", "scan", "id"),
+    "image": (
+        "image",
+        "file",
+        "filename",
+        "filepath",
+        "path",
+        "imagepath",
+        "imagefile",
+        "imagename",
+        "imageid",
+        "imageindex",
+        "volume",
+        "scan",
+        "id",
+    ),
     "patient": ("patient", "patientid", "subject", "subjectid", "participantid", "participant"),
     "site": ("site", "institution", "center", "centre", "hospital", "scanner"),
     "slice": ("slice", "sliceindex", "slicenumber"),
@@ -46,11 +73,14 @@ class LabelTable:
     account: tuple[str, ...]
 
 
-def find_table(listing: Listing, labels: Path | None, keys: tuple[str, ...], said: LabelWords = NOTHING_SAID) -> LabelTable | None:
-    """The label table: `labels`, or the one table in the folder that has a label column and one of the columns `keys`.
+def find_table(
+    listing: Listing, labels: Path | None, keys: tuple[str, ...], said: LabelWords = NOTHING_SAID
+) -> LabelTable | None:
+    """The label table: `labels`, or the one table in the folder that has a label column and one of the
+    columns `keys`.
 
-    said: what the user said of label words. None when there is none. DataError when several would do (one called labels
-    wins), or when `labels` is given and is not readable or has no label column.
+    said: what the user said of label words. None when there is none. DataError when several would do (one
+    called labels wins), or when `labels` is given and is not readable or has no label column.
     """
     if labels is not None:
         header = open_table(labels).header
@@ -70,7 +100,10 @@ def find_table(listing: Listing, labels: Path | None, keys: tuple[str, ...], sai
             found.append(path)
     named = [path for path in found if path.stem.lower() == "labels"]
     if len(found) > 1 and len(named) != 1:
-        raise DataError(f"{listing.root}: several tables could hold the labels: {', '.join(path.name for path in found)}; choose one with --labels.")
+        raise DataError(
+            f"{listing.root}: several tables could hold the labels: {', '.join(path.name for path in found)};"
+            " choose one with --labels."
+        )
     return _read((named or found)[0], said) if found else None
 
 
@@ -90,19 +123,29 @@ def tables_that_do_not_serve(listing: Listing) -> list[str]:
             continue
         shown = ", ".join(header[:12])
         if "label" not in _recognize(header):
-            reasons.append(f"{path.name} (columns {shown}): no column is called label, diagnosis, finding, group or the like")
+            reasons.append(
+                f"{path.name} (columns {shown}): no column is called label, diagnosis, finding, group or the"
+                " like"
+            )
         else:
-            reasons.append(f"{path.name} (columns {shown}): no column names images (image, patient or a DICOM UID)")
+            reasons.append(
+                f"{path.name} (columns {shown}): no column names images (image, patient or a DICOM UID)"
+            )
     return reasons
 
 
 def _recognize(header) -> dict[str, str]:
     plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(header)}
-    return {ours: plain[known] for ours, names in COLUMNS.items() for known in reversed(names) if known in plain}
+    return {
+        ours: plain[known] for ours, names in COLUMNS.items() for known in reversed(names) if known in plain
+    }
 
 
 def _no_label(path: Path, header) -> str:
-    return f"{path}: has no label column (columns: {', '.join(header)}); name the column that holds the label 'label'."
+    return (
+        f"{path}: has no label column (columns: {', '.join(header)}); name the column that holds the label"
+        " 'label'."
+    )
 
 
 def _read(path: Path, said: LabelWords) -> LabelTable:
@@ -110,7 +153,10 @@ def _read(path: Path, said: LabelWords) -> LabelTable:
     columns = _recognize(table.header)
     if not table.rows:
         raise DataError(f"{path}: has a header but no rows; write one row per image, series or study.")
-    rows = [(line, {ours: _cell(ours, cells[name]) for ours, name in columns.items()}) for line, cells in table.rows]
+    rows = [
+        (line, {ours: _cell(ours, cells[name]) for ours, name in columns.items()})
+        for line, cells in table.rows
+    ]
     labels, meaning = label_numbers({line: cells["label"] for line, cells in rows}, path, said)
     ignored = [name for name in table.header if name and name not in columns.values()]
     named = ", ".join(f"{ours} = {name!r}" for ours, name in columns.items())

@@ -1,4 +1,6 @@
-"""The files of a folder that are not read as images: which of them somebody will miss, and why they are not read."""
+"""The files of a folder that are not read as images: which of them somebody will miss, and why they are not
+read.
+"""
 
 import collections
 from pathlib import Path
@@ -17,8 +19,9 @@ _MISSED = (*VOLUMES, "jpeg2000")  # formats in which clinics keep images of pati
 def other_files(listing: Listing, paths: list[Path]) -> tuple[collections.Counter, list[str]]:
     """({words: count} of files that are passed over, one message per file that somebody will miss).
 
-    Missed are volumes in formats that are not read, and files that cannot be opened. Pictures of other formats and
-    archives are passed over by name, since viewers and web pages lie beside images too; all else is no image.
+    Missed are volumes in formats that are not read, and files that cannot be opened. Pictures of other
+    formats and archives are passed over by name, since viewers and web pages lie beside images too; all else
+    is no image.
     """
     passed, failures = collections.Counter(), []
     for path in paths:
@@ -30,7 +33,9 @@ def other_files(listing: Listing, paths: list[Path]) -> tuple[collections.Counte
         if kind in _MISSED and not (kind == "parrec" and path.suffix.lower() == ".rec"):
             failures.append(not_readable(path))
         elif kind in (*PICTURES, *ARCHIVES, "npz"):
-            passed[f"of a format that is not read: {OTHER_FORMATS[kind][0]} ({advice(kind).rstrip('.')})"] += 1
+            passed[
+                f"of a format that is not read: {OTHER_FORMATS[kind][0]} ({advice(kind).rstrip('.')})"
+            ] += 1
         elif header_of(path) is None and path.name != "DICOMDIR":
             passed[_NO_IMAGES] += 1
     return passed, failures
