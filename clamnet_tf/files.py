@@ -99,7 +99,7 @@ def write_bytes(path, content: bytes) -> None:
 
 
 def write_text(path, text: str) -> None:
-    """Write UTF-8 text atomically; names of files that are not UTF-8 as `clamnet_tf.texts.printable` gives them."""
+    """Write UTF-8 text atomically; undecodable names as `clamnet_tf.texts.printable` gives them."""
     write_bytes(path, text.encode("utf-8", HANDLER))
 
 

@@ -5,8 +5,9 @@ import rich_click as click
 from clamnet_tf.cli.label_options import label_options
 
 _LAYOUTS = """Layouts that are recognised: a manifest.csv (image, patient, label ...); kaggle_3m (<patient>/<patient>_<n>.tif
-with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study, series or instance; volumes or pictures with
-a table of labels, BIDS too; class folders (NORMAL and others), optionally below train, val and test."""
+with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study, series or instance; volumes or
+pictures with a table of labels, BIDS too; class folders (NORMAL and others), optionally below train, val and
+test."""
 
 
 @click.group()
@@ -17,12 +18,40 @@ def data():
 @data.command(epilog=_LAYOUTS)
 @click.argument("folder", metavar="DIR", type=click.Path())
 @label_options
-@click.option("--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited.")
-@click.option("--write-split", type=click.Path(), help="Draw a split by patient, whatever the folders say, and write it for --split-file.")
-@click.option("--recipe", "recipe_name", metavar="RECIPE", help="Look with this recipe's settings, and prepare the slices as fit does: finds all that fit would refuse.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe; may be repeated.")
-@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices, with --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option(
+    "--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited."
+)
+@click.option(
+    "--write-split",
+    type=click.Path(),
+    help="Draw a split by patient, whatever the folders say, and write it for --split-file.",
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="RECIPE",
+    help=(
+        "Look with this recipe's settings, and prepare the slices as fit does: finds all that fit would"
+        " refuse."
+    ),
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe; may be repeated.",
+)
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it the split is drawn by patient.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices, with --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quick", is_flag=True, help="Do not open the images.")
 def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides, split_file, cache, quick):
     """Say what DIR holds: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
@@ -58,11 +87,15 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
     both = recipe is None or recipe.training.supervision == "labels"
-    split, problems = split_problems(manifest, section, Path(split_file) if split_file else None, both_classes=both)
+    split, problems = split_problems(
+        manifest, section, Path(split_file) if split_file else None, both_classes=both
+    )
     for line in split.account[len(manifest.account) :] if split else ():
         reporter.line(line)
     if not quick:
-        problems += _image_problems(manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom")
+        problems += _image_problems(
+            manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom"
+        )
     if recipe and not quick and not problems:
         problems += _recipe_problems(recipe, split, cache, reporter)
     for problem in problems:
@@ -76,18 +109,20 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
 
 
 def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
-    """Read every image and say what they are; why they cannot be trained on. split: `manifest` with sides, or None."""
+    """Read every image, say what they are, return why they cannot be trained on. split: with sides, or None."""
     from clamnet_tf.data.survey import survey
 
     with reporter.bar("Reading images", len(manifest.cases)) as bar:
-        lines, problems = survey(manifest, split=split, dicom_backend=dicom_backend, progress=lambda done, total: bar.update(done))
+        lines, problems = survey(
+            manifest, split=split, dicom_backend=dicom_backend, progress=lambda done, total: bar.update(done)
+        )
     for line in lines:
         reporter.line(line)
     return problems
 
 
 def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
-    """Prepare the slices as `fit` does, in the cache where it finds them, and check them; the first reason to refuse, if any."""
+    """Prepare the slices as `fit` does, where it finds them again; its reason to refuse them, if any."""
     from clamnet_tf.data.dataset import prepare_with_progress
     from clamnet_tf.data.markers import marker_account
     from clamnet_tf.data.split import check_leakage

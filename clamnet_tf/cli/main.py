@@ -87,7 +87,7 @@ class CommandTable(click.RichGroup):
             return super().invoke(ctx)
 
     def main(self, *args, **kwargs):
-        """click's own rather than rich-click's, whose errors stand in boxes; every text can be printed on every terminal."""
+        """click's own rather than rich-click's, whose errors stand in boxes; all text fits all terminals."""
         accept_any_text()
         return click.Group.main(self, *args, **kwargs)
 

@@ -43,7 +43,7 @@ class ContentHashes:
         self.seen: dict[str, list] = {}
 
     def of(self, path: Path) -> str:
-        """sha256 of a file, or of the sorted names and contents of a folder; of a volume in two files that of both.
+        """sha256 of a file, of both files of a volume, or of the sorted names and contents of a folder.
 
         DataError when it cannot be read.
         """
@@ -53,8 +53,12 @@ class ContentHashes:
                 parts = [f"{p.relative_to(path).as_posix()}\0{self._file(p)}" for p in inside]
                 return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
             suffix = suffix_of(path)
-            if more := companions(path, SUFFIXES[suffix] if suffix else sniff(path) if path.is_file() else ""):
-                return hashlib.sha256("\n".join(self._file(each) for each in (path, *more)).encode()).hexdigest()
+            if more := companions(
+                path, SUFFIXES[suffix] if suffix else sniff(path) if path.is_file() else ""
+            ):
+                return hashlib.sha256(
+                    "\n".join(self._file(each) for each in (path, *more)).encode()
+                ).hexdigest()
             return self._file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}.") from error

@@ -15,7 +15,8 @@ from clamnet_tf.recipe.markers import markers_of
 def find_cases(recipe, data, labels, reporter, cache=None):
     """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised.
 
-    labels: the path of a table, or a LabelSource; None: the data folder itself says. DataError: neither is there.
+    labels: the path of a table, or a LabelSource; None: the data folder itself says.
+    DataError: neither is there.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     if data is not None:
@@ -23,7 +24,10 @@ def find_cases(recipe, data, labels, reporter, cache=None):
         manifest = recognize(Path(data), source.table, source.said)
     else:
         if source != LabelSource():
-            raise DataError("--labels, --normal and --abnormal speak of labels of one's own: they go with --data; received none.")
+            raise DataError(
+                "--labels, --normal and --abnormal speak of labels of one's own: they go with --data;"
+                " received none."
+            )
         cohort = recipe.data.cohort
         if cohort is None:
             raise DataError(

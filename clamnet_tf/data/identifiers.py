@@ -18,7 +18,9 @@ _VISIT = ("AccessionNumber", "StudyID", "AdmissionID", "InstitutionName", "Insti
 _WORD = re.compile(r"[^\W_]+")
 _UID = re.compile(r"(?<![0-9.])[0-2](?:\.[0-9]+){4,}(?![0-9.])")
 _LONGEST_RUN = 8  # words of one identifier, as in the name of a hospital
-_SHORTEST_NUMBER = 4  # digits; in messages shorter ones may count slices and the like, see `Identifiers._counts`
+_SHORTEST_NUMBER = (
+    4  # digits; in messages shorter ones may count slices and the like, see `Identifiers._counts`
+)
 _PATH = re.compile(r"/(?:(?!: |; |, | \(|\)|\n).)*")  # where a message names a file
 _COUNTED = ("line ", "slice ", "frame ", "row ", "column ")  # words before a number that names no patient
 
@@ -71,11 +73,11 @@ class Identifiers:
                 self.words[text] = f"hidden{self.others}"
 
     def hide(self, text: str) -> str:
-        """A message without identifiers, in the paths that it names and elsewhere; UIDs stay, and so do numbers that count."""
+        """A message without identifiers, in its paths and elsewhere; UIDs and numbers that count stay."""
         return self._hide_around_uids(text, [match.span() for match in _PATH.finditer(text)])
 
     def hide_name(self, text: str) -> str:
-        """A name, of a file, folder or volume, without identifiers; numbers in it are names, however short. UIDs stay."""
+        """A name (file, folder, volume) without identifiers, short numbers among them. UIDs stay."""
         return self._hide_around_uids(text, [(0, len(text))])
 
     def _hide_around_uids(self, text: str, names) -> str:
@@ -108,15 +110,19 @@ class Identifiers:
         for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
             run = "".join(word.group() for word in found[place:stop]).casefold()
             start, end = found[place].start(), found[stop - 1].end()
-            if run in self.words and "/" not in text[start:end] and self._counts(run, text, start, end, names):
+            if (
+                run in self.words
+                and "/" not in text[start:end]
+                and self._counts(run, text, start, end, names)
+            ):
                 return run, stop
         return None, None
 
     def _counts(self, run: str, text: str, start: int, end: int, names) -> bool:
         """Whether `run`, an identifier, is meant as one: a short number may count slices.
 
-        Short numbers of visits and places are identifiers as a whole part of a path alone; those of patients in every
-        name (a span of `names`), and in the rest of a message beside a slash, colon, quote, underscore or suffix.
+        Short numbers of visits and places are identifiers as a whole part of a path alone; those of patients
+        in every name (a span of `names`), and elsewhere beside a slash, colon, quote, underscore or suffix.
         """
         if len(run) >= (_SHORTEST_NUMBER if run.isdigit() else 2):
             return True
@@ -130,7 +136,9 @@ class Identifiers:
         if text[:start].endswith(_COUNTED):
             return False
         ahead = after in ("/", ":", "'", '"', "_") or (after == "." and text[end + 1 : end + 2].isalpha())
-        behind = before in ("/", ":", "'", '"', "_") or (before == "." and text[start - 2 : start - 1].isalpha())
+        behind = before in ("/", ":", "'", '"', "_") or (
+            before == "." and text[start - 2 : start - 1].isalpha()
+        )
         return ahead or behind
 
 

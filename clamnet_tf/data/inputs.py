@@ -75,14 +75,23 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
     manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
     volumes = tuple(hide(builder.names[case.image]) for case in cases)
     names = tuple(hide(builder.short(case.image)) for case in cases)
-    return Inputs(manifest, volumes, names, result_names(cases, root, found.identifiers.hide_name), failures, found.identifiers)
+    return Inputs(
+        manifest,
+        volumes,
+        names,
+        result_names(cases, root, found.identifiers.hide_name),
+        failures,
+        found.identifiers,
+    )
 
 
 @dataclass
 class _Found:
     """Files by what is to be done with them, all absolute, without repeats."""
 
-    files: dict[Path, str | None] = field(default_factory=dict)  # path: kind as in imaging.readers, None for one that is no image
+    files: dict[Path, str | None] = field(
+        default_factory=dict
+    )  # path: kind as in imaging.readers, None for one that is no image
     tabled: dict[Path, Case] = field(default_factory=dict)  # cases of manifest CSVs
     alone: set[Path] = field(default_factory=set)  # files that were given by their own name
     roots: list[Path] = field(default_factory=list)
@@ -174,7 +183,9 @@ class _Builder:
         self._tabled()
         self._dicom([path for path, kind in self.found.files.items() if kind == "dicom"])
         self._pictures([path for path, kind in self.found.files.items() if kind in PICTURES])
-        self._alone([path for path, kind in self.found.files.items() if kind not in (*PICTURES, "dicom")], "Files")
+        self._alone(
+            [path for path, kind in self.found.files.items() if kind not in (*PICTURES, "dicom")], "Files"
+        )
         if self.found.passed:
             self.account.append("Passed over: " + ", ".join(f"{count} {what}" for what, count in self.found.passed.items()) + ".")
         return [self.cases[path] for path in (*self.found.tabled, *self.found.files) if path in self.cases]
@@ -222,7 +233,10 @@ class _Builder:
                 name = self.short(header.path) if alone else f"{folder}: series {uid}"
                 self._put(header.path, name, header.patient or header.study, f"{uid} {header.instance}" if mixed else uid, header.position)
             how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
-            lines.append(f"{self.called(folder)}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)}, {how}")
+            lines.append(
+                f"{self.called(folder)}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)},"
+                f" {how}"
+            )
         self._say(f"DICOM series: {len(series)}", lines)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:
@@ -257,19 +271,27 @@ class _Builder:
         for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
             numbers = [int(NUMBERED.fullmatch(stem_of(path))["number"]) for path in members]
             size = f"{height} x {width}"
-            name = f"{self.short(folder / stem)}<n>{suffix or ''}" + (f" of {size}, {channels} channel(s)" if several else "")
+            name = f"{self.short(folder / stem)}<n>{suffix or ''}" + (
+                f" of {size}, {channels} channel(s)" if several else ""
+            )
             for path, number in zip(members, numbers):
                 self._put(path, name, name, name, float(number))
             gaps = len(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if max(numbers) - min(numbers) < 10**6 else 0
             missing = f", {gaps} number(s) between them missing" if gaps else ""
-            lines.append(f"{self.called(self.short(folder / stem))}<n>{suffix or ''}: {len(members)} pictures of {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume")
+            lines.append(
+                f"{self.called(self.short(folder / stem))}<n>{suffix or ''}: {len(members)} pictures of"
+                f" {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume"
+            )
         self._say(f"Volumes of numbered pictures: {len(stacks)}", lines)
         self._alone(alone, "Pictures")
 
     def _alone(self, paths: list[Path], what: str) -> None:
         for path in paths:
             self._put(path, self.short(path), self.short(path), None, None)
-        self._say(f"{what}, each a volume of its own: {len(paths)}", [self.called(self.short(path)) for path in paths])
+        self._say(
+            f"{what}, each a volume of its own: {len(paths)}",
+            [self.called(self.short(path)) for path in paths],
+        )
 
     def _put(self, path, name, patient, series, position) -> None:
         self.names[path] = name

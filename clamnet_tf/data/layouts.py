@@ -17,7 +17,7 @@ from clamnet_tf.data.table_files import SUFFIXES
 from clamnet_tf.errors import DataError
 from clamnet_tf.texts import printable
 
-# name: (listing, labels, what the user said of label words) -> Manifest, or None when the folder is not of this layout
+# name: (listing, labels, what was said of label words) -> Manifest, or None for a folder of another layout
 LAYOUTS = {
     "manifest": manifest_file.recognize,
     "kaggle_3m": kaggle_3m.recognize,
@@ -28,19 +28,33 @@ LAYOUTS = {
 }
 
 DESCRIPTIONS = {
-    "manifest": "manifest.csv with the columns image, patient, label (site, series, slice, position, eta, mask, split, organ)",
+    "manifest": (
+        "manifest.csv with the columns image, patient, label (site, series, slice, position, eta, mask,"
+        " split, organ)"
+    ),
     "kaggle_3m": "<patient>/<patient>_<n>.tif beside <patient>/<patient>_<n>_mask.tif",
-    "dicom_tree": "DICOM files in any folders, with a table of labels per StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID",
-    "nifti_csv": "NIfTI, NRRD or MetaImage volumes with a table image,label (patient, slice from 0, mask ...), BIDS participants.tsv too",
-    "csv_images": "PNG, JPEG, TIFF, npy or DICOM files with a table image,label (patient, site, slice, mask ...)",
-    "class_folders": "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings; train/, val/, test/ above are used",
+    "dicom_tree": (
+        "DICOM files in any folders, with a table of labels per StudyInstanceUID, SeriesInstanceUID or"
+        " SOPInstanceUID"
+    ),
+    "nifti_csv": (
+        "NIfTI, NRRD or MetaImage volumes with a table image,label (patient, slice from 0, mask ...), BIDS"
+        " participants.tsv too"
+    ),
+    "csv_images": (
+        "PNG, JPEG, TIFF, npy or DICOM files with a table image,label (patient, site, slice, mask ...)"
+    ),
+    "class_folders": (
+        "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings;"
+        " train/, val/, test/ above are used"
+    ),
 }
 
 
 def recognize(folder, labels=None, said: LabelWords = NOTHING_SAID) -> Manifest:
     """The cases of a data folder, in natural order, with the account of how they were recognised.
 
-    folder: a data folder, or a manifest (CSV or Excel). labels: a table of labels, when it is not in the folder.
+    folder: a data folder, or a manifest (CSV or Excel). labels: a table of labels, if not in the folder.
     said: which label words mean normal or abnormal, where the user said so.
     DataError when the folder is missing, empty, of no known layout, or wrong in a way that the message lists.
     """
@@ -54,13 +68,18 @@ def recognize(folder, labels=None, said: LabelWords = NOTHING_SAID) -> Manifest:
     for recognizer in LAYOUTS.values():
         manifest = recognizer(listing, labels, said)
         if manifest is not None:
-            return _finished(_without_words(manifest, said) if manifest.layout in ("manifest", "kaggle_3m") else manifest)
+            return _finished(
+                _without_words(manifest, said) if manifest.layout in ("manifest", "kaggle_3m") else manifest
+            )
     raise _nothing_recognised(listing, labels)
 
 
 def _without_words(manifest: Manifest, said: LabelWords) -> Manifest:
     if said:
-        raise DataError(f"{manifest.root}: --normal and --abnormal say what label words mean; the labels of a {manifest.layout} are numbers. Leave them out.")
+        raise DataError(
+            f"{manifest.root}: --normal and --abnormal say what label words mean; the labels of a"
+            f" {manifest.layout} are numbers. Leave them out."
+        )
     return manifest
 
 
@@ -76,7 +95,9 @@ def _with_plain_names(case: Case) -> Case:
     texts = {name: getattr(case, name) for name in ("patient", "site", "series")}
     if all(text is None or text.isascii() for text in texts.values()):
         return case
-    return replace(case, **{name: text and unicodedata.normalize("NFC", printable(text)) for name, text in texts.items()})
+    return replace(
+        case, **{name: text and unicodedata.normalize("NFC", printable(text)) for name, text in texts.items()}
+    )
 
 
 def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
@@ -97,4 +118,3 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
     lines.append("Layouts that exist:")
     lines += [f"  {name}: {text}" for name, text in DESCRIPTIONS.items()]
     return DataError("\n".join(lines))
-

@@ -106,7 +106,8 @@ class RowReader:
     def file(self, line, column, text, folder_allowed=False):
         """An existing path, or None. Relative text is taken from the table's folder and may not leave it.
 
-        A name that differs from a file's in case, Unicode form or separators alone is that file, when there is one such file.
+        A name that differs from a file's in case, Unicode form or separators alone is that file, if there is
+        one such file.
         """
         if not text:
             return None
@@ -121,12 +122,20 @@ class RowReader:
         if usable(path):
             return path
         start = Path(path.anchor) if os.path.isabs(text) else self.root
-        found = [path for path in self.folders.find(start, text) if usable(path) and (os.path.isabs(text) or path.is_relative_to(self.root))]
+        found = [
+            path
+            for path in self.folders.find(start, text)
+            if usable(path) and (os.path.isabs(text) or path.is_relative_to(self.root))
+        ]
         if len(found) == 1:
             return found[0]
         if found:
             names = ", ".join(str(path) for path in found[:3])
-            self.problem(line, f"{column}: {text!r} could be any of {len(found)} files that differ in case or letters alone: {names}")
+            self.problem(
+                line,
+                f"{column}: {text!r} could be any of {len(found)} files that differ in case or letters alone:"
+                f" {names}",
+            )
         else:
             self.problem(line, f"{column}: no such file: {text!r}{self.folders.nearest(start, text)}")
         return None
@@ -218,7 +227,10 @@ def read_manifest(csv_path) -> Manifest:
     return Manifest(
         root=reader.root,
         cases=tuple(case for _, case in cases),
-        account=(f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.", *table.notes),
+        account=(
+            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",
+            *table.notes,
+        ),
         layout="manifest",
     )
 

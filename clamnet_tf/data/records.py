@@ -144,7 +144,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
     numbers = {"position": [fact["position"]], "area": [fact["area"]], "eta": [float("nan") if case.eta is None else case.eta], "spacing": fact["spacing"]}
     texts = {
         "image": image.astype("<f2").tobytes(), "organ": organ.tobytes(), "pixel_hash": fact["pixel_hash"].encode(),
-        "markers": "+".join(case.markers).encode("utf-8", "surrogateescape"), "split": (case.split or "").encode(),
+        "markers": "+".join(case.markers).encode(), "split": (case.split or "").encode(),
     }  # fmt: skip
     features = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in integers.items()}
     features |= {name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in numbers.items()}

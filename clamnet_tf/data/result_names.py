@@ -18,7 +18,10 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
     as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0). hide: takes
     identifiers of patients out of a part of a path."""
     places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), stem_of(case.image)) for case in cases]
-    places = [(Path(*(_writable(hide(part)) for part in folder.parts)), _writable(hide(stem))) for folder, stem in places]
+    places = [
+        (Path(*(_writable(hide(part)) for part in folder.parts)), _writable(hide(stem)))
+        for folder, stem in places
+    ]
     taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
     numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
     outputs, used = [], set()
@@ -38,7 +41,7 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
 
 
 def _writable(name: str) -> str:
-    """A name that is not UTF-8 in letters that tables and pages can hold too, where the file system takes them."""
+    """A name that is not UTF-8, in letters that tables hold too where the file system takes them."""
     plain = printable(name)
     try:
         os.fsencode(plain)

@@ -40,8 +40,8 @@ _NOT_TABLES = (  # first bytes -> what the file is, and what to do
 _WEB_PAGE = re.compile(rb"\s*<(!doctype|html|\?xml|table|meta)", re.IGNORECASE)
 _OF_ANOTHER_CODE_PAGE = re.compile(
     "[\u00c0-\u00ff]{4}"  # four accented letters in a row: Cyrillic, Greek, Chinese ...
-    "|[A-Za-z][\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u2039\u2018\u201c\u201d\u2022\u02dc\u2122\u203a"
-    "\u00a1-\u00af\u00b4\u00b6-\u00b8\u00bb-\u00bf][a-z]"
+    "|[A-Za-z][\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u2039\u2018\u201c\u201d\u2022\u02dc\u2122"
+    "\u203a\u00a1-\u00af\u00b4\u00b6-\u00b8\u00bb-\u00bf][a-z]"
     "|[A-Za-z][\u0160\u017d\u0152\u0178][a-z]"  # signs or capitals inside a word: DOS and old Macintosh pages
 )
 _ACCENTED = re.compile(r"\w*[^\x00-\x7f]\w*")

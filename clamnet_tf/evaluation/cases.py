@@ -264,7 +264,9 @@ def mean_of(values) -> float | None:
 
 def write_rows(path, rows: list[dict]) -> None:
     """CSV with one header line; None is an empty field, floats have 6 significant digits."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors=HANDLER) as stream:
+    with atomic_path(path) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
+    ) as stream:
         writer = csv.writer(stream)
         writer.writerow(rows[0])
         for row in rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 from clamnet_tf.errors import ImageError
 
 _HEADERS, _IMAGES = (".hdr", ".hdr.gz"), (".img", ".img.gz")
-_HEAD = 65536  # bytes of a text header that are looked at
+_HEAD = 2**20  # bytes of a text header that are looked at
 _NRRD_FIELD = re.compile(rb"^([^:#=\r\n]+): ?(.*?)\r?$", re.MULTILINE)
 _META_FIELD = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 

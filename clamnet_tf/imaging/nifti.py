@@ -32,7 +32,9 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_nifti(path: Path) -> Volume:
-    """A .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2) with 2, 3 or 4 dimensions, the fourth being channels; RGB types too.
+    """A .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2), of 2, 3 or 4 dimensions.
+
+    The fourth dimension are channels; RGB types are read too.
 
     Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has neither
     sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged, complex numbers,
@@ -43,13 +45,24 @@ def read_nifti(path: Path) -> Volume:
     with _opened(path) as stream:
         head = stream.read(348)
         stream.seek(0)
-        two = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+        two = head[:4] in (
+            b"\x1c\x02\0\0",
+            b"\0\0\x02\x1c",
+        )  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
         if b"ni" in (head[344:346], head[4:6]):  # the values lie in a file of their own
             values = image_of(path)
             if values is None:
-                raise ImageError(f"{path}: a NIfTI header without its values, the .img of that name beside it. Copy both files together.")
+                raise ImageError(
+                    f"{path}: a NIfTI header without its values, the .img of that name beside it. Copy both"
+                    " files together."
+                )
             with _opened(values) as image:
-                return _read(path, _map(header=stream, image=image), nibabel.Nifti2Pair if two else nibabel.Nifti1Pair, values)
+                return _read(
+                    path,
+                    _map(header=stream, image=image),
+                    nibabel.Nifti2Pair if two else nibabel.Nifti1Pair,
+                    values,
+                )
         return _read(path, _map(image=stream), nibabel.Nifti2Image if two else nibabel.Nifti1Image, path)
 
 
@@ -59,13 +72,18 @@ def _header(path: Path) -> Path:
         return path
     header = header_of(path)
     if header is None and sniff.sniff(path) == "unknown":
-        raise ImageError(f"{path}: values (.img) without the header that describes them, the .hdr of that name beside it. Copy both files together.")
+        raise ImageError(
+            f"{path}: values (.img) without the header that describes them, the .hdr of that name beside it."
+            " Copy both files together."
+        )
     return header or path
 
 
 @contextlib.contextmanager
 def _opened(path: Path):
-    with open(path, "rb") as file, gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file) as stream:
+    with open(path, "rb") as file, (
+        gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
+    ) as stream:
         yield stream
 
 
@@ -84,7 +102,7 @@ def _read(path, file_map, kind, values: Path) -> Volume:
 def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> Volume:
     """The Volume of an image that nibabel has opened.
 
-    values: the file that holds the values, `path` itself or another. unplaced: the note for an image without place.
+    values: the file that holds the values, `path` or another. unplaced: the note for an image without place.
     """
     try:
         header = image.header

@@ -60,8 +60,8 @@ def suffix_of(path: Path) -> str | None:
 def read_volume(path: Path, *, dicom_backend: str = "pydicom", series: str | None = None) -> Volume:
     """An image as `volume.Volume`: float32 (slices, rows, columns, channels) in LPS order where the file knows it.
 
-    path: a file (DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, npy), which its content tells whatever it is called, or
-    a folder that holds one DICOM series; with `series`, the SeriesInstanceUID to take from a folder of several.
+    path: a file (DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, npy), which its content tells, whatever it is
+    called, or a folder of one DICOM series; with `series`, the SeriesInstanceUID to take from several.
     dicom_backend: pydicom or tensorflow_io.
     ImageError, whose message starts with the path, for everything that cannot be read in full; nothing is guessed.
     """
@@ -113,7 +113,7 @@ def read_classes(path: Path, classes: int) -> np.ndarray:
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file is read as, a key of READERS: what its content is, else what its name promises, None for neither.
+    """What a file is read as, a key of READERS: by its content, else by what its name promises; else None.
 
     ImageError when the file is missing, a folder or unreadable.
     """
@@ -125,7 +125,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def not_readable(path: Path) -> str:
-    """The message for a file that is no image that can be read: what it is instead, and what makes one of it."""
+    """The message for a file that cannot be read as an image: what it is, and what makes one of it."""
     found = sniff.sniff(path)
     return (
         f"{path}: holds {sniff.WORDS[found]}, not an image that can be read. {advice(found)} "

@@ -39,7 +39,15 @@ _MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 byte
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xd0\xcf\x11\xe0", "office"),
 )
-_PICTURE_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")  # ISO base media: the others are videos
+_PICTURE_BRANDS = (
+    b"heic",
+    b"heix",
+    b"hevc",
+    b"mif1",
+    b"msf1",
+    b"avif",
+    b"avis",
+)  # ISO base media: the others are videos
 _META_WORDS = (b"ObjectType", b"NDims", b"DimSize", b"ElementType", b"ElementDataFile")
 WORDS = {
     "dicom": "a DICOM file",
@@ -98,7 +106,11 @@ def sniff_bytes(head: bytes) -> str:
         return "nifti"
     if len(head) >= 348 and head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
         return "analyze"
-    if b"=" in head and any(head.lstrip().startswith(word) for word in _META_WORDS) and b"ElementDataFile" in head:
+    if (
+        b"=" in head
+        and any(head.lstrip().startswith(word) for word in _META_WORDS)
+        and b"ElementDataFile" in head
+    ):
         return "metaimage"
     if _is_bare_dicom(head):
         return "dicom"

@@ -102,7 +102,9 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
     if first is None:
         return 0
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors=HANDLER) as stream:
+    with atomic_path(path) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
+    ) as stream:
         writer = csv.writer(stream)
         writer.writerow(first)
         while first is not None:

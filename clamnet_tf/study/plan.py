@@ -26,9 +26,9 @@ INFERENCE_ONLY = ("head", "smallest_component", "fill_holes")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images come from; absolute paths, None where there is none. `identity` is the hash of their contents.
+    """Where the images come from; absolute paths, None where there is none.
 
-    said: what the user said of label words.
+    identity: the hash of their contents. said: what the user said of label words.
     """
 
     data: Path | None
@@ -39,9 +39,16 @@ class Source:
     said: LabelWords = NOTHING_SAID
 
     def options(self, split_file: Path | None = None) -> list[str]:
-        """What the commands fit and evaluate are given: --data, --labels, --split-file (the study's own, or another) ..."""
-        given = [("--data", self.data), ("--labels", self.labels), ("--split-file", split_file or self.split_file), ("--cache", self.cache)]
-        given += [("--normal", word) for word in self.said.normal] + [("--abnormal", word) for word in self.said.abnormal]
+        """What fit and evaluate are given: --data, --labels, --split-file (its own or another) ..."""
+        given = [
+            ("--data", self.data),
+            ("--labels", self.labels),
+            ("--split-file", split_file or self.split_file),
+            ("--cache", self.cache),
+        ]
+        given += [("--normal", word) for word in self.said.normal] + [
+            ("--abnormal", word) for word in self.said.abnormal
+        ]
         return [text for option, value in given if value is not None for text in (option, str(value))]
 
 
@@ -88,14 +95,16 @@ class Plan:
 
 
 def open_source(data, labels, split_file, cache, memo: Path) -> Source:
-    """Hash the data; `memo` is a folder that remembers the hashes of unchanged files. DataError: a file cannot be read.
+    """Hash the data; `memo` is a folder that remembers the hashes of unchanged files.
 
-    labels: LabelSource, the path of a table, or None.
+    DataError: a file cannot be read. labels: LabelSource, the path of a table, or None.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     paths = [Path(path).resolve() if path else None for path in (data, source.table, split_file)]
     hashes = ContentHashes(memo, paths[0] or memo)
-    causes = [path and hashes.of(path) for path in paths] + ([source.said.normal, source.said.abnormal] if source.said else [])
+    causes = [path and hashes.of(path) for path in paths] + (
+        [source.said.normal, source.said.abnormal] if source.said else []
+    )
     identity = hashlib.sha256(json.dumps(causes).encode()).hexdigest()
     hashes.save()
     return Source(*paths, Path(cache).resolve() if cache else None, identity, source.said)

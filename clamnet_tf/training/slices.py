@@ -48,7 +48,12 @@ class TrainingSlices:
         trained[self.rows] = True
         advice = "" if patients is None else f", and training.patients, which keeps {patients}"
         lacking = lacking_slices(
-            self.table.label, table.split, usable & (trained | (table.split != "train")), shown=self.shown, markers=markers, advice=advice
+            self.table.label,
+            table.split,
+            usable & (trained | (table.split != "train")),
+            shown=self.shown,
+            markers=markers,
+            advice=advice,
         )
         if lacking:
             raise DataError("\n".join(lacking))

@@ -39,7 +39,9 @@ LEVELS = {
     "clamnet_tf.__main__": 6,
 }
 NEIGHBOURS = {("data", "imaging")}
-COMMAND_TOPS = ("clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.texts", "clamnet_tf.recipe", "clamnet_tf.cli")
+COMMAND_TOPS = (
+    "clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.texts", "clamnet_tf.recipe", "clamnet_tf.cli",
+)  # fmt: skip
 
 FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
 LIGHT = (

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from clamnet_tf.data.folders.classes import patient_of_name
 from clamnet_tf.data.folders.dicom_headers import read_headers
-from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords, class_numbers, is_normal, is_unknown, normal_names
+from clamnet_tf.data.folders.label_words import (
+    NOTHING_SAID,
+    LabelWords,
+    class_numbers,
+    is_normal,
+    is_unknown,
+    normal_names,
+)
 from clamnet_tf.data.folders.listing import PICTURES, VOLUMES, Listing, part_masks
 from clamnet_tf.data.manifest import SIDE_NAMES, Case, Manifest
 from clamnet_tf.errors import DataError
@@ -19,7 +26,7 @@ SIDE_FOLDERS = {**SIDE_NAMES, "training": "train", "valid": "val", "testing": "t
 
 
 def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of class folders, or None. DataError when there is one class only, or a folder's name does not say which."""
+    """The Manifest of class folders, or None. DataError: one class only, or names that do not say which."""
     if labels is not None:
         return None
     images, masks = part_masks(listing.of_kind((*PICTURES, *VOLUMES, "dicom")))
@@ -36,22 +43,34 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     if len(counts) == 1 and (normal or unclear or any(place.side for place in placed)):
         name = next(iter(counts))
         raise DataError(
-            f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images); training needs normal "
-            "images in one folder (NORMAL, healthy, negative, no_finding ...) and abnormal ones in another."
+            f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images);"
+            " training needs normal images in one folder (NORMAL, healthy, negative, no_finding ...) and"
+            " abnormal ones in another."
         )
     if not normal and not unclear:
         return None
     if len(normal) == len(counts):
         raise DataError(
-            f"{listing.root}: one class only: the folders {', '.join(sorted(normal))} all mean normal; put abnormal images into a folder "
-            "named after the finding, or say with --abnormal FOLDER which one is abnormal."
+            f"{listing.root}: one class only: the folders {', '.join(sorted(normal))} all mean normal; put"
+            " abnormal images into a folder named after the finding, or say with --abnormal FOLDER which one"
+            " is abnormal."
         )
-    numbers = class_numbers(counts, said, listing.root, {name: f"{count} images" for name, count in counts.items()})
+    numbers = class_numbers(
+        counts, said, listing.root, {name: f"{count} images" for name, count in counts.items()}
+    )
     if 0 not in numbers.values():
-        raise DataError(f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with --normal FOLDER.")
+        raise DataError(
+            f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with"
+            " --normal FOLDER."
+        )
     headers = read_headers([place.path for place in placed if listing.kind(place.path) == "dicom"])
-    cases = tuple(_case(place, numbers.get(place.name), headers.get(place.path), masks.get(place.path)) for place in placed)
-    lines = [f"Labels that are not known: the folder {name!r} ({every[name]} images)." for name in sorted(unknown)]
+    cases = tuple(
+        _case(place, numbers.get(place.name), headers.get(place.path), masks.get(place.path))
+        for place in placed
+    )
+    lines = [
+        f"Labels that are not known: the folder {name!r} ({every[name]} images)." for name in sorted(unknown)
+    ]
     return Manifest(listing.root, cases, (*_account(placed, counts, numbers, cases), *lines), "class_folders")
 
 
@@ -63,7 +82,11 @@ def _below_wrappers(listing: Listing, images, said: LabelWords) -> list[tuple[Pa
     """(path, parts of the relative path) without leading folders that all images share and that name no class or side."""
     parts = [listing.relative(path).parts for path in images]
     while parts and all(len(each) > 2 and each[0] == parts[0][0] for each in parts):
-        if parts[0][0].lower() in SIDE_FOLDERS or is_normal(parts[0][0]) or said.said(parts[0][0]) is not None:
+        if (
+            parts[0][0].lower() in SIDE_FOLDERS
+            or is_normal(parts[0][0])
+            or said.said(parts[0][0]) is not None
+        ):
             break
         parts = [each[1:] for each in parts]
     return list(zip(images, parts))

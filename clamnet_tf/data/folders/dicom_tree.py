@@ -43,8 +43,13 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
 
 
 def dicom_files(listing: Listing) -> list[Path]:
-    """Files whose content is DICOM, whatever they are called, and those whose name alone says so; DICOMDIR left out."""
-    return [path for path in listing.files if path.name != "DICOMDIR" and (listing.kind(path) == "dicom" or SUFFIXES.get(suffix_of(path)) == "dicom")]
+    """Files whose content is DICOM, or whose name alone says so; DICOMDIR left out."""
+    return [
+        path
+        for path in listing.files
+        if path.name != "DICOMDIR"
+        and (listing.kind(path) == "dicom" or SUFFIXES.get(suffix_of(path)) == "dicom")
+    ]
 
 
 def _rows_by_uid(table: LabelTable, level: str, known) -> dict[str, tuple[int, dict]]:
@@ -56,7 +61,11 @@ def _rows_by_uid(table: LabelTable, level: str, known) -> dict[str, tuple[int, d
         if not uid:
             reader.problem(line, f"{column}: is empty")
         elif uid not in known:
-            reader.problem(line, f"{column}: no DICOM file below the folder has {uid!r}{nearest_name(uid, filter(None, known))}")
+            reader.problem(
+                line,
+                f"{column}: no DICOM file below the folder has"
+                f" {uid!r}{nearest_name(uid, filter(None, known))}",
+            )
         elif uid in chosen and table.labels[chosen[uid][0]] != table.labels[line]:
             reader.problem(line, f"{column}: {uid!r} is labelled {cells['label']!r} here and differently in line {chosen[uid][0]}")
         chosen.setdefault(uid, (line, cells))

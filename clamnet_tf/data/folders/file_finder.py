@@ -123,7 +123,7 @@ class FileFinder:
         shown = ", ".join(kinds)
         reader.problem(
             line,
-            f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({shown}); write a labels.csv whose"
-            " column image names those of one kind",
+            f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({shown}); write a labels.csv"
+            " whose column image names those of one kind",
         )
         return []

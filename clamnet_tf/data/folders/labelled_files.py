@@ -1,4 +1,4 @@
-"""A table of labels beside image files: pictures (one file, one label) or volumes (one label per volume or slice)."""
+"""A table of labels beside files: pictures (one label each) or volumes (one label per volume or slice)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +16,16 @@ _KEYS = ("image", "patient")
 _NAMES = {"nifti": "NIfTI", "nrrd": "NRRD", "metaimage": "MetaImage"}
 
 
-def recognize_nifti(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of volumes (NIfTI, NRRD, MetaImage) with a label table, or None. A slice column counts from 0."""
+def recognize_nifti(
+    listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
+) -> Manifest | None:
+    """The Manifest of volumes with a label table, or None. A slice column counts from 0."""
     return _recognize(listing, labels, said, VOLUMES, "nifti_csv", slices_are_indices=True)
 
 
-def recognize_pictures(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
+def recognize_pictures(
+    listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
+) -> Manifest | None:
     """The Manifest of image files (also DICOM files that the table names) with a label table, or None.
 
     A slice column orders the images of a patient, unless one image is listed with several slices.
@@ -40,7 +44,12 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
         found = finder.find(reader, line, cells)
         before = len(reader.problems)
         for path in found or [None]:
-            text = {**cells, "image": str(path) if path else "", "label": "", "series": cells.get("series", "")}
+            text = {
+                **cells,
+                "image": str(path) if path else "",
+                "label": "",
+                "series": cells.get("series", ""),
+            }
             if not cells.get("patient"):
                 text["patient"] = (patient_of_name(path.name) or path.name) if path else "unknown"
             case = read_cells(reader, line, text)
@@ -64,12 +73,21 @@ def _slice_as_position(case: Case) -> Case:
 
 def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
     kind = "volumes" if layout == "nifti_csv" else "images"
-    yield f"Layout {layout}: {len({case.image for case in cases})} of {len(finder.files)} {kind} below {listing.root} are in the table."
+    yield (
+        f"Layout {layout}: {len({case.image for case in cases})} of {len(finder.files)} {kind} below"
+        f" {listing.root} are in the table."
+    )
     yield from table.account
     if finder.elsewhere:
-        yield f"ATTENTION: {finder.elsewhere} rows name files of another machine; files whose paths end alike were taken."
+        yield (
+            f"ATTENTION: {finder.elsewhere} rows name files of another machine; files whose paths end alike"
+            " were taken."
+        )
     if len(cases) > len(table.rows):
-        yield f"ATTENTION: {len(table.rows)} participants have {len(cases)} images (sessions, runs); the label of each counts for all of its images."
+        yield (
+            f"ATTENTION: {len(table.rows)} participants have {len(cases)} images (sessions, runs); the label"
+            " of each counts for all of its images."
+        )
     if "patient" not in table.columns:
         own = sum(case.patient == case.image.name for case in cases)
         yield f"The table has no patient column: patient from the file name for {len(cases) - own} rows."
@@ -82,14 +100,16 @@ def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
 
 
 def no_labels_given(listing: Listing) -> DataError | None:
-    """The error for volumes without a usable label table, which says why tables that are there were not used; None without volumes."""
+    """The error for volumes without a label table, with why those there do not serve; None without volumes."""
     volumes = listing.of_kind(VOLUMES)
     if not volumes:
         return None
-    kinds = " and ".join(name for kind, name in _NAMES.items() if any(listing.kind(path) == kind for path in volumes))
+    kinds = " and ".join(
+        name for kind, name in _NAMES.items() if any(listing.kind(path) == kind for path in volumes)
+    )
     reasons = tables_that_do_not_serve(listing)
     why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
-        f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with the columns "
-        f"image,label (optional patient, slice from 0, mask), or name one with --labels.{why}"
+        f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with"
+        f" the columns image,label (optional patient, slice from 0, mask), or name one with --labels.{why}"
     )

@@ -37,7 +37,7 @@ class Listing:
     files: tuple[Path, ...]
 
     def kind(self, path: Path) -> str | None:
-        """What a file is read as, by its content, else by its name; None for no image, and for the second file of a volume."""
+        """What a file is read as, by content, else by name; None: no image, or second file of a volume."""
         return self._kinds.get(path)
 
     def of_kind(self, kinds) -> list[Path]:
@@ -49,10 +49,15 @@ class Listing:
         kinds: dict[Path, str | None] = {}
         for path in self.files:
             try:
-                kinds[path] = kind_of(path)
+                kinds[path] = None if path.name.upper() == "DICOMDIR" else kind_of(path)
             except ImageError:  # named when it is read, if its name promises an image
                 kinds[path] = None
-        second = {other for path, kind in kinds.items() if kind in VOLUMES and header_of(path) is None for other in companions(path, kind)}
+        second = {
+            other
+            for path, kind in kinds.items()
+            if kind in VOLUMES and header_of(path) is None
+            for other in companions(path, kind)
+        }
         return {path: None if path in second and kind != "dicom" else kind for path, kind in kinds.items()}
 
     @functools.cached_property
@@ -65,7 +70,7 @@ class Listing:
 
 
 def stem_of(path: Path) -> str:
-    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
+    """The name without a suffix that promises an image: 1.2.840.5 stays whole, scan.nii.gz becomes scan."""
     ending = suffix_of(path)
     return path.name[: -len(ending)] if ending else path.name
 
@@ -75,9 +80,9 @@ def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
     mask <name>_mask_1 is neither image nor used."""
     plain = {(path.parent, stem_of(path)): path for path in files}
     images, masks = [], {}
-    for (folder, stem), path in plain.items():
-        match = _MASK.fullmatch(stem)
-        image = plain.get((folder, match["stem"])) if match else None
+    for path in files:
+        match = _MASK.fullmatch(stem_of(path))
+        image = plain.get((path.parent, match["stem"])) if match else None
         if image is None:
             images.append(path)
         elif not match["more"]:
