@@ -41,6 +41,11 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
     place, workers = place_in_cluster(recipe.runtime.strategy), None
+    choosing = recipe.self_training.teacher == "auto"
+    if choosing and search:
+        raise click.UsageError("--search eta needs a recipe that names its teacher; received self_training.teacher auto.")
+    if choosing and place:
+        raise click.UsageError("self_training.teacher auto is chosen in one process: let it choose first, then train with the teacher it names.")
     if search and recipe.markers:
         raise click.UsageError("--search eta chooses one eta; search it for one marker at a time (markers: null) and write it into the list markers.")
     if place and initial:
@@ -49,7 +54,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
         raise click.UsageError("--search runs in one process: search first, then train on several with --set loss.eta=VALUE.")
     if place and place[0] > 0:
         return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache)
-    remote = _remote(out, search) if is_remote(out) else None
+    remote = _remote(out, search or choosing) if is_remote(out) else None
     folder = remote.local if remote else out
     if start_or_resume:
         if RunFolder(folder).finished.exists():
@@ -57,8 +62,9 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             return
         resume = RunFolder(folder).recipe.exists()
     begin = _begin(initial, recipe, quiet) if initial else None
-    if search:
-        recipe = _searched(recipe, f"{out}_search_eta", quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache)
+    if search or choosing:
+        found = _searched(recipe, out, quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache)
+        recipe = resolve(found)
     run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=resume, shown=out)
     if remote:
         run.keep = remote.store
@@ -114,7 +120,7 @@ def _remote(out, search):
     from clamnet_tf.quiet import silence
 
     if search:
-        raise click.UsageError("--search keeps its short trainings beside the run: search into a folder, then train with --set loss.eta=VALUE.")
+        raise click.UsageError("A search keeps its short trainings beside the run: search into a folder, then train with what it chose, by --set.")
     silence()
     return click.get_current_context().with_resource(remote_folder(out, default_cache() / "runs"))
 
@@ -177,8 +183,8 @@ def _follow(recipe, place, **source):
     workers.wait()
 
 
-def _searched(recipe, folder, quiet, begin, **source):
-    """The recipe with the eta that a mask-free search chose; the short trainings stay in `folder`."""
+def _searched(recipe, out, quiet, begin, **source):
+    """The recipe with the teacher or the eta that a mask-free search chose; the short trainings stay beside `out`."""
     from pathlib import Path
 
     from clamnet_tf.zoo.organ_networks import organ_network_of
@@ -191,8 +197,13 @@ def _searched(recipe, folder, quiet, begin, **source):
     silence()
     from clamnet_tf.training.eta_search import search_eta
     from clamnet_tf.training.normal_reference import with_normal_atlas
+    from clamnet_tf.training.teacher_search import search_teacher
 
-    found = search_eta(recipe, manifest, with_normal_atlas(recipe, prepared, source["cache"]), Path(folder), reporter, begin=begin)
+    prepared = with_normal_atlas(recipe, prepared, source["cache"])
+    if recipe.self_training.teacher == "auto":
+        found = search_teacher(recipe, manifest, prepared, Path(f"{out}_search_teacher"), reporter)
+    else:
+        found = search_eta(recipe, manifest, prepared, Path(f"{out}_search_eta"), reporter, begin=begin)
     if found is None:
         reporter.line("Stopped on request; the same command goes on with the search.")
         raise click.exceptions.Exit(130)

@@ -1,10 +1,14 @@
 """Where the organ is in one assembled volume: the table of `organ.method`, each with its named fallback."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
+from clamnet_tf.imaging.breast import breast
 from clamnet_tf.imaging.cranium import cranium
+from clamnet_tf.imaging.lungs_ct import lungs_ct
 from clamnet_tf.imaging.organ import foreground, without_rim
 from clamnet_tf.recipe.schema_data import OrganSection
 
@@ -50,12 +54,6 @@ def _foreground(volume, organ) -> Region:
     return without_rim(foreground(volume.array), organ.rim), 0
 
 
-def _brain(volume, organ) -> Region:
-    """Slices without a plausible brain between others take the head, which has lost a rim of its own."""
-    found = brain(volume.array)
-    return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(found.fallback.sum())
-
-
 def _cranium(volume, organ) -> Region:
     """A volume in which no skull surrounds anything takes the head in every slice."""
     inside = cranium(volume.array)
@@ -65,4 +63,17 @@ def _cranium(volume, organ) -> Region:
     return head, int(head.any((1, 2)).sum())
 
 
-METHODS = {"given": _given, "none": _whole_image, "foreground": _foreground, "brain": _brain, "cranium": _cranium}
+def _found_by(find) -> Callable[[AssembledVolume, OrganSection], Region]:
+    """Make a method of `find`, which returns a FoundOrgan: the rim is taken off where it is not the fallback, which lost one already."""
+
+    def method(volume, organ) -> Region:
+        found = find(volume.array)
+        return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(found.fallback.sum())
+
+    return method
+
+
+METHODS = {
+    "given": _given, "none": _whole_image, "foreground": _foreground, "brain": _found_by(brain), "cranium": _cranium,
+    "lungs_ct": _found_by(lungs_ct), "breast": _found_by(breast),
+}  # fmt: skip

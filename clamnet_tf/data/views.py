@@ -26,6 +26,8 @@ class ViewLaw(NamedTuple):
     channel_loss: float = 0.0
     main_channel: int | None = None
     rand_augment: float = 0.0
+    quarter_turns: bool = False
+    shift: float = 0.0
 
 
 def _scale(x, y, center):
@@ -42,6 +44,23 @@ def _rotation(angle, center):
         tf.stack([cos, -sin, center * (1 - cos) + center * sin, sin, cos, center * (1 - cos) - center * sin, zero, zero, one], axis=1),
         [-1, 3, 3],
     )
+
+
+def _quarter_turns(count, upside_down, center):
+    """(B, 3, 3) exact turns by `count` (B,) quarters about the centre, rows reversed before where `upside_down` is -1."""
+    cos = tf.gather(tf.constant([1.0, 0.0, -1.0, 0.0]), count)
+    sin = tf.gather(tf.constant([0.0, 1.0, 0.0, -1.0]), count)
+    zero, one = tf.zeros_like(cos), tf.ones_like(cos)
+    turn = tf.reshape(
+        tf.stack([cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos), zero, zero, one], axis=1), [-1, 3, 3]
+    )
+    return turn @ _scale(one, upside_down, center)
+
+
+def _translation(x, y):
+    """(B, 3, 3) matrices p -> p + (x, y)."""
+    zero, one = tf.zeros_like(x), tf.ones_like(x)
+    return tf.reshape(tf.stack([one, zero, x, zero, one, y, zero, zero, one], axis=1), [-1, 3, 3])
 
 
 def sample(images, matrices):
@@ -95,9 +114,12 @@ def draw_view(images, organ, seed, law: ViewLaw, place=None):
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
     first, whole = (0, batch) if place is None else place
 
-    def drawn(law_of_numbers, index, *columns, **limits):
+    def drawn_with(own_seed, law_of_numbers, *columns, **limits):
         """Random numbers (B, *columns): those of the whole batch, of which this part is taken."""
-        return law_of_numbers([whole, *columns], seeds[index], **limits)[first : first + batch]
+        return law_of_numbers([whole, *columns], own_seed, **limits)[first : first + batch]
+
+    def drawn(law_of_numbers, index, *columns, **limits):
+        return drawn_with(seeds[index], law_of_numbers, *columns, **limits)
 
     center = (tf.cast(side, tf.float32) - 1.0) / 2.0
     seeds = tf.random.split(seed, 10)
@@ -119,12 +141,27 @@ def draw_view(images, organ, seed, law: ViewLaw, place=None):
     if law.rotate_degrees:
         limit = law.rotate_degrees * 3.141592653589793 / 180.0
         geometry = _rotation(uniform(5, -limit, limit), center) @ geometry
+    geometry = _turned_and_shifted(geometry, seed, law, drawn_with, center, tf.cast(side, tf.float32))
 
     lower = _scale(kept[:, 0], kept[:, 1], center)
     coarse = sample(images, tf.linalg.inv(lower))
     view = sample(coarse, lower @ geometry)
     view_organ = tf.round(sample(organ[..., None], geometry)[..., 0])
     return _intensities(view, drawn, uniform, law), view_organ, geometry
+
+
+def _turned_and_shifted(geometry, seed, law: ViewLaw, drawn_with, center, side):
+    """`geometry` after random quarter turns and shifts, whose draws have seeds of their own: those of the others stay."""
+    if law.quarter_turns:
+        draw = drawn_with(tf.random.fold_in(seed, 20), tf.random.stateless_uniform, 2)
+        upside_down = tf.where(draw[:, 1] < 0.5, -1.0, 1.0)
+        geometry = _quarter_turns(tf.minimum(tf.cast(4.0 * draw[:, 0], tf.int32), 3), upside_down, center) @ geometry
+    if law.shift:
+        limit = law.shift * side
+        draw = drawn_with(tf.random.fold_in(seed, 21), tf.random.stateless_uniform, 2, minval=-limit, maxval=limit)
+        draw = tf.round(draw)  # whole pixels need no interpolation
+        geometry = _translation(draw[:, 0], draw[:, 1]) @ geometry
+    return geometry
 
 
 def _channel_order(draw, channels, law: ViewLaw):

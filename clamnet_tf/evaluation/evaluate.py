@@ -199,6 +199,14 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
         bar.update(done)
 
 
+#: Recipe value of self_training.teacher -> what the report says of it.
+TEACHERS = {
+    "first_network": None,
+    "normal_atlas": "an atlas of normal training slices: what is unusual at its place of the organ",
+    "attribution": "where classifiers of whole images look, outlined by the images' own intensities",
+}
+
+
 def _short(image: str, root: Path) -> str:
     path = Path(image)
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
@@ -207,7 +215,6 @@ def _short(image: str, root: Path) -> str:
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
     """What the report says about the run."""
     simulated = manifest.layout == "cohort"
-    weighted_by_eta = recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" and not recipe.first_round
     return {
         "recipe": recipe.name,
         "modality": recipe.modality,
@@ -224,7 +231,7 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": recipe.loss.eta if weighted_by_eta and not recipe.markers else None,
+        "eta": recipe.loss.eta if recipe.learns_from_pairs and not recipe.markers else None,
         "prevalence": None if recipe.markers else recipe.selection.prevalence,
         "environment": run.read_environment(),
         "details": _details(recipe),
@@ -257,7 +264,7 @@ def _details(recipe) -> dict:
         "Markers": ", ".join(told_apart),
         "Marks of a volume": consistency(recipe.inference),
         "Objective": objective,
-        "Taught by": "an atlas of normal training slices: what is unusual at its place of the organ" if recipe.first_round else None,
+        "Taught by": TEACHERS[recipe.self_training.teacher],
         "Training patients used": training.patients,
         "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,
     }

@@ -48,7 +48,7 @@ def _is_left_out(layer) -> bool:
 
 def _form_of(layer):
     """The class that stands in for a stock layer, or None."""
-    if layer.compute_dtype != "float32":
+    if not isinstance(layer, layers.Layer) or layer.compute_dtype != "float32":  # a plain operation of keras.ops
         return None
     if type(layer) is layers.Conv2D and _is_plain(layer) and layer.kernel_size != (1, 1):
         return _Convolution

@@ -29,7 +29,7 @@ class MarkerProbability:
     def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
         self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
         self.head_names = self.head_names_of(network)
-        self.markers = max(1, next(iter(network.output.values())).shape[-1] - 1)
+        self.markers = self.markers_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
         self.workers = None
@@ -46,6 +46,10 @@ class MarkerProbability:
     def head_names_of(self, network) -> list:
         """Names of the heads, in order."""
         return head_names(network.output)
+
+    def markers_of(self, network) -> int:
+        """How many lesion classes the maps tell apart."""
+        return max(1, next(iter(network.output.values())).shape[-1] - 1)
 
     def maps(self, images):
         """One batch as it is, (B, H, W, C) -> (heads, B, H, W ..)."""

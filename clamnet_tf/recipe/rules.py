@@ -2,6 +2,7 @@
 
 import functools
 
+from clamnet_tf.recipe import rules_teaching  # noqa: F401  (adds its own rules to RULES)
 from clamnet_tf.recipe.expected import either
 from clamnet_tf.recipe.rule import RULES, Finding, rule
 
@@ -122,38 +123,6 @@ def markers_have_their_own_share(markers, share):
 def markers_keep_holes(markers, fill_holes):
     if markers and fill_holes:
         yield Finding(("inference", "fill_holes"), "false, since a hole of one marker may be another", "true")
-
-
-@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence", "markers")
-def pseudo_labels_part(rounds, marker, background, prevalence, markers):
-    if markers:
-        marker = max(prevalence if one.get("prevalence") is None else one["prevalence"] for one in markers)
-    marker = prevalence if marker is None else marker
-    if rounds and marker + background > 1:
-        expected = f"at most {1 - marker:g}, since the highest {marker:g} of the organ is taken as marker"
-        yield Finding(("self_training", "background"), expected, f"{background:g}")
-
-
-@rule("training.supervision", "self_training.rounds")
-def self_training_from_labels(supervision, rounds):
-    if supervision == "masks" and rounds:
-        expected = "0, since training.supervision masks has true masks to learn from"
-        yield Finding(("self_training", "rounds"), expected, str(rounds))
-
-
-@rule("self_training.teacher", "self_training.rounds", "data.normal_atlas")
-def atlas_that_teaches(teacher, rounds, atlas):
-    if teacher == "normal_atlas" and not rounds:
-        yield Finding(("self_training", "rounds"), "1 or more, since self_training.teacher normal_atlas trains no first network", "0")
-    if teacher == "normal_atlas" and atlas is None:
-        yield Finding(("data", "normal_atlas"), "a section, since self_training.teacher normal_atlas takes its marks from it", "null")
-
-
-@rule("self_training.teacher", "loss.objective")
-def atlas_teaches_hybrid(teacher, objective):
-    if teacher == "normal_atlas" and objective != "hybrid":
-        expected = f"first_network, since loss.objective {objective} is what the first network learns"
-        yield Finding(("self_training", "teacher"), expected, "normal_atlas")
 
 
 @rule("training.shuffle_labels", "training.supervision")

@@ -10,43 +10,10 @@ from typing import Annotated, Literal, Optional, Union
 
 from pydantic import Field, model_serializer
 
+from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
-from clamnet_tf.recipe.section import Fraction, FractionRange, NonNegative, Positive, PositiveCount, PositiveRange, Probability, Section, Seed, without
-
-
-class ViewsSection(Section):
-    """Random views of one slice, drawn by the same law for both classes. [6]"""
-
-    blur: FractionRange = Field((0.9, 1.0), description="Range of the resolution kept, relative to the original.")
-    stretch: FractionRange = Field((0.8, 1.0), description="Range of the compressed height and width, relative.")
-    restore: Literal["resize", "pad", "random"] = Field("random", description="After compression: resize back, pad back, or either at random.")
-    flip: bool = Field(True, description="Random left-right flips.")
-    rotate_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = Field(0.0, description="Random rotation up to this angle, in degrees.")
-    zoom: PositiveRange = Field((1.0, 1.0), description="Range of a random isotropic zoom.")
-    intensity: NonNegative = Field(0.1, description="Scale of random brightness and contrast changes, per channel; 0 for none.")
-    noise: NonNegative = Field(0.0, description="Deviation of added Gaussian noise, in normalised units.")
-    channel_loss: Fraction = Field(0.0, description="Probability that one channel is replaced by another: the missing sequence of real archives.")
-    main_channel: Optional[Annotated[int, Field(ge=0)]] = Field(
-        None, description="Channel that fills the place of a lost one, or of all others; null: any one by any other. kaggle_3m: 1, FLAIR."
-    )
-    rand_augment: Fraction = Field(
-        0.0, description="Strength of keras-cv's RandAugment on intensities; 0 for none. Its draws do not repeat: a resumed run is then not identical."
-    )
-
-
-class MatchingSection(Section):
-    """How a normal slice is drawn for each abnormal one. [7]"""
-
-    on: Literal["position", "area", "none"] = Field("area", description="Match on slice position in the volume, on organ area, or not at all.")
-    tolerance: Positive = Field(0.1, description="Deviation of the Gaussian weight on the difference, in units of the matched quantity (0..1).")
-    same_site: bool = Field(True, description="Prefer normals of the same site (institution, scanner).")
-
-
-class PairsSection(Section):
-    """How slices are paired."""
-
-    views: ViewsSection = Field(default_factory=ViewsSection)
-    matching: MatchingSection = Field(default_factory=MatchingSection)
+from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
+from clamnet_tf.recipe.section import Fraction, NonNegative, Positive, PositiveCount, Probability, Section, Seed, without
 
 
 class DuplicateSection(Section):
@@ -121,6 +88,15 @@ class MultipleInstanceSection(Section):
     )
 
 
+class SoftDiceSection(Section):
+    """The soft Dice loss beside the hybrid loss, where masks teach: true ones, or the marks of a teacher."""
+
+    smoothing: Annotated[float, Field(gt=0.0, le=1000.0)] = Field(
+        50.0, description="Pixels added to numerator and denominator; beside small lesions it should be small."
+    )
+    lesions_only: bool = Field(False, description="Leave slices out whose mask is empty; the hybrid loss teaches them.")
+
+
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
@@ -136,17 +112,11 @@ class LossSection(Section):
     head_weights: Optional[list[NonNegative]] = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
     agreement: AgreementSection = Field(default_factory=AgreementSection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
+    soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
 
-
-class OptimizerSection(Section):
-    """Optimizer and schedule."""
-
-    name: Literal["adam", "adamw", "sgd", "lion"] = Field("adam", description="Optimizer; weight decay needs adamw, lion or sgd.")
-    learning_rate: Positive = Field(1e-3, description="Peak learning rate.")
-    schedule: Literal["constant", "cosine"] = Field("cosine", description="Constant, or cosine to 1 % of the peak.")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="Linear warm-up, in steps.")
-    weight_decay: NonNegative = Field(0.0, description="Decoupled weight decay (adamw, lion, sgd).")
-    clip_norm: NonNegative = Field(1.0, description="Clip the global gradient norm to this; 0 for no clipping.")
+    @model_serializer(mode="wrap")
+    def _without_the_usual_dice(self, handler):
+        return without(handler(self), soft_dice=SoftDiceSection().model_dump())
 
 
 class TrainingSection(Section):
@@ -188,9 +158,11 @@ class SelfTrainingSection(Section):
     """Further networks taught by the marks of the one before; the last one is the result (METHOD section 4)."""
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(0, description="How many networks follow the first one; 0 for none.")
-    teacher: Literal["first_network", "normal_atlas"] = Field(
+    teacher: Literal["first_network", "normal_atlas", "attribution", "auto"] = Field(
         "first_network",
-        description="Whose marks teach the first round: the first network's, learned from pairs; or those of data.normal_atlas, and no first network is trained.",
+        description="Whose marks teach the first round: the first network's, learned from pairs; those of data.normal_atlas; or "
+        "those of an image classifier's attribution (section attribution). With the last two no first network is trained. auto: short "
+        "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
     marker: Optional[Probability] = Field(
@@ -286,19 +258,32 @@ class Recipe(Section):
     loss: LossSection = Field(default_factory=LossSection)
     training: TrainingSection = Field(default_factory=TrainingSection)
     runtime: RuntimeSection = Field(default_factory=RuntimeSection)
+    attribution: Optional[AttributionSection] = Field(
+        None, description="The image classifier of self_training.teacher attribution, and how its decisions become marks; else null."
+    )
     self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
     selection: SelectionSection = Field(default_factory=SelectionSection)
     inference: InferenceSection = Field(default_factory=InferenceSection)
 
     @model_serializer(mode="wrap")
     def _without_absent_markers(self, handler):
-        return without(handler(self), markers=None)
+        return without(handler(self), markers=None, attribution=None)
+
     @property
     def first_round(self) -> int:
-        """Number of the first network that is trained: 0 learns from pairs, 1 from the marks of the atlas."""
+        """Number of the first network that is trained: 0 learns from image labels, 1 from the marks of the atlas."""
         return 1 if self.self_training.teacher == "normal_atlas" else 0
 
     @property
+    def learns_from_pairs(self) -> bool:
+        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by eta."""
+        labels = self.training.supervision == "labels" and self.loss.objective == "hybrid"
+        return labels and self.self_training.teacher == "first_network"
+
+    @property
     def optimizer_steps(self) -> int:
-        """Of the whole training."""
-        return (0 if self.first_round else self.training.steps) + self.self_training.rounds * self.self_training.steps
+        """Optimizer steps of the whole training, all stages together."""
+        taught = self.self_training.rounds * self.self_training.steps
+        if self.self_training.teacher == "first_network":
+            return self.training.steps + taught
+        return taught + (self.attribution.classifier.steps if self.self_training.teacher == "attribution" else 0)

@@ -80,10 +80,12 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal["foreground", "brain", "cranium", "network", "given", "none"] = Field(
+    method: Literal["foreground", "brain", "cranium", "lungs_ct", "breast", "network", "given", "none"] = Field(
         "foreground",
         description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
-        "orbits; cranium: the inside of the skull in head CT; network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
+        "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their opacities; "
+        "breast: of a mammogram, without label, tape and pectoral muscle; "
+        "network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
     )
     network: Optional[Annotated[str, Field(min_length=1, max_length=400)]] = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
     rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(

@@ -8,7 +8,7 @@ from clamnet_tf.marking.several_markers import log_odds_above
 from clamnet_tf.marking.volume_marking import VolumeSteps, calibrate
 
 IGNORED = 255
-BACKGROUND, MARKER = 0, 1
+BACKGROUND, FOREGROUND = 0, 1
 
 
 def pseudo_labels(maps_of, images, organ, labels, volumes, *, marked: float, background: float, steps: VolumeSteps = VolumeSteps()) -> np.ndarray:
@@ -23,7 +23,7 @@ def pseudo_labels(maps_of, images, organ, labels, volumes, *, marked: float, bac
         steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to be 0.
 
     Returns:
-        (N, H, W) uint8: MARKER, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so;
+        (N, H, W) uint8: FOREGROUND, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says so;
         an abnormal slice in which nothing is marked is ignored throughout, since its label contradicts that.
     """
     result = np.zeros(organ.shape, np.uint8)
@@ -56,7 +56,7 @@ def marker_pseudo_labels(maps_of, images, organ, shown, volumes, *, marked, back
         )
         for rows, taught, excess in parts:
             own, claimed = best[place[rows]], result[rows]
-            mine = (taught == MARKER) & (excess > own)
+            mine = (taught == FOREGROUND) & (excess > own)
             claimed[(taught == IGNORED) & (claimed == BACKGROUND)] = IGNORED
             claimed[mine] = number + 1
             result[rows], best[place[rows]] = claimed, np.where(mine, excess, own)
@@ -69,7 +69,7 @@ def marker_pseudo_labels(maps_of, images, organ, shown, volumes, *, marked, back
 def _taught(maps_of, images, organ, abnormal, volumes, marked, background, steps):
     """What one marker's maps teach in the abnormal slices, volume by volume.
 
-    maps_of: callable, rows -> maps (n, H, W). Yields (rows, (n, H, W) uint8 of MARKER, BACKGROUND and IGNORED, log-odds above the cut).
+    maps_of: callable, rows -> maps (n, H, W). Yields (rows, (n, H, W) uint8 of FOREGROUND, BACKGROUND and IGNORED, log-odds above the cut).
     """
     volumes = np.asarray(volumes)
     groups = [np.flatnonzero(volumes == number) for number in dict.fromkeys(volumes.tolist())]
@@ -86,6 +86,6 @@ def _taught(maps_of, images, organ, abnormal, volumes, marked, background, steps
         histogram.add(refined[-1], own_organ[own_abnormal])
     low = min(histogram.threshold(1.0 - background), marking.threshold)
     for rows, maps in zip(groups, refined):
-        taught = np.where(maps >= marking.threshold, MARKER, np.where(maps < low, BACKGROUND, IGNORED)).astype(np.uint8)
-        taught[~(taught == MARKER).any(axis=(1, 2))] = IGNORED  # the label says that something is there: no background to be learned
+        taught = np.where(maps >= marking.threshold, FOREGROUND, np.where(maps < low, BACKGROUND, IGNORED)).astype(np.uint8)
+        taught[~(taught == FOREGROUND).any(axis=(1, 2))] = IGNORED  # the label says that something is there: no background to be learned
         yield rows[abnormal[rows]], taught, log_odds_above(maps, marking.threshold)

@@ -41,6 +41,25 @@ def look_at(marker, step: int, training_abnormal, validation, section, power: fl
     return _judged(step, threshold, marker(images), organ, labels > 0, power)
 
 
+def look_at_classifier(teacher, step: int, validation) -> Look:
+    """Judge classifiers: the areas of the Look are shares of whole slices that score above 0.5.
+
+    Args:
+        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, labels) of validation slices.
+    """
+    images, _, labels = validation
+    scores, abnormal = teacher.probability(images), labels > 0
+    shares = [float((scores[rows] > 0.5).mean()) if rows.any() else 0.0 for rows in (~abnormal, abnormal)]
+    return Look(step, 0.5, auroc(scores, abnormal), shares[0], shares[1], shares[1])
+
+
+def choose_classifier(looks: list, section) -> tuple:
+    """Keep the last classifiers, whose learning rate has come down, and say their AUROC; section: SelectionSection."""
+    last = looks[-1]
+    text = "not known, one class only" if last.auroc is None else f"{last.auroc:.3f}"
+    return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
+
+
 def look_at_markers(marker, step: int, training, validation, section, markers, power: float = 6.0) -> Look:
     """Judge the present weights marker by marker; the rule decides by the means over markers.
 

@@ -75,6 +75,11 @@ class TrainingSlices:
         """(images, organ, labels) of validation slices."""
         return self.prepared.images[self._validation], self.prepared.organ[self._validation], self.table.label[self._validation]
 
+    @property
+    def validation_rows(self) -> np.ndarray:
+        """Rows of the prepared slices that `validation` returns, rising."""
+        return self._validation
+
     def training_markers(self):
         """(images, organ, shown) of the same slices as `training_abnormal`."""
         return *self.training_abnormal(), self.shown[self._abnormal]

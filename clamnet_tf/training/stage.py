@@ -26,6 +26,7 @@ class Stage:
     name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
     trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
     dataset: callable, (start, Share) -> tf.data of the remaining steps. look: callable, step -> Look at the present weights.
+    batch_size: slices per step. choose: callable, (looks, SelectionSection) -> (the one to keep, why).
     """
 
     name: str
@@ -35,6 +36,8 @@ class Stage:
     marker: object
     dataset: object
     look: object
+    batch_size: int
+    choose: object = choose
 
 
 class StopRequest:
@@ -75,7 +78,7 @@ def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest, workers):
         looks = _train(stage, recipe, run, folder, reporter, stop, workers)
         if looks is None:
             return None
-        chosen, reason = choose(looks, recipe.selection)
+        chosen, reason = stage.choose(looks, recipe.selection)
         if run:
             write_json(folder / END, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
     else:  # this stage ended before the run was interrupted
@@ -96,7 +99,7 @@ def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
         run.truncate_metrics(first)
     log = MetricsLog(
         run, stage=stage.name, terms=trainer.terms, start=first, last=last, every=min(10, section.evaluate_every),
-        slices_per_step=section.batch_size, since=found.get("since"),
+        slices_per_step=stage.batch_size, since=found.get("since"),
     )  # fmt: skip
 
     def save(step):
@@ -121,7 +124,7 @@ def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
         told = updates(trainer, dataset, steps=stage.steps - start, asked_to_stop=lambda: stop.requested)
         for step, (sums, stopping) in enumerate(told, start=first + 1):
             loss = log.add(step, sums)
-            bar.update(step, f"loss {loss:.4f}, {(step - first) * section.batch_size / (time.perf_counter() - began):.1f} slices/s")
+            bar.update(step, f"loss {loss:.4f}, {(step - first) * stage.batch_size / (time.perf_counter() - began):.1f} slices/s")
             if due(step, section.evaluate_every):
                 look(step)
             if due(step, section.checkpoint_every) or stopping:  # after a look, so that none is lost

@@ -26,8 +26,12 @@ class StepTrainer(keras.Model):
         super().__init__(**kwargs)
         self.network = network
         self.terms = ("loss", *terms, "gradient_norm")
-        self._student = fast_form(logits_network(network))
+        self._student = self.student_of(network)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.terms}
+
+    def student_of(self, network):
+        """What is called in a step: the network's logits, in the fast form. It owns the variables of `network`."""
+        return fast_form(logits_network(network))
 
     @property
     def metrics(self):

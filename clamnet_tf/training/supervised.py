@@ -7,11 +7,12 @@ from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.networks.build import head_names
+from clamnet_tf.recipe.schema import SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
-
-SMOOTH_PIXELS = 50.0
+#: Factor of the soft Dice of slices with a lesion when the others do not count: half of a batch of pairs has none.
+LESION_FACTOR = 2.0
 
 
 def training_masks(manifest, prepared, rows, markers: int = 1):
@@ -35,11 +36,15 @@ class SupervisedTrainer(StepTrainer):
     would be rewarded for being empty in every slice of the others, many times for each slice that shows it.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
+
+    Args:
+        network: with outputs head_1.. (B, H, W, C). k: of the hybrid loss. head_weights: one per head, None: all alike.
+        dice: recipe section `loss.soft_dice`: its smoothing in pixels, and whether slices without a lesion count.
     """
 
-    def __init__(self, network, *, k: int = 1, head_weights=None, **kwargs):
+    def __init__(self, network, *, k: int = 1, head_weights=None, dice: SoftDiceSection = SoftDiceSection(), **kwargs):
         super().__init__(network, ("hybrid", "soft_dice"), **kwargs)
-        self.k, self.heads = k, head_names(network.output)
+        self.k, self.heads, self.dice = k, head_names(network.output), dice
         self.head_weights = head_shares(self.heads, head_weights)
 
     def loss_terms(self, batch, training=True) -> dict:
@@ -52,10 +57,24 @@ class SupervisedTrainer(StepTrainer):
             truth = ops.one_hot(ops.where(mask == IGNORED, 0, mask), outputs[head].shape[-1])
             terms["hybrid"] += weight * organ_mean(hybrid_per_pixel(truth, outputs[head], self.k), organ)
             if truth.shape[-1] == 2:
-                terms["soft_dice"] += weight * _soft_dice(1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0], organ)
+                loss = self._soft_dice(1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0], organ)
             else:
-                terms["soft_dice"] += weight * _of_held(_soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), truth, organ)
+                loss = _of_held(self._soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), truth, organ)
+            terms["soft_dice"] += weight * loss * self._counted(mask, organ)
         return terms
+
+    def _counted(self, mask, organ):
+        """(B,) factors of the soft Dice: 1, or with `lesions_only` 0 for slices without a lesion and more for the others."""
+        if not self.dice.lesions_only:
+            return 1.0
+        held = ops.cast(ops.any((mask > 0) & (organ > 0), axis=(1, 2)), "float32")
+        return held * LESION_FACTOR
+
+    def _soft_dice(self, probability, truth, organ):
+        """1 - smoothed Dice of (B, H, W[, M]) maps -> (B[, M])."""
+        overlap = ops.sum(probability * truth * organ, axis=(1, 2))
+        sizes = ops.sum((probability + truth) * organ, axis=(1, 2))
+        return 1.0 - (2.0 * overlap + self.dice.smoothing) / (sizes + self.dice.smoothing)
 
     def minimised(self, batch) -> tuple:
         """The mean of both, and each of them."""
@@ -69,9 +88,3 @@ def _of_held(values, truth, organ):
     share = ops.where(ops.sum(held, axis=-1, keepdims=True) > 0, held, 1.0)
     return ops.sum(values * share, axis=-1) / ops.sum(share, axis=-1)
 
-
-def _soft_dice(marker, truth, organ):
-    """1 - smoothed Dice of (B, H, W[, M]) maps -> (B[, M])."""
-    overlap = ops.sum(marker * truth * organ, axis=(1, 2))
-    sizes = ops.sum((marker + truth) * organ, axis=(1, 2))
-    return 1.0 - (2.0 * overlap + SMOOTH_PIXELS) / (sizes + SMOOTH_PIXELS)

@@ -48,7 +48,7 @@ def trained_eta(recipe) -> float | None:
 
 
 def _weighs_by_eta(recipe) -> bool:
-    return recipe.training.supervision == "labels" and recipe.loss.objective == "hybrid" and not recipe.first_round
+    return recipe.learns_from_pairs
 
 
 def rule_of_figures(recipe, selection: dict) -> str:

@@ -40,3 +40,18 @@ def test_the_mask_of_a_network_is_taken_and_where_it_finds_nothing_the_foregroun
     assert fallback == 2
     np.testing.assert_array_equal(region[0], found[0])
     assert region[1].mean() == pytest.approx(disc.mean() * 0.86**2, rel=0.06)
+
+
+def test_a_chest_ct_without_masks_shows_its_lungs_and_without_lungs_the_foreground(discs):
+    rows, columns = np.mgrid[:96, :96]
+    hounsfield = np.where(discs[1], 40.0, -1000.0)
+    off = np.minimum(abs(columns - 30), abs(columns - 66)) / 12
+    lungs = np.hypot((rows - 48) / 24, off) < 1
+    hounsfield = np.stack([np.where(lungs, -850.0, hounsfield)] * 3)[..., None]
+    region, fallback = organ_region(volume_of(hounsfield), OrganSection(method="lungs_ct"))
+    assert fallback == 0 and 2 * (region & lungs).sum() / (region.sum() + 3 * lungs.sum()) > 0.9
+    shrunk, _ = organ_region(volume_of(hounsfield), OrganSection(method="lungs_ct", rim=0.07))
+    assert 0 < shrunk.sum() < region.sum()
+    without = volume_of(np.where(hounsfield < -900, hounsfield, 40.0))
+    region, fallback = organ_region(without, OrganSection(method="lungs_ct"))
+    assert fallback == 3 and region.mean() == pytest.approx(discs[1].mean() * 0.86**2, rel=0.06)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clamnet_tf.recipe.schema import SelectionSection
-from clamnet_tf.training.pseudo_labels import BACKGROUND, IGNORED, MARKER, pseudo_labels
+from clamnet_tf.training.pseudo_labels import BACKGROUND, IGNORED, FOREGROUND, pseudo_labels
 from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
 from clamnet_tf.training.selection import Look, choose, look_at
 
@@ -74,9 +74,9 @@ def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
     found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((10, 20, 20), np.uint8), labels, np.repeat([0, 1], 5), marked=0.1, background=0.7)
     assert (found[labels == 0] == BACKGROUND).all()
     abnormal, values = found[labels == 1], images[labels == 1][..., 0]
-    shares = [(abnormal == kind).mean() for kind in (MARKER, BACKGROUND, IGNORED)]
+    shares = [(abnormal == kind).mean() for kind in (FOREGROUND, BACKGROUND, IGNORED)]
     assert shares == pytest.approx([0.1, 0.7, 0.2], abs=0.005)
-    assert values[abnormal == MARKER].min() > values[abnormal == IGNORED].max() > values[abnormal == IGNORED].min() > values[abnormal == BACKGROUND].max()
+    assert values[abnormal == FOREGROUND].min() > values[abnormal == IGNORED].max() > values[abnormal == IGNORED].min() > values[abnormal == BACKGROUND].max()
 
 
 def test_an_abnormal_slice_without_marks_teaches_nothing(rng):
@@ -85,4 +85,4 @@ def test_an_abnormal_slice_without_marks_teaches_nothing(rng):
     labels = np.array([0, 1, 1, 1, 1, 0])
     found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((6, 20, 20), np.uint8), labels, np.zeros(6), marked=0.1, background=0.7)
     assert (found[3] == IGNORED).all() and (found[[0, 5]] == BACKGROUND).all()
-    assert all((found[place] == MARKER).any() and (found[place] == BACKGROUND).any() for place in (1, 2, 4))
+    assert all((found[place] == FOREGROUND).any() and (found[place] == BACKGROUND).any() for place in (1, 2, 4))

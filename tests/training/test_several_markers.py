@@ -18,12 +18,12 @@ from clamnet_tf.marking.volume_marking import VolumeSteps
 from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.recipe.markers import Marker
-from clamnet_tf.recipe.schema import SelectionSection
+from clamnet_tf.recipe.schema import SelectionSection, SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED, marker_pseudo_labels, pseudo_labels
 from clamnet_tf.training.selection import choose, look_at, look_at_markers
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.slices import TrainingSlices
-from clamnet_tf.training.supervised import SMOOTH_PIXELS, SupervisedTrainer
+from clamnet_tf.training.supervised import SupervisedTrainer
 from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
 
 HERE = Path(__file__).parent
@@ -224,6 +224,21 @@ def test_cuts_are_fitted_for_each_marker_on_the_slices_that_show_it(rng):
     assert [part.threshold for part in fixed["mean"].parts] == [0.3, 0.3]
 
 
+def test_soft_dice_of_lesions_only_leaves_empty_masks_out_and_smooths_as_told(rng):
+    masks = np.zeros((2, 8, 8), np.int32)
+    masks[0, 2:5, 2:5] = 1
+    masks[0, 0, 0] = 255
+    organ = np.ones((2, 8, 8), np.float32)
+    trainer = SupervisedTrainer(build_network(TINY, side=8, channels=2), dice=SoftDiceSection(smoothing=1.0, lesions_only=True))
+    batch = {"view_a": rng.normal(size=(2, 8, 8, 2)).astype(np.float32), "organ_a": organ, "mask": masks}
+    found = np.asarray(trainer.loss_terms(batch, training=False)["soft_dice"])
+    marked = np.asarray(trainer.network(batch["view_a"])["head_1"])[0, ..., 1]
+    seen = masks[0] != 255
+    truth = masks[0] == 1
+    score = 1 - (2 * (marked * truth * seen).sum() + 1) / ((marked * seen).sum() + truth.sum() + 1)
+    np.testing.assert_allclose(found, [2 * score, 0], rtol=1e-4)
+
+
 def test_soft_dice_is_the_mean_over_the_markers_that_a_mask_holds(rng):
     subject = SupervisedTrainer(build_network(THREE, side=16, channels=2))
     view, mask, organ = rng.normal(size=(3, 16, 16, 2)).astype(np.float32), rng.integers(0, 3, (3, 16, 16)), rng.random((3, 16, 16)) < 0.8
@@ -235,7 +250,7 @@ def test_soft_dice_is_the_mean_over_the_markers_that_a_mask_holds(rng):
         scores = []
         for c in ((1, 2), (2,), (1, 2))[index]:
             own, truth = p[index, ..., c][inside[index]], (mask[index] == c)[inside[index]]
-            scores.append(1 - (2 * (own * truth).sum() + SMOOTH_PIXELS) / (own.sum() + truth.sum() + SMOOTH_PIXELS))
+            scores.append(1 - (2 * (own * truth).sum() + 50) / (own.sum() + truth.sum() + 50))
         assert found == pytest.approx(np.mean(scores), rel=1e-4)
 
 
