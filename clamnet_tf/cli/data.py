@@ -109,7 +109,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
 
 
 def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
-    """Read every image, say what they are, return why they cannot be trained on. split: with sides, or None."""
+    """Read every image, say what they are; why they cannot be trained on. split: with sides, or None."""
     from clamnet_tf.data.survey import survey
 
     with reporter.bar("Reading images", len(manifest.cases)) as bar:
@@ -125,9 +125,11 @@ def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
     """Prepare the slices as `fit` does, where it finds them again; its reason to refuse them, if any."""
     from clamnet_tf.data.dataset import prepare_with_progress
     from clamnet_tf.data.markers import marker_account
+    from clamnet_tf.data.prepare import default_cache
     from clamnet_tf.data.split import check_leakage
     from clamnet_tf.errors import UserInputError
     from clamnet_tf.recipe.markers import markers_of
+    from clamnet_tf.training.normal_reference import with_normal_atlas
     from clamnet_tf.training.trainable import check_trainable
     from clamnet_tf.zoo.organ_networks import organ_network_of
 
@@ -136,10 +138,30 @@ def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
             reporter.line(line)
         prepared = prepare_with_progress(recipe, split, cache, reporter, organ_network_of(recipe, reporter))
         check_leakage(split, prepared.table.hashes())
+        prepared = with_normal_atlas(recipe, prepared, cache or default_cache())
         check_trainable(recipe, split, prepared)
+        _check_masks(recipe, split, prepared)
     except UserInputError as error:
         return [str(error)]
     return []
+
+
+def _check_masks(recipe, split, prepared) -> None:
+    """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
+    import numpy as np
+
+    from clamnet_tf.data.sealed import open_masks
+    from clamnet_tf.recipe.markers import markers_of
+
+    table, markers = prepared.table, max(1, len(markers_of(recipe)))
+    opened = [("test", "evaluation")]
+    if recipe.training.supervision == "masks":
+        opened.append(("train", "supervision"))
+    for side, purpose in opened:
+        rows = np.flatnonzero(table.split == side)
+        for volume in np.unique(table.volume[rows]):
+            own = rows[table.volume[rows] == volume]
+            open_masks(split, prepared, own, purpose=purpose, grid="original", markers=markers)
 
 
 @data.command()

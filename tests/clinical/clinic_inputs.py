@@ -1,4 +1,4 @@
-"""Inputs as clinics have them, for the tests of this folder: pictures, tables, volumes, DICOM, and the command line."""
+"""Inputs as clinics have them, for the tests of this folder: pictures, tables, volumes, DICOM, commands."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def process(*arguments, **environment):
     command = [sys.executable, "-m", "clamnet_tf", *map(os.fsencode, map(str, arguments))]
     paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     answer = subprocess.run(
-        command, capture_output=True, env={**os.environ, "PYTHONPATH": paths, **environment}, timeout=400
+        command, capture_output=True, env={**os.environ, "PYTHONPATH": paths, **environment}, timeout=1500
     )
     return answer.returncode, answer.stdout + answer.stderr
 

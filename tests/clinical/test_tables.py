@@ -309,3 +309,13 @@ def test_t7_with_a_recipe_its_own_settings_are_foreseen(tmp_path, rng):
         assert words in looked.output and words in fitted.output, (override, looked.output, fitted.output)
     good = run("data", "inspect", root, "--recipe", "mri_carcinoma", "--cache", tmp_path / "cache", *SETS)
     assert good.exit_code == 0 and "No problems found." in good.output, good.output
+
+
+def test_t7_a_mask_that_does_not_fit_is_found_before_the_training_and_not_after(tmp_path, rng):
+    root = cohort(tmp_path / "data", rng, normal=8, sick=8)
+    for number in range(8):
+        Image.fromarray(np.full((40, 48), 255, np.uint8)).save(root / "sick" / f"sick{number}_mask.png")
+    options = ["--recipe", "mri_carcinoma", "--cache", tmp_path / "cache", *SETS]
+    looked = run("data", "inspect", root, *options)
+    assert looked.exit_code == 2, looked.output
+    assert re.search(r"PROBLEM: .*_mask.png: mask of shape \(1, 40, 48\)", looked.output), looked.output
