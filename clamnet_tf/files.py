@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from clamnet_tf.errors import EnvironmentFailure
+from clamnet_tf.texts import HANDLER
 
 UNFINISHED = ".writing-"  # how folders begin that hold what is being written; a killed process leaves them
 _ADVICE = {
@@ -98,8 +99,8 @@ def write_bytes(path, content: bytes) -> None:
 
 
 def write_text(path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write UTF-8 text atomically; undecodable names as `clamnet_tf.texts.printable` gives them."""
+    write_bytes(path, text.encode("utf-8", HANDLER))
 
 
 def write_json(path, value) -> None:

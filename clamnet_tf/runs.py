@@ -29,6 +29,7 @@ from clamnet_tf.errors import RecipeError, RunError
 from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_of
 from clamnet_tf.recipe.writer import recipe_hash
+from clamnet_tf.texts import HANDLER
 
 KEPT_FILE = "intensity_baselines.json"
 PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
@@ -118,7 +119,7 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """Append a timed line to log.txt."""
-        with open(self.log_file, "a", encoding="utf-8") as stream:
+        with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
     def write_environment(self, **more) -> None:

@@ -2,9 +2,12 @@
 
 import rich_click as click
 
+from clamnet_tf.cli.label_options import label_options
+
 _LAYOUTS = """Layouts that are recognised: a manifest.csv (image, patient, label ...); kaggle_3m (<patient>/<patient>_<n>.tif
-with _mask.tif); DICOM files with a CSV of labels per study, series or instance; NIfTI volumes or pictures with a CSV
-of labels; class folders (NORMAL and others), optionally below train, val and test."""
+with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study, series or instance; volumes or
+pictures with a table of labels, BIDS too; class folders (NORMAL and others), optionally below train, val and
+test."""
 
 
 @click.group()
@@ -14,26 +17,64 @@ def data():
 
 @data.command(epilog=_LAYOUTS)
 @click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the folder itself.")
-@click.option("--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited.")
-@click.option("--write-split", type=click.Path(), help="Draw a split by patient, whatever the folders say, and write it for --split-file.")
+@label_options
+@click.option(
+    "--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited."
+)
+@click.option(
+    "--write-split",
+    type=click.Path(),
+    help="Draw a split by patient, whatever the folders say, and write it for --split-file.",
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="RECIPE",
+    help=(
+        "Look with this recipe's settings, and prepare the slices as fit does: finds all that fit would"
+        " refuse."
+    ),
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe; may be repeated.",
+)
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it the split is drawn by patient.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices, with --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quick", is_flag=True, help="Do not open the images.")
-def inspect(folder, labels, write_manifest, write_split, quick):
+def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides, split_file, cache, quick):
     """Say what DIR holds: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
 
-    Exit code 2 when something would stop training.
+    Exit code 2 when something would stop training: fit refuses by the same checks.
     """
     import dataclasses
+    from pathlib import Path
 
     from clamnet_tf.data.layouts import recognize
     from clamnet_tf.data.manifest import write_manifest as save_manifest
     from clamnet_tf.data.split import split_manifest, write_split as save_split
-    from clamnet_tf.data.survey import survey
+    from clamnet_tf.data.trainable import split_problems
     from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.schema_data import SplitSection
 
+    if overrides and not recipe_name:
+        raise click.UsageError("--set goes with --recipe.")
+    recipe = load_recipe(recipe_name, overrides) if recipe_name else None
+    section = recipe.data.split if recipe else SplitSection()
     reporter = Reporter()
-    manifest = recognize(folder, labels)
+    manifest = recognize(folder, labels.table, labels.said)
     for line in manifest.account:
         reporter.line(line)
     if write_manifest:
@@ -41,27 +82,92 @@ def inspect(folder, labels, write_manifest, write_split, quick):
         reporter.line(f"Manifest written: {write_manifest}")
     if write_split:
         free = dataclasses.replace(manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases))
-        drawn = split_manifest(free, SplitSection())
+        drawn = split_manifest(free, section)
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
-    if quick:
-        return
-    with reporter.bar("Reading images", len({case.image for case in manifest.cases})) as bar:
-        lines, problems = survey(manifest, progress=lambda done, total: bar.update(done))
-    for line in lines:
+    both = recipe is None or recipe.training.supervision == "labels"
+    split, problems = split_problems(
+        manifest, section, Path(split_file) if split_file else None, both_classes=both
+    )
+    for line in split.account[len(manifest.account) :] if split else ():
         reporter.line(line)
+    if not quick:
+        problems += _image_problems(
+            manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom"
+        )
+    if recipe and not quick and not problems:
+        problems += _recipe_problems(recipe, split, cache, reporter)
     for problem in problems:
         reporter.line(f"PROBLEM: {problem}")
-    reporter.line(f"{len(problems)} problem(s) found." if problems else "No problems found.")
+    if not quick or problems:
+        reporter.line(f"{len(problems)} problem(s) found." if problems else "No problems found.")
+    if not problems and not quick and not recipe:
+        reporter.line("Looked at with the usual split; --recipe RECIPE looks with all settings of a recipe.")
     if problems:
         raise click.exceptions.Exit(2)
+
+
+def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
+    """Read every image, say what they are; why they cannot be trained on. split: with sides, or None."""
+    from clamnet_tf.data.survey import survey
+
+    with reporter.bar("Reading images", len(manifest.cases)) as bar:
+        lines, problems = survey(
+            manifest, split=split, dicom_backend=dicom_backend, progress=lambda done, total: bar.update(done)
+        )
+    for line in lines:
+        reporter.line(line)
+    return problems
+
+
+def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
+    """Prepare the slices as `fit` does, where it finds them again; its reason to refuse them, if any."""
+    from clamnet_tf.data.dataset import prepare_with_progress
+    from clamnet_tf.data.markers import marker_account
+    from clamnet_tf.data.prepare import default_cache
+    from clamnet_tf.data.split import check_leakage
+    from clamnet_tf.errors import UserInputError
+    from clamnet_tf.recipe.markers import markers_of
+    from clamnet_tf.training.normal_reference import with_normal_atlas
+    from clamnet_tf.training.trainable import check_trainable
+    from clamnet_tf.zoo.organ_networks import organ_network_of
+
+    try:
+        for line in marker_account(split, [marker.name for marker in markers_of(recipe)]):
+            reporter.line(line)
+        prepared = prepare_with_progress(recipe, split, cache, reporter, organ_network_of(recipe, reporter))
+        check_leakage(split, prepared.table.hashes())
+        prepared = with_normal_atlas(recipe, prepared, cache or default_cache())
+        check_trainable(recipe, split, prepared)
+        _check_masks(recipe, split, prepared)
+    except UserInputError as error:
+        return [str(error)]
+    return []
+
+
+def _check_masks(recipe, split, prepared) -> None:
+    """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
+    import numpy as np
+
+    from clamnet_tf.data.sealed import open_masks
+    from clamnet_tf.recipe.markers import markers_of
+
+    table, markers = prepared.table, max(1, len(markers_of(recipe)))
+    opened = [("test", "evaluation")]
+    if recipe.training.supervision == "masks":
+        opened.append(("train", "supervision"))
+    for side, purpose in opened:
+        rows = np.flatnonzero(table.split == side)
+        for volume in np.unique(table.volume[rows]):
+            own = rows[table.volume[rows] == volume]
+            open_masks(split, prepared, own, purpose=purpose, grid="original", markers=markers)
 
 
 @data.command()
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--data", "folder", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
-@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@label_options
 @click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example data.side=128; may be repeated.")

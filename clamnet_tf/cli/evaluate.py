@@ -2,13 +2,14 @@
 
 import rich_click as click
 
+from clamnet_tf.cli.label_options import label_options
 from clamnet_tf.errors import UserInputError
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the run's recipe.")
-@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@label_options
 @click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split on data that name none.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Evaluate this side only.  [default: all cases]")
 @click.option("--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html.")

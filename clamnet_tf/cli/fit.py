@@ -2,13 +2,14 @@
 
 import rich_click as click
 
+from clamnet_tf.cli.label_options import label_options
 from clamnet_tf.errors import ClamnetError
 
 
 @click.command()
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--data", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
-@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@label_options
 @click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
 @click.option("--out", type=click.Path(), help="Run folder, or an address that TensorFlow can write to, such as gs://bucket/runs/first.  [default: runs/RECIPE]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example network.depth=3; may be repeated.")

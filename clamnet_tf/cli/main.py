@@ -10,6 +10,7 @@ import rich_click as click
 from clamnet_tf import __version__
 from clamnet_tf.errors import ClamnetError
 from clamnet_tf.quiet import VERBOSE_VARIABLE, is_verbose
+from clamnet_tf.texts import accept_any_text
 
 # name: (module holding a command of that name, short help)
 COMMANDS = {
@@ -86,7 +87,8 @@ class CommandTable(click.RichGroup):
             return super().invoke(ctx)
 
     def main(self, *args, **kwargs):
-        """click's own rather than rich-click's, whose errors stand in boxes."""
+        """click's own rather than rich-click's, whose errors stand in boxes; all text fits all terminals."""
+        accept_any_text()
         return click.Group.main(self, *args, **kwargs)
 
 

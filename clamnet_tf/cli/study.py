@@ -2,13 +2,14 @@
 
 import rich_click as click
 
+from clamnet_tf.cli.label_options import label_options
 from clamnet_tf.errors import TrainingFailure, UserInputError
 
 
 @click.command()
 @click.argument("study_file", metavar="STUDY")
 @click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the base recipe.")
-@click.option("--labels", type=click.Path(), help="CSV of labels, when it is not found in the data folder itself.")
+@label_options
 @click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it each recipe draws its split.")
 @click.option("--out", type=click.Path(), help="Folder of the study.  [default: studies/STUDY]")
 @click.option("--only", metavar="NAME,...", help="Run these arms only; finished ones stay in the tables.")

@@ -12,13 +12,16 @@ from pathlib import Path
 from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_json
+from clamnet_tf.imaging.companions import companions
+from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+from clamnet_tf.imaging.sniff import sniff
 
 _RECENT_SECONDS = 3.0
 
 
 def path_key(path) -> str:
     """What stands for a path in the memo."""
-    return hashlib.sha256(str(path).encode()).hexdigest()[:32]
+    return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 class ContentHashes:
@@ -30,7 +33,7 @@ class ContentHashes:
 
     def __init__(self, cache: Path | None, root):
         """cache: None remembers nothing."""
-        name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
+        name = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self.path = None if cache is None else Path(cache) / f"contents-{name}.json"
         try:
             known = json.loads(self.path.read_text(encoding="utf-8")) if self.path else {}
@@ -40,12 +43,22 @@ class ContentHashes:
         self.seen: dict[str, list] = {}
 
     def of(self, path: Path) -> str:
-        """sha256 of a file, or of the sorted names and contents of a folder. DataError when it cannot be read."""
+        """sha256 of a file, of both files of a volume, or of the sorted names and contents of a folder.
+
+        DataError when it cannot be read.
+        """
         try:
             if path.is_dir():
                 inside = sorted((p for p in path.rglob("*") if p.is_file()), key=natural_key)
                 parts = [f"{p.relative_to(path).as_posix()}\0{self._file(p)}" for p in inside]
-                return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+                return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+            suffix = suffix_of(path)
+            if more := companions(
+                path, SUFFIXES[suffix] if suffix else sniff(path) if path.is_file() else ""
+            ):
+                return hashlib.sha256(
+                    "\n".join(self._file(each) for each in (path, *more)).encode()
+                ).hexdigest()
             return self._file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}.") from error

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
+from clamnet_tf.data.folders.label_words import LabelSource
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
@@ -14,12 +15,19 @@ from clamnet_tf.recipe.markers import markers_of
 def find_cases(recipe, data, labels, reporter, cache=None):
     """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised.
 
+    labels: the path of a table, or a LabelSource; None: the data folder itself says.
     DataError: neither is there.
     """
+    source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     if data is not None:
         reporter.line(f"Data: {data}")
-        manifest = recognize(Path(data), Path(labels) if labels else None)
+        manifest = recognize(Path(data), source.table, source.said)
     else:
+        if source != LabelSource():
+            raise DataError(
+                "--labels, --normal and --abnormal speak of labels of one's own: they go with --data;"
+                " received none."
+            )
         cohort = recipe.data.cohort
         if cohort is None:
             raise DataError(

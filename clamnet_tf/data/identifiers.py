@@ -18,7 +18,11 @@ _VISIT = ("AccessionNumber", "StudyID", "AdmissionID", "InstitutionName", "Insti
 _WORD = re.compile(r"[^\W_]+")
 _UID = re.compile(r"(?<![0-9.])[0-2](?:\.[0-9]+){4,}(?![0-9.])")
 _LONGEST_RUN = 8  # words of one identifier, as in the name of a hospital
-_SHORTEST_NUMBER = 4  # digits; shorter ones are numbers of slices and the like, unless they are a whole part of a path
+_SHORTEST_NUMBER = (
+    4  # digits; in messages shorter ones may count slices and the like, see `Identifiers._counts`
+)
+_PATH = re.compile(r"/(?:(?!: |; |, | \(|\)|\n).)*")  # where a message names a file
+_COUNTED = ("line ", "slice ", "frame ", "row ", "column ")  # words before a number that names no patient
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Identifiers:
     """All identifiers of a set of files, each with the word that stands for it."""
 
     words: dict[str, str] = field(default_factory=dict)
+    personal: set[str] = field(default_factory=set)  # those of `words` that say who a patient is
     persons: dict[str, str] = field(default_factory=dict)
     others: int = 0
 
@@ -59,6 +64,7 @@ class Identifiers:
         """Files come in the order of the input, so that words are the same in every call on the same input."""
         if texts.person:
             word = self.persons.setdefault(texts.key, f"patient{len(self.persons) + 1}")
+            self.personal |= texts.person
             for text in texts.person:
                 self.words.setdefault(text, word)
         for text in sorted(texts.visit):
@@ -67,19 +73,29 @@ class Identifiers:
                 self.words[text] = f"hidden{self.others}"
 
     def hide(self, text: str) -> str:
-        """`text`, a path or a message with paths, without identifiers; UIDs stay."""
+        """A message without identifiers, in its paths and elsewhere; UIDs and numbers that count stay."""
+        return self._hide_around_uids(text, [match.span() for match in _PATH.finditer(text)])
+
+    def hide_name(self, text: str) -> str:
+        """A name (file, folder, volume) without identifiers, short numbers among them. UIDs stay."""
+        return self._hide_around_uids(text, [(0, len(text))])
+
+    def _hide_around_uids(self, text: str, names) -> str:
         if not self.words:
             return text
         pieces, last = [], 0
-        for uid in _UID.finditer(text):
-            pieces += [self._hide(text[last : uid.start()]), uid.group()]
-            last = uid.end()
-        return "".join([*pieces, self._hide(text[last:])])
+        for uid in [*_UID.finditer(text), None]:
+            end = uid.start() if uid else len(text)
+            pieces.append(self._hide(text[last:end], [(start - last, stop - last) for start, stop in names]))
+            if uid:
+                pieces.append(uid.group())
+                last = uid.end()
+        return "".join(pieces)
 
-    def _hide(self, text: str) -> str:
+    def _hide(self, text: str, names) -> str:
         found, result, end, place, last = list(_WORD.finditer(text)), [], 0, 0, None
         while place < len(found):
-            run, stop = self._longest(text, found, place)
+            run, stop = self._longest(text, found, place, names)
             if run is None:
                 place, last = place + 1, None
                 continue
@@ -89,20 +105,41 @@ class Identifiers:
             end, place, last = found[stop - 1].end(), stop, word
         return "".join([*result, text[end:]])
 
-    def _longest(self, text, found, place):
+    def _longest(self, text, found, place, names):
         """(identifier, index behind its last word) of the longest one that begins with word `place`; (None, None) without."""
         for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
             run = "".join(word.group() for word in found[place:stop]).casefold()
-            within_a_part = "/" not in text[found[place].start() : found[stop - 1].end()]
-            if run in self.words and within_a_part and self._counts(run, text, found[place].start(), found[stop - 1].end()):
+            start, end = found[place].start(), found[stop - 1].end()
+            if (
+                run in self.words
+                and "/" not in text[start:end]
+                and self._counts(run, text, start, end, names)
+            ):
                 return run, stop
         return None, None
 
-    @staticmethod
-    def _counts(run: str, text: str, start: int, end: int) -> bool:
+    def _counts(self, run: str, text: str, start: int, end: int, names) -> bool:
+        """Whether `run`, an identifier, is meant as one: a short number may count slices.
+
+        Short numbers of visits and places are identifiers as a whole part of a path alone; those of patients
+        in every name (a span of `names`), and elsewhere beside a slash, colon, quote, underscore or suffix.
+        """
         if len(run) >= (_SHORTEST_NUMBER if run.isdigit() else 2):
             return True
-        return (start == 0 or text[start - 1] == "/") and (end == len(text) or text[end] == "/")
+        before, after = text[:start][-1:], text[end:][:1]
+        if before in ("", "/") and after in ("", "/"):
+            return True
+        if run not in self.personal:
+            return False
+        if any(first <= start and end <= last for first, last in names):
+            return True
+        if text[:start].endswith(_COUNTED):
+            return False
+        ahead = after in ("/", ":", "'", '"', "_") or (after == "." and text[end + 1 : end + 2].isalpha())
+        behind = before in ("/", ":", "'", '"', "_") or (
+            before == "." and text[start - 2 : start - 1].isalpha()
+        )
+        return ahead or behind
 
 
 def _values(dataset: Dataset, keyword: str) -> list[str]:

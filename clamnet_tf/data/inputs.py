@@ -11,14 +11,16 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clamnet_tf.data.folders.dicom_headers import Header, has_dicom_magic, read_header
-from clamnet_tf.data.folders.dicom_tree import dicom_files
-from clamnet_tf.data.folders.listing import NIFTI, PICTURES, list_folder, natural_key
+from clamnet_tf.data.folders.dicom_headers import Header, read_header
+from clamnet_tf.data.folders.listing import PICTURES, list_folder, natural_key, stem_of
+from clamnet_tf.data.folders.other_files import other_files
 from clamnet_tf.data.identifiers import Identifiers
 from clamnet_tf.data.manifest import Case, Manifest, listed, read_manifest
-from clamnet_tf.data.result_names import NUMBERED, result_names, stem_of
+from clamnet_tf.data.result_names import NUMBERED, result_names
+from clamnet_tf.data.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.readers import SUFFIXES, read_volume, suffix_of
+from clamnet_tf.imaging.readers import kind_of, read_volume, suffix_of
+from clamnet_tf.texts import printable
 
 RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
 RESULT_SETTINGS = "prediction.json"  # likewise, written before anything else: also of a prediction that was killed
@@ -48,7 +50,7 @@ class Inputs:
 
     def hide(self, text: str) -> str:
         """A message about these inputs, without identifiers of patients."""
-        return self.identifiers.hide(text)
+        return printable(self.identifiers.hide(text))
 
 
 def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -> Inputs:
@@ -65,22 +67,31 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
     found.drop_masks()
     root = Path(os.path.commonpath(found.roots)) if found.roots else Path.cwd()
     builder = _Builder(root, found, stacks)
-    cases, hide = builder.build(), found.identifiers.hide
-    failures = tuple(hide(failure) for failure in found.failures)
+    cases, hide = builder.build(), lambda name: printable(found.identifiers.hide_name(name))
+    failures = tuple(printable(found.identifiers.hide(failure)) for failure in found.failures)
     if not cases:
         problems = failures or ("no INPUT was given",)
         raise DataError(problems[0] if len(problems) == 1 else f"None of the inputs can be used:\n{listed(problems)}")
-    manifest = Manifest(root, tuple(cases), tuple(hide(line) for line in builder.account), "inputs")
+    manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
     volumes = tuple(hide(builder.names[case.image]) for case in cases)
     names = tuple(hide(builder.short(case.image)) for case in cases)
-    return Inputs(manifest, volumes, names, result_names(cases, root, hide), failures, found.identifiers)
+    return Inputs(
+        manifest,
+        volumes,
+        names,
+        result_names(cases, root, found.identifiers.hide_name),
+        failures,
+        found.identifiers,
+    )
 
 
 @dataclass
 class _Found:
     """Files by what is to be done with them, all absolute, without repeats."""
 
-    files: dict[Path, str] = field(default_factory=dict)  # path: kind as in SUFFIXES, "unknown" when the content must tell
+    files: dict[Path, str | None] = field(
+        default_factory=dict
+    )  # path: kind as in imaging.readers, None for one that is no image
     tabled: dict[Path, Case] = field(default_factory=dict)  # cases of manifest CSVs
     alone: set[Path] = field(default_factory=set)  # files that were given by their own name
     roots: list[Path] = field(default_factory=list)
@@ -95,11 +106,14 @@ class _Found:
             self._add_folder(given, path)
         elif not path.exists():
             self.failures.append(f"{given}: there is no such file or folder; check the name.")
-        elif path.suffix.lower() == ".csv":
+        elif path.suffix.lower() in TABLE_SUFFIXES:
             self._add_manifest(path)
         else:
             self.alone.add(path)
-            self._take(path, path.parent)
+            try:
+                self._take(path, path.parent, kind_of(path))
+            except ImageError as error:
+                self.failures.append(str(error))
 
     def drop_masks(self) -> None:
         """Files given one by one, as by a pattern of the shell: <name>_mask beside <name> is not an image."""
@@ -109,10 +123,9 @@ class _Found:
             if match and (path.parent, match["stem"]) in stems and self.files.pop(path, None):
                 self.passed[_MASKS] += 1
 
-    def _take(self, path: Path, root: Path) -> None:
-        suffix = suffix_of(path)
+    def _take(self, path: Path, root: Path, kind: str | None) -> None:
         if path not in self.files and path not in self.tabled:
-            self.files[path] = SUFFIXES[suffix] if suffix else "dicom" if has_dicom_magic(path) else "unknown"
+            self.files[path] = kind
         if root not in self.roots:
             self.roots.append(root)
 
@@ -123,21 +136,27 @@ class _Found:
             self.failures.append(f"{given}: the folder holds no files.")
             return
         results = [path.parent for path in listing.files if path.name in (RESULT_TABLE, RESULT_SETTINGS) and _is_result(path)]
-        usable = {*dicom_files(listing), *listing.with_suffix(NIFTI + PICTURES)}
-        passed = collections.Counter()
+        passed, others = collections.Counter(), []
         for path in listing.files:
             if any(path.is_relative_to(folder) for folder in results):
                 passed[f"results of earlier predictions (folders with a {RESULT_TABLE})"] += 1
-            elif path not in usable:
-                passed["files that are not images"] += 1
+            elif listing.kind(path) is None or path.name == "DICOMDIR":
+                others.append(path)
             elif suffix_of(path) and _MASK.fullmatch(stem_of(path)):
                 passed[_MASKS] += 1
             else:
-                self._take(path, folder)
+                self._take(path, folder, listing.kind(path))
+        words, failures = other_files(listing, others)
+        passed += words
         self.passed += passed
+        self.failures += failures
         if folder not in self.roots:
             words = ", ".join(f"{count} {what}" for what, count in passed.items())
-            self.failures.append(f"{given}: no image in this folder, only {words}. Name the folder that holds DICOM, NIfTI, PNG, JPEG, TIFF or npy files.")
+            more = f" {len(failures)} file(s) cannot be read." if failures else ""
+            self.failures.append(
+                f"{given}: no image in this folder, only {words or 'files that cannot be read'}.{more} "
+                "Name the folder that holds DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF or npy files."
+            )
 
     def _add_manifest(self, path: Path) -> None:
         try:
@@ -163,16 +182,18 @@ class _Builder:
     def build(self) -> list[Case]:
         self._tabled()
         self._dicom([path for path, kind in self.found.files.items() if kind == "dicom"])
-        self._pictures([path for path, kind in self.found.files.items() if kind not in ("dicom", "nifti", "unknown")])
-        self._alone([path for path, kind in self.found.files.items() if kind in ("nifti", "unknown")], "Files")
+        self._pictures([path for path, kind in self.found.files.items() if kind in PICTURES])
+        self._alone(
+            [path for path, kind in self.found.files.items() if kind not in (*PICTURES, "dicom")], "Files"
+        )
         if self.found.passed:
             self.account.append("Passed over: " + ", ".join(f"{count} {what}" for what, count in self.found.passed.items()) + ".")
         return [self.cases[path] for path in (*self.found.tabled, *self.found.files) if path in self.cases]
 
     def _tabled(self) -> None:
         for path, case in self.found.tabled.items():
-            if path.is_file() and has_dicom_magic(path):
-                with contextlib.suppress(ImageError):  # said when it is read
+            with contextlib.suppress(ImageError):  # said when it is read
+                if path.is_file() and kind_of(path) == "dicom":
                     self._remember(read_header(path))
             grouped = case.series is not None or case.position is not None
             self.names[path] = f"{case.patient} {case.series or ''}".strip() if grouped else self.short(path)
@@ -212,7 +233,10 @@ class _Builder:
                 name = self.short(header.path) if alone else f"{folder}: series {uid}"
                 self._put(header.path, name, header.patient or header.study, f"{uid} {header.instance}" if mixed else uid, header.position)
             how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
-            lines.append(f"{folder}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)}, {how}")
+            lines.append(
+                f"{self.called(folder)}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)},"
+                f" {how}"
+            )
         self._say(f"DICOM series: {len(series)}", lines)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:
@@ -247,19 +271,27 @@ class _Builder:
         for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
             numbers = [int(NUMBERED.fullmatch(stem_of(path))["number"]) for path in members]
             size = f"{height} x {width}"
-            name = f"{self.short(folder / stem)}<n>{suffix}" + (f" of {size}, {channels} channel(s)" if several else "")
+            name = f"{self.short(folder / stem)}<n>{suffix or ''}" + (
+                f" of {size}, {channels} channel(s)" if several else ""
+            )
             for path, number in zip(members, numbers):
                 self._put(path, name, name, name, float(number))
             gaps = len(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if max(numbers) - min(numbers) < 10**6 else 0
             missing = f", {gaps} number(s) between them missing" if gaps else ""
-            lines.append(f"{self.short(folder / stem)}<n>{suffix}: {len(members)} pictures of {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume")
+            lines.append(
+                f"{self.called(self.short(folder / stem))}<n>{suffix or ''}: {len(members)} pictures of"
+                f" {size}, n = {min(numbers)} to {max(numbers)}{missing}, one volume"
+            )
         self._say(f"Volumes of numbered pictures: {len(stacks)}", lines)
         self._alone(alone, "Pictures")
 
     def _alone(self, paths: list[Path], what: str) -> None:
         for path in paths:
             self._put(path, self.short(path), self.short(path), None, None)
-        self._say(f"{what}, each a volume of its own: {len(paths)}", [self.short(path) for path in paths])
+        self._say(
+            f"{what}, each a volume of its own: {len(paths)}",
+            [self.called(self.short(path)) for path in paths],
+        )
 
     def _put(self, path, name, patient, series, position) -> None:
         self.names[path] = name
@@ -268,6 +300,10 @@ class _Builder:
     def _say(self, title: str, lines: list[str]) -> None:
         if lines:
             self.account += [title, *listed(lines, 10).split("\n")]
+
+    def called(self, name: str) -> str:
+        """A name as it may be shown."""
+        return printable(self.found.identifiers.hide_name(name))
 
     def short(self, path: Path) -> str:
         """How a file is called: by its path below the root."""

@@ -5,13 +5,15 @@ Relative paths are relative to the CSV and may not leave its folder; absolute pa
 """
 
 import csv
-import difflib
 import io
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from clamnet_tf.data.file_names import FolderNames
+from clamnet_tf.data.problems import listed, nearest
+from clamnet_tf.data.table_files import open_table
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 
@@ -19,7 +21,6 @@ REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -64,60 +65,13 @@ class Manifest:
     layout: str = "manifest"
 
 
-def listed(problems, shown: int = SHOWN) -> str:
-    """At most `shown` problems, one per line, then how many more there are."""
-    problems = list(problems)
-    lines = [f"  {problem}" for problem in problems[:shown]]
-    if len(problems) > shown:
-        lines.append(f"  ... and {len(problems) - shown} more")
-    return "\n".join(lines)
-
-
-def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Read a CSV with a header (comma, semicolon or tab; UTF-8, with or without byte order mark).
-
-    Returns the column names as written and (line number, {column: stripped text}) per non-empty row.
-    DataError when the file is missing, not text, without header, repeats a column or has rows of another length.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save the table as CSV in UTF-8.") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num}: is not a CSV table: {error}.") from error
-    numbered = [(line, row) for line, row in numbered if any(row)]
-    if not numbered:
-        raise DataError(f"{path}: is empty; its first line must name the columns.")
-    header = numbered[0][1]
-    problems = [f"column {name!r} appears twice" for name in sorted({n for n in header if n and header.count(n) > 1})]
-    problems += [
-        f"line {line}: {len(row)} cells, the header has {len(header)}" for line, row in numbered[1:] if len(row) != len(header)
-    ]
-    if problems:
-        raise DataError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
-    return header, [(line, dict(zip(header, row))) for line, row in numbered[1:]]
-
-
-def nearest(name: str, names) -> str:
-    """' (did you mean ...?)' for the closest of `names`, or ''."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]!r}?)" if found else ""
-
-
 class RowReader:
     """Turns the cells of one table into values and collects every problem with its line number."""
 
     def __init__(self, root: Path):
         self.root = Path(os.path.abspath(root))
         self.problems: list[tuple[int, str]] = []
+        self.folders = FolderNames()
 
     def problem(self, line: int, message: str) -> None:
         self.problems.append((line, message))
@@ -150,7 +104,11 @@ class RowReader:
         return None
 
     def file(self, line, column, text, folder_allowed=False):
-        """An existing path, or None. Relative text is taken from the table's folder and may not leave it."""
+        """An existing path, or None. Relative text is taken from the table's folder and may not leave it.
+
+        A name that differs from a file's in case, Unicode form or separators alone is that file, if there is
+        one such file.
+        """
         if not text:
             return None
         if "\0" in text:
@@ -160,9 +118,26 @@ class RowReader:
         if not os.path.isabs(text) and not path.is_relative_to(self.root):
             self.problem(line, f"{column}: {text!r} leaves the folder {self.root}; copy the file into it or give an absolute path")
             return None
-        if path.is_file() or (folder_allowed and path.is_dir()):
+        usable = lambda path: path.is_file() or (folder_allowed and path.is_dir())  # noqa: E731
+        if usable(path):
             return path
-        self.problem(line, f"{column}: no such file: {text!r}")
+        start = Path(path.anchor) if os.path.isabs(text) else self.root
+        found = [
+            path
+            for path in self.folders.find(start, text)
+            if usable(path) and (os.path.isabs(text) or path.is_relative_to(self.root))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(str(path) for path in found[:3])
+            self.problem(
+                line,
+                f"{column}: {text!r} could be any of {len(found)} files that differ in case or letters alone:"
+                f" {names}",
+            )
+        else:
+            self.problem(line, f"{column}: no such file: {text!r}{self.folders.nearest(start, text)}")
         return None
 
     def side(self, line, column, text):
@@ -234,7 +209,8 @@ def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
 def read_manifest(csv_path) -> Manifest:
     """Read a manifest CSV; DataError lists every problem with its line (at most 20, then their number)."""
     csv_path = Path(csv_path)
-    header, rows = read_table(csv_path)
+    table = open_table(csv_path)
+    header, rows = table.header, table.rows
     known = REQUIRED + OPTIONAL
     reader = RowReader(csv_path.parent)
     for name in header:
@@ -251,7 +227,10 @@ def read_manifest(csv_path) -> Manifest:
     return Manifest(
         root=reader.root,
         cases=tuple(case for _, case in cases),
-        account=(f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",),
+        account=(
+            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",
+            *table.notes,
+        ),
         layout="manifest",
     )
 

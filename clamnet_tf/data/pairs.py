@@ -7,6 +7,7 @@ replicas never separates a pair.
 import numpy as np
 
 from clamnet_tf.data.matching import matching_weights
+from clamnet_tf.data.trainable import without_pairs
 from clamnet_tf.errors import DataError
 
 
@@ -28,11 +29,8 @@ class PairPlan:
         labels = np.asarray(labels)
         self.abnormal = np.flatnonzero(labels > 0)
         self.normal = np.flatnonzero(labels == 0)
-        if not len(self.abnormal) or not len(self.normal):
-            raise DataError(
-                f"training needs abnormal and normal slices; received {len(self.abnormal)} abnormal and {len(self.normal)} normal. "
-                "Check the labels, and data.minimum_organ_fraction, which drops blank slices."
-            )
+        if problem := without_pairs(len(self.abnormal), len(self.normal)):
+            raise DataError(problem)
         self.pairs_per_step = batch_size // 2
         self.seed = seed
         pick = {name: (np.asarray(values)[self.abnormal], np.asarray(values)[self.normal]) for name, values in columns.items()}

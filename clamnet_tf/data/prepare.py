@@ -172,7 +172,7 @@ def prepare_shard(shard: Shard, data: DataSection, organ: OrganSection, cache: P
 
 
 def _digest(*causes) -> str:
-    return hashlib.sha256("\n".join(map(str, causes)).encode()).hexdigest()[:20]
+    return hashlib.sha256("\n".join(map(str, causes)).encode("utf-8", "surrogateescape")).hexdigest()[:20]
 
 
 def _sweep(cache: Path) -> None:

@@ -1,19 +1,16 @@
 """How results are named: like the input tree, all different."""
 
 import collections
+import os
 import re
 from pathlib import Path
 
+from clamnet_tf.data.folders.listing import stem_of
 from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+from clamnet_tf.texts import printable
 
 NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
 _ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
-
-
-def stem_of(path: Path) -> str:
-    """The name without a suffix that promises an image: '1.2.840.5' stays whole, 'scan.nii.gz' becomes 'scan'."""
-    suffix = suffix_of(path)
-    return path.name[: -len(suffix)] if suffix else path.name
 
 
 def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
@@ -21,7 +18,10 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
     as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0). hide: takes
     identifiers of patients out of a part of a path."""
     places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), stem_of(case.image)) for case in cases]
-    places = [(Path(*(hide(part) for part in folder.parts)), hide(stem)) for folder, stem in places]
+    places = [
+        (Path(*(_writable(hide(part)) for part in folder.parts)), _writable(hide(stem)))
+        for folder, stem in places
+    ]
     taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
     numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
     outputs, used = [], set()
@@ -38,3 +38,13 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
         used.add((folder, name.lower()))
         outputs.append(folder / name)
     return tuple(outputs)
+
+
+def _writable(name: str) -> str:
+    """A name that is not UTF-8, in letters that tables hold too where the file system takes them."""
+    plain = printable(name)
+    try:
+        os.fsencode(plain)
+    except UnicodeEncodeError:
+        return name
+    return plain

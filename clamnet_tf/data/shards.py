@@ -18,7 +18,8 @@ from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 VERSION = 9  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 SLICES = 1024  # a shard is full from here on: some 100 MB, and what a killed process loses at most
-_VOLUME_FILES, _SLICES_OF_A_FILE = (".nii", ".nii.gz", ".npy"), 64  # how many slices they hold is not known before they are read
+_VOLUME_FILES = (".nii", ".nii.gz", ".npy", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
+_SLICES_OF_A_FILE = 64  # how many slices they hold is not known before they are read
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
-from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest, read_table
+from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest
+from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.stratify import draw_sides
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
@@ -61,7 +63,7 @@ def read_split(path, patients) -> dict[str, str]:
     sides: dict[str, str] = {}
     for line, cells in rows:
         cells = {name.lower(): value for name, value in cells.items()}
-        patient, side = cells["patient"], cells["split"]
+        patient, side = unicodedata.normalize("NFC", cells["patient"]), cells["split"]
         if side.lower() not in SIDE_NAMES:
             problems.append(f"line {line}: split: expected train, val or test, received {side!r}{nearest(side, SIDE_NAMES)}")
         elif patient not in known:

@@ -103,4 +103,4 @@ def _mended(sides: dict[str, str], classes: dict[str, frozenset], names: tuple, 
 
 
 def _rank(seed: int, kind: str, name: str) -> str:
-    return hashlib.sha256(f"{seed}\0{kind}\0{name}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}\0{kind}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,62 +1,95 @@
-"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training."""
+"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training.
+"""
 
 import collections
 
 from clamnet_tf.data.manifest import Manifest, listed
 from clamnet_tf.data.split import check_leakage
-from clamnet_tf.data.volumes import slice_hash
+from clamnet_tf.data.trainable import lacking_slices
+from clamnet_tf.data.volumes import assemble, group_cases, slice_hash
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import read_volume
 
 
-def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None) -> tuple[list[str], list[str]]:
-    """(lines about sizes, channels and slices; problems). Reads every image once; marker masks are not opened.
+def survey(
+    manifest: Manifest, *, split: Manifest | None = None, dicom_backend: str = "pydicom", progress=None
+) -> tuple[list[str], list[str]]:
+    """(lines about sizes, channels and slices; problems). Reads every image once, as a training does; marker
+    masks are not opened.
 
-    `progress(done, total)` counts files.
+    split: the same cases with sides, where they could be drawn: then problems of single sides are foreseen
+    too. `progress(done, total)` counts cases.
     """
     paths = list(dict.fromkeys(case.image for case in manifest.cases))
     sizes, channels, owners = collections.Counter(), collections.Counter(), {}
-    slices, blank, problems, hashes = 0, 0, [], {}
-    first_case = {}
-    for index, case in enumerate(manifest.cases):
-        first_case.setdefault(case.image, index)
-    for done, path in enumerate(paths, start=1):
-        try:
-            array = read_volume(path, dicom_backend=dicom_backend).array
-        except ImageError as error:
-            problems.append(str(error))
-        else:
-            count, height, width, depth = array.shape
-            sizes[f"{height} x {width}"] += count
-            channels[depth] += count
-            owners.setdefault(depth, path)
-            slices += count
-            found = [slice_hash(image) for image in array]
-            blank += found.count("")
-            hashes[first_case[path]] = [value for value in found if value]
+    problems, hashes, kept = [], {}, []  # kept: (case, whether the slice is not blank)
+    done = 0
+    for group in group_cases(manifest):
+        found, failed = _volumes(manifest, group, dicom_backend)
+        problems += failed
+        for volume in found:
+            for number, case, _, _ in volume.wanted:
+                image = volume.array[number]
+                height, width, depth = image.shape
+                sizes[f"{height} x {width}"] += 1
+                channels[depth] += 1
+                owners.setdefault(depth, manifest.cases[case].image)
+                value = slice_hash(image)
+                kept.append((case, bool(value)))
+                if value:
+                    hashes.setdefault(case, []).append(value)
+        done += len(group.cases)
         if progress is not None:
-            progress(done, len(paths))
-    lines = [f"Slices: {slices} in {len(paths)} files, {blank} of them blank (constant).", f"Sizes (rows x columns): {_counted(sizes)}."]
+            progress(done, len(manifest.cases))
+    blank = sum(not seen for _, seen in kept)
+    lines = [
+        f"Slices: {len(kept)} in {len(paths)} files, {blank} of them blank (constant).",
+        f"Sizes (rows x columns): {_counted(sizes)}.",
+    ]
     lines.append(f"Channels: {_counted(channels)}.")
     if len(channels) > 1:
         examples = "; ".join(f"{depth}: {path}" for depth, path in owners.items())
-        problems.append(f"images of different channel counts ({examples}); convert them, or choose common channels with data.channels.")
-    return lines, problems + _labels_missing(manifest) + _copies(manifest, hashes) + _sides(manifest)
+        problems.append(
+            f"images of different channel counts ({examples}); convert them, or choose common channels with"
+            " data.channels."
+        )
+    copies = _copies(manifest, hashes)
+    problems += copies
+    if split is not None:
+        problems += [] if copies else _sides(split, hashes)
+        problems += _lacking(split, kept)
+    return lines, problems
+
+
+def _volumes(manifest: Manifest, group, dicom_backend: str) -> tuple[list, list[str]]:
+    """(volumes of a group, what keeps it from being read): of several unreadable files each is named."""
+    try:
+        return assemble(manifest, group, channels=None, dicom_backend=dicom_backend, with_organ=False), []
+    except DataError as error:
+        return [], [str(error)]
+    except ImageError as error:
+        first, told = str(error), []
+    for path in dict.fromkeys(manifest.cases[case].image for case in group.cases):
+        try:
+            read_volume(path, dicom_backend=dicom_backend)
+        except ImageError as error:
+            told.append(str(error))
+    return [], told or [first]
+
+
+def _lacking(split: Manifest, kept) -> list[str]:
+    """What `fit` would miss: slices of a class on a side that are not blank."""
+    cases = [split.cases[case] for case, _ in kept]
+    if not cases:
+        return []
+    return lacking_slices(
+        [case.label for case in cases], [case.split for case in cases], [seen for _, seen in kept], pairs=True
+    )
 
 
 def _counted(counter) -> str:
     shown = ", ".join(f"{key} ({count} slices)" for key, count in counter.most_common(6))
     return shown + (f" and {len(counter) - 6} more" if len(counter) > 6 else "") if counter else "none"
-
-
-def _labels_missing(manifest: Manifest) -> list[str]:
-    labels = [case.label for case in manifest.cases]
-    problems = []
-    if missing := labels.count(None):
-        problems.append(f"{missing} images have no label; they cannot be trained on.")
-    if len({label > 0 for label in labels if label is not None}) == 1:
-        problems.append(f"one class only: every label is {'normal' if 0 in labels else 'abnormal'}; training needs both.")
-    return problems
 
 
 def _copies(manifest: Manifest, hashes) -> list[str]:
@@ -67,15 +100,19 @@ def _copies(manifest: Manifest, hashes) -> list[str]:
         for value in values:
             other = manifest.cases[first.setdefault(value, index)]
             if other.patient != case.patient:
-                problems.append(f"{other.image} (patient {other.patient}) and {case.image} (patient {case.patient})")
-    return [f"{len(problems)} images have the same pixels as one of another patient:\n{listed(problems, 5)}"] if problems else []
+                problems.append(
+                    f"{other.image} (patient {other.patient}) and {case.image} (patient {case.patient})"
+                )
+    return (
+        [f"{len(problems)} images have the same pixels as one of another patient:\n{listed(problems, 5)}"]
+        if problems
+        else []
+    )
 
 
-def _sides(manifest: Manifest) -> list[str]:
-    if not any(case.split for case in manifest.cases):
-        return []
+def _sides(split: Manifest, hashes) -> list[str]:
     try:
-        check_leakage(manifest, {})
+        check_leakage(split, hashes)
     except DataError as error:
         return [str(error)]
     return []

@@ -21,6 +21,7 @@ from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointi
 from clamnet_tf.metrics.overlap import Overlap, count_overlap, dice, iou, precision, sensitivity
 from clamnet_tf.metrics.ranking import EDGES, histogram
 from clamnet_tf.metrics.surface import diagonal, hd95
+from clamnet_tf.texts import HANDLER
 
 OURS = "ours"
 
@@ -277,7 +278,9 @@ def mean_of(values) -> float | None:
 
 def write_rows(path, rows: list[dict]) -> None:
     """CSV with one header line; None is an empty field, floats have 6 significant digits."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
+    ) as stream:
         writer = csv.writer(stream)
         writer.writerow(rows[0])
         for row in rows:

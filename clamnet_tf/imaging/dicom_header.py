@@ -4,6 +4,7 @@ PS3.3 numbers: image plane C.7.6.2, pixel description C.7.6.3, multi-frame funct
 """
 
 import contextlib
+import io
 import struct
 import threading
 import warnings
@@ -19,6 +20,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.companions import is_gzipped, unpacked
+
+LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
 
 # what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
 DAMAGE = (
@@ -75,7 +79,8 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     sniff.require(path, "dicom")
     try:
         with quiet():
-            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
+            source = io.BytesIO(unpacked(path, LARGEST_UNPACKED)) if is_gzipped(path) else path
+            dataset = pydicom.dcmread(source, force=True, stop_before_pixels=not pixels)
             _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
             _complete_syntax(dataset)
     except DAMAGE as error:

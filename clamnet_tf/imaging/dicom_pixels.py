@@ -4,6 +4,7 @@ The result are the physical values (Hounsfield units of CT, arbitrary units of M
 window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
 """
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pydicom.uid import JPEGTransferSyntaxes
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.codestream import announced_size
-from clamnet_tf.imaging.dicom_header import DAMAGE, functional_group, number, quiet
+from clamnet_tf.imaging.companions import is_gzipped, unpacked
+from clamnet_tf.imaging.dicom_header import DAMAGE, LARGEST_UNPACKED, functional_group, number, quiet
 from clamnet_tf.imaging.gdcm_worker import decode_with_gdcm
 from clamnet_tf.imaging.volume import check_size
 
@@ -157,7 +159,14 @@ def _slope_intercept(dataset, frame) -> tuple[float, float]:
 def _decompress(dataset, decoder, path) -> np.ndarray:
     """Pixels by one plugin. All of them give equal values; pylibjpeg-rle panics and GDCM aborts on damaged data."""
     plugin = next((name for name in _ORDER if name in decoder.available_plugins), "")
-    return decode_with_gdcm(path) if plugin == "gdcm" else pixel_array(dataset, decoding_plugin=plugin)
+    if plugin != "gdcm":
+        return pixel_array(dataset, decoding_plugin=plugin)
+    if not is_gzipped(path):
+        return decode_with_gdcm(path)
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as plain:
+        plain.write(unpacked(path, LARGEST_UNPACKED))
+        plain.flush()
+        return decode_with_gdcm(plain.name)
 
 
 def _refuse_bombs(dataset, syntax, path):

@@ -21,6 +21,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from clamnet_tf.errors import EnvironmentFailure, ImageError
+from clamnet_tf.imaging.companions import is_gzipped, unpacked
+from clamnet_tf.imaging.dicom_header import LARGEST_UNPACKED
 
 _INSTEAD = "read it with data.dicom_backend: pydicom."
 
@@ -38,7 +40,7 @@ def decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
     if dataset.PhotometricInterpretation == "PALETTE COLOR" or dataset.get("ModalityLUTSequence"):
         raise ImageError(f"{path}: tensorflow-io applies palettes and LUT tables itself and does not give stored values; {_INSTEAD}")
     try:
-        rendered = _render(Path(path).read_bytes())
+        rendered = _render(unpacked(path, LARGEST_UNPACKED) if is_gzipped(path) else Path(path).read_bytes())
     except _operation_errors() as error:
         reason = str(error).splitlines()[0][-200:] if str(error) else type(error).__name__
         raise ImageError(f"{path}: tensorflow-io cannot read this DICOM file ({reason}); {_INSTEAD}") from error

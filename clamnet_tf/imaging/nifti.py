@@ -19,39 +19,92 @@ from nibabel.wrapstruct import WrapStructError
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.companions import header_of, image_of, is_gzipped
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
 
 _DAMAGE = (
     ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError,
     MemoryError, struct.error, zlib.error,
 )  # fmt: skip
+UNPLACED = "neither sform nor qform: orientation and spacing are not known, axes taken as stored"
 _AXIAL = nibabel.orientations.axcodes2ornt(("S", "P", "L"))
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_nifti(path: Path) -> Volume:
-    """A .nii or .nii.gz file (NIfTI-1 or 2) with 2, 3 or 4 dimensions, the fourth being channels; RGB types too.
+    """A .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2), of 2, 3 or 4 dimensions.
+
+    The fourth dimension are channels; RGB types are read too.
 
     Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has neither
     sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged, complex numbers,
     more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
     """
-    path = Path(path)
+    path = _header(Path(path))
     sniff.require(path, "nifti")
-    with open(path, "rb") as file, gzip.GzipFile(fileobj=file) if _is_gzipped(path) else contextlib.nullcontext(file) as stream:
-        return _read(path, stream)
-
-
-def _is_gzipped(path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _read(path, stream) -> Volume:
-    try:
-        two = stream.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+    with _opened(path) as stream:
+        head = stream.read(348)
         stream.seek(0)
-        image = (nibabel.Nifti2Image if two else nibabel.Nifti1Image).from_stream(stream)
+        two = head[:4] in (
+            b"\x1c\x02\0\0",
+            b"\0\0\x02\x1c",
+        )  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+        if b"ni" in (head[344:346], head[4:6]):  # the values lie in a file of their own
+            values = image_of(path)
+            if values is None:
+                raise ImageError(
+                    f"{path}: a NIfTI header without its values, the .img of that name beside it. Copy both"
+                    " files together."
+                )
+            with _opened(values) as image:
+                return _read(
+                    path,
+                    _map(header=stream, image=image),
+                    nibabel.Nifti2Pair if two else nibabel.Nifti1Pair,
+                    values,
+                )
+        return _read(path, _map(image=stream), nibabel.Nifti2Image if two else nibabel.Nifti1Image, path)
+
+
+def _header(path: Path) -> Path:
+    """The header of a volume of two files, whichever of them is named; any other path as it is."""
+    if not path.name.lower().endswith((".img", ".img.gz")) or sniff.sniff(path) == "nifti":
+        return path
+    header = header_of(path)
+    if header is None and sniff.sniff(path) == "unknown":
+        raise ImageError(
+            f"{path}: values (.img) without the header that describes them, the .hdr of that name beside it."
+            " Copy both files together."
+        )
+    return header or path
+
+
+@contextlib.contextmanager
+def _opened(path: Path):
+    with open(path, "rb") as file, (
+        gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
+    ) as stream:
+        yield stream
+
+
+def _map(**streams) -> dict:
+    return {name: nibabel.FileHolder(fileobj=stream) for name, stream in streams.items()}
+
+
+def _read(path, file_map, kind, values: Path) -> Volume:
+    try:
+        image = kind.from_file_map(file_map)
+    except _DAMAGE as error:
+        raise ImageError(f"{path}: not a readable NIfTI file: {error}. Export or copy it again.") from error
+    return volume_of(path, image, values)
+
+
+def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> Volume:
+    """The Volume of an image that nibabel has opened.
+
+    values: the file that holds the values, `path` or another. unplaced: the note for an image without place.
+    """
+    try:
         header = image.header
         shape = tuple(int(side) for side in image.shape)
         coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
@@ -63,9 +116,9 @@ def _read(path, stream) -> Volume:
     axes, flips = _to_axial(path, affine)
     count = 3 if dtype.names else channels
     announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
-    check_size(path, (*(spatial[axis] for axis in axes), count), deflated_bytes=announced)
+    check_size(values, (*(spatial[axis] for axis in axes), count), deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
-    notes = () if coded else ("neither sform nor qform: orientation and spacing are not known, axes taken as stored",)
+    notes = () if coded else (unplaced,)
     grid = Grid(
         kind="nifti",
         shape=shape[:3] if len(shape) > 2 else shape,

@@ -8,8 +8,10 @@ import numpy as np
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom import read_dicom_file, read_dicom_folder
+from clamnet_tf.imaging.itk_files import read_itk
 from clamnet_tf.imaging.nifti import read_nifti
 from clamnet_tf.imaging.npy import read_npy
+from clamnet_tf.imaging.other_formats import advice
 from clamnet_tf.imaging.picture import read_picture, read_tiff
 from clamnet_tf.imaging.volume import Volume
 
@@ -20,13 +22,25 @@ READERS: dict[str, Callable[[Path], Volume]] = {  # what a file is -> its reader
     "jpeg": read_picture,
     "tiff": read_tiff,
     "npy": read_npy,
+    "nrrd": read_itk,
+    "metaimage": read_itk,
 }
-SUFFIXES: dict[str, str] = {  # what a file's name promises; names without a suffix from here are judged by content
+SUFFIXES: dict[str, str] = {  # what a file's name promises; it counts only where the content says nothing
     ".dcm": "dicom",
+    ".dcm.gz": "dicom",
     ".dicom": "dicom",
     ".ima": "dicom",
+    ".ima.gz": "dicom",
     ".nii": "nifti",
     ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".hdr.gz": "nifti",
+    ".img": "nifti",
+    ".img.gz": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -46,14 +60,17 @@ def suffix_of(path: Path) -> str | None:
 def read_volume(path: Path, *, dicom_backend: str = "pydicom", series: str | None = None) -> Volume:
     """An image as `volume.Volume`: float32 (slices, rows, columns, channels) in LPS order where the file knows it.
 
-    path: a file (DICOM with any name, NIfTI, PNG, JPEG, TIFF, .npy) or a folder that holds one DICOM series; with
-    `series`, the SeriesInstanceUID to take from a folder of several. dicom_backend: pydicom or tensorflow_io.
+    path: a file (DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, npy), which its content tells, whatever it is
+    called, or a folder of one DICOM series; with `series`, the SeriesInstanceUID to take from several.
+    dicom_backend: pydicom or tensorflow_io.
     ImageError, whose message starts with the path, for everything that cannot be read in full; nothing is guessed.
     """
     path = Path(path)
     if path.is_dir():
         return read_dicom_folder(path, series=series, backend=dicom_backend)
-    kind = _kind(path)
+    kind = kind_of(path)
+    if kind is None:
+        raise ImageError(not_readable(path))
     if kind == "dicom":
         return read_dicom_file(path, backend=dicom_backend)
     return READERS[kind](path)
@@ -95,16 +112,25 @@ def read_classes(path: Path, classes: int) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-def _kind(path: Path) -> str:
-    suffix = suffix_of(path)
-    if suffix is not None:
-        return SUFFIXES[suffix]
+def kind_of(path: Path) -> str | None:
+    """What a file is read as, a key of READERS: by its content, else by what its name promises; else None.
+
+    ImageError when the file is missing, a folder or unreadable.
+    """
     found = sniff.sniff(path)
-    if found not in READERS:
-        raise ImageError(
-            f"{path}: holds {sniff.WORDS[found]}, not an image that can be read; readable are DICOM, {', '.join(sorted(SUFFIXES))}."
-        )
-    return found
+    if found in READERS:
+        return found
+    suffix = suffix_of(path)
+    return SUFFIXES[suffix] if suffix else None
+
+
+def not_readable(path: Path) -> str:
+    """The message for a file that cannot be read as an image: what it is, and what makes one of it."""
+    found = sniff.sniff(path)
+    return (
+        f"{path}: holds {sniff.WORDS[found]}, not an image that can be read. {advice(found)} "
+        "Readable are DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF and npy."
+    )
 
 
 def _require_same_grid(path, mask: Volume, image: Volume):

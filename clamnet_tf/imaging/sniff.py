@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.other_formats import BY_SUFFIX, OTHER_FORMATS, advice
 
 _MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 bytes of preamble may hold anything
     (b"\xff\xd8\xff", "jpeg"),
@@ -21,7 +22,33 @@ _MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 byte
     (b"\x89HDF", "hdf5"),
     (b"\0\0\0\x0cjP  ", "jpeg2000"),
     (b"\xffO\xffQ", "jpeg2000"),
+    (b"NRRD000", "nrrd"),
+    (b"RIFF", "webp"),
+    (b"8BPS", "photoshop"),
+    (b"\xff\x0a", "jpegxl"),
+    (b"\0\0\0\x0cJXL ", "jpegxl"),
+    (b"CDF\x01", "minc"),
+    (b"CDF\x02", "minc"),
+    (b"MATLAB ", "matlab"),
+    (b"# vtk DataFile", "vtk"),
+    (b"# === DATA DESCRIPTION FILE", "parrec"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!", "rar"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xd0\xcf\x11\xe0", "office"),
 )
+_PICTURE_BRANDS = (
+    b"heic",
+    b"heix",
+    b"hevc",
+    b"mif1",
+    b"msf1",
+    b"avif",
+    b"avis",
+)  # ISO base media: the others are videos
+_META_WORDS = (b"ObjectType", b"NDims", b"DimSize", b"ElementType", b"ElementDataFile")
 WORDS = {
     "dicom": "a DICOM file",
     "jpeg": "a JPEG picture",
@@ -29,13 +56,9 @@ WORDS = {
     "tiff": "a TIFF picture",
     "npy": "a NumPy array",
     "nifti": "a NIfTI volume",
-    "zip": "a zip archive (or .npz)",
-    "gzip": "gzip-compressed data",
-    "gif": "a GIF picture",
-    "bmp": "a BMP picture",
-    "pdf": "a PDF document",
-    "hdf5": "an HDF5 file",
-    "jpeg2000": "a JPEG 2000 picture",
+    "nrrd": "an NRRD volume",
+    "metaimage": "a MetaImage volume (.mha, .mhd)",
+    **{kind: words for kind, (words, _) in OTHER_FORMATS.items()},
     "text": "text",
     "empty": "nothing (0 bytes)",
     "unknown": "nothing that is known here",
@@ -55,9 +78,13 @@ def sniff(path: Path) -> str:
         raise ImageError(f"{path}: there is no such file; check the name, or the column 'image' of the manifest.") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be opened: {error.strerror or error}.") from error
-    if head[:2] == b"\x1f\x8b":
-        return "nifti" if _is_nifti(_unzipped_head(path)) else "gzip"
-    return sniff_bytes(head)
+    kind = sniff_bytes(head)
+    if kind == "gzip":
+        inside = sniff_bytes(_unzipped_head(path))
+        kind = inside if inside in ("nifti", "dicom") else kind
+    if kind in ("gzip", "hdf5", "text", "unknown"):
+        kind = BY_SUFFIX.get(path.suffix.lower(), kind)
+    return kind
 
 
 def sniff_bytes(head: bytes) -> str:
@@ -68,9 +95,23 @@ def sniff_bytes(head: bytes) -> str:
         return "dicom"
     for magic, kind in _MAGIC:
         if head.startswith(magic):
-            return kind
+            return _refined(kind, head)
+    if head[:2] == b"\x1f\x8b":
+        return "gzip"
+    if head[4:8] == b"ftyp":
+        return "heic" if head[8:12] in _PICTURE_BRANDS else "video"
+    if head[257:262] == b"ustar":
+        return "tar"
     if _is_nifti(head):
         return "nifti"
+    if len(head) >= 348 and head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return "analyze"
+    if (
+        b"=" in head
+        and any(head.lstrip().startswith(word) for word in _META_WORDS)
+        and b"ElementDataFile" in head
+    ):
+        return "metaimage"
     if _is_bare_dicom(head):
         return "dicom"
     printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
@@ -84,15 +125,26 @@ def require(path: Path, *kinds: str) -> None:
         return
     wanted = " or ".join(WORDS[kind] for kind in kinds)
     if found == "empty":
-        advice = "The copy or download was probably cut off: fetch the file again."
-    elif found in ("dicom", "jpeg", "png", "tiff", "npy", "nifti"):
-        advice = f"Rename it to {SUFFIX_OF[found]}, or export it again."
+        cure = "The copy or download was probably cut off: fetch the file again."
+    elif found in SUFFIX_OF:
+        cure = f"Rename it to {SUFFIX_OF[found]}, or export it again."
     else:
-        advice = "Export the image again, or leave the file out."
-    raise ImageError(f"{path}: the name says {wanted}, the content is {WORDS[found]}. {advice}")
+        cure = advice(found)
+    raise ImageError(f"{path}: the name says {wanted}, the content is {WORDS[found]}. {cure}")
 
 
-SUFFIX_OF = {"dicom": ".dcm", "jpeg": ".jpg", "png": ".png", "tiff": ".tif", "npy": ".npy", "nifti": ".nii or .nii.gz"}
+SUFFIX_OF = {
+    "dicom": ".dcm", "jpeg": ".jpg", "png": ".png", "tiff": ".tif", "npy": ".npy", "nifti": ".nii or .nii.gz",
+    "nrrd": ".nrrd", "metaimage": ".mha",
+}  # fmt: skip
+
+
+def _refined(kind: str, head: bytes) -> str:
+    """RIFF is WebP or a video; a zip archive whose first member is an array is .npz."""
+    if kind == "webp" and head[8:12] != b"WEBP":
+        return "video" if head[8:12] == b"AVI " else "unknown"
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return "npz" if kind == "zip" and name.endswith(b".npy") else kind
 
 
 def _is_nifti(head: bytes) -> bool:

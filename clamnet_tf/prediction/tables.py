@@ -11,6 +11,7 @@ from clamnet_tf.evaluation.words import percent
 from clamnet_tf.files import atomic_path
 from clamnet_tf.prediction.marked_volume import MarkedSlice, MarkedVolume
 from clamnet_tf.prediction.planes import unevenness
+from clamnet_tf.texts import HANDLER
 
 VOLUME_TABLE = "volumes.csv"
 _TWICE = "several images at one position"
@@ -101,7 +102,9 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
     if first is None:
         return 0
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
+    ) as stream:
         writer = csv.writer(stream)
         writer.writerow(first)
         while first is not None:

@@ -20,6 +20,7 @@ from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import hold, make_folder, write_text
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.study.plan import Run, Trial
+from clamnet_tf.texts import HANDLER
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class StudyFolder:
     def log(self, message: str) -> None:
         """Append a timed line to log.txt."""
         make_folder(self.path)
-        with open(self.log_file, "a", encoding="utf-8") as stream:
+        with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
     @contextlib.contextmanager

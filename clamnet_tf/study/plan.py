@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clamnet_tf.data.contents import ContentHashes
+from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelSource, LabelWords
 from clamnet_tf.errors import RecipeError
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_names
 from clamnet_tf.recipe.writer import hashed_content, resolve, to_yaml
@@ -25,18 +26,30 @@ INFERENCE_ONLY = ("head", "smallest_component", "fill_holes")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images come from; absolute paths, None where there is none. `identity` is the hash of their contents."""
+    """Where the images come from; absolute paths, None where there is none.
+
+    identity: the hash of their contents. said: what the user said of label words.
+    """
 
     data: Path | None
     labels: Path | None
     split_file: Path | None
     cache: Path | None
     identity: str
+    said: LabelWords = NOTHING_SAID
 
-    def options(self) -> list[str]:
-        """--data, --labels, --split-file and --cache of the commands fit and evaluate."""
-        given = {"--data": self.data, "--labels": self.labels, "--split-file": self.split_file, "--cache": self.cache}
-        return [text for option, path in given.items() if path is not None for text in (option, str(path))]
+    def options(self, split_file: Path | None = None) -> list[str]:
+        """What fit and evaluate are given: --data, --labels, --split-file (its own or another) ..."""
+        given = [
+            ("--data", self.data),
+            ("--labels", self.labels),
+            ("--split-file", split_file or self.split_file),
+            ("--cache", self.cache),
+        ]
+        given += [("--normal", word) for word in self.said.normal] + [
+            ("--abnormal", word) for word in self.said.abnormal
+        ]
+        return [text for option, value in given if value is not None for text in (option, str(value))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +95,19 @@ class Plan:
 
 
 def open_source(data, labels, split_file, cache, memo: Path) -> Source:
-    """Hash the data; `memo` is a folder that remembers the hashes of unchanged files. DataError: a file cannot be read."""
-    paths = [Path(path).resolve() if path else None for path in (data, labels, split_file)]
+    """Hash the data; `memo` is a folder that remembers the hashes of unchanged files.
+
+    DataError: a file cannot be read. labels: LabelSource, the path of a table, or None.
+    """
+    source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
+    paths = [Path(path).resolve() if path else None for path in (data, source.table, split_file)]
     hashes = ContentHashes(memo, paths[0] or memo)
-    identity = hashlib.sha256(json.dumps([path and hashes.of(path) for path in paths]).encode()).hexdigest()
+    causes = [path and hashes.of(path) for path in paths] + (
+        [source.said.normal, source.said.abnormal] if source.said else []
+    )
+    identity = hashlib.sha256(json.dumps(causes).encode()).hexdigest()
     hashes.save()
-    return Source(*paths, Path(cache).resolve() if cache else None, identity)
+    return Source(*paths, Path(cache).resolve() if cache else None, identity, source.said)
 
 
 def plan(study: Study, folder: Path, source: Source) -> Plan:

@@ -88,8 +88,7 @@ class Job:
     def _evaluate(self, trial, split) -> None:
         run, partial = self.folder.run(self.run), _partial(self.folder.evaluation(trial, split))
         shutil.rmtree(partial, ignore_errors=True)
-        given = {"--data": self.source.data, "--labels": self.source.labels, "--cache": self.source.cache, "--split-file": run.split}
-        options = [text for option, path in given.items() if path is not None for text in (option, str(path))]
+        options = self.source.options(split_file=run.split)
         sets = [text for override in trial.overrides for text in ("--set", override)]
         self._start(["evaluate", str(run.path), *options, "--split", split, "--out", str(partial), *sets])
         self.evaluating = (trial, split)

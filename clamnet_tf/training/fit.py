@@ -19,6 +19,7 @@ from clamnet_tf.training.stage import StopRequest, run_stage
 from clamnet_tf.training.stage_builder import StageBuilder
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
+from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.training.workers import Workers
 
 
@@ -57,13 +58,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
     strategy = workers.strategy
     workers.check_same("Recipe, prepared slices or split", _digest(recipe, prepared, slices))
     _check_replicas(recipe, strategy)
-    main_channel, channels = recipe.pairs.views.main_channel, prepared.images.shape[3]
-    if main_channel is not None and 1 < channels <= main_channel:
-        raise DataError(f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have {channels} channels; received {main_channel}.")
-    attribution = recipe.attribution
-    if attribution is not None and attribution.refinement.channel >= channels:
-        expected = f"expected 0 to {channels - 1}, since these images have {channels} channel{'s' if channels > 1 else ''}"
-        raise DataError(f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}.")
+    check_trainable(recipe, manifest, prepared)
     if recipe.learns_from_pairs and recipe.network.norm == "batch":
         leak = "statistics of a batch that is half abnormal tell every pixel the label"
         reporter.line(f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45).")

@@ -6,6 +6,7 @@ import numpy as np
 
 from clamnet_tf.data.markers import membership
 from clamnet_tf.data.stratify import draw_patients
+from clamnet_tf.data.trainable import lacking_slices
 from clamnet_tf.errors import DataError
 
 LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
@@ -43,16 +44,19 @@ class TrainingSlices:
         self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
         labels = self.table.label[validation]
         self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
-        for name, found in (("abnormal training slices", self._abnormal), ("validation slices", self._validation)):
-            if not len(found):
-                advice = "" if patients is None else f", and training.patients, which keeps {patients}"
-                raise DataError(f"There are no {name} that show enough of the organ. Check labels, split and data.minimum_organ_fraction{advice}.")
-        missing = [name for name, shown in zip(markers, self.shown[self._abnormal].T) if not shown.any()]
-        if missing:
-            raise DataError(
-                f"No training slice shows {' or '.join(missing)}, which the recipe tells apart from its other markers. "
-                "Name it in the manifest's column markers, check the split, or take it out of the recipe."
-            )
+        trained = np.zeros(len(table.label), bool)
+        trained[self.rows] = True
+        advice = "" if patients is None else f", and training.patients, which keeps {patients}"
+        lacking = lacking_slices(
+            self.table.label,
+            table.split,
+            usable & (trained | (table.split != "train")),
+            shown=self.shown,
+            markers=markers,
+            advice=advice,
+        )
+        if lacking:
+            raise DataError("\n".join(lacking))
 
     @classmethod
     def of(cls, recipe, prepared) -> "TrainingSlices":

@@ -11,6 +11,7 @@ LEVELS = {
     "clamnet_tf.files": 0,
     "clamnet_tf.quiet": 0,
     "clamnet_tf.progress": 0,
+    "clamnet_tf.texts": 0,
     "clamnet_tf.recipe": 1,
     "clamnet_tf.runs": 2,
     "clamnet_tf.machine": 2,
@@ -38,7 +39,9 @@ LEVELS = {
     "clamnet_tf.__main__": 6,
 }
 NEIGHBOURS = {("data", "imaging")}
-COMMAND_TOPS = ("clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.recipe", "clamnet_tf.cli")
+COMMAND_TOPS = (
+    "clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.texts", "clamnet_tf.recipe", "clamnet_tf.cli",
+)  # fmt: skip
 
 FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
 LIGHT = (
@@ -46,6 +49,7 @@ LIGHT = (
     "clamnet_tf.files",
     "clamnet_tf.quiet",
     "clamnet_tf.progress",
+    "clamnet_tf.texts",
     "clamnet_tf.recipe",
     "clamnet_tf.runs",
     "clamnet_tf.machine",

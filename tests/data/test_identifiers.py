@@ -36,7 +36,7 @@ def identifiers():
         ("\u5c71\u7530/a.dcm", "patient1/a.dcm"),
         ("/data/St_Example-Hospital/acc0815: damaged", "/data/hidden6/hidden1: damaged"),
         ("by Roe", "by hidden4"),
-        ("12/12.dcm: holds 12 slices", "patient2/12.dcm: holds 12 slices"),
+        ("12/12.dcm: holds 12 slices", "patient2/patient2.dcm: holds 12 slices"),
         ("series 1.2.840.12.4711: 12 files", "series 1.2.840.12.4711: 12 files"),
         ("Doeberitz/brain", "Doeberitz/brain"),
         ("", ""),

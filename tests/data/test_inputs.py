@@ -139,9 +139,10 @@ def test_dicom_that_is_none(make_series, make_pictures):
     paths = make_series()
     picture = make_pictures({"a.jpg": {}}) / "a.jpg"
     shutil.copy(picture, paths[0].parent / "photo.dcm")
+    (paths[0].parent / "broken.dcm").write_bytes(b"\x01\x02\x03" * 100)
     found = find_inputs([paths[0].parent])
-    assert volumes(found) == [["im3.dcm", "im2.dcm", "im1.dcm"]]
-    assert len(found.failures) == 1 and "photo.dcm: the name says a DICOM file, the content is a JPEG picture" in found.failures[0]
+    assert sorted(volumes(found)) == [["im3.dcm", "im2.dcm", "im1.dcm"], ["photo.dcm"]]  # the content decides: a picture
+    assert len(found.failures) == 1 and "broken.dcm: the name says a DICOM file, the content is nothing that is known" in found.failures[0]
 
 
 def test_dicom_objects_that_are_no_images_and_localizers_are_passed_over(make_series, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from clamnet_tf.data.folders.classes import class_numbers, is_normal, patient_of_name
+from clamnet_tf.data.folders.classes import patient_of_name
+from clamnet_tf.data.folders.label_words import class_numbers, is_normal
 from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.data.layouts import DESCRIPTIONS, LAYOUTS, recognize
 from clamnet_tf.errors import DataError
@@ -26,12 +27,12 @@ def test_every_layout_is_described():
     assert list(LAYOUTS) == list(DESCRIPTIONS)
 
 
-@pytest.mark.parametrize("name", ["NORMAL", "normal", "Healthy", "negative", "no_finding", "No Finding", "non-covid", "notumor", "0", "no"])
+@pytest.mark.parametrize("name", ["NORMAL", "normal", "Healthy", "negative", "no_finding", "No Finding", "healthy volunteers", "notumor", "0", "no"])
 def test_words_for_normal(name):
     assert is_normal(name)
 
 
-@pytest.mark.parametrize("name", ["abnormal", "PNEUMONIA", "nodule", "positive", "1", "yes", "nonsense", "not normal"])
+@pytest.mark.parametrize("name", ["abnormal", "PNEUMONIA", "nodule", "positive", "1", "yes", "non-covid", "nonsense", "not normal"])
 def test_words_for_abnormal(name):
     assert not is_normal(name)
 

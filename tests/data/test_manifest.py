@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from clamnet_tf.data.manifest import Case, Manifest, read_manifest, read_table, write_manifest
+from clamnet_tf.data.manifest import Case, Manifest, read_manifest, write_manifest
+from clamnet_tf.data.table_files import read_table
 from clamnet_tf.errors import DataError
 
 
@@ -107,7 +108,7 @@ def test_repeats(root, write_csv, rows, message):
 
 
 BROKEN = {
-    "not text": (b"image,patient,label\n\xff\xfe", r"is not UTF-8 text \(byte 20\)"),
+    "not text": (b"image,patient,label\n\x81\xfe", r"is not UTF-8 \(first in line 2\), nor UTF-16"),
     "empty": (b"", r"is empty; its first line must name the columns"),
     "header only": (b"image,patient,label\n", r"has a header but no rows"),
     "ragged": (b"image,patient,label\na.png,p\n", r"line 2: 2 cells, the header has 3"),

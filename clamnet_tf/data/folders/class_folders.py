@@ -8,52 +8,85 @@ import collections
 import os
 from pathlib import Path
 
-from clamnet_tf.data.folders.classes import class_numbers, is_normal, patient_of_name
+from clamnet_tf.data.folders.classes import patient_of_name
 from clamnet_tf.data.folders.dicom_headers import read_headers
-from clamnet_tf.data.folders.listing import DICOM, NIFTI, PICTURES, Listing, part_masks, suffix
+from clamnet_tf.data.folders.label_words import (
+    NOTHING_SAID,
+    LabelWords,
+    class_numbers,
+    is_normal,
+    is_unknown,
+    normal_names,
+)
+from clamnet_tf.data.folders.listing import PICTURES, VOLUMES, Listing, part_masks
 from clamnet_tf.data.manifest import SIDE_NAMES, Case, Manifest
 from clamnet_tf.errors import DataError
 
 SIDE_FOLDERS = {**SIDE_NAMES, "training": "train", "valid": "val", "testing": "test"}
 
 
-def recognize(listing: Listing, labels: Path | None) -> Manifest | None:
-    """The Manifest of class folders, or None. DataError when there is one class only."""
+def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
+    """The Manifest of class folders, or None. DataError: one class only, or names that do not say which."""
     if labels is not None:
         return None
-    images, masks = part_masks(listing.with_suffix(PICTURES + NIFTI + DICOM))
-    placed = [_place(path, parts) for path, parts in _below_wrappers(listing, images)]
+    images, masks = part_masks(listing.of_kind((*PICTURES, *VOLUMES, "dicom")))
+    placed = [_place(path, parts) for path, parts in _below_wrappers(listing, images, said)]
     if not placed or any(place is None for place in placed):
         return None
-    counts = collections.Counter(place.name for place in placed)
-    normal = [name for name in counts if is_normal(name)]
-    if len(counts) == 1 and (normal or any(place.side for place in placed)):
+    every = collections.Counter(place.name for place in placed)
+    said.check(every, listing.root)
+    unknown = {name for name in every if is_unknown(name) and said.said(name) is None}
+    counts = collections.Counter({name: count for name, count in every.items() if name not in unknown})
+    if not counts:
+        return None
+    normal, unclear = normal_names(counts, said)
+    if len(counts) == 1 and (normal or unclear or any(place.side for place in placed)):
         name = next(iter(counts))
         raise DataError(
-            f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images); "
-            "training needs normal images in one folder (NORMAL, healthy, negative, no_finding ...) and abnormal ones in another."
+            f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images);"
+            " training needs normal images in one folder (NORMAL, healthy, negative, no_finding ...) and"
+            " abnormal ones in another."
         )
-    if not normal:
+    if not normal and not unclear:
         return None
     if len(normal) == len(counts):
         raise DataError(
-            f"{listing.root}: one class only: the folders {', '.join(normal)} all mean normal; put abnormal images into a folder named after the finding."
+            f"{listing.root}: one class only: the folders {', '.join(sorted(normal))} all mean normal; put"
+            " abnormal images into a folder named after the finding, or say with --abnormal FOLDER which one"
+            " is abnormal."
         )
-    numbers = class_numbers(counts)
-    headers = read_headers([place.path for place in placed if suffix(place.path) in DICOM])
-    cases = tuple(_case(place, numbers[place.name], headers.get(place.path), masks.get(place.path)) for place in placed)
-    return Manifest(listing.root, cases, tuple(_account(placed, counts, numbers, cases)), "class_folders")
+    numbers = class_numbers(
+        counts, said, listing.root, {name: f"{count} images" for name, count in counts.items()}
+    )
+    if 0 not in numbers.values():
+        raise DataError(
+            f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with"
+            " --normal FOLDER."
+        )
+    headers = read_headers([place.path for place in placed if listing.kind(place.path) == "dicom"])
+    cases = tuple(
+        _case(place, numbers.get(place.name), headers.get(place.path), masks.get(place.path))
+        for place in placed
+    )
+    lines = [
+        f"Labels that are not known: the folder {name!r} ({every[name]} images)." for name in sorted(unknown)
+    ]
+    return Manifest(listing.root, cases, (*_account(placed, counts, numbers, cases), *lines), "class_folders")
 
 
 class _Place(collections.namedtuple("_Place", "path side name patient")):
     """A file, its side (or None), its class folder's name, and the name of the folder below that (or None)."""
 
 
-def _below_wrappers(listing: Listing, images) -> list[tuple[Path, tuple[str, ...]]]:
+def _below_wrappers(listing: Listing, images, said: LabelWords) -> list[tuple[Path, tuple[str, ...]]]:
     """(path, parts of the relative path) without leading folders that all images share and that name no class or side."""
     parts = [listing.relative(path).parts for path in images]
     while parts and all(len(each) > 2 and each[0] == parts[0][0] for each in parts):
-        if parts[0][0].lower() in SIDE_FOLDERS or is_normal(parts[0][0]):
+        if (
+            parts[0][0].lower() in SIDE_FOLDERS
+            or is_normal(parts[0][0])
+            or said.said(parts[0][0]) is not None
+        ):
             break
         parts = [each[1:] for each in parts]
     return list(zip(images, parts))
@@ -67,7 +100,7 @@ def _place(path: Path, parts) -> _Place | None:
     return _Place(path, side, rest[0], rest[1] if len(rest) > 2 else None)
 
 
-def _case(place: _Place, label: int, header, mask: Path | None) -> Case:
+def _case(place: _Place, label: int | None, header, mask: Path | None) -> Case:
     patient = place.patient or (header and header.patient) or patient_of_name(place.path.name)
     return Case(
         image=place.path,

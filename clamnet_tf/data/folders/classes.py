@@ -1,14 +1,10 @@
-"""Which word means normal, and which patient a file name belongs to."""
+"""The labels of a table's column, and which patient a file name belongs to."""
 
+import collections
 import re
 
+from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords, class_numbers, is_unknown, plain
 from clamnet_tf.errors import DataError
-
-NORMAL = frozenset(
-    "normal normals healthy negative control controls clear none no false nofinding nofindings nolesion notumor notumour"
-    " nodisease nonlesion nontumor unaffected 0".split()
-)
-_NO_SOMETHING = re.compile(r"(no|non|without)[ _-]+[a-z]", re.IGNORECASE)
 
 # How known data sets write the patient into the file name; the first group is the patient.
 PATIENT_PATTERNS = (
@@ -19,17 +15,6 @@ PATIENT_PATTERNS = (
 )
 
 
-def is_normal(name: str) -> bool:
-    """Whether a folder or label of this name holds images without the marker: NORMAL, healthy, negative, no_finding ..."""
-    return re.sub(r"[^a-z0-9]", "", name.lower()) in NORMAL or _NO_SOMETHING.match(name.strip()) is not None
-
-
-def class_numbers(names) -> dict[str, int]:
-    """{name: label}: normal words 0, all others 1, 2 .. in alphabetical order. Names that differ in case alone are one."""
-    others = sorted({name.lower() for name in names if not is_normal(name)})
-    return {name: 0 if is_normal(name) else 1 + others.index(name.lower()) for name in names}
-
-
 def patient_of_name(name: str) -> str | None:
     """The patient that a file name of a known pattern begins with, or None."""
     for pattern in PATIENT_PATTERNS:
@@ -38,23 +23,69 @@ def patient_of_name(name: str) -> str | None:
     return None
 
 
-def label_numbers(texts: dict[int, str], table) -> tuple[dict[int, int | None], str]:
-    """Labels of a table's column: {line: text} -> ({line: number, None for an empty cell}, account line).
+def label_numbers(
+    texts: dict[int, str], table, said: LabelWords = NOTHING_SAID
+) -> tuple[dict[int, int | None], list[str]]:
+    """Labels of a table's column: {line: text} -> ({line: number, None for one that is not known}, account
+    lines).
 
-    Whole numbers (also '1.0') are taken as they are, words by `class_numbers`. DataError when both kinds are mixed.
+    Whole numbers (also '1.0') are taken as they are, words by `class_numbers`; an empty cell and words such
+    as n/a or unknown are labels that are not known. said: what the user said of words, numbers included.
+    DataError when numbers and words are mixed, or when words do not say whether they mean normal.
     """
-    whole = re.compile(r"([0-9]+)(\.0*)?")
-    given = {line: text for line, text in texts.items() if text}
+    known = {line: text for line, text in texts.items() if text}
+    signs = "+" in known.values()  # a minus beside a plus is no empty cell
+    unknown = {
+        line: text for line, text in known.items()
+        if is_unknown(text) and said.said(text) is None and not (signs and plain(text) in ("-", "--"))
+    }  # fmt: skip
+    given = {line: text for line, text in known.items() if line not in unknown}
+    counts = collections.Counter(given.values())
+    notes = []
+    if unknown:
+        words = ", ".join(
+            f"{word!r} {count}" for word, count in collections.Counter(unknown.values()).most_common(10)
+        )
+        notes.append(f"Labels that are not known, as in an empty cell: {words} rows.")
+    said.check([*given.values(), *unknown.values()], table)
+    whole = re.compile(r"([0-9]{1,18})(\.0*)?")
     numeric = {line: int(match[1]) for line, text in given.items() if (match := whole.fullmatch(text))}
-    if numeric and len(numeric) < len(given):
+    if said and numeric:
+        numeric = {}  # then numbers are words of which the user knows the meaning
+    elif numeric and len(numeric) < len(given):
         line = next(line for line in given if line not in numeric)
-        raise DataError(f"{table}: line {line}: label: expected a whole number as in the other rows, received {given[line]!r}.")
+        raise DataError(
+            f"{table}: line {line}: label: expected a whole number as in the other rows, received"
+            f" {given[line]!r}."
+        )
     if numeric or not given:
-        return {line: numeric.get(line) for line in texts}, "labels are numbers (0 normal, 1.. abnormal)"
-    words = class_numbers(set(given.values()))
+        notes += _codes(set(numeric.values()))
+        return {line: numeric.get(line) for line in texts}, [
+            "Labels are numbers (0 normal, 1.. abnormal).",
+            *notes,
+        ]
+    words = class_numbers(counts, said, table, {word: f"{count} rows" for word, count in counts.items()})
     if 0 not in words.values():
         raise DataError(
-            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
+            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; say which one does with"
+            " --normal WORD, or write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
         )
-    shown = ", ".join(f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0])))
-    return {line: words[text] if text else None for line, text in texts.items()}, f"labels: {shown}"
+    shown = ", ".join(
+        f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))
+    )
+    return {line: words.get(texts[line]) if line in given else None for line in texts}, [
+        f"Labels: {shown}.",
+        *notes,
+    ]
+
+
+def _codes(numbers: set[int]) -> list[str]:
+    """A line on a number such as 9 or 99 beside 0 and 1, which in many tables stands for `not known`."""
+    odd = sorted(number for number in numbers if number > len(numbers) + 1)
+    if not odd or numbers <= {0}:
+        return []
+    shown = ", ".join(map(str, odd[:5]))
+    return [
+        f"ATTENTION: the label {shown} is taken as a finding of its own. If it is a code for 'not known',"
+        " leave those cells empty."
+    ]

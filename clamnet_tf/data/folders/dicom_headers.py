@@ -45,15 +45,6 @@ class Header:
     texts: PatientTexts = PatientTexts()
 
 
-def has_dicom_magic(path: Path) -> bool:
-    """Whether the file has the DICM prefix at byte 128 (PS3.10 section 7.1); False for what cannot be opened."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def read_headers(files) -> dict[Path, Header]:
     """{path: Header}. DataError names every file that is not DICOM or whose header is damaged."""
     headers, problems = {}, []

@@ -6,24 +6,27 @@ decides. Every file becomes a case; files of a series are one volume, ordered by
 
 from pathlib import Path
 
-from clamnet_tf.data.folders.dicom_headers import Header, has_dicom_magic, read_headers
-from clamnet_tf.data.folders.label_table import LabelTable, find_table
-from clamnet_tf.data.folders.listing import DICOM, Listing, suffix
+from clamnet_tf.data.file_names import nearest_name
+from clamnet_tf.data.folders.dicom_headers import Header, read_headers
+from clamnet_tf.data.folders.label_table import LabelTable, find_table, tables_that_do_not_serve
+from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords
+from clamnet_tf.data.folders.listing import Listing
 from clamnet_tf.data.manifest import Case, Manifest, RowReader, listed
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 
 LEVELS = ("instance", "series", "study", "patient")
 
 
-def recognize(listing: Listing, labels: Path | None) -> Manifest | None:
+def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
     """The Manifest of a DICOM tree, or None when there is no DICOM file or no table with one of the UID columns.
 
     DataError when files cannot be read, or when the table names UIDs that no file has or contradicts itself.
     """
     files = dicom_files(listing)
-    table = find_table(listing, labels, LEVELS[:3]) if files else None
+    table = find_table(listing, labels, LEVELS[:3], said) if files else None
     if files and table is None:
-        table = find_table(listing, labels, ("patient",))
+        table = find_table(listing, labels, ("patient",), said)
         table = table if table and "image" not in table.columns else None
     if table is None:
         return None
@@ -40,12 +43,12 @@ def recognize(listing: Listing, labels: Path | None) -> Manifest | None:
 
 
 def dicom_files(listing: Listing) -> list[Path]:
-    """Files with a DICOM suffix, and those without any suffix that begin as DICOM files do; DICOMDIR left out."""
-    plain = lambda path: suffix(path) == "" or suffix(path)[1:].isdigit()  # noqa: E731  a UID as file name ends in .<digits>
+    """Files whose content is DICOM, or whose name alone says so; DICOMDIR left out."""
     return [
         path
         for path in listing.files
-        if path.name != "DICOMDIR" and (suffix(path) in DICOM or (plain(path) and has_dicom_magic(path)))
+        if path.name != "DICOMDIR"
+        and (listing.kind(path) == "dicom" or SUFFIXES.get(suffix_of(path)) == "dicom")
     ]
 
 
@@ -58,7 +61,11 @@ def _rows_by_uid(table: LabelTable, level: str, known) -> dict[str, tuple[int, d
         if not uid:
             reader.problem(line, f"{column}: is empty")
         elif uid not in known:
-            reader.problem(line, f"{column}: no DICOM file below the folder has {uid!r}")
+            reader.problem(
+                line,
+                f"{column}: no DICOM file below the folder has"
+                f" {uid!r}{nearest_name(uid, filter(None, known))}",
+            )
         elif uid in chosen and table.labels[chosen[uid][0]] != table.labels[line]:
             reader.problem(line, f"{column}: {uid!r} is labelled {cells['label']!r} here and differently in line {chosen[uid][0]}")
         chosen.setdefault(uid, (line, cells))
@@ -117,7 +124,9 @@ def no_labels_given(listing: Listing) -> DataError | None:
     files = dicom_files(listing)
     if not files:
         return None
+    reasons = tables_that_do_not_serve(listing)
+    why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
         f"{listing.root}: {len(files)} DICOM files but no table of their labels; add labels.csv with the columns StudyInstanceUID "
-        "(or SeriesInstanceUID, SOPInstanceUID) and label, or name one with --labels."
+        f"(or SeriesInstanceUID, SOPInstanceUID) and label, or name one with --labels.{why}"
     )

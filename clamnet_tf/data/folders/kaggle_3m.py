@@ -8,6 +8,7 @@ import collections
 import re
 from pathlib import Path
 
+from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.data.folders.listing import Listing
 from clamnet_tf.data.manifest import Case, Manifest, listed
 from clamnet_tf.errors import DataError
@@ -16,7 +17,7 @@ from clamnet_tf.imaging.readers import read_mask
 _NAME = re.compile(r"(?P<patient>.+)_(?P<number>[0-9]+)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
 
 
-def recognize(listing: Listing, labels: Path | None) -> Manifest | None:
+def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
     """The Manifest of a kaggle_3m folder (or of a folder around it), or None."""
     if labels is not None:
         return None

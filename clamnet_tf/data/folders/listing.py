@@ -7,14 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.readers import SUFFIXES
+from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.companions import companions, header_of
+from clamnet_tf.imaging.readers import READERS, kind_of, suffix_of
 
-DICOM = tuple(suffix for suffix, kind in SUFFIXES.items() if kind == "dicom")
-NIFTI = tuple(suffix for suffix, kind in SUFFIXES.items() if kind == "nifti")
-PICTURES = tuple(suffix for suffix, kind in SUFFIXES.items() if kind not in ("dicom", "nifti"))
+VOLUMES = ("nifti", "nrrd", "metaimage")  # kinds of files, keys of imaging.readers.READERS
+PICTURES = tuple(kind for kind in READERS if kind not in (*VOLUMES, "dicom"))
 _MASK = re.compile(r"(?P<stem>.+)_mask(?P<more>_[0-9]+)?", re.IGNORECASE)
 SKIPPED_FOLDERS = ("__MACOSX",)
+_SKIPPED = (".", "~$")  # hidden files, and what Excel keeps beside an open workbook
 
 
 def natural_key(text) -> list:
@@ -35,8 +36,29 @@ class Listing:
     root: Path
     files: tuple[Path, ...]
 
-    def with_suffix(self, suffixes) -> list[Path]:
-        return [path for path in self.files if suffix(path) in suffixes]
+    def kind(self, path: Path) -> str | None:
+        """What a file is read as, by content, else by name; None: no image, or second file of a volume."""
+        return self._kinds.get(path)
+
+    def of_kind(self, kinds) -> list[Path]:
+        """The files that are of one of `kinds`, in order."""
+        return [path for path in self.files if self._kinds[path] in kinds]
+
+    @functools.cached_property
+    def _kinds(self) -> dict[Path, str | None]:
+        kinds: dict[Path, str | None] = {}
+        for path in self.files:
+            try:
+                kinds[path] = None if path.name.upper() == "DICOMDIR" else kind_of(path)
+            except ImageError:  # named when it is read, if its name promises an image
+                kinds[path] = None
+        second = {
+            other
+            for path, kind in kinds.items()
+            if kind in VOLUMES and header_of(path) is None
+            for other in companions(path, kind)
+        }
+        return {path: None if path in second and kind != "dicom" else kind for path, kind in kinds.items()}
 
     @functools.cached_property
     def suffix_counts(self) -> dict[str, int]:
@@ -47,14 +69,20 @@ class Listing:
         return path.relative_to(self.root)
 
 
+def stem_of(path: Path) -> str:
+    """The name without a suffix that promises an image: 1.2.840.5 stays whole, scan.nii.gz becomes scan."""
+    ending = suffix_of(path)
+    return path.name[: -len(ending)] if ending else path.name
+
+
 def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
     """(images, {image: mask}): a file <name>_mask beside a file <name> is its mask, whatever the suffixes; a second
     mask <name>_mask_1 is neither image nor used."""
-    plain = {(path.parent, path.name[: len(path.name) - len(suffix(path))]): path for path in files}
+    plain = {(path.parent, stem_of(path)): path for path in files}
     images, masks = [], {}
-    for (folder, stem), path in plain.items():
-        match = _MASK.fullmatch(stem)
-        image = plain.get((folder, match["stem"])) if match else None
+    for path in files:
+        match = _MASK.fullmatch(stem_of(path))
+        image = plain.get((path.parent, match["stem"])) if match else None
         if image is None:
             images.append(path)
         elif not match["more"]:
@@ -76,7 +104,7 @@ def list_folder(folder) -> Listing:
             continue
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
-        files += [Path(here, name) for name in names if not name.startswith(".")]
+        files += [Path(here, name) for name in names if not name.startswith(_SKIPPED)]
     if not files:
         raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
     files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
