@@ -54,11 +54,13 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     walks = {"": Walk(trained.marking, gallery.add), **{name: Walk(trained.marking) for name in trained.markers}}
-    baselines = _baselines(run, recipe, prepared)
+    baselines, mask_notes = _baselines(run, recipe, prepared), {}
     with reporter.bar("Evaluating", len(rows)) as bar:
-        for cases in _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
+        for cases in _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
             for name, case in cases.items():
                 walks[name].add(case)
+    for note, first in mask_notes.items():
+        reporter.line(f"Note on masks (first {first}): {note}")
     of_markers = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_markers.pop("")
     result = _figures(evaluation)
@@ -66,6 +68,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         result["markers"] = {name: _figures(each) for name, each in of_markers.items()}
         add_columns(evaluation, of_markers)
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
+    if mask_notes:
+        result["data"]["mask_notes"] = sorted(mask_notes)
     write_json(out / "metrics.json", result)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
@@ -162,7 +166,7 @@ def _training_volumes(prepared, rows) -> list:
     return [(RowView(prepared.images, own), prepared.organ[own], np.isin(own, rows)) for own in whole]
 
 
-def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
+def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Per row {"": SliceCase}, of several markers one for each of them besides; volume by volume, all on the original grid."""
     table, done, marker = prepared.table, 0, trained.probability
     for own in _volumes(prepared, rows):
@@ -170,7 +174,8 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
         masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=max(1, len(trained.markers)))
+        count = max(1, len(trained.markers))
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=count, notes=mask_notes)
         pictures = original_images(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))

@@ -83,7 +83,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
         for number in range(recipe.first_round, 1 + recipe.self_training.rounds):
             keras.utils.set_random_seed(recipe.training.seed + number)
             build = _first_stage if number == 0 else _round
-            stage = build(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial)
+            stage = build(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial, reporter.line)
             ended = run_stage(stage, recipe, run, reporter, stop, workers)
             if ended is None:
                 return Outcome(None, "stopped on request", time.perf_counter() - began)
@@ -125,7 +125,7 @@ def _check_replicas(batch_size: int, xla: bool, strategy) -> None:
         raise DataError(f"runtime.xla: expected false, since XLA cannot compile what {replicas} replicas on CPUs exchange; received true.")
 
 
-def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
+def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial, say) -> Stage:
     """From image labels, or from masks in supervised mode."""
     channels, section = prepared.images.shape[3], recipe.training
     supervised = section.supervision == "masks"
@@ -139,7 +139,7 @@ def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step
             trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
         _compile(trainer, recipe, section.steps, workers)
     if supervised:
-        kept, masks = training_masks(manifest, prepared, slices.rows, max(1, len(_names(recipe))))
+        kept, masks = training_masks(manifest, prepared, slices.rows, max(1, len(_names(recipe))), say)
         rows = slices.rows[kept]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = _mask_data(recipe, slices, rows, plan, masks, section.steps, section.seed)
@@ -148,7 +148,7 @@ def _first_stage(recipe, manifest, prepared, slices, workers, number, first_step
     return _stage(recipe, slices, workers, "supervised" if supervised else "image-labels", first_step, section.steps, trainer, dataset)
 
 
-def _round(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial) -> Stage:
+def _round(recipe, manifest, prepared, slices, workers, number, first_step, marker, initial, say) -> Stage:
     """A fresh network (or one with the initial weights) taught by the marks of the one before, or of the atlas."""
     own, rows, markers = recipe.self_training, slices.rows, markers_of(recipe)
     images, organ = RowView(prepared.images, rows), RowView(prepared.organ, rows)
