@@ -82,7 +82,7 @@ def _check_belongs(path, image: Volume, frames: set, referenced: set) -> list[st
         return ["structure set was placed on the image by its geometry alone"]
     frame = str(open_dataset(name, pixels=False).get("FrameOfReferenceUID") or "")
     if frame and frame in frames:
-        return [] if len(image.array) == 1 else ["structure set was drawn on other images of the same frame of reference"]
+        return [] if len(image.array) == 1 or not referenced else ["structure set was drawn on other images of the same frame of reference"]
     raise ImageError(f"{path}: was drawn on another image: it names neither {name} nor its frame of reference. Name the mask of this image.")
 
 

@@ -62,7 +62,8 @@ def several_classes(path, values: np.ndarray, classes: int) -> tuple[np.ndarray,
 def _cut(path, values, found):
     """Shades of one class at half of their range."""
     low, high = float(found[0]), float(found[-1])
-    top = next((top for top in _TOPS if 0.5 * top < high <= (1.5 * top if top == 1 else 1.2 * top)), None)
+    beyond = 1.0 if _are_whole(found) else 1.5  # splines overshoot, whole numbers do not
+    top = next((top for top in _TOPS if 0.5 * top < high <= beyond * top), None)
     if top is None or low < -0.5 * top or low > 0.1 * top:
         raise ImageError(
             f"{path}: a mask of the values {_few(found)}, which may mean several things: expected class numbers from 0, or shades of one class from 0 "
@@ -73,6 +74,11 @@ def _cut(path, values, found):
         what = "regions of several shades" if extreme >= 0.7 else "shades throughout, like a picture"
         raise ImageError(f"{path}: expected a mask, received {what} (values {_few(found)}). {_WRITE}; or check that the mask was named, not the image.")
     return (values > 0.5 * top).astype(np.uint8), (f"values {low:.3g} to {high:.3g} were cut at {0.5 * top:g}, half of their range",)
+
+
+def _are_whole(found) -> bool:
+    """Whether the values are whole numbers, as pictures hold them."""
+    return bool((found == np.round(found)).all())
 
 
 def _plateaus(values, top) -> bool:
