@@ -16,14 +16,28 @@ from clamnet_tf.imaging.dicom_header import open_dataset
 
 LOOKED_AT = 200  # files, evenly spread over the data set
 _DAMAGE = (
-    ImageError, ImageFileError, Image.DecompressionBombError, OSError, EOFError, SyntaxError, RuntimeError, ValueError, TypeError, KeyError, IndexError,
-    AttributeError, OverflowError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
+    ImageError,
+    ImageFileError,
+    Image.DecompressionBombError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
 def announced_channels(manifest: Manifest) -> int | None:
-    """Return 1 when any of the images looked at is gray of one channel, so that gray stored as RGB is to join it; else None.
+    """Return 1 when any image looked at has one channel, so that gray stored as RGB is to join it; else None.
 
     What cannot be opened is left to the reader to complain about.
     """

@@ -8,7 +8,7 @@ TOLERANCE = 4.0 / 255.0  # of the picture's range: what JPEG's colour conversion
 
 
 def gray_of(array: np.ndarray) -> np.ndarray | None:
-    """Return the first channel of values whose channels are equal everywhere, but for what JPEG changes; None when they differ.
+    """Return the first channel of values whose channels are equal, but for what JPEG changes; else None.
 
     Args:
         array: (slices, rows, columns, channels).

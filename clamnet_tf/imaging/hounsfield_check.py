@@ -1,7 +1,8 @@
-"""Whether the values of a CT volume can be Hounsfield units (PS3.3 C.11.1.1.2), and what they probably are when not.
+"""Whether the values of a CT volume can be Hounsfield units (PS3.3 C.11.1.1.2), and what else they may be.
 
-Air lies near -1000, fat near -100, water at 0, soft tissue between 0 and 80, bone above 200. A crop may lack air, a masked
-volume may have any background, and padding may be any value; what no volume in Hounsfield units lacks is tissue near 0.
+Air lies near -1000, fat near -100, water at 0, soft tissue between 0 and 80, bone above 200. A crop may lack
+air, a masked volume may have any background, and padding may be any value; what no volume in Hounsfield units
+lacks is tissue near 0.
 """
 
 import numpy as np
@@ -27,8 +28,8 @@ def why_not_hounsfield(array: np.ndarray) -> str | None:
     """Say why values are not Hounsfield units, with the likely cause and the cure; None when they can be.
 
     Args:
-        array: CT values (slices, rows, columns, channels) of any crop. A constant volume and one of less than 32 x 32
-            pixels say nothing and are let pass.
+        array: CT values (slices, rows, columns, channels) of any crop. A constant volume and one of less than
+            32 x 32 pixels say nothing and are let pass.
     """
     low, high = float(array.min()), float(array.max())
     if low == high or array.shape[1] * array.shape[2] < SMALLEST_PIXELS:
@@ -40,7 +41,8 @@ def why_not_hounsfield(array: np.ndarray) -> str | None:
         if found:
             cause, cure = found
             return (
-                f"its values, {low:.4g} to {high:.4g}, are not Hounsfield units, which this model needs. They look like {cause}. "
+                f"its values, {low:.4g} to {high:.4g}, are not Hounsfield units, which this model needs. "
+                f"They look like {cause}. "
                 f"{cure}; or insist with --any-modality."
             )
     return None
@@ -52,7 +54,7 @@ def _sample(array) -> np.ndarray:
 
 
 def _without_background(values, low) -> np.ndarray:
-    """Values above the lowest one, unless next to nothing is: padding, clipped air and a masked background are left out."""
+    """Values without the lowest one (padding, clipped air, masked background); all when that leaves nothing."""
     rest = values[values > low]
     return rest if len(rest) > 0.01 * len(values) else values
 
@@ -85,7 +87,10 @@ def _offset(values, body, low, high):
         upwards = offset > 0 and np.percentile(body, 0.5) > -200 and _narrow(body, offset)
         if upwards or (offset < 0 and tissue(0.0) < 0.2 * tissue(offset)):
             cause = f"{OFFSETS[offset]} (air near {offset - 1000:.0f}, soft tissue near {offset + 40:.0f})"
-            return cause, f"{'Subtract' if offset > 0 else 'Add'} {abs(offset):.0f}, or convert the DICOM series again"
+            return (
+                cause,
+                f"{'Subtract' if offset > 0 else 'Add'} {abs(offset):.0f}, or convert the DICOM series again",
+            )
     return None
 
 
@@ -103,35 +108,51 @@ def _inverted(values, body, low, high):
 
 
 def _shades(values, body, low, high):
-    """What a byte can hold. Hounsfield units of such a range have negative values: fat, and the noise of water."""
+    """What a byte can hold. Hounsfield units of such a range have negative values: fat, noise of water."""
     if low < -128 or high > 300:
         return None
-    cure = "Give the original values, or pictures of 8 bits as PNG, JPEG or TIFF, which are taken to show the recipe's window"
+    cure = (
+        "Give the original values, or pictures of 8 bits as PNG, JPEG or TIFF, which are taken to show the "
+        "recipe's window"
+    )
     saturated = _share(values, -128, -128) > 0.01 or _share(values, 127, 127) > 0.01
     if high <= 127 and saturated and (low == -128 or high == 127):
         return "shades of a windowed picture, as signed bytes", cure
     negative, zero = _share(values, -np.inf, -0.5), _share(values, -0.5, 0.5)
     if low >= 0 or (negative < 0.01 and zero > 0.05):
-        return "shades 0..255 of a windowed picture, or units clipped at 0, which cannot be told from them", cure
+        return (
+            "shades 0..255 of a windowed picture, or units clipped at 0, which cannot be told from them",
+            cure,
+        )
     return None
 
 
 def _far_from_tissue(values, body, low, high):
     dense = _share(body, _DENSE, np.inf)
     if dense > 0.3:
-        return f"scaled values: {100 * dense:.0f} % are denser than {_DENSE:.0f}, as only bone and metal are", _CONVERT
+        return (
+            f"scaled values: {100 * dense:.0f} % are denser than {_DENSE:.0f}, as only bone and metal are",
+            _CONVERT,
+        )
     if _share(values, *TISSUE) < 0.005:
         return "scaled or shifted values: none lies near 0, where soft tissue is", _CONVERT
     return None
 
 
 def _scaled_from_zero(values, body, low, high):
-    """Without air and fat there is a masked brain, or units clipped at 0: then most of the rest is soft tissue."""
+    """Without air and fat it is a masked brain, or clipped at 0: then most of the rest is soft tissue."""
     if low < 0:
         return None
     dense = body[body > 200.0]
-    counts = np.histogram(dense, np.arange(200.0, high + 100.0, 50.0))[0] if len(dense) > 0.05 * len(body) else np.zeros(2)
+    counts = (
+        np.histogram(dense, np.arange(200.0, high + 100.0, 50.0))[0]
+        if len(dense) > 0.05 * len(body)
+        else np.zeros(2)
+    )
     peaked = (counts[1:] + counts[:-1]).max() > 0.5 * len(dense) > 0
     if peaked or (_share(body, 5.0, 100.0) < 0.6 and _share(body, 10.0, 100.0) < 0.5):
-        return "values scaled to begin at 0: neither air nor fat is there, and few lie near soft tissue", _CONVERT
+        return (
+            "values scaled to begin at 0: neither air nor fat is there, and few lie near soft tissue",
+            _CONVERT,
+        )
     return None

@@ -1,7 +1,7 @@
 """The one reader of masks: for evaluation, supervised training, organs, and labels that come from masks.
 
-Pictures (palette indices as stored), NIfTI, npy, DICOM images, DICOM segmentations (SEG) and structure sets (RTSTRUCT). What
-values mean is in `mask_values`.
+Pictures (palette indices as stored), NIfTI, npy, DICOM images, DICOM segmentations (SEG) and structure sets
+(RTSTRUCT). What values mean is in `mask_values`.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ _INVERTED = ("WHITE_IS_ZERO", "MONOCHROME1")
 class Mask:
     """A mask as it was read.
 
-    values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that `read_volume` gives its image
+    values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that `read_volume`
+        gives its image
     notes: what had to be assumed, one sentence each, without the file's name
     """
 
@@ -37,25 +38,34 @@ class Mask:
 def needs_image(path: Path) -> bool:
     """Whether a mask can be placed only on the image it belongs to: DICOM-SEG and RTSTRUCT."""
     path = Path(path)
-    return not path.is_dir() and kind_of(path) == "dicom" and _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
+    return (
+        not path.is_dir() and kind_of(path) == "dicom" and _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
+    )
 
 
-def read_mask(path: Path, classes: int = 1, *, image: Volume | None = None, like: Volume | None = None) -> Mask:
+def read_mask(
+    path: Path, classes: int = 1, *, image: Volume | None = None, like: Volume | None = None
+) -> Mask:
     """Read a mask file.
 
     Args:
         path: the file. classes: how many markers are told apart; of one, any class number is the lesion.
-        image: what the mask belongs to, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which are placed on it.
+        image: what the mask belongs to, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which
+            are placed on it.
         like: an image on whose grid the mask must lie.
 
     Raises:
-        ImageError: the file cannot be read, is colour, holds values that are no mask or may mean several things, or does
-            not lie on the grid of `like` (the message states both shapes, or how far they are apart).
+        ImageError: the file cannot be read, is colour, holds values that are no mask or may mean several
+            things, or does not lie on the grid of `like` (the message states both shapes, or how far they are
+            apart).
     """
     path, image = Path(path), image or like
     if needs_image(path):
         if image is None:
-            raise ImageError(f"{path}: a DICOM segmentation or structure set is placed on its image; name the image beside it in a manifest.csv.")
+            raise ImageError(
+                f"{path}: a DICOM segmentation or structure set is placed on its image; name the image "
+                "beside it in a manifest.csv."
+            )
         read = read_structures if _sop_class(path) == STRUCTURE_SET else read_segmentation
         values, notes = read(path, image, classes)
         return Mask(values, notes)
@@ -81,7 +91,8 @@ def _one_channel(path, volume: Volume) -> np.ndarray:
     array = volume.array
     if not (array == array[..., :1]).all():
         raise ImageError(
-            f"{path}: expected a mask of one channel, received {array.shape[-1]} channels that differ. Which colour or channel is the lesion is not said; "
+            f"{path}: expected a mask of one channel, received {array.shape[-1]} channels that differ. "
+            "Which colour or channel is the lesion is not said; "
             "write 0 for background and 1 for the lesion into one channel."
         )
     return array[..., 0]
@@ -90,16 +101,20 @@ def _one_channel(path, volume: Volume) -> np.ndarray:
 def _check_jpeg(path, values, classes) -> None:
     """A JPEG does not keep values: background and lesion must be far apart."""
     if classes > 1:
-        raise ImageError(f"{path}: a mask of several markers cannot be a JPEG, which does not keep values. Save it as PNG, TIFF or NIfTI.")
+        raise ImageError(
+            f"{path}: a mask of several markers cannot be a JPEG, which does not keep values. Save it as "
+            "PNG, TIFF or NIfTI."
+        )
     if 0 < values.max() < 128:
         raise ImageError(
-            f"{path}: a JPEG mask whose largest value is {values.max():g}, expected 255 for the lesion: a JPEG does not keep small values apart. "
+            f"{path}: a JPEG mask whose largest value is {values.max():g}, expected 255 for the lesion: a "
+            "JPEG does not keep small values apart. "
             "Save the mask as PNG, TIFF or NIfTI."
         )
 
 
 def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values of files that store white as 0: shown ones, as any viewer shows them, unless they are class numbers as stored."""
+    """Values of files that store white as 0: as viewers show them, unless as stored they are class numbers."""
     if volume.grid.photometric not in _INVERTED:
         return values, ()
     name = "white-is-zero TIFF" if volume.grid.photometric == "WHITE_IS_ZERO" else "MONOCHROME1"
@@ -109,7 +124,10 @@ def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, 
         top = 2.0 ** np.ceil(np.log2(max(float(values.max()), 1.0) + 1)) - 1
         stored = top - values
     if 1 < top and stored.max() <= LARGEST_CLASS:
-        return stored, (f"{name}: its values {stored.min():g} to {stored.max():g} are class numbers, and were taken as stored",)
+        return stored, (
+            f"{name}: its values {stored.min():g} to {stored.max():g} are class numbers, and were taken as "
+            "stored",
+        )
     return top - stored, (f"{name}: stored 0 is shown white, and was read as lesion",)
 
 
@@ -125,10 +143,16 @@ def _require_same_grid(path, mask: Volume, image: Volume):
     ours, theirs = mask.array.shape[:3], image.array.shape[:3]
     name = image.sources[0]
     if ours != theirs:
-        raise ImageError(f"{path}: a mask of {ours} slices, rows, columns for an image of {theirs} ({name}). They must be equal.")
+        raise ImageError(
+            f"{path}: a mask of {ours} slices, rows, columns for an image of {theirs} ({name}). They must "
+            "be equal."
+        )
     if mask.affine is None or image.affine is None:
         return
     corners = np.array(np.meshgrid(*[(0, side - 1) for side in ours], (1,), indexing="ij")).reshape(4, -1)
     apart = np.linalg.norm(((mask.affine - image.affine) @ corners)[:3], axis=0).max()
     if apart > 0.5 * min(image.spacing_mm):
-        raise ImageError(f"{path}: the mask lies up to {apart:.1f} mm away from its image ({name}). Resample it onto the image's grid.")
+        raise ImageError(
+            f"{path}: the mask lies up to {apart:.1f} mm away from its image ({name}). Resample it onto the "
+            "image's grid."
+        )

@@ -1,7 +1,8 @@
-"""What the values of a mask mean: class numbers, 0 for background; or shades of one class, cut at half of their range.
+"""What the values of a mask mean: class numbers, 0 for background; or shades of one class.
 
-A mask passes through many hands: resampling, smoothing and pictures leave values between background and class. They are
-cut at half of their range and a note says so. Values that may mean several things are refused.
+A mask passes through many hands: resampling, smoothing and pictures leave values between background and
+class. They are cut at half of their range and a note says so. Values that may mean several things are
+refused.
 """
 
 import numpy as np
@@ -38,11 +39,16 @@ def one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         if len(levels) == 2:
             return marked.astype(np.uint8), notes
         if levels[-1] <= LARGEST_CLASS:
-            return marked.astype(np.uint8), (*notes, f"holds the classes {_few(levels[1:])}; all of them are taken as the lesion")
+            return marked.astype(np.uint8), (
+                *notes,
+                f"holds the classes {_few(levels[1:])}; all of them are taken as the lesion",
+            )
     if len(found) == 1:
         if found[0] in _TOPS:
             return np.ones(values.shape, np.uint8), ()
-        raise ImageError(f"{path}: a mask that holds nothing but {found[0]:g}: is that lesion or background? {_WRITE}.")
+        raise ImageError(
+            f"{path}: a mask that holds nothing but {found[0]:g}: is that lesion or background? {_WRITE}."
+        )
     return _cut(path, values, found)
 
 
@@ -52,8 +58,10 @@ def several_classes(path, values: np.ndarray, classes: int) -> tuple[np.ndarray,
     found = np.unique(whole)
     if np.abs(values - whole).max(initial=0) > _WHOLE or found[0] < 0 or found[-1] > classes:
         raise ImageError(
-            f"{path}: expected the values 0 to {classes}, background and the recipe's markers in their order; received {_few(np.unique(values))}. "
-            "Write the mask with these values (resampled by nearest neighbour), or leave it out of the manifest."
+            f"{path}: expected the values 0 to {classes}, background and the recipe's markers in their "
+            f"order; received {_few(np.unique(values))}. "
+            "Write the mask with these values (resampled by nearest neighbour), or leave it out of the "
+            "manifest."
         )
     notes = () if (values == whole).all() else ("values taken as whole numbers",)
     return whole.astype(np.uint8), notes
@@ -66,14 +74,20 @@ def _cut(path, values, found):
     top = next((top for top in _TOPS if 0.5 * top < high <= beyond * top), None)
     if top is None or low < -0.5 * top or low > 0.1 * top:
         raise ImageError(
-            f"{path}: a mask of the values {_few(found)}, which may mean several things: expected class numbers from 0, or shades of one class from 0 "
+            f"{path}: a mask of the values {_few(found)}, which may mean several things: expected class "
+            "numbers from 0, or shades of one class from 0 "
             f"to 1 or to 255. {_WRITE}."
         )
     extreme = float(((values < 0.1 * top) | (values > 0.9 * top)).mean())
     if extreme < 0.7 or _plateaus(values, top):
         what = "regions of several shades" if extreme >= 0.7 else "shades throughout, like a picture"
-        raise ImageError(f"{path}: expected a mask, received {what} (values {_few(found)}). {_WRITE}; or check that the mask was named, not the image.")
-    return (values > 0.5 * top).astype(np.uint8), (f"values {low:.3g} to {high:.3g} were cut at {0.5 * top:g}, half of their range",)
+        raise ImageError(
+            f"{path}: expected a mask, received {what} (values {_few(found)}). {_WRITE}; or check that the "
+            "mask was named, not the image."
+        )
+    return (values > 0.5 * top).astype(np.uint8), (
+        f"values {low:.3g} to {high:.3g} were cut at {0.5 * top:g}, half of their range",
+    )
 
 
 def _are_whole(found) -> bool:
@@ -82,7 +96,7 @@ def _are_whole(found) -> bool:
 
 
 def _plateaus(values, top) -> bool:
-    """Whether a shade between background and class fills regions, as the number of a class of its own would; edges do not."""
+    """Whether a shade between background and class fills regions, as a class would; edges do not."""
     between = (values > 0.1 * top) & (values < 0.9 * top)
     if not between.any():
         return False

@@ -1,9 +1,9 @@
 """Presentation values of X-ray images: what a viewer shows, by the pipeline of PS3.3 C.11.
 
-Stored values of a radiograph are no physical unit; what they mean to a reader the file says itself: modality LUT (applied
-by dicom_pixels), VOI LUT or window (C.11.2), inversion of MONOCHROME1 (C.7.6.3.1.2, presentation LUT shape C.11.6). Where
-no patient is seen - pixel padding (C.7.5.1.1.2), display shutter (C.7.6.11), collimator blades (C.8.7.3) - the values
-become black, and statistics leave them out.
+Stored values of a radiograph are no physical unit; what they mean to a reader the file says itself: modality
+LUT (applied by dicom_pixels), VOI LUT or window (C.11.2), inversion of MONOCHROME1 (C.7.6.3.1.2, presentation
+LUT shape C.11.6). Where no patient is seen - pixel padding (C.7.5.1.1.2), display shutter (C.7.6.11),
+collimator blades (C.8.7.3) - the values become black, and statistics leave them out.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,11 @@ _LARGEST_SATURATED = 0.98  # of the frame; a window that shows less than the res
 
 @dataclass(frozen=True)
 class Presented:
-    """Values of all frames (frames, rows, columns, channels), where nobody is seen (bool, frames x rows x columns, or None), and notes."""
+    """Frames as they are shown.
+
+    values: (frames, rows, columns, channels). excluded: bool (frames, rows, columns), where no patient is seen; None
+    = nowhere. notes: what could not be applied.
+    """
 
     values: np.ndarray
     excluded: np.ndarray | None = None
@@ -33,12 +37,13 @@ def present(dataset, values: np.ndarray, stored: np.ndarray, path: Path) -> Pres
     """Apply what a DICOM file says of how to show it.
 
     Args:
-        dataset: the open file. values: (frames, rows, columns, channels) of `dicom_pixels.read_pixels`, MONOCHROME1 already
-            inverted. stored: the same before the modality LUT, (frames, rows, columns[, channels]). path: for messages.
+        dataset: the open file. values: (frames, rows, columns, channels) of `dicom_pixels.read_pixels`,
+            MONOCHROME1 already inverted. stored: the same before the modality LUT, (frames, rows, columns[,
+            channels]). path: for messages.
 
     Returns:
-        Presented. With a VOI LUT or window values are 0..1; without one, or with one that cannot be used (a note says so),
-        they stay as they are. Colour is left as it is.
+        Presented. With a VOI LUT or window values are 0..1; without one, or with one that cannot be used (a
+        note says so), they stay as they are. Colour is left as it is.
     """
     if values.shape[-1] != 1:
         return Presented(values)
@@ -48,10 +53,15 @@ def present(dataset, values: np.ndarray, stored: np.ndarray, path: Path) -> Pres
     if excluded.any():
         usual = excluded.mean((1, 2)) > 1 - _SMALLEST_SEEN
         if usual.any():
-            notes.append("padding, shutter and collimator leave next to nothing of the image; they were not applied")
+            notes.append(
+                "padding, shutter and collimator leave next to nothing of the image; they were not applied"
+            )
             excluded[usual] = False
     shown = np.empty_like(values)
-    windowed = [_show(dataset, frame, values[frame, ..., 0], excluded[frame], path, notes) for frame in range(len(values))]
+    windowed = [
+        _show(dataset, frame, values[frame, ..., 0], excluded[frame], path, notes)
+        for frame in range(len(values))
+    ]
     for frame, (one, border) in enumerate(windowed):
         shown[frame, ..., 0] = one
         excluded[frame] |= border
@@ -64,7 +74,10 @@ def present(dataset, values: np.ndarray, stored: np.ndarray, path: Path) -> Pres
 
 
 def _show(dataset, frame, values, hidden, path, notes) -> tuple[np.ndarray, np.ndarray]:
-    """One frame through the first VOI that the file names, tables before windows, as pydicom's apply_voi_lut prefers; its burned border."""
+    """(one frame through the first VOI that the file names, its burned border).
+
+    Tables come before windows, as pydicom's apply_voi_lut prefers.
+    """
     none = np.zeros(values.shape, bool)
     views = voi_of(dataset, path, frame)
     if not views:
@@ -72,7 +85,10 @@ def _show(dataset, frame, values, hidden, path, notes) -> tuple[np.ndarray, np.n
     try:
         shown = views[0].apply(values)
     except UserInputError:
-        notes.append(f"its VOI window (centre {views[0].center:g}, width {views[0].width:g}) is not valid; values were taken as stored")
+        notes.append(
+            f"its VOI window (centre {views[0].center:g}, width {views[0].width:g}) is not valid; values "
+            "were taken as stored"
+        )
         return values, none
     inside, before = shown[~hidden], values[~hidden]
     saturated = max((inside <= 0.0).mean(), (inside >= 1.0).mean())
@@ -83,7 +99,7 @@ def _show(dataset, frame, values, hidden, path, notes) -> tuple[np.ndarray, np.n
 
 
 def burned_border(values: np.ndarray) -> np.ndarray:
-    """Find a frame of one value, far above all others, that was drawn around an image: it would darken all that is inside.
+    """Find a border of one value, far above all others, drawn around an image, which would darken it.
 
     Args:
         values: (rows, columns).
@@ -95,7 +111,7 @@ def burned_border(values: np.ndarray) -> np.ndarray:
     for axis in (0, 1):
         whole = (values == highest).all(axis=1 - axis)
         ends = np.cumprod(whole) | np.cumprod(whole[::-1])[::-1]
-        border |= (ends.astype(bool)[:, None] if axis == 0 else ends.astype(bool)[None, :])
+        border |= ends.astype(bool)[:, None] if axis == 0 else ends.astype(bool)[None, :]
     rest = values[~border]
     if not border.any() or not len(rest):
         return np.zeros(values.shape, bool)
@@ -105,10 +121,13 @@ def burned_border(values: np.ndarray) -> np.ndarray:
 
 
 def _check_shape(dataset, notes) -> None:
-    """Say when photometric interpretation and presentation LUT shape contradict each other (C.8.11.3); the first one counts."""
+    """Note when photometric interpretation and presentation LUT shape contradict each other (C.8.11.3)."""
     pair = dataset.get("PhotometricInterpretation"), dataset.get("PresentationLUTShape")
     if pair in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
-        notes.append(f"PhotometricInterpretation {pair[0]} and PresentationLUTShape {pair[1]} contradict each other; the first was taken")
+        notes.append(
+            f"PhotometricInterpretation {pair[0]} and PresentationLUTShape {pair[1]} contradict each other; "
+            "the first was taken"
+        )
 
 
 def _padding(dataset, stored, notes) -> np.ndarray:
@@ -135,7 +154,10 @@ def _seen(dataset, shape, notes) -> np.ndarray:
                 if inside is None:
                     notes.append(f"{kind.lower()} of shape {name} was not applied")
                 elif inside.mean() < _SMALLEST_SEEN:
-                    notes.append(f"{kind.lower()} {name.lower()} leaves next to nothing of the image; it was not applied")
+                    notes.append(
+                        f"{kind.lower()} {name.lower()} leaves next to nothing of the image; it was not "
+                        "applied"
+                    )
                 else:
                     seen &= inside
         except DAMAGE:
@@ -145,7 +167,8 @@ def _seen(dataset, shape, notes) -> np.ndarray:
 
 def _rectangle(dataset, kind, shape):
     left, right, upper, lower = (
-        int(dataset[f"{kind}{edge}"].value) for edge in ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
+        int(dataset[f"{kind}{edge}"].value)
+        for edge in ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
     )
     inside = np.zeros(shape, bool)
     inside[max(upper - 1, 0) : lower, max(left - 1, 0) : right] = True

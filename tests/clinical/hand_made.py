@@ -8,7 +8,13 @@ import numpy as np
 import pydicom
 from click.testing import CliRunner
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
 
 from clamnet_tf.cli.main import main
 from clamnet_tf.files import write_json, write_text
@@ -17,23 +23,43 @@ from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
 
 SIDE = 64
-PLAIN = {"steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0}, "raw_threshold": 0.5, "threshold": 0.5}
-SELECTION = {"markings": {"mean": PLAIN, "head_1": PLAIN}, "threshold_rule": "set by hand", "step": 7, "checkpoint_rule": "none", "looks": []}
+PLAIN = {
+    "steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0},
+    "raw_threshold": 0.5,
+    "threshold": 0.5,
+}
+SELECTION = {
+    "markings": {"mean": PLAIN, "head_1": PLAIN},
+    "threshold_rule": "set by hand",
+    "step": 7,
+    "checkpoint_rule": "none",
+    "looks": [],
+}
 CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "DX": DigitalXRayImageStorageForPresentation}
 
 
 def write_run(folder: Path, modality: str, bright: float, *, steep: float = 40.0, **data) -> Path:
-    """A finished run that marks prepared values of at least `bright`: P(marker) = 1 / (1 + exp(steep * (bright - value)))."""
+    """A finished run that marks prepared values v from `bright` upwards: P = 1 / (1 + exp(steep * (bright - v)))."""
     from clamnet_tf.networks.build import build_network
 
     recipe = Recipe(
-        name="by_hand", modality=modality, condition="carcinoma", data=DataSection(side=SIDE, **data), organ=OrganSection(method="none", margin=0.0),
-        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"), inference=InferenceSection(batch_size=2),
-    )  # fmt: skip
+        name="by_hand",
+        modality=modality,
+        condition="carcinoma",
+        data=DataSection(side=SIDE, **data),
+        organ=OrganSection(method="none", margin=0.0),
+        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"),
+        inference=InferenceSection(batch_size=2),
+    )
     network = build_network(recipe.network, side=SIDE, channels=1)
     for layer in network.layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    for name in ("x_0_0_conv_1", "x_0_0_conv_2", "x_0_1_conv_1", "x_0_1_conv_2"):  # the image goes through as filter 0
+    for name in (
+        "x_0_0_conv_1",
+        "x_0_0_conv_2",
+        "x_0_1_conv_1",
+        "x_0_1_conv_2",
+    ):  # the image goes through as filter 0
         kernel, bias = network.get_layer(name).get_weights()
         kernel[1, 1, 0, 0] = 1
         network.get_layer(name).set_weights([kernel, bias])
@@ -43,7 +69,9 @@ def write_run(folder: Path, modality: str, bright: float, *, steep: float = 40.0
     run = RunFolder(folder)
     folder.mkdir(parents=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
+        warnings.filterwarnings(
+            "ignore", "__array__ implementation", DeprecationWarning
+        )  # Keras 3.15 saving under NumPy 2
         network.save(run.model)
     write_text(run.recipe, to_yaml(recipe))
     write_json(run.selection, SELECTION)
@@ -63,24 +91,44 @@ def rows_of(path: Path) -> list[dict]:
 
 
 def write_dicom(path: Path, stored: np.ndarray, modality: str, **elements) -> Path:
-    """One image of 16 bits, (rows, columns) or (rows, columns, 3) of 8; a value of None leaves an element out."""
+    """One image, (rows, columns) of 16 bits or (rows, columns, 3) of 8; None leaves an element out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image, colour = Dataset(), stored.ndim == 3
     bits = 8 if colour else 16
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     values = {
-        "SOPClassUID": CLASSES.get(modality, CTImageStorage), "SOPInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid(),
-        "SeriesInstanceUID": generate_uid(), "Modality": modality, "Rows": stored.shape[0], "Columns": stored.shape[1],
-        "SamplesPerPixel": 3 if colour else 1, "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2", "PlanarConfiguration": 0 if colour else None,
-        "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": int(stored.dtype.kind == "i"), "PatientID": "p", "PatientName": "",
-        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], **elements,
-    }  # fmt: skip
+        "SOPClassUID": CLASSES.get(modality, CTImageStorage),
+        "SOPInstanceUID": generate_uid(),
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "Modality": modality,
+        "Rows": stored.shape[0],
+        "Columns": stored.shape[1],
+        "SamplesPerPixel": 3 if colour else 1,
+        "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2",
+        "PlanarConfiguration": 0 if colour else None,
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(stored.dtype.kind == "i"),
+        "PatientID": "p",
+        "PatientName": "",
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        **elements,
+    }
     for keyword, value in values.items():
         if value is not None:
             setattr(image, keyword, value)
-    image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-    image.PixelData = stored.astype(np.uint8).tobytes() if colour else stored.astype("<i2" if stored.dtype.kind == "i" else "<u2").tobytes()
+    image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = (
+        image.SOPClassUID,
+        image.SOPInstanceUID,
+    )
+    image.PixelData = (
+        stored.astype(np.uint8).tobytes()
+        if colour
+        else stored.astype("<i2" if stored.dtype.kind == "i" else "<u2").tobytes()
+    )
     image["PixelData"].VR = "OB" if colour else "OW"
     image.save_as(path, enforce_file_format=True)
     return path
@@ -88,15 +136,27 @@ def write_dicom(path: Path, stored: np.ndarray, modality: str, **elements) -> Pa
 
 def write_series(folder: Path, stored: np.ndarray, modality: str, *, heights=None, **elements) -> list[Path]:
     """An axial series of (slices, rows, columns), 2.5 mm apart unless `heights` says where they lie."""
-    uids = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid()}
+    uids = {
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "FrameOfReferenceUID": generate_uid(),
+    }
     heights = np.arange(len(stored)) * 2.5 if heights is None else heights
     return [
         write_dicom(
-            folder / f"im{number:03d}.dcm", plane, modality, ImagePositionPatient=[-20.0, -31.0, float(height)], ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-            PixelSpacing=[0.5, 0.75], SliceThickness=2.5, InstanceNumber=number + 1, **uids, **elements,
+            folder / f"im{number:03d}.dcm",
+            plane,
+            modality,
+            ImagePositionPatient=[-20.0, -31.0, float(height)],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            PixelSpacing=[0.5, 0.75],
+            SliceThickness=2.5,
+            InstanceNumber=number + 1,
+            **uids,
+            **elements,
         )
         for number, (plane, height) in enumerate(zip(stored, heights))
-    ]  # fmt: skip
+    ]
 
 
 def written_mask(out: Path, name: str) -> np.ndarray:
