@@ -54,7 +54,7 @@ def _sample(array) -> np.ndarray:
 
 
 def _without_background(values, low) -> np.ndarray:
-    """Values without the lowest one (padding, clipped air, masked background); all when that leaves nothing."""
+    """Values without the lowest one (padding, air, masked background); all when that leaves nothing."""
     rest = values[values > low]
     return rest if len(rest) > 0.01 * len(values) else values
 

@@ -114,7 +114,7 @@ def _check_jpeg(path, values, classes) -> None:
 
 
 def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values of files that store white as 0: as viewers show them, unless as stored they are class numbers."""
+    """Values of files that store white as 0: as viewers show them, unless stored ones are class numbers."""
     if volume.grid.photometric not in _INVERTED:
         return values, ()
     name = "white-is-zero TIFF" if volume.grid.photometric == "WHITE_IS_ZERO" else "MONOCHROME1"

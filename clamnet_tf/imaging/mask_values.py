@@ -78,9 +78,8 @@ def _cut(path, values, found):
             "numbers from 0, or shades of one class from 0 "
             f"to 1 or to 255. {_WRITE}."
         )
-    extreme = float(((values < 0.1 * top) | (values > 0.9 * top)).mean())
-    if extreme < 0.7 or _plateaus(values, top):
-        what = "regions of several shades" if extreme >= 0.7 else "shades throughout, like a picture"
+    if (picture := _is_picture(values, top)) or _plateaus(values, top):
+        what = "shades throughout, like a picture" if picture else "regions of several shades"
         raise ImageError(
             f"{path}: expected a mask, received {what} (values {_few(found)}). {_WRITE}; or check that the "
             "mask was named, not the image."
@@ -93,6 +92,16 @@ def _cut(path, values, found):
 def _are_whole(found) -> bool:
     """Whether the values are whole numbers, as pictures hold them."""
     return bool((found == np.round(found)).all())
+
+
+def _is_picture(values, top) -> bool:
+    """Whether shades are everywhere, or go up and down; those of an edge only rise, from background to class."""
+    between = (values > 0.1 * top) & (values < 0.9 * top)
+    share, size = float(between.mean()), (1, 5, 5)
+    if share > 0.5:
+        return True
+    ends = between & ((values >= maximum_filter(values, size)) | (values <= minimum_filter(values, size)))
+    return share > 0.05 and int(ends.sum()) > 0.03 * int(between.sum())
 
 
 def _plateaus(values, top) -> bool:

@@ -39,7 +39,7 @@ CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "DX": DigitalXRayImageSto
 
 
 def write_run(folder: Path, modality: str, bright: float, *, steep: float = 40.0, **data) -> Path:
-    """A finished run that marks prepared values v from `bright` upwards: P = 1 / (1 + exp(steep * (bright - v)))."""
+    """A finished run that marks prepared values v >= bright: P = 1 / (1 + exp(steep * (bright - v)))."""
     from clamnet_tf.networks.build import build_network
 
     recipe = Recipe(
