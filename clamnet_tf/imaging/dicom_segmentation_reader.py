@@ -284,6 +284,8 @@ def _by_geometry(path, frame: _Frame, image: Volume):
 def _slices_by_position(index, points, image: Volume):
     """`index` with its first row by the positions of DICOM slices, which may be spaced unevenly."""
     positions = [reference.position for reference in image.grid.references]
+    if image.grid.axes != (0, 1, 2) or any(image.grid.flips):
+        return index
     if len(positions) != len(image.array) or None in positions or len(positions) == 1:
         return index
     normal = np.cross(image.affine[:3, 1], image.affine[:3, 2])

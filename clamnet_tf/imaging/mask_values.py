@@ -13,6 +13,7 @@ from clamnet_tf.errors import ImageError
 LARGEST_CLASS = 20  # larger whole numbers are shades
 _TOPS = (1.0, 255.0, 65535.0)  # what "all of it" is in masks of shades
 _WHOLE = 1e-3  # a value this close to a whole number is that number (scl_slope, 1e-6 as background)
+_FEW_SHADES = 6  # so few may be numbers of classes; an edge has more
 _WRITE = "Write the mask with 0 for background and 1 for the lesion"
 
 
@@ -97,21 +98,20 @@ def _are_whole(found) -> bool:
 def _is_picture(values, top) -> bool:
     """Whether shades are everywhere, or go up and down; those of an edge only rise, from background to class."""
     between = (values > 0.1 * top) & (values < 0.9 * top)
-    share, size = float(between.mean()), (1, 5, 5)
+    share, size = float(between.mean()), (1, 3, 3)
     if share > 0.5:
         return True
     ends = between & ((values >= maximum_filter(values, size)) | (values <= minimum_filter(values, size)))
-    return share > 0.05 and int(ends.sum()) > 0.03 * int(between.sum())
+    return share > 0.05 and int(ends.sum()) > 0.05 * int(between.sum())
 
 
 def _plateaus(values, top) -> bool:
     """Whether a shade between background and class fills regions, as a class would; edges do not."""
-    between = (values > 0.1 * top) & (values < 0.9 * top)
-    if not between.any():
-        return False
-    size = (1, 3, 3)
+    few = len(np.unique(values)) <= _FEW_SHADES
+    low, high = (0.0, top) if few else (0.1 * top, 0.9 * top)
+    between, size = (values > low) & (values < high), (1, 3, 3)
     flat = between & (maximum_filter(values, size) - minimum_filter(values, size) <= 1e-3 * top)
-    return int(flat.sum()) > 0.05 * int((values > 0.1 * top).sum())
+    return bool(flat.any()) if few else int(flat.sum()) > 0.05 * int((values > 0.1 * top).sum())
 
 
 def _few(found) -> str:

@@ -179,6 +179,19 @@ REFUSED = {
         ),
         "regions of several shades",
     ),
+    "class 1 and 255": (
+        lambda p: picture(
+            p / "m.png", np.where(lesion(), np.where(np.arange(SIDE) > 24, 255, 1), 0).astype(np.uint8)
+        ),
+        "regions of several shades",
+    ),
+    "a noisy picture on black": (
+        lambda p: picture(
+            p / "m.png",
+            np.where(lesion(), np.random.default_rng(0).integers(20, 256, (SIDE, SIDE)), 0).astype(np.uint8),
+        ),
+        "shades throughout, like a picture",
+    ),
     "weak shades": (
         lambda p: nifti(p / "m.nii", (0.3 * smooth(1.0)).astype(np.float32)),
         "may mean several things",
