@@ -65,5 +65,7 @@ def recognize(listing: Listing, labels: Path | None) -> Manifest | None:
         f"Labels: {counts[1]} slices abnormal (mask not empty), {counts[0]} normal; the masks were read for this label only.",
         "Patient = folder name; position = n; site = institution code of the TCGA name.",
     )
-    account += tuple(f"Masks: of {len(paths)} (first {listing.relative(paths[0])}) the {note}." for note, paths in told.items())
+    account += tuple(
+        f"Masks: {len(paths)} (first {listing.relative(paths[0])}): {note}." for note, paths in told.items()
+    )
     return Manifest(listing.root, tuple(cases), account, "kaggle_3m")
