@@ -175,8 +175,9 @@ def _check_masks(recipe, split, prepared) -> None:
 @click.option("--beam-option", "beam_options", multiple=True, metavar="OPTION", help="Option of the Beam pipeline, for example --runner=FlinkRunner; may be repeated.")
 @click.option("--format", "form", type=click.Choice(["cache", "tfrecord", "array_record"]), default="cache", show_default=True, help="cache: what fit opens; else records for other readers.")
 @click.option("--out", type=click.Path(), help="Folder of the records.")
+@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, beam_options, form, out, quiet):
+def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, beam_options, form, out, any_modality, quiet):
     """Prepare the slices of a data folder as RECIPE says: organ, crop, normalisation, resizing.
 
     A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started several times, on
@@ -187,8 +188,10 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
     import time
     from pathlib import Path
 
+    from clamnet_tf.data.announced_channels import announced_channels
     from clamnet_tf.data.archive import check_archive, prepare_archive, prepare_on_worker
     from clamnet_tf.data.dataset import find_split
+    from clamnet_tf.data.expected_images import expected_images
     from clamnet_tf.data.prepare import default_cache
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -202,7 +205,8 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
     recipe = load_recipe(recipe_name, overrides)
     cache = Path(cache or default_cache())
     manifest = find_split(recipe, data=folder, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
-    sections = {"data": recipe.data, "organ": recipe.organ}
+    channels = announced_channels(manifest) if recipe.data.channels is None else None
+    sections = {"data": recipe.data, "organ": recipe.organ, "expected": expected_images(recipe, channels, any_modality=any_modality)}
     on_beam = _beam(manifest, functools.partial(organ_network_of, recipe, Reporter(quiet=True)), beam_options) if runner == "beam" else None
     if form != "cache":
         _write_records(manifest, form, out, sections, on_beam, lambda: organ_network_of(recipe, reporter), reporter)
@@ -210,7 +214,7 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
         return
     if on_beam:
         on_beam(cache, functools.partial(prepare_on_worker, cache=cache.resolve(), **sections))
-    shards = prepare_archive(recipe, manifest, cache=cache, reporter=reporter, organ_network=organ_network_of(recipe, reporter))
+    shards = prepare_archive(recipe, manifest, cache=cache, reporter=reporter, organ_network=organ_network_of(recipe, reporter), expected=sections["expected"])
     survey = check_archive(manifest, shards, recipe.data.minimum_organ_fraction)
     reporter.line(f"  {survey.kept} slices show the organ; {survey.left_out} are blank or nearly so and stay out of training.")
     reporter.line(f"Prepared in {time.monotonic() - started:.1f} s: {cache}")

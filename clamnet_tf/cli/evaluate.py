@@ -16,9 +16,10 @@ from clamnet_tf.errors import UserInputError
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe's section inference, for example inference.head=2; may be repeated."
 )
+@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def evaluate(model, data, labels, split_file, split, out, overrides, cache, quiet):
+def evaluate(model, data, labels, split_file, split, out, overrides, any_modality, cache, quiet):
     """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are known.
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
@@ -42,7 +43,12 @@ def evaluate(model, data, labels, split_file, split, out, overrides, cache, quie
     manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn, with_train=lacking)
     if data is None and split is None:
         reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network_of(recipe, reporter))
+    silence()
+    from clamnet_tf.evaluation.trained import load_trained
+
+    channels = load_trained(run, recipe).channels
+    found = organ_network_of(recipe, reporter)
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter, found, channels=channels, any_modality=any_modality)
     atlas = atlas_of(run, recipe)
     if atlas:
         prepared = with_deviation(prepared, atlas, cache)

@@ -17,9 +17,10 @@ from clamnet_tf.errors import ClamnetError
 @click.option("--init", "initial", metavar="MODEL", help="Start from the weights of a zoo entry or a run; what fits of them is said.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
 @click.option("--start-or-resume", is_flag=True, help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.")
+@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, cache, quiet):
+def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, any_modality, cache, quiet):
     """Learn to mark lesions from image-level labels alone.
 
     RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
@@ -53,7 +54,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     if place and search:
         raise click.UsageError("--search runs in one process: search first, then train on several with --set loss.eta=VALUE.")
     if place and place[0] > 0:
-        return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache)
+        return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality)
     remote = _remote(out, search or choosing) if is_remote(out) else None
     folder = remote.local if remote else out
     if start_or_resume:
@@ -63,7 +64,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
         resume = RunFolder(folder).recipe.exists()
     begin = _begin(initial, recipe, quiet) if initial else None
     if search or choosing:
-        found = _searched(recipe, out, quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache)
+        found = _searched(recipe, out, quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality)
         recipe = resolve(found)
     run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=resume, shown=out)
     if remote:
@@ -80,7 +81,10 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             if place:
                 workers = _join(recipe, place, reporter)
             found = organ_network_of(recipe, reporter)
-            manifest, prepared = load_dataset(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found)
+            manifest, prepared = load_dataset(
+                recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found,
+                any_modality=any_modality,
+            )  # fmt: skip
             from clamnet_tf.training.normal_reference import with_normal_atlas
 
             prepared = with_normal_atlas(recipe, prepared, cache)

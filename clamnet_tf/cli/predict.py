@@ -25,10 +25,11 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     help="Of dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
 )  # fmt: skip
 @click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]")
+@click.option("--any-modality", is_flag=True, help="Mark images of another modality than the model's, or not in Hounsfield units, all the same.  [default: refused]")
 @click.option("--server", metavar="URL", help="Ask this model server for probabilities: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/NAME.  [default: computed here]")
 @click.option("--cache", type=click.Path(), help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing is kept]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def predict(model, inputs, out, formats, segmentation, keep_identifiers, server, cache, quiet):
+def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
     INPUT: image files (DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, npy) and folders of them, in any mix.
@@ -93,7 +94,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, server,
     if server:
         trained = _asking(server, trained, run, recipe)
         reporter.line(f"Probabilities: asked of {server}")
-    choice = Choice(formats, segmentation, keep_identifiers)
+    choice = Choice(formats, segmentation, keep_identifiers, any_modality)
     organ_network = organ_network_of(recipe, reporter)
     outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network, crew=crew)
     if crew.index:

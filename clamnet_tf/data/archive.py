@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import SIDES, Manifest
 from clamnet_tf.data.prepare import account, prepare_shard, prepare_shards
 from clamnet_tf.data.shard_folder import KeptShard
@@ -20,19 +21,20 @@ class Survey:
     left_out: int
 
 
-def prepare_archive(recipe, manifest: Manifest, *, cache, reporter, organ_network=None) -> list[KeptShard]:
+def prepare_archive(recipe, manifest: Manifest, *, cache, reporter, organ_network=None, expected: ExpectedImages = ExpectedImages()) -> list[KeptShard]:
     """The finished shards of a split manifest, with a bar; says what was done. Errors as of `data.prepare.prepare_shards`."""
     with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
         shards = prepare_shards(
-            manifest, data=recipe.data, organ=recipe.organ, cache=cache, progress=lambda done, total: bar.update(done), organ_network=organ_network
-        )
+            manifest, data=recipe.data, organ=recipe.organ, cache=cache, progress=lambda done, total: bar.update(done), organ_network=organ_network,
+            expected=expected,
+        )  # fmt: skip
     say_prepared(recipe, manifest, shards, reporter)
     return shards
 
 
-def prepare_on_worker(shard: Shard, *, cache, data, organ, organ_network) -> dict:
+def prepare_on_worker(shard: Shard, *, cache, data, organ, organ_network, expected=ExpectedImages()) -> dict:
     """What `beam_runner.run_on_beam` makes of a shard."""
-    kept = prepare_shard(shard, data, organ, cache, organ_network=organ_network)
+    kept = prepare_shard(shard, data, organ, cache, organ_network=organ_network, expected=expected)
     return {"slices": kept.shape[0], "reused": kept.reused}
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from clamnet_tf.data.announced_channels import announced_channels
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
 from clamnet_tf.data.folders.label_words import LabelSource
+from clamnet_tf.data.expected_images import expected_images
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
@@ -56,24 +58,29 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter):
     return manifest
 
 
-def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None):
-    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`.
+def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None, any_modality: bool = False):
+    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`; any_modality: the option.
 
     Returns:
         manifest with every case's split set, and its Prepared slices.
     """
     manifest = find_split(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network)
+    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network, any_modality=any_modality)
     check_leakage(manifest, prepared.table.hashes())
     return manifest, prepared
 
 
-def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None) -> Prepared:
-    """`data.prepare.prepare` with a bar."""
+def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None, *, channels: int | None = None, any_modality: bool = False) -> Prepared:
+    """`data.prepare.prepare` with a bar, of images as the recipe expects them.
+
+    channels: of the model's images; None before training, when the images decide. any_modality: the option.
+    """
+    if channels is None and recipe.data.channels is None:
+        channels = announced_channels(manifest)
     with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
         prepared = prepare(
             manifest, data=recipe.data, organ=recipe.organ, cache=Path(cache or default_cache()), progress=lambda done, total: bar.update(done),
-            organ_network=organ_network,
+            organ_network=organ_network, expected=expected_images(recipe, channels, any_modality=any_modality),
         )
     count, side, _, channels = prepared.images.shape
     how = "found in the cache" if prepared.reused else "prepared"

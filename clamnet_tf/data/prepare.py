@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.data.npy_files import ShardedArray, open_rows
 from clamnet_tf.data.organ_region import FALLBACK
@@ -66,14 +67,16 @@ class Prepared:
         return self.folder.parent if (self.folder / "meta.json").exists() else self.folder
 
 
-def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None) -> Prepared:
+def prepare(
+    manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None, expected: ExpectedImages = ExpectedImages()
+) -> Prepared:
     """Prepare every slice of `manifest`, or open what an earlier run prepared from the same files and settings.
 
     Per volume: channels are chosen, the organ found, one crop box laid around it, the values windowed and normalised
     inside the organ, then resized to data.side. A constant slice gets an empty organ (area 0) and stays in the table.
     The rest as in `prepare_shards`.
     """
-    kept = prepare_shards(manifest, data=data, organ=organ, cache=cache, progress=progress, organ_network=organ_network)
+    kept = prepare_shards(manifest, data=data, organ=organ, cache=cache, progress=progress, organ_network=organ_network, expected=expected)
     counts = [shard.shape[0] for shard in kept]
     images, organs = (open_rows([shard.folder / name for shard in kept], counts) for name in ("images.npy", "organ.npy"))
     table = join_stored(((read_stored(shard.folder / "table.csv"), shard.cases) for shard in kept), manifest)
@@ -85,10 +88,13 @@ def prepare(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache
     )  # fmt: skip
 
 
-def prepare_shards(manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None) -> list[KeptShard]:
+def prepare_shards(
+    manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None, expected: ExpectedImages = ExpectedImages()
+) -> list[KeptShard]:
     """The same without opening it: some volumes are in memory at a time, and of every case what the manifest holds.
 
-    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network, with its `key`.
+    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network, with its `key`;
+    expected: what images must be like.
     ImageError or DataError names the file; EnvironmentFailure for a full or read-only cache. Shards that are finished stay,
     whatever happens to the others.
     """
@@ -107,7 +113,7 @@ def prepare_shards(manifest: Manifest, *, data: DataSection, organ: OrganSection
     with contextlib.closing(mine):  # gives a lock back at once when something fails
         for shard in mine:
             before = done
-            one = kept[shard.number] = prepare_shard(shard, data, organ, cache, after_group, organ_network)
+            one = kept[shard.number] = prepare_shard(shard, data, organ, cache, after_group, organ_network, expected)
             done = before + len(shard.cases)
             first = next(iter(kept.values()))
             check_channels(*(each for of in (first, one) for each in (manifest.cases[of.cases[0]].image, of.shape[3])))
@@ -145,12 +151,20 @@ def account(method: str, kept: list[KeptShard], manifest: Manifest) -> tuple[str
         )
     if windowed := sum(shard.windowed for shard in kept):
         lines.append(f"{windowed} of {volumes} volumes are pictures of 8 bits, which are taken to show data.window already.")
+    told: dict[str, list] = {}
+    for shard in kept:
+        for note, (case, count) in shard.notes.items():
+            told.setdefault(note, [manifest.cases[shard.cases[case]].image, 0])[1] += count
+    lines += [f"{count} of {volumes} volumes (first {image}): {note}." for note, (image, count) in told.items()]
     return tuple(lines)
 
 
-def prepare_shard(shard: Shard, data: DataSection, organ: OrganSection, cache: Path, progress=lambda cases: None, organ_network=None) -> KeptShard:
+def prepare_shard(
+    shard: Shard, data: DataSection, organ: OrganSection, cache: Path, progress=lambda cases: None, organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
+) -> KeptShard:  # fmt: skip
     """One shard in the cache, made unless it is there; `progress(cases)` after every group that is made."""
-    key = shard.key(data, organ, cache, organ_network)
+    key = shard.key(data, organ, cache, organ_network, expected)
     folder = cache / f"prepared-{key[:20]}"
     existing = open_shard(folder, shard, key, reused=True)
     if existing is not None:
@@ -160,7 +174,7 @@ def prepare_shard(shard: Shard, data: DataSection, organ: OrganSection, cache: P
     lost_race = False
     try:
         with atomic_path(folder) as temporary:
-            write_shard(temporary, shard, data, organ, key, progress, organ_network)
+            write_shard(temporary, shard, data, organ, key, progress, organ_network, expected)
             lost_race = folder.exists()
     except EnvironmentFailure:
         if not folder.exists():

@@ -26,6 +26,7 @@ class PreparedVolume:
     area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
     fallback: slices (of all that the volume has) where organ.method found nothing plausible and took the foreground
     windowed: pictures of 8 bits, taken to show data.window already
+    notes: of the assembled volume, on what was accepted or changed to read it
     """
 
     images: np.ndarray
@@ -35,6 +36,7 @@ class PreparedVolume:
     pixel_hash: tuple[str, ...]
     fallback: int = 0
     windowed: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, organ: OrganSection, organ_network=None) -> PreparedVolume:
@@ -48,7 +50,8 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
     shown = bool(volume.grids) and all(grid.eight_bits for grid in volume.grids)
-    values = normalize(array, region, data.normalization, window_of(data.window, shown)) * region[..., None]
+    measured = region if volume.excluded is None else region & ~volume.excluded
+    values = normalize(array, measured, data.normalization, window_of(data.window, shown)) * region[..., None]
     largest = float(np.abs(values).max())
     if largest > _LARGEST_FLOAT16:
         raise DataError(
@@ -62,4 +65,9 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
         images[row] = box.crop(values[number], side)
         regions[row] = box.crop(region[number], side, nearest=True)
     areas = tuple(float(region[number].mean()) for number in numbers)
-    return PreparedVolume(images, regions, box, areas, tuple(hashes[number] for number in numbers), fallback, shown and data.window is not None)
+    return PreparedVolume(images, regions, box, areas, tuple(hashes[number] for number in numbers), fallback, shown and data.window is not None, _notes(volume))
+
+
+def _notes(volume: AssembledVolume) -> tuple[str, ...]:
+    """Its own, and those of its files' readers on how values are shown."""
+    return tuple(dict.fromkeys(volume.notes))

@@ -39,6 +39,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.data.prepare import claimed
 from clamnet_tf.data.shard_folder import prepared_groups
@@ -70,10 +71,11 @@ def parse(record) -> dict[str, tf.Tensor]:
     return fields
 
 
-def open_folder(out, form: str, data: DataSection, organ: OrganSection, shards: int) -> Path:
+def open_folder(out, form: str, data: DataSection, organ: OrganSection, shards: int, expected: ExpectedImages = ExpectedImages()) -> Path:
     """The folder of records, new or of the same settings. RunError: it holds records of others."""
     out = make_folder(out)
     settings = {"version": VERSION, "format": form, "shards": shards, "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json")}
+    settings["expected"] = expected.causes()
     try:
         found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -85,34 +87,39 @@ def open_folder(out, form: str, data: DataSection, organ: OrganSection, shards: 
     return out
 
 
-def write_every_shard(manifest: Manifest, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None, progress=None) -> None:
+def write_every_shard(
+    manifest: Manifest, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None, progress=None,
+    expected: ExpectedImages = ExpectedImages(),
+) -> None:  # fmt: skip
     """All shards of a manifest, shared with other processes that do the same (see `prepare.claimed`); `progress(done, total)` counts cases."""
     done = 0
     with contextlib.closing(claimed(shards_of(manifest), lambda shard: out / f".{_stem(shard)}.lock")) as mine:
         for shard in mine:
-            write_records(shard, out, form, data, organ, organ_network)
+            write_records(shard, out, form, data, organ, organ_network, expected)
             done += len(shard.cases)
             if progress is not None:
                 progress(done, len(manifest.cases))
 
 
-def write_on_worker(shard: Shard, *, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network) -> dict:
+def write_on_worker(shard: Shard, *, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network, expected=ExpectedImages()) -> dict:
     """What `beam_runner.run_on_beam` makes of a shard."""
-    path, reused = write_records(shard, out, form, data, organ, organ_network)
+    path, reused = write_records(shard, out, form, data, organ, organ_network, expected)
     return {"file": path.name, "reused": reused}
 
 
-def write_records(shard: Shard, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None) -> tuple[Path, bool]:
+def write_records(
+    shard: Shard, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None, expected: ExpectedImages = ExpectedImages()
+) -> tuple[Path, bool]:
     """Prepare a shard into its file in `out`; returns (path, whether it was there before). One volume after the other is in memory.
 
     form: tfrecord or array_record. Errors as of `shard_folder.prepared_groups`; EnvironmentFailure: `out` cannot be written.
     """
-    key, suffix = _key(shard, data, organ, organ_network), SUFFIXES[form]
+    key, suffix = _key(shard, data, organ, organ_network, expected), SUFFIXES[form]
     path = out / f"{_stem(shard)}-{key[:12]}.{suffix}"
     if path.exists():
         return path, True
     with atomic_path(path) as temporary:
-        with _writer(temporary, form) as write, contextlib.closing(prepared_groups(shard, data, organ, organ_network)) as groups:
+        with _writer(temporary, form) as write, contextlib.closing(prepared_groups(shard, data, organ, organ_network, expected)) as groups:
             for group in groups:
                 for images, organs, facts in group.volumes:
                     for image, inside, fact in zip(images, organs, facts):
@@ -127,10 +134,10 @@ def _stem(shard: Shard) -> str:
     return f"slices-{shard.number:05d}-of-{shard.of:05d}"
 
 
-def _key(shard: Shard, data: DataSection, organ: OrganSection, organ_network) -> str:
+def _key(shard: Shard, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages) -> str:
     """As of the shard, and of what the manifest says."""
     told = [[case.label, case.markers, case.eta, case.split] for case in shard.manifest.cases]
-    causes = [shard.key(data, organ, None, organ_network), told, shard.cases, shard.patients]
+    causes = [shard.key(data, organ, None, organ_network, expected), told, shard.cases, shard.patients]
     return hashlib.sha256(json.dumps(causes).encode()).hexdigest()
 
 

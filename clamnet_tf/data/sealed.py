@@ -14,7 +14,8 @@ import numpy as np
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.errors import DataError, MaskAccessError
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.imaging.readers import read_classes, read_mask
+from clamnet_tf.imaging.mask_files import Mask, needs_image, read_mask
+from clamnet_tf.imaging.readers import read_volume
 
 PURPOSES = ("evaluation", "supervision")
 GRIDS = ("original", "prepared")
@@ -43,14 +44,15 @@ def is_closed() -> bool:
 
 
 def open_masks(
-    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"], markers: int = 1
+    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"], markers: int = 1,
+    notes: dict[str, str] | None = None,
 ) -> list[np.ndarray | None]:
     """Marker masks of `rows` of the prepared table, one per row.
 
     prepared: Prepared made from `manifest`. rows: row numbers. grid: original = (height, width) of the file; prepared =
     (side, side), cropped like the image and resized by nearest neighbour. markers: how many the recipe tells apart.
     Returns bool arrays; of several markers uint8, 0 or the number of the marker. A slice labelled normal without a mask file gets an empty mask; any other slice without one
-    gets None, and the caller leaves it out of figures and of supervised training.
+    gets None, and the caller leaves it out of figures and of supervised training. notes: gets {note: first file} of what was assumed in reading.
     MaskAccessError inside `mask_firewall()`, and for test rows when the purpose is supervision. DataError when a mask
     does not fit its image; ImageError when it cannot be read.
     """
@@ -74,14 +76,23 @@ def open_masks(
         if case.mask is None:
             mask = np.zeros((box.height, box.width), bool if markers == 1 else np.uint8) if case.label == 0 else None
         else:
-            if last[0] != case.mask:
-                last = (case.mask, read_mask(case.mask) != 0 if markers == 1 else read_classes(case.mask, markers))
+            key = (case.mask, case.image)
+            if last[0] != key:
+                read = _read(case, markers)
+                last = (key, read.values > 0 if markers == 1 else read.values)
+                for note in read.notes if notes is not None else ():
+                    notes.setdefault(note, str(case.mask))
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
             mask = box.crop(mask, side, nearest=True)
             mask = mask > 0 if markers == 1 else mask
         masks.append(mask)
     return masks
+
+
+def _read(case, markers: int) -> Mask:
+    """The mask of a case; one that is placed on its image is read with the image."""
+    return read_mask(case.mask, markers, image=read_volume(case.image) if needs_image(case.mask) else None)
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

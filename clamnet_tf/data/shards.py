@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.data.contents import ContentHashes
+from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.data.volumes import Group, group_cases
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
-VERSION = 9  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
+VERSION = 10  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 SLICES = 1024  # a shard is full from here on: some 100 MB, and what a killed process loses at most
 _VOLUME_FILES = (".nii", ".nii.gz", ".npy", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
 _SLICES_OF_A_FILE = 64  # how many slices they hold is not known before they are read
@@ -39,7 +40,7 @@ class Shard:
     cases: tuple[int, ...]
     patients: tuple[int, ...]
 
-    def key(self, data: DataSection, organ: OrganSection, cache: Path | None, organ_network=None) -> str:
+    def key(self, data: DataSection, organ: OrganSection, cache: Path | None, organ_network=None, expected: ExpectedImages = ExpectedImages()) -> str:
         """sha256 of everything that affects pixels and rows; labels, sites, eta and split are joined on opening and do not.
 
         cache: where the hashes of files are remembered; None: nowhere. DataError: a file cannot be read.
@@ -52,6 +53,7 @@ class Shard:
         contents.save()
         settings = data.model_dump(mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"})
         causes = [VERSION, settings, organ.model_dump(mode="json"), files, [group.cases for group in self.groups]]
+        causes.append(expected.causes())
         if organ.method == "network":
             causes.append(organ_network.key)
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()

@@ -1,15 +1,16 @@
 """From cases to volumes: which files make one volume, and reading it with every check that concerns several files."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.data.expected_images import ExpectedImages, check_hounsfield, read_expected
 from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.readers import read_mask, read_volume
+from clamnet_tf.imaging.mask_files import read_mask
 from clamnet_tf.imaging.volume import Grid, Volume
 
 
@@ -61,6 +62,7 @@ class _Single:
     array: np.ndarray
     organ: np.ndarray | None
     volume: Volume
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class AssembledVolume:
     array: (S, H, W, C) float32, chosen channels, every slice of the volume
     wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the volume)
     grids: the way back to the files: of the one file of several slices, or of each file of one slice, in order
+    excluded: bool (S, H, W), where no patient is shown (see `imaging.volume.Volume`), None = nowhere
+    notes: what was accepted or changed to read it
     affines: per grid, `imaging.volume.Volume.affine`: 4x4, (slice, row, column, 1) in the file -> mm, LPS; None = unknown
     """
 
@@ -79,30 +83,44 @@ class AssembledVolume:
     organ: np.ndarray | None
     grids: tuple[Grid, ...]
     affines: tuple[np.ndarray | None, ...]
+    excluded: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
-def assemble(manifest: Manifest, group: Group, *, channels, dicom_backend: str, with_organ: bool) -> list[AssembledVolume]:
+def assemble(
+    manifest: Manifest, group: Group, *, channels, dicom_backend: str, with_organ: bool, expected: ExpectedImages = ExpectedImages()
+) -> list[AssembledVolume]:
     """Read the files of `group`: single-slice files become one volume, each file of several slices its own.
 
     DataError for sizes or channel counts that differ inside the volume, a slice the file does not have, a channel
-    it does not have; ImageError (from imaging) for a file that cannot be read.
+    it does not have, an image that is not what `expected` says; ImageError (from imaging) for a file that cannot be read.
     """
     volumes, single = [], []
     by_file: dict[Path, list[int]] = {}
     for index in group.cases:
         by_file.setdefault(manifest.cases[index].image, []).append(index)
     for path, indices in by_file.items():
-        volume = read_volume(path, dicom_backend=dicom_backend)
+        volume, notes = read_expected(path, expected, dicom_backend=dicom_backend)
         array = _choose(path, volume.array, channels)
-        organ = _organ(manifest.cases[indices[0]], array) if with_organ else None
+        organ, of_mask = _organ(manifest.cases[indices[0]], volume) if with_organ else (None, ())
+        notes += of_mask
         if len(array) == 1:
             _check_slices(path, manifest, indices, 1)
-            single.append(_Single(path, indices[0], array, organ, volume))
+            single.append(_Single(path, indices[0], array, organ, volume, notes))
         else:
-            volumes.append(AssembledVolume(array, _wanted(path, manifest, indices, len(array)), volume.spacing_mm, organ, (volume.grid,), (volume.affine,)))
+            wanted = _wanted(path, manifest, indices, len(array))
+            volumes.append(
+                AssembledVolume(array, wanted, volume.spacing_mm, organ, (volume.grid,), (volume.affine,), volume.excluded, notes)
+            )
     if single:
         volumes.append(_join(manifest, single))
-    return volumes
+    return [_checked(manifest, volume, expected) for volume in volumes]
+
+
+def _checked(manifest: Manifest, volume: AssembledVolume, expected: ExpectedImages) -> AssembledVolume:
+    path = manifest.cases[volume.wanted[0][1]].image
+    notes = check_hounsfield(path, volume.array, expected, all(grid.eight_bits for grid in volume.grids))
+    return replace(volume, notes=(*volume.notes, *notes)) if notes else volume
 
 
 def slice_hash(image: np.ndarray) -> str:
@@ -125,15 +143,18 @@ def _choose(path, array, channels):
     return np.ascontiguousarray(array[..., list(channels)])
 
 
-def _organ(case: Case, array):
+def _organ(case: Case, image: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(bool (slices, rows, columns), notes on how the mask was read)."""
     if case.organ is None:
         raise DataError(
             f"{case.image}: organ.method is 'given', but the manifest has no organ mask for this image; fill its column 'organ' or use organ.method=foreground."
         )
-    organ = read_mask(case.organ) != 0
-    if organ.shape != array.shape[:3]:
-        raise DataError(f"{case.organ}: organ mask of shape {organ.shape}, its image {case.image} has {array.shape[:3]} (slices, rows, columns).")
-    return organ
+    mask = read_mask(case.organ, image=image)
+    if mask.values.shape != image.array.shape[:3]:
+        raise DataError(
+            f"{case.organ}: organ mask of shape {mask.values.shape}, its image {case.image} has {image.array.shape[:3]} (slices, rows, columns)."
+        )
+    return mask.values > 0, tuple(f"organ mask: {note}" for note in mask.notes)
 
 
 def _check_slices(path, manifest, indices, count):
@@ -168,7 +189,12 @@ def _join(manifest: Manifest, single: list[_Single]) -> AssembledVolume:
     wanted = tuple((number, one.case, 0, (place - places[0]) / span if span else 0.5) for number, (one, place) in enumerate(zip(single, places)))
     organ = None if first.organ is None else np.concatenate([one.organ for one in single])
     grids, affines = tuple(one.volume.grid for one in single), tuple(one.volume.affine for one in single)
-    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids, affines)
+    hidden = [one.volume.excluded for one in single]
+    excluded = None
+    if any(one is not None for one in hidden):
+        excluded = np.concatenate([np.zeros(one.array.shape[:3], bool) if part is None else part for one, part in zip(single, hidden)])
+    notes = tuple(dict.fromkeys(note for one in single for note in one.notes))
+    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids, affines, excluded, notes)
 
 
 def _by(one: _Single, axes) -> str:

@@ -49,11 +49,13 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     walks = {"": Walk(trained.marking, gallery.add), **{name: Walk(trained.marking) for name in trained.markers}}
-    chosen = choose_baselines(run, recipe, prepared, split)
+    chosen, mask_notes = choose_baselines(run, recipe, prepared, split), {}
     with reporter.bar("Evaluating", len(rows)) as bar:
-        for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar):
+        for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar, mask_notes):
             for name, case in cases.items():
                 walks[name].add(case)
+    for note, first in mask_notes.items():
+        reporter.line(f"Note on masks (first {first}): {note}")
     of_markers = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_markers.pop("")
     result = figures(evaluation)
@@ -62,6 +64,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         add_columns(evaluation, of_markers)
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
+    if mask_notes:
+        result["data"]["mask_notes"] = sorted(mask_notes)
     write_json(out / "metrics.json", result)
     if chosen.new:
         write_json(out / KEPT_FILE, chosen.new)
@@ -121,7 +125,7 @@ def display_channel(recipe, channels: int):
     return 1 if recipe.modality == "mri" and channels == 3 else 0
 
 
-def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
+def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Per row {"": SliceCase}, of several markers one for each of them besides; volume by volume, all on the original grid."""
     table, done, marker = prepared.table, 0, trained.probability
     for own in _volumes(prepared, rows):
@@ -129,7 +133,8 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar):
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
         masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=max(1, len(trained.markers)))
+        count = max(1, len(trained.markers))
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=count, notes=mask_notes)
         pictures = original_images(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))

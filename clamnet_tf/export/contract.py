@@ -85,11 +85,17 @@ def encoded_pictures(source, files: str) -> str:
     """What `ENCODED` takes, in words."""
     organ = organ_of_pictures(source.organ)
     stands_in = "" if organ == source.organ else f", which stands in for organ.method {source.organ.method}, that no graph can hold"
+    shown = ""
+    if files.startswith("DICOM"):
+        shown = (
+            "; neither are VOI LUT, window, shutter and padding of the file, which clamnet-tf predict applies to X-rays: "
+            "send those as pictures"
+        )
     wanted = f"the channels {list(source.data.channels)} are used" if source.data.channels is not None else f"{source.channels} channel(s), none else"
     return (
         f"string (batch,): whole {files} files of any size; {wanted}. Each is a volume of one slice: its organ is {ORGANS.get(organ.method)}{stands_in}, "
         f"and statistics are taken inside it, in this slice alone. Where slices of a whole volume are at hand, prepare them together and call {PREPARED}: "
-        "statistics and crop then belong to the volume, as in training. EXIF orientation is not applied"
+        f"statistics and crop then belong to the volume, as in training. EXIF orientation is not applied{shown}"
     )
 
 

@@ -14,24 +14,27 @@ from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
 from clamnet_tf.imaging.dicom_pixels import read_pixels
+from clamnet_tf.imaging.presentation import Presented, present
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
 _NO_SERIES = "(no SeriesInstanceUID)"
 
 
-def read_dicom_file(path: Path, *, backend: str = "pydicom") -> Volume:
+def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool = False) -> Volume:
     """One DICOM file as a volume: a single slice, or its frames sorted by position (as stored when they have none).
 
-    See `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and affine.
+    See `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and affine;
+    presentation: give the values that the file says to show, see `presentation.present`.
     """
     path = Path(path)
     dataset = open_dataset(path, pixels=True)
     frames = read_frames(dataset, path)
-    values = read_pixels(dataset, path, backend=backend)
-    return _assemble(frames, values, (path,), path)
+    values, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
+    shown = present(dataset, values, stored, path) if presentation else Presented(values)
+    return _assemble(frames, shown, (path,), path)
 
 
-def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str = "pydicom") -> Volume:
+def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str = "pydicom", presentation: bool = False) -> Volume:
     """The one DICOM series in a folder (and its subfolders), or the one named by its SeriesInstanceUID."""
     folder = Path(folder)
     found = group_series(folder)
@@ -45,10 +48,10 @@ def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str =
         )
     if series is not None and series not in found:
         raise ImageError(f"{folder}: no series {series}; it holds {names(list(found), 8)}.")
-    return read_dicom_files(found[series] if series is not None else next(iter(found.values())), folder, backend=backend)
+    return read_dicom_files(found[series] if series is not None else next(iter(found.values())), folder, backend=backend, presentation=presentation)
 
 
-def read_dicom_files(files: Iterable[Path], where: Path, *, backend: str = "pydicom") -> Volume:
+def read_dicom_files(files: Iterable[Path], where: Path, *, backend: str = "pydicom", presentation: bool = False) -> Volume:
     """The files of one series, in any order, as one volume; `where` is named in messages about several files."""
     files = [Path(path) for path in files]
     headers: list[Frame] = []
@@ -59,10 +62,13 @@ def read_dicom_files(files: Iterable[Path], where: Path, *, backend: str = "pydi
         counts.append(len(frames))
     arrange(headers, where)  # refuse a bad series before its pixels are read
     check_size(where, (len(headers), headers[0].rows, headers[0].columns, headers[0].samples))
-    values = None
+    values, excluded, notes = None, None, ()
     start = 0
     for path, count in zip(files, counts):
-        pixels = read_pixels(open_dataset(path, pixels=True), path, backend=backend)
+        dataset = open_dataset(path, pixels=True)
+        pixels, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
+        shown = present(dataset, pixels, stored, path) if presentation else Presented(pixels)
+        pixels, notes = shown.values, (*notes, *shown.notes)
         if values is None:
             values = np.empty((len(headers), *pixels.shape[1:]), np.float32)
         if pixels.shape[1:] != values.shape[1:]:
@@ -71,8 +77,11 @@ def read_dicom_files(files: Iterable[Path], where: Path, *, backend: str = "pydi
                 "Move the odd ones to another folder."
             )
         values[start : start + count] = pixels
+        if shown.excluded is not None:
+            excluded = np.zeros(values.shape[:3], bool) if excluded is None else excluded
+            excluded[start : start + count] = shown.excluded
         start += count
-    return _assemble(headers, values, None, where)
+    return _assemble(headers, Presented(values, excluded, notes), None, where)
 
 
 def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -95,11 +104,13 @@ def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {uid: tuple(files) for uid, files in sorted(series.items())}
 
 
-def _assemble(frames, values, sources, where) -> Volume:
+def _assemble(frames, shown: Presented, sources, where) -> Volume:
     arrangement = arrange(frames, where)
     ordered = [frames[n] for n in arrangement.order]
+    values, excluded = shown.values, shown.excluded
     if arrangement.order != tuple(range(len(frames))):
         values = values[list(arrangement.order)]
+        excluded = None if excluded is None else excluded[list(arrangement.order)]
     references = tuple(
         SliceReference(
             f.path, f.index, f.sop_class_uid, f.sop_instance_uid, None if f.position is None else tuple(float(v) for v in f.position)
@@ -113,10 +124,12 @@ def _assemble(frames, values, sources, where) -> Volume:
         shape=shape,
         order=arrangement.order if in_one_file and len(frames) > 1 else None,  # a folder has no order of its own
         references=references,
-        notes=arrangement.notes,
+        notes=(*arrangement.notes, *dict.fromkeys(shown.notes)),
+        modality=ordered[0].modality,
+        photometric=ordered[0].photometric,
     )
     sources = sources if in_one_file else tuple(f.path for f in ordered)
-    return Volume(finite_float32(where, values), arrangement.spacing_mm, arrangement.affine, sources, grid)
+    return Volume(finite_float32(where, values), arrangement.spacing_mm, arrangement.affine, sources, grid, excluded)
 
 
 def _inventory(folder) -> str:

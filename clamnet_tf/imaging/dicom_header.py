@@ -33,8 +33,8 @@ DAMAGE = (
 _QUIET = threading.RLock()
 
 NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside, or not slice by slice
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it as a mask after converting it to NIfTI or PNG",
-    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it as a mask after converting it to NIfTI or PNG",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it in the column mask of a manifest.csv",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it in the column mask of a manifest.csv",
     "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose grid, not an image; leave it out",
     "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave it out",
 }
@@ -59,6 +59,8 @@ class Frame:
     pixel_spacing: tuple[float, float] | None  # between rows, between columns
     thickness: float | None  # SpacingBetweenSlices, else SliceThickness
     gantry_tilt: float | None  # degrees
+    modality: str = ""  # Modality (0008,0060)
+    photometric: str = ""  # PhotometricInterpretation
 
     @property
     def name(self) -> str:
@@ -136,6 +138,8 @@ def _read_frames(dataset, path):
                 pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
                 thickness=_positive(measures.get("SpacingBetweenSlices")) or _positive(measures.get("SliceThickness")),
                 gantry_tilt=number(dataset.get("GantryDetectorTilt")),
+                modality=str(dataset.get("Modality") or "").strip().upper(),
+                photometric=str(dataset.get("PhotometricInterpretation") or ""),
             )
         )
     return result

@@ -44,13 +44,14 @@ BACKENDS: dict[str, Callable[[Dataset, Path], np.ndarray]] = {  # data.dicom_bac
 }
 
 
-def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom") -> np.ndarray:
+def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", stored_too: bool = False):
     """All frames of an object as values after the modality LUT.
 
     Returns (frames, rows, columns, channels) float32: one channel for MONOCHROME1/2, three (red, green, blue, in the
     stored range) for RGB, YBR and PALETTE COLOR. Slope and intercept, or the modality LUT table, are applied per
     frame where functional groups carry them. MONOCHROME1 is mirrored inside the range that its bits can hold:
-    v -> lowest + highest - v, with `value_range`, so that bright means bright in every slice alike.
+    v -> lowest + highest - v, with `value_range`, so that bright means bright in every slice alike. With stored_too a
+    pair: these values, and the decoded ones before the modality LUT.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -60,7 +61,8 @@ def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom") -> np
     stored = BACKENDS[backend](dataset, path)
     try:
         with quiet():
-            return _to_values(stored, dataset, photometric)
+            values = _to_values(stored, dataset, photometric)
+        return (values, stored) if stored_too else values
     except DAMAGE as error:
         raise ImageError(f"{path}: its colour palette or modality LUT is damaged: {error}. Export the image again.") from error
 

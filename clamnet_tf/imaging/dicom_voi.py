@@ -1,6 +1,7 @@
-"""The window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2), for callers that want it.
+"""The window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2).
 
-Readers never apply it: it is made for a screen and often differs from slice to slice.
+Of CT and MR readers never apply it: it is made for a screen and often differs from slice to slice. Of X-rays it is part
+of the image (see `imaging.presentation`).
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,11 @@ def file_voi(path: Path, *, frame: int = 0) -> tuple[FileVoi, ...]:
     pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT and SIGMOID). ImageError for a damaged file or window.
     """
     path = Path(path)
-    dataset = open_dataset(path, pixels=False)
+    return voi_of(open_dataset(path, pixels=False), path, frame)
+
+
+def voi_of(dataset, path: Path, frame: int = 0) -> tuple[FileVoi, ...]:
+    """List the views as `file_voi` does, for a header that is open; `path` is named in messages."""
     try:
         with quiet():
             return tuple(_views(dataset, frame))

@@ -9,6 +9,7 @@ import logging
 import struct
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,21 +49,54 @@ def read_picture(path: Path) -> Volume:
     return _volume(path, array[np.newaxis], array.shape[:2], eight_bits)
 
 
-def read_tiff(path: Path) -> Volume:
+def read_picture_as_stored(path: Path) -> Volume:
+    """A PNG or JPEG mask as a volume of one slice: palette indices, and the small numbers of 2- and 4-bit gray, as stored.
+
+    One bit, gray, colour, EXIF orientation and transparency as in `read_picture`.
+    """
+    path = Path(path)
+    sniff.require(path, "png", "jpeg")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            check_size(path, (1, image.height, image.width, len(image.getbands())))
+            _refuse_deep_colour(path)
+            palette = image.mode == "P"
+            turned = ImageOps.exif_transpose(image)
+            array = np.asarray(turned)[..., np.newaxis] if palette else _pixels(path, turned)
+            scale = _scale_of_bits(path) if image.mode == "L" else 1
+    except _DAMAGE as error:
+        raise ImageError(_damaged(path, error)) from error
+    volume = _volume(path, (array // scale)[np.newaxis] if scale > 1 else array[np.newaxis], array.shape[:2], eight_bits=False)
+    return replace(volume, grid=replace(volume.grid, photometric="PALETTE")) if palette else volume
+
+
+def _scale_of_bits(path) -> int:
+    """What Pillow multiplies gray of 2 and 4 bits with, to fill 0..255 (PNG specification 13.12); else 1."""
+    with open(path, "rb") as stream:
+        head = stream.read(26)
+    gray = head.startswith(b"\x89PNG") and len(head) == 26 and head[25] == 0
+    return {2: 85, 4: 17}.get(head[24], 1) if gray else 1
+
+
+def read_tiff(path: Path, *, stored: bool = False) -> Volume:
     """A TIFF file: pages of one size are slices. Any integer or float type, planar or interleaved, ImageJ or OME too.
 
     White-is-zero is inverted inside the range of its bits, palettes become three channels of 0..255, and alpha is
     treated as in `read_picture`. Compressions beyond tifffile's own (LZW, JPEG, CCITT, PackBits) are left to Pillow.
+    stored: leave white-is-zero and palettes as they are, and name them in `Grid.photometric`: for masks.
     """
     path = Path(path)
     sniff.require(path, "tiff")
     try:
         with _complaints(path) as damage, tifffile.TiffFile(path) as file:
-            pages, shape = _read_pages(path, file, damage)
-            eight_bits = file.series[0].dtype == np.uint8
+            pages, shape = _read_pages(path, file, damage, stored)
+            eight_bits, page = file.series[0].dtype == np.uint8, file.series[0].keyframe
+            words = {_PALETTE: "PALETTE", _WHITE_IS_ZERO: "WHITE_IS_ZERO"}.get(page.photometric, "") if stored else ""
+            largest = float(2**page.bitspersample - 1) if words else 0.0
     except _DAMAGE as error:
         raise ImageError(_damaged(path, error)) from error
-    return _volume(path, pages, shape, eight_bits)
+    volume = _volume(path, pages, shape, eight_bits)
+    return replace(volume, grid=replace(volume.grid, photometric=words, largest=largest)) if words else volume
 
 
 def _volume(path, pages, shape, eight_bits: bool) -> Volume:
@@ -123,7 +157,7 @@ def _complaints(path):
         logger.removeHandler(listener)
 
 
-def _read_pages(path, file: tifffile.TiffFile, damage: list[str]):
+def _read_pages(path, file: tifffile.TiffFile, damage: list[str], as_stored: bool = False):
     """((slices, rows, columns, channels), shape of the file without channels); `damage` grows while pages are read."""
     if len(file.series) != 1:
         shapes = ", ".join(str(series.shape) for series in file.series[:5])
@@ -147,7 +181,9 @@ def _read_pages(path, file: tifffile.TiffFile, damage: list[str]):
     stored = stored.transpose([kept.index(n) for n in wanted])
     if not stacked:
         stored = stored[np.newaxis]
-    stored = _colours(path, stored if banded else stored[..., np.newaxis], page)
+    stored = stored if banded else stored[..., np.newaxis]
+    if not (as_stored and page.photometric in (_PALETTE, _WHITE_IS_ZERO)):
+        stored = _colours(path, stored, page)
     return stored, ((slices,) if stacked else ()) + (shape[rows], shape[columns])
 
 

@@ -45,6 +45,9 @@ class Grid:
     nifti_affine: np.ndarray | None = None  # 4x4 RAS of the file as stored
     nifti_header: object | None = None  # nibabel header, to write a mask beside the image
     eight_bits: bool = False  # a picture whose values are shades 0..255, not measurements
+    modality: str = ""  # DICOM only: Modality (0008,0060), CT, MR, DX ...
+    largest: float = 0.0  # of a mask as stored, where white is 0: what its bits can hold
+    photometric: str = ""  # PhotometricInterpretation of DICOM; PALETTE or WHITE_IS_ZERO of a picture that is stored so
     notes: tuple[str, ...] = ()  # what a reader should know: gantry tilt, guessed order, ...
 
 
@@ -59,6 +62,7 @@ class Volume:
     affine: 4x4, (slice, row, column, 1) index of a voxel's centre -> patient millimetres, LPS axes (DICOM PS3.3
         C.7.6.2.1.1); sheared for a tilted gantry; None when the file does not say.
     sources: one path per slice, or one for all.
+    excluded: bool (slices, rows, columns), True where no patient is shown (padding, shutter, collimator); None: nowhere.
     """
 
     array: np.ndarray
@@ -66,6 +70,7 @@ class Volume:
     affine: np.ndarray | None
     sources: tuple[Path, ...]
     grid: Grid = field(repr=False)
+    excluded: np.ndarray | None = field(default=None, repr=False)
 
     def to_original(self, values: np.ndarray) -> np.ndarray:
         """Values on this volume's grid -> the file's own axis order and shape.

@@ -113,5 +113,5 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
         files = ((volume.grids[0], names[volume.wanted[0][1]][1], 0),)
     else:
         files = tuple((volume.grids[number], names[case][1], number) for number, case, *_ in volume.wanted)
-    notes = tuple(dict.fromkeys(note for grid in volume.grids for note in grid.notes))
+    notes = tuple(dict.fromkeys(note for notes in (volume.notes, *(grid.notes for grid in volume.grids)) for note in notes))
     return MarkedVolume(name, stem, volume.array, mask, organs, probability, tuple(slices), files, volume.spacing_mm, channel, notes, trained.markers)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf import __version__
+from clamnet_tf.data.expected_images import expected_images
 from clamnet_tf.data.inputs import RESULT_TABLE, Inputs
 from clamnet_tf.data.manifest import Manifest, listed
 from clamnet_tf.data.organ_region import without_organ
@@ -33,11 +34,13 @@ from clamnet_tf.prediction.tables import VOLUME_TABLE, notes_of, slice_row, volu
 @dataclass(frozen=True)
 class Choice:
     """What is to be written. formats: of formats.FORMATS; empty: what formats.formats_for gives. segmentation: binary or
-    fractional, of DICOM-SEG. keep_identifiers: let texts of file headers into results; names are settled in Inputs."""
+    fractional, of DICOM-SEG. keep_identifiers: let texts of file headers into results; names are settled in Inputs.
+    any_modality: take images of another modality than the model's, or of other units, with a note."""
 
     formats: tuple[str, ...] = ()
     segmentation: str = "binary"
     keep_identifiers: bool = False
+    any_modality: bool = False
 
 
 @dataclass
@@ -133,6 +136,7 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
         "formats": list(choice.formats) or "default",
         "segmentation": choice.segmentation,
         "keep_identifiers": choice.keep_identifiers,
+        "any_modality": choice.any_modality,
     }
 
 
@@ -142,6 +146,7 @@ class _Work:
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
         self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = trained, recipe, inputs, out, choice, cache, alone
         self.organ_network = organ_network
+        self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
         self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold, trained.markers)
         self.names = {case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))}
 
@@ -166,7 +171,7 @@ class _Work:
             if volume.array.shape[3] != self.trained.channels:
                 raise DataError(
                     f"{image}: has {volume.array.shape[3]} channel(s), the model expects {self.trained.channels}, as in its training images. "
-                    "Convert it (a gray picture saved as RGB has 3), or use a model trained on such images."
+                    "Convert it, or use a model trained on such images."
                 )
         for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
             several = len(volume.grids) > 1
@@ -205,7 +210,10 @@ class _Work:
         manifest, recipe = self.inputs.manifest, self.recipe
 
         def read(some):
-            return assemble(manifest, some, channels=recipe.data.channels, dicom_backend=recipe.data.dicom_backend, with_organ=recipe.organ.method == "given")
+            return assemble(
+                manifest, some, channels=recipe.data.channels, dicom_backend=recipe.data.dicom_backend, with_organ=recipe.organ.method == "given",
+                expected=self.expected,
+            )  # fmt: skip
 
         try:
             return group, read(group)
@@ -234,7 +242,7 @@ class _Work:
                 yield ready, without_organ(recipe.organ.method, ready.fallback)
             return
         own = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
-        kept = prepare(own, data=recipe.data, organ=recipe.organ, cache=self.cache, organ_network=self.organ_network)
+        kept = prepare(own, data=recipe.data, organ=recipe.organ, cache=self.cache, organ_network=self.organ_network, expected=self.expected)
         for number in range(len(volumes)):
             rows = np.flatnonzero(kept.table.volume == number)
             box = CropBox(*(int(value) for value in kept.table.box[rows[0]]))

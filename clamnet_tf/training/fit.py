@@ -63,7 +63,7 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
         leak = "statistics of a batch that is half abnormal tell every pixel the label"
         reporter.line(f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45).")
     initial = load_network(run.initial) if run and run.initial.exists() else None
-    builder = StageBuilder(recipe, manifest, prepared, slices, workers, initial)
+    builder = StageBuilder(recipe, manifest, prepared, slices, workers, initial, reporter.line)
     if initial is not None:
         plan_initial(initial, builder.untrained(), run, reporter)
     began, marker, looks, first_step = time.perf_counter(), None, [], 0

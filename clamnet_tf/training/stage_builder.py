@@ -32,11 +32,12 @@ class StageBuilder:
         recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
         slices: TrainingSlices of both. workers: Workers of the cluster.
         initial: network whose weights every stage starts from as far as they fit (fit --init), or None.
+        say: callable, for a line to the reader.
     """
 
-    def __init__(self, recipe, manifest, prepared, slices, workers, initial=None):
+    def __init__(self, recipe, manifest, prepared, slices, workers, initial=None, say=lambda line: None):
         self.recipe, self.manifest, self.prepared, self.slices = recipe, manifest, prepared, slices
-        self.workers, self.initial = workers, initial
+        self.workers, self.initial, self.say = workers, initial, say
         self.channels = prepared.images.shape[3]
         self.classes = markers_of(recipe)
         self.rows = slices.rows
@@ -75,7 +76,7 @@ class StageBuilder:
                 trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
             self._compile(trainer, section.optimizer, section.steps)
         if supervised:
-            kept, masks = training_masks(self.manifest, self.prepared, self.rows, max(1, len(self.classes)))
+            kept, masks = training_masks(self.manifest, self.prepared, self.rows, max(1, len(self.classes)), self.say)
             rows = self.rows[kept]
             plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
             dataset = self._mask_data(rows, plan, masks, section.steps, section.seed)

@@ -15,14 +15,18 @@ from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilitie
 LESION_FACTOR = 2.0
 
 
-def training_masks(manifest, prepared, rows, markers: int = 1):
-    """Masks of training rows on the prepared grid; `markers`: how many the recipe tells apart.
+def training_masks(manifest, prepared, rows, markers: int = 1, say=lambda line: None):
+    """Masks of training rows on the prepared grid; `markers`: how many the recipe tells apart; `say`: gets a line on what was
+    assumed in reading them.
 
     Returns:
         kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is empty).
         masks: (len(kept), H, W) uint8, 1 = marker; of several 1, 2 ..
     """
-    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared", markers=markers)
+    notes: dict[str, str] = {}
+    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared", markers=markers, notes=notes)
+    for note, first in notes.items():
+        say(f"Note on masks (first {first}): {note}")
     kept = np.array([place for place, mask in enumerate(masks) if mask is not None], dtype=np.int64)
     if not len(kept):
         raise DataError("training.supervision: masks needs masks of training slices; the manifest names none. Use supervision: labels.")

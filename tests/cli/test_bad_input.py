@@ -57,7 +57,7 @@ def with_dicom(root, spoil):
     names = []
     for number in range(12):
         data = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
-        data.PatientID, data.SOPInstanceUID = f"p{number}", f"1.2.3.{number}"
+        data.PatientID, data.SOPInstanceUID, data.Modality = f"p{number}", f"1.2.3.{number}", "MR"
         data.SeriesInstanceUID, data.StudyInstanceUID = f"1.2.4.{number}", f"1.2.5.{number}"
         data.PixelData = (np.frombuffer(data.PixelData, "<i2") + number).astype("<i2").tobytes()
         data.save_as(root / f"{number}.dcm")

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from clamnet_tf.data.cohorts import COHORTS, cohort_key, write_cohort
 from clamnet_tf.data.manifest import read_manifest
 from clamnet_tf.data.phantoms import abdomen_ct, bone_xray, chest_ct
-from clamnet_tf.imaging.readers import read_mask, read_volume
+from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.schema_data import CohortSection
 
 SMALL = {
@@ -58,7 +59,7 @@ def test_same_section_same_bytes(written, tmp_path, kind):
 def test_labels_say_whether_the_mask_is_empty_and_sites_have_both(written, kind):
     _, manifest = written[kind]
     for case in manifest.cases:
-        mask = read_mask(case.mask)
+        mask = read_mask(case.mask).values
         assert case.label == int(mask[case.slice_index or 0].any())
     assert {(case.site, case.label) for case in manifest.cases} == {("A", 0), ("A", 1), ("B", 0), ("B", 1)}
 
@@ -88,8 +89,8 @@ def test_hounsfield_units_survive_the_files(written, kind):
         between = scan.space.z_mm[1] - scan.space.z_mm[0]
         np.testing.assert_allclose(volume.spacing_mm, (between, scan.space.pixel_mm, scan.space.pixel_mm), atol=2e-3)
         case = next(case for case in written[kind][1].cases if case.patient == scan.name)
-        np.testing.assert_array_equal(read_mask(case.mask, like=volume), scan.mask)
-        np.testing.assert_array_equal(read_mask(case.organ, like=volume), scan.organ)
+        np.testing.assert_array_equal(read_mask(case.mask, like=volume).values, scan.mask)
+        np.testing.assert_array_equal(read_mask(case.organ, like=volume).values, scan.organ)
 
 
 def test_the_two_scanners_write_different_numbers(written):

@@ -9,7 +9,8 @@ from clamnet_tf.data.cohorts import cohort_key, write_cohort
 from clamnet_tf.data.manifest import read_manifest
 from clamnet_tf.data.phantoms import head_ct
 from clamnet_tf.imaging.cranium import cranium
-from clamnet_tf.imaging.readers import read_classes, read_volume
+from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.schema_data import CohortSection
 
 SECTION = CohortSection(kind="head_ct", patients=4, slices=6, side=56, seed=5)
@@ -30,7 +31,7 @@ def test_files_hold_what_was_simulated_and_the_same_section_gives_the_same_bytes
         volume = read_volume(own[0].image)
         viewed = np.hypot(scan.space.y[0], scan.space.x[0]) < 56 * scan.space.pixel_mm / 2
         np.testing.assert_allclose(volume.array[..., 0][:, viewed], scan.hu[:, viewed], atol=0.501)
-        np.testing.assert_array_equal(read_classes(own[0].mask, 2), scan.mask)
+        np.testing.assert_array_equal(read_mask(own[0].mask, 2).values, scan.mask)
         for case in own:
             values = set(scan.mask[case.slice_index].ravel().tolist()) - {0}
             assert case.label == bool(values) and case.markers == tuple(sorted(head_ct.MARKERS[value - 1] for value in values))

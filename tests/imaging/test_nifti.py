@@ -9,7 +9,7 @@ import pytest
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.nifti import read_nifti
-from clamnet_tf.imaging.readers import read_mask
+from clamnet_tf.imaging.mask_files import read_mask
 
 ORIENTATIONS = [
     codes
@@ -123,7 +123,7 @@ def test_mask_follows_its_image_whatever_its_orientation(tmp_path, rng):
     turned = nibabel.load(tmp_path / "image.nii").as_reoriented(nibabel.orientations.axcodes2ornt(("P", "S", "L")))
     nibabel.save(nibabel.Nifti1Image(np.asarray(turned.dataobj) // 100, turned.affine), tmp_path / "mask.nii")
     assert nibabel.load(tmp_path / "mask.nii").shape != (9, 10, 11)
-    mask = read_mask(tmp_path / "mask.nii", like=image)
+    mask = read_mask(tmp_path / "mask.nii", like=image).values
     assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 1}
     np.testing.assert_array_equal(mask, image.array[..., 0] == 100)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.picture import read_picture, read_tiff
-from clamnet_tf.imaging.readers import read_mask
+from clamnet_tf.imaging.mask_files import read_mask
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_one_bit_png(tmp_path, rng):
     bits = rng.random((12, 10)) > 0.5
     Image.fromarray(bits).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png").array[0, ..., 0], bits * 255)
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png")[0], bits)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png").values[0], bits)
 
 
 def test_opaque_alpha_is_dropped(tmp_path, colour, ramp):
@@ -110,7 +110,7 @@ def test_a_mask_saved_as_jpeg_is_cut_in_the_middle(tmp_path):
     mask[9:30, 11:26] = 255
     Image.fromarray(mask).save(tmp_path / "m.jpg", quality=80)
     assert (np.asarray(Image.open(tmp_path / "m.jpg")) != 0).sum() > (mask != 0).sum()
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.jpg")[0], mask != 0)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.jpg").values[0], mask != 0)
 
 
 def test_a_jpeg_named_png_is_still_read(tmp_path, colour):
@@ -124,7 +124,7 @@ def test_kaggle_3m_layout(tmp_path, colour):
     tifffile.imwrite(tmp_path / "TCGA_1_mask.tif", (colour[..., 0] > 99).astype(np.uint8) * 255)
     volume = read_tiff(tmp_path / "TCGA_1.tif")
     np.testing.assert_array_equal(volume.array[0], colour)
-    np.testing.assert_array_equal(read_mask(tmp_path / "TCGA_1_mask.tif", like=volume)[0], colour[..., 0] > 99)
+    np.testing.assert_array_equal(read_mask(tmp_path / "TCGA_1_mask.tif", like=volume).values[0], colour[..., 0] > 99)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])

@@ -10,7 +10,8 @@ from PIL import Image
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.readers import READERS, SUFFIXES, read_mask, read_volume, suffix_of
+from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.readers import READERS, SUFFIXES, read_volume, suffix_of
 
 
 def test_tables_name_each_other():
@@ -138,7 +139,12 @@ def test_a_dicom_folder_is_one_volume(write_slice, tmp_path, ramp):
     for height in (0, 4, 2):
         write_slice(tmp_path / f"{height}", ramp(offset=height), ImagePositionPatient=[0, 0, height])
     assert read_volume(tmp_path).array[:, 0, 0, 0].tolist() == [0, 2, 4]
-    np.testing.assert_array_equal(read_mask(tmp_path)[0], ramp() != 0)
+
+
+def test_a_dicom_folder_is_one_mask(write_slice, tmp_path, ramp):
+    for height in (0, 4, 2):
+        write_slice(tmp_path / f"{height}", (ramp() > height).astype(np.int16), ImagePositionPatient=[0, 0, height])
+    np.testing.assert_array_equal(read_mask(tmp_path).values, [ramp() > height for height in (0, 2, 4)])
 
 
 def test_unknown_backend(files):

@@ -68,10 +68,10 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def predict(tmp_path):
-    """predict(run, *inputs, options=(...)) -> (result, output folder, rows of marks.csv)."""
+    """predict(run, *inputs, options=(...)) -> (result, output folder, rows of marks.csv); one run marks CT, MR and X-rays, hence --any-modality."""
 
     def call(run, *inputs, options=(), out=tmp_path / "out"):
-        result = CliRunner().invoke(main, ["predict", str(run), *map(str, inputs), "--out", str(out), *map(str, options)], prog_name="clamnet-tf")
+        result = CliRunner().invoke(main, ["predict", str(run), *map(str, inputs), "--any-modality", "--out", str(out), *map(str, options)], prog_name="clamnet-tf")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result, out, _rows_of(out / "marks.csv")
 

@@ -206,7 +206,7 @@ def test_bad_files_do_not_stop_the_others(run, predict, mixed):
         "absent.png: there is no such file or folder",
         "s_2.png: damaged or cut off picture",
         "words.png: the name says",
-        "colour.png: has 3 channel(s), the model expects 1",
+        "colour.png: is a colour picture",
         "nan.npy: 256 NaN",
         "dot.png: too small",
     ):

@@ -24,7 +24,7 @@ finally:
 
 
 def command(run, data, out, *more):
-    return [sys.executable, "-m", "clamnet_tf", "predict", str(run), str(data), "--out", str(out), *more]
+    return [sys.executable, "-m", "clamnet_tf", "predict", str(run), str(data), "--any-modality", "--out", str(out), *more]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def studies(tmp_path, rng, head, write_series):
 
 
 def launch(run, data, out, logs):
-    command = [sys.executable, "-m", "clamnet_tf", "predict", str(run), str(data), "--out", str(out), "--format", "png,report"]
+    command = [sys.executable, "-m", "clamnet_tf", "predict", str(run), str(data), "--any-modality", "--out", str(out), "--format", "png,report"]
     return subprocess.Popen(
         [sys.executable, str(LAUNCHER), "2", "--logs", str(logs), "--", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "CLAMNET_TF_CLUSTER_TIMEOUT": "120"},

@@ -12,7 +12,7 @@ from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.data.folders.listing import Listing
 from clamnet_tf.data.manifest import Case, Manifest, listed
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.readers import read_mask
+from clamnet_tf.imaging.mask_files import read_mask
 
 _NAME = re.compile(r"(?P<patient>.+)_(?P<number>[0-9]+)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
 
@@ -43,14 +43,17 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
             f"{listing.root}: layout kaggle_3m, where the label comes from <image>_mask.tif, but {len(missing)} image(s) have no mask:\n"
             f"{listed(missing)}\nAdd the masks, or give the labels in a manifest.csv."
         )
-    cases = []
+    cases, told = [], {}
     for (patient, number), path in images.items():
         parts = patient.split("_")
+        mask = read_mask(masks[patient, number])
+        for note in mask.notes:
+            told.setdefault(note, []).append(masks[patient, number])
         cases.append(
             Case(
                 image=path,
                 patient=patient,
-                label=int(read_mask(masks[patient, number]).any()),
+                label=int(mask.values.any()),
                 site=parts[1] if len(parts) >= 3 and parts[0] == "TCGA" else None,
                 series=patient,
                 position=float(number),
@@ -62,5 +65,8 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
         f"Layout kaggle_3m: <patient>/<patient>_<n>.tif with _mask.tif, {len(cases)} slices of {len({c.patient for c in cases})} patients.",
         f"Labels: {counts[1]} slices abnormal (mask not empty), {counts[0]} normal; the masks were read for this label only.",
         "Patient = folder name; position = n; site = institution code of the TCGA name.",
+    )
+    account += tuple(
+        f"Masks: {len(paths)} (first {listing.relative(paths[0])}): {note}." for note, paths in told.items()
     )
     return Manifest(listing.root, tuple(cases), account, "kaggle_3m")
