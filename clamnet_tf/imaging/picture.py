@@ -66,7 +66,7 @@ def read_tiff(path: Path) -> Volume:
 
 
 def _volume(path, pages, shape, eight_bits: bool) -> Volume:
-    grid = Grid("picture", shape, references=tuple(SliceReference(path, number) for number in range(len(pages))), eight_bits=eight_bits)
+    grid = Grid("picture", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(pages))), eight_bits=eight_bits)
     return Volume(finite_float32(path, pages), None, None, (path,), grid)
 
 
