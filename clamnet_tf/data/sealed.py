@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.mask_orientation import read_mask_of
 from clamnet_tf.errors import DataError, MaskAccessError
 from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.imaging.readers import read_classes, read_mask
@@ -63,6 +64,7 @@ def open_masks(
             f"supervised training asked for the masks of {len(held_out)} test slices (first: {table.image[held_out[0]]}); only train and val may be used."
         )
     masks: list[np.ndarray | None] = []
+    of_case = np.bincount(table.case) if len(table.case) else []  # slices per case
     last = (None, None)
     for row in rows:
         if is_closed():
@@ -75,13 +77,24 @@ def open_masks(
             mask = np.zeros((box.height, box.width), bool if markers == 1 else np.uint8) if case.label == 0 else None
         else:
             if last[0] != case.mask:
-                last = (case.mask, read_mask(case.mask) != 0 if markers == 1 else read_classes(case.mask, markers))
+                last = (case.mask, _read(case, markers))
+            if len(last[1]) == 1 and case.slice_index is None and int(table.slice_index[row]) + (of_case[table.case[row]] > 1):
+                raise DataError(
+                    f"{case.mask}: the mask of one stored slice, of a series whose slices are brought to axial ones. "
+                    "Give the masks of such a series as one NIfTI file with its affine."
+                )
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
             mask = box.crop(mask, side, nearest=True)
             mask = mask > 0 if markers == 1 else mask
         masks.append(mask)
     return masks
+
+
+def _read(case, markers: int) -> np.ndarray:
+    """The mask volume of a case, turned like its image: bool, of several markers their numbers."""
+    read = (lambda path: read_mask(path) != 0) if markers == 1 else (lambda path: read_classes(path, markers))
+    return read_mask_of(case.mask, case.image, read=read)
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

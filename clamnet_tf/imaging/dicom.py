@@ -15,7 +15,7 @@ from clamnet_tf.imaging.dicom_geometry import arrange, names
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
 from clamnet_tf.imaging.dicom_pixels import read_pixels
 from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transform, plane_name, reorient, spacing_of, to_axial
-from clamnet_tf.imaging.series_sorting import SortedSeries, sort_series
+from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
 _NO_SERIES = "(no SeriesInstanceUID)"
@@ -111,7 +111,7 @@ def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[F
             else "Convert the file with `dcm2niix`, which writes one NIfTI file per volume"
         )
         raise ImageError(f"{where}: holds {len(found.volumes)} volumes, one is needed: {listed}. {cure}.")
-    notes = [f"{frame.path.name} was set aside: {why}" for frame, why in found.strays]
+    notes = [f"{frame.path.name}{SET_ASIDE}{why}" for frame, why in found.strays]
     notes += [f"{copy.path.name} was left out: it repeats {original.path.name}" for copy, original in found.copies]
     return list(chosen[0]), tuple(notes)
 
@@ -143,7 +143,7 @@ def _assemble(frames, values, sources, where, notes=()) -> Volume:
     if arrangement.order != tuple(range(len(frames))):
         values = values[list(arrangement.order)]
     in_one_file = sources is not None
-    axes, flips = _turn(arrangement.directions, len(frames), where)
+    axes, flips = _turn(arrangement.directions, len(frames), where, arrangement.affine is not None)
     shape = values.shape[:3] if len(frames) > 1 or not in_one_file else values.shape[1:3]
     affine, spacing = arrangement.affine, arrangement.spacing_mm
     if affine is not None and (axes, flips) != IDENTITY:
@@ -167,11 +167,13 @@ def _assemble(frames, values, sources, where, notes=()) -> Volume:
     return Volume(finite_float32(where, turned), spacing, affine, sources, grid)
 
 
-def _turn(directions, count, where):
+def _turn(directions, count, where, spaced):
     """(axes, flips) of a stack; a single slice that is not axial cannot be turned."""
     if directions is None:
         return IDENTITY
     axes, flips = to_axial(where, directions)
+    if count == 1 and axes[0] and not spaced:
+        raise ImageError(f"{where}: a single {plane_name(directions)} slice without PixelSpacing. Give its whole series, or an axial slice.")
     return IDENTITY if count == 1 and axes[0] else (axes, flips)
 
 

@@ -14,6 +14,8 @@ from clamnet_tf.imaging.acquisition import DIFFERENCES, UNITS, is_projection
 from clamnet_tf.imaging.dicom_header import Frame
 from clamnet_tf.imaging.orientation import plane_name
 
+SET_ASIDE = " was set aside: "  # stands between an image's name and the reason in every note on a stray
+
 _SAME_PLACE_MM = 1e-2
 _FEW = 3  # fewer images of another grid than this, beside a stack, are strays ...
 _SHARE = 0.25  # ... and so are fewer than this share of the largest stack
