@@ -13,10 +13,12 @@ from pathlib import Path
 
 from clamnet_tf.data.contents import ContentHashes
 from clamnet_tf.data.manifest import Case, Manifest
+from clamnet_tf.data.stacking import differs
 from clamnet_tf.data.volumes import Group, group_cases
+from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
-VERSION = 9  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
+VERSION = 10  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 SLICES = 1024  # a shard is full from here on: some 100 MB, and what a killed process loses at most
 _VOLUME_FILES, _SLICES_OF_A_FILE = (".nii", ".nii.gz", ".npy"), 64  # how many slices they hold is not known before they are read
 
@@ -51,9 +53,17 @@ class Shard:
         contents.save()
         settings = data.model_dump(mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"})
         causes = [VERSION, settings, organ.model_dump(mode="json"), files, [group.cases for group in self.groups]]
+        if mixed := [number for number, group in enumerate(self.groups) if self._may_be_refused(group)]:
+            causes.append(mixed)
         if organ.method == "network":
             causes.append(organ_network.key)
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
+
+    def _may_be_refused(self, group: Group) -> bool:
+        """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels are not (stacking.py)."""
+        cases = [self.manifest.cases[index] for index in group.cases]
+        dicom = SUFFIXES.get(suffix_of(cases[0].image), "dicom") == "dicom"
+        return dicom and len({case.image for case in cases}) > 1 and any(differs(case, cases[0]) for case in cases)
 
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""

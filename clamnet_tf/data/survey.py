@@ -3,6 +3,7 @@
 import collections
 
 from clamnet_tf.data.manifest import Manifest, listed
+from clamnet_tf.data.slice_numbers import volume_slice
 from clamnet_tf.data.split import check_leakage
 from clamnet_tf.data.volumes import slice_hash
 from clamnet_tf.errors import DataError, ImageError
@@ -17,13 +18,18 @@ def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None)
     paths = list(dict.fromkeys(case.image for case in manifest.cases))
     sizes, channels, owners = collections.Counter(), collections.Counter(), {}
     slices, blank, problems, hashes = 0, 0, [], {}
-    first_case = {}
+    first_case, asked = {}, collections.defaultdict(list)
     for index, case in enumerate(manifest.cases):
         first_case.setdefault(case.image, index)
+        if case.slice_index is not None:
+            asked[case.image].append(case.slice_index)
     for done, path in enumerate(paths, start=1):
         try:
-            array = read_volume(path, dicom_backend=dicom_backend).array
-        except ImageError as error:
+            volume = read_volume(path, dicom_backend=dicom_backend)
+            array = volume.array
+            for number in asked[path]:
+                volume_slice(path, volume, number)
+        except (ImageError, DataError) as error:
             problems.append(str(error))
         else:
             count, height, width, depth = array.shape

@@ -173,6 +173,11 @@ def _why_stray(frame, usual):
     return f"pixel spacing {_spacing(frame)} beside {_spacing(usual)}"
 
 
+def stored_plane(frame: Frame) -> str:
+    """Return axial, coronal or sagittal: how an image lies in the patient; axial for one that has no place there."""
+    return _plane(frame) if _is_placed(frame) else "axial"
+
+
 def _plane(frame):
     affine = np.eye(4)
     affine[:3, 2], affine[:3, 1] = frame.orientation[:3], frame.orientation[3:]

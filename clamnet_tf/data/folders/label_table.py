@@ -18,7 +18,7 @@ COLUMNS = {
     "image": ("image", "file", "filename", "filepath", "path", "imagepath", "imagefile", "imagename", "imageid", "imageindex", "volume", "scan", "id"),
     "patient": ("patient", "patientid", "subject", "subjectid", "participantid", "participant"),
     "site": ("site", "institution", "center", "centre", "hospital", "scanner"),
-    "slice": ("slice", "sliceindex", "slicenumber"),
+    "slice": ("slice", "sliceindex", "slicenumber", "instancenumber"),
     "position": ("position", "sliceposition", "sliceheight"),
     "eta": ("eta",),
     "mask": ("mask", "maskfile", "maskpath"),

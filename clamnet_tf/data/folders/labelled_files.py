@@ -55,6 +55,8 @@ def _recognize(listing, labels, suffixes, layout, slices_are_indices) -> Manifes
 
 
 def _slice_as_position(case: Case) -> Case:
+    if isinstance(case.slice_index, str):  # a SOPInstanceUID: the file is asked whether it is that one
+        return case
     position = float(case.slice_index) if case.position is None and case.slice_index is not None else case.position
     return replace(case, slice_index=None, position=position)
 
