@@ -92,7 +92,7 @@ def _place_key(frame):
     place = None if frame.position is None else tuple(np.round(frame.position, 2).tolist())
     turned = None if frame.orientation is None else tuple((np.round(frame.orientation, 2) + 0.0).tolist())
     own = None if place is not None else frame.sop_instance_uid  # without a place, equal pixels prove nothing: blank pages
-    return frame.rows, frame.columns, frame.samples, place, turned, own, frame.index if place is None else None
+    return frame.rows, frame.columns, frame.samples, frame.pixel_spacing, place, turned, own, frame.index if place is None else None
 
 
 def _comparable(one, other):
