@@ -24,8 +24,8 @@ LAYOUTS = {
 DESCRIPTIONS = {
     "manifest": "manifest.csv with the columns image, patient, label (site, series, slice, position, eta, mask, split, organ)",
     "kaggle_3m": "<patient>/<patient>_<n>.tif beside <patient>/<patient>_<n>_mask.tif",
-    "dicom_tree": "DICOM files in any folders, with a CSV of labels per StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID",
-    "nifti_csv": "NIfTI volumes with a CSV image,label (patient, slice from 0, mask ...)",
+    "dicom_tree": "DICOM files in any folders, with a CSV of labels per StudyInstanceUID, SeriesInstanceUID (also with InstanceNumber) or SOPInstanceUID",
+    "nifti_csv": "NIfTI volumes with a CSV image,label (patient, slice: k of img[:, :, k], mask ...)",
     "csv_images": "PNG, JPEG, TIFF, npy or DICOM files with a CSV image,label (patient, site, slice, mask ...)",
     "class_folders": "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings; train/, val/, test/ above are used",
 }

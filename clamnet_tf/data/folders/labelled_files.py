@@ -15,7 +15,7 @@ _KEYS = ("image", "patient")
 
 
 def recognize_nifti(listing: Listing, labels: Path | None) -> Manifest | None:
-    """NIfTI volumes with a label table, or None. An optional slice column counts from 0 along the slice axis."""
+    """NIfTI volumes with a label table, or None. An optional slice column holds k of img[:, :, k], from 0, as the file stores it."""
     return _recognize(listing, labels, NIFTI, "nifti_csv", slices_are_indices=True)
 
 
@@ -120,5 +120,5 @@ def no_labels_given(listing: Listing) -> DataError | None:
         return None
     return DataError(
         f"{listing.root}: {len(listing.with_suffix(NIFTI))} NIfTI volumes but no table of their labels; add labels.csv with the columns "
-        "image,label (optional patient, slice from 0, mask), or name one with --labels."
+        "image,label (optional patient, slice: k of img[:, :, k], mask), or name one with --labels."
     )
