@@ -5,8 +5,10 @@ import collections
 from clamnet_tf.data.manifest import Manifest, listed
 from clamnet_tf.data.slice_numbers import volume_slice
 from clamnet_tf.data.split import check_leakage
-from clamnet_tf.data.volumes import slice_hash
+from clamnet_tf.data.stacking import differs
+from clamnet_tf.data.volumes import group_cases, slice_hash
 from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.orientation import plane_name
 from clamnet_tf.imaging.readers import read_volume
 
 
@@ -18,6 +20,7 @@ def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None)
     paths = list(dict.fromkeys(case.image for case in manifest.cases))
     sizes, channels, owners = collections.Counter(), collections.Counter(), {}
     slices, blank, problems, hashes = 0, 0, [], {}
+    planes: dict = {}
     first_case, asked = {}, collections.defaultdict(list)
     for index, case in enumerate(manifest.cases):
         first_case.setdefault(case.image, index)
@@ -33,6 +36,8 @@ def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None)
             problems.append(str(error))
         else:
             count, height, width, depth = array.shape
+            if volume.grid.kind == "dicom" and count == 1 and volume.affine is not None:
+                planes[path] = plane_name(volume.affine)
             sizes[f"{height} x {width}"] += count
             channels[depth] += count
             owners.setdefault(depth, path)
@@ -47,12 +52,27 @@ def survey(manifest: Manifest, *, dicom_backend: str = "pydicom", progress=None)
     if len(channels) > 1:
         examples = "; ".join(f"{depth}: {path}" for depth, path in owners.items())
         problems.append(f"images of different channel counts ({examples}); convert them, or choose common channels with data.channels.")
-    return lines, problems + _labels_missing(manifest) + _copies(manifest, hashes) + _sides(manifest)
+    return lines, problems + _not_axial(manifest, planes) + _labels_missing(manifest) + _copies(manifest, hashes) + _sides(manifest)
 
 
 def _counted(counter) -> str:
     shown = ", ".join(f"{key} ({count} slices)" for key, count in counter.most_common(6))
     return shown + (f" and {len(counter) - 6} more" if len(counter) > 6 else "") if counter else "none"
+
+
+def _not_axial(manifest: Manifest, planes) -> list[str]:
+    """Volumes of sagittal or coronal DICOM files that cannot be brought to axial slices: single ones, and those labelled slice by slice."""
+    problems = []
+    for group in group_cases(manifest):
+        cases = [manifest.cases[index] for index in group.cases]
+        first, plane = cases[0].image, planes.get(cases[0].image, "axial")
+        if plane == "axial":
+            continue
+        if len(cases) == 1:
+            problems.append(f"{first}: a single {plane} slice, of which no axial planes can be made; give its whole series.")
+        elif odd := next((case for case in cases if differs(case, cases[0])), None):
+            problems.append(f"{odd.image}: labelled otherwise than {first} of the same {plane} series, which is brought to axial slices; label it as a whole.")
+    return problems
 
 
 def _labels_missing(manifest: Manifest) -> list[str]:

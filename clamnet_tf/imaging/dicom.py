@@ -4,6 +4,7 @@ Three questions, three modules: what a header says (dicom_header), where slices 
 pixels mean (dicom_pixels).
 """
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def read_dicom_file(path: Path, *, backend: str = "pydicom") -> Volume:
     dataset = open_dataset(path, pixels=True)
     frames = read_frames(dataset, path)
     if len(frames) > 1 and frames[0].position is not None:
-        _the_only_volume(sort_series(frames, lambda one, other: False), path)
+        _the_only_volume(sort_series(frames, lambda frame: None), path)
     values = read_pixels(dataset, path, backend=backend)
     return _assemble(frames, values, (path,), path)
 
@@ -69,7 +70,7 @@ def read_dicom_files(files: Iterable[Path], where: Path, *, part: str = "", back
     for path in files:
         headers += read_frames(open_dataset(path, pixels=False), Path(path))
     if not any(frame.index for frame in headers) and len(headers) > 1:
-        headers, notes = _the_only_volume(sort_series(headers, same_pixels), where, part)
+        headers, notes = _the_only_volume(sort_series(headers, pixel_digest), where, part)
     arrange(headers, where)  # refuse a bad series before its pixels are read
     check_size(where, (len(headers), headers[0].rows, headers[0].columns, headers[0].samples))
     values = None
@@ -88,13 +89,13 @@ def read_dicom_files(files: Iterable[Path], where: Path, *, part: str = "", back
     return _assemble(headers, values, None, where, notes)
 
 
-def same_pixels(one: Frame, other: Frame) -> bool:
-    """Return whether two files of one frame hold the same pixel values; False where one of them cannot be read."""
+def pixel_digest(frame: Frame) -> str | None:
+    """Return the sha256 of shape and values of a file of one frame; None where it cannot be read."""
     try:
-        first, second = (open_dataset(frame.path, pixels=True) for frame in (one, other))
-        return np.array_equal(read_pixels(first, one.path), read_pixels(second, other.path))
+        values = read_pixels(open_dataset(frame.path, pixels=True), frame.path)
     except ImageError:
-        return False
+        return None
+    return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[Frame], tuple[str, ...]]:

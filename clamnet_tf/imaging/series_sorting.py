@@ -6,6 +6,7 @@ secondary captures; several phases, echoes or diffusion weights at each position
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -40,14 +41,15 @@ class SortedSeries:
     unclear: tuple[tuple[tuple[Frame, ...], str], ...] = ()
 
 
-def sort_series(frames: list[Frame], same_pixels: Callable[[Frame, Frame], bool]) -> SortedSeries:
+def sort_series(frames: list[Frame], pixels_of: Callable[[Frame], str | None]) -> SortedSeries:
     """Take the images of one SeriesInstanceUID apart.
 
     Args:
         frames: its images in any order.
-        same_pixels: whether two images, which share a position, hold the same pixels; asked for those alone.
+        pixels_of: gives a digest of the pixel values of an image, None where they cannot be read; asked once for each of
+            those that share a position and say the same of themselves.
     """
-    frames, copies = _without_copies(frames, same_pixels)
+    frames, copies = _without_copies(frames, pixels_of)
     views = [frame for frame in frames if _is_view(frame)]
     stacks, alone = _by_grid([frame for frame in frames if not _is_view(frame)])
     volumes = [(_view_name(frame) if len(views) > 1 or stacks else "", (frame,)) for frame in views]
@@ -73,13 +75,18 @@ def sort_series(frames: list[Frame], same_pixels: Callable[[Frame, Frame], bool]
     return SortedSeries(tuple(_distinct(volumes)), tuple(strays), tuple(copies), tuple(unclear))
 
 
-def _without_copies(frames, same_pixels):
+def _without_copies(frames, pixels_of):
     """(images that are left, (copy, original) pairs): same grid, same position, same pixels, whatever their UIDs say."""
     places: dict[tuple, list[Frame]] = {}
+    digests: dict[Path, str | None] = {}
     kept, copies = [], []
     for frame in frames:
         others = places.setdefault(_place_key(frame), [])
-        original = next((other for other in others if _comparable(frame, other) and same_pixels(frame, other)), None)
+        alike = [other for other in others if _comparable(frame, other)]
+        for one in (frame, *alike) if alike else ():
+            if one.path not in digests:
+                digests[one.path] = pixels_of(one)
+        original = next((other for other in alike if digests[frame.path] is not None and digests[other.path] == digests[frame.path]), None)
         if original is None:
             others.append(frame)
             kept.append(frame)

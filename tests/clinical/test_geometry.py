@@ -176,6 +176,10 @@ def test_g2_labels_of_sagittal_slices_are_refused_by_inspect_and_fit(command, wr
     cases = tuple(Case(path, "p", int(number > 9), series="s", position=float(number)) for number, path in enumerate(files))
     with pytest.raises(DataError, match="whose coronal slices are brought to axial ones: labels of coronal slices cannot be labels of axial slices"):
         by_height(cases, tmp_path / "cache")
+    lines = [f"tree/{path.name},p,{int(number > 9)},s,{number}" for number, path in enumerate(files)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["image,patient,label,series,position", *lines]) + "\n")
+    call = command("data", "inspect", tmp_path / "manifest.csv")
+    assert call.code == 2 and "of the same coronal series, which is brought to axial slices; label it as a whole" in call.stdout
 
 
 def test_g2_masks_follow_their_image(head, store, write_series, write_nifti, tmp_path):

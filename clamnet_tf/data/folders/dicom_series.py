@@ -4,7 +4,7 @@ import collections
 from dataclasses import dataclass
 
 from clamnet_tf.data.folders.dicom_headers import Header
-from clamnet_tf.imaging.dicom import same_pixels
+from clamnet_tf.imaging.dicom import pixel_digest
 from clamnet_tf.imaging.series_sorting import SET_ASIDE, sort_series
 
 
@@ -43,7 +43,7 @@ def sort_headers(headers) -> list[SortedHeaders]:
 
 def _sort(uid: str, members: list[Header]) -> SortedHeaders:
     of_path = {header.path: header for header in members}
-    found = sort_series([header.frame for header in members if header.frames == 1], same_pixels)
+    found = sort_series([header.frame for header in members if header.frames == 1], pixel_digest)
     several = [header for header in members if header.frames > 1]
     volumes = [
         SeriesVolume(uid, f"{uid} {words}" if words else uid, words, tuple(of_path[frame.path] for frame in frames)) for words, frames in found.volumes
