@@ -1,4 +1,5 @@
-"""Masks turned as their image is: those with a place in the patient turn by it, pictures and arrays as the image's own grid does."""
+"""Masks turned as their image is: those with a place in the patient turn by it, pictures and arrays as
+the image's own grid does."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +14,23 @@ from clamnet_tf.imaging.volume import Volume
 _WITHOUT_PLACE = ("png", "jpeg", "tiff", "npy")
 
 
-def read_mask_of(mask: Path, image: Path, open_image: Callable[[Path], Volume] = read_volume, read: Callable[[Path], np.ndarray] = read_mask) -> np.ndarray:
+def read_mask_of(
+    mask: Path,
+    image: Path,
+    open_image: Callable[[Path], Volume] = read_volume,
+    read: Callable[[Path], np.ndarray] = read_mask,
+) -> np.ndarray:
     """Return a mask as `read` gives it, (slices, rows, columns), turned like the volume of `image`.
 
     Args:
-        mask, image: their files; a mask without a place in the patient holds its values in the order of the image's file.
+        mask, image: their files; a mask without a place in the patient holds its values in the order of
+            the image's file.
         open_image: gives the image's volume; called for such masks of images that do have a place.
         read: reads the mask, e.g. `readers.read_mask`.
 
     Raises:
-        DataError: the mask does not have the shape of the image as stored, so that it cannot be turned with it.
+        DataError: the mask does not have the shape of the image as stored, so that it cannot be turned
+            with it.
     """
     values = read(mask)
     if _kind(mask) not in _WITHOUT_PLACE or _kind(image) in _WITHOUT_PLACE:
@@ -40,7 +48,8 @@ def read_mask_of(mask: Path, image: Path, open_image: Callable[[Path], Volume] =
     elif len(values) == 1 and not grid.axes[0]:
         return np.ascontiguousarray(reorient(values, grid.axes, grid.flips))
     raise DataError(
-        f"{mask}: a mask of shape {values.shape} without a place in the patient, for {image}, whose slices are turned to axial ones; there is no "
+        f"{mask}: a mask of shape {values.shape} without a place in the patient, for {image}, whose slices "
+        f"are turned to axial ones; there is no "
         "telling how it lies. Save the mask as NIfTI with the affine of the image."
     )
 

@@ -78,10 +78,10 @@ def open_masks(
         else:
             if last[0] != case.mask:
                 last = (case.mask, _read(case, markers))
-            if len(last[1]) == 1 and case.slice_index is None and int(table.slice_index[row]) + (of_case[table.case[row]] > 1):
+            if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
                 raise DataError(
-                    f"{case.mask}: the mask of one stored slice, of a series whose slices are brought to axial ones. "
-                    "Give the masks of such a series as one NIfTI file with its affine."
+                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} axial slices of {case.image} or its series. "
+                    "Give the masks as one NIfTI file with the affine of the image."
                 )
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":

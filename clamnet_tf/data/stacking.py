@@ -1,4 +1,5 @@
-"""Files of one slice each as one volume: their order, their turn to axial slices, and what they must agree in."""
+"""Files of one slice each as one volume: their order, their turn to axial slices, and what they must
+agree in."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,16 @@ import numpy as np
 
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transform, plane_name, reorient, restore, spacing_of, to_axial
+from clamnet_tf.imaging.orientation import (
+    IDENTITY,
+    check_turned,
+    index_transform,
+    plane_name,
+    reorient,
+    restore,
+    spacing_of,
+    to_axial,
+)
 from clamnet_tf.imaging.volume import Grid, Volume
 
 _EVEN, _ROUNDING_MM = 0.05, 0.11  # as in imaging.dicom_geometry
@@ -15,7 +25,8 @@ _EVEN, _ROUNDING_MM = 0.05, 0.11  # as in imaging.dicom_geometry
 
 @dataclass(frozen=True)
 class Single:
-    """One file of one slice: array (1, H, W, C) of the chosen channels, organ (1, H, W) or None, both as `read_volume` turns it."""
+    """One file of one slice: array (1, H, W, C) of the chosen channels, organ (1, H, W) or None, both as
+    `read_volume` turns it."""
 
     path: Path
     case: int
@@ -29,7 +40,8 @@ class Stack:
     """Files as one volume. array, organ, wanted, spacing_mm: as in `volumes.AssembledVolume`.
 
     axes, flips: what was done to the stack of slices as the files hold them (`imaging.orientation.reorient`)
-    grids, affines, cases: per slice of that stack: the file's grid, the affine of the slice as stored (None = unknown), its case
+    grids, affines, cases: per slice of that stack: the file's grid, the affine of the slice as stored
+        (None = unknown), its case
     """
 
     array: np.ndarray
@@ -45,7 +57,8 @@ class Stack:
 
 
 def stored_affine(volume: Volume) -> np.ndarray | None:
-    """Return the 4x4 of the slices as a DICOM file or folder stores them: (slice, row, column, 1) -> mm, LPS; of others the volume's."""
+    """Return the 4x4 of the slices as a DICOM file or folder stores them: (slice, row, column, 1) -> mm,
+    LPS; of others the volume's."""
     axes, flips = turn_of(volume)
     if volume.affine is None or (axes, flips) == IDENTITY:
         return volume.affine
@@ -54,19 +67,22 @@ def stored_affine(volume: Volume) -> np.ndarray | None:
 
 
 def turn_of(volume: Volume) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Return (axes, flips) between the slices of a DICOM file or folder, in the order of position, and `volume.array`; of others the identity."""
+    """Return (axes, flips) between the slices of a DICOM file or folder, in the order of position, and
+    `volume.array`; of others the identity."""
     return (volume.grid.axes, volume.grid.flips) if volume.grid.kind == "dicom" else IDENTITY
 
 
 def stack_files(manifest: Manifest, single: list[Single]) -> Stack:
-    """Put files of one slice each together, and turn them to axial slices where all of them have a place in the patient.
+    """Put files of one slice each together, and turn them to axial slices where all of them have a place
+    in the patient.
 
     Args:
         manifest: for the label and position of each file's case.
         single: in the order of the group; files with a place are ordered by it.
 
     Raises:
-        DataError: sizes, channels or orientations that differ; slices that cannot be turned, or whose labels cannot.
+        DataError: sizes, channels or orientations that differ; slices that cannot be turned, or whose
+            labels cannot.
         ImageError: slices oblique to every plane of the patient.
     """
     _check_sizes(single)
@@ -90,11 +106,21 @@ def stack_files(manifest: Manifest, single: list[Single]) -> Stack:
         organ = np.ascontiguousarray(reorient(np.concatenate(organs), axes, flips))
     spacing = _spacing(single)
     if spacing is not None and axes[0]:
-        spacing = spacing_of(_whole_affine(affines) @ index_transform((len(single), *arrays[0].shape[1:3]), axes, flips))
+        spacing = spacing_of(
+            _whole_affine(affines) @ index_transform((len(single), *arrays[0].shape[1:3]), axes, flips)
+        )
     return Stack(
-        array, organ, _wanted(single, places, array.shape[0], axes, flips), spacing, axes, flips,
-        tuple(one.volume.grid for one in single), tuple(affines), tuple(one.case for one in single), notes,
-    )  # fmt: skip
+        array,
+        organ,
+        _wanted(single, places, array.shape[0], axes, flips),
+        spacing,
+        axes,
+        flips,
+        tuple(one.volume.grid for one in single),
+        tuple(affines),
+        tuple(one.case for one in single),
+        notes,
+    )
 
 
 def _wanted(single, places, count, axes, flips):
@@ -104,8 +130,13 @@ def _wanted(single, places, count, axes, flips):
     positions = [(place - places[0]) / span if span else 0.5 for place in places]
     if flips[0]:
         last = len(single) - 1
-        return tuple((number, single[last - number].case, 0, 1 - positions[last - number]) for number in range(len(single)))
-    return tuple((number, one.case, 0, position) for number, (one, position) in enumerate(zip(single, positions)))
+        return tuple(
+            (number, single[last - number].case, 0, 1 - positions[last - number])
+            for number in range(len(single))
+        )
+    return tuple(
+        (number, one.case, 0, position) for number, (one, position) in enumerate(zip(single, positions))
+    )
 
 
 def _turn(manifest, single, affines):
@@ -113,7 +144,10 @@ def _turn(manifest, single, affines):
     first = single[0].path
     turned = max(np.abs(_directions(affine) - _directions(affines[0])).max() for affine in affines)
     if turned > 0.02:
-        raise DataError(f"{first}: slices of one series have different orientations; give them different 'series' in a manifest.csv.")
+        raise DataError(
+            f"{first}: slices of one series have different orientations; give them different 'series' in a "
+            f"manifest.csv."
+        )
     whole = _whole_affine(affines)
     axes, flips = to_axial(first, whole)
     plane = plane_name(whole)
@@ -121,13 +155,16 @@ def _turn(manifest, single, affines):
         return axes, flips, ()
     if len(single) == 1:
         raise DataError(
-            f"{first}: a single {plane} slice. Models mark axial slices, and axial planes through one {plane} slice cannot be made. "
+            f"{first}: a single {plane} slice. Models mark axial slices, and axial planes through one "
+            f"{plane} slice cannot be made. "
             "Give its whole series, or an axial slice."
         )
     shape = (len(single), *_stored_sides(single[0]))
     _require_even(single, affines, plane)
     _require_one_label(manifest, single, plane)
-    notes = check_turned(first, tuple(shape[axis] for axis in axes), whole @ index_transform(shape, axes, flips), plane)
+    notes = check_turned(
+        first, tuple(shape[axis] for axis in axes), whole @ index_transform(shape, axes, flips), plane
+    )
     return axes, flips, (f"{plane} slices: brought to axial planes to be marked, and back", *notes)
 
 
@@ -137,11 +174,13 @@ def _stored_sides(one: Single) -> tuple[int, int]:
 
 
 def _common_turn(single):
-    """Without the place of every slice: the turn that each file asks for by its directions, which must be the same for all."""
+    """Without the place of every slice: the turn that each file asks for by its directions, which must
+    be the same for all."""
     turns = {turn_of(one.volume) for one in single}
     if len(turns) > 1:
         raise DataError(
-            f"{single[0].path}: some slices of its series have a place in the patient, turned against how they are stored, and others have none; "
+            f"{single[0].path}: some slices of its series have a place in the patient, turned against how "
+            f"they are stored, and others have none; "
             "leave out those without, or give them different 'series' in a manifest.csv."
         )
     return turns.pop()
@@ -168,8 +207,10 @@ def _require_even(single, affines, plane):
     if odd.size or usual < 1e-3:
         where = int(odd[0]) if odd.size else 0
         raise DataError(
-            f"{single[0].path}: {plane} slices with uneven gaps (usually {usual:.2f} mm, {gaps[where]:.2f} mm between {single[where].path.name} and "
-            f"{single[where + 1].path.name}): axial planes through them would be distorted. Fetch the missing slices."
+            f"{single[0].path}: {plane} slices with uneven gaps (usually {usual:.2f} mm, {gaps[where]:.2f} "
+            f"mm between {single[where].path.name} and "
+            f"{single[where + 1].path.name}): axial planes through them would be distorted. Fetch the "
+            f"missing slices."
         )
 
 
@@ -178,8 +219,10 @@ def _require_one_label(manifest, single, plane):
     odd = next((case for case in cases if differs(case, cases[0])), None)
     if odd is not None:
         raise DataError(
-            f"{odd.image}: labelled otherwise than {cases[0].image.name} of the same series, whose {plane} slices are brought to axial ones: labels of "
-            f"{plane} slices cannot be labels of axial slices. Label the series as a whole, or give an axial series."
+            f"{odd.image}: labelled otherwise than {cases[0].image.name} of the same series, whose {plane} "
+            f"slices are brought to axial ones: labels of "
+            f"{plane} slices cannot be labels of axial slices. Label the series as a whole, or give an axial "
+            f"series."
         )
 
 
@@ -194,7 +237,8 @@ def _check_sizes(single):
         for what, axes in (("size", slice(1, 3)), ("channel count", slice(3, 4))):
             if other.array.shape[axes] != first.array.shape[axes]:
                 raise DataError(
-                    f"slices of one series differ in {what}: {first.path} has {_by(first, axes)}, {other.path} has {_by(other, axes)}; "
+                    f"slices of one series differ in {what}: {first.path} has {_by(first, axes)}, "
+                    f"{other.path} has {_by(other, axes)}; "
                     "give them different 'series' in a manifest.csv, or leave one out."
                 )
 
@@ -204,7 +248,8 @@ def _by(one: Single, axes) -> str:
 
 
 def _spacing(single: list[Single]) -> tuple[float, float, float] | None:
-    """Spacing of single-slice files: rows and columns as the files say (None unless all agree), slices by the median
+    """Spacing of single-slice files: rows and columns as the files say (None unless all agree), slices
+    by the median
     distance of their affines' origins along the normal when all have one."""
     spacings = {one.volume.spacing_mm for one in single}
     if len({spacing and spacing[1:] for spacing in spacings}) > 1 or None in spacings:

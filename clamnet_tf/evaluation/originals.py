@@ -10,7 +10,8 @@ from clamnet_tf.imaging.readers import read_volume
 def original_slices(manifest, prepared, rows, data) -> list:
     """Return of each of `rows` (slice, its number in its file as the column `slice` of a table names it).
 
-    A slice is (H, W, C) float32 before window and normalisation, with the recipe's channels (data: DataSection).
+    A slice is (H, W, C) float32 before window and normalisation, with the recipe's channels (data:
+    DataSection).
     """
     table, found, last = prepared.table, [], (None, None)
     several = np.bincount(table.case)  # slices per case
@@ -31,9 +32,15 @@ def _open(manifest, case: int, slices: int, data, last):
     volume = read_volume(image, dicom_backend=data.dicom_backend)
     if len(volume.array) == 1 and slices > 1:  # files of one slice that were turned to axial slices together
         group = _group_of(manifest, case)
-        assembled = assemble(manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=False)
+        assembled = assemble(
+            manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=False
+        )
         return next(one.array for one in assembled if one.wanted[0][1] == case), int
-    array = volume.array if data.channels is None else np.ascontiguousarray(volume.array[..., list(data.channels)])
+    array = (
+        volume.array
+        if data.channels is None
+        else np.ascontiguousarray(volume.array[..., list(data.channels)])
+    )
     return array, lambda index: slice_number(volume, index)
 
 

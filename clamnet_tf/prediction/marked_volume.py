@@ -44,6 +44,8 @@ class MarkedVolume:
 
     files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole volume go
     channel: the one to show; spacing_mm: slices, rows, columns; markers: names, when there are several
+    presences: the highest score of the slices that were marked, then of each of several markers; those are not the stored
+        slices of a sagittal or coronal series
     """
 
     name: str
@@ -58,6 +60,7 @@ class MarkedVolume:
     channel: int
     notes: tuple[str, ...]
     markers: tuple[str, ...] = ()
+    presences: tuple[float, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -85,7 +88,8 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
     trained: see evaluation.trained.Trained. names: case index -> (input as it is called in tables, stem of its results).
     """
     stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0)
-    presences = stack.fill(trained, prepared)
+    scores = stack.fill(trained, prepared)
+    presences = None if volume.axes[0] else scores[:: -1 if volume.flips[0] else 1]
     array, pixels = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
     planes = planes_of(volume)
     positions, spacing = along_normal(planes), _stack_spacing(volume)
@@ -121,7 +125,8 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
         files = tuple((grid, names[case][1], number) for number, (grid, case) in enumerate(zip(volume.grids, volume.cases)))
     notes = tuple(dict.fromkeys([*volume.notes, *(note for grid in volume.grids for note in grid.notes)]))
     probability = stack.probability if keep_probability else None
-    return MarkedVolume(name, stem, array, stack.mask, stack.organ, probability, tuple(slices), files, spacing, channel, notes, trained.markers)
+    whole = tuple(map(max, zip(*scores)))
+    return MarkedVolume(name, stem, array, stack.mask, stack.organ, probability, tuple(slices), files, spacing, channel, notes, trained.markers, whole)
 
 
 class _Stack:
@@ -133,8 +138,8 @@ class _Stack:
         self.mask, self.organ = np.zeros(shape, np.uint8), np.zeros(shape, bool)
         self.probability = np.zeros((*shape, *markers), np.float32) if keep_probability else None
 
-    def fill(self, trained, prepared: PreparedVolume) -> list[tuple[float, ...]] | None:
-        """Mark all slices. Returns the presences of each slice of the stack, None where its planes cross those that were marked."""
+    def fill(self, trained, prepared: PreparedVolume) -> list[tuple[float, ...]]:
+        """Mark all slices. Returns the presences of each of them, in the order in which they were marked."""
         axes, flips = self.volume.axes, self.volume.flips
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
@@ -146,7 +151,7 @@ class _Stack:
             if probability is not None:
                 probability[number] = one
             found[number] = _presences(one, organ, power, bool(trained.markers))
-        return None if axes[0] else found[:: -1 if flips[0] else 1]
+        return found
 
 
 def _presences(probability, organ, power, several: bool) -> tuple[float, ...]:

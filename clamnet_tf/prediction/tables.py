@@ -41,7 +41,7 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
 
 
 def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
-    """One row of volumes.csv. presence_score: the highest of its slices. first_mm, last_mm: positions of the outermost
+    """One row of volumes.csv. presence_score: the highest of the slices that were marked. first_mm, last_mm: positions of the outermost
     marked slices along the normal. marked_ml: None where no volume can be told; ml_note: why, or how slices of uneven gaps were
     counted. set_aside: images of the series that belong to no volume, with the reason.
     geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume.
@@ -59,7 +59,7 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "area_mm2": slices[0].area_mm2 if len(slices) == 1 else None,
         "marked_ml": None if pixel_ml is None else float(pixel_ml @ [one.marked_px for one in slices]),
         "ml_note": note,
-        "presence_score": max(one.presence for one in slices),
+        "presence_score": volume.presences[0] if volume.presences else max(one.presence for one in slices),
         "first_mm": min(places, default=None),
         "last_mm": max(places, default=None),
         "geometry": "patient" if all(plane is not None for plane in volume.planes) else "none",
@@ -76,7 +76,8 @@ def _of_markers(volume: MarkedVolume, pixel_ml) -> dict:
     row = {}
     for place, name in enumerate(volume.markers):
         pixels = [one.of_markers[place][0] for one in volume.slices]
-        row |= {f"{name}_px": sum(pixels), f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels), f"{name}_score": max(one.of_markers[place][1] for one in volume.slices)}
+        score = volume.presences[place + 1] if volume.presences else max(one.of_markers[place][1] for one in volume.slices)
+        row |= {f"{name}_px": sum(pixels), f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels), f"{name}_score": score}
     return row
 
 

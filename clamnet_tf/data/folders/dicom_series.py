@@ -1,4 +1,5 @@
-"""DICOM headers -> the volumes that their files form: series are taken apart as `imaging.series_sorting` says."""
+"""DICOM headers -> the volumes that their files form: series are taken apart as `imaging.series_sorting`
+says."""
 
 import collections
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from clamnet_tf.imaging.series_sorting import SET_ASIDE, sort_series
 
 @dataclass(frozen=True)
 class SeriesVolume:
-    """Files that form one volume. key: unlike that of any other volume; words: what tells it from the others of its series, or ''."""
+    """Files that form one volume. key: unlike that of any other volume; words: what tells it from the
+    others of its series, or ''."""
 
     uid: str
     key: str
@@ -20,7 +22,8 @@ class SeriesVolume:
 
 @dataclass(frozen=True)
 class SortedHeaders:
-    """One SeriesInstanceUID taken apart. strays: (header, why); copies: (copy, original); unclear: (headers, why)."""
+    """One SeriesInstanceUID taken apart. strays: (header, why); copies: (copy, original); unclear:
+    (headers, why)."""
 
     uid: str
     volumes: tuple[SeriesVolume, ...]
@@ -34,7 +37,8 @@ class SortedHeaders:
 
 
 def sort_headers(headers) -> list[SortedHeaders]:
-    """Take every series apart; in the order of its first file. A file of several frames is a volume of its own."""
+    """Take every series apart; in the order of its first file. A file of several frames is a volume of
+    its own."""
     series: dict[str, list[Header]] = collections.defaultdict(list)
     for header in headers:
         series[header.series].append(header)
@@ -46,9 +50,15 @@ def _sort(uid: str, members: list[Header]) -> SortedHeaders:
     found = sort_series([header.frame for header in members if header.frames == 1], pixel_digest)
     several = [header for header in members if header.frames > 1]
     volumes = [
-        SeriesVolume(uid, f"{uid} {words}" if words else uid, words, tuple(of_path[frame.path] for frame in frames)) for words, frames in found.volumes
+        SeriesVolume(
+            uid, f"{uid} {words}" if words else uid, words, tuple(of_path[frame.path] for frame in frames)
+        )
+        for words, frames in found.volumes
     ]
-    volumes += [SeriesVolume(uid, f"{uid} {header.instance or header.path.name}", header.path.name, (header,)) for header in several]
+    volumes += [
+        SeriesVolume(uid, f"{uid} {header.instance or header.path.name}", header.path.name, (header,))
+        for header in several
+    ]
     pairs = lambda some: tuple((of_path[frame.path], other) for frame, other in some)  # noqa: E731
     copies = tuple((of_path[one.path], of_path[other.path]) for one, other in found.copies)
     unclear = tuple((tuple(of_path[frame.path] for frame in frames), why) for frames, why in found.unclear)

@@ -15,7 +15,7 @@ from clamnet_tf.data.folders.listing import DICOM, Listing, suffix
 from clamnet_tf.data.manifest import Case, Manifest, RowReader, listed
 from clamnet_tf.data.stacking import differs
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.series_sorting import stored_plane
+from clamnet_tf.imaging.image_grids import stored_plane
 
 LEVELS = ("instance", "series", "study", "patient")
 
