@@ -38,6 +38,10 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what belongs together.
     DICOM objects that are no images to mark (segmentations, structure sets, reports, localizers) are passed over.
 
+    Volumes with a place in the patient are brought to axial slices to be marked, whatever way they are stored, and results go back
+    onto the files' own grid. A series that holds several volumes (phases, echoes, b-values, acquisitions, fields of view) is split;
+    copies count once; images that belong to no volume are set aside and named.
+
     Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the input:
     png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM with the patient's
     geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install 'clamnet-tf[dicom]'); report report.html,

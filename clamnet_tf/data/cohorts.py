@@ -41,10 +41,10 @@ class Cohort:
 
 COHORTS: dict[str, Cohort] = {  # data.cohort.kind of a recipe
     "brain_mri": Cohort("simulated brain MRI", 3, 3, write_brain_mri, template_hash),
-    "chest_ct": Cohort("simulated chest CT", 1, 1, write_chest_ct),
-    "abdomen_ct": Cohort("simulated abdominal CT", 1, 1, write_abdomen_ct),
+    "chest_ct": Cohort("simulated chest CT", 1, 2, write_chest_ct),
+    "abdomen_ct": Cohort("simulated abdominal CT", 1, 2, write_abdomen_ct),
     "bone_xray": Cohort("simulated X-rays of the forearm", 1, 1, write_bone_xray),
-    "head_ct": Cohort("simulated head CT", 1, 1, write_head_ct),
+    "head_ct": Cohort("simulated head CT", 1, 2, write_head_ct),
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clamnet_tf.data.folders.dicom_headers import Header, read_header
+from clamnet_tf.data.folders.dicom_series import SortedHeaders, sort_headers
 from clamnet_tf.data.folders.listing import PICTURES, list_folder, natural_key, stem_of
 from clamnet_tf.data.folders.other_files import other_files
 from clamnet_tf.data.identifiers import Identifiers
@@ -37,6 +38,7 @@ class Inputs:
     names: per case, what its file is called in tables: its path below the root
     outputs: per case, where its results go: a path below the output folder, without suffix, all different
     failures: why some of what was given cannot be used, one message each
+    notes: {what a volume is called: lines on images of its series that were set aside}
     identifiers: of patients, as found in DICOM headers. They are taken out of account, volumes, names, outputs and failures;
         the manifest's cases hold true paths. Empty when identifiers are to be kept.
     """
@@ -47,6 +49,7 @@ class Inputs:
     outputs: tuple[Path, ...]
     failures: tuple[str, ...]
     identifiers: Identifiers
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def hide(self, text: str) -> str:
         """A message about these inputs, without identifiers of patients."""
@@ -75,6 +78,7 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
     manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
     volumes = tuple(hide(builder.names[case.image]) for case in cases)
     names = tuple(hide(builder.short(case.image)) for case in cases)
+    notes = {hide(volume): tuple(map(hide, lines)) for volume, lines in builder.notes.items()}
     return Inputs(
         manifest,
         volumes,
@@ -82,6 +86,7 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
         result_names(cases, root, found.identifiers.hide_name),
         failures,
         found.identifiers,
+        notes,
     )
 
 
@@ -178,6 +183,7 @@ class _Builder:
         self.cases: dict[Path, Case] = dict(found.tabled)
         self.names: dict[Path, str] = {}
         self.account: list[str] = []
+        self.notes: dict[str, tuple[str, ...]] = {}
 
     def build(self) -> list[Case]:
         self._tabled()
@@ -216,31 +222,43 @@ class _Builder:
                 self.found.passed[f"DICOM files without an image to mark ({header.kind})"] += 1
             elif header.is_localizer and path not in self.found.alone:
                 self.found.passed["DICOM localizers (name one as INPUT to mark it all the same)"] += 1
-            elif header.instance and header.instance in seen:
+            elif header.frames > 1 and header.instance and header.instance in seen:
                 self.found.passed["copies of a DICOM image"] += 1
             else:
                 seen.add(header.instance)
                 headers.append(header)
-        series: dict[str, list[Header]] = collections.defaultdict(list)
-        for header in headers:
-            series[header.series].append(header)
-        lines = []
-        for uid, members in series.items():
-            folder = self.short(Path(os.path.commonpath([header.path.parent for header in members])))
-            mixed = len({header.grid for header in members}) > 1
-            for header in members:
-                alone = mixed or len(members) == 1
-                name = self.short(header.path) if alone else f"{folder}: series {uid}"
-                self._put(header.path, name, header.patient or header.study, f"{uid} {header.instance}" if mixed else uid, header.position)
-            how = "of mixed sizes or orientations (localizers?): each file a volume of its own" if mixed else "one volume"
-            lines.append(
-                f"{self.called(folder)}: DICOM series {uid}, {len(members)} file{'s' * (len(members) > 1)},"
-                f" {how}"
-            )
+        lines, aside, series = [], [], sort_headers(headers)
+        for sorted_headers in series:
+            lines += self._series(sorted_headers)
+            aside += sorted_headers.notes(lambda header: self.short(header.path))
+            self.found.passed["copies of a DICOM image"] += len(sorted_headers.copies)
+        self.found.passed += collections.Counter()  # drops what was counted 0 times
         self._say(f"DICOM series: {len(series)}", lines)
+        self._say(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:
             self.account.append(f"ATTENTION: {labelled} images have words in their pixels (BurnedInAnnotation), perhaps a name; pictures of results show them.")
+
+    def _series(self, found: SortedHeaders) -> list[str]:
+        """Put the volumes of a series; lines on them."""
+        lines = []
+        for number, volume in enumerate(found.volumes):
+            alone = len(volume.headers) == 1
+            folder = self.short(Path(os.path.commonpath([header.path.parent for header in volume.headers])))
+            called = f"series {found.uid}" + (f", {volume.words}" if volume.words else "")
+            name = self.short(volume.headers[0].path) if alone else f"{folder}: {called}"
+            for header in volume.headers:
+                self._put(header.path, name, header.patient or header.study, volume.key, None if alone else header.position)
+            how = "one volume" if not alone or len(found.volumes) == 1 else "a volume of its own"
+            lines.append(
+                f"{self.called(folder)}: DICOM {called}, {len(volume.headers)} file{'s' * (not alone)}, {how}"
+            )
+            if not number and found.strays:
+                self.notes[name] = found.notes(lambda header: self.short(header.path))
+        for headers, why in found.unclear:
+            folder = self.short(Path(os.path.commonpath([header.path.parent for header in headers])))
+            self.found.failures.append(f"{folder}: series {found.uid}: {why}.")
+        return lines
 
     def _remember(self, header: Header) -> None:
         if not self.found.keep_identifiers:

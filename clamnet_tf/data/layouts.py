@@ -34,11 +34,11 @@ DESCRIPTIONS = {
     ),
     "kaggle_3m": "<patient>/<patient>_<n>.tif beside <patient>/<patient>_<n>_mask.tif",
     "dicom_tree": (
-        "DICOM files in any folders, with a table of labels per StudyInstanceUID, SeriesInstanceUID or"
-        " SOPInstanceUID"
+        "DICOM files in any folders, with a table of labels per StudyInstanceUID, SeriesInstanceUID (also"
+        " with InstanceNumber) or SOPInstanceUID"
     ),
     "nifti_csv": (
-        "NIfTI, NRRD or MetaImage volumes with a table image,label (patient, slice from 0, mask ...), BIDS"
+        "NIfTI, NRRD or MetaImage volumes with a table image,label (patient, slice: k of img[:, :, k], mask ...), BIDS"
         " participants.tsv too"
     ),
     "csv_images": (

@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
+_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Case:
     site         institution or scanner, for stratification and matching
     series       cases of one patient with the same series are slices of one volume; without series but with
                  position, a patient's cases are one volume; without both, each file is a volume of its own
-    slice_index  slice of a multi-slice file, from 0 along axis 0 of `imaging.volume.Volume.array`; None = all of them
+    slice_index  slice of a multi-slice file, by the file's own number (data.slice_numbers): k of img[:, :, k] of NIfTI, a frame or
+                 page, from 0; of a folder of DICOM its InstanceNumber; of DICOM also its SOPInstanceUID (text); None = all of them
     position     order of the slice in its series: any increasing number
     eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
     mask         marker mask; only `data.sealed.open_masks` opens it. Of several markers: values 1, 2 .. in the order of the recipe's markers
@@ -46,7 +49,7 @@ class Case:
     label: int | None
     site: str | None = None
     series: str | None = None
-    slice_index: int | None = None
+    slice_index: int | str | None = None
     position: float | None = None
     eta: float | None = None
     mask: Path | None = None
@@ -89,6 +92,12 @@ class RowReader:
             return int(text)
         self.problem(line, f"{column}: expected {advice}, received {text!r}")
         return None
+
+    def slice(self, line, text):
+        """A slice's number, or a SOPInstanceUID as text, or None."""
+        if _UID.fullmatch(text):
+            return text
+        return self.whole(line, "slice", text, "a slice's number in its file, or a SOPInstanceUID")
 
     def number(self, line, column, text, advice="a number", valid=lambda value: True):
         """A finite float for which `valid` holds, or None."""
@@ -178,7 +187,7 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
         label=label,
         site=get("site") or None,
         series=get("series") or None,
-        slice_index=reader.whole(line, "slice", get("slice"), "a slice number from 0"),
+        slice_index=reader.slice(line, get("slice")),
         position=reader.number(line, "position", get("position")),
         eta=reader.number(line, "eta", get("eta"), "a probability in (0, 1]", lambda value: 0 < value <= 1),
         mask=reader.file(line, "mask", get("mask")),

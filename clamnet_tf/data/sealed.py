@@ -12,10 +12,9 @@ from typing import Literal
 import numpy as np
 
 from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.mask_orientation import read_mask_of
 from clamnet_tf.errors import DataError, MaskAccessError
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.imaging.mask_files import Mask, needs_image, read_mask
-from clamnet_tf.imaging.readers import read_volume
 
 PURPOSES = ("evaluation", "supervision")
 GRIDS = ("original", "prepared")
@@ -65,6 +64,7 @@ def open_masks(
             f"supervised training asked for the masks of {len(held_out)} test slices (first: {table.image[held_out[0]]}); only train and val may be used."
         )
     masks: list[np.ndarray | None] = []
+    of_case = np.bincount(table.case) if len(table.case) else []  # slices per case
     last = (None, None)
     for row in rows:
         if is_closed():
@@ -78,10 +78,15 @@ def open_masks(
         else:
             key = (case.mask, case.image)
             if last[0] != key:
-                read = _read(case, markers)
+                read = read_mask_of(case.mask, case.image, classes=markers)
                 last = (key, read.values > 0 if markers == 1 else read.values)
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
+            if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
+                raise DataError(
+                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} axial slices of {case.image} or its series. "
+                    "Give the masks as one NIfTI file with the affine of the image."
+                )
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
             mask = box.crop(mask, side, nearest=True)
@@ -90,9 +95,6 @@ def open_masks(
     return masks
 
 
-def _read(case, markers: int) -> Mask:
-    """The mask of a case; one that is placed on its image is read with the image."""
-    return read_mask(case.mask, markers, image=read_volume(case.image) if needs_image(case.mask) else None)
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

@@ -14,7 +14,9 @@ from pathlib import Path
 from clamnet_tf.data.contents import ContentHashes
 from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Case, Manifest
+from clamnet_tf.data.stacking import differs
 from clamnet_tf.data.volumes import Group, group_cases
+from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 VERSION = 10  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
@@ -54,9 +56,17 @@ class Shard:
         settings = data.model_dump(mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"})
         causes = [VERSION, settings, organ.model_dump(mode="json"), files, [group.cases for group in self.groups]]
         causes.append(expected.causes())
+        if mixed := [number for number, group in enumerate(self.groups) if self._may_be_refused(group)]:
+            causes.append(mixed)
         if organ.method == "network":
             causes.append(organ_network.key)
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
+
+    def _may_be_refused(self, group: Group) -> bool:
+        """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels are not (stacking.py)."""
+        cases = [self.manifest.cases[index] for index in group.cases]
+        dicom = SUFFIXES.get(suffix_of(cases[0].image), "dicom") == "dicom"
+        return dicom and len({case.image for case in cases}) > 1 and any(differs(case, cases[0]) for case in cases)
 
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""

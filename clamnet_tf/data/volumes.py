@@ -9,8 +9,11 @@ import numpy as np
 from clamnet_tf.data.expected_images import ExpectedImages, check_hounsfield, read_expected
 from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.data.manifest import Case, Manifest
+from clamnet_tf.data.mask_orientation import read_mask_of
+from clamnet_tf.data.slice_numbers import volume_slice
+from clamnet_tf.data.stacking import Single, stack_files, stored_affine, turn_of
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.orientation import IDENTITY
 from clamnet_tf.imaging.volume import Grid, Volume
 
 
@@ -54,27 +57,18 @@ def group_cases(manifest: Manifest) -> list[Group]:
 
 
 @dataclass(frozen=True)
-class _Single:
-    """One file of one slice: array (1, H, W, C) of the chosen channels, organ (1, H, W) or None."""
-
-    path: Path
-    case: int
-    array: np.ndarray
-    organ: np.ndarray | None
-    volume: Volume
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class AssembledVolume:
     """One volume, ready for the organ step.
 
-    array: (S, H, W, C) float32, chosen channels, every slice of the volume
+    array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a place in the patient
     wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the volume)
     grids: the way back to the files: of the one file of several slices, or of each file of one slice, in order
-    excluded: bool (S, H, W), where no patient is shown (see `imaging.volume.Volume`), None = nowhere
-    notes: what was accepted or changed to read it
-    affines: per grid, `imaging.volume.Volume.affine`: 4x4, (slice, row, column, 1) in the file -> mm, LPS; None = unknown
+    affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack: slices of DICOM as their
+        files hold them, in the order of position; of all other files `array` itself
+    axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`
+    cases: per grid, index of its case
+    excluded: bool (S, H, W) like `array`, where no patient is shown (see `imaging.volume.Volume`), None = nowhere
+    notes: what was accepted or changed to read it, beside the notes of the grids
     """
 
     array: np.ndarray
@@ -83,6 +77,9 @@ class AssembledVolume:
     organ: np.ndarray | None
     grids: tuple[Grid, ...]
     affines: tuple[np.ndarray | None, ...]
+    axes: tuple[int, int, int] = IDENTITY[0]
+    flips: tuple[bool, bool, bool] = IDENTITY[1]
+    cases: tuple[int, ...] = (0,)
     excluded: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
@@ -104,16 +101,29 @@ def assemble(
         array = _choose(path, volume.array, channels)
         organ, of_mask = _organ(manifest.cases[indices[0]], volume) if with_organ else (None, ())
         notes += of_mask
+        wanted = _wanted(path, volume, manifest, indices)
         if len(array) == 1:
-            _check_slices(path, manifest, indices, 1)
-            single.append(_Single(path, indices[0], array, organ, volume, notes))
+            single.append(Single(path, indices[0], array, organ, volume, notes))
         else:
-            wanted = _wanted(path, manifest, indices, len(array))
-            volumes.append(
-                AssembledVolume(array, wanted, volume.spacing_mm, organ, (volume.grid,), (volume.affine,), volume.excluded, notes)
-            )
+            geometry = (volume.spacing_mm, organ, (volume.grid,), (stored_affine(volume),), *turn_of(volume))
+            volumes.append(AssembledVolume(array, wanted, *geometry, (indices[0],), volume.excluded, notes))
     if single:
-        volumes.append(_join(manifest, single))
+        stack = stack_files(manifest, single)
+        volumes.append(
+            AssembledVolume(
+                stack.array,
+                stack.wanted,
+                stack.spacing_mm,
+                stack.organ,
+                stack.grids,
+                stack.affines,
+                stack.axes,
+                stack.flips,
+                stack.cases,
+                stack.excluded,
+                stack.notes,
+            )
+        )
     return [_checked(manifest, volume, expected) for volume in volumes]
 
 
@@ -143,75 +153,25 @@ def _choose(path, array, channels):
     return np.ascontiguousarray(array[..., list(channels)])
 
 
-def _organ(case: Case, image: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
+def _organ(case: Case, volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
     """(bool (slices, rows, columns), notes on how the mask was read)."""
     if case.organ is None:
         raise DataError(
             f"{case.image}: organ.method is 'given', but the manifest has no organ mask for this image; fill its column 'organ' or use organ.method=foreground."
         )
-    mask = read_mask(case.organ, image=image)
-    if mask.values.shape != image.array.shape[:3]:
+    mask = read_mask_of(case.organ, case.image, lambda path: volume)
+    if mask.values.shape != volume.array.shape[:3]:
         raise DataError(
-            f"{case.organ}: organ mask of shape {mask.values.shape}, its image {case.image} has {image.array.shape[:3]} (slices, rows, columns)."
+            f"{case.organ}: organ mask of shape {mask.values.shape}, its image {case.image} has {volume.array.shape[:3]} (slices, rows, columns)."
         )
     return mask.values > 0, tuple(f"organ mask: {note}" for note in mask.notes)
 
 
-def _check_slices(path, manifest, indices, count):
+def _wanted(path, volume: Volume, manifest, indices):
+    """Kept slices of one file, see AssembledVolume; DataError for a slice that it does not have."""
+    count, wanted = len(volume.array), []
     for index in indices:
         asked = manifest.cases[index].slice_index
-        if asked is not None and asked >= count:
-            raise DataError(f"{path}: slice {asked} is asked for, the file has {count} slice(s), numbered from 0.")
-
-
-def _wanted(path, manifest, indices, count):
-    _check_slices(path, manifest, indices, count)
-    wanted = []
-    for index in indices:
-        asked = manifest.cases[index].slice_index
-        wanted += [(number, index, number, number / (count - 1)) for number in (range(count) if asked is None else [asked])]
+        numbers = range(count) if asked is None else [volume_slice(path, volume, asked)]
+        wanted += [(number, index, number, number / (count - 1) if count > 1 else 0.5) for number in numbers]
     return tuple(sorted(wanted))
-
-
-def _join(manifest: Manifest, single: list[_Single]) -> AssembledVolume:
-    first = single[0]
-    for other in single[1:]:
-        for what, axes in (("size", slice(1, 3)), ("channel count", slice(3, 4))):
-            if other.array.shape[axes] != first.array.shape[axes]:
-                raise DataError(
-                    f"slices of one series differ in {what}: {first.path} has {_by(first, axes)}, {other.path} has {_by(other, axes)}; "
-                    "give them different 'series' in a manifest.csv, or leave one out."
-                )
-    places = [manifest.cases[one.case].position for one in single]
-    if None in places or places[0] == places[-1]:
-        places = list(range(len(single)))
-    span = places[-1] - places[0]
-    wanted = tuple((number, one.case, 0, (place - places[0]) / span if span else 0.5) for number, (one, place) in enumerate(zip(single, places)))
-    organ = None if first.organ is None else np.concatenate([one.organ for one in single])
-    grids, affines = tuple(one.volume.grid for one in single), tuple(one.volume.affine for one in single)
-    hidden = [one.volume.excluded for one in single]
-    excluded = None
-    if any(one is not None for one in hidden):
-        excluded = np.concatenate([np.zeros(one.array.shape[:3], bool) if part is None else part for one, part in zip(single, hidden)])
-    notes = tuple(dict.fromkeys(note for one in single for note in one.notes))
-    return AssembledVolume(np.concatenate([one.array for one in single]), wanted, _spacing(single), organ, grids, affines, excluded, notes)
-
-
-def _by(one: _Single, axes) -> str:
-    return " x ".join(str(number) for number in one.array.shape[axes])
-
-
-def _spacing(single: list[_Single]) -> tuple[float, float, float] | None:
-    """Spacing of single-slice files: rows and columns as the files say (None unless all agree), slices by the median
-    distance of their affines' origins along the normal when all have one."""
-    spacings = {one.volume.spacing_mm for one in single}
-    if len({spacing and spacing[1:] for spacing in spacings}) > 1 or None in spacings:
-        return None
-    affines = [one.volume.affine for one in single]
-    between, rows, columns = first = single[0].volume.spacing_mm
-    if len(single) > 1 and all(affine is not None for affine in affines):
-        normal = np.cross(affines[0][:3, 1], affines[0][:3, 2])
-        gaps = np.abs(np.diff([np.dot(affine[:3, 3], normal) for affine in affines])) / np.linalg.norm(normal)
-        gaps = gaps[gaps > 0]
-        between = float(np.median(gaps)) if len(gaps) else between
-    return (between, rows, columns) if len(single) > 1 else first

@@ -12,7 +12,7 @@ from clamnet_tf.evaluation.baselines.choose import choose_baselines
 from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
-from clamnet_tf.evaluation.originals import original_images
+from clamnet_tf.evaluation.originals import original_slices
 from clamnet_tf.evaluation.pictures import overlay, with_legend, write_png
 from clamnet_tf.evaluation.report import write_report
 from clamnet_tf.evaluation.several_markers import add_columns, split_by_marker
@@ -133,16 +133,15 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
         masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
-        count = max(1, len(trained.markers))
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=count, notes=mask_notes)
-        pictures = original_images(manifest, prepared, own, recipe.data)
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=max(1, len(trained.markers)), notes=mask_notes)
+        pictures = original_slices(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))
             spacing = table.spacing[row]
             whole = SliceCase(
                 patient=str(table.patient[row]),
                 image=_short(table.image[row], manifest.root),
-                slice_index=int(table.slice_index[row]),
+                slice_index=pictures[place][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
                 organ=box.restore(organs[place], nearest=True) > 0.5,
                 probability=None if trained.markers else np.clip(box.restore(combined[place]), 0, 1),
@@ -150,7 +149,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 heads={} if trained.markers else {name: np.clip(box.restore(heads[index, place]), 0, 1) for index, name in enumerate(marker.head_names)},
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
-                picture=pictures[place],
+                picture=pictures[place][0],
             )
             cases = {"": whole}
             if trained.markers:

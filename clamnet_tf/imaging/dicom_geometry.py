@@ -21,12 +21,17 @@ _TILT_DEGREES = 0.2
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How frames form a volume: `order[s]` is the frame that becomes slice s; geometry as in `volume.Volume`."""
+    """How frames form a stack, the volume before it is turned to axial slices.
+
+    `order[s]` is the frame that becomes slice s; spacing and affine as in `volume.Volume`, of the stack. directions: 4x4 like
+    affine, with the right directions and any lengths, also where pixel spacing is not known; None without positions.
+    """
 
     order: tuple[int, ...]
     spacing_mm: tuple[float, float, float] | None
     affine: np.ndarray | None
     notes: tuple[str, ...] = ()
+    directions: np.ndarray | None = None
 
 
 def arrange(frames: list[Frame], where) -> Arrangement:
@@ -120,12 +125,13 @@ def _with_positions(frames, where, right, down):
         step = (positions[order[-1]] - positions[order[0]]) / (len(frames) - 1)
         _check_line(ordered, positions[order], step, where)
         notes = _tilt_notes(frames, normal, step)
-    if spacing is None:
-        return Arrangement(tuple(int(n) for n in order), None, None, notes)
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2] = step, down * spacing[0], right * spacing[1]
+    affine[:3, 0], affine[:3, 1], affine[:3, 2] = step, down * (spacing or (1, 1))[0], right * (spacing or (1, 1))[1]
     affine[:3, 3] = positions[order[0]]
-    return Arrangement(tuple(int(n) for n in order), (float(between), *spacing), affine, notes)
+    order = tuple(int(n) for n in order)
+    if spacing is None:
+        return Arrangement(order, None, None, notes, affine)
+    return Arrangement(order, (float(between), *spacing), affine, notes, affine)
 
 
 def _check_gaps(ordered, along, where) -> float:

@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.acquisition import differences_of, functional_group, image_type_of, number, refuse_tiles_and_films
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
 
 LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
@@ -61,6 +62,8 @@ class Frame:
     gantry_tilt: float | None  # degrees
     modality: str = ""  # Modality (0008,0060)
     photometric: str = ""  # PhotometricInterpretation
+    image_type: tuple[str, ...] = ()
+    differences: dict[str, str | float] = field(default_factory=dict)  # what may tell volumes of one series apart, see acquisition.py
 
     @property
     def name(self) -> str:
@@ -114,6 +117,7 @@ def _read_frames(dataset, path):
     grouped = dataset.get("PerFrameFunctionalGroupsSequence")
     if grouped is not None and len(grouped) != count:
         raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
+    refuse_tiles_and_films(dataset, path, count)
     single = count == 1 or grouped is not None  # a classic multi-frame object has one position for all its frames: of no use
     result = []
     for index in range(count):
@@ -140,30 +144,11 @@ def _read_frames(dataset, path):
                 gantry_tilt=number(dataset.get("GantryDetectorTilt")),
                 modality=str(dataset.get("Modality") or "").strip().upper(),
                 photometric=str(dataset.get("PhotometricInterpretation") or ""),
+                image_type=image_type_of(dataset),
+                differences=differences_of(dataset, index),
             )
         )
     return result
-
-
-def functional_group(dataset: Dataset, index: int, sequence: str) -> Dataset | None:
-    """The first item of a functional group of frame `index`: its own, else the shared one, else None (PS3.3 C.7.6.16)."""
-    own = dataset.get("PerFrameFunctionalGroupsSequence")
-    shared = dataset.get("SharedFunctionalGroupsSequence")
-    for groups in ([own[index]] if own else [], [shared[0]] if shared else []):
-        for group in groups:
-            items = group.get(sequence)
-            if items:
-                return items[0]
-    return None
-
-
-def number(value) -> float | None:
-    """A DICOM number (DS, IS, FD, US) as float; None for absent or empty; ValueError for several or text."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
-        raise ValueError(f"one number expected, found {len(value)}: {list(value)[:4]}")
-    return float(value)
 
 
 def _item(dataset, index, sequence):

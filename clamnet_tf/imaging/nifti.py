@@ -20,6 +20,7 @@ from nibabel.wrapstruct import WrapStructError
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.companions import header_of, image_of, is_gzipped
+from clamnet_tf.imaging.orientation import check_turned, index_transform, spacing_of, to_axial
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
 
 _DAMAGE = (
@@ -27,7 +28,6 @@ _DAMAGE = (
     MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 UNPLACED = "neither sform nor qform: orientation and spacing are not known, axes taken as stored"
-_AXIAL = nibabel.orientations.axcodes2ornt(("S", "P", "L"))
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -114,25 +114,26 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
     dtype = header.get_data_dtype()
     spatial, channels = _dimensions(path, shape, dtype)
     axes, flips = _to_axial(path, affine)
+    turned = _RAS_TO_LPS @ affine @ index_transform(spatial, axes, flips) if coded else None
     count = 3 if dtype.names else channels
     announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
     check_size(values, (*(spatial[axis] for axis in axes), count), deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
     notes = () if coded else (unplaced,)
+    if turned is not None and axes[0] != 2:
+        notes = check_turned(path, tuple(spatial[axis] for axis in axes), turned, "coronal" if axes[1] == 2 else "sagittal")
     grid = Grid(
         kind="nifti",
         shape=shape[:3] if len(shape) > 2 else shape,
         axes=axes,
         flips=flips,
-        references=tuple(SliceReference(path, _plane(n, spatial[axes[0]], flips[0])) for n in range(spatial[axes[0]])),
+        references=tuple(SliceReference(path, plane, number=plane) for plane in _planes(spatial[axes[0]], flips[0])),
         nifti_affine=affine,
         nifti_header=header.copy(),
         notes=notes,
     )
-    array = finite_float32(path, from_stored(stored, grid))
-    turned = _RAS_TO_LPS @ affine @ _index_transform(spatial, axes, flips) if coded else None
-    spacing = None if turned is None else _spacing(turned)
-    return Volume(array, spacing, turned, (path,), grid)
+    spacing = None if turned is None else spacing_of(turned)
+    return Volume(finite_float32(path, from_stored(stored, grid)), spacing, turned, (path,), grid)
 
 
 def _dimensions(path, shape, dtype):
@@ -152,12 +153,7 @@ def _dimensions(path, shape, dtype):
 def _to_axial(path, affine):
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ImageError(f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform.")
-    found = nibabel.orientations.io_orientation(affine)
-    if np.isnan(found).any():
-        raise ImageError(f"{path}: the direction of some axis is not defined by its affine. Repair sform or qform.")
-    change = nibabel.orientations.ornt_transform(found, _AXIAL)  # per stored axis: place in the volume, direction
-    axes = tuple(int(axis) for axis in np.argsort(change[:, 0]))
-    return axes, tuple(bool(change[axis, 1] < 0) for axis in axes)
+    return to_axial(path, _RAS_TO_LPS @ affine)
 
 
 def _values(path, image, dtype):
@@ -172,23 +168,6 @@ def _values(path, image, dtype):
     return stored
 
 
-def _index_transform(spatial, axes, flips):
-    """4x4: index in the volume (slice, row, column, 1) -> stored index (i, j, k, 1)."""
-    matrix = np.zeros((4, 4))
-    matrix[3, 3] = 1.0
-    for place, (axis, flip) in enumerate(zip(axes, flips)):
-        matrix[axis, place] = -1.0 if flip else 1.0
-        matrix[axis, 3] = spatial[axis] - 1 if flip else 0.0
-    return matrix
-
-
-def _spacing(affine):
-    """Between slice planes (perpendicular), rows and columns, in mm."""
-    slices, rows, columns = affine[:3, :3].T
-    normal = np.cross(rows, columns)
-    between = abs(slices @ normal) / np.linalg.norm(normal)
-    return float(between), float(np.linalg.norm(rows)), float(np.linalg.norm(columns))
-
-
-def _plane(slice_number, count, flip):
-    return count - 1 - slice_number if flip else slice_number
+def _planes(count, flip):
+    """Index of each slice along the file's own axis."""
+    return range(count - 1, -1, -1) if flip else range(count)

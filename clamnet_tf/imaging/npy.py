@@ -37,5 +37,5 @@ def read_npy(path: Path) -> Volume:
     else:
         full, shape = stored[..., np.newaxis], stored.shape
     check_size(path, full.shape)
-    grid = Grid("npy", shape, references=tuple(SliceReference(path, number) for number in range(len(full))))
+    grid = Grid("npy", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(full))))
     return Volume(finite_float32(path, full), None, None, (path,), grid)

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.tiff_orientation import ORIENTATIONS, upright
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
 _DAMAGE = (
@@ -27,6 +28,7 @@ _DAMAGE = (
 _SLICE_AXES, _CHANNEL_AXES = "ZQITRPME", "CS"  # letters of tifffile; Y and X are rows and columns
 _LOST_PAGES = ("page offset", "corrupt", "failed to reshape", "required tags", "first page", "StripOffsets", "ByteCounts", "data offset")
 _DEFLATE_OR_NONE = (1, 8, 32946)  # TIFF 6.0, Compression
+_UNDONE = {6: 8, 8: 6}  # TIFF orientations that undo one another; all others undo themselves
 _PALETTE, _WHITE_IS_ZERO = 3, 0  # TIFF 6.0, PhotometricInterpretation
 
 
@@ -82,7 +84,8 @@ def read_tiff(path: Path, *, stored: bool = False) -> Volume:
     """A TIFF file: pages of one size are slices. Any integer or float type, planar or interleaved, ImageJ or OME too.
 
     White-is-zero is inverted inside the range of its bits, palettes become three channels of 0..255, and alpha is
-    treated as in `read_picture`. Compressions beyond tifffile's own (LZW, JPEG, CCITT, PackBits) are left to Pillow.
+    treated as in `read_picture`. The tag Orientation is applied, as EXIF's is: the grid is that of the page as viewers
+    show it. Compressions beyond tifffile's own (LZW, JPEG, CCITT, PackBits) are left to Pillow.
     stored: leave white-is-zero and palettes as they are, and name them in `Grid.photometric`: for masks.
     """
     path = Path(path)
@@ -100,7 +103,7 @@ def read_tiff(path: Path, *, stored: bool = False) -> Volume:
 
 
 def _volume(path, pages, shape, eight_bits: bool) -> Volume:
-    grid = Grid("picture", shape, references=tuple(SliceReference(path, number) for number in range(len(pages))), eight_bits=eight_bits)
+    grid = Grid("picture", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(pages))), eight_bits=eight_bits)
     return Volume(finite_float32(path, pages), None, None, (path,), grid)
 
 
@@ -184,7 +187,8 @@ def _read_pages(path, file: tifffile.TiffFile, damage: list[str], as_stored: boo
     stored = stored if banded else stored[..., np.newaxis]
     if not (as_stored and page.photometric in (_PALETTE, _WHITE_IS_ZERO)):
         stored = _colours(path, stored, page)
-    return stored, ((slices,) if stacked else ()) + (shape[rows], shape[columns])
+    stored = upright(stored, _orientation(path, series))
+    return stored, ((slices,) if stacked else ()) + stored.shape[1:3]
 
 
 def _decode(path, file, series) -> np.ndarray:
@@ -198,13 +202,27 @@ def _decode(path, file, series) -> np.ndarray:
         pages = []
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
-            pages.append(np.asarray(image))
+            turned = upright(np.asarray(image)[np.newaxis], _UNDONE.get(_orientation(path, series), _orientation(path, series)))
+            pages.append(turned[0])  # Pillow has applied the orientation already
     array = np.stack(pages).astype(series.dtype)
     if array.size != np.prod(series.shape):
         raise ImageError(f"{path}: compression {series.keyframe.compression.name} cannot be read here; save it uncompressed or with deflate.")
     if array.ndim == 4 and series.axes[-1] != "S":
         array = np.moveaxis(array, -1, 1)
     return array.reshape(series.shape)
+
+
+def _orientation(path, series) -> int:
+    """The tag Orientation of all pages, 1 without one."""
+    found = {int(page.tags[274].value) if 274 in page.tags else 1 for page in (series.keyframe, *_own_pages(series))}
+    if len(found) > 1 or not found <= set(ORIENTATIONS):
+        raise ImageError(f"{path}: its pages have the orientations {sorted(found)}; save it with one orientation, 1 to 8, for all pages.")
+    return found.pop()
+
+
+def _own_pages(series):
+    """Pages that have tags of their own; frames take those of the first page."""
+    return [page for page in series.pages if isinstance(page, tifffile.TiffPage)]
 
 
 def _colours(path, stored, page) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.orientation import reorient, restore
 
 SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
 LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
@@ -24,6 +25,7 @@ class SliceReference:
     sop_class_uid: str | None = None  # DICOM only
     sop_instance_uid: str | None = None  # DICOM only
     position: tuple[float, float, float] | None = None  # DICOM only: ImagePositionPatient in mm
+    number: int | None = 0  # what the column `slice` of tables calls it: k of img[:, :, k], frame, page, in a folder InstanceNumber
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Grid:
     `shape` is the shape of the file's own array without channels: (rows, columns) of a picture, (slices, rows,
     columns) of a stack, (i, j, k) of NIfTI. `axes[n]` is the axis of that array (with a leading axis of 1 put
     before a two-dimensional one) that became axis n of the volume; `flips[n]` says that it runs backwards.
-    `order[s]` is the place in the file of the volume's slice s, where slices were sorted; None = as stored.
+    `order[s]` is the place in the file of slice s of the sorted stack, the first axis before `axes` and `flips` apply;
+    None = as stored. `references`: one per slice of the volume; of DICOM one per slice of the sorted stack, which is
+    something else when `axes[0]` is not 0 (a sagittal or coronal series).
     """
 
     kind: str  # dicom, nifti, picture or npy
@@ -41,7 +45,7 @@ class Grid:
     axes: tuple[int, int, int] = (0, 1, 2)
     flips: tuple[bool, bool, bool] = (False, False, False)
     order: tuple[int, ...] | None = None
-    references: tuple[SliceReference, ...] = ()  # one per slice of the volume, in its order
+    references: tuple[SliceReference, ...] = ()
     nifti_affine: np.ndarray | None = None  # 4x4 RAS of the file as stored
     nifti_header: object | None = None  # nibabel header, to write a mask beside the image
     eight_bits: bool = False  # a picture whose values are shades 0..255, not measurements
@@ -87,19 +91,21 @@ class Volume:
 
 def from_stored(stored: np.ndarray, grid: Grid) -> np.ndarray:
     """(a, b, c[, channels]) in the file's order -> (slices, rows, columns[, channels]); inverse of `to_stored`."""
-    values = stored.transpose(*grid.axes, *range(3, stored.ndim))
-    values = values[tuple(slice(None, None, -1 if flip else 1) for flip in grid.flips)]
-    return values if grid.order is None else values[list(grid.order)]
+    return reorient(stored if grid.order is None else stored[list(grid.order)], grid.axes, grid.flips)
 
 
 def to_stored(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """(slices, rows, columns) -> (a, b, c) in the file's order."""
-    if grid.order is not None:
-        unsorted = np.empty_like(values)
-        unsorted[list(grid.order)] = values
-        values = unsorted
-    values = values[tuple(slice(None, None, -1 if flip else 1) for flip in grid.flips)]
-    return values.transpose(np.argsort(grid.axes))
+    """(slices, rows, columns[, channels]) -> (a, b, c[, channels]) in the file's order."""
+    return unsorted(restore(values, grid.axes, grid.flips), grid)
+
+
+def unsorted(stack: np.ndarray, grid: Grid) -> np.ndarray:
+    """The sorted stack (slices first) -> the order in which the file holds its slices."""
+    if grid.order is None:
+        return stack
+    values = np.empty_like(stack)
+    values[list(grid.order)] = stack
+    return values
 
 
 def check_size(path, shape: tuple[int, ...], *, deflated_bytes: int | None = None) -> None:

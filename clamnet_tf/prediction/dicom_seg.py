@@ -1,8 +1,8 @@
 """A marked DICOM volume as a DICOM segmentation object (SEG, PS3.3 A.51), written through highdicom.
 
 Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column c of frame f
-lies on row r, column c of the source's frame f; nothing is turned, flipped or resampled, so gaps, oblique planes and
-any order of slices stay what they are. The source's patient and study go into the object: without them no archive can
+lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be marked is back as it was
+stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay what they are. The source's patient and study go into the object: without them no archive can
 file it (Patient and General Study are mandatory modules).
 """
 
@@ -19,7 +19,7 @@ from clamnet_tf import __version__
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path
 from clamnet_tf.imaging.dicom_header import open_dataset
-from clamnet_tf.imaging.volume import to_stored
+from clamnet_tf.imaging.volume import unsorted
 from clamnet_tf.prediction.coded_concepts import finding, region
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
@@ -67,9 +67,7 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
     if order is not None:
-        parts = np.moveaxis(pixels, -1, 0) if pixels.ndim == 4 else [pixels]
-        stored = [to_stored(one, volume.files[0][0]) for one in parts]
-        pixels = np.stack(stored, axis=-1) if pixels.ndim == 4 else stored[0]
+        pixels = unsorted(pixels, volume.files[0][0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the source's own values, which are copied as they are
         try:

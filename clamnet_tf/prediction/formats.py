@@ -8,7 +8,7 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.pictures import display_gray, overlay, with_legend, write_png
 from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
-from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, write_nifti
+from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, SHEARED, is_sheared, write_nifti
 
 FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
 
@@ -67,6 +67,8 @@ def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> N
         written.volume["nifti"] = paths[0].as_posix()
     if volume.kind != "nifti" and any(plane is None for plane in volume.planes):
         written.notes.append(f"{volume.name}: {NO_GEOMETRY}")
+    if is_sheared(volume):
+        written.notes.append(f"{volume.name}: {SHEARED}")
 
 
 def _dicom_seg(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:

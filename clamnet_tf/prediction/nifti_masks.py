@@ -11,6 +11,8 @@ from clamnet_tf.imaging.volume import Grid, to_stored
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import affine_of, unevenness
 
+SHEARED = "its slices are sheared (tilted gantry): its NIfTI mask has the shear in the sform, and qform_code 0, since a qform cannot hold it"
+_SHEAR_MM = 0.1  # shift of the last slice against the first from which on an affine counts as sheared
 NO_GEOMETRY = "its NIfTI mask has neither sform nor qform, since the image has no place in the patient"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LONGEST_DESCRIPTION = 79  # bytes of the header's field, less the one that ends it
@@ -86,5 +88,17 @@ def _from_planes(volume: MarkedVolume):
     ras = _LPS_TO_RAS @ lps[:, [2, 1, 0, 3]]
     image = nibabel.Nifti1Image(array, ras, header)
     image.set_sform(ras, "scanner")
-    image.set_qform(ras, "scanner")  # without the shear of a tilted gantry, which a quaternion cannot hold; sform counts
+    if is_sheared(volume):
+        image.set_qform(None, 0)  # a quaternion cannot hold a shear: readers of the qform would be millimetres off
+    else:
+        image.set_qform(ras, "scanner")
     return image
+
+
+def is_sheared(volume: MarkedVolume) -> bool:
+    """Return whether the slices of a regular grid are shifted against their normal, as by a tilted gantry."""
+    if volume.kind == "nifti" or any(plane is None for plane in volume.planes) or len(volume.planes) < 2 or unevenness(volume.planes):
+        return False
+    affine = affine_of(volume.planes, 1.0)
+    span = affine[:3, 0] * (len(volume.planes) - 1)
+    return bool(np.linalg.norm(span - volume.planes[0].normal * (span @ volume.planes[0].normal)) > _SHEAR_MM)

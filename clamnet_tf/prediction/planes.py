@@ -1,4 +1,4 @@
-"""Where the slices of a volume lie in the patient: positions for tables, and one affine for NIfTI. Millimetres, LPS axes."""
+"""Where the slices of a volume lie in the patient: positions and thickness for tables, and one affine for NIfTI. Millimetres, LPS axes."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from clamnet_tf.data.volumes import AssembledVolume
 
 _SAME_PLACE_MM = 1e-3
 _EVEN = 0.05  # of the usual step: how far a step may be off ...
+_LOST = 3.0  # times the usual step: beyond it too much is missing for a volume
 _ROUNDING_MM = 0.11  # ... and at least this: some scanners write positions with one decimal; as in imaging.dicom_geometry
 
 
@@ -20,6 +21,11 @@ class Plane:
     right: np.ndarray
 
     @property
+    def pixel_mm2(self) -> float:
+        """Area of a pixel."""
+        return float(np.linalg.norm(np.cross(self.right, self.down)))
+
+    @property
     def normal(self) -> np.ndarray:
         """Unit vector (3,), right x down: towards the head for axial slices as DICOM shows them (PS3.3 C.7.6.2.1.1)."""
         normal = np.cross(self.right, self.down)
@@ -27,10 +33,11 @@ class Plane:
 
 
 def planes_of(volume: AssembledVolume) -> tuple[Plane | None, ...]:
-    """Per slice of `volume.array`; None where the file does not say."""
-    if len(volume.grids) > 1 or len(volume.array) == 1:
+    """Per slice of the stack (see `AssembledVolume.affines`); None where the file does not say."""
+    slices = volume.array.shape[volume.axes.index(0)]
+    if len(volume.grids) > 1 or slices == 1:
         return tuple(_plane(affine, 0) for affine in volume.affines)
-    return tuple(_plane(volume.affines[0], number) for number in range(len(volume.array)))
+    return tuple(_plane(volume.affines[0], number) for number in range(slices))
 
 
 def along_normal(planes) -> list[float | None]:
@@ -55,6 +62,27 @@ def unevenness(planes) -> str | None:
     usual = float(np.median(gaps))
     odd = gaps[np.abs(gaps - usual) > max(_EVEN * abs(usual), _ROUNDING_MM)]
     return f"uneven gaps between slices (usually {abs(usual):.2f} mm, once {abs(odd[0]):.2f} mm)" if odd.size else None
+
+
+def thicknesses(planes) -> tuple[list[float] | None, str | None]:
+    """Return what each slice stands for along the normal, in mm, and what a reader must know of it.
+
+    Half of the gap to each neighbour; the outermost slices count their one gap on both sides. Even steps give that step.
+    (None, reason) where no volume can be told; the reason is None where nothing needs to be said.
+    """
+    if len(planes) < 2:
+        return None, "one slice alone has no thickness"
+    uneven = unevenness(planes)
+    if uneven and not uneven.startswith("uneven"):
+        return None, uneven
+    gaps = np.abs(np.diff(along_normal(planes)))
+    if uneven and gaps.max() > _LOST * np.median(gaps):
+        return None, f"{uneven}: slices are missing"
+    halves = np.concatenate([gaps[:1], gaps, gaps[-1:]]) / 2
+    found = (halves[:-1] + halves[1:]).tolist()
+    if not uneven:
+        return [float(gaps.mean())] * len(planes), None
+    return found, f"{uneven}; every slice counts for half of the gap to each neighbour"
 
 
 def affine_of(planes, thickness_mm: float) -> np.ndarray:

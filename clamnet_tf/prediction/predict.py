@@ -186,7 +186,8 @@ class _Work:
                 channel=display_channel(self.recipe, volume.array.shape[3]),
                 keep_probability=self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats,
             )
-            self._write(replace(marked, notes=(*marked.notes, *notes)), content, alone=self.alone and len(volumes) == 1)
+            aside = self.inputs.notes.get(self.inputs.volumes[first], ())
+            self._write(replace(marked, notes=(*marked.notes, *aside, *notes)), content, alone=self.alone and len(volumes) == 1)
         return content
 
     def _write(self, marked: MarkedVolume, content: dict, *, alone: bool) -> None:

@@ -10,11 +10,10 @@ from clamnet_tf.data.inputs import RESULT_COLUMNS
 from clamnet_tf.evaluation.words import percent
 from clamnet_tf.files import atomic_path
 from clamnet_tf.prediction.marked_volume import MarkedSlice, MarkedVolume
-from clamnet_tf.prediction.planes import unevenness
+from clamnet_tf.prediction.planes import thicknesses
 from clamnet_tf.texts import HANDLER
 
 VOLUME_TABLE = "volumes.csv"
-_TWICE = "several images at one position"
 
 
 def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -> dict:
@@ -43,11 +42,13 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
 
 
 def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
-    """One row of volumes.csv. presence_score: the highest of its slices. first_mm, last_mm: positions of the outermost
-    marked slices along the normal. marked_ml: None without spacing, for one slice, and where images share a position.
+    """One row of volumes.csv. presence_score: the highest of the slices that were marked. first_mm, last_mm: positions of the outermost
+    marked slices along the normal. marked_ml: None where no volume can be told; ml_note: why, or how slices of uneven gaps were
+    counted. set_aside: images of the series that belong to no volume, with the reason.
     geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume.
     Of several markers, for each: <name>_px, <name>_ml, <name>_score."""
     slices = volume.slices
+    pixel_ml, note = _pixel_ml(volume)
     marked, organ = sum(one.marked_px for one in slices), sum(one.organ_px for one in slices)
     places = [one.position_mm for one in slices if one.marked_px and one.position_mm is not None]
     return {
@@ -57,24 +58,27 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "marked_px": marked,
         "marked_fraction": marked / organ if organ else None,
         "area_mm2": slices[0].area_mm2 if len(slices) == 1 else None,
-        "marked_ml": marked * float(np.prod(volume.spacing_mm)) / 1000 if _has_volume(volume) else None,
-        "presence_score": max(one.presence for one in slices),
+        "marked_ml": None if pixel_ml is None else float(pixel_ml @ [one.marked_px for one in slices]),
+        "ml_note": note,
+        "presence_score": volume.presences[0] if volume.presences else max(one.presence for one in slices),
         "first_mm": min(places, default=None),
         "last_mm": max(places, default=None),
         "geometry": "patient" if all(plane is not None for plane in volume.planes) else "none",
         "nifti": written.get("nifti"),
         "dicom_seg": written.get("dicom-seg"),
         "report": written.get("report"),
-        **_of_markers(volume),
+        "set_aside": "; ".join(volume.set_aside) or None,
+        **_of_markers(volume, pixel_ml),
     }
 
 
-def _of_markers(volume: MarkedVolume) -> dict:
+def _of_markers(volume: MarkedVolume, pixel_ml) -> dict:
     """Of each of several markers: pixels, ml and the highest score."""
-    ml, row = float(np.prod(volume.spacing_mm)) / 1000 if _has_volume(volume) else None, {}
+    row = {}
     for place, name in enumerate(volume.markers):
-        pixels = sum(one.of_markers[place][0] for one in volume.slices)
-        row |= {f"{name}_px": pixels, f"{name}_ml": None if ml is None else pixels * ml, f"{name}_score": max(one.of_markers[place][1] for one in volume.slices)}
+        pixels = [one.of_markers[place][0] for one in volume.slices]
+        score = volume.presences[place + 1] if volume.presences else max(one.of_markers[place][1] for one in volume.slices)
+        row |= {f"{name}_px": sum(pixels), f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels), f"{name}_score": score}
     return row
 
 
@@ -87,10 +91,9 @@ def marker_sizes(row: dict) -> list[str]:
 def notes_of(volume: MarkedVolume) -> list[str]:
     """What a reader of the figures should know."""
     found = list(volume.notes)
-    uneven = unevenness(volume.planes) if all(plane is not None for plane in volume.planes) else None
-    if uneven and len(volume.slices) > 1:
-        twice = uneven.startswith(_TWICE)
-        found.append(f"{uneven}; {'no volume in ml, since they would count twice' if twice else 'ml counts the slices that are there, at the usual distance'}")
+    _, why = _pixel_ml(volume)
+    if why and len(volume.slices) > 1 and all(plane is not None for plane in volume.planes):
+        found.append(why if why.endswith("neighbour") else f"{why}; no volume in ml")
     return [f"{volume.name}: {note}" for note in dict.fromkeys(found)]
 
 
@@ -128,8 +131,9 @@ def totals(volumes: list[dict], shown: int = 20) -> list[str]:
 
 def size(row: dict) -> str:
     """How much of a volume is marked, with its unit; why it is pixels."""
-    why = f" (no spacing known, hence no {'ml' if row['slices'] > 1 else 'mm2'})"
-    return short_size(row) + (why if row["marked_ml"] is None and row["area_mm2"] is None else "")
+    if row["marked_ml"] is not None or row["area_mm2"] is not None:
+        return short_size(row)
+    return f"{short_size(row)} ({row['ml_note'] + ', hence no ml' if row['slices'] > 1 else 'no spacing known, hence no mm2'})"
 
 
 def short_size(row: dict) -> str:
@@ -139,11 +143,18 @@ def short_size(row: dict) -> str:
     return f"{row['area_mm2']:.1f} mm2" if row["area_mm2"] is not None else f"{row['marked_px']} pixels"
 
 
-def _has_volume(volume: MarkedVolume) -> bool:
-    """The thickness of one slice alone may be a guess, and files without a place have no distance between them."""
-    if volume.spacing_mm is None or len(volume.slices) == 1:
-        return False
-    placed = all(plane is not None for plane in volume.planes)
-    if not placed:
-        return len(volume.files) == 1
-    return not (unevenness(volume.planes) or "").startswith(_TWICE)
+def _pixel_ml(volume: MarkedVolume) -> tuple[np.ndarray | None, str | None]:
+    """(ml of a pixel of each slice, what a reader must know of it), or (None, why there is none)."""
+    count = len(volume.slices)
+    if count == 1:
+        return None, "one slice alone has no thickness"
+    if volume.spacing_mm is None:
+        return None, "no spacing known"
+    if any(plane is None for plane in volume.planes):  # files without a place have no distance between them
+        return (np.full(count, np.prod(volume.spacing_mm) / 1000), None) if len(volume.files) == 1 else (None, "slices without a position")
+    thick, note = thicknesses(volume.planes)
+    if thick is None:
+        return None, note
+    if note is None:
+        thick = [volume.spacing_mm[0]] * count
+    return np.array([plane.pixel_mm2 * one / 1000 for plane, one in zip(volume.planes, thick)]), note

@@ -6,6 +6,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from clamnet_tf.data.cohorts import cohort_key, write_cohort
+from clamnet_tf.data.slice_numbers import volume_slice
 from clamnet_tf.data.manifest import read_manifest
 from clamnet_tf.data.phantoms import head_ct
 from clamnet_tf.imaging.cranium import cranium
@@ -32,8 +33,9 @@ def test_files_hold_what_was_simulated_and_the_same_section_gives_the_same_bytes
         viewed = np.hypot(scan.space.y[0], scan.space.x[0]) < 56 * scan.space.pixel_mm / 2
         np.testing.assert_allclose(volume.array[..., 0][:, viewed], scan.hu[:, viewed], atol=0.501)
         np.testing.assert_array_equal(read_mask(own[0].mask, 2).values, scan.mask)
-        for case in own:
-            values = set(scan.mask[case.slice_index].ravel().tolist()) - {0}
+        for number, case in enumerate(sorted(own, key=lambda case: case.position)):
+            assert volume_slice(case.image, volume, case.slice_index) == number
+            values = set(scan.mask[number].ravel().tolist()) - {0}
             assert case.label == bool(values) and case.markers == tuple(sorted(head_ct.MARKERS[value - 1] for value in values))
     write_cohort(SECTION, tmp_path / "two")
     for path in sorted((tmp_path / "one").rglob("*")):

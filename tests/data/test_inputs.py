@@ -125,14 +125,16 @@ def test_a_dicom_series_is_one_volume_in_the_order_of_positions(make_series, tmp
     assert [case.position for case in found.manifest.cases if case.image in second] == [4.0, 2.0, 0.0]
 
 
-def test_slices_of_mixed_orientation_stay_alone(make_series):
+def test_a_slice_of_another_orientation_is_set_aside(make_series):
     uid = generate_uid()
     make_series(heights=(0.0, 2.0), SeriesInstanceUID=uid)
-    make_series("dicom/b", heights=(0.0,), SeriesInstanceUID=uid, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    stray = make_series("dicom/b", heights=(0.0,), SeriesInstanceUID=uid, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])[0]
     folder = make_series("other", heights=(0.0,))[0].parent.parent
     found = find_inputs([folder])
-    assert [len(volume) for volume in volumes(found)] == [1, 1, 1, 1]
-    assert "of mixed sizes or orientations (localizers?): each file a volume of its own" in text(found)
+    assert [len(volume) for volume in volumes(found)] == [2, 1] and stray not in [case.image for case in found.manifest.cases]
+    assert "ATTENTION: 1 DICOM images belong to no volume" in text(found)
+    assert "dicom/b/im1.dcm was set aside: sagittal beside axial slices" in text(found)
+    assert list(found.notes.values()) == [("dicom/b/im1.dcm was set aside: sagittal beside axial slices",)]
 
 
 def test_dicom_that_is_none(make_series, make_pictures):

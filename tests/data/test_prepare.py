@@ -348,7 +348,7 @@ def test_different_sizes_in_a_series(tmp_path, make_head, cache):
 
 def test_a_slice_that_is_not_there(nifti, cache):
     manifest = Manifest(nifti.parent, (Case(nifti, "p", 1, slice_index=5),))
-    assert "slice 5 is asked for, the file has 5 slice(s), numbered from 0" in failure(manifest, cache, DataError)
+    assert "slice 5 is asked for, the file has 5 slice(s), numbered 0 to 4" in failure(manifest, cache, DataError)
 
 
 def test_nan_image(tmp_path, cache):

@@ -20,6 +20,7 @@ FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suf
 
 # what may be refused, and the words that must say why
 REFUSED = {
+    "film": r"a film of \d+ frames",
     "without an image": r"a DICOM object without an image \(.+\); leave it out",
     "no pixel data": "holds no pixel data",
     "segmentation": r"a segmentation \(masks\), not an image",

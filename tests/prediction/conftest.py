@@ -161,12 +161,12 @@ def write_enhanced():
         dataset = _dataset(EnhancedMRImageStorage, images[list(order)], **values)
         dataset.NumberOfFrames = len(images)
         shared, frames, orientation, measures = Dataset(), [], Dataset(), Dataset()
-        orientation.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]  # sagittal
+        orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         measures.PixelSpacing, measures.SliceThickness = list(SPACING), 3.0
         shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
         for height in order:
             frame, plane = Dataset(), Dataset()
-            plane.ImagePositionPatient = [10.0 - 3.0 * height, -40.0, 55.0]
+            plane.ImagePositionPatient = [10.0, -40.0, 55.0 + 3.0 * height]
             frame.PlanePositionSequence = [plane]
             frames.append(frame)
         dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], frames

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clamnet_tf.data.folders.classes import patient_of_name
 from clamnet_tf.data.folders.dicom_headers import read_headers
+from clamnet_tf.data.folders.dicom_series import SeriesVolume, sort_headers
 from clamnet_tf.data.folders.label_words import (
     NOTHING_SAID,
     LabelWords,
@@ -19,7 +20,7 @@ from clamnet_tf.data.folders.label_words import (
     normal_names,
 )
 from clamnet_tf.data.folders.listing import PICTURES, VOLUMES, Listing, part_masks
-from clamnet_tf.data.manifest import SIDE_NAMES, Case, Manifest
+from clamnet_tf.data.manifest import SIDE_NAMES, Case, Manifest, listed
 from clamnet_tf.errors import DataError
 
 SIDE_FOLDERS = {**SIDE_NAMES, "training": "train", "valid": "val", "testing": "test"}
@@ -64,13 +65,28 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
             " --normal FOLDER."
         )
     headers = read_headers([place.path for place in placed if listing.kind(place.path) == "dicom"])
+    series = sort_headers([header for header in headers.values() if header.is_image])
+    unclear = [f"series {one.uid}: {why}" for one in series for _, why in one.unclear]
+    if unclear:
+        raise DataError(f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}")
+    volumes = {header.path: volume for one in series for volume in one.volumes for header in volume.headers}
+    aside = [line for one in series for line in one.notes(lambda header: str(listing.relative(header.path)))]
+    left_out = {header.path for one in series for header, _ in (*one.strays, *one.copies)}
+    placed = [place for place in placed if place.path not in left_out]
     cases = tuple(
-        _case(place, numbers.get(place.name), headers.get(place.path), masks.get(place.path))
+        _case(
+            place,
+            numbers.get(place.name),
+            headers.get(place.path),
+            volumes.get(place.path),
+            masks.get(place.path),
+        )
         for place in placed
     )
     lines = [
         f"Labels that are not known: the folder {name!r} ({every[name]} images)." for name in sorted(unknown)
     ]
+    lines += [f"ATTENTION: {line}" for line in aside[:20]]
     return Manifest(listing.root, cases, (*_account(placed, counts, numbers, cases), *lines), "class_folders")
 
 
@@ -100,14 +116,16 @@ def _place(path: Path, parts) -> _Place | None:
     return _Place(path, side, rest[0], rest[1] if len(rest) > 2 else None)
 
 
-def _case(place: _Place, label: int | None, header, mask: Path | None) -> Case:
+def _case(
+    place: _Place, label: int | None, header, volume: SeriesVolume | None, mask: Path | None
+) -> Case:
     patient = place.patient or (header and header.patient) or patient_of_name(place.path.name)
     return Case(
         image=place.path,
         patient=patient or os.path.join(place.name, place.path.name).replace(os.sep, "/"),
         label=label,
         site=header.site if header else None,
-        series=header.series if header else None,
+        series=volume.key if volume else None,
         position=header.position if header else None,
         mask=mask,
         split=place.side,

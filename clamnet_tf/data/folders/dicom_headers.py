@@ -9,7 +9,7 @@ from pydicom.uid import UID
 from clamnet_tf.data.identifiers import PatientTexts, patient_texts
 from clamnet_tf.data.manifest import listed
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.dicom_header import DAMAGE, NOT_IMAGES, open_dataset, quiet, read_frames
+from clamnet_tf.imaging.dicom_header import DAMAGE, NOT_IMAGES, Frame, open_dataset, quiet, read_frames
 
 _IDENTITY = (
     "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
@@ -27,6 +27,7 @@ class Header:
     is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
     is_labelled: the header says that words, perhaps a name, stand in the pixels (BurnedInAnnotation)
     texts: what a path may repeat of the patient
+    frame: the first frame, None without an image; frames: how many there are
     """
 
     path: Path
@@ -43,6 +44,8 @@ class Header:
     is_localizer: bool = False
     is_labelled: bool = False
     texts: PatientTexts = PatientTexts()
+    frame: Frame | None = None
+    frames: int = 0
 
 
 def read_headers(files) -> dict[Path, Header]:
@@ -69,7 +72,8 @@ def read_header(path: Path) -> Header:
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
     except DAMAGE as error:
         raise ImageError(f"{path}: its DICOM header cannot be understood: {error}. Export the image again.") from error
-    frame = read_frames(dataset, path)[0] if pictured else None
+    frames = read_frames(dataset, path) if pictured else []
+    frame = frames[0] if frames else None
     name = UID(kind).name if kind else "no SOP class"
     return Header(
         path=path,
@@ -86,6 +90,8 @@ def read_header(path: Path) -> Header:
         is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
         is_labelled=labelled,
         texts=texts,
+        frame=frame,
+        frames=len(frames),
     )
 
 

@@ -46,7 +46,7 @@ COLUMNS = {
     ),
     "patient": ("patient", "patientid", "subject", "subjectid", "participantid", "participant"),
     "site": ("site", "institution", "center", "centre", "hospital", "scanner"),
-    "slice": ("slice", "sliceindex", "slicenumber"),
+    "slice": ("slice", "sliceindex", "slicenumber", "instancenumber"),
     "position": ("position", "sliceposition", "sliceheight"),
     "eta": ("eta",),
     "mask": ("mask", "maskfile", "maskpath"),

@@ -19,7 +19,7 @@ _NAMES = {"nifti": "NIfTI", "nrrd": "NRRD", "metaimage": "MetaImage"}
 def recognize_nifti(
     listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
 ) -> Manifest | None:
-    """The Manifest of volumes with a label table, or None. A slice column counts from 0."""
+    """The Manifest of volumes with a label table, or None. A slice column holds k of img[:, :, k], from 0, as stored."""
     return _recognize(listing, labels, said, VOLUMES, "nifti_csv", slices_are_indices=True)
 
 
@@ -67,6 +67,8 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
 
 
 def _slice_as_position(case: Case) -> Case:
+    if isinstance(case.slice_index, str):  # a SOPInstanceUID: the file is asked whether it is that one
+        return case
     position = float(case.slice_index) if case.position is None and case.slice_index is not None else case.position
     return replace(case, slice_index=None, position=position)
 
@@ -111,5 +113,5 @@ def no_labels_given(listing: Listing) -> DataError | None:
     why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
         f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with"
-        f" the columns image,label (optional patient, slice from 0, mask), or name one with --labels.{why}"
+        f" the columns image,label (optional patient, slice: k of img[:, :, k], mask), or name one with --labels.{why}"
     )

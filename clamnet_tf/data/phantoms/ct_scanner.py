@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from clamnet_tf.data.manifest import Case
-from clamnet_tf.data.phantoms.dicom_files import CtFormat, write_ct_series
+from clamnet_tf.data.phantoms.dicom_files import CtFormat, instance_number, write_ct_series
 from clamnet_tf.data.phantoms.space import Space
 
 SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such crumbs are left out of the mask
@@ -83,7 +83,8 @@ def write_scan(home: Path, scan: Scan, uid_seed: str) -> list[Case]:
         _write_nifti(folder / f"{name}.nii.gz", values, scan.space)
     return [
         Case(
-            image=folder / "ct", patient=scan.name, label=int(scan.mask[number].any()), site=scanner.site, slice_index=number,
+            image=folder / "ct", patient=scan.name, label=int(scan.mask[number].any()), site=scanner.site,
+            slice_index=instance_number(number, len(scan.hu), scanner.format),
             position=float(z_mm), mask=folder / "mask.nii.gz", organ=folder / "organ.nii.gz",
             markers=tuple(sorted(name for value, name in enumerate(scan.markers, start=1) if (scan.mask[number] == value).any())),
         )

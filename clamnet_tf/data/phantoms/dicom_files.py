@@ -36,6 +36,11 @@ class CtFormat:
         return np.clip(np.rint((hu - self.intercept) / self.slope), low, high).astype(np.int16 if self.signed else np.uint16)
 
 
+def instance_number(slice_index: int, slices: int, form: CtFormat) -> int:
+    """InstanceNumber of a slice that is counted from 0 and from below."""
+    return slice_index + 1 if form.from_below else slices - slice_index
+
+
 def write_ct_series(folder: Path, hu: np.ndarray, space: Space, form: CtFormat, *, patient: str, thickness_mm: float, uid_seed: str) -> None:
     """One file per slice of `hu` (S, H, W) into the new folder `folder`: IM0001.dcm upwards, in the order of InstanceNumber.
 
@@ -46,7 +51,8 @@ def write_ct_series(folder: Path, hu: np.ndarray, space: Space, form: CtFormat, 
     if form.padding is not None:
         stored[:, np.hypot(space.y[0], space.x[0]) > space.side * space.pixel_mm / 2] = form.padding
     uids = {name: _uid(uid_seed, name) for name in ("study", "series", "frame of reference")}
-    for number, (slice_index, plane) in enumerate(list(enumerate(stored))[:: 1 if form.from_below else -1], start=1):
+    for slice_index, plane in list(enumerate(stored))[:: 1 if form.from_below else -1]:
+        number = instance_number(slice_index, len(stored), form)
         image = _image(CTImageStorage, _uid(uid_seed, f"image {number}"), plane, form.bits, form.signed)
         image.Modality, image.PatientID, image.PatientName = "CT", patient, f"{patient}^SIMULATED"
         image.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
