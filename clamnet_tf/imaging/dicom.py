@@ -16,6 +16,7 @@ from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, rea
 from clamnet_tf.imaging.dicom_pixels import read_pixels
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
+_BYTES_EACH = 5  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
 _NO_SERIES = "(no SeriesInstanceUID)"
 
 
@@ -58,7 +59,8 @@ def read_dicom_files(files: Iterable[Path], where: Path, *, backend: str = "pydi
         headers += frames
         counts.append(len(frames))
     arrange(headers, where)  # refuse a bad series before its pixels are read
-    check_size(where, (len(headers), headers[0].rows, headers[0].columns, headers[0].samples))
+    total = sum(path.stat().st_size for path in files)
+    check_size(where, (len(headers), headers[0].rows, headers[0].columns, headers[0].samples), bytes_each=_BYTES_EACH, file_bytes=total)
     values = None
     start = 0
     for path, count in zip(files, counts):

@@ -17,8 +17,10 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
 
 # what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
 DAMAGE = (
@@ -73,24 +75,19 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not one."""
     path = Path(path)
     sniff.require(path, "dicom")
-    try:
-        with quiet():
-            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
-            _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
-            _complete_syntax(dataset)
-    except DAMAGE as error:
-        raise ImageError(f"{path}: damaged or cut off DICOM file: {_first_line(error)}. Export or copy it again.") from error
+    with decoding(lambda reason: ImageError(f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again.")), quiet():
+        refuse_deflate_bomb(path)
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
+        _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
+        _complete_syntax(dataset)
     return dataset
 
 
 def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
     """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
     path = Path(path)
-    try:
-        with quiet():
-            return _read_frames(dataset, path)
-    except DAMAGE as error:
-        raise ImageError(f"{path}: its DICOM header cannot be understood: {_first_line(error)}. Export the image again.") from error
+    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")), quiet():
+        return _read_frames(dataset, path)
 
 
 def _read_frames(dataset, path):
@@ -104,6 +101,7 @@ def _read_frames(dataset, path):
     count = 1 if frames is None else int(frames)
     if count < 1:
         raise ImageError(f"{path}: NumberOfFrames is {count}; at least 1 is needed. Export the image again.")
+    refuse_impossible_frames(dataset, path, count)
     grouped = dataset.get("PerFrameFunctionalGroupsSequence")
     if grouped is not None and len(grouped) != count:
         raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
@@ -192,8 +190,3 @@ def _complete_syntax(dataset):
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     else:
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-
-
-def _first_line(error) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__).rstrip(".")

@@ -8,8 +8,10 @@ from pydicom.uid import UID
 
 from clamnet_tf.data.identifiers import PatientTexts, patient_texts
 from clamnet_tf.data.manifest import listed
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.dicom_header import DAMAGE, NOT_IMAGES, open_dataset, quiet, read_frames
+from clamnet_tf.files import open_regular
+from clamnet_tf.imaging.dicom_header import NOT_IMAGES, open_dataset, quiet, read_frames
 
 _IDENTITY = (
     "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
@@ -48,7 +50,7 @@ class Header:
 def has_dicom_magic(path: Path) -> bool:
     """Whether the file has the DICM prefix at byte 128 (PS3.10 section 7.1); False for what cannot be opened."""
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
@@ -70,14 +72,12 @@ def read_headers(files) -> dict[Path, Header]:
 def read_header(path: Path) -> Header:
     """The Header of one file; ImageError when it is not DICOM or damaged."""
     dataset = open_dataset(path, pixels=False)
-    try:
+    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
         with quiet():
             text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
             kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
             texts, labelled = patient_texts(dataset), str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
-    except DAMAGE as error:
-        raise ImageError(f"{path}: its DICOM header cannot be understood: {error}. Export the image again.") from error
     frame = read_frames(dataset, path)[0] if pictured else None
     name = UID(kind).name if kind else "no SOP class"
     return Header(
