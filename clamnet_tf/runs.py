@@ -26,6 +26,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import RecipeError, RunError
 from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
+from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_of
 from clamnet_tf.recipe.writer import recipe_hash
 
@@ -144,7 +145,7 @@ class RunFolder:
 
     def read_selection(self) -> dict:
         """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step, checkpoint_rule, seconds, looks."""
-        return json.loads(self.selection.read_text(encoding="utf-8"))
+        return plain_json(self.selection.read_bytes(), lambda reason: RunError(f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."))
 
     def split_patients(self) -> dict:
         """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""

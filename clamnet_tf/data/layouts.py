@@ -9,6 +9,7 @@ from clamnet_tf.data.account import summary
 from clamnet_tf.data.folders import class_folders, dicom_tree, kaggle_3m, labelled_files, manifest_file
 from clamnet_tf.data.folders.listing import Listing, list_folder
 from clamnet_tf.data.manifest import Manifest, read_manifest, read_table
+from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 
 # name: (listing, labels) -> Manifest, or None when the folder is not of this layout
@@ -78,6 +79,6 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
 
 def _columns(path: Path) -> str:
     try:
-        return "columns " + ", ".join(read_table(path)[0][:12])
+        return "columns " + shown_columns(read_table(path)[0])
     except DataError:
         return "not readable as a table"

@@ -4,6 +4,7 @@ Columns: image, patient, label; optional site, series, slice, position, eta, mas
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
 """
 
+import collections
 import csv
 import difflib
 import io
@@ -12,14 +13,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from clamnet_tf import spreadsheet
+from clamnet_tf.data.table_limits import LONGEST_NUMBER, check_cells, check_columns, check_table_file, shown_cell, shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
+from clamnet_tf.spreadsheet import restored
 
 REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 SHOWN = 20
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes of one name, signs of a whole path, that a file system takes
+LONGEST_COMPARED = 100  # signs of a word whose nearest neighbour is looked for
 
 
 @dataclass(frozen=True)
@@ -81,23 +87,32 @@ def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """
     path = Path(path)
     try:
+        check_table_file(path)
         text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save the table as CSV in UTF-8.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save the table as CSV in UTF-8.") from error
+        raise DataError(f"{ascii(str(path))[1:-1]}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        numbered, cells = [], 0
+        for row in reader:
+            cells += len(row)
+            check_cells(path, cells)
+            if not numbered:
+                check_columns(path, row)
+            if row := [restored(cell.strip()) for cell in row]:
+                numbered.append((reader.line_num, row))
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: is not a CSV table: {error}.") from error
     numbered = [(line, row) for line, row in numbered if any(row)]
     if not numbered:
         raise DataError(f"{path}: is empty; its first line must name the columns.")
     header = numbered[0][1]
-    problems = [f"column {name!r} appears twice" for name in sorted({n for n in header if n and header.count(n) > 1})]
+    repeated = collections.Counter(name for name in header if name)
+    problems = [f"column {shown_cell(name)} appears twice" for name in sorted(repeated) if repeated[name] > 1]
     problems += [
         f"line {line}: {len(row)} cells, the header has {len(header)}" for line, row in numbered[1:] if len(row) != len(header)
     ]
@@ -108,6 +123,8 @@ def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 def nearest(name: str, names) -> str:
     """' (did you mean ...?)' for the closest of `names`, or ''."""
+    if len(name) > LONGEST_COMPARED:
+        return ""
     found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
@@ -131,9 +148,9 @@ class RowReader:
         """A whole number from 0, or None when the cell is empty or wrong."""
         if not text:
             return None
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER:
             return int(text)
-        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
         return None
 
     def number(self, line, column, text, advice="a number", valid=lambda value: True):
@@ -146,15 +163,15 @@ class RowReader:
             value = math.nan
         if math.isfinite(value) and valid(value):
             return value
-        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
         return None
 
     def file(self, line, column, text, folder_allowed=False):
         """An existing path, or None. Relative text is taken from the table's folder and may not leave it."""
         if not text:
             return None
-        if "\0" in text:
-            self.problem(line, f"{column}: {text!r} is not a path")
+        if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(text).parts) or len(text) > LONGEST_PATH:
+            self.problem(line, f"{column}: {shown_cell(text)} is not a path")
             return None
         path = Path(os.path.normpath(self.root / text))
         if not os.path.isabs(text) and not path.is_relative_to(self.root):
@@ -237,9 +254,10 @@ def read_manifest(csv_path) -> Manifest:
     header, rows = read_table(csv_path)
     known = REQUIRED + OPTIONAL
     reader = RowReader(csv_path.parent)
-    for name in header:
-        if name not in known:
-            reader.problem(1, f"unknown column {name!r}{nearest(name, known)}; columns are {', '.join(known)}")
+    unknown = [name for name in header if name not in known]
+    for number, name in enumerate(unknown):  # those that are not shown are counted only
+        near = nearest(name, known) if number < SHOWN else ""
+        reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
     for name in REQUIRED:
         if name not in header:
             reader.problem(1, f"column {name!r} is missing")
@@ -251,7 +269,7 @@ def read_manifest(csv_path) -> Manifest:
     return Manifest(
         root=reader.root,
         cases=tuple(case for _, case in cases),
-        account=(f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",),
+        account=(f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {shown_columns(header)}.",),
         layout="manifest",
     )
 
@@ -260,9 +278,7 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
     """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute."""
     csv_path = Path(csv_path)
     root = Path(os.path.abspath(csv_path.parent))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(REQUIRED + OPTIONAL)
+    lines = [spreadsheet.line(REQUIRED + OPTIONAL)]
 
     def text(value):
         if isinstance(value, Path):
@@ -272,5 +288,6 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
 
     for case in manifest.cases:
         values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
-        writer.writerow([text(value) for value in (*values, case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))])
-    write_text(csv_path, stream.getvalue())
+        more = (case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))
+        lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
+    write_text(csv_path, "".join(lines))

@@ -1,12 +1,12 @@
 """Train, val and test: whole patients only, stratified, the same on every machine; and the leakage guard."""
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
+from clamnet_tf import spreadsheet
 from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest, read_table
 from clamnet_tf.data.stratify import draw_sides
+from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 from clamnet_tf.recipe.schema_data import SplitSection
@@ -56,7 +56,7 @@ def read_split(path, patients) -> dict[str, str]:
     header, rows = read_table(path)
     names = [name.lower() for name in header]
     if sorted(names) != ["patient", "split"]:
-        raise DataError(f"{path}: a split file has the columns patient,split; received {','.join(header)}.")
+        raise DataError(f"{path}: a split file has the columns patient,split; received {shown_columns(header)}.")
     known, lines, problems = set(patients), {}, []
     sides: dict[str, str] = {}
     for line, cells in rows:
@@ -83,11 +83,8 @@ def nearest_exact(patient: str, known) -> str:
 
 def write_split(manifest: Manifest, path) -> None:
     """Write the split as CSV patient,split, readable as a split file; patients in the order of the manifest."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["patient", "split"])
-    writer.writerows({case.patient: (case.patient, case.split or "") for case in manifest.cases}.values())
-    write_text(path, stream.getvalue())
+    rows = {case.patient: (case.patient, case.split or "") for case in manifest.cases}.values()
+    write_text(path, "".join(spreadsheet.line(row) for row in (("patient", "split"), *rows)))
 
 
 def check_leakage(manifest: Manifest, hashes) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
@@ -16,7 +17,7 @@ from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, rea
 from clamnet_tf.imaging.dicom_pixels import read_pixels
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
-_BYTES_EACH = 5  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
+_BYTES_EACH = 9  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
 _NO_SERIES = "(no SeriesInstanceUID)"
 
 
@@ -91,9 +92,10 @@ def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
         if path.name.startswith(".") or not path.is_file() or sniff.sniff(path) != "dicom":
             continue
         dataset = open_dataset(path, pixels=False)
-        if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
-            continue
-        series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
+        with decoding(lambda reason, path=path: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
+            if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
+                continue
+            series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
     return {uid: tuple(files) for uid, files in sorted(series.items())}
 
 

@@ -56,7 +56,7 @@ def require_slices(path, count: int) -> None:
 
 def shown(count: int) -> str:
     """A count for a message; one of very many digits by its length."""
-    return f"{count:,}" if abs(count) < 10**30 else "more than 10^30"
+    return str(count) if abs(count) < 10**6 else f"{count:,}" if abs(count) < 10**30 else "more than 10^30"
 
 
 def _megabytes(count: int) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from clamnet_tf.data.table_limits import shown_cell, shown_columns
 from clamnet_tf.errors import DataError
 
 NORMAL = frozenset(
@@ -26,8 +27,8 @@ def is_normal(name: str) -> bool:
 
 def class_numbers(names) -> dict[str, int]:
     """{name: label}: normal words 0, all others 1, 2 .. in alphabetical order. Names that differ in case alone are one."""
-    others = sorted({name.lower() for name in names if not is_normal(name)})
-    return {name: 0 if is_normal(name) else 1 + others.index(name.lower()) for name in names}
+    numbers = {name: 1 + place for place, name in enumerate(sorted({name.lower() for name in names if not is_normal(name)}))}
+    return {name: numbers.get(name.lower(), 0) for name in names}
 
 
 def patient_of_name(name: str) -> str | None:
@@ -43,18 +44,18 @@ def label_numbers(texts: dict[int, str], table) -> tuple[dict[int, int | None], 
 
     Whole numbers (also '1.0') are taken as they are, words by `class_numbers`. DataError when both kinds are mixed.
     """
-    whole = re.compile(r"([0-9]+)(\.0*)?")
+    whole = re.compile(r"([0-9]{1,9})(\.0{0,9})?")
     given = {line: text for line, text in texts.items() if text}
     numeric = {line: int(match[1]) for line, text in given.items() if (match := whole.fullmatch(text))}
     if numeric and len(numeric) < len(given):
         line = next(line for line in given if line not in numeric)
-        raise DataError(f"{table}: line {line}: label: expected a whole number as in the other rows, received {given[line]!r}.")
+        raise DataError(f"{table}: line {line}: label: expected a whole number as in the other rows, received {shown_cell(given[line])}.")
     if numeric or not given:
         return {line: numeric.get(line) for line in texts}, "labels are numbers (0 normal, 1.. abnormal)"
     words = class_numbers(set(given.values()))
     if 0 not in words.values():
         raise DataError(
-            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
+            f"{table}: no label means normal: {shown_columns(sorted(words))}; write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
         )
-    shown = ", ".join(f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0])))
+    shown = shown_columns([f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))])
     return {line: words[text] if text else None for line, text in texts.items()}, f"labels: {shown}"

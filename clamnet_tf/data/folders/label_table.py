@@ -7,6 +7,7 @@ from pathlib import Path
 from clamnet_tf.data.folders.classes import label_numbers
 from clamnet_tf.data.folders.listing import Listing, suffix
 from clamnet_tf.data.manifest import read_table
+from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 
 # our name: names in use, lower case, letters and digits only; the first that a table has is taken
@@ -74,7 +75,7 @@ def _recognize(header) -> dict[str, str]:
 
 
 def _no_label(path: Path, header) -> str:
-    return f"{path}: has no label column (columns: {', '.join(header)}); name the column that holds the label 'label'."
+    return f"{path}: has no label column (columns: {shown_columns(header)}); name the column that holds the label 'label'."
 
 
 def _read(path: Path) -> LabelTable:
@@ -84,8 +85,9 @@ def _read(path: Path) -> LabelTable:
         raise DataError(f"{path}: has a header but no rows; write one row per image, series or study.")
     rows = [(line, {ours: cells[name] for ours, name in columns.items()}) for line, cells in lines]
     labels, meaning = label_numbers({line: cells["label"] for line, cells in rows}, path)
-    ignored = [name for name in header if name not in columns.values()]
+    used = set(columns.values())
+    ignored = [name for name in header if name not in used]
     account = [f"Label table {path.name}: {len(rows)} rows; " + ", ".join(f"{ours} = {name!r}" for ours, name in columns.items()) + f"; {meaning}."]
     if ignored:
-        account.append(f"Columns of it that are not used: {', '.join(ignored)}.")
+        account.append(f"Columns of it that are not used: {shown_columns(ignored)}.")
     return LabelTable(path, columns, rows, labels, tuple(account))

@@ -76,7 +76,7 @@ def list_folder(folder) -> Listing:
             continue
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
-        files += [Path(here, name) for name in names if not name.startswith(".")]
+        files += [path for name in names if not name.startswith(".") and (path := Path(here, name)).is_file()]  # no pipes, no dead links
     if not files:
         raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
     files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
