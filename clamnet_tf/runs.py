@@ -120,9 +120,11 @@ class RunFolder:
         with open(self.log_file, "a", encoding="utf-8") as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
-    def write_environment(self, **more) -> None:
-        """Versions, machine and git state, for whoever wants to repeat the run."""
-        write_json(self.environment, {**environment(), **more})
+    def write_environment(self, hide=str, **more) -> None:
+        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out of paths."""
+        own = environment()
+        own["command"] = [hide(part) for part in own["command"]]
+        write_json(self.environment, {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}})
 
     def append_metrics(self, row: dict) -> None:
         """One JSON line; a torn last line (power cut) is dropped when the file is read."""

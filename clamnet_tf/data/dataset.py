@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
+from clamnet_tf.data.hidden import with_hidden
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
@@ -11,14 +12,17 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.markers import markers_of
 
 
-def find_cases(recipe, data, labels, reporter, cache=None):
+def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
     """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised.
+
+    keep_identifiers: leave names of patients in what is said and written; else `reporter` hides them from here on.
 
     DataError: neither is there.
     """
     if data is not None:
+        manifest = with_hidden(recognize(Path(data), Path(labels) if labels else None), keep_identifiers)
+        reporter.hide = manifest.hide
         reporter.line(f"Data: {data}")
-        manifest = recognize(Path(data), Path(labels) if labels else None)
     else:
         cohort = recipe.data.cohort
         if cohort is None:
@@ -37,9 +41,9 @@ def find_cases(recipe, data, labels, reporter, cache=None):
     return manifest
 
 
-def find_split(recipe, *, data, labels, split_file, cache, reporter):
-    """The manifest with every case's split set."""
-    manifest = find_cases(recipe, data, labels, reporter, cache)
+def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identifiers=False):
+    """The manifest with every case's split set. keep_identifiers: as in `find_cases`."""
+    manifest = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
     shown = len(manifest.account)
     both = recipe.training.supervision == "labels"
     manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both)
@@ -48,13 +52,15 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter):
     return manifest
 
 
-def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None):
-    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`.
+def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None, keep_identifiers=False):
+    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`; keep_identifiers: as in `find_cases`.
 
     Returns:
         manifest with every case's split set, and its Prepared slices.
     """
-    manifest = find_split(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+    manifest = find_split(
+        recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, keep_identifiers=keep_identifiers
+    )  # fmt: skip
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network)
     check_leakage(manifest, prepared.table.hashes())
     return manifest, prepared

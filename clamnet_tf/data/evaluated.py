@@ -26,7 +26,7 @@ def choose_cases(manifest, run, split, split_file, *, drawn):
             split_file = run.split
         else:
             manifest = split_manifest(manifest, drawn, both_classes=False)
-    sides = read_split(Path(split_file), patients) if split_file is not None else {case.patient: case.split for case in manifest.cases}
+    sides = read_split(Path(split_file), patients, manifest.hidden) if split_file is not None else {case.patient: case.split for case in manifest.cases}
     cases = tuple(dataclasses.replace(case, split=sides[case.patient]) for case in manifest.cases if sides[case.patient] == split)
     if not cases:
         raise DataError(f"--split {split}: no case is on that side of the split.")

@@ -62,12 +62,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Cases of one data folder, and the lines that say how they were recognised."""
+    """Cases of one data folder, and the lines that say how they were recognised.
+
+    hidden: data.hidden.Hidden, what is written for identifiers of patients; None to keep them
+    """
 
     root: Path
     cases: tuple[Case, ...]
     account: tuple[str, ...] = ()
     layout: str = "manifest"
+    hidden: object = None
+
+    def hide(self, text: str) -> str:
+        """`text`, a path or a message about these cases, as it may be written."""
+        return text if self.hidden is None else self.hidden.hide(text)
 
 
 def listed(problems, shown: int = SHOWN) -> str:
