@@ -26,7 +26,9 @@ def nearest_path(schema: dict, path: tuple) -> "tuple | None":
     same_name = [known for known in paths.values() if known[-1] == word.lower()]
     if same_name:
         return min(same_name, key=len)
-    whole = nearest(".".join(part for part in path if isinstance(part, str)), paths)  # without places in lists
+    names = tuple(part for part in path if isinstance(part, str))  # without places in lists
+    paths = {text: known for text, known in paths.items() if known != names[: len(known)]}  # its own section is no advice
+    whole = nearest(".".join(names), paths)
     return paths[whole] if whole else paths.get(".".join(_by_key(word, paths)))
 
 

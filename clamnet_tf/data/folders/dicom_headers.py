@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from clamnet_tf.data.identifiers import PatientTexts, patient_texts
@@ -76,6 +77,7 @@ def read_header(path: Path) -> Header:
         with quiet():
             text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
             kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
+            localizer = "LOCALIZER" in (list(image_type) if isinstance(image_type, (list, tuple, MultiValue)) else [str(image_type)])
             texts, labelled = patient_texts(dataset), str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
     frame = read_frames(dataset, path)[0] if pictured else None
@@ -92,7 +94,7 @@ def read_header(path: Path) -> Header:
         is_image=frame is not None,
         kind=name,
         is_cut_off=frame is None and kind not in NOT_IMAGES and name.endswith("Image Storage"),
-        is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
+        is_localizer=localizer,
         is_labelled=labelled,
         texts=texts,
     )
