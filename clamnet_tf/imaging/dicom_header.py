@@ -21,6 +21,7 @@ from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
+from clamnet_tf.imaging.limits import BoundedFile
 
 # what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
 DAMAGE = (
@@ -77,7 +78,8 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     sniff.require(path, "dicom")
     with decoding(lambda reason: ImageError(f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again.")), quiet():
         refuse_deflate_bomb(path)
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
+        with BoundedFile(path) as stream:
+            dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=not pixels)
         _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
         _complete_syntax(dataset)
     return dataset

@@ -5,6 +5,7 @@ A few kilobytes can announce terabytes of pixels. Readers therefore state from t
 size of the file where that is more; the variable CLAMNET_TF_READ_MEMORY_MB sets another one.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def require_slices(path, count: int) -> None:
 def shown(count: int) -> str:
     """A count for a message; one of very many digits by its length."""
     return str(count) if abs(count) < 10**6 else f"{count:,}" if abs(count) < 10**30 else "more than 10^30"
+
+
+class BoundedFile(io.BufferedReader):
+    """A file whose `read` asks for no more bytes than are left, whatever length a damaged header announces.
+
+    Python takes memory for as many bytes as it is asked to read, before it reads.
+    """
+
+    def __init__(self, path):
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size=-1, /) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, max(0, self._size - self.tell())))
 
 
 def _megabytes(count: int) -> str:

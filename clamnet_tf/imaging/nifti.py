@@ -16,6 +16,7 @@ from nibabel.volumeutils import apply_read_scaling
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.limits import BoundedFile
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
 
 _AXIAL = nibabel.orientations.axcodes2ornt(("S", "P", "L"))
@@ -32,7 +33,7 @@ def read_nifti(path: Path) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "nifti")
-    with open(path, "rb") as file, gzip.GzipFile(fileobj=file) if _is_gzipped(path) else contextlib.nullcontext(file) as stream:
+    with BoundedFile(path) as file, gzip.GzipFile(fileobj=file) if _is_gzipped(path) else contextlib.nullcontext(file) as stream:
         return _read(path, stream)
 
 

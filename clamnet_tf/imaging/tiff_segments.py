@@ -10,7 +10,7 @@ _PIECE = 1 << 24
 
 
 def refuse_segment_bombs(path, series) -> None:
-    """Refuse a deflated strip or tile that unpacks to more than its share of the page.
+    """Refuse a strip or tile that is longer than the file, or deflated and unpacks to more than its share of the page.
 
     tifffile unpacks a whole strip before it looks at its length. Only strips large enough to matter are tried, piece by
     piece, so that honest files are not unpacked twice.
@@ -19,9 +19,16 @@ def refuse_segment_bombs(path, series) -> None:
         path: the file, for messages. series: tifffile's, whose `keyframe` is deflated or not compressed.
 
     Raises:
-        ImageError: a strip unpacks to more.
+        ImageError: a strip is longer, or unpacks to more.
     """
     page = series.keyframe
+    size = page.parent.filehandle.size
+    for one in series.pages:
+        if one is not None and any(count > size for count in one.databytecounts):
+            raise ImageError(
+                f"{path}: damaged or cut off picture: a strip of it is {max(one.databytecounts):,} bytes long, the file {size:,}. Copy or "
+                "export it again."
+            )
     if page.compression == 1:
         return
     rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
