@@ -19,7 +19,8 @@ from fuzzing.worker import MOST_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_SECONDS = 10.0  # of processor time, for one input
-PATIENCE_SECONDS = 60.0  # by the clock, on a machine that others use too
+PATIENCE_SECONDS = 20.0  # of waiting for something without using the processor: a pipe, a lock
+LONGEST_SECONDS = 900.0  # by the clock, on a machine that others use too
 SHRINK_SECONDS = 20.0
 WEIGHTS = {"dicom": 8, "nifti": 4, "png": 3, "jpeg": 2, "tiff": 5, "npy": 2, "recipe": 4, "study": 2, "entry": 3, "selection": 1, "index": 2,
            "manifest": 3, "labels": 2, "split": 1, "keras": 3, "answer": 2, "registry": 1}  # fmt: skip
@@ -45,7 +46,7 @@ class Child:
             elif found["bytes"] > MOST_BYTES:
                 found |= {"outcome": FAILED, "where": f"more than {MOST_BYTES / 1e9:g} GB of memory ({kind})"}
             return found
-        why = f"no answer after {PATIENCE_SECONDS:g} s" if not died else f"the process ended ({self.process.poll()})"
+        why = f"no answer in {2 * MOST_SECONDS:g} s of processor time or {PATIENCE_SECONDS:g} s of waiting" if not died else f"the process ended ({self.process.poll()})"
         self.stop()
         return {"outcome": FAILED, "told": why, "where": f"{why} ({kind})", "seconds": 0, "bytes": 0}
 
@@ -70,11 +71,35 @@ class Child:
             raise RuntimeError("the child process for fuzzing does not start; run tools/test tests/tools/test_fuzz.py")
 
     def _line(self) -> tuple[str, bool]:
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
-        line = self.process.stdout.readline() if ready else ""
-        if ready and not line:
-            self.process.wait()
-        return line, bool(ready)
+        """(answer, whether it came or the process ended): "" when the process is dead, stuck, or takes too long.
+
+        Counted is processor time, since a busy machine may give a process one second in a minute.
+        """
+        began, asleep, used = time.monotonic(), time.monotonic(), self._processor_seconds()
+        start = used
+        while time.monotonic() < began + LONGEST_SECONDS:
+            ready, _, _ = select.select([self.process.stdout], [], [], 0.5)
+            if ready:
+                line = self.process.stdout.readline()
+                if not line:
+                    self.process.wait()
+                return line, True
+            now, state = self._processor_seconds(), self._state()
+            if now > used or state == "R":
+                used, asleep = now, time.monotonic()
+            if now > start + 2 * MOST_SECONDS or time.monotonic() > asleep + PATIENCE_SECONDS:
+                break
+        return "", False
+
+    def _stat(self) -> list[str]:
+        with open(f"/proc/{self.process.pid}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()
+
+    def _state(self) -> str:
+        return self._stat()[0]
+
+    def _processor_seconds(self) -> float:
+        return sum(map(int, self._stat()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
