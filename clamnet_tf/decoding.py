@@ -1,6 +1,7 @@
 """The one place where whatever a decoder raises on foreign bytes becomes an error of the project's own tree.
 
-Libraries that read files of other people raise everything from StopIteration to the panics of Rust. Code that calls
+Libraries that read files of other people raise everything from StopIteration to the panics of Rust. Code that
+calls
 them does so inside `decoding`, so that a damaged file is one named error and the files beside it go on.
 """
 

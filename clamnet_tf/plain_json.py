@@ -1,4 +1,5 @@
-"""JSON of somebody else: bounded in nesting and digits, with one named error for whatever is wrong with it."""
+"""JSON of somebody else: bounded in nesting and digits, with one named error for whatever is wrong with it.
+"""
 
 import json
 import re
@@ -19,13 +20,19 @@ def plain_json(text: bytes | str, refused: Callable[[str], ClamnetError]):
         text: the whole text. refused: makes the error from a reason of one line.
 
     Raises:
-        what `refused` makes: no JSON, not UTF-8, NaN or infinite numbers, more than DEEPEST levels of nesting, numbers of
+        what `refused` makes: no JSON, not UTF-8, NaN or infinite numbers, more than DEEPEST levels of
+        nesting, numbers of
         more than LONGEST_NUMBER signs, half of a surrogate pair in a text.
     """
     with decoding(refused):
         text = text.decode("utf-8") if isinstance(text, bytes) else text
         _refuse_nesting(text)
-        value = json.loads(text, parse_int=lambda word: _number(word, int), parse_float=lambda word: _number(word, float), parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            parse_int=lambda word: _number(word, int),
+            parse_float=lambda word: _number(word, float),
+            parse_constant=_no_constant,
+        )
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError for half of a pair
         return value

@@ -1,8 +1,12 @@
-"""What stands for identifiers of patients in everything that `fit` and `evaluate` write: tables, pages, pictures, logs.
+"""What stands for identifiers of patients in everything that `fit` and `evaluate` write: tables, pages,
+pictures, logs.
 
-The rule is that of `predict` (data/identifiers.py): what a DICOM header says of patient, visit, institution and staff is
-replaced wherever it is repeated, unless --keep-identifiers is given; names that no header repeats are the user's own.
-Data are split and trained on under their true names, so that results do not depend on hiding; names change on the way out.
+The rule is that of `predict` (data/identifiers.py): what a DICOM header says of patient, visit, institution
+and staff is
+replaced wherever it is repeated, unless --keep-identifiers is given; names that no header repeats are the
+user's own.
+Data are split and trained on under their true names, so that results do not depend on hiding; names change on
+the way out.
 """
 
 import contextlib
@@ -24,7 +28,8 @@ from clamnet_tf.errors import ClamnetError, DataError, ImageError
 @dataclasses.dataclass(frozen=True, eq=False)
 class Hidden:
     """identifiers: found in headers. patients: true name -> the name that is written, all different.
-    digest: of all true names together, so that a split file of other data, whose patient1 is another person, is noticed."""
+    digest: of all true names together, so that a split file of other data, whose patient1 is another person,
+    is noticed."""
 
     identifiers: Identifiers
     patients: dict[str, str]
@@ -78,7 +83,8 @@ def true_name(text: str, column: str | None, known, hidden: Hidden | None, table
     """The true name of a patient of a split file, which may hold the names that were written.
 
     Args:
-        text: as in the file. column: its cell of the column data, None without that column. known: true names.
+        text: as in the file. column: its cell of the column data, None without that column. known: true
+        names.
         hidden: of the data. table: the file, for messages.
 
     Raises:
@@ -88,7 +94,8 @@ def true_name(text: str, column: str | None, known, hidden: Hidden | None, table
         return text
     if column != hidden.digest:
         raise DataError(
-            f"{table}: was written for other data ({column}; these are {hidden.digest}), and names patients by words that stand for other "
+            f"{table}: was written for other data ({column}; these are {hidden.digest}), and names patients "
+            f"by words that stand for other "
             "people there. Give the data it was written for, or train and split with --keep-identifiers."
         )
     back = {shown: true for true, shown in hidden.patients.items()}
@@ -97,7 +104,9 @@ def true_name(text: str, column: str | None, known, hidden: Hidden | None, table
 
 @contextlib.contextmanager
 def hiding(hide: Callable[[], Callable[[str], str]]) -> Iterator[None]:
-    """Errors of the project leave the block without identifiers. hide: gives the function that hides, as it is by then."""
+    """Errors of the project leave the block without identifiers. hide: gives the function that hides, as it
+    is by then.
+    """
     try:
         yield
     except ClamnetError as error:

@@ -12,25 +12,38 @@ NAMED = 20  # columns
 
 
 def check_table_file(path) -> None:
-    """DataError for a pipe, device or folder, and beyond LARGEST_TABLE; OSError when there is no such file."""
+    """DataError for a pipe, device or folder, and beyond LARGEST_TABLE; OSError when there is no such file.
+    """
     path = Path(path)
     if not path.is_file() and path.exists():
-        raise DataError(f"{path}: cannot be read: {'it is a folder' if path.is_dir() else 'it is a pipe or device'}, not a table.")
+        raise DataError(
+            f"{path}: cannot be read: {'it is a folder' if path.is_dir() else 'it is a pipe or device'}, not "
+            f"a table."
+        )
     size = path.stat().st_size
     if size > LARGEST_TABLE:
-        raise DataError(f"{path}: is too large for a table: {size:,} bytes, at most {LARGEST_TABLE:,} are read. Split it, or leave out columns.")
+        raise DataError(
+            f"{path}: is too large for a table: {size:,} bytes, at most {LARGEST_TABLE:,} are read. Split "
+            f"it, or leave out columns."
+        )
 
 
 def check_columns(path, header) -> None:
     """DataError beyond MOST_COLUMNS."""
     if len(header) > MOST_COLUMNS:
-        raise DataError(f"{path}: has {len(header):,} columns, at most {MOST_COLUMNS:,} are read. Leave out those that are not needed.")
+        raise DataError(
+            f"{path}: has {len(header):,} columns, at most {MOST_COLUMNS:,} are read. Leave out those that "
+            f"are not needed."
+        )
 
 
 def check_cells(path, cells: int) -> None:
     """DataError beyond MOST_CELLS. cells: rows x columns."""
     if cells > MOST_CELLS:
-        raise DataError(f"{path}: has {cells:,} cells, at most {MOST_CELLS:,} are read. Leave out columns that are not needed, or split it.")
+        raise DataError(
+            f"{path}: has {cells:,} cells, at most {MOST_CELLS:,} are read. Leave out columns that are not "
+            f"needed, or split it."
+        )
 
 
 def shown_columns(header) -> str:

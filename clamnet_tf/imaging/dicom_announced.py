@@ -1,4 +1,6 @@
-"""What a DICOM header announces, held against what its file can hold: before a record per frame is made or a pixel decoded."""
+"""What a DICOM header announces, held against what its file can hold: before a record per frame is made or a
+pixel decoded.
+"""
 
 import zlib
 from pathlib import Path
@@ -32,7 +34,11 @@ def refuse_deflate_bomb(path: Path) -> None:
         if start is None or (size - start) * _DEFLATE_RATIO * _COPIES_OF_DEFLATED <= memory_limit(size):
             return
         stream.seek(start)
-        unpacker, unpacked, most = zlib.decompressobj(-zlib.MAX_WBITS), 0, memory_limit(size) // _COPIES_OF_DEFLATED
+        unpacker, unpacked, most = (
+            zlib.decompressobj(-zlib.MAX_WBITS),
+            0,
+            memory_limit(size) // _COPIES_OF_DEFLATED,
+        )
         while not unpacker.eof:
             rest = unpacker.unconsumed_tail or stream.read(_PIECE)
             if not rest:
@@ -43,7 +49,8 @@ def refuse_deflate_bomb(path: Path) -> None:
                 return
             if unpacked > most:
                 raise ImageError(
-                    f"{path}: too large: its deflated content unpacks to more than {most // 10**6:,} MB. A damaged or hostile file does "
+                    f"{path}: too large: its deflated content unpacks to more than {most // 10**6:,} MB. A "
+                    f"damaged or hostile file does "
                     "that; if it is genuine, save it without deflate."
                 )
 
@@ -63,13 +70,16 @@ def refuse_impossible_frames(dataset: Dataset, path: Path, count: int) -> None:
         pixels *= int(dataset.get("BitsAllocated") or 1)
     if count * pixels > 8 * size and not _is_private(syntax):
         raise ImageError(
-            f"{path}: NumberOfFrames is {shown(count)}, but a file of {size:,} bytes cannot hold so many frames of {dataset.Rows} x "
+            f"{path}: NumberOfFrames is {shown(count)}, but a file of {size:,} bytes cannot hold so many "
+            f"frames of {dataset.Rows} x "
             f"{dataset.Columns} pixels. It is cut off, damaged or hostile; copy or export it again."
         )
 
 
 def require_pixel_memory(dataset: Dataset, path: Path, photometric: str) -> None:
-    """Refuse pixels that would take more memory than `limits` allows, whatever they are compressed with. ImageError."""
+    """Refuse pixels that would take more memory than `limits` allows, whatever they are compressed with.
+    ImageError.
+    """
     frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
     item = max(1, -(-int(dataset.get("BitsAllocated") or 8) // 8))
     each = 3 * item + 4 + (36 if photometric == "PALETTE COLOR" else 0)
@@ -80,7 +90,8 @@ def require_pixel_memory(dataset: Dataset, path: Path, photometric: str) -> None
 
 
 def _end_of_meta(head: bytes) -> int | None:
-    """Where the data set begins: behind group 0002, whose length its first element says (PS3.10 section 7.1)."""
+    """Where the data set begins: behind group 0002, whose length its first element says (PS3.10 section 7.1).
+    """
     if head[132:140] != b"\x02\0\0\0UL\x04\0":
         return None
     return 144 + int.from_bytes(head[140:144], "little")

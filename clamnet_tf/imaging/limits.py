@@ -1,7 +1,9 @@
 """How much memory reading one file may take; what announces more is refused before anything is decoded.
 
-A few kilobytes can announce terabytes of pixels. Readers therefore state from the header alone what they will need
-(stored values, copies, float32 result) and ask here. The limit is LARGEST_MB megabytes, or LARGEST_RATIO times the
+A few kilobytes can announce terabytes of pixels. Readers therefore state from the header alone what they will
+need
+(stored values, copies, float32 result) and ask here. The limit is LARGEST_MB megabytes, or LARGEST_RATIO
+times the
 size of the file where that is more; the variable CLAMNET_TF_READ_MEMORY_MB sets another one.
 """
 
@@ -18,12 +20,15 @@ MOST_SLICES = 20_000  # of one file or series; each takes a record of its own
 
 
 def memory_limit(file_bytes: int) -> int:
-    """Bytes that reading a file of `file_bytes` bytes may take. UserInputError: the variable holds no number."""
+    """Bytes that reading a file of `file_bytes` bytes may take. UserInputError: the variable holds no number.
+    """
     text = os.environ.get(MEMORY_VARIABLE, "").strip()
     if not text:
         return max(LARGEST_MB * 10**6, LARGEST_RATIO * file_bytes)
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text)):
-        raise UserInputError(f"{MEMORY_VARIABLE}: expected a whole number of megabytes from 1, received {text[:40]!r}.")
+        raise UserInputError(
+            f"{MEMORY_VARIABLE}: expected a whole number of megabytes from 1, received {text[:40]!r}."
+        )
     return int(text) * 10**6
 
 
@@ -40,8 +45,10 @@ def require_memory(path, needed: int, what: str, *, file_bytes: int | None = Non
     limit = memory_limit(Path(path).stat().st_size if file_bytes is None else file_bytes)
     if needed > limit:
         raise ImageError(
-            f"{path}: too large: it announces {what}; reading them would take {_megabytes(needed)} of memory, at most "
-            f"{_megabytes(limit)} are used for a file of its size. A damaged or hostile file does that; if it is genuine, "
+            f"{path}: too large: it announces {what}; reading them would take {_megabytes(needed)} of "
+            f"memory, at most "
+            f"{_megabytes(limit)} are used for a file of its size. A damaged or hostile file does that; if "
+            f"it is genuine, "
             f"set the variable {MEMORY_VARIABLE} to the megabytes that may be used, or split or shrink it."
         )
 
@@ -50,7 +57,8 @@ def require_slices(path, count: int) -> None:
     """Refuse a file or series of more than MOST_SLICES slices. ImageError."""
     if count > MOST_SLICES:
         raise ImageError(
-            f"{path}: too large: it announces {shown(count)} slices, at most {MOST_SLICES:,} are read. A damaged or hostile "
+            f"{path}: too large: it announces {shown(count)} slices, at most {MOST_SLICES:,} are read. A "
+            f"damaged or hostile "
             "file does that; if it is genuine, split it."
         )
 

@@ -10,9 +10,11 @@ _PIECE = 1 << 24
 
 
 def refuse_segment_bombs(path, series) -> None:
-    """Refuse a strip or tile that is longer than the file, or deflated and unpacks to more than its share of the page.
+    """Refuse a strip or tile that is longer than the file, or deflated and unpacks to more than its share of
+    the page.
 
-    tifffile unpacks a whole strip before it looks at its length. Only strips large enough to matter are tried, piece by
+    tifffile unpacks a whole strip before it looks at its length. Only strips large enough to matter are
+    tried, piece by
     piece, so that honest files are not unpacked twice.
 
     Args:
@@ -26,13 +28,20 @@ def refuse_segment_bombs(path, series) -> None:
     for one in series.pages:
         if one is not None and any(count > size for count in one.databytecounts):
             raise ImageError(
-                f"{path}: damaged or cut off picture: a strip of it is {max(one.databytecounts):,} bytes long, the file {size:,}. Copy or "
+                f"{path}: damaged or cut off picture: a strip of it is {max(one.databytecounts):,} bytes "
+                f"long, the file {size:,}. Copy or "
                 "export it again."
             )
     if page.compression == 1:
         return
-    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    expected = min(rows, page.imagelength if not page.is_tiled else rows) * columns * max(1, page.tiledepth if page.is_tiled else 1)
+    rows, columns = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    )
+    expected = (
+        min(rows, page.imagelength if not page.is_tiled else rows)
+        * columns
+        * max(1, page.tiledepth if page.is_tiled else 1)
+    )
     expected = expected * page.samplesperpixel * max(1, -(-page.bitspersample // 8)) + _SLACK
     handle = page.parent.filehandle
     for one in series.pages:
@@ -48,6 +57,7 @@ def refuse_segment_bombs(path, series) -> None:
                 rest = unpacker.unconsumed_tail
                 if unpacked > expected:
                     raise ImageError(
-                        f"{path}: too large: a strip of it unpacks to more than {expected:,} bytes, which is all that its header announces. "
+                        f"{path}: too large: a strip of it unpacks to more than {expected:,} bytes, which is "
+                        f"all that its header announces. "
                         "The file is damaged or hostile; copy or export it again."
                     )

@@ -1,6 +1,8 @@
-"""What a saved network declares of its own size, worked out from its configuration alone, before Keras allocates anything.
+"""What a saved network declares of its own size, worked out from its configuration alone, before Keras
+allocates anything.
 
-A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are gone through as plain JSON: channels from
+A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are gone through as plain JSON:
+channels from
 layer to layer, weights of each. They must not be more than the file brings along.
 """
 
@@ -23,18 +25,26 @@ _SAME_CHANNELS = {"Activation", "MaxPooling2D", "UpSampling2D", "SpatialDropout2
 
 
 def read_config(path) -> dict:
-    """The configuration inside a .keras file. NetworkError: not a Keras 3 file, other files in it, or sizes that no network has."""
+    """The configuration inside a .keras file. NetworkError: not a Keras 3 file, other files in it, or sizes
+    that no network has.
+    """
     with decoding(lambda reason: not_a_model(path, reason)), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
         if sorted(names) != sorted({CONFIG, METADATA, WEIGHTS}):
             found = ", ".join(map(ascii, (name[:60] for name in names[:10])))
-            raise NetworkError(f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found {found}.")
+            raise NetworkError(
+                f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found "
+                f"{found}."
+            )
         sizes = {member.filename: member.file_size for member in members}
         packed = sum(member.compress_size for member in members)
-        if max(sizes[CONFIG], sizes[METADATA]) > LARGEST_CONFIG or sizes[WEIGHTS] > min(LARGEST_WEIGHTS, LARGEST_RATIO * packed + 10**6):
+        if max(sizes[CONFIG], sizes[METADATA]) > LARGEST_CONFIG or sizes[WEIGHTS] > min(
+            LARGEST_WEIGHTS, LARGEST_RATIO * packed + 10**6
+        ):
             raise NetworkError(
-                f"{path}: unpacks to {sum(sizes.values()):,} bytes from {packed:,}, more than a network of its size needs (at most "
+                f"{path}: unpacks to {sum(sizes.values()):,} bytes from {packed:,}, more than a network of "
+                f"its size needs (at most "
                 f"{LARGEST_RATIO} times, {LARGEST_WEIGHTS:,} bytes). Do not use this file."
             )
         config = plain_json(archive.read(CONFIG), lambda reason: not_a_model(path, f"{CONFIG}: {reason}"))
@@ -50,18 +60,24 @@ def not_a_model(path, reason: str) -> NetworkError:
 
 
 def check_contract(path, *, side: int, channels: int, heads) -> None:
-    """NetworkError unless the network in `path` takes slices of `side` and `channels` and gives `heads`, as its entry declares.
+    """NetworkError unless the network in `path` takes slices of `side` and `channels` and gives `heads`, as
+    its entry declares.
 
     Reads the configuration alone.
     """
     config = read_config(path)
     with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
-        shapes = [layer["config"]["batch_shape"] for layer in config["config"]["layers"] if layer["class_name"] == "InputLayer"]
+        shapes = [
+            layer["config"]["batch_shape"]
+            for layer in config["config"]["layers"]
+            if layer["class_name"] == "InputLayer"
+        ]
         outputs = config["config"]["output_layers"]
         found = sorted(outputs) if isinstance(outputs, dict) else outputs
     if shapes != [[None, side, side, channels]] or found != sorted(heads):
         raise NetworkError(
-            f"{path}: takes {str(shapes)[:100]} and gives {str(found)[:100]}; its entry declares one input of {side} x {side} pixels and "
+            f"{path}: takes {str(shapes)[:100]} and gives {str(found)[:100]}; its entry declares one input "
+            f"of {side} x {side} pixels and "
             f"{channels} channel(s), and {', '.join(heads)}. It was not loaded; get the entry again."
         )
 
@@ -70,7 +86,8 @@ def declared_weights(path, config: dict) -> int:
     """How many numbers the layers of a configuration have as weights.
 
     Raises:
-        NetworkError: no layers, more than MOST_LAYERS, layers whose inputs are not there, or sizes beyond the limits of
+        NetworkError: no layers, more than MOST_LAYERS, layers whose inputs are not there, or sizes beyond the
+        limits of
             this module; the layer is named.
     """
     with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
@@ -93,7 +110,11 @@ def declared_weights(path, config: dict) -> int:
                     raise not_a_model(path, f"layer {ascii(name)[1:-1][:60]} {error}") from error
                 weights += count
             if len(later) == len(open_layers):
-                raise not_a_model(path, f"layer {ascii(str(later[0]['config']['name']))[1:-1][:60]} has inputs that no layer makes")
+                raise not_a_model(
+                    path,
+                    f"layer {ascii(str(later[0]['config']['name']))[1:-1][:60]} has inputs that no layer "
+                    f"makes",
+                )
             open_layers = later
         return weights
 
@@ -115,7 +136,9 @@ def _inputs(layer: dict) -> list[str]:
 
 
 class _Layer:
-    """One layer of a configuration. A shape is (side or None, side or None, channels); ValueError for what cannot be."""
+    """One layer of a configuration. A shape is (side or None, side or None, channels); ValueError for what
+    cannot be.
+    """
 
     def __init__(self, layer: dict):
         self.kind, self.config, self.build = layer["class_name"], layer["config"], layer.get("build_config")
@@ -129,7 +152,11 @@ class _Layer:
             raise ValueError("has no input")
         rows, columns, channels = inputs[0]
         if self.kind == "Concatenate":
-            return (rows, columns, self._bounded("channels", sum(shape[2] for shape in inputs), MOST_CHANNELS)), 0
+            return (
+                rows,
+                columns,
+                self._bounded("channels", sum(shape[2] for shape in inputs), MOST_CHANNELS),
+            ), 0
         self._check_build(channels)
         if self.kind in _SAME_CHANNELS:
             factor = self._pair("size", 64) if self.kind == "UpSampling2D" else (1, 1)
@@ -149,13 +176,21 @@ class _Layer:
         shape = self.config["batch_shape"]
         if len(shape) != 4 or shape[0] is not None:
             raise ValueError(f"takes {str(shape)[:60]}; expected (None, side, side, channels)")
-        rows, columns = (None if side is None else self._bounded("side", side, LARGEST_SIDE) for side in shape[1:3])
+        rows, columns = (
+            None if side is None else self._bounded("side", side, LARGEST_SIDE) for side in shape[1:3]
+        )
         return rows, columns, self._bounded("channels", shape[3], MOST_CHANNELS)
 
     def _convolution(self, rows, columns, channels) -> tuple[tuple, int]:
-        filters, (high, wide), strides = self._count("filters", MOST_CHANNELS), self._pair("kernel_size", 64), self._pair("strides", 64)
+        filters, (high, wide), strides = (
+            self._count("filters", MOST_CHANNELS),
+            self._pair("kernel_size", 64),
+            self._pair("strides", 64),
+        )
         groups = self._count("groups", MOST_CHANNELS) if self.kind == "Conv2D" else 1
-        weights = high * wide * max(1, channels // groups) * filters + filters * bool(self.config.get("use_bias", True))
+        weights = high * wide * max(1, channels // groups) * filters + filters * bool(
+            self.config.get("use_bias", True)
+        )
         if self.kind == "Conv2DTranspose":
             rows, columns = self._larger(rows, strides[0]), self._larger(columns, strides[1])
         return (rows, columns, filters), weights
@@ -180,7 +215,8 @@ class _Layer:
         return value
 
     def _check_build(self, channels: int) -> None:
-        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it make."""
+        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it make.
+        """
         shape = self.build.get("input_shape") if isinstance(self.build, dict) else None
         if shape is not None and (not isinstance(shape, list) or not shape or shape[-1] != channels):
             raise ValueError(f"is to be built for {str(shape)[:60]}, and gets {channels} channels")
@@ -204,5 +240,8 @@ def file_of(path) -> Path:
     """`path` when it is a regular file. NetworkError for a folder, pipe or device, and for none."""
     path = Path(path)
     if not path.is_file():
-        raise NetworkError(f"{path}: cannot be loaded as a Keras model ({'it is no regular file' if path.exists() else 'there is no such file'}).")
+        raise NetworkError(
+            f"{path}: cannot be loaded as a Keras model "
+            f"({'it is no regular file' if path.exists() else 'there is no such file'})."
+        )
     return path

@@ -1,4 +1,6 @@
-"""No name of a patient in a run folder or an evaluation, unless --keep-identifiers is given; split files still find their people."""
+"""No name of a patient in a run folder or an evaluation, unless --keep-identifiers is given; split files
+still find their people.
+"""
 
 import csv
 import subprocess
@@ -15,8 +17,22 @@ SETTINGS = """
     training.steps=2 training.evaluate_every=2 training.checkpoint_every=2 self_training.rounds=0 data.window=null
     data.normalization=zscore
 """.split()
-PEOPLE = ("Miller^Anna", "Kowalski^Jan", "Tanaka^Yuki", "Okafor^Chidi", "Novak^Eva", "Silva^Rui", "Larsen^Mette", "Rossi^Ugo")
-SECRETS = [*(word for name in PEOPLE for word in name.split("^") if len(word) > 3), "Nowhere", "MRN-88", "MRN88"]
+PEOPLE = (
+    "Miller^Anna",
+    "Kowalski^Jan",
+    "Tanaka^Yuki",
+    "Okafor^Chidi",
+    "Novak^Eva",
+    "Silva^Rui",
+    "Larsen^Mette",
+    "Rossi^Ugo",
+)
+SECRETS = [
+    *(word for name in PEOPLE for word in name.split("^") if len(word) > 3),
+    "Nowhere",
+    "MRN-88",
+    "MRN88",
+]
 
 
 def write_slice(path, person, number, pixels, uids):
@@ -24,13 +40,31 @@ def write_slice(path, person, number, pixels, uids):
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     elements = {
-        "SOPClassUID": CTImageStorage, "SOPInstanceUID": generate_uid(), "StudyInstanceUID": uids[0], "SeriesInstanceUID": uids[1],
-        "FrameOfReferenceUID": uids[2], "PatientName": PEOPLE[person], "PatientID": f"MRN-88{person:03d}", "Modality": "CT",
-        "InstitutionName": "Saint Nowhere", "InstanceNumber": number, "ImagePositionPatient": [0, 0, 2.5 * number],
-        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [1, 1], "SliceThickness": 2.5, "Rows": 32, "Columns": 32,
-        "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15,
-        "PixelRepresentation": 0, "RescaleSlope": 1, "RescaleIntercept": -1024,
-    }  # fmt: skip
+        "SOPClassUID": CTImageStorage,
+        "SOPInstanceUID": generate_uid(),
+        "StudyInstanceUID": uids[0],
+        "SeriesInstanceUID": uids[1],
+        "FrameOfReferenceUID": uids[2],
+        "PatientName": PEOPLE[person],
+        "PatientID": f"MRN-88{person:03d}",
+        "Modality": "CT",
+        "InstitutionName": "Saint Nowhere",
+        "InstanceNumber": number,
+        "ImagePositionPatient": [0, 0, 2.5 * number],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "PixelSpacing": [1, 1],
+        "SliceThickness": 2.5,
+        "Rows": 32,
+        "Columns": 32,
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 0,
+        "RescaleSlope": 1,
+        "RescaleIntercept": -1024,
+    }
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     dataset.PixelData = pixels.astype("<u2").tobytes()
@@ -57,7 +91,9 @@ def tree(tmp_path_factory):
 
 
 def run(*words):
-    return subprocess.run([sys.executable, "-m", "clamnet_tf", *map(str, words)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", *map(str, words)], capture_output=True, text=True
+    )
 
 
 def fit(tree, out, cache, *more):
@@ -93,12 +129,27 @@ def test_fit_writes_no_name(fitted):
     rows = rows_of(out / "split.csv")
     assert {row["patient"] for row in rows} == {f"patient{number}" for number in range(1, 9)}
     cases = rows_of(out / "evaluation" / "cases.csv")
-    assert cases and all(row["patient"].startswith("patient") and row["image"].startswith("patient") for row in cases)
+    assert cases and all(
+        row["patient"].startswith("patient") and row["image"].startswith("patient") for row in cases
+    )
 
 
 def test_evaluate_follows_the_split_file_and_writes_no_name(fitted, tree, tmp_path):
     _, out, cache = fitted
-    done = run("evaluate", out, "--data", tree, "--split", "val", "--split-file", out / "split.csv", "--out", tmp_path / "e", "--cache", cache)
+    done = run(
+        "evaluate",
+        out,
+        "--data",
+        tree,
+        "--split",
+        "val",
+        "--split-file",
+        out / "split.csv",
+        "--out",
+        tmp_path / "e",
+        "--cache",
+        cache,
+    )
     assert done.returncode == 0, done.stderr
     assert secrets_in(tmp_path / "e") == []
     wanted = {row["patient"] for row in rows_of(out / "split.csv") if row["split"] == "val"}
@@ -112,13 +163,28 @@ def test_the_split_file_of_other_data_is_refused(fitted, tree, tmp_path):
     digest = lines[1].rpartition(",")[2]
     other = tmp_path / "split.csv"
     other.write_text("\n".join(line.replace(digest, "0" * 12) for line in lines) + "\n")
-    done = run("evaluate", out, "--data", tree, "--split", "val", "--split-file", other, "--out", tmp_path / "e", "--cache", cache)
+    done = run(
+        "evaluate",
+        out,
+        "--data",
+        tree,
+        "--split",
+        "val",
+        "--split-file",
+        other,
+        "--out",
+        tmp_path / "e",
+        "--cache",
+        cache,
+    )
     assert done.returncode == 2 and "was written for other data" in done.stderr
 
 
 def test_names_are_kept_on_request(fitted, tree, tmp_path):
     _, out, cache = fitted
-    done = run("evaluate", out, "--data", tree, "--keep-identifiers", "--out", tmp_path / "e", "--cache", cache)
+    done = run(
+        "evaluate", out, "--data", tree, "--keep-identifiers", "--out", tmp_path / "e", "--cache", cache
+    )
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "e" / "cases.csv")
     assert {row["patient"] for row in rows} == {f"MRN-88{person:03d}" for person in range(8)}

@@ -1,4 +1,6 @@
-"""Broken and hostile images: each ends in one named error, in 10 s of processor time and 1.5 GB; measured in a child process."""
+"""Broken and hostile images: each ends in one named error, in 10 s of processor time and 1.5 GB; measured in
+a child process.
+"""
 
 import gzip
 import io
@@ -17,8 +19,13 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
-    CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless, generate_uid,
-)  # fmt: skip
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+    generate_uid,
+)
 
 from clamnet_tf.errors import DataError, ImageError, UserInputError
 from clamnet_tf.imaging.limits import MEMORY_VARIABLE, MOST_SLICES
@@ -46,10 +53,20 @@ def dicom(path, pixels=None, *, syntax=ExplicitVRLittleEndian, data=None, **elem
     pixels = np.zeros((16, 16), np.uint16) if pixels is None else pixels
     bits = 8 * pixels.dtype.itemsize
     usual = {
-        "SOPClassUID": CTImageStorage, "SOPInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "PatientID": "p",
-        "StudyInstanceUID": generate_uid(), "Rows": pixels.shape[-2], "Columns": pixels.shape[-1], "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
-    }  # fmt: skip
+        "SOPClassUID": CTImageStorage,
+        "SOPInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "PatientID": "p",
+        "StudyInstanceUID": generate_uid(),
+        "Rows": pixels.shape[-2],
+        "Columns": pixels.shape[-1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": 0,
+    }
     dataset.PixelData = pixels.tobytes() if data is None else data
     dataset["PixelData"].VR = "OB" if bits == 8 or syntax.is_encapsulated else "OW"
     for keyword, value in {**usual, **elements}.items():
@@ -59,7 +76,10 @@ def dicom(path, pixels=None, *, syntax=ExplicitVRLittleEndian, data=None, **elem
         else:
             setattr(dataset, keyword, value)
     dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = CTImageStorage, dataset.SOPInstanceUID
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = (
+        CTImageStorage,
+        dataset.SOPInstanceUID,
+    )
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
     return path
 
@@ -109,7 +129,11 @@ def test_elements_of_a_wrong_type(tmp_path, child, elements):
         assert "a.dcm" in found["told"], found
 
 
-@pytest.mark.parametrize("fragments", [[], [b"\0\0"], [b"\xff\xd8"], [b"\xff\xd8\xff\xc0"]], ids=["none", "zeros", "SOI", "cut SOF"])
+@pytest.mark.parametrize(
+    "fragments",
+    [[], [b"\0\0"], [b"\xff\xd8"], [b"\xff\xd8\xff\xc0"]],
+    ids=["none", "zeros", "SOI", "cut SOF"],
+)
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless], ids=["jpeg", "rle"])
 def test_encapsulated_pixels_that_are_not_there(tmp_path, child, fragments, syntax):
     """pydicom leaves its generators with StopIteration, or plugins panic: one named error all the same."""
@@ -120,7 +144,9 @@ def test_encapsulated_pixels_that_are_not_there(tmp_path, child, fragments, synt
 
 
 def repeated_deflate(count):
-    """Raw deflate of `count` times 16 MB of zeros, without packing them each time: full flushes make the pieces independent."""
+    """Raw deflate of `count` times 16 MB of zeros, without packing them each time: full flushes make the
+    pieces independent.
+    """
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     piece = packer.compress(bytes(ZEROS)) + packer.flush(zlib.Z_FULL_FLUSH)
     return piece * count + packer.flush(zlib.Z_FINISH)
@@ -134,7 +160,9 @@ def deflated_dicom(path):
     inside = zlib.decompress(raw[start:], -15)
     at = inside.index(b"\xe0\x7f\x10\x00")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    head = packer.compress(inside[:at] + b"\xe0\x7f\x10\x00OW\0\0" + (350 * ZEROS & 0xFFFFFFFE).to_bytes(5, "little")[:4]) + packer.flush(zlib.Z_FULL_FLUSH)
+    head = packer.compress(
+        inside[:at] + b"\xe0\x7f\x10\x00OW\0\0" + (350 * ZEROS & 0xFFFFFFFE).to_bytes(5, "little")[:4]
+    ) + packer.flush(zlib.Z_FULL_FLUSH)
     path.write_bytes(raw[:start] + head + repeated_deflate(350))
 
 
@@ -158,7 +186,13 @@ def nifti_offset(path):
 def png_header(path):
     body = struct.pack(">IIBBBBB", 30000, 5900, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + body
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + bytes(100))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + bytes(100)
+    )
 
 
 def tiff_strip(path):
@@ -166,7 +200,9 @@ def tiff_strip(path):
     tifffile.imwrite(path, np.zeros((16, 16), np.uint8), compression="zlib", rowsperstrip=16)
     with tifffile.TiffFile(path) as file:
         tags = file.pages[0].tags
-        places = {name: (tags[name].valueoffset, tags[name].dtype) for name in ("StripOffsets", "StripByteCounts")}
+        places = {
+            name: (tags[name].valueoffset, tags[name].dtype) for name in ("StripOffsets", "StripByteCounts")
+        }
     raw, strip = bytearray(path.read_bytes()), b"\x78\xda" + repeated_deflate(320)
     for name, value in (("StripOffsets", len(raw)), ("StripByteCounts", len(strip))):
         at, kind = places[name]
@@ -179,12 +215,16 @@ def tiff_strip(path):
 def tiff_pages(path):
     """A chain of 500,000 empty pages."""
     count = 500_000
-    pages = b"".join(struct.pack("<HI", 0, 8 + 6 * (number + 1) if number + 1 < count else 0) for number in range(count))
+    pages = b"".join(
+        struct.pack("<HI", 0, 8 + 6 * (number + 1) if number + 1 < count else 0) for number in range(count)
+    )
     path.write_bytes(b"II*\0" + struct.pack("<I", 8) + pages)
 
 
 def jpeg_dicom(path):
-    """12,000 x 12,000 pixels in a JPEG, as its header says: 144 MB for the decoder, and several times that for the result."""
+    """12,000 x 12,000 pixels in a JPEG, as its header says: 144 MB for the decoder, and several times that
+    for the result.
+    """
     gray = np.zeros((64, 64), np.uint8)
     content = bytearray(jpeg(gray))
     at = content.index(b"\xff\xc0")
@@ -193,10 +233,14 @@ def jpeg_dicom(path):
 
 
 BOMBS = {
-    "deflated DICOM": ("dicom", "a.dcm", deflated_dicom), "nii.gz": ("nifti", "a.nii.gz", nifti_gz), "vox_offset": ("nifti", "b.nii.gz", nifti_offset),
-    "PNG": ("png", "a.png", png_header), "TIFF strip": ("tiff", "a.tif", tiff_strip), "TIFF pages": ("tiff", "b.tif", tiff_pages),
+    "deflated DICOM": ("dicom", "a.dcm", deflated_dicom),
+    "nii.gz": ("nifti", "a.nii.gz", nifti_gz),
+    "vox_offset": ("nifti", "b.nii.gz", nifti_offset),
+    "PNG": ("png", "a.png", png_header),
+    "TIFF strip": ("tiff", "a.tif", tiff_strip),
+    "TIFF pages": ("tiff", "b.tif", tiff_pages),
     "JPEG in DICOM": ("dicom", "b.dcm", jpeg_dicom),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind, name, make", BOMBS.values(), ids=BOMBS)
@@ -225,7 +269,9 @@ def largest_palette(path):
 
 
 def largest_tiff(path):
-    tifffile.imwrite(path, np.zeros((130, 1000, 1000), np.uint8), compression="zlib", photometric="minisblack")
+    tifffile.imwrite(
+        path, np.zeros((130, 1000, 1000), np.uint8), compression="zlib", photometric="minisblack"
+    )
 
 
 def largest_nifti(path):
@@ -239,10 +285,14 @@ def largest_dicom(path):
 
 
 LARGEST = {
-    "PNG": ("png", "a.png", largest_png), "colour": ("png", "b.png", largest_colour), "alpha": ("png", "c.png", largest_alpha),
-    "palette": ("png", "d.png", largest_palette), "TIFF": ("tiff", "a.tif", largest_tiff), "nii.gz": ("nifti", "a.nii.gz", largest_nifti),
+    "PNG": ("png", "a.png", largest_png),
+    "colour": ("png", "b.png", largest_colour),
+    "alpha": ("png", "c.png", largest_alpha),
+    "palette": ("png", "d.png", largest_palette),
+    "TIFF": ("tiff", "a.tif", largest_tiff),
+    "nii.gz": ("nifti", "a.nii.gz", largest_nifti),
     "DICOM": ("dicom", "a.dcm", largest_dicom),
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow
@@ -256,25 +306,35 @@ def test_the_largest_that_is_read_stays_inside_of_the_limit(tmp_path, kind, name
         found = process.ask(kind, tmp_path / name)
     finally:
         process.stop()
-    assert found["outcome"] == "clean" and found["bytes"] < MOST_BYTES and found["seconds"] < MOST_SECONDS, found
+    assert found["outcome"] == "clean" and found["bytes"] < MOST_BYTES and found["seconds"] < MOST_SECONDS, (
+        found
+    )
 
 
 def test_the_limit_is_a_setting(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", np.zeros((900, 900), np.float64))
     monkeypatch.setenv(MEMORY_VARIABLE, "9")
-    with pytest.raises(ImageError, match=r"a.npy: too large: it announces 1 slices of 900 x 900 .* would take 9 MB of memory, at most 9 MB .* set the variable CLAMNET_TF_READ_MEMORY_MB"):
+    with pytest.raises(
+        ImageError,
+        match=r"a.npy: too large: it announces 1 slices of 900 x 900 .* would take 9 MB of memory, at most 9 MB .* set the variable CLAMNET_TF_READ_MEMORY_MB",
+    ):
         read_volume(tmp_path / "a.npy")
     monkeypatch.setenv(MEMORY_VARIABLE, "10")
     assert read_volume(tmp_path / "a.npy").array.shape == (1, 900, 900, 1)
     monkeypatch.setenv(MEMORY_VARIABLE, "much")
-    with pytest.raises(UserInputError, match="CLAMNET_TF_READ_MEMORY_MB: expected a whole number of megabytes from 1, received 'much'"):
+    with pytest.raises(
+        UserInputError,
+        match="CLAMNET_TF_READ_MEMORY_MB: expected a whole number of megabytes from 1, received 'much'",
+    ):
         read_volume(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("descr", ["()", "''", "'<M8[s]'", "[]", "3", "None", "'|V8'", "9" * 5000])
 def test_headers_of_npy(tmp_path, child, descr):
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (16, 16)}}\n".encode()
-    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2048))
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2048)
+    )
     found = child("npy", tmp_path / "a.npy")
     assert found["outcome"] == "refused" and "a.npy" in found["told"], found
 

@@ -14,7 +14,19 @@ from clamnet_tf.data.split import read_split, write_split
 from clamnet_tf.data.table_limits import MOST_CELLS, MOST_COLUMNS
 from clamnet_tf.errors import DataError
 
-FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\r=1", "=HYPERLINK(\"http://x\";\"y\")", "\uff1d1", " =1", "'=1", "''=1")
+FORMULAS = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3+cmd",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    '=HYPERLINK("http://x";"y")',
+    "\uff1d1",
+    " =1",
+    "'=1",
+    "''=1",
+)
 
 
 def write(path, text):
@@ -25,9 +37,14 @@ def write(path, text):
 @pytest.mark.parametrize("columns", [MOST_COLUMNS + 1, 100_000])
 @pytest.mark.parametrize("names", ["c{}", "c", "image"])
 def test_very_many_columns(tmp_path, columns, names):
-    path = write(tmp_path / "manifest.csv", ",".join(names.format(number) for number in range(columns)) + "\n" + "1," * columns)
+    path = write(
+        tmp_path / "manifest.csv",
+        ",".join(names.format(number) for number in range(columns)) + "\n" + "1," * columns,
+    )
     began = time.process_time()
-    with pytest.raises(DataError, match=f"manifest.csv: has {columns:,} columns, at most {MOST_COLUMNS:,} are read"):
+    with pytest.raises(
+        DataError, match=f"manifest.csv: has {columns:,} columns, at most {MOST_COLUMNS:,} are read"
+    ):
         read_manifest(path)
     assert time.process_time() - began < 5
 
@@ -79,7 +96,19 @@ def test_a_formula_becomes_text_and_comes_back(text):
     assert read.startswith("'") and spreadsheet.restored(read) == text
 
 
-@pytest.mark.parametrize("value, written", [(-1.5, "-1.5"), (None, ""), ("-1.5", "-1.5"), ("+3e-05", "+3e-05"), (7, "7"), ("a-b", "a-b"), ("a;=1", '"a;=1"'), ("'tis", "'tis")])
+@pytest.mark.parametrize(
+    "value, written",
+    [
+        (-1.5, "-1.5"),
+        (None, ""),
+        ("-1.5", "-1.5"),
+        ("+3e-05", "+3e-05"),
+        (7, "7"),
+        ("a-b", "a-b"),
+        ("a;=1", '"a;=1"'),
+        ("'tis", "'tis"),
+    ],
+)
 def test_numbers_and_words_stay_as_they_are(value, written):
     assert spreadsheet.cell(value) == written
     assert spreadsheet.restored(written) == written
@@ -89,7 +118,10 @@ def test_no_cell_of_a_split_or_manifest_is_a_formula_and_names_come_back(tmp_pat
     names = [text for text in FORMULAS if text == text.strip()]
     for number, _ in enumerate(names):
         write(tmp_path / f"={number}.png", "")
-    cases = tuple(Case(tmp_path / f"={number}.png", name, number % 2, site=name, split="train") for number, name in enumerate(names))
+    cases = tuple(
+        Case(tmp_path / f"={number}.png", name, number % 2, site=name, split="train")
+        for number, name in enumerate(names)
+    )
     write_split(Manifest(tmp_path, cases), tmp_path / "split.csv")
     write_manifest(Manifest(tmp_path, cases), tmp_path / "manifest.csv")
     for file in ("split.csv", "manifest.csv"):
@@ -98,7 +130,9 @@ def test_no_cell_of_a_split_or_manifest_is_a_formula_and_names_come_back(tmp_pat
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d"))]
     assert read_split(tmp_path / "split.csv", names) == dict.fromkeys(names, "train")
     found = read_manifest(tmp_path / "manifest.csv").cases
-    assert [(Path(case.image).name, case.patient, case.site) for case in found] == [(case.image.name, case.patient, case.site) for case in cases]
+    assert [(Path(case.image).name, case.patient, case.site) for case in found] == [
+        (case.image.name, case.patient, case.site) for case in cases
+    ]
 
 
 def test_results_hold_no_formula(tmp_path):

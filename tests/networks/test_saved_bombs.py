@@ -1,4 +1,6 @@
-"""Model files that would take memory or time: refused from what they declare, in little time and memory of their own."""
+"""Model files that would take memory or time: refused from what they declare, in little time and memory of
+their own.
+"""
 
 import io
 import json
@@ -13,7 +15,14 @@ import pytest
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks.build import build_network
-from clamnet_tf.networks.declared import CONFIG, METADATA, WEIGHTS, check_contract, declared_weights, read_config
+from clamnet_tf.networks.declared import (
+    CONFIG,
+    METADATA,
+    WEIGHTS,
+    check_contract,
+    declared_weights,
+    read_config,
+)
 from clamnet_tf.networks.saved import check_saved
 from clamnet_tf.recipe.schema import NetworkSection
 
@@ -88,7 +97,10 @@ def test_sizes_are_checked_before_anything_is_allocated(model, kind, key, value,
 
 def test_a_layer_that_is_to_be_built_larger_than_its_input(model):
     """Keras allocates what build_config says, whatever the layers before make."""
-    rewrite(model, lambda config: layer(config, "Conv2D").update(build_config={"input_shape": [None, 16, 16, 60_000]}))
+    rewrite(
+        model,
+        lambda config: layer(config, "Conv2D").update(build_config={"input_shape": [None, 16, 16, 60_000]}),
+    )
     assert "is to be built for [None, 16, 16, 60000], and gets 1 channels" in refusal(model)
 
 
@@ -98,7 +110,10 @@ def test_no_layers(model, layers):
     assert "cannot be loaded as a Keras model" in refusal(model)
 
 
-@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"config": ' * 50_000, b'{"a": ' + b"9" * 5000 + b"}", b"[1]", b"null", b"\xff", b""])
+@pytest.mark.parametrize(
+    "text",
+    [b"[" * 100_000, b'{"config": ' * 50_000, b'{"a": ' + b"9" * 5000 + b"}", b"[1]", b"null", b"\xff", b""],
+)
 def test_configurations_that_are_none(model, text):
     rewrite(model, text=text)
     assert "cannot be loaded as a Keras model (config.json" in refusal(model)
@@ -114,12 +129,21 @@ def hdf5(fill):
 @pytest.mark.parametrize(
     "fill, told",
     [
-        (lambda file: file.create_dataset("w", (10**9,), "f4", chunks=(10**6,)), "announce 4,000,000,000 bytes in 'w', of which 0 are stored"),
-        (lambda file: file.create_dataset("w", data=np.zeros(10**6), compression="gzip"), "compressed or not there"),
+        (
+            lambda file: file.create_dataset("w", (10**9,), "f4", chunks=(10**6,)),
+            "announce 4,000,000,000 bytes in 'w', of which 0 are stored",
+        ),
+        (
+            lambda file: file.create_dataset("w", data=np.zeros(10**6), compression="gzip"),
+            "compressed or not there",
+        ),
         (lambda file: file.__setitem__("named", np.dtype("f4")), "hold 'named', a datatype"),
         (lambda file: file.create_dataset("w", data=h5py.Empty("f4")), "where numbers are expected"),
         (lambda file: file.create_dataset("w", data=["text"]), "of type object, where numbers are expected"),
-        (lambda file: file.create_group("a").__setitem__("again", file["a"]), "its layers declare"),  # a circle: it ends
+        (
+            lambda file: file.create_group("a").__setitem__("again", file["a"]),
+            "its layers declare",
+        ),  # a circle: it ends
     ],
     ids=["not allocated", "compressed", "named datatype", "empty", "texts", "circle"],
 )
@@ -143,7 +167,10 @@ def test_a_pipe_is_no_model(tmp_path):
 def test_what_is_declared_is_what_keras_builds(built):
     import keras
 
-    assert declared_weights(built, read_config(built)) == keras.saving.load_model(built, compile=False).count_params()
+    assert (
+        declared_weights(built, read_config(built))
+        == keras.saving.load_model(built, compile=False).count_params()
+    )
 
 
 def test_every_zoo_network_declares_what_it_holds():

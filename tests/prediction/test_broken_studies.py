@@ -1,4 +1,6 @@
-"""A folder of thirty studies, six of them broken: the others are marked, and each of the six is listed with its reason."""
+"""A folder of thirty studies, six of them broken: the others are marked, and each of the six is listed with
+its reason.
+"""
 
 import struct
 

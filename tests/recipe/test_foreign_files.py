@@ -1,4 +1,6 @@
-"""Unknown keys inside of lists, files that are no recipes, pipes: one named error, and nothing of a foreign file in it."""
+"""Unknown keys inside of lists, files that are no recipes, pipes: one named error, and nothing of a foreign
+file in it.
+"""
 
 import os
 import re
@@ -29,7 +31,11 @@ def test_an_unknown_key_in_an_item_of_a_recipe(tmp_path):
 def test_an_unknown_key_in_an_item_of_a_study(tmp_path):
     text = next(recipe_folder().glob("study_*.yaml")).read_text()
     path = tmp_path / "s.yaml"
-    path.write_text(text.replace("- name:", "- nmae: x\n        name:", 1) if "- name:" in text else text + "\ngroups: [{arms: [{q: 1}]}]")
+    path.write_text(
+        text.replace("- name:", "- nmae: x\n        name:", 1)
+        if "- name:" in text
+        else text + "\ngroups: [{arms: [{q: 1}]}]"
+    )
     with pytest.raises(RecipeError, match=r"groups\[0\].*: expected a key of groups\[0\]"):
         load_study(path)
 
@@ -37,13 +43,20 @@ def test_an_unknown_key_in_an_item_of_a_study(tmp_path):
 def test_an_unknown_key_in_an_item_of_an_entry(tmp_path):
     text = next(packaged_folder().glob("*/entry.yaml")).read_text()
     (tmp_path / "entry.yaml").write_text(text.replace("changelog:\n", "changelog:\n- {version: 1, q: 2}\n"))
-    with pytest.raises(ZooError, match=r"changelog\[0\]\.q: expected a key of changelog\[0\] \(version, date, changes\), received 'q'"):
+    with pytest.raises(
+        ZooError,
+        match=r"changelog\[0\]\.q: expected a key of changelog\[0\] \(version, date, changes\), received 'q'",
+    ):
         read_entry(tmp_path)
 
 
 def test_an_unknown_key_in_an_item_of_an_index():
-    with pytest.raises(ZooError, match=r"entries\[0\]\.files\[0\]\.q: expected a key of entries\[0\]\.files\[0\]"):
-        read_index(b'{"format": 1, "entries": [{"name": "a", "version": 1, "files": [{"q": 1}]}]}', "index.json")
+    with pytest.raises(
+        ZooError, match=r"entries\[0\]\.files\[0\]\.q: expected a key of entries\[0\]\.files\[0\]"
+    ):
+        read_index(
+            b'{"format": 1, "entries": [{"name": "a", "version": 1, "files": [{"q": 1}]}]}', "index.json"
+        )
 
 
 @pytest.mark.parametrize(
@@ -65,12 +78,16 @@ def test_a_file_of_secrets_is_not_quoted(tmp_path, content, load):
     path.write_text(content)
     with pytest.raises(RecipeError) as caught:
         load(path)
-    assert "wrong.yaml" in str(caught.value) and not any(word in str(caught.value) for word in SECRETS), caught.value
+    assert "wrong.yaml" in str(caught.value) and not any(word in str(caught.value) for word in SECRETS), (
+        caught.value
+    )
 
 
 def test_an_entry_of_secrets_is_not_quoted(tmp_path):
     (tmp_path / "entry.yaml").write_text("DB_PASSWORD: hunter2\n")
-    with pytest.raises(ZooError, match="expected a zoo entry .*, received a file with none of its keys") as caught:
+    with pytest.raises(
+        ZooError, match="expected a zoo entry .*, received a file with none of its keys"
+    ) as caught:
         read_entry(tmp_path)
     assert not any(word in str(caught.value) for word in SECRETS)
 
@@ -78,7 +95,9 @@ def test_an_entry_of_secrets_is_not_quoted(tmp_path):
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "r.yaml")
     began = time.monotonic()
-    with pytest.raises(RecipeError, match="r.yaml: expected a readable file, received it is a pipe or device"):
+    with pytest.raises(
+        RecipeError, match="r.yaml: expected a readable file, received it is a pipe or device"
+    ):
         load_recipe(tmp_path / "r.yaml")
     assert time.monotonic() - began < 5
 
@@ -101,8 +120,14 @@ def test_many_problems_are_counted_and_cost_little():
 @pytest.mark.parametrize(
     "text, told",
     [
-        (b'{"format": 1, "entries": [{"name": "a", "version": 1' + b"0" * 300 + b', "files": []}]}', "it is none \\(a number of 301 signs\\)"),
-        (b'{"format": 1, "entries": [{"name": "a", "version": 10000000, "files": []}]}', "version: expected a whole number from 1 to 1000000"),
+        (
+            b'{"format": 1, "entries": [{"name": "a", "version": 1' + b"0" * 300 + b', "files": []}]}',
+            "it is none \\(a number of 301 signs\\)",
+        ),
+        (
+            b'{"format": 1, "entries": [{"name": "a", "version": 10000000, "files": []}]}',
+            "version: expected a whole number from 1 to 1000000",
+        ),
         (b'{"format": ' + b"9" * 5000 + b"}", "a number of 5000 signs"),
         (b"[" * 100_000, "more than 40 levels of nesting"),
         (b'{"format": NaN}', "the number NaN"),

@@ -1,4 +1,6 @@
-"""Answers of a model server that are no probabilities, sent by a real socket: refused by name, in bounded time and memory."""
+"""Answers of a model server that are no probabilities, sent by a real socket: refused by name, in bounded
+time and memory.
+"""
 
 import json
 import sys
@@ -24,7 +26,9 @@ MAP = [[0.25] * 8 for _ in range(8)]
 def ask(content, slices=2):
     """What the client makes of these bytes on the wire."""
     with _Server(content) as server:
-        model = RestModel(parse_address(f"http://127.0.0.1:{server.port}/v1/models/m"), timeout=(2.0, 3.0), waits=())
+        model = RestModel(
+            parse_address(f"http://127.0.0.1:{server.port}/v1/models/m"), timeout=(2.0, 3.0), waits=()
+        )
         return ServedProbability(model, IDENTITY, side=8)(np.zeros((slices, 8, 8, 1), np.float32))
 
 
@@ -47,12 +51,17 @@ def test_rounding_is_not_an_error():
 @pytest.mark.parametrize(
     "value, told",
     [
-        ("NaN", "the number NaN"), ("Infinity", "the number Infinity"), ("1e400", "a number beyond those of a computer"),
-        ("1.5", "values from 0.25 to 1.5 as probability; expected 0 to 1"), ("-0.5", "values from -0.5 to 0.25"),
-        ('"x"', "the answer is no prediction"), ("null", "values from nan to nan|the answer is no prediction"), ("[0.25]", "the answer is no prediction"),
+        ("NaN", "the number NaN"),
+        ("Infinity", "the number Infinity"),
+        ("1e400", "a number beyond those of a computer"),
+        ("1.5", "values from 0.25 to 1.5 as probability; expected 0 to 1"),
+        ("-0.5", "values from -0.5 to 0.25"),
+        ('"x"', "the answer is no prediction"),
+        ("null", "values from nan to nan|the answer is no prediction"),
+        ("[0.25]", "the answer is no prediction"),
         ("9" * 5000, "a number of 5000 signs"),
     ],
-)  # fmt: skip
+)
 def test_values_that_are_no_probabilities(value, told):
     with pytest.raises(ClamnetError, match=told):
         ask(http(200, with_value(value)))
@@ -61,16 +70,27 @@ def test_values_that_are_no_probabilities(value, told):
 @pytest.mark.parametrize(
     "content",
     [
-        b"[" * 100_000, b'{"predictions": ' + b"[" * 5000, b"{}", b"[]", b"null", b'{"predictions": 3}', b'{"predictions": [1, 2]}',
-        b'{"predictions": [{}, {}]}', b'{"predictions": [{"probability": [[0.25]]}, {"other": 1}]}', b"\xff\xfe", b"",
+        b"[" * 100_000,
+        b'{"predictions": ' + b"[" * 5000,
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"predictions": 3}',
+        b'{"predictions": [1, 2]}',
+        b'{"predictions": [{}, {}]}',
+        b'{"predictions": [{"probability": [[0.25]]}, {"other": 1}]}',
+        b"\xff\xfe",
+        b"",
     ],
-)  # fmt: skip
+)
 def test_json_that_is_no_prediction(content):
     with pytest.raises((ServerFailure, UserInputError), match="is no prediction|the model gives"):
         ask(http(200, content))
 
 
-@pytest.mark.parametrize("identity", [3, None, ["a"], {"a": 1}, "", "x" * 100_000, "recipe=0 model=1 head=2 flip_views=no more=1"])
+@pytest.mark.parametrize(
+    "identity", [3, None, ["a"], {"a": 1}, "", "x" * 100_000, "recipe=0 model=1 head=2 flip_views=no more=1"]
+)
 def test_identities_of_a_wrong_type(identity):
     with pytest.raises((ServerFailure, UserInputError), match="calls itself|is no prediction") as caught:
         ask(http(200, body(MAP, MAP, identity=identity)))
@@ -82,11 +102,15 @@ def test_too_few_maps():
         ask(http(200, body(MAP)))
 
 
-@pytest.mark.parametrize("location", ["http://127.0.0.1:1/", "https://elsewhere.example/", "http://[::1", "\xff", "/v1/other"])
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:1/", "https://elsewhere.example/", "http://[::1", "\xff", "/v1/other"]
+)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(status, location):
     """Slices of patients go where they were sent, and nowhere else."""
-    answer = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode("latin-1")
+    answer = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode(
+        "latin-1"
+    )
     with pytest.raises(ServerFailure, match="the server redirects to .*, which is not followed"):
         ask(answer)
 

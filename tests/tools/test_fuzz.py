@@ -1,4 +1,6 @@
-"""tools/fuzz: the same seed gives the same inputs, what fails is found and made smaller, and a minute of it finds nothing in the product."""
+"""tools/fuzz: the same seed gives the same inputs, what fails is found and made smaller, and a minute of it
+finds nothing in the product.
+"""
 
 import subprocess
 import sys
@@ -19,13 +21,17 @@ def test_a_minute_finds_nothing(tmp_path):
     """The fixed-seed minute of every CI run."""
     fuzz = Fuzz(20260731, tmp_path)
     figures = fuzz.run(minutes=SECONDS / 60)
-    told = "\n\n".join(f"{one.where} (input {one.number}, {one.name})\n{one.told}" for one in figures.findings.values())
+    told = "\n\n".join(
+        f"{one.where} (input {one.number}, {one.name})\n{one.told}" for one in figures.findings.values()
+    )
     assert not figures.findings, told
     assert sum(figures.total.values()) >= 5
 
 
 def test_every_kind_has_seeds_and_they_are_accepted_or_named(tmp_path):
-    """What mutations start from is valid: tables and networks of the outside world aside, each seed is read without a word."""
+    """What mutations start from is valid: tables and networks of the outside world aside, each seed is read
+    without a word.
+    """
     seeds = make_seeds()
     assert {seed.kind for seed in seeds} == set(TARGETS)
     fuzz = Fuzz(0, tmp_path, [kind for kind in TARGETS if kind != "keras"])
@@ -75,7 +81,13 @@ def test_failures_of_every_sort_are_seen_and_the_child_comes_back(breakable, tmp
     child = Child(heavy=False)
     path = tmp_path / "a.npy"
     try:
-        for content, told in ((b"raise", "KeyError"), (b"memory", "more than 1.5 GB"), (b"never", "MemoryError"), (b"die", "the process ended"), (b"long", "more than 10 s")):
+        for content, told in (
+            (b"raise", "KeyError"),
+            (b"memory", "more than 1.5 GB"),
+            (b"never", "MemoryError"),
+            (b"die", "the process ended"),
+            (b"long", "more than 10 s"),
+        ):
             path.write_bytes(content)
             found = child.ask("npy", path)
             assert found["outcome"] == "failed" and told in found["where"], (content, found)
@@ -89,19 +101,35 @@ def test_a_failure_is_written_with_its_smallest_input(breakable, tmp_path):
     fuzz = Fuzz(0, tmp_path / "inputs", ["npy"])
     seed = Seed("npy", "a.npy", b"")
     try:
-        for number, content in enumerate((bytes(100) + b"raise" + bytes(37), b"xraisex", bytes(300) + b"raise")):
+        for number, content in enumerate(
+            (bytes(100) + b"raise" + bytes(37), b"xraisex", bytes(300) + b"raise")
+        ):
             fuzz._count(seed, content, number, fuzz.try_one(seed, content))
     finally:
         for child in fuzz.children.values():
             child.stop()
     (path,) = write_findings(fuzz.figures, tmp_path / "out")
     assert path.read_bytes() == b"raise"
-    assert "KeyError" in path.with_name(path.name + ".txt").read_text() and "3 times" in path.with_name(path.name + ".txt").read_text()
+    assert (
+        "KeyError" in path.with_name(path.name + ".txt").read_text()
+        and "3 times" in path.with_name(path.name + ".txt").read_text()
+    )
 
 
 def test_the_command(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "fuzz"), "--inputs", "5", "--kind", "npy", "--out", str(tmp_path / "out")], capture_output=True, text=True
+        [
+            sys.executable,
+            str(ROOT / "tools" / "fuzz"),
+            "--inputs",
+            "5",
+            "--kind",
+            "npy",
+            "--out",
+            str(tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 inputs: " in done.stdout and "0 failed in 0 ways" in done.stdout

@@ -1,4 +1,6 @@
-"""Changes that know a format: its fields get impossible values while checksums, lengths and containers stay right."""
+"""Changes that know a format: its fields get impossible values while checksums, lengths and containers stay
+right.
+"""
 
 import gzip
 import io
@@ -20,15 +22,62 @@ from fuzzing.mutations import NUMBERS, change_bytes, change_text, change_tree, j
 from fuzzing.seeds import Seed, http, png_chunk
 
 _DICOM_VALUES = (
-    "", "0", "-1", "1e400", "NaN", "99999999999999999999", "abc", "A" * 70, "1\\2\\3", "\\\\\\", "é\x1b$B", [1, 2, 3], [], 0, -1, 65535,
-    10**6, 3.5, b"\x00\xff\x01", None, ["a", "b"], "19501331", "RGB", "YBR_FULL_422", "PALETTE COLOR", "MONOCHROME1", "1.2.840.10008.1.2.4.70",
-)  # fmt: skip
+    "",
+    "0",
+    "-1",
+    "1e400",
+    "NaN",
+    "99999999999999999999",
+    "abc",
+    "A" * 70,
+    "1\\2\\3",
+    "\\\\\\",
+    "é\x1b$B",
+    [1, 2, 3],
+    [],
+    0,
+    -1,
+    65535,
+    10**6,
+    3.5,
+    b"\x00\xff\x01",
+    None,
+    ["a", "b"],
+    "19501331",
+    "RGB",
+    "YBR_FULL_422",
+    "PALETTE COLOR",
+    "MONOCHROME1",
+    "1.2.840.10008.1.2.4.70",
+)
 _IMAGE_FIELDS = (
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PlanarConfiguration", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "PixelData", "SliceThickness", "InstanceNumber", "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence",
-    "SpecificCharacterSet", "PatientName", "ImageType", "SOPClassUID", "RedPaletteColorLookupTableDescriptor", "VOILUTSequence",
-)  # fmt: skip
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PlanarConfiguration",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelData",
+    "SliceThickness",
+    "InstanceNumber",
+    "PerFrameFunctionalGroupsSequence",
+    "ModalityLUTSequence",
+    "SpecificCharacterSet",
+    "PatientName",
+    "ImageType",
+    "SOPClassUID",
+    "RedPaletteColorLookupTableDescriptor",
+    "VOILUTSequence",
+)
 _VRS = ("US", "SS", "UL", "FD", "FL", "DS", "IS", "LO", "CS", "OB", "OW", "UN", "AT", "PN", "UT", "SQ")
 
 
@@ -41,7 +90,7 @@ def mutate(seed: Seed, rng: random.Random, seeds: list[Seed]) -> bytes:
         warnings.simplefilter("ignore")
         try:
             return change(seed, rng)
-        except Exception:  # noqa: BLE001  a value that this writer cannot write: bytes can hold it all the same
+        except Exception:  # noqa: BLE001  a value that this writer cannot write; bytes can hold it
             return change_bytes(seed.content, rng)
 
 
@@ -49,7 +98,11 @@ def _dicom(seed: Seed, rng: random.Random) -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(seed.content))
     for _ in range(rng.choice((1, 1, 2, 3))):
         where = dataset if rng.random() < 0.9 else dataset.file_meta
-        keyword = rng.choice(_IMAGE_FIELDS) if rng.random() < 0.7 else rng.choice([element.keyword for element in where if element.keyword])
+        keyword = (
+            rng.choice(_IMAGE_FIELDS)
+            if rng.random() < 0.7
+            else rng.choice([element.keyword for element in where if element.keyword])
+        )
         tag, kind = pydicom.tag.Tag(keyword), rng.randrange(6)
         if kind == 0 and tag in where:
             del where[tag]
@@ -88,12 +141,16 @@ def _nifti(seed: Seed, rng: random.Random) -> bytes:
     return content
 
 
-_FIELDS_OF_NIFTI1 = [(40 + 2 * n, "h") for n in range(8)] + [(70, "h"), (72, "h"), (252, "h"), (254, "h")] + [
-    (place, "f") for place in (*range(76, 108, 4), 108, 112, 116, *range(256, 328, 4))
-]  # fmt: skip
-_FIELDS_OF_NIFTI2 = [(12, "h"), (14, "h"), (344, "i"), (348, "i"), (168, "q")] + [(16 + 8 * n, "q") for n in range(8)] + [
-    (place, "d") for place in (*range(104, 168, 8), 176, 184, *range(352, 496, 8))
-]  # fmt: skip
+_FIELDS_OF_NIFTI1 = (
+    [(40 + 2 * n, "h") for n in range(8)]
+    + [(70, "h"), (72, "h"), (252, "h"), (254, "h")]
+    + [(place, "f") for place in (*range(76, 108, 4), 108, 112, 116, *range(256, 328, 4))]
+)
+_FIELDS_OF_NIFTI2 = (
+    [(12, "h"), (14, "h"), (344, "i"), (348, "i"), (168, "q")]
+    + [(16 + 8 * n, "q") for n in range(8)]
+    + [(place, "d") for place in (*range(104, 168, 8), 176, 184, *range(352, 496, 8))]
+)
 
 
 def _png(seed: Seed, rng: random.Random) -> bytes:
@@ -114,7 +171,13 @@ def _png(seed: Seed, rng: random.Random) -> bytes:
             body[rng.randrange(8, 13)] = rng.randrange(20)
         chunks[number] = kind, bytes(body)
     elif what == 1:
-        chunks.insert(number, (rng.choice((b"tRNS", b"PLTE", b"tEXt", b"zTXt", b"iCCP", b"eXIf", b"acTL", b"gAMA", b"IEND")), rng.randbytes(rng.randrange(40))))
+        chunks.insert(
+            number,
+            (
+                rng.choice((b"tRNS", b"PLTE", b"tEXt", b"zTXt", b"iCCP", b"eXIf", b"acTL", b"gAMA", b"IEND")),
+                rng.randbytes(rng.randrange(40)),
+            ),
+        )
     elif what == 2:
         del chunks[number]
     elif what == 3 and kind == b"IDAT":
@@ -151,9 +214,21 @@ def _tiff(seed: Seed, rng: random.Random) -> bytes:
         elif what == 1:
             struct.pack_into("<Q" if big else "<I", data, entry + 4, rng.choice(NUMBERS) & 0xFFFFFFFF)
         elif what == 2:
-            struct.pack_into("<H", data, entry, rng.choice((254, 256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 284, 317, 320, 322, 330, 338, 339)))
+            struct.pack_into(
+                "<H",
+                data,
+                entry,
+                rng.choice(
+                    (254, 256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 284, 317, 320, 322, 330, 338, 339)
+                ),
+            )
         else:
-            struct.pack_into("<I", data, entry + (12 if big else 8), rng.choice((*NUMBERS, 5, 34712, 34925, 50000, 32773, 7)) & 0xFFFFFFFF)
+            struct.pack_into(
+                "<I",
+                data,
+                entry + (12 if big else 8),
+                rng.choice((*NUMBERS, 5, 34712, 34925, 50000, 32773, 7)) & 0xFFFFFFFF,
+            )
     return bytes(data)
 
 
@@ -161,10 +236,35 @@ def _npy(seed: Seed, rng: random.Random) -> bytes:
     length = struct.unpack_from("<H", seed.content, 8)[0]
     header = eval(seed.content[10 : 10 + length].decode())  # noqa: S307  written by numpy.save a moment ago
     key = rng.choice(("descr", "shape", "fortran_order"))
-    header[key] = rng.choice((
-        (), (0,), (-1, 8), (8, 8), (10**9, 10**9), (2**40,), "<f8", "|O", "<U9", "<c16", ">i2", "<M8[s]", "|V8", [("a", "<f4")], None, True, "x",
-        (1.5, 2), ("<f4", (8, 8)), "" , (16, 16, 1, 1, 1), 3, "<f2", "|b1", 10**5000,
-    ))  # fmt: skip
+    header[key] = rng.choice(
+        (
+            (),
+            (0,),
+            (-1, 8),
+            (8, 8),
+            (10**9, 10**9),
+            (2**40,),
+            "<f8",
+            "|O",
+            "<U9",
+            "<c16",
+            ">i2",
+            "<M8[s]",
+            "|V8",
+            [("a", "<f4")],
+            None,
+            True,
+            "x",
+            (1.5, 2),
+            ("<f4", (8, 8)),
+            "",
+            (16, 16, 1, 1, 1),
+            3,
+            "<f2",
+            "|b1",
+            10**5000,
+        )
+    )
     import sys
 
     sys.set_int_max_str_digits(0)
@@ -182,7 +282,11 @@ def _yaml(seed: Seed, rng: random.Random) -> bytes:
 
 
 def _json(seed: Seed, rng: random.Random) -> bytes:
-    return change_text(seed.content, rng) if rng.random() < 0.3 else json_bytes(change_tree(json.loads(seed.content), rng))
+    return (
+        change_text(seed.content, rng)
+        if rng.random() < 0.3
+        else json_bytes(change_tree(json.loads(seed.content), rng))
+    )
 
 
 def _text(seed: Seed, rng: random.Random) -> bytes:
@@ -212,20 +316,51 @@ def _keras(seed: Seed, rng: random.Random) -> bytes:
 def _http(seed: Seed, rng: random.Random) -> bytes:
     head, _, body = seed.content.partition(b"\r\n\r\n")
     if body and rng.random() < 0.6:
-        changed = change_text(body, rng) if rng.random() < 0.3 else json_bytes(change_tree(json.loads(body), rng))
+        changed = (
+            change_text(body, rng) if rng.random() < 0.3 else json_bytes(change_tree(json.loads(body), rng))
+        )
         return http(rng.choice((200, 200, 200, 200, 400, 404)), changed)
     lines = head.split(b"\r\n")
     place = rng.randrange(len(lines))
-    value = rng.choice((
-        b"Location: http://[::1", b"Location: \xff\xfe", b"Location: javascript:1", b"Location: http://a..b/", b"Content-Length: -1",
-        b"Content-Length: 99999999", b"Content-Encoding: gzip", b"Transfer-Encoding: chunked", b"HTTP/1.1 999 x", b"HTTP/9.9 200", b"X" * 70000,
-        b"Location: //user:pw@host/", b"HTTP/1.1 301 Moved", b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/" , b"Location: https://" + b"a" * 300,
-    ))  # fmt: skip
+    value = rng.choice(
+        (
+            b"Location: http://[::1",
+            b"Location: \xff\xfe",
+            b"Location: javascript:1",
+            b"Location: http://a..b/",
+            b"Content-Length: -1",
+            b"Content-Length: 99999999",
+            b"Content-Encoding: gzip",
+            b"Transfer-Encoding: chunked",
+            b"HTTP/1.1 999 x",
+            b"HTTP/9.9 200",
+            b"X" * 70000,
+            b"Location: //user:pw@host/",
+            b"HTTP/1.1 301 Moved",
+            b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/",
+            b"Location: https://" + b"a" * 300,
+        )
+    )
     lines[place] = value
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 _CHANGES = {
-    "dicom": _dicom, "nifti": _nifti, "png": _png, "jpeg": _jpeg, "tiff": _tiff, "npy": _npy, "recipe": _yaml, "study": _yaml, "entry": _yaml,
-    "manifest": _text, "labels": _text, "split": _text, "selection": _json, "index": _json, "keras": _keras, "answer": _http, "registry": _http,
-}  # fmt: skip
+    "dicom": _dicom,
+    "nifti": _nifti,
+    "png": _png,
+    "jpeg": _jpeg,
+    "tiff": _tiff,
+    "npy": _npy,
+    "recipe": _yaml,
+    "study": _yaml,
+    "entry": _yaml,
+    "manifest": _text,
+    "labels": _text,
+    "split": _text,
+    "selection": _json,
+    "index": _json,
+    "keras": _keras,
+    "answer": _http,
+    "registry": _http,
+}

@@ -1,4 +1,5 @@
-"""Inputs one after another in child processes; what fails is told apart by where, made smaller, and written."""
+"""Inputs one after another in child processes; what fails is told apart by where, made smaller, and written.
+"""
 
 import collections
 import json
@@ -22,8 +23,25 @@ MOST_SECONDS = 10.0  # of processor time, for one input
 PATIENCE_SECONDS = 20.0  # of waiting for something without using the processor: a pipe, a lock
 LONGEST_SECONDS = 900.0  # by the clock, on a machine that others use too
 SHRINK_SECONDS = 20.0
-WEIGHTS = {"dicom": 8, "nifti": 4, "png": 3, "jpeg": 2, "tiff": 5, "npy": 2, "recipe": 4, "study": 2, "entry": 3, "selection": 1, "index": 2,
-           "manifest": 3, "labels": 2, "split": 1, "keras": 3, "answer": 2, "registry": 1}  # fmt: skip
+WEIGHTS = {
+    "dicom": 8,
+    "nifti": 4,
+    "png": 3,
+    "jpeg": 2,
+    "tiff": 5,
+    "npy": 2,
+    "recipe": 4,
+    "study": 2,
+    "entry": 3,
+    "selection": 1,
+    "index": 2,
+    "manifest": 3,
+    "labels": 2,
+    "split": 1,
+    "keras": 3,
+    "answer": 2,
+    "registry": 1,
+}
 
 
 class Child:
@@ -42,11 +60,18 @@ class Child:
         if line:
             found = json.loads(line)
             if found["seconds"] > MOST_SECONDS:
-                found |= {"outcome": FAILED, "where": f"more than {MOST_SECONDS:g} s of processor time ({kind})"}
+                found |= {
+                    "outcome": FAILED,
+                    "where": f"more than {MOST_SECONDS:g} s of processor time ({kind})",
+                }
             elif found["bytes"] > MOST_BYTES:
                 found |= {"outcome": FAILED, "where": f"more than {MOST_BYTES / 1e9:g} GB of memory ({kind})"}
             return found
-        why = f"no answer in {2 * MOST_SECONDS:g} s of processor time or {PATIENCE_SECONDS:g} s of waiting" if not died else f"the process ended ({self.process.poll()})"
+        why = (
+            f"no answer in {2 * MOST_SECONDS:g} s of processor time or {PATIENCE_SECONDS:g} s of waiting"
+            if not died
+            else f"the process ended ({self.process.poll()})"
+        )
         self.stop()
         return {"outcome": FAILED, "told": why, "where": f"{why} ({kind})", "seconds": 0, "bytes": 0}
 
@@ -61,17 +86,34 @@ class Child:
     def _start(self) -> None:
         if self.process is not None:
             self.stop()
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "tools"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "OPENBLAS_NUM_THREADS": "1", "CLAMNET_TF_OFFLINE": ""}
+        paths = os.pathsep.join(
+            [str(ROOT), str(ROOT / "tools"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        environment = {
+            **os.environ,
+            "PYTHONPATH": paths,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "OPENBLAS_NUM_THREADS": "1",
+            "CLAMNET_TF_OFFLINE": "",
+        }
         command = [sys.executable, "-c", f"from fuzzing.worker import serve; serve({self.heavy})"]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
         if not self.process.stdout.readline():
-            raise RuntimeError("the child process for fuzzing does not start; run tools/test tests/tools/test_fuzz.py")
+            raise RuntimeError(
+                "the child process for fuzzing does not start; run tools/test tests/tools/test_fuzz.py"
+            )
 
     def _line(self) -> tuple[str, bool]:
-        """(answer, whether it came or the process ended): "" when the process is dead, stuck, or takes too long.
+        """(answer, whether it came or the process ended): "" when the process is dead, stuck, or takes too
+        long.
 
         Counted is processor time, since a busy machine may give a process one second in a minute.
         """
@@ -130,7 +172,9 @@ class Figures:
 
 
 class Fuzz:
-    """seed: of the random numbers; input n depends on it and n alone. folder: for the inputs. kinds: of seeds.Seed, all when empty."""
+    """seed: of the random numbers; input n depends on it and n alone. folder: for the inputs. kinds: of
+    seeds.Seed, all when empty.
+    """
 
     def __init__(self, seed: int, folder: Path, kinds=()):
         self.seed, self.folder = seed, Path(folder)
@@ -149,11 +193,20 @@ class Fuzz:
         seed = rng.choice(self.by_kind[kind])
         return seed, mutate(seed, rng, self.by_kind[kind])
 
-    def run(self, *, minutes: float | None = None, inputs: int | None = None, first: int = 0, say=lambda line: None) -> Figures:
+    def run(
+        self,
+        *,
+        minutes: float | None = None,
+        inputs: int | None = None,
+        first: int = 0,
+        say=lambda line: None,
+    ) -> Figures:
         """Inputs from `first` until the time or the number is up."""
         began, said, number = time.monotonic(), time.monotonic(), first
         try:
-            while (minutes is None or time.monotonic() < began + 60 * minutes) and (inputs is None or number < first + inputs):
+            while (minutes is None or time.monotonic() < began + 60 * minutes) and (
+                inputs is None or number < first + inputs
+            ):
                 seed, content = self.input(number)
                 answer = self.try_one(seed, content)
                 known = len(self.figures.findings)
@@ -188,7 +241,9 @@ class Fuzz:
         known = self.figures.findings.get(answer["where"])
         if known is None:
             smaller = self._shrunk(seed, content, answer["where"])
-            self.figures.findings[answer["where"]] = Finding(seed.kind, seed.name, answer["where"], answer["told"], smaller, number)
+            self.figures.findings[answer["where"]] = Finding(
+                seed.kind, seed.name, answer["where"], answer["told"], smaller, number
+            )
         else:
             known.times += 1
             if len(content) < len(known.content):
@@ -211,7 +266,8 @@ class Fuzz:
     def summary(self) -> str:
         """One line of counts."""
         total = self.figures.total
-        return f"{sum(total.values())} inputs: {total[CLEAN]} clean, {total[REFUSED]} refused by name, {total[FAILED]} failed in {len(self.figures.findings)} ways"
+        counts = f"{total[CLEAN]} clean, {total[REFUSED]} refused by name, {total[FAILED]} failed"
+        return f"{sum(total.values())} inputs: {counts} in {len(self.figures.findings)} ways"
 
 
 def write_findings(figures: Figures, folder: Path) -> list[Path]:
@@ -221,6 +277,8 @@ def write_findings(figures: Figures, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{number:03d}_{one.kind}_{one.name}"
         path.write_bytes(one.content)
-        path.with_name(path.name + ".txt").write_text(f"{one.where}\ninput {one.number}, {one.times} times\n\n{one.told}\n", encoding="utf-8")
+        path.with_name(path.name + ".txt").write_text(
+            f"{one.where}\ninput {one.number}, {one.times} times\n\n{one.told}\n", encoding="utf-8"
+        )
         paths.append(path)
     return paths

@@ -1,20 +1,118 @@
-"""Changes to bytes, texts and trees of plain values; all of them follow from the generator of random numbers alone."""
+"""Changes to bytes, texts and trees of plain values; all of them follow from the generator of random numbers
+alone.
+"""
 
 import copy
 import json
 import random
 import struct
 
-NUMBERS = (0, 1, -1, 2, 7, 8, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 10**6, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 10**18)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    32768,
+    65535,
+    65536,
+    10**6,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**63 - 1,
+    10**18,
+)
 WORDS = (
-    "", " ", "null", "~", "true", "no", "-", "[]", "{}", "[", "{", "'", '"', "#", "&a", "*a", "<<", "!!python/object:os.system", "---", "...",
-    "1e-3", "010", "1:30", ".inf", ".nan", "0x10", "9" * 5000, "1" + "0" * 300, "é", "\u202e", "\ud7ff", "\x00", "\t", "=1+1", "@SUM(A1)",
-    "../../etc/passwd", "/dev/zero", "a" * 300, "NORMAL", "nan", "-inf", "train", "p1", "a1.png", "1.0", "%s%n", "${x}", "\\ud800", "\N{BOM}",
-)  # fmt: skip
+    "",
+    " ",
+    "null",
+    "~",
+    "true",
+    "no",
+    "-",
+    "[]",
+    "{}",
+    "[",
+    "{",
+    "'",
+    '"',
+    "#",
+    "&a",
+    "*a",
+    "<<",
+    "!!python/object:os.system",
+    "---",
+    "...",
+    "1e-3",
+    "010",
+    "1:30",
+    ".inf",
+    ".nan",
+    "0x10",
+    "9" * 5000,
+    "1" + "0" * 300,
+    "é",
+    "\u202e",
+    "\ud7ff",
+    "\x00",
+    "\t",
+    "=1+1",
+    "@SUM(A1)",
+    "../../etc/passwd",
+    "/dev/zero",
+    "a" * 300,
+    "NORMAL",
+    "nan",
+    "-inf",
+    "train",
+    "p1",
+    "a1.png",
+    "1.0",
+    "%s%n",
+    "${x}",
+    "\\ud800",
+    "\N{BOM}",
+)
 VALUES = (
-    None, True, False, 0, -1, 1, 3.5, 1e308, -1e-308, float("nan"), float("inf"), 10**20, 10**300, "", "x", "9" * 5000, "a" * 300, [], {},
-    [[]], [None], [[[[[[]]]]]], {"a": {"b": {"c": []}}}, {"": None}, {"unknown_key": 1}, ["head_1"], "\ud7ff\x00", [0] * 2000, 2**31, 2**63,
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3.5,
+    1e308,
+    -1e-308,
+    float("nan"),
+    float("inf"),
+    10**20,
+    10**300,
+    "",
+    "x",
+    "9" * 5000,
+    "a" * 300,
+    [],
+    {},
+    [[]],
+    [None],
+    [[[[[[]]]]]],
+    {"a": {"b": {"c": []}}},
+    {"": None},
+    {"unknown_key": 1},
+    ["head_1"],
+    "\ud7ff\x00",
+    [0] * 2000,
+    2**31,
+    2**63,
+)
 
 
 def change_bytes(content: bytes, rng: random.Random, others: list[bytes] = ()) -> bytes:
@@ -38,7 +136,9 @@ def change_bytes(content: bytes, rng: random.Random, others: list[bytes] = ()) -
         elif kind == 4:
             data[place:place] = rng.randbytes(rng.randrange(1, 60))
         elif kind == 5:
-            data[place : place + rng.randrange(1, 60)] = rng.choice((b"\x00", b"\xff", b"\x20")) * rng.randrange(1, 60)
+            data[place : place + rng.randrange(1, 60)] = rng.choice(
+                (b"\x00", b"\xff", b"\x20")
+            ) * rng.randrange(1, 60)
         elif kind == 6:
             piece = bytes(data[place : place + rng.randrange(1, 300)])
             data[place:place] = piece * rng.choice((1, 2, 30))
@@ -77,13 +177,17 @@ def change_text(content: bytes, rng: random.Random) -> bytes:
             lines[place] = head + sep + rng.choice(WORDS)
         else:
             nested = rng.randrange(1, 2000)
-            lines[place] += rng.choice(("[" * nested, "{a: " * nested, "," * nested * 50, "- " * nested, "\t", '"'))
+            lines[place] += rng.choice(
+                ("[" * nested, "{a: " * nested, "," * nested * 50, "- " * nested, "\t", '"')
+            )
         text = "\n".join(lines)
     return text.encode("utf-8", "surrogatepass" if "\ud800" in text else "replace")
 
 
 def change_tree(tree, rng: random.Random):
-    """A copy of nested lists and dicts with one to four places changed: replaced, removed, repeated, or an unknown key beside them."""
+    """A copy of nested lists and dicts with one to four places changed: replaced, removed, repeated, or an
+    unknown key beside them.
+    """
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         holders = list(_holders(tree))
@@ -94,7 +198,9 @@ def change_tree(tree, rng: random.Random):
         kind = rng.randrange(6)
         if kind == 0 or not keys:
             if isinstance(holder, dict):
-                holder[rng.choice(("unknown_key", "", "name", "module", "class_name", "kind", "a" * 300))] = copy.deepcopy(rng.choice(VALUES))
+                holder[rng.choice(("unknown_key", "", "name", "module", "class_name", "kind", "a" * 300))] = (
+                    copy.deepcopy(rng.choice(VALUES))
+                )
             else:
                 holder.insert(rng.randrange(len(holder) + 1), copy.deepcopy(rng.choice(VALUES)))
             continue

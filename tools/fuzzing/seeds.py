@@ -16,9 +16,16 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
-    CTImageStorage, DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless, generate_uid,
-)  # fmt: skip
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+    generate_uid,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 16
@@ -36,14 +43,27 @@ class Seed:
 def make_seeds() -> list[Seed]:
     """All seeds, always the same ones."""
     rng = np.random.default_rng(7)
-    found = [*_dicom(rng), *_nifti(rng), *_pictures(rng), *_npy(rng), *_tables(), *_texts(), *_networks(), *_answers()]
+    found = [
+        *_dicom(rng),
+        *_nifti(rng),
+        *_pictures(rng),
+        *_npy(rng),
+        *_tables(),
+        *_texts(),
+        *_networks(),
+        *_answers(),
+    ]
     return found
 
 
 def _dicom(rng):
     pixels = rng.integers(0, 2000, (SIDE, SIDE)).astype("<u2")
-    for name, syntax in (("explicit", ExplicitVRLittleEndian), ("implicit", ImplicitVRLittleEndian), ("big", ExplicitVRBigEndian),
-                         ("deflated", DeflatedExplicitVRLittleEndian)):  # fmt: skip
+    for name, syntax in (
+        ("explicit", ExplicitVRLittleEndian),
+        ("implicit", ImplicitVRLittleEndian),
+        ("big", ExplicitVRBigEndian),
+        ("deflated", DeflatedExplicitVRLittleEndian),
+    ):
         yield Seed("dicom", f"{name}.dcm", _saved(_image(pixels), syntax))
     gray = rng.integers(0, 255, (SIDE, SIDE)).astype(np.uint8)
     stream = io.BytesIO()
@@ -59,9 +79,15 @@ def _dicom(rng):
     enhanced.PerFrameFunctionalGroupsSequence = [_frame(number) for number in range(3)]
     enhanced.SharedFunctionalGroupsSequence = [_shared()]
     yield Seed("dicom", "enhanced.dcm", _saved(enhanced, ExplicitVRLittleEndian))
-    mirrored = _image(pixels, PhotometricInterpretation="MONOCHROME1", WindowCenter=[40, 80], WindowWidth=[80, 400])
+    mirrored = _image(
+        pixels, PhotometricInterpretation="MONOCHROME1", WindowCenter=[40, 80], WindowWidth=[80, 400]
+    )
     yield Seed("dicom", "mirrored.dcm", _saved(mirrored, ExplicitVRLittleEndian))
-    colour = _image(rng.integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8), PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    colour = _image(
+        rng.integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8),
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+    )
     yield Seed("dicom", "colour.dcm", _saved(colour, ExplicitVRLittleEndian))
 
 
@@ -71,15 +97,32 @@ def _image(pixels, encapsulated=None, **more) -> Dataset:
     colour = pixels.ndim == 3 and pixels.shape[-1] == 3
     bits = 8 * pixels.dtype.itemsize
     elements = {
-        "SOPClassUID": CTImageStorage, "SOPInstanceUID": generate_uid(entropy_srcs=["i"]), "Modality": "CT", "InstanceNumber": 1,
-        "SeriesInstanceUID": generate_uid(entropy_srcs=["s"]), "StudyInstanceUID": generate_uid(entropy_srcs=["t"]),
-        "FrameOfReferenceUID": generate_uid(entropy_srcs=["f"]), "PatientName": "Doe^Jane", "PatientID": "H-4711",
-        "PatientBirthDate": "19500131", "InstitutionName": "St. Example Hospital", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-        "ImagePositionPatient": [0, 0, 1.5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [0.5, 0.75],
-        "SliceThickness": 1.5, "SamplesPerPixel": 3 if colour else 1, "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0, "RescaleSlope": 1,
-        "RescaleIntercept": -1024, "GantryDetectorTilt": 0,
-    }  # fmt: skip
+        "SOPClassUID": CTImageStorage,
+        "SOPInstanceUID": generate_uid(entropy_srcs=["i"]),
+        "Modality": "CT",
+        "InstanceNumber": 1,
+        "SeriesInstanceUID": generate_uid(entropy_srcs=["s"]),
+        "StudyInstanceUID": generate_uid(entropy_srcs=["t"]),
+        "FrameOfReferenceUID": generate_uid(entropy_srcs=["f"]),
+        "PatientName": "Doe^Jane",
+        "PatientID": "H-4711",
+        "PatientBirthDate": "19500131",
+        "InstitutionName": "St. Example Hospital",
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "ImagePositionPatient": [0, 0, 1.5],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "PixelSpacing": [0.5, 0.75],
+        "SliceThickness": 1.5,
+        "SamplesPerPixel": 3 if colour else 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": 0,
+        "RescaleSlope": 1,
+        "RescaleIntercept": -1024,
+        "GantryDetectorTilt": 0,
+    }
     for keyword, value in {**elements, **more}.items():
         setattr(dataset, keyword, value)
     dataset.Rows, dataset.Columns = pixels.shape[:2] if colour else pixels.shape[-2:]
@@ -117,8 +160,11 @@ def _saved(dataset: Dataset, syntax) -> bytes:
 def _nifti(rng):
     values = rng.normal(size=(10, 9, 8))
     affine = np.diag([1.0, 2.0, 3.0, 1.0])
-    for name, dtype, kind in (("float.nii", np.float32, nibabel.Nifti1Image), ("short.nii.gz", np.int16, nibabel.Nifti1Image),
-                              ("two.nii", np.uint8, nibabel.Nifti2Image)):  # fmt: skip
+    for name, dtype, kind in (
+        ("float.nii", np.float32, nibabel.Nifti1Image),
+        ("short.nii.gz", np.int16, nibabel.Nifti1Image),
+        ("two.nii", np.uint8, nibabel.Nifti2Image),
+    ):
         image = kind((values * 50).astype(dtype), affine)
         if dtype == np.int16:
             image.header.set_slope_inter(2.0, -5.0)
@@ -127,11 +173,20 @@ def _nifti(rng):
 
 
 def _pictures(rng):
-    gray, colour = rng.integers(0, 255, (SIDE, SIDE)).astype(np.uint8), rng.integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8)
+    gray, colour = (
+        rng.integers(0, 255, (SIDE, SIDE)).astype(np.uint8),
+        rng.integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8),
+    )
     alpha = np.dstack([colour, np.full((SIDE, SIDE), 255, np.uint8)])
     deep = rng.integers(0, 65535, (SIDE, SIDE)).astype(np.uint16)
-    pictures = {"gray.png": Image.fromarray(gray), "colour.png": Image.fromarray(colour), "alpha.png": Image.fromarray(alpha),
-                "deep.png": Image.fromarray(deep), "palette.png": Image.fromarray(colour).quantize(8), "bits.png": Image.fromarray(gray > 99)}  # fmt: skip
+    pictures = {
+        "gray.png": Image.fromarray(gray),
+        "colour.png": Image.fromarray(colour),
+        "alpha.png": Image.fromarray(alpha),
+        "deep.png": Image.fromarray(deep),
+        "palette.png": Image.fromarray(colour).quantize(8),
+        "bits.png": Image.fromarray(gray > 99),
+    }
     for name, picture in pictures.items():
         stream = io.BytesIO()
         picture.save(stream, "PNG")
@@ -140,9 +195,14 @@ def _pictures(rng):
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "JPEG", progressive=name.startswith("c"))
         yield Seed("jpeg", name, stream.getvalue())
-    stacks = {"plain.tif": (gray, {}), "deflated.tif": (np.stack([gray] * 3), {"compression": "zlib"}), "colour.tif": (colour, {"photometric": "rgb"}),
-              "float.tif": (gray.astype(np.float32), {}), "tiles.tif": (np.tile(gray, (2, 2)), {"tile": (16, 16), "compression": "zlib"}),
-              "big.tif": (deep, {"bigtiff": True})}  # fmt: skip
+    stacks = {
+        "plain.tif": (gray, {}),
+        "deflated.tif": (np.stack([gray] * 3), {"compression": "zlib"}),
+        "colour.tif": (colour, {"photometric": "rgb"}),
+        "float.tif": (gray.astype(np.float32), {}),
+        "tiles.tif": (np.tile(gray, (2, 2)), {"tile": (16, 16), "compression": "zlib"}),
+        "big.tif": (deep, {"bigtiff": True}),
+    }
     for name, (array, options) in stacks.items():
         stream = io.BytesIO()
         tifffile.imwrite(stream, array, **options)
@@ -153,17 +213,37 @@ def _pictures(rng):
 
 
 def _npy(rng):
-    for name, array in (("plane.npy", rng.normal(size=(SIDE, SIDE))), ("stack.npy", rng.integers(0, 9, (3, SIDE, SIDE, 2)).astype(np.int16))):
+    for name, array in (
+        ("plane.npy", rng.normal(size=(SIDE, SIDE))),
+        ("stack.npy", rng.integers(0, 9, (3, SIDE, SIDE, 2)).astype(np.int16)),
+    ):
         stream = io.BytesIO()
         np.save(stream, array)
         yield Seed("npy", name, stream.getvalue())
 
 
 def _tables():
-    rows = ["image,patient,label,site,slice,eta,split"] + [f"a{n}.png,p{n},{n % 2},s{n % 3},,0.5,train" for n in range(6)]
+    rows = ["image,patient,label,site,slice,eta,split"] + [
+        f"a{n}.png,p{n},{n % 2},s{n % 3},,0.5,train" for n in range(6)
+    ]
     yield Seed("manifest", "manifest.csv", "\n".join(rows).encode())
-    yield Seed("labels", "labels.csv", ("\n".join(["Image;Diagnosis;PatientID"] + [f"a{n}.png;{'normal' if n % 2 else 'tumour'};q{n}" for n in range(6)])).encode())
-    yield Seed("split", "split.csv", ("\n".join(["patient,split"] + [f"p{n},{('train', 'val', 'test')[n % 3]}" for n in range(6)])).encode())
+    yield Seed(
+        "labels",
+        "labels.csv",
+        (
+            "\n".join(
+                ["Image;Diagnosis;PatientID"]
+                + [f"a{n}.png;{'normal' if n % 2 else 'tumour'};q{n}" for n in range(6)]
+            )
+        ).encode(),
+    )
+    yield Seed(
+        "split",
+        "split.csv",
+        (
+            "\n".join(["patient,split"] + [f"p{n},{('train', 'val', 'test')[n % 3]}" for n in range(6)])
+        ).encode(),
+    )
 
 
 def _texts():
@@ -196,7 +276,11 @@ def _answers():
     yield Seed("answer", "answer.http", http(200, body))
     index = json.dumps(_index()).encode()
     yield Seed("registry", "registry.http", http(200, index))
-    yield Seed("registry", "redirect.http", b"HTTP/1.1 302 Found\r\nLocation: index2.json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    yield Seed(
+        "registry",
+        "redirect.http",
+        b"HTTP/1.1 302 Found\r\nLocation: index2.json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    )
 
 
 def http(status: int, body: bytes) -> bytes:

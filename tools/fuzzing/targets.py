@@ -1,4 +1,6 @@
-"""What the product does with a file of each kind: the calls that a user's command would make. Errors come out as they are."""
+"""What the product does with a file of each kind: the calls that a user's command would make. Errors come out
+as they are.
+"""
 
 import os
 import shutil
@@ -104,8 +106,12 @@ def answer(path: Path) -> None:
     from clamnet_tf.serving.served_probability import ServedProbability
 
     with _Server(path.read_bytes()) as server:
-        model = RestModel(parse_address(f"http://127.0.0.1:{server.port}/v1/models/m"), timeout=(2.0, 2.0), waits=())
-        found = ServedProbability(model, Identity("0" * 64, "1" * 64, "mean"), side=8)(np.zeros((2, 8, 8, 1), np.float32))
+        model = RestModel(
+            parse_address(f"http://127.0.0.1:{server.port}/v1/models/m"), timeout=(2.0, 2.0), waits=()
+        )
+        found = ServedProbability(model, Identity("0" * 64, "1" * 64, "mean"), side=8)(
+            np.zeros((2, 8, 8, 1), np.float32)
+        )
     assert found.shape == (2, 8, 8) and 0 <= found.min() <= found.max() <= 1
 
 
@@ -120,10 +126,19 @@ def registry(path: Path) -> None:
 
 
 TARGETS = {
-    **dict.fromkeys(("dicom", "nifti", "png", "jpeg", "tiff", "npy"), image), "recipe": recipe, "study": study, "entry": entry,
-    "selection": selection, "index": index, "manifest": manifest, "labels": labels, "split": split, "keras": keras, "answer": answer,
+    **dict.fromkeys(("dicom", "nifti", "png", "jpeg", "tiff", "npy"), image),
+    "recipe": recipe,
+    "study": study,
+    "entry": entry,
+    "selection": selection,
+    "index": index,
+    "manifest": manifest,
+    "labels": labels,
+    "split": split,
+    "keras": keras,
+    "answer": answer,
     "registry": registry,
-}  # fmt: skip
+}
 
 
 def _folder(path: Path) -> Path:

@@ -1,4 +1,6 @@
-"""A child process that runs inputs one after another under limits, and says how each ended. Started by harness.Child."""
+"""A child process that runs inputs one after another under limits, and says how each ended. Started by
+harness.Child.
+"""
 
 import json
 import os
@@ -10,11 +12,13 @@ import warnings
 from pathlib import Path
 
 MOST_BYTES = 1_500_000_000  # of memory that one input may take
-ROOM = 3_000_000_000  # of addresses beyond what the process has at its start: more ends in MemoryError, which counts as failed
+ROOM = 3_000_000_000  # of addresses beyond those of its start: more ends in MemoryError, which counts as failed
 
 
 def serve(heavy: bool) -> None:
-    """Answer lines of JSON {"kind", "path"} with lines {"outcome", "told", "where", "seconds", "bytes"} until stdin closes."""
+    """Answer lines of JSON {"kind", "path"} with lines {"outcome", "told", "where", "seconds", "bytes"} until
+    stdin closes.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
@@ -54,8 +58,18 @@ def run(target, path: Path) -> dict:
             outcome, where = FAILED, f"a message of {len(told):,} signs"
         told = told[:2000]
     except BaseException as error:  # noqa: BLE001  whatever it is, it is what was looked for
-        outcome, told, where = FAILED, "".join(traceback.format_exception(error))[-6000:], f"{type(error).__name__} {_place(error)}"
-    return {"outcome": outcome, "told": told, "where": where, "seconds": time.process_time() - began, "bytes": _status("VmHWM") - before}
+        outcome, told, where = (
+            FAILED,
+            "".join(traceback.format_exception(error))[-6000:],
+            f"{type(error).__name__} {_place(error)}",
+        )
+    return {
+        "outcome": outcome,
+        "told": told,
+        "where": where,
+        "seconds": time.process_time() - began,
+        "bytes": _status("VmHWM") - before,
+    }
 
 
 def _memory_error(error):
