@@ -74,11 +74,11 @@ def test_only_names_go_into_a_segmentation_that_the_standard_asks_for(run, predi
 
 
 def test_a_segmentation_keeps_of_its_source_what_the_standard_requires(run, predict, full_of_names):
-    """The texts of the source that come out are those of PS3.3 C.7.1.1 and C.7.2.1, types 1 and 2; every other element of text is gone."""
+    """What comes out of the source's texts are types 1 and 2 of PS3.3 C.7.1.1, C.7.2.1 and C.7.4.1; every other text is gone."""
     folder, words = full_of_names
     _, out, _ = predict(run, folder, options=["--format", "dicom-seg"])
     (path,) = out.rglob("*_seg.dcm")
-    kept = {"PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferringPhysicianName", "StudyID", "AccessionNumber"}
+    kept = {"PositionReferenceIndicator", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferringPhysicianName", "StudyID", "AccessionNumber"}
     found = set()
     source = pydicom.dcmread(next(folder.rglob("p-66077*.dcm")))
     segmentation = pydicom.dcmread(path)
