@@ -48,7 +48,10 @@ class ServedProbability:
             raise UserInputError(
                 f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and {IDENTITY}, as clamnet-tf export writes them."
             )
-        for text in dict.fromkeys(answer[IDENTITY] if isinstance(answer[IDENTITY], list) else [answer[IDENTITY]]):
+        told = answer[IDENTITY]
+        if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+            Identity.from_text(told)  # which says what is wrong with it
+        for text in dict.fromkeys(told):
             different = self.expected.differences(Identity.from_text(text))
             if different:
                 raise UserInputError(

@@ -197,7 +197,7 @@ def _pictures(rng):
         yield Seed("jpeg", name, stream.getvalue())
     stacks = {
         "plain.tif": (gray, {}),
-        "deflated.tif": (np.stack([gray] * 3), {"compression": "zlib"}),
+        "deflated.tif": (np.stack([gray] * 3), {"compression": "zlib", "photometric": "minisblack"}),
         "colour.tif": (colour, {"photometric": "rgb"}),
         "float.tif": (gray.astype(np.float32), {}),
         "tiles.tif": (np.tile(gray, (2, 2)), {"tile": (16, 16), "compression": "zlib"}),
