@@ -5,13 +5,17 @@ import time
 
 
 class Reporter:
-    """Prints lines and progress; `quiet` leaves errors only. `log` receives every line as well."""
+    """Prints lines and progress; `quiet` leaves errors only. `log` receives every line as well.
+
+    hide: takes identifiers of patients out of every line; set when the data are known.
+    """
 
     def __init__(self, *, quiet: bool = False, log=None):
-        self.quiet, self.log = quiet, log
+        self.quiet, self.log, self.hide = quiet, log, str
 
     def line(self, text: str) -> None:
         """One line for the reader (and for the log file)."""
+        text = self.hide(text)
         if self.log is not None:
             self.log(text)
         if not self.quiet:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import RecipeError, RunError
 from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
+from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_of
 from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.texts import HANDLER
@@ -122,9 +123,11 @@ class RunFolder:
         with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
-    def write_environment(self, **more) -> None:
-        """Versions, machine and git state, for whoever wants to repeat the run."""
-        write_json(self.environment, {**environment(), **more})
+    def write_environment(self, hide=str, **more) -> None:
+        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out of paths."""
+        own = environment()
+        own["command"] = [hide(part) for part in own["command"]]
+        write_json(self.environment, {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}})
 
     def append_metrics(self, row: dict) -> None:
         """One JSON line; a torn last line (power cut) is dropped when the file is read."""
@@ -147,7 +150,7 @@ class RunFolder:
 
     def read_selection(self) -> dict:
         """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step, checkpoint_rule, seconds, looks."""
-        return json.loads(self.selection.read_text(encoding="utf-8"))
+        return plain_json(self.selection.read_bytes(), lambda reason: RunError(f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."))
 
     def split_patients(self) -> dict:
         """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""

@@ -17,9 +17,10 @@ from clamnet_tf.errors import UserInputError
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe's section inference, for example inference.head=2; may be repeated."
 )
 @click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
+@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in tables, pages, pictures and messages.  [default: replaced, as by predict]")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def evaluate(model, data, labels, split_file, split, out, overrides, any_modality, cache, quiet):
+def evaluate(model, data, labels, split_file, split, out, overrides, any_modality, keep_identifiers, cache, quiet):
     """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are known.
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
@@ -28,6 +29,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
     from clamnet_tf.data.dataset import find_cases, prepare_with_progress
     from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
     from clamnet_tf.data.evaluated import choose_cases
+    from clamnet_tf.data.hidden import hiding
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -38,28 +40,28 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
     recipe = load_recipe(str(run.recipe), _of_inference(overrides))
     out = check_output(out)
     reporter = Reporter(quiet=quiet)
-    drawn = recipe.data.split if data is None else None
-    lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()  # simple methods are fitted to the training side then
-    manifest = choose_cases(find_cases(recipe, data, labels, reporter, cache), run, split, split_file, drawn=drawn, with_train=lacking)
-    if data is None and split is None:
-        reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
-    silence()
-    from clamnet_tf.evaluation.trained import load_trained
+    with hiding(lambda: reporter.hide):
+        drawn = recipe.data.split if data is None else None
+        lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()  # simple methods are fitted to the training side then
+        found = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
+        manifest = choose_cases(found, run, split, split_file, drawn=drawn, with_train=lacking)
+        if data is None and split is None:
+            reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
+        silence()
+        from clamnet_tf.evaluation.console import headline
+        from clamnet_tf.evaluation.evaluate import evaluate_run
+        from clamnet_tf.evaluation.trained import load_trained
 
-    channels = load_trained(run, recipe).channels
-    found = organ_network_of(recipe, reporter)
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter, found, channels=channels, any_modality=any_modality)
-    atlas = atlas_of(run, recipe)
-    if atlas:
-        prepared = with_deviation(prepared, atlas, cache)
-    silence()
-    from clamnet_tf.evaluation.console import headline
-    from clamnet_tf.evaluation.evaluate import evaluate_run
+        channels, organ_network = load_trained(run, recipe).channels, organ_network_of(recipe, reporter)
+        prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network, channels=channels, any_modality=any_modality)
+        atlas = atlas_of(run, recipe)
+        if atlas:
+            prepared = with_deviation(prepared, atlas, cache)
 
-    figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
-    for line in headline(figures):
-        reporter.line(line)
-    reporter.line(f"Report: {out / 'report.html'}")
+        figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
+        for line in headline(figures):
+            reporter.line(line)
+        reporter.line(f"Report: {out / 'report.html'}")
 
 
 def _of_inference(overrides):

@@ -18,9 +18,13 @@ from clamnet_tf.errors import ClamnetError
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
 @click.option("--start-or-resume", is_flag=True, help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.")
 @click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
+@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in the run folder and in messages.  [default: replaced, as by predict]")
 @click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, any_modality, cache, quiet):
+def fit(
+    recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, any_modality, keep_identifiers, cache,
+    quiet,
+):  # fmt: skip
     """Learn to mark lesions from image-level labels alone.
 
     RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
@@ -33,6 +37,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     """
     from clamnet_tf.machine.cluster import place_in_cluster
     from clamnet_tf.machine.remote_folder import is_remote
+    from clamnet_tf.data.hidden import hiding
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -54,7 +59,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
     if place and search:
         raise click.UsageError("--search runs in one process: search first, then train on several with --set loss.eta=VALUE.")
     if place and place[0] > 0:
-        return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality)
+        return _follow(recipe, place, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality, keep_identifiers=keep_identifiers)
     remote = _remote(out, search or choosing) if is_remote(out) else None
     folder = remote.local if remote else out
     if start_or_resume:
@@ -64,13 +69,13 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
         resume = RunFolder(folder).recipe.exists()
     begin = _begin(initial, recipe, quiet) if initial else None
     if search or choosing:
-        found = _searched(recipe, out, quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality)
+        found = _searched(recipe, out, quiet, begin, data=data, labels=labels, split_file=split_file, cache=cache, any_modality=any_modality, keep_identifiers=keep_identifiers)
         recipe = resolve(found)
     run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=resume, shown=out)
     if remote:
         run.keep = remote.store
-    with run.lock():
-        reporter = Reporter(quiet=quiet, log=run.log)
+    reporter = Reporter(quiet=quiet, log=run.log)
+    with hiding(lambda: reporter.hide), run.lock():
         try:
             if begin is not None:
                 begin(run)
@@ -83,7 +88,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             found = organ_network_of(recipe, reporter)
             manifest, prepared = load_dataset(
                 recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, organ_network=found,
-                any_modality=any_modality,
+                any_modality=any_modality, keep_identifiers=keep_identifiers,
             )  # fmt: skip
             from clamnet_tf.training.normal_reference import with_normal_atlas
 
@@ -92,7 +97,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
                 workers.wait()  # a cache that all share is filled now
             write_split(manifest, run.split)
             source = {"data": str(data) if data else None, "cohort": None if data else recipe.data.cohort.kind, "prepared": prepared.key}
-            run.write_environment(**source)
+            run.write_environment(manifest.hide, **source)
             silence()
             from clamnet_tf.evaluation.console import headline
             from clamnet_tf.evaluation.evaluate import evaluate_run
@@ -112,7 +117,7 @@ def fit(recipe_name, data, labels, split_file, out, overrides, search, initial, 
             if workers:
                 workers.wait()
         except ClamnetError as error:
-            run.log(f"Error: {error}")
+            run.log(f"Error: {reporter.hide(str(error))}")
             raise
         finally:
             run.discard_if_untrained()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from clamnet_tf.data.announced_channels import announced_channels
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
-from clamnet_tf.data.folders.label_words import LabelSource
 from clamnet_tf.data.expected_images import expected_images
+from clamnet_tf.data.folders.label_words import LabelSource
+from clamnet_tf.data.hidden import with_hidden
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
@@ -14,16 +15,19 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.markers import markers_of
 
 
-def find_cases(recipe, data, labels, reporter, cache=None):
+def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
     """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised.
 
-    labels: the path of a table, or a LabelSource; None: the data folder itself says.
+    labels: the path of a table, or a LabelSource; None: the data folder itself says. keep_identifiers: leave names of
+    patients in what is said and written; else `reporter` hides them from here on.
+
     DataError: neither is there.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     if data is not None:
+        manifest = with_hidden(recognize(Path(data), source.table, source.said), keep_identifiers)
+        reporter.hide = manifest.hide
         reporter.line(f"Data: {data}")
-        manifest = recognize(Path(data), source.table, source.said)
     else:
         if source != LabelSource():
             raise DataError(
@@ -47,9 +51,9 @@ def find_cases(recipe, data, labels, reporter, cache=None):
     return manifest
 
 
-def find_split(recipe, *, data, labels, split_file, cache, reporter):
-    """The manifest with every case's split set."""
-    manifest = find_cases(recipe, data, labels, reporter, cache)
+def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identifiers=False):
+    """The manifest with every case's split set. keep_identifiers: as in `find_cases`."""
+    manifest = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
     shown = len(manifest.account)
     both = recipe.training.supervision == "labels"
     manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both)
@@ -58,13 +62,18 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter):
     return manifest
 
 
-def load_dataset(recipe, *, data, labels, split_file, cache, reporter, organ_network=None, any_modality: bool = False):
-    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`; any_modality: the option.
+def load_dataset(
+    recipe, *, data, labels, split_file, cache, reporter, organ_network=None, any_modality: bool = False, keep_identifiers: bool = False
+):
+    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`; any_modality: the
+    option; keep_identifiers: as in `find_cases`.
 
     Returns:
         manifest with every case's split set, and its Prepared slices.
     """
-    manifest = find_split(recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
+    manifest = find_split(
+        recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, keep_identifiers=keep_identifiers
+    )  # fmt: skip
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network, any_modality=any_modality)
     check_leakage(manifest, prepared.table.hashes())
     return manifest, prepared

@@ -26,7 +26,9 @@ def choose_cases(manifest, run, split, split_file, *, drawn, with_train=False):
             split_file = run.split
         else:
             manifest = split_manifest(manifest, drawn, both_classes=False)
-    sides = read_split(Path(split_file), patients) if split_file is not None else {case.patient: case.split for case in manifest.cases}
+    sides = {case.patient: case.split for case in manifest.cases}
+    if split_file is not None:
+        sides = read_split(Path(split_file), patients, manifest.hidden)
     kept = {split, "train"} if with_train else {split}
     cases = tuple(dataclasses.replace(case, split=sides[case.patient]) for case in manifest.cases if sides[case.patient] in kept)
     if split not in {case.split for case in cases}:

@@ -4,17 +4,17 @@ Columns: image, patient, label; optional site, series, slice, position, eta, mas
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
 """
 
-import csv
-import io
 import math
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from clamnet_tf import spreadsheet
 from clamnet_tf.data.file_names import FolderNames
-from clamnet_tf.data.problems import listed, nearest
+from clamnet_tf.data.problems import SHOWN, listed, nearest
 from clamnet_tf.data.table_files import open_table
+from clamnet_tf.data.table_limits import LONGEST_NUMBER, shown_cell, shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 
@@ -23,6 +23,7 @@ OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "orga
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes of one name, signs of a whole path, that a file system takes
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Cases of one data folder, and the lines that say how they were recognised."""
+    """Cases of one data folder, and the lines that say how they were recognised.
+
+    hidden: data.hidden.Hidden, what is written for identifiers of patients; None to keep them
+    """
 
     root: Path
     cases: tuple[Case, ...]
     account: tuple[str, ...] = ()
     layout: str = "manifest"
+    hidden: object = None
+
+    def hide(self, text: str) -> str:
+        """`text`, a path or a message about these cases, as it may be written."""
+        return text if self.hidden is None else self.hidden.hide(text)
 
 
 class RowReader:
@@ -88,9 +97,9 @@ class RowReader:
         """A whole number from 0, or None when the cell is empty or wrong."""
         if not text:
             return None
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER:
             return int(text)
-        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
         return None
 
     def slice(self, line, text):
@@ -109,7 +118,7 @@ class RowReader:
             value = math.nan
         if math.isfinite(value) and valid(value):
             return value
-        self.problem(line, f"{column}: expected {advice}, received {text!r}")
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
         return None
 
     def file(self, line, column, text, folder_allowed=False):
@@ -120,8 +129,8 @@ class RowReader:
         """
         if not text:
             return None
-        if "\0" in text:
-            self.problem(line, f"{column}: {text!r} is not a path")
+        if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(text).parts) or len(text) > LONGEST_PATH:
+            self.problem(line, f"{column}: {shown_cell(text)} is not a path")
             return None
         path = Path(os.path.normpath(self.root / text))
         if not os.path.isabs(text) and not path.is_relative_to(self.root):
@@ -222,9 +231,10 @@ def read_manifest(csv_path) -> Manifest:
     header, rows = table.header, table.rows
     known = REQUIRED + OPTIONAL
     reader = RowReader(csv_path.parent)
-    for name in header:
-        if name not in known:
-            reader.problem(1, f"unknown column {name!r}{nearest(name, known)}; columns are {', '.join(known)}")
+    unknown = [name for name in header if name not in known]
+    for number, name in enumerate(unknown):  # those that are not shown are counted only
+        near = nearest(name, known) if number < SHOWN else ""
+        reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
     for name in REQUIRED:
         if name not in header:
             reader.problem(1, f"column {name!r} is missing")
@@ -237,7 +247,7 @@ def read_manifest(csv_path) -> Manifest:
         root=reader.root,
         cases=tuple(case for _, case in cases),
         account=(
-            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {', '.join(header)}.",
+            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {shown_columns(header)}.",
             *table.notes,
         ),
         layout="manifest",
@@ -248,9 +258,7 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
     """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute."""
     csv_path = Path(csv_path)
     root = Path(os.path.abspath(csv_path.parent))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(REQUIRED + OPTIONAL)
+    lines = [spreadsheet.line(REQUIRED + OPTIONAL)]
 
     def text(value):
         if isinstance(value, Path):
@@ -260,5 +268,6 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
 
     for case in manifest.cases:
         values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
-        writer.writerow([text(value) for value in (*values, case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))])
-    write_text(csv_path, stream.getvalue())
+        more = (case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))
+        lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
+    write_text(csv_path, "".join(lines))

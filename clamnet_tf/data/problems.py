@@ -3,6 +3,7 @@
 import difflib
 
 SHOWN = 20
+LONGEST_COMPARED = 100  # signs of a word whose nearest neighbour is looked for
 
 
 def listed(problems, shown: int = SHOWN) -> str:
@@ -16,5 +17,7 @@ def listed(problems, shown: int = SHOWN) -> str:
 
 def nearest(name: str, names) -> str:
     """' (did you mean ...?)' for the closest of `names`, or ''."""
+    if len(name) > LONGEST_COMPARED:
+        return ""
     found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
     return f" (did you mean {found[0]!r}?)" if found else ""

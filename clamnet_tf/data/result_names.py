@@ -1,6 +1,7 @@
 """How results are named: like the input tree, all different."""
 
 import collections
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,16 @@ from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 from clamnet_tf.texts import printable
 
 NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
+LONGEST_NAME = 180  # bytes; file systems take 255, and results are <name>_<slice>_overlay.png
 _ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
+
+
+def short_name(name: str) -> str:
+    """A name that still fits into a file system with what results put behind it; a long one is cut and told apart by a digest."""
+    content = os.fsencode(name)
+    if len(content) <= LONGEST_NAME:
+        return name
+    return f"{content[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
@@ -19,7 +29,7 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
     identifiers of patients out of a part of a path."""
     places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), stem_of(case.image)) for case in cases]
     places = [
-        (Path(*(_writable(hide(part)) for part in folder.parts)), _writable(hide(stem)))
+        (Path(*(short_name(_writable(hide(part))) for part in folder.parts)), short_name(_writable(hide(stem))))
         for folder, stem in places
     ]
     taken = collections.Counter((folder, stem.lower()) for folder, stem in places)

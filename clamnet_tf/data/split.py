@@ -1,14 +1,15 @@
 """Train, val and test: whole patients only, stratified, the same on every machine; and the leakage guard."""
 
-import csv
-import io
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+from clamnet_tf import spreadsheet
+from clamnet_tf.data.hidden import true_name
 from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest
 from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.stratify import draw_sides
+from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 from clamnet_tf.recipe.schema_data import SplitSection
@@ -29,7 +30,7 @@ def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path |
         raise DataError(f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have none:\n{listed(unlabelled)}")
     patients = _by_patient(manifest)
     if split_file is not None:
-        sides, origin = read_split(split_file, patients), f"given by {split_file}"
+        sides, origin = read_split(split_file, patients, manifest.hidden), f"given by {split_file}"
     elif any(case.split for case in manifest.cases):
         sides, origin = _own_split(manifest, patients), "given by the data itself"
     else:
@@ -53,17 +54,21 @@ def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path |
     return replace(manifest, cases=cases, account=(*manifest.account, *lines))
 
 
-def read_split(path, patients) -> dict[str, str]:
-    """Read a CSV patient,split that names exactly `patients`. DataError with every problem and its line."""
+def read_split(path, patients, hidden=None) -> dict[str, str]:
+    """Read a CSV patient,split that names exactly `patients`. DataError with every problem and its line.
+
+    hidden: data.hidden.Hidden of the data: a column data, which `write_split` adds, says that its words stand for names.
+    """
     header, rows = read_table(path)
     names = [name.lower() for name in header]
-    if sorted(names) != ["patient", "split"]:
-        raise DataError(f"{path}: a split file has the columns patient,split; received {','.join(header)}.")
+    if sorted(names) not in (["patient", "split"], ["data", "patient", "split"]):
+        raise DataError(f"{path}: a split file has the columns patient,split; received {shown_columns(header)}.")
     known, lines, problems = set(patients), {}, []
     sides: dict[str, str] = {}
     for line, cells in rows:
         cells = {name.lower(): value for name, value in cells.items()}
-        patient, side = unicodedata.normalize("NFC", cells["patient"]), cells["split"]
+        named = unicodedata.normalize("NFC", cells["patient"])
+        patient, side = true_name(named, cells.get("data"), known, hidden, path), cells["split"]
         if side.lower() not in SIDE_NAMES:
             problems.append(f"line {line}: split: expected train, val or test, received {side!r}{nearest(side, SIDE_NAMES)}")
         elif patient not in known:
@@ -84,12 +89,15 @@ def nearest_exact(patient: str, known) -> str:
 
 
 def write_split(manifest: Manifest, path) -> None:
-    """Write the split as CSV patient,split, readable as a split file; patients in the order of the manifest."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["patient", "split"])
-    writer.writerows({case.patient: (case.patient, case.split or "") for case in manifest.cases}.values())
-    write_text(path, stream.getvalue())
+    """Write the split as CSV patient,split, readable as a split file; patients in the order of the manifest.
+
+    Names that are hidden stand as they are written elsewhere, with a column data by which the file is known to fit its data.
+    """
+    hidden = manifest.hidden if manifest.hidden is not None and manifest.hidden.any else None
+    head, more = (("patient", "split"), ()) if hidden is None else (("patient", "split", "data"), (hidden.digest,))
+    name = str if hidden is None else hidden.patient
+    rows = {case.patient: (name(case.patient), case.split or "", *more) for case in manifest.cases}.values()
+    write_text(path, "".join(spreadsheet.line(row) for row in (head, *rows)))
 
 
 def check_leakage(manifest: Manifest, hashes) -> None:

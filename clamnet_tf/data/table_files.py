@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.data.problems import listed
+from clamnet_tf.data.table_limits import check_cells, check_columns, check_table_file, shown_cell
 from clamnet_tf.data.workbooks import read_workbook
 from clamnet_tf.errors import DataError
+from clamnet_tf.spreadsheet import restored
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")  # what a file in a data folder is called that may be a table
 _DELIMITERS = ",;\t|"
@@ -71,9 +73,11 @@ def open_table(path) -> TableFile:
     """
     path = Path(path)
     try:
+        check_table_file(path)
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{ascii(str(path))[1:-1]}: cannot be read: {reason}.") from error
     if data.startswith(b"PK\x03\x04"):
         numbered, notes = read_workbook(path)
     else:
@@ -94,10 +98,12 @@ def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 def _checked(path, numbered):
     header = numbered[0][1]
+    check_columns(path, header)
+    check_cells(path, sum(len(cells) for _, cells in numbered))
     while header and not header[-1]:  # columns that a spreadsheet adds at the right
         header = header[:-1]
     counts = collections.Counter(name for name in header if name)
-    problems = [f"column {name!r} appears twice" for name, count in sorted(counts.items()) if count > 1]
+    problems = [f"column {shown_cell(name)} appears twice" for name, count in sorted(counts.items()) if count > 1]
     rows = []
     for line, cells in numbered[1:]:
         while len(cells) > len(header) and not cells[-1]:
@@ -174,10 +180,15 @@ def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
     text, before = (rest, 1) if told else (text, 0)
     delimiter = told[1].replace("\\t", "\t") if told else _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    numbered, cells = [], 0
     try:
-        return [
-            (reader.line_num + before, [cell.strip().strip(_INVISIBLE) for cell in row]) for row in reader
-        ]
+        for row in reader:
+            cells += len(row)
+            check_cells(path, cells)
+            if not numbered:
+                check_columns(path, row)
+            numbered.append((reader.line_num + before, [restored(cell.strip().strip(_INVISIBLE)) for cell in row]))
+        return numbered
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num + before}: is not a CSV table: {error}.") from error
 

@@ -6,13 +6,13 @@ other pixels of the organ marked, score 0 when the slice is abnormal and 1 when 
 Only counts and histograms are kept, so memory grows with patients and not with pixels.
 """
 
-import csv
 import math
 from dataclasses import dataclass, field
 from typing import Callable, Iterable, Mapping
 
 import numpy as np
 
+from clamnet_tf import spreadsheet
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path
 from clamnet_tf.marking.several_markers import class_mask
@@ -281,10 +281,9 @@ def write_rows(path, rows: list[dict]) -> None:
     with atomic_path(path) as temporary, open(
         temporary, "w", newline="", encoding="utf-8", errors=HANDLER
     ) as stream:
-        writer = csv.writer(stream)
-        writer.writerow(rows[0])
+        stream.write(spreadsheet.line(rows[0]))
         for row in rows:
-            writer.writerow(f"{value:.6g}" if isinstance(value, float) else "" if value is None else value for value in row.values())
+            stream.write(spreadsheet.line(f"{value:.6g}" if isinstance(value, float) else value for value in row.values()))
 
 
 def _add(table: dict, name: str, value) -> None:

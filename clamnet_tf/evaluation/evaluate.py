@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.data.cohorts import COHORTS
+from clamnet_tf.data.hidden import hidden_table
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.choose import choose_baselines
@@ -42,6 +43,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     rows = _rows(prepared, split)
     if not len(rows):
         raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
+    prepared = replace(prepared, table=hidden_table(prepared.table, manifest))
     trained, selection = load_trained(run, recipe), run.read_selection()
     trained.probability.workers = workers
     channels = prepared.images.shape[3] - (prepared.atlas is not None)
@@ -55,7 +57,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
             for name, case in cases.items():
                 walks[name].add(case)
     for note, first in mask_notes.items():
-        reporter.line(f"Note on masks (first {first}): {note}")
+        reporter.line(f"Note on masks (first {manifest.hide(first)}): {note}")
     of_markers = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_markers.pop("")
     result = figures(evaluation)
@@ -63,7 +65,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         result["markers"] = {name: figures(each) for name, each in of_markers.items()}
         add_columns(evaluation, of_markers)
     result["notes"] = [chosen.note] if chosen.note else []
-    result["data"] = {"root": str(manifest.root), "split": split, "simulated": manifest.layout == "cohort"}
+    result["data"] = {"root": manifest.hide(str(manifest.root)), "split": split, "simulated": manifest.layout == "cohort"}
     if mask_notes:
         result["data"]["mask_notes"] = sorted(mask_notes)
     write_json(out / "metrics.json", result)
@@ -75,7 +77,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     write_pictures(out / "pictures", shown, trained.markers)
     write_report(
         out / "report.html",
-        title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.root.name}",
+        title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
         run=_facts(run, recipe, manifest, split, selection) | {"notes": result["notes"]},
         figures=result,
         patients=evaluation.patients,
@@ -140,7 +142,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
             spacing = table.spacing[row]
             whole = SliceCase(
                 patient=str(table.patient[row]),
-                image=_short(table.image[row], manifest.root),
+                image=manifest.hide(_short(table.image[row], manifest.root)),
                 slice_index=pictures[place][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
                 organ=box.restore(organs[place], nearest=True) > 0.5,
@@ -183,7 +185,7 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "modality": recipe.modality,
         "condition": recipe.condition,
         "description": recipe.description,
-        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}" if simulated else str(manifest.root),
+        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}" if simulated else manifest.hide(str(manifest.root)),
         "simulated": simulated,
         "split": split or "all cases",
         "split_patients": run.split_patients(),

@@ -1,6 +1,5 @@
 """A finished run, ready to mark: its network as probabilities, and how those become masks."""
 
-import json
 from dataclasses import dataclass
 
 from clamnet_tf.data.deviation_channel import atlas_of
@@ -51,13 +50,15 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         if not names:
             head_thresholds = {name: row.raw_threshold for name, row in markings.items() if name != "mean"}
         step = int(selection["step"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
     try:
         volume = volume.with_steps(VolumeSteps.of(inference))
     except ValueError as error:
         raise UserInputError(f"section inference: {error} without training again; {run.recipe} has other values.") from error
     network = load_network(run.model)
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
+        raise RunError(f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; {run.recipe.name} beside it is of another network.")
     _, height, width, channels = network.inputs[0].shape
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
@@ -20,6 +21,7 @@ from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transfo
 from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
+_BYTES_EACH = 9  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
 _NO_SERIES = "(no SeriesInstanceUID)"
 
 
@@ -79,7 +81,9 @@ def read_dicom_files(
     if not any(frame.index for frame in headers) and len(headers) > 1:
         headers, notes = _the_only_volume(sort_series(headers, pixel_digest), where, part)
     arrange(headers, where)  # refuse a bad series before its pixels are read
-    check_size(where, (len(headers), headers[0].rows, headers[0].columns, headers[0].samples))
+    total = sum(path.stat().st_size for path in dict.fromkeys(frame.path for frame in headers))
+    shape = (len(headers), headers[0].rows, headers[0].columns, headers[0].samples)
+    check_size(where, shape, bytes_each=_BYTES_EACH, file_bytes=total)
     values, excluded = None, None
     start = 0
     for path in dict.fromkeys(frame.path for frame in headers):
@@ -144,9 +148,10 @@ def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
         if path.name.startswith(".") or not path.is_file() or sniff.sniff(path) != "dicom":
             continue
         dataset = open_dataset(path, pixels=False)
-        if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
-            continue
-        series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
+        with decoding(lambda reason, path=path: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
+            if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
+                continue
+            series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
     return {uid: tuple(files) for uid, files in sorted(series.items())}
 
 

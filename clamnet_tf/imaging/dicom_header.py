@@ -18,10 +18,13 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.acquisition import differences_of, functional_group, image_type_of, number, refuse_tiles_and_films
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
+from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
+from clamnet_tf.imaging.limits import BoundedFile
 
 LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
 
@@ -82,25 +85,23 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not one."""
     path = Path(path)
     sniff.require(path, "dicom")
-    try:
-        with quiet():
-            source = io.BytesIO(unpacked(path, LARGEST_UNPACKED)) if is_gzipped(path) else path
-            dataset = pydicom.dcmread(source, force=True, stop_before_pixels=not pixels)
-            _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
-            _complete_syntax(dataset)
-    except DAMAGE as error:
-        raise ImageError(f"{path}: damaged or cut off DICOM file: {_first_line(error)}. Export or copy it again.") from error
+    refused = lambda reason: ImageError(f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again.")  # noqa: E731
+    with decoding(refused), quiet():
+        zipped = is_gzipped(path)
+        if not zipped:
+            refuse_deflate_bomb(path)
+        with io.BytesIO(unpacked(path, LARGEST_UNPACKED)) if zipped else BoundedFile(path) as stream:
+            dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=not pixels)
+        _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
+        _complete_syntax(dataset)
     return dataset
 
 
 def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
     """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
     path = Path(path)
-    try:
-        with quiet():
-            return _read_frames(dataset, path)
-    except DAMAGE as error:
-        raise ImageError(f"{path}: its DICOM header cannot be understood: {_first_line(error)}. Export the image again.") from error
+    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")), quiet():
+        return _read_frames(dataset, path)
 
 
 def _read_frames(dataset, path):
@@ -114,6 +115,7 @@ def _read_frames(dataset, path):
     count = 1 if frames is None else int(frames)
     if count < 1:
         raise ImageError(f"{path}: NumberOfFrames is {count}; at least 1 is needed. Export the image again.")
+    refuse_impossible_frames(dataset, path, count)
     grouped = dataset.get("PerFrameFunctionalGroupsSequence")
     if grouped is not None and len(grouped) != count:
         raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
@@ -186,8 +188,3 @@ def _complete_syntax(dataset):
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     else:
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-
-
-def _first_line(error) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__).rstrip(".")

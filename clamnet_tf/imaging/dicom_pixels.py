@@ -14,17 +14,19 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 from pydicom.uid import JPEGTransferSyntaxes
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.codestream import announced_size
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
-from clamnet_tf.imaging.dicom_header import DAMAGE, LARGEST_UNPACKED, functional_group, number, quiet
+from clamnet_tf.imaging.dicom_announced import require_pixel_memory
+from clamnet_tf.imaging.dicom_header import LARGEST_UNPACKED, functional_group, number, quiet
 from clamnet_tf.imaging.gdcm_worker import decode_with_gdcm
-from clamnet_tf.imaging.volume import check_size
 
 INSTALL = "pip install 'clamnet-tf[dicom]'"
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _COLOUR_AS_RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
+_PADDING = 1.5  # a codestream may be padded to whole blocks, but announces about what the header does
 _ORDER = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")  # the plugins, most robust against damage first
 
 
@@ -55,16 +57,13 @@ def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", store
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    photometric = _photometric(dataset, path)
-    frames = int(number(dataset.get("NumberOfFrames")) or 1)
-    check_size(path, (frames, dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel") or 1))
+    with decoding(lambda reason: ImageError(f"{path}: its description of the pixels cannot be understood: {reason}. Export the image again.")):
+        photometric = _photometric(dataset, path)
+        require_pixel_memory(dataset, path, photometric)
     stored = BACKENDS[backend](dataset, path)
-    try:
-        with quiet():
-            values = _to_values(stored, dataset, photometric)
-        return (values, stored) if stored_too else values
-    except DAMAGE as error:
-        raise ImageError(f"{path}: its colour palette or modality LUT is damaged: {error}. Export the image again.") from error
+    with decoding(lambda reason: ImageError(f"{path}: its colour palette or modality LUT is damaged: {reason}. Export the image again.")), quiet():
+        values = _to_values(stored, dataset, photometric)
+    return (values, stored) if stored_too else values
 
 
 def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
@@ -72,7 +71,7 @@ def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
-    except NotImplementedError:
+    except (NotImplementedError, ValueError):  # ValueError: no transfer syntax at all
         raise ImageError(
             f"{path}: transfer syntax {syntax.name} ({syntax}) has no decoder; convert the file to Explicit VR Little Endian, "
             "for example with `gdcmconv --raw in.dcm out.dcm`."
@@ -82,12 +81,9 @@ def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
             f"{path}: compressed as {syntax.name} ({syntax}), and no decoder for it is installed. Install the decoders with "
             f"{INSTALL} and try again."
         )
-    try:
-        with quiet():
-            _refuse_bombs(dataset, syntax, path)
-            stored = _decompress(dataset, decoder, path)
-    except (*DAMAGE, RuntimeError) as error:
-        raise ImageError(_why_not(error, syntax, path)) from error
+    with decoding(lambda reason: ImageError(_why_not(reason, syntax, path))), quiet():
+        _refuse_bombs(dataset, syntax, path)
+        stored = _decompress(dataset, decoder, path)
     frames = int(number(dataset.get("NumberOfFrames")) or 1)
     shape = (frames, dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel") or 1)
     if stored.size != np.prod(shape):
@@ -178,24 +174,22 @@ def _refuse_bombs(dataset, syntax, path):
     expected = int(dataset.Rows) * int(dataset.Columns)
     for number_, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=int(number(dataset.get("NumberOfFrames")) or 1))):
         size = announced_size(frame)
-        if size is not None and size[0] * size[1] > 4 * expected:
+        if size is not None and size[0] * size[1] > _PADDING * expected:
             raise ImageError(
                 f"{path}: its header says {dataset.Rows} x {dataset.Columns} pixels, but compressed frame {number_ + 1} announces "
                 f"{size[0]} x {size[1]}: damaged or hostile. Export the image again."
             )
 
 
-def _why_not(error, syntax, path) -> str:
+def _why_not(text: str, syntax, path) -> str:
     """A message for pixels that could not be decoded although a decoder is there."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
-    text = " ".join(lines)
     if "12-bit" in text or "12 bit" in text or (syntax in JPEGTransferSyntaxes and "Extended" in syntax.name):
         return (
             f"{path}: compressed as {syntax.name} ({syntax}) with 12 bits per sample, which none of the freely licensed decoders "
-            f"reads ({text[:300]}). Convert it with DCMTK: `dcmdjpeg in.dcm out.dcm`."
+            f"reads ({text}). Convert it with DCMTK: `dcmdjpeg in.dcm out.dcm`."
         )
     advice = "The file is damaged or cut off; export or copy it again."
     if syntax.is_compressed:
         advice += f" If it opens elsewhere, make sure that all decoders are there: {INSTALL}."
-        return f"{path}: pixel data compressed as {syntax.name} ({syntax}) cannot be decoded: {text[:300]}. {advice}"
-    return f"{path}: pixel data ({syntax.name}) cannot be read: {text[:300]}. {advice}"
+        return f"{path}: pixel data compressed as {syntax.name} ({syntax}) cannot be decoded: {text}. {advice}"
+    return f"{path}: pixel data ({syntax.name}) cannot be read: {text}. {advice}"

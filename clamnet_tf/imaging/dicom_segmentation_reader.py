@@ -18,6 +18,7 @@ from clamnet_tf.imaging.volume import Volume, check_size
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP)
 _OFF_GRID = 0.1  # of a voxel: what rounding of positions may move
+_BYTES_EACH = 8  # of a pixel of a frame: unpacked bits, the copy by highdicom, the label map
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _open(path: Path, changed: int) -> _Segmentation:
     try:
         with quiet():
             count = int(number(header.get("NumberOfFrames")) or 1)
-            check_size(path, (count, header.Rows, header.Columns, 1))
+            check_size(path, (count, header.Rows, header.Columns, 1), bytes_each=_BYTES_EACH)
             if count != len(header.get("PerFrameFunctionalGroupsSequence") or ()):
                 raise ValueError(
                     f"NumberOfFrames is {count}, but it describes "

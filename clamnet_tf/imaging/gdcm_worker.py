@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.errors import ImageError
-from clamnet_tf.imaging.dicom_header import DAMAGE
 
-_LONGEST_SECONDS = 120  # for one file; a decoder that runs longer has lost its way
+_LEAST_SECONDS, _BYTES_PER_SECOND = 9, 1_000_000  # for one file; a decoder that runs longer has lost its way
 _LOCK = threading.Lock()
 _worker: subprocess.Popen | None = None
 _owner = 0  # process that started the worker: a forked child needs one of its own
@@ -93,11 +92,12 @@ def _serve():
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
-        faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
+        path = json.loads(line)
+        faulthandler.dump_traceback_later(_LEAST_SECONDS + os.path.getsize(path) / _BYTES_PER_SECOND, exit=True)
         try:
-            values = np.ascontiguousarray(pixel_array(json.loads(line), decoding_plugin="gdcm"))
+            values = np.ascontiguousarray(pixel_array(path, decoding_plugin="gdcm"))
             facts, data = {"error": None, "dtype": values.dtype.str, "shape": values.shape, "bytes": values.nbytes}, values.tobytes()
-        except (*DAMAGE, RuntimeError) as error:
+        except Exception as error:  # whatever it is, it is said to the process that asked
             facts, data = {"error": str(error) or type(error).__name__, "bytes": 0}, b""
         faulthandler.cancel_dump_traceback_later()
         answers.write(json.dumps(facts).encode() + b"\n" + data)

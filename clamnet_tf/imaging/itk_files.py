@@ -134,9 +134,10 @@ def _check(path: Path, reader, values: Path, plain: bool, itk) -> None:
     channels = parts * (size[3] if len(size) > 3 else 1)
     bits = re.search(r"(\d+)-bit", itk.GetPixelIDValueAsString(kind))
     announced = int(np.prod([*size, parts], dtype=object)) * (int(bits[1]) // 8 if bits else 1)
-    check_size(
-        values, (*sorted(spatial), channels), deflated_bytes=announced
-    )  # `volume_of` looks again when axes are turned
+    each = 2 * (int(bits[1]) // 8 if bits else 1) + 4
+    check_size(  # `volume_of` looks again when axes are turned
+        values, (*sorted(spatial), channels), bytes_each=each, deflated_bytes=announced
+    )
     if plain and announced > values.stat().st_size:
         raise ImageError(
             f"{path}: cut off: its header announces {announced:,} bytes of values, {values.name} has"

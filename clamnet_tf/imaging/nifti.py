@@ -7,27 +7,22 @@ exactly.
 
 import contextlib
 import gzip
-import struct
-import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
+from nibabel.volumeutils import apply_read_scaling
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.companions import header_of, image_of, is_gzipped
+from clamnet_tf.imaging.limits import BoundedFile
 from clamnet_tf.imaging.orientation import check_turned, index_transform, spacing_of, to_axial
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
 
-_DAMAGE = (
-    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError,
-    MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 UNPLACED = "neither sform nor qform: orientation and spacing are not known, axes taken as stored"
+_LARGEST_OFFSET = 2**26  # bytes before the values: header and extensions
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -43,7 +38,8 @@ def read_nifti(path: Path) -> Volume:
     path = _header(Path(path))
     sniff.require(path, "nifti")
     with _opened(path) as stream:
-        head = stream.read(348)
+        with _readable(path):
+            head = stream.read(348)
         stream.seek(0)
         two = head[:4] in (
             b"\x1c\x02\0\0",
@@ -81,10 +77,14 @@ def _header(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _opened(path: Path):
-    with open(path, "rb") as file, (
+    with BoundedFile(path) as file, (
         gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
     ) as stream:
         yield stream
+
+
+def _readable(path):
+    return decoding(lambda reason: ImageError(f"{path}: not a readable NIfTI file: {reason}. Export or copy it again."))
 
 
 def _map(**streams) -> dict:
@@ -92,10 +92,8 @@ def _map(**streams) -> dict:
 
 
 def _read(path, file_map, kind, values: Path) -> Volume:
-    try:
+    with _readable(path):
         image = kind.from_file_map(file_map)
-    except _DAMAGE as error:
-        raise ImageError(f"{path}: not a readable NIfTI file: {error}. Export or copy it again.") from error
     return volume_of(path, image, values)
 
 
@@ -104,20 +102,21 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
 
     values: the file that holds the values, `path` or another. unplaced: the note for an image without place.
     """
-    try:
+    with _readable(path):
         header = image.header
         shape = tuple(int(side) for side in image.shape)
         coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         affine = np.asarray(image.affine, dtype=np.float64)
-    except _DAMAGE as error:
-        raise ImageError(f"{path}: not a readable NIfTI file: {error}. Export or copy it again.") from error
-    dtype = header.get_data_dtype()
-    spatial, channels = _dimensions(path, shape, dtype)
-    axes, flips = _to_axial(path, affine)
-    turned = _RAS_TO_LPS @ affine @ index_transform(spatial, axes, flips) if coded else None
+        dtype, offset = header.get_data_dtype(), int(getattr(image.dataobj, "offset", 0))
+        spatial, channels = _dimensions(path, shape, dtype)
+        axes, flips = _to_axial(path, affine)
+        turned = _RAS_TO_LPS @ affine @ index_transform(spatial, axes, flips) if coded else None
     count = 3 if dtype.names else channels
     announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
-    check_size(values, (*(spatial[axis] for axis in axes), count), deflated_bytes=announced)
+    if not 0 <= offset <= _LARGEST_OFFSET:
+        raise ImageError(f"{path}: its values begin at byte {offset:,} (vox_offset), beyond any header. Export or copy it again.")
+    each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
+    check_size(values, (*(spatial[axis] for axis in axes), count), bytes_each=each, deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
     notes = () if coded else (unplaced,)
     if turned is not None and axes[0] != 2:
@@ -157,10 +156,16 @@ def _to_axial(path, affine):
 
 
 def _values(path, image, dtype):
-    try:
-        stored = np.asanyarray(image.dataobj)
-    except _DAMAGE as error:
-        raise ImageError(f"{path}: damaged or cut off NIfTI data: {error}. Export or copy it again.") from error
+    """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of all would take too much."""
+    with decoding(lambda reason: ImageError(f"{path}: damaged or cut off NIfTI data: {reason}. Export or copy it again.")):
+        stored = image.dataobj.get_unscaled()
+        slope, inter = image.dataobj.slope, image.dataobj.inter
+        if not dtype.names and (slope, inter) != (1.0, 0.0):
+            scaled = np.empty(stored.shape, np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # counted by finite_float32
+                for place in range(stored.shape[-1]):
+                    scaled[..., place] = apply_read_scaling(stored[..., place], slope, inter)
+            return scaled
     if dtype.names:
         if dtype.names[:3] != ("R", "G", "B"):
             raise ImageError(f"{path}: values of type {dtype} cannot be used as an image.")

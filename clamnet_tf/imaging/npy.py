@@ -1,10 +1,10 @@
 """NumPy arrays in (.npy), and out."""
 
-import tokenize
 from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.volume import SMALLEST_SIDE, Grid, SliceReference, Volume, check_size, finite_float32
@@ -19,11 +19,8 @@ def read_npy(path: Path) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "npy")
-    try:
+    with decoding(lambda reason: _unusable(path, reason)):
         stored = np.load(path, allow_pickle=False, mmap_mode="r")  # checks the announced shape against the file's size
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError, MemoryError) as error:
-        why = "it holds Python objects, which could run code" if "bject" in str(error) else str(error)
-        raise ImageError(f"{path}: not a usable array: {why}. Save it with numpy.save from an array of numbers.") from error
     if stored.dtype.kind not in "buif":
         raise ImageError(f"{path}: an array of type {stored.dtype}; needed are integers, floats or booleans.")
     if stored.ndim not in (2, 3, 4):
@@ -36,6 +33,11 @@ def read_npy(path: Path) -> Volume:
         full, shape = stored[np.newaxis], stored.shape[:2]
     else:
         full, shape = stored[..., np.newaxis], stored.shape
-    check_size(path, full.shape)
+    check_size(path, full.shape, bytes_each=stored.dtype.itemsize + 4)
     grid = Grid("npy", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(full))))
     return Volume(finite_float32(path, full), None, None, (path,), grid)
+
+
+def _unusable(path, reason: str) -> ImageError:
+    why = "it holds Python objects, which could run code" if "bject" in reason else reason
+    return ImageError(f"{path}: not a usable array: {why}. Save it with numpy.save from an array of numbers.")

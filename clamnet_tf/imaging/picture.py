@@ -6,9 +6,8 @@ channels depends on how a picture is stored, never on what it shows: a gray pict
 
 import contextlib
 import logging
-import struct
 import threading
-import zlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +15,14 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.limits import require_memory, require_slices
 from clamnet_tf.imaging.tiff_orientation import ORIENTATIONS, upright
+from clamnet_tf.imaging.tiff_segments import refuse_segment_bombs
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
-_DAMAGE = (
-    RuntimeError, OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
-    MemoryError, AssertionError, struct.error, zlib.error, Image.DecompressionBombError, tifffile.TiffFileError,
-)  # fmt: skip
 _SLICE_AXES, _CHANNEL_AXES = "ZQITRPME", "CS"  # letters of tifffile; Y and X are rows and columns
 _LOST_PAGES = ("page offset", "corrupt", "failed to reshape", "required tags", "first page", "StripOffsets", "ByteCounts", "data offset")
 _DEFLATE_OR_NONE = (1, 8, 32946)  # TIFF 6.0, Compression
@@ -41,13 +39,11 @@ def read_picture(path: Path) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "png", "jpeg")
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            check_size(path, (1, image.height, image.width, len(image.getbands())))
-            _refuse_deep_colour(path)
-            array, eight_bits = _pixels(path, ImageOps.exif_transpose(image)), not image.mode.startswith(("I", "F"))
-    except _DAMAGE as error:
-        raise ImageError(_damaged(path, error)) from error
+    with decoding(lambda reason: ImageError(_damaged(path, reason))), _open(path) as image:
+        bands = len(image.getbands())
+        check_size(path, (1, image.height, image.width, bands), bytes_each=_bytes_per_pixel(image) / bands)
+        _refuse_deep_colour(path)
+        array, eight_bits = _pixels(path, ImageOps.exif_transpose(image)), not image.mode.startswith(("I", "F"))
     return _volume(path, array[np.newaxis], array.shape[:2], eight_bits)
 
 
@@ -58,16 +54,14 @@ def read_picture_as_stored(path: Path) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "png", "jpeg")
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            check_size(path, (1, image.height, image.width, len(image.getbands())))
-            _refuse_deep_colour(path)
-            palette = image.mode == "P"
-            turned = ImageOps.exif_transpose(image)
-            array = np.asarray(turned)[..., np.newaxis] if palette else _pixels(path, turned)
-            scale = _scale_of_bits(path) if image.mode == "L" else 1
-    except _DAMAGE as error:
-        raise ImageError(_damaged(path, error)) from error
+    with decoding(lambda reason: ImageError(_damaged(path, reason))), _open(path) as image:
+        bands = len(image.getbands())
+        check_size(path, (1, image.height, image.width, bands), bytes_each=_bytes_per_pixel(image) / bands)
+        _refuse_deep_colour(path)
+        palette = image.mode == "P"
+        turned = ImageOps.exif_transpose(image)
+        array = np.asarray(turned)[..., np.newaxis] if palette else _pixels(path, turned)
+        scale = _scale_of_bits(path) if image.mode == "L" else 1
     volume = _volume(path, (array // scale)[np.newaxis] if scale > 1 else array[np.newaxis], array.shape[:2], eight_bits=False)
     return replace(volume, grid=replace(volume.grid, photometric="PALETTE")) if palette else volume
 
@@ -90,16 +84,41 @@ def read_tiff(path: Path, *, stored: bool = False) -> Volume:
     """
     path = Path(path)
     sniff.require(path, "tiff")
-    try:
-        with _complaints(path) as damage, tifffile.TiffFile(path) as file:
-            pages, shape = _read_pages(path, file, damage, stored)
-            eight_bits, page = file.series[0].dtype == np.uint8, file.series[0].keyframe
-            words = {_PALETTE: "PALETTE", _WHITE_IS_ZERO: "WHITE_IS_ZERO"}.get(page.photometric, "") if stored else ""
-            largest = float(2**page.bitspersample - 1) if words else 0.0
-    except _DAMAGE as error:
-        raise ImageError(_damaged(path, error)) from error
+    with decoding(lambda reason: ImageError(_damaged(path, reason))), _complaints(path) as damage, tifffile.TiffFile(path) as file:
+        require_slices(path, len(file.pages))
+        pages, shape = _read_pages(path, file, damage, stored)
+        eight_bits, page = file.series[0].dtype == np.uint8, file.series[0].keyframe
+        words = {_PALETTE: "PALETTE", _WHITE_IS_ZERO: "WHITE_IS_ZERO"}.get(page.photometric, "") if stored else ""
+        largest = float(2**page.bitspersample - 1) if words else 0.0
     volume = _volume(path, pages, shape, eight_bits)
     return replace(volume, grid=replace(volume.grid, photometric=words, largest=largest)) if words else volume
+
+
+def _open(path) -> Image.Image:
+    """A PNG or JPEG whose header alone is read; Pillow's own limit of pixels becomes the project's error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_size` has the say
+            return Image.open(path, formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: too large: {error}. A damaged or hostile file announces that; if it is genuine, shrink it.") from error
+
+
+def _bytes_per_pixel(image: Image.Image) -> int:
+    """What reading takes per pixel, measured, with the copies that Pillow and NumPy make and the float32 result."""
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        return 56
+    return 14 if image.mode in ("L", "1") else 20 if image.mode.startswith(("I", "F")) else 36
+
+
+def _tiff_bytes_each(page) -> float:
+    """The same per stored value of a TIFF file."""
+    size = page.dtype.itemsize
+    if page.photometric == _PALETTE:
+        return 2 * size + 30
+    if page.photometric == _WHITE_IS_ZERO:
+        return 2 * size + 20
+    return 2 * size + 4 + (16 if page.extrasamples else 4 if page.bitspersample == 1 else 0)
 
 
 def _volume(path, pages, shape, eight_bits: bool) -> Volume:
@@ -174,10 +193,13 @@ def _read_pages(path, file: tifffile.TiffFile, damage: list[str], as_stored: boo
     rows, columns = axes.index("Y"), axes.index("X")
     slices = shape[stacked[0]] if stacked else 1
     plain = page.compression in _DEFLATE_OR_NONE
-    check_size(path, (slices, shape[rows], shape[columns], shape[banded[0]] if banded else 1), deflated_bytes=series.nbytes if plain else None)
+    check_size(
+        path, (slices, shape[rows], shape[columns], shape[banded[0]] if banded else 1), bytes_each=_tiff_bytes_each(page),
+        deflated_bytes=series.nbytes if plain else None,
+    )  # fmt: skip
     stored = _decode(path, file, series) if not damage else None
     if damage:
-        raise ImageError(_damaged(path, damage[0]))
+        raise ImageError(_damaged(path, damage[0].rstrip(".")))
     wanted = (*stacked, rows, columns, *banded)
     stored = stored.reshape([side for n, side in enumerate(stored.shape) if n in wanted])
     kept = sorted(wanted)
@@ -192,21 +214,27 @@ def _read_pages(path, file: tifffile.TiffFile, damage: list[str], as_stored: boo
 
 
 def _decode(path, file, series) -> np.ndarray:
-    """All pages in the order of `series.axes`; by Pillow where tifffile lacks the decompressor."""
-    try:
-        return series.asarray()
-    except (ValueError, KeyError, ImportError, RuntimeError) as error:
-        if "imagecodecs" not in str(error):
-            raise
-    with Image.open(path, formats=("TIFF",)) as image:
-        pages = []
-        for number in range(getattr(image, "n_frames", 1)):
+    """All pages in the order of `series.axes`; by Pillow where tifffile lacks the decompressor or does not bound what it unpacks."""
+    if series.keyframe.compression in _DEFLATE_OR_NONE:
+        refuse_segment_bombs(path, series)
+        try:
+            return series.asarray(maxworkers=1)
+        except (ValueError, KeyError, ImportError, RuntimeError) as error:
+            if "imagecodecs" not in str(error):
+                raise
+    page, count = series.keyframe, len(series.pages)
+    require_memory(path, 3 * series.nbytes + 8 * page.imagewidth * page.imagelength, f"{count} pages of {page.imagelength} x {page.imagewidth} pixels")
+    pages = []
+    with _unreadable_compression(path, series), Image.open(path, formats=("TIFF",)) as image:
+        for number in range(min(getattr(image, "n_frames", 1), count)):
             image.seek(number)
+            if image.size not in ((page.imagewidth, page.imagelength), (page.imagelength, page.imagewidth)):
+                raise ImageError(_damaged(path, f"page {number + 1} has another size than the first"))
             turned = upright(np.asarray(image)[np.newaxis], _UNDONE.get(_orientation(path, series), _orientation(path, series)))
             pages.append(turned[0])  # Pillow has applied the orientation already
-    array = np.stack(pages).astype(series.dtype)
+    array = np.stack(pages).astype(series.dtype, copy=False)
     if array.size != np.prod(series.shape):
-        raise ImageError(f"{path}: compression {series.keyframe.compression.name} cannot be read here; save it uncompressed or with deflate.")
+        raise ImageError(_damaged(path, f"{array.size:,} values found, {series.shape} announced"))
     if array.ndim == 4 and series.axes[-1] != "S":
         array = np.moveaxis(array, -1, 1)
     return array.reshape(series.shape)
@@ -225,6 +253,13 @@ def _own_pages(series):
     return [page for page in series.pages if isinstance(page, tifffile.TiffPage)]
 
 
+def _unreadable_compression(path, series):
+    name = getattr(series.keyframe.compression, "name", series.keyframe.compression)
+    return decoding(
+        lambda reason: ImageError(f"{path}: compression {name} cannot be read here ({reason}); save it uncompressed or with deflate.")
+    )
+
+
 def _colours(path, stored, page) -> np.ndarray:
     photometric = page.photometric
     if photometric == _PALETTE and page.colormap is not None:
@@ -241,8 +276,5 @@ def _colours(path, stored, page) -> np.ndarray:
     return stored
 
 
-def _damaged(path, error) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{path}: too large: {error}. A damaged or hostile file announces that; if it is genuine, shrink it."
-    text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    return f"{path}: damaged or cut off picture: {text[:300]}. Copy or export it again."
+def _damaged(path, reason: str) -> str:
+    return f"{path}: damaged or cut off picture: {reason}. Copy or export it again."

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from clamnet_tf.errors import ImageError
+from clamnet_tf.files import open_regular
 from clamnet_tf.imaging.other_formats import BY_SUFFIX, OTHER_FORMATS, advice
 
 _MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 bytes of preamble may hold anything
@@ -72,12 +73,12 @@ def sniff(path: Path) -> str:
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, an image file is expected here.")
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             head = stream.read(_HEAD)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such file; check the name, or the column 'image' of the manifest.") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be opened: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ImageError(f"{ascii(str(path))[1:-1]}: cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
     kind = sniff_bytes(head)
     if kind == "gzip":
         inside = sniff_bytes(_unzipped_head(path))

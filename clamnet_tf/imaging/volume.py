@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.limits import require_memory, require_slices, shown
 from clamnet_tf.imaging.orientation import reorient, restore
 
 SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
@@ -108,11 +109,13 @@ def unsorted(stack: np.ndarray, grid: Grid) -> np.ndarray:
     return values
 
 
-def check_size(path, shape: tuple[int, ...], *, deflated_bytes: int | None = None) -> None:
+def check_size(path, shape: tuple[int, ...], *, bytes_each: float, deflated_bytes: int | None = None, file_bytes: int | None = None) -> None:
     """Refuse what is too small to look at or too large for memory, before pixels are decoded.
 
-    shape: (slices, rows, columns, channels) as announced by the file's header. deflated_bytes: what the announced
-    values take unpacked, for a file that is stored plainly or by deflate: more than such a file can hold is refused.
+    shape: (slices, rows, columns, channels) as announced by the file's header. bytes_each: what reading takes at most
+    per value, copies and the float32 result included (see `limits`). deflated_bytes: what the announced values take
+    unpacked, for a file that is stored plainly or by deflate: more than such a file can hold is refused. file_bytes:
+    of all files together when `path` is a folder.
     """
     slices, rows, columns, channels = (int(side) for side in shape)
     if min(slices, channels) < 1 or min(rows, columns) < SMALLEST_SIDE:
@@ -122,23 +125,26 @@ def check_size(path, shape: tuple[int, ...], *, deflated_bytes: int | None = Non
         )
     if slices * rows * columns * channels > LARGEST_COUNT:
         raise ImageError(
-            f"{path}: too large: it announces {slices} slices of {rows} x {columns} pixels with {channels} channels, more "
-            f"than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, split or shrink it."
+            f"{path}: too large: it announces {shown(slices)} slices of {shown(rows)} x {shown(columns)} pixels with {shown(channels)} channels, "
+            f"more than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, split or shrink it."
         )
+    require_slices(path, slices)
     if deflated_bytes is not None and deflated_bytes > LARGEST_RATIO * Path(path).stat().st_size:
         raise ImageError(
-            f"{path}: too large: it announces {deflated_bytes:,} bytes of pixels, more than its {Path(path).stat().st_size:,} bytes can "
+            f"{path}: too large: it announces {shown(deflated_bytes)} bytes of pixels, more than its {Path(path).stat().st_size:,} bytes can "
             "hold even if compressed. The file is damaged, cut off or hostile; copy or export it again."
         )
+    what = f"{slices} slices of {rows} x {columns} pixels with {channels} channels"
+    require_memory(path, int(slices * rows * columns * channels * bytes_each), what, file_bytes=file_bytes)
 
 
 def finite_float32(path, array: np.ndarray) -> np.ndarray:
     """`array` as float32; ImageError that counts NaN and infinite values (also those beyond float32)."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(values).all():
-        nan = int(np.isnan(values).sum())
-        infinite = int(np.isinf(values).sum())
+    if not all(np.isfinite(part).all() for part in values):
+        nan = sum(int(np.isnan(part).sum()) for part in values)
+        infinite = sum(int(np.isinf(part).sum()) for part in values)
         raise ImageError(
             f"{path}: {nan:,} NaN and {infinite:,} infinite values of {values.size:,}; images must be finite numbers. "
             f"Replace them (by 0 or the background's value) and save the image again."

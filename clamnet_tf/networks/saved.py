@@ -3,22 +3,22 @@
 A .keras file names the classes to build by module and name, and Keras imports what it is told to; its safe mode stops
 Lambda layers, but several of its versions were talked into functions of Keras itself (CVE-2025-1550, CVE-2025-8747).
 So the file's configuration is read first, as plain JSON, and every class must stand in the table below: what this
-package's builders use. The weights must be plain HDF5 data: no links or data outside of the file (CVE-2026-1669).
+package's builders use. Sizes that it declares must not be more than the weights it brings
+along (declared.py), and these must be plain HDF5 data: no links or data outside of the file (CVE-2026-1669).
 """
 
-import io
-import json
 import warnings
 import zipfile
-from pathlib import Path
 
-import h5py
 import keras
 
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.declared import CONFIG, METADATA, WEIGHTS, declared_weights, file_of, not_a_model, read_config
+from clamnet_tf.networks.saved_weights import stored_values
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-LARGEST_CONFIG = 20_000_000  # bytes
+__all__ = ["ALLOWED", "CONFIG", "METADATA", "WEIGHTS", "check_saved", "load_network", "not_a_model"]
+
 #: module -> classes that a network may be built from.
 ALLOWED = {
     "keras": {"DTypePolicy"},
@@ -41,45 +41,29 @@ def load_network(path) -> keras.Model:
             it was run.
     """
     check_saved(path)
-    try:
-        with warnings.catch_warnings():  # Keras only warns when layers find no weights in the file, and leaves them random
-            warnings.filterwarnings("error", "Skipping nested container|A total of .* objects could not be loaded", UserWarning)
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, UserWarning) as error:
-        raise not_a_model(path, str(error)) from error
+    with decoding(lambda reason: not_a_model(path, reason)), warnings.catch_warnings():
+        # Keras only warns when layers find no weights in the file, and leaves them random
+        warnings.filterwarnings("error", "Skipping nested container|A total of .* objects could not be loaded", UserWarning)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check_saved(path) -> None:
-    """NetworkError unless the file can be loaded without running code of its own. Builds nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            if sorted(names) != sorted({CONFIG, METADATA, WEIGHTS}):
-                raise NetworkError(
-                    f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found "
-                    f"{', '.join(map(ascii, names[:10]))}."
-                )
-            sizes = {member.filename: member.file_size for member in members}
-            if sizes[CONFIG] > LARGEST_CONFIG or sizes[WEIGHTS] > 100 * Path(path).stat().st_size:
-                raise NetworkError(f"{path}: unpacks to far more than a network of its size needs. Do not use this file.")
-            config = json.loads(archive.read(CONFIG))
-            weights = archive.read(WEIGHTS)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise not_a_model(path, str(error)) from error
+    """NetworkError unless the file can be loaded without running code of its own and without more memory than its weights. Builds nothing."""
+    config = read_config(file_of(path))
     foreign = sorted({_name(part) for part in _classes(config) if not _is_allowed(part)})
     if foreign:
         raise NetworkError(
             f"{path}: names {', '.join(foreign[:5])}, which is not among the stock Keras layers of a marking network. It was not loaded, since "
             "loading could run its code. Only use files whose source you trust."
         )
-    _check_weights(path, weights)
-
-
-def not_a_model(path, reason: str) -> NetworkError:
-    """The error for a file that Keras cannot read."""
-    first = (reason.splitlines() or ["damaged"])[0][:200]
-    return NetworkError(f"{path}: cannot be loaded as a Keras model ({first}).")
+    declared = declared_weights(path, config)
+    with decoding(lambda reason: not_a_model(path, reason)), zipfile.ZipFile(path) as archive:
+        weights = archive.read(WEIGHTS)
+    stored = stored_values(path, weights)
+    if declared > stored:
+        raise NetworkError(
+            f"{path}: its layers declare {declared:,} weights, the file holds {stored:,}. It was not loaded: it is damaged, or made to fill the memory."
+        )
 
 
 def _classes(part):
@@ -107,31 +91,3 @@ def _name(part: dict) -> str:
     module, name, registered = (part.get(key) for key in ("module", "class_name", "registered_name"))
     text = f"{module}.{name}" if module else str(name)
     return ascii(text if registered in (None, name) else f"{text} (registered as {registered})")[1:-1][:120]
-
-
-def _check_weights(path, content: bytes) -> None:
-    """NetworkError when a link or a dataset leads out of the HDF5 file."""
-    outside = []
-
-    def visit(group):
-        for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, (h5py.ExternalLink, h5py.SoftLink)):
-                outside.append(name)
-                continue
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                visit(item)
-            elif item.external or item.is_virtual:
-                outside.append(name)
-
-    try:
-        with h5py.File(io.BytesIO(content), "r") as stored:
-            visit(stored)
-    except (OSError, KeyError, RuntimeError, RecursionError) as error:
-        raise not_a_model(path, str(error)) from error
-    if outside:
-        raise NetworkError(
-            f"{path}: its weights lead out of the file ({ascii(outside[0])}). It was not loaded. Only use files whose source you "
-            "trust."
-        )

@@ -2,8 +2,9 @@
 
 Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column c of frame f
 lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be marked is back as it was
-stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay what they are. The source's patient and study go into the object: without them no archive can
-file it (Patient and General Study are mandatory modules).
+stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay what they are. What the standard requires of
+the source's patient and study goes into the object, since no archive could file it otherwise, and nothing else of them
+(dicom_seg_privacy).
 """
 
 import uuid
@@ -21,6 +22,7 @@ from clamnet_tf.files import atomic_path
 from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.volume import unsorted
 from clamnet_tf.prediction.coded_concepts import finding, region
+from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
 SEGMENTATIONS = ("binary", "fractional")
@@ -74,6 +76,7 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             segmentation_object = _build(highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise DataError(f"{volume.name}: cannot be written as a DICOM segmentation: its header is not complete ({error}).") from error
+        keep_required(segmentation_object, sources[0])
         with atomic_path(path) as temporary:
             segmentation_object.save_as(temporary)
 

@@ -1,11 +1,11 @@
 """The rows of marks.csv and volumes.csv, and the lines that are printed."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf import spreadsheet
 from clamnet_tf.data.inputs import RESULT_COLUMNS
 from clamnet_tf.evaluation.words import percent
 from clamnet_tf.files import atomic_path
@@ -108,10 +108,9 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
     with atomic_path(path) as temporary, open(
         temporary, "w", newline="", encoding="utf-8", errors=HANDLER
     ) as stream:
-        writer = csv.writer(stream)
-        writer.writerow(first)
+        stream.write(spreadsheet.line(first))
         while first is not None:
-            writer.writerow(f"{value:.6g}" if isinstance(value, float) else "" if value is None else value for value in first.values())
+            stream.write(spreadsheet.line(f"{value:.6g}" if isinstance(value, float) else value for value in first.values()))
             first, count = next(rows, None), count + 1
     return count
 

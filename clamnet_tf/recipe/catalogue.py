@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from clamnet_tf.errors import RecipeError
+from clamnet_tf.recipe.foreign import is_foreign, without_quotes
 from clamnet_tf.recipe.moved import move_keys
 from clamnet_tf.recipe.overrides import apply_overrides
 from clamnet_tf.recipe.problems import Place, recipe_error
@@ -56,7 +57,11 @@ def load_recipe(name_or_path, overrides=()) -> Recipe:
     RecipeError: every problem of file and overrides, one line each. Levels to be drawn stay "random": see `resolve`.
     """
     path = find_recipe(name_or_path)
-    root, problems = read_file(path, name=path if path == Path(name_or_path) else _short(path))
+    name = path if path == Path(name_or_path) else _short(path)
+    root, problems = read_file(path, name=name)
+    problems = without_quotes(root, problems, Recipe.model_fields, "a recipe", str(name))
+    if is_foreign(root, Recipe.model_fields):
+        raise recipe_error(problems)
     if root is None:  # what can be said of the overrides without the file
         raise recipe_error(problems + apply_overrides(Node(Place("", 1), {}), overrides))
     problems += move_keys(root)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from clamnet_tf.errors import RecipeError
 
 
+MOST_SHOWN = 200  # problems of one file
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a value was written: a line of a file, or an override.
@@ -59,4 +62,6 @@ def recipe_error(problems) -> RecipeError:
 def in_order(problems) -> str:
     """One line each, in the order of the file and then of the overrides."""
     ordered = sorted(problems, key=lambda problem: (problem.place.rank, problem.place.line or 0))
-    return "\n".join(dict.fromkeys(str(problem) for problem in ordered))
+    lines = list(dict.fromkeys(str(problem) for problem in ordered))
+    more = [f"... and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
+    return "\n".join([*lines[:MOST_SHOWN], *more])

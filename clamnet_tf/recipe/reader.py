@@ -7,10 +7,12 @@ other encodings than UTF-8. A problem at one value does not hide those of the ot
 
 import copy
 import os
+import re
 from dataclasses import dataclass, field
 
 import yaml
 
+from clamnet_tf.files import open_regular
 from clamnet_tf.recipe.problems import Place, Problem
 from clamnet_tf.recipe.scalars import plain_value
 
@@ -18,6 +20,7 @@ LARGEST_FILE = 1_000_000  # bytes
 MOST_VALUES = 10_000  # in a whole recipe, aliases expanded
 DEEPEST = 20  # levels of nesting
 
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _CORE_TAGS = {
     "tag:yaml.org,2002:" + name: kinds
     for name, kinds in {
@@ -73,13 +76,13 @@ def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
     """Tree and problems of a recipe file, called `name` in messages; the tree is None when nothing of it can be used."""
     label = Place(os.fspath(name or path))
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             content = stream.read(LARGEST_FILE + 1) if size <= LARGEST_FILE else b""
     except IsADirectoryError:
         return None, [Problem(label, (), "a recipe file", "a folder", "name the .yaml file")]
-    except OSError as error:
-        return None, [Problem(label, (), "a readable file", error.strerror or str(error), "check the path and its permissions")]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return None, [Problem(label, (), "a readable file", getattr(error, "strerror", None) or str(error), "check the path and its permissions")]
     if max(size, len(content)) > LARGEST_FILE:
         received = f"{size / 1e6:.1f} MB" if size > LARGEST_FILE else "more"
         return None, [Problem(label, (), "a recipe of at most 1 MB", received, "is this a recipe?")]
@@ -115,7 +118,7 @@ def read_value(text: str, place: Place, path=()) -> "tuple[Node | None, list[Pro
         builder.report(path, "printable text", f"the character U+{error.character:04X}", line=line, advice="remove it")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        received = ": ".join(filter(None, [error.context, error.problem]))
+        received = _unquoted(": ".join(filter(None, [error.context, error.problem])))
         builder.report(path, "valid YAML", f"a fault ({received})", line=mark.line + 1 if mark else 1)
     except ValueError:  # PyYAML on an escape beyond Unicode, "\U00110000"
         builder.report(path, "valid YAML", "an escape that is no character", line=1)
@@ -238,6 +241,11 @@ class _Builder:
         self.report(path, "a word as key", "a list, a mapping or an alias", mark=event.start_mark)
         self.node(event, events, (*path, "?"))
         return None
+
+
+def _unquoted(text: str) -> str:
+    """What PyYAML says without the words of the file that it quotes; single signs and names of tokens in <> stay."""
+    return _QUOTED.sub(lambda found: found[0] if len(found[0]) <= 3 or found[0].startswith("'<") else "a word", text)
 
 
 def is_text(text: str) -> bool:

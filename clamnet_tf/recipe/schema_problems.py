@@ -27,8 +27,9 @@ def schema_problems(schema, root, error, known):
         wrong.add(path)
         if near and near[:-1] == path[:-1] and find(root, near) is None:
             wrong.add(near)  # it was most likely meant, so that its default says nothing
+    outer = {other[:length] for other in others for length in range(len(other))}
     for path in dict.fromkeys(others):
-        inside = any(len(other) > len(path) and other[: len(path)] == path for other in others)  # a union: the kind fits, an entry does not
+        inside = path in outer  # a union: the kind fits, an entry does not
         if not inside and path not in known and path not in wrong:
             problems.append(_wrong_value(schema, root, path))
         wrong.add(path)

@@ -4,9 +4,13 @@ import difflib
 
 from clamnet_tf.recipe.json_schema import all_paths, keys
 
+LONGEST_WORD = 200  # characters; comparing longer ones takes long and no key is like them
+
 
 def nearest(word: str, candidates) -> "str | None":
     """The candidate most like `word`, whatever its case; None when none is alike."""
+    if len(word) > LONGEST_WORD:
+        return None
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
@@ -14,7 +18,7 @@ def nearest(word: str, candidates) -> "str | None":
 
 def nearest_path(schema: dict, path: tuple) -> "tuple | None":
     """The valid path most like an unknown one: a key of the same section, else the same key elsewhere, else by its whole text."""
-    section, word = path[:-1], path[-1]
+    section, word = path[:-1], str(path[-1])
     sibling = nearest(word, keys(schema, section))
     if sibling is not None:
         return (*section, sibling)
@@ -22,7 +26,9 @@ def nearest_path(schema: dict, path: tuple) -> "tuple | None":
     same_name = [known for known in paths.values() if known[-1] == word.lower()]
     if same_name:
         return min(same_name, key=len)
-    whole = nearest(".".join(path), paths)
+    names = tuple(part for part in path if isinstance(part, str))  # without places in lists
+    paths = {text: known for text, known in paths.items() if known != names[: len(known)]}  # its own section is no advice
+    whole = nearest(".".join(names), paths)
     return paths[whole] if whole else paths.get(".".join(_by_key(word, paths)))
 
 

@@ -26,10 +26,12 @@ class Identity:
 
     @classmethod
     def from_text(cls, text: str) -> "Identity":
-        """The inverse of `text`. UserInputError: it was not written by this package."""
+        """The inverse of `text`. UserInputError: it was not written by this package, or is no text."""
+        if not isinstance(text, str):
+            raise UserInputError(f"the server's model calls itself {ascii(text)[:200]}: expected text. Check the name in the address.")
         parts = dict(part.partition("=")[::2] for part in text.split())
         if set(parts) != {field.name for field in fields(cls)}:
-            raise UserInputError(f"the server's model calls itself {text[:200]!r}: it was not made by clamnet-tf export. Check the name in the address.")
+            raise UserInputError(f"the server's model calls itself {ascii(text[:200])}: it was not made by clamnet-tf export. Check the name in the address.")
         return cls(**parts)
 
     @property

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from clamnet_tf.spreadsheet import restored
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.plan import Plan
 from clamnet_tf.study.schema import Arm, Group
@@ -143,6 +144,7 @@ def read_patients(path: Path) -> dict[str, dict]:
     with open(path, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     text = ("patient", "site")
+    rows = [{key: restored(value) if key in text else value for key, value in row.items()} for row in rows]
     return {row["patient"]: {key: value if key in text else float(value) if value else None for key, value in row.items()} for row in rows}
 
 

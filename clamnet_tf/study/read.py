@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from clamnet_tf.errors import RecipeError
 from clamnet_tf.recipe.catalogue import recipe_folder, study_names
+from clamnet_tf.recipe.foreign import is_foreign, without_quotes
 from clamnet_tf.recipe.problems import Problem, recipe_error
 from clamnet_tf.recipe.reader import Node, read_file
 from clamnet_tf.recipe.schema_problems import place as place_of
@@ -29,7 +30,8 @@ def find_study(name_or_path) -> Path:
 def load_study(path) -> Study:
     """Read and check a study file. RecipeError: every problem of the file, one line each."""
     root, problems = read_file(path)
-    if root is None:
+    problems = without_quotes(root, problems, Study.model_fields, "a study", str(path))
+    if root is None or is_foreign(root, Study.model_fields):
         raise recipe_error(problems)
     try:
         study = Study.model_validate(root.plain())

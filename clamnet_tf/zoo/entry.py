@@ -17,6 +17,7 @@ FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "m
 OPTIONAL_FILES = (BASELINES_FILE,)
 LARGEST_WEIGHTS = 10_000_000  # bytes, of an entry that is published
 
+Version = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", min_length=1, max_length=60)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Sentence = Annotated[str, Field(min_length=1, max_length=400)]
@@ -176,7 +177,7 @@ class MadeWithSection(Section):
 class Change(Section):
     """One line of the changelog."""
 
-    version: PositiveCount = Field(description="Version of the entry.")
+    version: Version = Field(description="Version of the entry.")
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] = Field(description="Day it was published.")
     changes: Sentence = Field(description="What is new in it.")
 
@@ -185,7 +186,7 @@ class Entry(Section):
     """A zoo entry."""
 
     name: Name = Field(description="Name, modality first: mri_carcinoma.")
-    version: PositiveCount = Field(description="Raised whenever a file of the entry changes.")
+    version: Version = Field(description="Raised whenever a file of the entry changes.")
     kind: Literal["marker", "organ"] = Field(description="marker: marks lesions; organ: finds the organ that is cropped to.")
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images are made.")
     condition: Word = Field(description="What is marked.")

@@ -7,20 +7,22 @@
 """
 
 import hashlib
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.problems import Place
 from clamnet_tf.recipe.reader import as_node
-from clamnet_tf.recipe.section import PositiveCount, Section
-from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES, Digest, Name, is_entry
+from clamnet_tf.recipe.section import Section
+from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES, Digest, Name, Version, is_entry
 from clamnet_tf.zoo.read import check, read_entry
 
 LARGEST_INDEX = 5_000_000  # bytes
+MOST_ENTRIES = 5_000  # as many as fit into LARGEST_INDEX
 LARGEST_FILE = 500_000_000  # bytes, that an index may declare
 
 
@@ -37,7 +39,7 @@ class IndexEntry(Section):
     """One version of an entry."""
 
     name: Name = Field(description="The entry's name.")
-    version: PositiveCount = Field(description="Its version.")
+    version: Version = Field(description="Its version.")
     files: Annotated[list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES + OPTIONAL_FILES))] = Field(
         description="Every file of the entry, once."
     )
@@ -57,12 +59,12 @@ class Index(Section):
 
 def read_index(text: bytes, source: str) -> Index:
     """The checked index of a JSON text, called `source` in messages. ZooError: every problem at once."""
-    try:
-        data = json.loads(text.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ZooError(f"{source}: expected the index of a zoo registry, a JSON file; it is none ({str(error)[:100]}).") from error
+    data = plain_json(text, lambda reason: ZooError(f"{source}: expected the index of a zoo registry, a JSON file; it is none ({reason})."))
     if not isinstance(data, dict):
         raise ZooError(f'{source}: expected the index of a zoo registry, {{"format": 1, "entries": [...]}}; received {type(data).__name__}.')
+    entries = data.get("entries")
+    if isinstance(entries, list) and len(entries) > MOST_ENTRIES:
+        raise ZooError(f"{source}: expected an index of at most {MOST_ENTRIES:,} entries; received {len(entries):,}.")
     index = check(as_node(data, Place(source)), [], Index)
     for entry in index.entries:
         names = [item.file for item in entry.files]
@@ -74,7 +76,8 @@ def read_index(text: bytes, source: str) -> Index:
             raise ZooError(f"{source}: entry {entry.name}: expected each file once; {twice} stands there again.")
     versions = [(entry.name, entry.version) for entry in index.entries]
     if len(set(versions)) < len(versions):
-        twice = next(f"{name} version {version}" for name, version in versions if versions.count((name, version)) > 1)
+        name, version = Counter(versions).most_common(1)[0][0]
+        twice = f"{name} version {version}"
         raise ZooError(f"{source}: expected each version of an entry once; {twice} stands there again.")
     return index
 

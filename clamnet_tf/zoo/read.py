@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.recipe.json_schema import schema_of
+from clamnet_tf.recipe.foreign import is_foreign, without_quotes
 from clamnet_tf.recipe.problems import Problem, in_order
 from clamnet_tf.recipe.reader import read_file, read_text
 from clamnet_tf.recipe.schema_problems import place, schema_problems
@@ -20,7 +21,11 @@ def read_entry(folder) -> Entry:
     path = Path(folder) / ENTRY_FILE
     if not path.is_file():
         raise ZooError(f"{folder}: expected the folder of a zoo entry; it has no {ENTRY_FILE}.")
-    return _entry(*read_file(path))
+    root, problems = read_file(path)
+    problems = without_quotes(root, problems, Entry.model_fields, "a zoo entry", str(path))
+    if is_foreign(root, Entry.model_fields):
+        raise ZooError(in_order(problems))
+    return _entry(root, problems)
 
 
 def entry_of(data: dict, source: str) -> Entry:

@@ -7,7 +7,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import filelock
 
@@ -18,7 +18,7 @@ from clamnet_tf.zoo.catalogue import pulled_folder
 from clamnet_tf.zoo.entry import is_entry
 from clamnet_tf.zoo.index import LARGEST_INDEX, IndexEntry, read_index
 from clamnet_tf.zoo.read import check_weights, read_entry
-from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline
+from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline, join
 
 REGISTRY_VARIABLE = "CLAMNET_TF_REGISTRY"
 LOCK_SECONDS = 3600.0  # how long another process's download is waited for
@@ -51,7 +51,7 @@ class HttpsRegistry:
         if is_offline():
             if not stored.is_file():
                 check_online(self.url)
-            return read_index(stored.read_bytes(), str(stored)).entries
+            return read_index(_stored_index(stored), str(stored)).entries
         content = self._transport().text(self.url, LARGEST_INDEX)
         index = read_index(content, self.url)
         write_bytes(stored, content)
@@ -60,7 +60,7 @@ class HttpsRegistry:
     def fetch(self, offer: IndexEntry, folder: Path, reporter) -> None:
         """Download the files of an offer into `folder`."""
         transport, before = self._transport(), 0
-        addresses = [check_address(urljoin(self.url, item.url), self.url) for item in offer.files]  # all, before anything is downloaded
+        addresses = [check_address(join(self.url, item.url), self.url) for item in offer.files]  # all, before anything is downloaded
         with progress_bar(reporter, offer) as bar:
             for item, address in zip(offer.files, addresses):
                 start = before
@@ -72,6 +72,12 @@ class HttpsRegistry:
 
     def _transport(self) -> Transport:
         return Transport(self.folder / "parts", self.timeout_seconds)
+
+
+def _stored_index(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_INDEX:
+        raise ZooError(f"{path}: expected at most {LARGEST_INDEX} bytes; it was changed. Remove it and ask the registry again.")
+    return path.read_bytes()
 
 
 def progress_bar(reporter, offer):

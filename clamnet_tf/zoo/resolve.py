@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.networks.declared import check_contract
 from clamnet_tf.recipe.suggest import nearest
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.catalogue import FOLDERS_VARIABLE, Found, folder_name, local_entries, own_folders, packaged_folder, pulled_folder
@@ -67,8 +68,9 @@ def _is_path(text: str) -> bool:
 
 
 def _open_entry(folder: Path) -> RunFolder:
-    found = Found("folder", folder)
-    check_weights(folder, found.read())
+    entry = Found("folder", folder).read()
+    weights = check_weights(folder, entry)
+    check_contract(weights, side=entry.input.side, channels=entry.input.channels, heads=entry.output.heads)
     return RunFolder.open_finished(folder)
 
 

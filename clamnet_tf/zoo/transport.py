@@ -14,6 +14,7 @@ import pooch
 import requests
 import urllib3
 
+from clamnet_tf.decoding import reason_of
 from clamnet_tf.errors import ZooError
 from clamnet_tf.files import make_folder, writing
 
@@ -171,9 +172,11 @@ class Transport:
                 raise ZooError(f"{url}: the server's certificate cannot be trusted ({error}).") from error
             except CUT as error:
                 raise Interrupted(_words(error)) from error
+            except (ValueError, UnicodeError) as error:  # of names that are no host names
+                raise ZooError(f"{ascii(url[:200])}: not an address ({reason_of(error)}).") from error
             if response.is_redirect:
                 response.close()
-                came_from, url = url, urljoin(url, response.headers["Location"])
+                came_from, url = url, join(url, response.headers["Location"])
                 continue
             if response.status_code in (200, 206):
                 return response
@@ -197,6 +200,14 @@ class Transport:
             received += len(piece)
             if time.monotonic() - began > self.timeout_seconds + received / SLOWEST:
                 raise Interrupted(f"the server sends less than {SLOWEST} bytes per second")
+
+
+def join(url: str, location: str) -> str:
+    """The address that `location` means on the page `url`. ZooError: none."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise ZooError(f"{url}: leads to {ascii(location[:200])}, which is no address ({reason_of(error)}).") from error
 
 
 def _continues(response, start: int, size: int) -> bool:

@@ -1,18 +1,21 @@
 """Is an entry what it says: files, shapes, cuts, golden output, card."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import ClamnetError, ZooError
 from clamnet_tf.evaluation.baselines.kept import read_kept
+from clamnet_tf.files import open_regular
 from clamnet_tf.networks.saved import load_network
+from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
 from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
 from clamnet_tf.zoo.golden import golden_difference, golden_output
 from clamnet_tf.zoo.markers import cuts, marker_cuts, trained_eta
 from clamnet_tf.zoo.read import check_weights, read_entry
+
+LARGEST_JSON = 5_000_000  # bytes, of selection.json and golden.json
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
             "metrics.seed": (entry.metrics.seed, recipe.training.seed),
             **_marker_pairs(entry, marker_cuts(recipe, selection)),
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ZooError(f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
     wrong = [f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}" for key, (ours, theirs) in pairs.items() if ours != theirs]
     if wrong:
@@ -123,7 +126,7 @@ def _check_golden(folder: Path, network) -> None:
     stored, found = _json(folder / GOLDEN_FILE), golden_output(network)
     try:
         difference, tolerance = golden_difference(stored, found), float(stored["tolerance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ZooError(f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error}).") from error
     if not difference <= tolerance:
         raise ZooError(
@@ -145,6 +148,10 @@ def _check_card(folder: Path, entry: Entry) -> None:
 
 def _json(path: Path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ZooError(f"{path}: cannot be read as JSON ({error}).") from error
+        with open_regular(path) as stream:
+            content = stream.read(LARGEST_JSON + 1)
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(content) > LARGEST_JSON:
+        raise ZooError(f"{path}: expected at most {LARGEST_JSON:,} bytes; it is larger.")
+    return plain_json(content, lambda reason: ZooError(f"{path}: cannot be read as JSON ({reason})."))

@@ -9,6 +9,9 @@ LEVELS = {
     "clamnet_tf": 0,
     "clamnet_tf.errors": 0,
     "clamnet_tf.files": 0,
+    "clamnet_tf.decoding": 0,
+    "clamnet_tf.plain_json": 0,
+    "clamnet_tf.spreadsheet": 0,
     "clamnet_tf.quiet": 0,
     "clamnet_tf.progress": 0,
     "clamnet_tf.texts": 0,
@@ -47,6 +50,10 @@ FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
 LIGHT = (
     "clamnet_tf.errors",
     "clamnet_tf.files",
+    "clamnet_tf.decoding",
+    "clamnet_tf.plain_json",
+    "clamnet_tf.spreadsheet",
+    "clamnet_tf.networks.declared",
     "clamnet_tf.quiet",
     "clamnet_tf.progress",
     "clamnet_tf.texts",
@@ -105,7 +112,7 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.data.file_rows",
     "clamnet_tf.losses",
 )
-SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.eta_search", "clamnet_tf.zoo")
+SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo")
 
 
 def below(name, prefixes):

@@ -125,7 +125,7 @@ def test_wrong_split_files(tmp_path, write_csv, rows, message):
 
 def test_split_file_needs_its_columns(tmp_path, write_csv):
     path = write_csv(tmp_path / "s.csv", ["name", "split"], [["p000", "train"]])
-    with pytest.raises(DataError, match="columns patient,split; received name,split"):
+    with pytest.raises(DataError, match="columns patient,split; received name, split"):
         split_manifest(cohort([(0, 1)] * 2), SplitSection(), path)
 
 

@@ -71,3 +71,28 @@ def test_only_names_go_into_a_segmentation_that_the_standard_asks_for(run, predi
     seg = pydicom.dcmread(next(out.rglob("*_seg.dcm")))
     held = {element.keyword for element in seg if element.VR in TEXTS and found_in(str(element.value).encode(), words)}
     assert "PatientName" in held and not held & {"InstitutionName", "OperatorsName", "PerformingPhysicianName", "StationName", "ImageComments", "ProtocolName"}
+
+
+def test_a_segmentation_keeps_of_its_source_what_the_standard_requires(run, predict, full_of_names):
+    """What comes out of the source's texts are types 1 and 2 of PS3.3 C.7.1.1, C.7.2.1 and C.7.4.1; every other text is gone."""
+    folder, words = full_of_names
+    _, out, _ = predict(run, folder, options=["--format", "dicom-seg"])
+    (path,) = out.rglob("*_seg.dcm")
+    kept = {"PositionReferenceIndicator", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferringPhysicianName", "StudyID", "AccessionNumber"}
+    found = set()
+    source = pydicom.dcmread(next(folder.rglob("p-66077*.dcm")))
+    segmentation = pydicom.dcmread(path)
+
+    def look(dataset):
+        for element in dataset:
+            if element.VR == "SQ":
+                for item in element.value:
+                    look(item)
+            elif found_in(str(element.value).encode(), words):
+                found.add(element.keyword)
+
+    look(segmentation)
+    assert found <= kept and {"PatientName", "PatientID", "ReferringPhysicianName"} <= found, found
+    for keyword in kept | {"StudyInstanceUID", "StudyDate", "StudyTime"}:
+        assert segmentation.get(keyword) == source.get(keyword) or not source.get(keyword), keyword
+    assert "Allergies" not in segmentation and "Occupation" not in segmentation and "PatientComments" not in segmentation

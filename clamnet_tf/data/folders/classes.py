@@ -4,6 +4,7 @@ import collections
 import re
 
 from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords, class_numbers, is_unknown, plain
+from clamnet_tf.data.table_limits import shown_cell, shown_columns
 from clamnet_tf.errors import DataError
 
 # How known data sets write the patient into the file name; the first group is the patient.
@@ -48,7 +49,7 @@ def label_numbers(
         )
         notes.append(f"Labels that are not known, as in an empty cell: {words} rows.")
     said.check([*given.values(), *unknown.values()], table)
-    whole = re.compile(r"([0-9]{1,18})(\.0*)?")
+    whole = re.compile(r"([0-9]{1,9})(\.0{0,9})?")
     numeric = {line: int(match[1]) for line, text in given.items() if (match := whole.fullmatch(text))}
     if said and numeric:
         numeric = {}  # then numbers are words of which the user knows the meaning
@@ -56,7 +57,7 @@ def label_numbers(
         line = next(line for line in given if line not in numeric)
         raise DataError(
             f"{table}: line {line}: label: expected a whole number as in the other rows, received"
-            f" {given[line]!r}."
+            f" {shown_cell(given[line])}."
         )
     if numeric or not given:
         notes += _codes(set(numeric.values()))
@@ -67,11 +68,11 @@ def label_numbers(
     words = class_numbers(counts, said, table, {word: f"{count} rows" for word, count in counts.items()})
     if 0 not in words.values():
         raise DataError(
-            f"{table}: no label means normal: {', '.join(sorted(words)[:10])}; say which one does with"
+            f"{table}: no label means normal: {shown_columns(sorted(words))}; say which one does with"
             " --normal WORD, or write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
         )
-    shown = ", ".join(
-        f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))
+    shown = shown_columns(
+        [f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))]
     )
     return {line: words.get(texts[line]) if line in given else None for line in texts}, [
         f"Labels: {shown}.",

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from clamnet_tf.data.identifiers import PatientTexts, patient_texts
 from clamnet_tf.data.manifest import listed
+from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.dicom_header import DAMAGE, NOT_IMAGES, Frame, open_dataset, quiet, read_frames
+from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, quiet, read_frames
 
 _IDENTITY = (
     "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
@@ -64,14 +66,13 @@ def read_headers(files) -> dict[Path, Header]:
 def read_header(path: Path) -> Header:
     """The Header of one file; ImageError when it is not DICOM or damaged."""
     dataset = open_dataset(path, pixels=False)
-    try:
+    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
         with quiet():
             text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
             kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
+            localizer = "LOCALIZER" in (list(image_type) if isinstance(image_type, (list, tuple, MultiValue)) else [str(image_type)])
             texts, labelled = patient_texts(dataset), str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
-    except DAMAGE as error:
-        raise ImageError(f"{path}: its DICOM header cannot be understood: {error}. Export the image again.") from error
     frames = read_frames(dataset, path) if pictured else []
     frame = frames[0] if frames else None
     name = UID(kind).name if kind else "no SOP class"
@@ -87,7 +88,7 @@ def read_header(path: Path) -> Header:
         is_image=frame is not None,
         kind=name,
         is_cut_off=frame is None and kind not in NOT_IMAGES and name.endswith("Image Storage"),
-        is_localizer="LOCALIZER" in ([image_type] if isinstance(image_type, str) else list(image_type)),
+        is_localizer=localizer,
         is_labelled=labelled,
         texts=texts,
         frame=frame,

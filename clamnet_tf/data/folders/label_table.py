@@ -8,6 +8,7 @@ from clamnet_tf.data.folders.classes import label_numbers
 from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.data.folders.listing import Listing, suffix
 from clamnet_tf.data.table_files import SUFFIXES, open_table
+from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 
 # our name: names in use, lower case, letters and digits only; the first that a table has is taken
@@ -143,7 +144,7 @@ def _recognize(header) -> dict[str, str]:
 
 def _no_label(path: Path, header) -> str:
     return (
-        f"{path}: has no label column (columns: {', '.join(header)}); name the column that holds the label"
+        f"{path}: has no label column (columns: {shown_columns(header)}); name the column that holds the label"
         " 'label'."
     )
 
@@ -158,11 +159,12 @@ def _read(path: Path, said: LabelWords) -> LabelTable:
         for line, cells in table.rows
     ]
     labels, meaning = label_numbers({line: cells["label"] for line, cells in rows}, path, said)
-    ignored = [name for name in table.header if name and name not in columns.values()]
+    used = set(columns.values())
+    ignored = [name for name in table.header if name and name not in used]
     named = ", ".join(f"{ours} = {name!r}" for ours, name in columns.items())
     account = [f"Label table {path.name}: {len(rows)} rows; {named}.", *meaning, *table.notes]
     if ignored:
-        account.append(f"Columns of it that are not used: {', '.join(ignored)}.")
+        account.append(f"Columns of it that are not used: {shown_columns(ignored)}.")
     return LabelTable(path, columns, rows, labels, tuple(account))
 
 

@@ -104,7 +104,8 @@ def list_folder(folder) -> Listing:
             continue
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
-        files += [Path(here, name) for name in names if not name.startswith(_SKIPPED)]
+        paths = (Path(here, name) for name in names if not name.startswith(_SKIPPED))
+        files += [path for path in paths if path.is_file()]  # no pipes, no dead links
     if not files:
         raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
     files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])

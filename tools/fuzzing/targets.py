@@ -1,0 +1,191 @@
+"""What the product does with a file of each kind: the calls that a user's command would make. Errors come out
+as they are.
+"""
+
+import os
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+
+CLEAN, REFUSED, FAILED = "clean", "refused", "failed"
+#: Loads TensorFlow: in a process of its own.
+HEAVY = ("keras",)
+
+
+def image(path: Path) -> None:
+    """Read as `predict` does: what it is, whose it is, its pixels; and as a mask."""
+    from clamnet_tf.data.inputs import find_inputs
+    from clamnet_tf.errors import ClamnetError
+    from clamnet_tf.imaging.readers import read_mask, read_volume
+
+    found = find_inputs([path])
+    volume = read_volume(path)
+    assert volume.array.dtype == np.float32 and volume.array.ndim == 4 and np.isfinite(volume.array).all()
+    assert volume.to_original(volume.array[..., 0]).shape == volume.grid.shape
+    assert len(volume.grid.references) == len(volume.array) and found.outputs
+    try:
+        read_mask(path)
+    except ClamnetError:  # an image need not be a mask
+        pass
+
+
+def recipe(path: Path) -> None:
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.writer import recipe_hash, to_yaml
+
+    read = load_recipe(path)
+    recipe_hash(read), to_yaml(read)
+
+
+def study(path: Path) -> None:
+    from clamnet_tf.study.read import load_study
+
+    load_study(path)
+
+
+def entry(path: Path) -> None:
+    from clamnet_tf.zoo.read import read_entry
+
+    folder = _folder(path)
+    shutil.copy(path, folder / "entry.yaml")
+    read_entry(folder)
+
+
+def selection(path: Path) -> None:
+    from clamnet_tf.errors import RunError
+    from clamnet_tf.marking.volume_marking import VolumeMarking
+    from clamnet_tf.runs import RunFolder
+
+    folder = _folder(path)
+    shutil.copy(path, folder / "selection.json")
+    read = RunFolder(folder).read_selection()
+    try:  # as evaluation.trained does
+        [VolumeMarking.from_row(row) for row in read["markings"].values()], int(read["step"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise RunError("not a selection") from error
+
+
+def index(path: Path) -> None:
+    from clamnet_tf.zoo.index import read_index
+
+    read_index(path.read_bytes(), "index.json")
+
+
+def manifest(path: Path) -> None:
+    from clamnet_tf.data.layouts import recognize
+
+    recognize(_with_images(path, "manifest.csv"))
+
+
+def labels(path: Path) -> None:
+    from clamnet_tf.data.layouts import recognize
+
+    recognize(_with_images(path, "labels.csv"))
+
+
+def split(path: Path) -> None:
+    from clamnet_tf.data.split import read_split
+
+    read_split(path, [f"p{number}" for number in range(6)])
+
+
+def keras(path: Path) -> None:
+    from clamnet_tf.networks.saved import load_network
+
+    load_network(path)
+
+
+def answer(path: Path) -> None:
+    """A model server's answer, sent as it is by a real socket."""
+    from clamnet_tf.serving.address import parse_address
+    from clamnet_tf.serving.identity import Identity
+    from clamnet_tf.serving.rest_model import RestModel
+    from clamnet_tf.serving.served_probability import ServedProbability
+
+    with _Server(path.read_bytes()) as server:
+        model = RestModel(
+            parse_address(f"http://127.0.0.1:{server.port}/v1/models/m"), timeout=(2.0, 2.0), waits=()
+        )
+        found = ServedProbability(model, Identity("0" * 64, "1" * 64, "mean"), side=8)(
+            np.zeros((2, 8, 8, 1), np.float32)
+        )
+    assert found.shape == (2, 8, 8) and 0 <= found.min() <= found.max() <= 1
+
+
+def registry(path: Path) -> None:
+    from clamnet_tf.zoo import transport
+    from clamnet_tf.zoo.remote import HttpsRegistry
+
+    transport.ATTEMPTS = 1
+    os.environ["CLAMNET_TF_CACHE"] = str(path.parent / "cache")
+    with _Server(path.read_bytes()) as server:
+        HttpsRegistry(f"http://127.0.0.1:{server.port}/index.json", 1.0).listing()
+
+
+TARGETS = {
+    **dict.fromkeys(("dicom", "nifti", "png", "jpeg", "tiff", "npy"), image),
+    "recipe": recipe,
+    "study": study,
+    "entry": entry,
+    "selection": selection,
+    "index": index,
+    "manifest": manifest,
+    "labels": labels,
+    "split": split,
+    "keras": keras,
+    "answer": answer,
+    "registry": registry,
+}
+
+
+def _folder(path: Path) -> Path:
+    folder = path.parent / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _with_images(path: Path, name: str) -> Path:
+    folder = _folder(path)
+    for number in range(6):
+        (folder / f"a{number}.png").write_bytes(b"")
+    shutil.copy(path, folder / name)
+    return folder
+
+
+class _Server:
+    """Sends the same bytes to whoever connects."""
+
+    def __init__(self, content: bytes):
+        self.content, self.socket = content, socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            try:
+                with connection:
+                    connection.settimeout(2)
+                    head = b""
+                    while b"\r\n\r\n" not in head and (piece := connection.recv(65536)):
+                        head += piece
+                    connection.sendall(self.content)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
+            except OSError:
+                continue
