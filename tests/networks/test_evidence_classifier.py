@@ -111,7 +111,7 @@ def trainer_of(steps=10, seed=5, erasure=None, **changes):
     keras.utils.set_random_seed(seed)
     network = build_evidence_classifiers(section.classifier, side=16, channels=2)
     result = ClassifierTrainer(network, section, steps=steps)
-    result.compile(optimizer=keras.optimizers.Adam(1e-2, global_clipnorm=1.0), jit_compile=False)
+    result.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)  # clipping: build_optimizer shares it out
     return result
 
 
@@ -200,4 +200,4 @@ def test_two_replicas_give_the_same_steps_as_one(weight):
         assert done.returncode == 0, done.stderr[-3000:]
         weights.append(json.loads(done.stdout.splitlines()[-1]))
     for one, two in zip(*weights):
-        np.testing.assert_allclose(one, two, atol=1e-4)
+        np.testing.assert_allclose(one, two, atol=1e-5)
