@@ -56,7 +56,8 @@ def test_the_card_is_whole_and_says_licences_and_that_it_is_no_device(folder):
     dice = entry["metrics"]["dice_volume"] or entry["metrics"]["dice_slice"]
     assert f"{dice['value']:.2f} ({dice['low']:.2f} to {dice['high']:.2f})" in card
     for one in entry.get("markers") or []:
-        assert f"| {one['name']} | {one['metrics']['patients_with_lesion']} | {one['metrics']['dice_volume']['value']:.2f} (" in card
+        assert f"| {one['name']} | {one['metrics']['dice_volume']['value']:.2f} (" in card
+        assert f", {one['metrics']['patients_with_lesion']} patients |" in card
 
 
 def golden_of(folder):
