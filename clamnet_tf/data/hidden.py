@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.data.folders.dicom_headers import has_dicom_magic, read_header
-from clamnet_tf.data.folders.listing import DICOM, suffix
+from clamnet_tf.data.folders.dicom_headers import read_header
 from clamnet_tf.data.identifiers import Identifiers
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.errors import ClamnetError, DataError, ImageError
+from clamnet_tf.imaging.readers import kind_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,10 +122,18 @@ def _dicom_of(case: Case) -> Path | None:
         for here, folders, names in os.walk(case.image):
             folders.sort()
             for name in sorted(names):
-                if has_dicom_magic(Path(here, name)):
+                if _is_dicom(Path(here, name)):
                     return Path(here, name)
         return None
-    return case.image if suffix(case.image) in DICOM or has_dicom_magic(case.image) else None
+    return case.image if _is_dicom(case.image) else None
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file is read as DICOM; False for one that cannot be opened, which is named when it is read."""
+    try:
+        return kind_of(path) == "dicom"
+    except ImageError:
+        return False
 
 
 def _all_different(names: list[str], hide) -> dict[str, str]:

@@ -9,8 +9,9 @@ import pytest
 
 from clamnet_tf import spreadsheet
 from clamnet_tf.data.folders.listing import list_folder
-from clamnet_tf.data.manifest import Case, Manifest, read_manifest, read_table, write_manifest
+from clamnet_tf.data.manifest import Case, Manifest, read_manifest, write_manifest
 from clamnet_tf.data.split import read_split, write_split
+from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.table_limits import MOST_CELLS, MOST_COLUMNS
 from clamnet_tf.errors import DataError
 

@@ -19,13 +19,16 @@ def image(path: Path) -> None:
     """Read as `predict` does: what it is, whose it is, its pixels; and as a mask."""
     from clamnet_tf.data.inputs import find_inputs
     from clamnet_tf.errors import ClamnetError
-    from clamnet_tf.imaging.readers import read_mask, read_volume
+    from clamnet_tf.imaging.mask_files import read_mask
+    from clamnet_tf.imaging.readers import read_volume
 
     found = find_inputs([path])
     volume = read_volume(path)
     assert volume.array.dtype == np.float32 and volume.array.ndim == 4 and np.isfinite(volume.array).all()
     assert volume.to_original(volume.array[..., 0]).shape == volume.grid.shape
-    assert len(volume.grid.references) == len(volume.array) and found.outputs
+    turned = volume.grid.kind == "dicom" and volume.grid.axes[0] != 0  # then one reference per stored slice
+    assert turned or len(volume.grid.references) == len(volume.array)
+    assert found.outputs
     try:
         read_mask(path)
     except ClamnetError:  # an image need not be a mask
