@@ -152,7 +152,7 @@ def test_g1_oblique_series_are_turned_to_the_nearest_axes_or_refused(
     else:
         with pytest.raises(
             ImageError,
-            match=r"oblique by 45 degrees: an axis of the stored grid must be within 45 degrees.*Resample it to axial slices",
+            match=r"oblique by 45 degrees: an axis .* must be within 45 degrees.*Resample it to axial slices",
         ):
             read_volume(tmp_path / "oblique")
 
@@ -218,7 +218,7 @@ def test_g2_a_slice_of_a_dicom_folder_is_instancenumber_or_sopinstanceuid(
         assert by_height(recognize(tmp_path / "manifest.csv").cases, tmp_path / "cache") == expected
     with pytest.raises(
         DataError,
-        match=r"slice 0 is asked for, the file has 20 slice\(s\), numbered 101 to 120 \(InstanceNumber, or a SOPInstanceUID\)",
+        match=r"slice 0 is asked for, .* 20 slice\(s\), numbered 101 to 120 \(InstanceNumber, or a SOPInstanceUID\)",
     ):
         by_height((Case(tmp_path / "ct", "p", 1, slice_index=0),), tmp_path / "cache")
 
@@ -263,7 +263,7 @@ def test_g2_labels_of_sagittal_slices_are_refused_by_inspect_and_fit(
     )
     with pytest.raises(
         DataError,
-        match="whose coronal slices are brought to axial ones: labels of coronal slices cannot be labels of axial slices",
+        match="coronal slices are brought to axial ones: labels of coronal slices cannot be labels of axial",
     ):
         by_height(cases, tmp_path / "cache")
     lines = [f"tree/{path.name},p,{int(number > 9)},s,{number}" for number, path in enumerate(files)]
