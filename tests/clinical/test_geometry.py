@@ -14,6 +14,7 @@ from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.data.prepare import prepare
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.evaluation.originals import original_slices
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
@@ -303,9 +304,13 @@ def test_g2_masks_follow_their_image(head, store, write_series, write_nifti, tmp
         Case(path, "r", 1, series="t", position=float(n), mask=mask)
         for n, path in enumerate(write_series(tmp_path / "sagittal", "sagittal"))
     )
-    for group in (tuple(cases), nifti, sagittal):
+    numbers = (0, range(19, -1, -1), range(20))  # one slice a file; k of the file; planes of a sagittal series
+    for group, expected in zip((tuple(cases), nifti, sagittal), numbers):
         manifest = Manifest(tmp_path, group)
         prepared = prepare(manifest, cache=tmp_path / "cache", **SECTIONS)
         order = np.argsort(prepared.table.position)
         found = open_masks(manifest, prepared, order, "evaluation", "original")
         np.testing.assert_array_equal(np.stack(found), head >= 150)
+        shown = original_slices(manifest, prepared, order, SECTIONS["data"])
+        np.testing.assert_array_equal(np.stack([picture[..., 0] for picture, _ in shown]), head)
+        assert [number for _, number in shown] == (list(expected) if expected else [0] * 20)
