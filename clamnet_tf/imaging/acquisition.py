@@ -40,7 +40,7 @@ _FILMS = {  # objects whose frames follow one another in time
     "1.2.840.10008.5.1.4.1.1.77.1.4.1": "photography video",
 }
 
-# words of the difference: where it stands: keyword, or (functional group, keyword), or (group, creator, element) of vendors
+# what differs: keyword, or (functional group, keyword), or (group, creator, element) of vendors
 DIFFERENCES = {
     "acquisition": ("AcquisitionNumber",),
     "echo": ("EchoNumbers",),

@@ -33,7 +33,7 @@ ORIGIN, SPACING = (
 )  # first voxel (x, y, z); mm of slices, rows, columns (z, y, x)
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-# direction of the slices, of a column (down) and of a row (to the right), in LPS: x to the left, y to the back, z to the head
+# directions of slices, columns (down) and rows (to the right), LPS: x to the left, y back, z to the head
 STORAGES = {
     "axial": ("+z", "+y", "+x"),
     "axial_from_head": ("-z", "+y", "+x"),

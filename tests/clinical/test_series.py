@@ -268,8 +268,8 @@ def test_g5_uneven_slices_count_half_the_gap_to_each_neighbour(
     row = call.volume("uneven")
     assert float(row["marked_ml"]) == pytest.approx(float(pixels @ weights) * 0.375 / 1000, rel=1e-5)
     assert (
-        row["ml_note"]
-        == "uneven gaps between slices (usually 7.00 mm, once 4.00 mm); every slice counts for half of the gap to each neighbour"
+        row["ml_note"] == "uneven gaps between slices (usually 7.00 mm, once 4.00 mm); "
+        "every slice counts for half of the gap to each neighbour"
     )
     weights = np.array([4.0] * 8 + [6.0, 6.0] + [4.0] * 9)
     assert float(call.volume("lost")["marked_ml"]) == pytest.approx(
