@@ -2,6 +2,7 @@
 """
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -77,7 +78,8 @@ class Child:
 
     def stop(self) -> None:
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it is gone, and perhaps its own children with it
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout):
                 stream.close()

@@ -58,17 +58,23 @@ def entry(path: Path) -> None:
 
 
 def selection(path: Path) -> None:
+    """Read as evaluation.trained does, which loads TensorFlow: of one marker, or of several."""
     from clamnet_tf.errors import RunError
+    from clamnet_tf.marking.several_markers import MarkersMarking
     from clamnet_tf.marking.volume_marking import VolumeMarking
     from clamnet_tf.runs import RunFolder
 
     folder = _folder(path)
     shutil.copy(path, folder / "selection.json")
     read = RunFolder(folder).read_selection()
-    try:  # as evaluation.trained does
-        [VolumeMarking.from_row(row) for row in read["markings"].values()], int(read["step"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise RunError("not a selection") from error
+    reasons = []
+    for kind in (VolumeMarking, MarkersMarking):
+        try:
+            [kind.from_row(row) for row in read["markings"].values()], int(read["step"])
+            return
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            reasons.append(repr(error))
+    raise RunError(f"not a selection: {reasons}")
 
 
 def index(path: Path) -> None:
