@@ -16,7 +16,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.yaml"], "nowhere.yaml: expected a shipped study (study_mri, study_xray) or a path, received neither"),
+        (["nowhere.yaml"], "nowhere.yaml: expected a shipped study (study_mri, study_nodule, study_xray) or a path, received neither"),
         (["study_mri", "--only", "clamnett"], "--only clamnett: expected names of arms (clamnet, no_self_training"),
         (["study_mri", "--data", "no/such/folder", "--list"], "cannot be read"),
         (["study_mri", "--jobs", "0"], "Invalid value for '--jobs'"),

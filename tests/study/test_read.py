@@ -50,5 +50,5 @@ def test_shipped_studies_are_no_recipes_and_are_found_by_name():
     for name in study_names():
         study = load_study(find_study(name))
         assert study.name == name and study.reference
-    with pytest.raises(RecipeError, match="study_mir: expected a shipped study .study_mri, study_xray. or a path, received neither; nearest valid name study_mri"):
+    with pytest.raises(RecipeError, match="study_mir: expected a shipped study .study_mri, study_nodule, study_xray. or a path, received neither; nearest valid name study_mri"):
         find_study("study_mir")
