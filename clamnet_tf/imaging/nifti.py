@@ -158,6 +158,8 @@ def _to_axial(path, affine):
 def _values(path, image, dtype):
     """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of all would take too much."""
     with decoding(lambda reason: ImageError(f"{path}: damaged or cut off NIfTI data: {reason}. Export or copy it again.")):
+        if isinstance(image.dataobj, np.ndarray):  # values that another reader has decoded
+            return image.dataobj
         stored = image.dataobj.get_unscaled()
         slope, inter = image.dataobj.slope, image.dataobj.inter
         if not dtype.names and (slope, inter) != (1.0, 0.0):

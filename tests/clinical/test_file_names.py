@@ -224,7 +224,7 @@ def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tm
     (root / f"{LATIN}.nii.gz").write_bytes(gzip.compress(b"no volume"))
     (root / "brain.mgz").write_bytes(OTHERS["scan.mgz"][0])
     code, output = process(
-        "predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", **environment
+        "predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", "--any-modality", **environment
     )
     text = output.decode("utf-8", "replace")
     assert code == 1 and "Traceback" not in text, text

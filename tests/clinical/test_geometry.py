@@ -272,7 +272,7 @@ def test_g2_labels_of_sagittal_slices_are_refused_by_inspect_and_fit(
     call = command("data", "inspect", tmp_path / "manifest.csv")
     assert (
         call.code == 2
-        and "of the same coronal series, which is brought to axial slices; label it as a whole" in call.stdout
+        and "slices cannot be labels of axial slices. Label the series as a whole" in call.stdout
     )
 
 

@@ -247,7 +247,7 @@ def test_the_output_folder_must_be_new_or_empty(run, predict, mixed, tmp_path):
     [
         ("model.keras", "nonsense", "model.keras: cannot be loaded as a Keras model"),
         ("selection.json", '{"threshold": 0.5}', "selection.json: not the selection of a finished run (KeyError: 'markings')"),
-        ("selection.json", "{", "selection.json: not the selection of a finished run (JSONDecodeError"),
+        ("selection.json", "{", "selection.json: not the selection of a finished run (Expecting"),
     ],
 )
 def test_a_damaged_run(run, predict, mixed, tmp_path, part, content, message):

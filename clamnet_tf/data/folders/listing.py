@@ -105,7 +105,7 @@ def list_folder(folder) -> Listing:
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
         paths = (Path(here, name) for name in names if not name.startswith(_SKIPPED))
-        files += [path for path in paths if path.is_file()]  # no pipes, no dead links
+        files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; dead links are named when read
     if not files:
         raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
     files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
