@@ -100,20 +100,23 @@ def _checked(path, numbered):
     header = numbered[0][1]
     check_columns(path, header)
     check_cells(path, sum(len(cells) for _, cells in numbered))
-    while header and not header[-1]:  # columns that a spreadsheet adds at the right
-        header = header[:-1]
+    header = header[: _filled(header)]  # without the columns that a spreadsheet adds at the right
     counts = collections.Counter(name for name in header if name)
     problems = [f"column {shown_cell(name)} appears twice" for name, count in sorted(counts.items()) if count > 1]
     rows = []
     for line, cells in numbered[1:]:
-        while len(cells) > len(header) and not cells[-1]:
-            cells = cells[:-1]
+        cells = cells[: max(_filled(cells), min(len(cells), len(header)))]
         if len(cells) != len(header):
             problems.append(f"line {line}: {len(cells)} cells, the header has {len(header)}")
         rows.append((line, dict(zip(header, cells))))
     if problems:
         raise DataError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
     return header, rows
+
+
+def _filled(cells) -> int:
+    """How many cells are left without the empty ones at the right."""
+    return next((place for place in range(len(cells), 0, -1) if cells[place - 1]), 0)
 
 
 def _decoded(path, data: bytes) -> tuple[str, tuple[str, ...]]:

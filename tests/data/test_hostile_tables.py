@@ -82,6 +82,15 @@ def test_names_that_no_file_has(tmp_path, name):
         read_manifest(path)
 
 
+def test_very_many_empty_cells_at_the_right_are_dropped_at_once(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    lines = ["image,patient,label,,", "a.png,p,1" + "," * 400_000, "a.png,q,0,", "a.png,r"]
+    began = time.process_time()
+    with pytest.raises(DataError, match="line 4: 2 cells, the header has 3"):
+        read_table(write(tmp_path / "manifest.csv", "\n".join(lines) + "\n"))
+    assert time.process_time() - began < 5
+
+
 def test_pipes_are_no_tables(tmp_path):
     os.mkfifo(tmp_path / "manifest.csv")
     with pytest.raises(DataError, match="manifest.csv: cannot be read: it is a pipe or device, not a table"):
