@@ -62,7 +62,10 @@ def _figures(entry: Entry) -> str:
         if volumes
         else (f"Dice per outlined slice ({metrics.outlined_slices} slices; no patient is outlined whole)", within(outlined))
     )
-    rows = [("Figure", "Value"), headline, *_simple_rows(metrics)]
+    rows = [("Figure", "Value"), headline]
+    if volumes and outlined:
+        rows.append((f"Dice per slice with a lesion ({metrics.outlined_slices} slices)", within(outlined)))
+    rows += _simple_rows(metrics)
     if metrics.auroc_slice:
         rows.append(("Slice AUROC", within(metrics.auroc_slice)))
     if metrics.pointing_game:
@@ -147,6 +150,7 @@ def _data(entry: Entry) -> str:
     data = entry.training_data
     return "\n\n".join([
         _wrapped(f"{data.name}. {data.origin}"),
+        *([_wrapped(f"Taught by {entry.taught_by}")] if entry.taught_by else []),
         _wrapped(f"Licence of the data: {data.licence}"),
         _wrapped(f"Licence of the weights: {entry.weights.licence}"),
     ])  # fmt: skip

@@ -202,6 +202,7 @@ class Entry(Section):
         None, description="Several markers that are told apart, with cuts and figures of each; null: one marker."
     )
     training_data: TrainingDataSection = Field(description="What it learned from.")
+    taught_by: Optional[Sentence] = Field(None, description="What told it where the lesion is; null: entries before November 2026.")
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
     notes: Optional[Prose] = Field(None, description="How the figures are to be read.")
@@ -223,8 +224,8 @@ def entry_rules(entry: Entry):
         yield ("threshold", "head"), f"mean or one of {', '.join(entry.output.heads)}", str(entry.threshold.head)
     if (entry.metrics.dice_volume is None) != (entry.metrics.dice_volume_median is None) or (entry.metrics.dice_slice is None) != (entry.metrics.outlined_slices is None):
         yield ("metrics",), "dice_volume with dice_volume_median, or dice_slice with outlined_slices", "one of a pair without the other"
-    if (entry.metrics.dice_volume is None) == (entry.metrics.dice_slice is None):
-        yield ("metrics",), "either dice_volume or dice_slice", "none" if entry.metrics.dice_volume is None else "both"
+    if entry.metrics.dice_volume is None and entry.metrics.dice_slice is None:
+        yield ("metrics",), "dice_volume, dice_slice or both", "none"
     yield from _markers_rules(entry)
     of_markers = [(("markers", place, "metrics"), one.metrics) for place, one in enumerate(entry.markers or ())]
     for path, section in [(("metrics",), entry.metrics), *of_markers]:

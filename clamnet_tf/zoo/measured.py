@@ -21,17 +21,14 @@ def metrics_of(figures: dict, recipe) -> dict:
 
 
 def _dice(figures: dict) -> dict:
-    """The headline: of patients' volumes where there are any outlined whole, else of the outlined slices."""
-    key = headline_key(figures)
-    found = figures[key]
-    return {
-        key: as_figure(found),
-        **(
-            {"dice_volume_median": found["median"]}
-            if key == "dice_volume"
-            else {"outlined_slices": found["slices"]}
-        ),
-    }
+    """Dice of patients outlined whole and of outlined slices, as far as measured."""
+    volumes, slices = figures["dice_volume"], figures["dice_slice"]
+    found = {}
+    if as_figure(volumes):
+        found |= {"dice_volume": as_figure(volumes), "dice_volume_median": volumes["median"]}
+    if as_figure(slices):
+        found |= {"dice_slice": as_figure(slices), "outlined_slices": slices["slices"]}
+    return found
 
 
 def measured(figures: dict) -> dict:

@@ -31,6 +31,11 @@ UNITS = {
     "ct": "Hounsfield units (slope and intercept of the file applied).",
     "xray": "stored values of the detector or picture.",
 }
+TAUGHT_BY = {
+    "first_network": "pairs of abnormal and normal slices",
+    "normal_atlas": "an atlas of normal slices says what is unusual at its place",
+    "attribution": "image classifiers learn the labels, where they look is outlined by the image's own intensities",
+}
 SPACING = "any; a slice is scaled so that the organ's box fills it, and millimetres are not used."
 
 
@@ -199,6 +204,20 @@ def changelog_of(target: Path, before: Entry | None, release: Release) -> list[d
     return [{"version": release.version, "date": release.date, "changes": release.changes or "First version."}, *older]
 
 
+def _units(recipe) -> str:
+    """The unit of the pixels before normalisation, in words."""
+    if recipe.modality == "ct" and recipe.data.window is None:
+        return "values as the files give them, Hounsfield units or shades of a picture; no window is fixed."
+    return UNITS[recipe.modality]
+
+
+def _taught_by(recipe) -> str:
+    """What told the network where the lesion is, in words."""
+    if recipe.training.supervision == "masks":
+        return "outlines drawn by hand."
+    return f"image labels alone: {TAUGHT_BY[recipe.self_training.teacher]}."
+
+
 def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, figures, about: About, changelog) -> Entry:
     environment, content = run.read_environment(), run.model.read_bytes()
     packages = environment.get("packages", {})
@@ -216,7 +235,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
         "weights": {"file": "model.keras", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "licence": about.weights_licence},
         "input": {
             "modality": recipe.modality, "channels": int(network.inputs[0].shape[3]), "channel_order": about.channel_order,
-            "missing_channels": about.missing_channels, "units": UNITS[recipe.modality], "spacing": SPACING,
+            "missing_channels": about.missing_channels, "units": _units(recipe), "spacing": SPACING,
             "window": recipe.data.window and recipe.data.window.model_dump(),
             "normalization": recipe.data.normalization, "side": recipe.data.side, "organ": recipe.organ.model_dump(mode="json"),
         },
@@ -225,7 +244,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
         "threshold": {"head": recipe.inference.head, **cut["threshold"], "rule": selection["threshold_rule"]},
         "metrics": metrics_of(figures, recipe),
         "markers": cut["markers"] or None,
-        "training_data": about.training_data.model_dump(), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
+        "training_data": about.training_data.model_dump(), "taught_by": _taught_by(recipe), "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
         "made_with": {
             "clamnet_tf": packages["clamnet-tf"], "tensorflow": tensorflow, "keras": packages["keras"], "python": environment["python"],
             "commit": (environment.get("git") or {}).get("commit"), "machine": f"{environment['machine']}, {environment['processors']} processors",
