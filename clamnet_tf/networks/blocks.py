@@ -34,6 +34,10 @@ def convolution(x, *, filters: int, kernel: int, stride: int, norm: str, activat
     The bias is left out before a norm, which has its own offset. Layers are named `{prefix}_conv_{number}` and so
     on; `last` names the activation instead, so that a node's output can be found by the node's name.
     """
+    if kernel == 1 and stride > 1:
+        # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for stride 2 and
+        # kernel 1 (TensorFlow 2.21) writes outside of its memory.
+        x, stride = layers.MaxPooling2D(1, strides=stride, name=f"{prefix}_taken_{number}")(x), 1
     x = layers.Conv2D(
         filters, kernel, strides=stride, padding="same", use_bias=NORMS[norm] is None,
         kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=f"{prefix}_conv_{number}",

@@ -199,3 +199,15 @@ def test_saved_networks_load_where_this_package_is_unknown(variant_of, images, t
     differences = json.loads(answer.stdout.splitlines()[-1])
     assert sorted(differences) == sorted(names)
     assert max(differences.values()) < 1e-6, differences
+
+
+def test_a_kernel_of_one_pixel_halves_by_taking_every_other_pixel(rng):
+    """TensorFlow's CPU kernel for the gradient of a 1x1 convolution of stride 2 corrupts memory, so that it is not built."""
+    section = NetworkSection(depth=2, filters=[4, 6], kernels=[3, 1], norm="none")
+    network = build_network(section, side=16, channels=1)
+    assert all(layer.strides == (1, 1) for layer in network.layers if getattr(layer, "kernel_size", None) == (1, 1))
+    before = keras.Model(network.input, network.get_layer("x_1_0_activation_1").output)
+    after = keras.Model(network.input, network.get_layer("x_1_0_conv_2").output)
+    images = rng.normal(size=(2, 16, 16, 1)).astype(np.float32)
+    kernel, bias = network.get_layer("x_1_0_conv_2").get_weights()
+    np.testing.assert_allclose(after(images), np.asarray(before(images))[:, ::2, ::2] @ kernel[0, 0] + bias, atol=1e-5)
