@@ -64,14 +64,17 @@ def read_volume(path: Path, *, dicom_backend: str = "pydicom", series: str | Non
     ImageError, whose message starts with the path, for everything that cannot be read in full; nothing is guessed.
     """
     path = Path(path)
-    if path.is_dir():
-        return read_dicom_folder(path, series=series, backend=dicom_backend, presentation=presentation)
-    kind = kind_of(path)
-    if kind is None:
-        raise ImageError(not_readable(path))
-    if kind == "dicom":
-        return read_dicom_file(path, backend=dicom_backend, presentation=presentation)
-    return READERS[kind](path)
+    try:
+        if path.is_dir():
+            return read_dicom_folder(path, series=series, backend=dicom_backend, presentation=presentation)
+        kind = kind_of(path)
+        if kind is None:
+            raise ImageError(not_readable(path))
+        if kind == "dicom":
+            return read_dicom_file(path, backend=dicom_backend, presentation=presentation)
+        return READERS[kind](path)
+    except MemoryError as error:
+        raise ImageError(f"{path}: this machine has not enough free memory to read it. Close other programs, or shrink it.") from error
 
 
 def kind_of(path: Path) -> str | None:

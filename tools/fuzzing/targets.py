@@ -2,6 +2,7 @@
 as they are.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -178,7 +179,10 @@ class _Server:
         return self
 
     def __exit__(self, *error):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes `accept`; closing alone would leave the thread waiting for ever
         self.socket.close()
+        self.thread.join(5)
 
     def _serve(self):
         while True:
