@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clamnet_tf.recipe.schema_attribution import AttributionSection
-from clamnet_tf.training.attribution_labels import attribution_labels, outlines
+from clamnet_tf.training.attribution_labels import attribution_labels, outlines, student_labels
 from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED
 
 SIDE = 32
@@ -113,3 +113,17 @@ def test_the_channel_of_the_recipe_outlines(channel):
     maps = BrightestBlob()(images)
     found = outlines(disc(14, 16, 1)[None] + maps * 0.1, images, np.ones((1, SIDE, SIDE), np.uint8), np.arange(1), np.arange(1), refinement, 0.01)
     np.testing.assert_array_equal(found[0] == FOREGROUND, disc(14, 16, (3, 5)[channel]))
+
+
+def test_a_students_marks_are_taught_where_the_outlines_agree():
+    image = np.stack([3.0 * disc(14, 16), 3.0 * disc(14, 16), np.zeros((SIDE, SIDE))]).astype(np.float32)[..., None]
+    maps = np.stack([0.9 * disc(14, 16, 2.5), np.full((SIDE, SIDE), 0.2), np.ones((SIDE, SIDE))]).astype(np.float32)
+    student = lambda rows: maps[: len(rows)]  # noqa: E731  the abnormal slices, which stand first
+    section = AttributionSection(refinement={"methods": ["halfway"], "reach": 6.0, "smoothing": 0.0, "doubtful": 0.25})
+    result = student_labels(student, image, np.ones(image.shape[:3], np.uint8), np.array([1, 1, 0]), np.arange(3), section)
+    inner, outer = disc(14, 16, 2.5), disc(14, 16)
+    assert (result[0][inner] == FOREGROUND).all()  # map and outline say so: 0.5 * (0.9 + 1)
+    assert (result[0][outer & ~inner] == IGNORED).all()  # the outline alone: 0.5
+    assert (result[0][~outer] == BACKGROUND).all()
+    assert (result[1] == IGNORED).all()  # nothing marked at 0.5
+    assert not result[2].any()  # a normal slice, whatever the student marks
