@@ -15,6 +15,7 @@ from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.imaging.volume import Volume
 
 _WITHOUT_PLACE = ("png", "jpeg", "tiff", "npy")
+_WITH_AFFINE = ("nifti", "nrrd", "metaimage")
 
 
 def read_mask_of(
@@ -31,12 +32,17 @@ def read_mask_of(
 
     Raises:
         DataError: the mask does not have the shape of the image as stored, so that it cannot be turned
-            with it. ImageError: as `imaging.mask_files.read_mask`.
+            with it. ImageError: as `imaging.mask_files.read_mask`; also for a mask on the image's grid that its affine
+            puts elsewhere in the patient.
     """
     if needs_image(mask):
         return _placed(mask, open_image(image), classes)
     read = read_mask(mask, classes)
     values = read.values
+    if _kind(mask) in _WITH_AFFINE and _kind(image) in _WITH_AFFINE:
+        volume = open_image(image)
+        if values.shape == volume.array.shape[:3]:
+            read_mask(mask, classes, like=volume)  # refuses one that lies elsewhere in the patient
     if _kind(mask) not in _WITHOUT_PLACE or _kind(image) in _WITHOUT_PLACE:
         return read
     volume = open_image(image)
