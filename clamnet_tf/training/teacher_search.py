@@ -4,7 +4,8 @@ Marks on abnormal validation slices are replaced by their surroundings. Where th
 whole slices that were trained on the labels of the training patients then find the slice less abnormal. The fall of
 their logit is compared with the fall when marks of the same shape are erased elsewhere in the organ, so that marking
 much gains nothing. The candidate with the largest difference teaches, unless it marks more of the normal validation
-slices than `selection.normal_area_limit` while another one does not.
+slices than `selection.normal_area_limit` while another one does not. Where no candidate shows a difference, the first
+network teaches, and the reason says that nothing was shown.
 """
 
 from pathlib import Path
@@ -96,6 +97,9 @@ def choose_teacher(rows: list[dict], normal_area_limit: float) -> tuple[str, str
     quiet = [row for row in rows if row["normal_area"] <= normal_area_limit]
     best = max(quiet or rows, key=lambda row: row["specific_fall"])
     falls = ", ".join(f"{row['teacher']} {row['specific_fall']:.2f}" for row in rows)
+    if best["specific_fall"] <= 0:
+        why = "erasing what any of them marks lowers the classifiers' score no more than erasing other places"
+        return "first_network", f"ATTENTION: {why} ({falls}): none is shown to mark the lesion, and the paper's own way is taken"
     loud = [row["teacher"] for row in rows if row not in quiet] if quiet else []
     left_out = f"; left out for marking too much of normal slices: {', '.join(loud)}" if loud else ""
     return best["teacher"], f"erasing what it marks lowers the classifiers' score most, compared with other places ({falls}){left_out}"

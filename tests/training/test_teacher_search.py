@@ -65,6 +65,15 @@ def test_the_teacher_with_the_largest_specific_fall_wins_unless_it_marks_normal_
     assert choose_teacher(rows, normal_area_limit=0.001)[0] == "first_network"  # both are loud: the fall decides
 
 
+def test_where_nothing_is_shown_the_first_network_teaches_and_the_reason_says_so():
+    rows = [
+        {"teacher": "attribution", "specific_fall": -0.2, "normal_area": 0.8},
+        {"teacher": "first_network", "specific_fall": -0.5, "normal_area": 0.6},
+    ]
+    chosen, reason = choose_teacher(rows, normal_area_limit=0.01)
+    assert chosen == "first_network" and reason.startswith("ATTENTION") and "none is shown to mark the lesion" in reason
+
+
 def test_candidates_are_the_teachers_that_the_recipe_has_sections_for():
     recipe = load_recipe("ct_nodule", ["self_training.teacher=auto"])
     assert candidates_of(recipe) == ["attribution", "first_network"]
