@@ -89,7 +89,7 @@ def _stored(path: Path) -> Volume:
 
 def _one_channel(path, volume: Volume) -> np.ndarray:
     array = volume.array
-    if not (array == array[..., :1]).all():
+    if array.shape[-1] > 1 and not (array == array[..., :1]).all():
         raise ImageError(
             f"{path}: expected a mask of one channel, received {array.shape[-1]} channels that differ. "
             "Which colour or channel is the lesion is not said; "

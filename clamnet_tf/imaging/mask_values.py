@@ -29,7 +29,7 @@ def one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     Raises:
         ImageError: values that are no mask, or that may mean several things.
     """
-    found = np.unique(values)
+    found = _distinct(values)
     if not found.any():
         return np.zeros(values.shape, np.uint8), ()
     whole = np.round(found)
@@ -90,6 +90,11 @@ def _cut(path, values, found):
     )
 
 
+def _distinct(values) -> np.ndarray:
+    """The values of all slices, rising; slice by slice, since sorting a whole volume takes another one."""
+    return np.unique(np.concatenate([np.unique(one) for one in values]))
+
+
 def _are_whole(found) -> bool:
     """Whether the values are whole numbers, as pictures hold them."""
     return bool((found == np.round(found)).all())
@@ -107,7 +112,7 @@ def _is_picture(values, top) -> bool:
 
 def _plateaus(values, top) -> bool:
     """Whether a shade between background and class fills regions, as a class would; edges do not."""
-    few = len(np.unique(values)) <= _FEW_SHADES
+    few = len(_distinct(values)) <= _FEW_SHADES
     low, high = (0.0, top) if few else (0.1 * top, 0.9 * top)
     between, size = (values > low) & (values < high), (1, 3, 3)
     flat = between & (maximum_filter(values, size) - minimum_filter(values, size) <= 1e-3 * top)

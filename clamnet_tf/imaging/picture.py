@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.limits import require_memory, require_slices
+from clamnet_tf.imaging.limits import BoundedFile, require_memory, require_slices
 from clamnet_tf.imaging.tiff_orientation import ORIENTATIONS, upright
 from clamnet_tf.imaging.tiff_segments import refuse_segment_bombs
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
@@ -94,14 +94,21 @@ def read_tiff(path: Path, *, stored: bool = False) -> Volume:
     return replace(volume, grid=replace(volume.grid, photometric=words, largest=largest)) if words else volume
 
 
-def _open(path) -> Image.Image:
-    """A PNG or JPEG whose header alone is read; Pillow's own limit of pixels becomes the project's error."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_size` has the say
-            return Image.open(path, formats=("PNG", "JPEG"))
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: too large: {error}. A damaged or hostile file announces that; if it is genuine, shrink it.") from error
+@contextlib.contextmanager
+def _open(path):
+    """A PNG or JPEG whose header alone is read; Pillow's own limit of pixels becomes the project's error.
+
+    Through a bounded file, since Python takes memory for the length that a damaged chunk announces.
+    """
+    with BoundedFile(path) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_size` has the say
+                image = Image.open(file, formats=("PNG", "JPEG"))
+        except Image.DecompressionBombError as error:
+            raise ImageError(f"{path}: too large: {error}. A damaged or hostile file announces that; if it is genuine, shrink it.") from error
+        with image:
+            yield image
 
 
 def _bytes_per_pixel(image: Image.Image) -> int:
@@ -225,7 +232,7 @@ def _decode(path, file, series) -> np.ndarray:
     page, count = series.keyframe, len(series.pages)
     require_memory(path, 3 * series.nbytes + 8 * page.imagewidth * page.imagelength, f"{count} pages of {page.imagelength} x {page.imagewidth} pixels")
     pages = []
-    with _unreadable_compression(path, series), Image.open(path, formats=("TIFF",)) as image:
+    with _unreadable_compression(path, series), BoundedFile(path) as file, Image.open(file, formats=("TIFF",)) as image:
         for number in range(min(getattr(image, "n_frames", 1), count)):
             image.seek(number)
             if image.size not in ((page.imagewidth, page.imagelength), (page.imagelength, page.imagewidth)):
