@@ -1,4 +1,4 @@
-"""What a model expects of the images it is given: how they are made, and how many channels they have.
+"""Check and adapt images to what a model expects: their modality, units and number of channels.
 
 Read with these expectations, an image either fits, is brought to fit (gray stored as RGB becomes one channel,
 an X-ray gets the values that its file says to show) or is refused by name. `--any-modality` insists on what
@@ -28,7 +28,7 @@ WORDS = {"ct": "a CT", "mri": "an MRI", "xray": "an X-ray"}
 
 @dataclass(frozen=True)
 class ExpectedImages:
-    """What images must be like. Without arguments nothing is expected.
+    """Describe what images must be like. Without arguments nothing is expected.
 
     modality: of the recipe; channels: 1 when gray stored as colour is to be reduced, else None
     hounsfield: values must be Hounsfield units; presentation: of an X-ray the values that its file says to
@@ -43,7 +43,7 @@ class ExpectedImages:
     any_modality: bool = False
 
     def causes(self) -> list:
-        """As JSON, for keys of what was prepared from such images."""
+        """Return the expectations as JSON-able values, for the keys of slices prepared from such images."""
         return list(astuple(self))
 
 

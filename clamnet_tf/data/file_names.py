@@ -11,9 +11,7 @@ from clamnet_tf.texts import printable
 
 
 def alike(text: str) -> str:
-    """What names have in common that differ in case, in Unicode form (NFC, NFD) or in backslashes for slashes
-    alone.
-    """
+    """Return one form for all names that differ in case, Unicode form (NFC, NFD) or backslashes for slashes alone."""
     plain = unicodedata.normalize("NFC", printable(text).replace("\\", "/"))
     return unicodedata.normalize("NFC", plain.casefold())
 

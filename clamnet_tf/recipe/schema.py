@@ -13,7 +13,7 @@ from pydantic import Field, model_serializer
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
-from clamnet_tf.recipe.section import Fraction, NonNegative, Positive, PositiveCount, Probability, Section, Seed, without
+from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section, Seed, without
 
 
 class DuplicateSection(Section):

@@ -227,7 +227,7 @@ def _entry(target: Path, kind, run: RunFolder, recipe, network, cut, selection, 
             f"{run.environment}: expected the versions of clamnet-tf, TensorFlow and Keras; found {', '.join(packages) or 'none'}. "
             "Train the run again."
         )
-    heads, bootstrap = sorted(network.output), figures["bootstrap"]
+    heads = sorted(network.output)
     classes = about.classes or ["background", *([row["name"] for row in cut["markers"]] or ["marker"])]
     return entry_of({
         "name": target.name, "version": changelog[0]["version"], "kind": kind, "modality": recipe.modality, "condition": recipe.condition,

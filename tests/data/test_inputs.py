@@ -8,7 +8,6 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 

@@ -22,7 +22,6 @@ from clamnet_tf.recipe.schema import SelectionSection, SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED, marker_pseudo_labels, pseudo_labels
 from clamnet_tf.training.selection import choose, look_at, look_at_markers
 from clamnet_tf.training.siamese import SiameseTrainer
-from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.supervised import SupervisedTrainer
 from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
 

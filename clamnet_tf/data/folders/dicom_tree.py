@@ -68,7 +68,7 @@ def dicom_files(listing: Listing) -> list[Path]:
 
 
 def _key(header: Header, level: str, numbered: bool):
-    """What a row names: a UID, or a UID and an InstanceNumber."""
+    """Return what a row of the table names: a UID, or a UID and an InstanceNumber."""
     uid = getattr(header, level)
     return (uid, header.frame.instance_number) if numbered else uid
 

@@ -7,7 +7,7 @@ gall bladder beside it.
 
 import numpy as np
 
-from clamnet_tf.data.phantoms.space import Space, ellipse_depth, ellipsoid_depth, paint, smooth_step
+from clamnet_tf.data.phantoms.space import Space, ellipse_depth, ellipsoid_depth, paint
 from clamnet_tf.data.phantoms.torso import AIR, FAT, Torso
 from clamnet_tf.data.phantoms.trees import draw_tubes, grow_tree
 
