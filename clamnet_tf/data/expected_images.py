@@ -22,6 +22,7 @@ MODALITIES = {  # recipe.modality -> Modality (0008,0060) of DICOM files of that
     "mri": ("MR",),
     "xray": ("CR", "DX", "RG", "RF", "XA", "MG", "IO", "PX"),
 }
+MOST_SHRUNK = 4  # times the side of a prepared slice: larger images are noted
 UNSAID = ("", "OT", "SC")  # other, secondary capture: says nothing
 WORDS = {"ct": "a CT", "mri": "an MRI", "xray": "an X-ray"}
 
@@ -34,6 +35,7 @@ class ExpectedImages:
     hounsfield: values must be Hounsfield units; presentation: of an X-ray the values that its file says to
         show
     any_modality: the user insists; what would be refused for its modality or its units is noted instead
+    side: pixels of a prepared slice of a model that looks at whole images (organ.method none), else None
     """
 
     modality: Literal["mri", "ct", "xray"] | None = None
@@ -41,6 +43,7 @@ class ExpectedImages:
     hounsfield: bool = False
     presentation: bool = False
     any_modality: bool = False
+    side: int | None = None
 
     def causes(self) -> list:
         """Return the expectations as JSON-able values, for the keys of slices prepared from such images."""
@@ -63,6 +66,7 @@ def expected_images(recipe, channels: int | None = None, *, any_modality: bool =
         hounsfield=recipe.modality == "ct" and data.window is not None,
         presentation=recipe.modality == "xray" and data.window is None,
         any_modality=any_modality,
+        side=data.side if recipe.organ.method == "none" else None,
     )
 
 
@@ -91,7 +95,18 @@ def read_expected(
                 "images of one channel. Convert it to gray "
                 "if its colours mean nothing, or give the original image."
             )
-    return volume, notes
+    return volume, notes + _shrunk(array, expected.side)
+
+
+def _shrunk(array: np.ndarray, side: int | None) -> tuple[str, ...]:
+    """A note on an image that is shrunk so far that it shows another field of view than the model's patches."""
+    rows, columns = array.shape[1:3]
+    if side is None or max(rows, columns) <= MOST_SHRUNK * side:
+        return ()
+    return (
+        f"ATTENTION: {rows} x {columns} pixels are shrunk to {side} x {side}: was the model trained on fields of view of this "
+        "size? A model of small patches marks nothing meaningful in whole slices",
+    )
 
 
 def check_hounsfield(

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from clamnet_tf.data.expected_images import expected_images, read_expected
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.recipe.catalogue import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hand_made import SIDE, call, dice, displayed, rows_of, write_dicom, write_run, written_mask  # noqa: E402
@@ -285,3 +287,15 @@ def test_v5_training_makes_one_channel_of_a_mixed_set(tmp_path):
     assert "2 of 4 volumes (first" in output and "gray stored in several equal channels" in " ".join(
         output.split()
     )
+
+
+def test_a_whole_slice_given_to_a_model_of_patches_is_noted(tmp_path):
+    patch, whole = tmp_path / "patch.png", tmp_path / "whole.png"
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)
+    Image.fromarray(noise[:48, :48]).save(patch)
+    Image.fromarray(noise).save(whole)
+    expected = expected_images(load_recipe("ct_nodule"), 1)
+    assert read_expected(patch, expected)[1] == ()
+    (note,) = read_expected(whole, expected)[1]
+    assert "512 x 512 pixels are shrunk to 48 x 48" in note
+    assert read_expected(whole, expected_images(load_recipe("xray_trauma"), 1))[1] == ()  # finds the organ first
