@@ -105,6 +105,7 @@ def test_a_run_teaches_marks_selects_and_reports(whole):
     assert "where classifiers of whole images look" in report
 
 
+@pytest.mark.slow
 def test_the_network_of_a_run_predicts(whole, inputs, tmp_path):
     made = tmp_path / "masks"
     call = [sys.executable, "-m", "clamnet_tf", "predict", str(whole[0]), str(inputs[1] / "p00_1.png"), "--out", str(made)]
@@ -157,6 +158,7 @@ def test_training_and_selection_cannot_depend_on_masks(whole, tmp_path):
     assert dice[0] != dice[1]
 
 
+@pytest.mark.slow
 def test_a_channel_that_the_images_do_not_have_is_refused_before_training(inputs, tmp_path):
     done = subprocess.run(command(inputs, tmp_path / "run", "--set", "attribution.refinement.channel=1"), capture_output=True, text=True)
     assert done.returncode == 2 and "attribution.refinement.channel: expected 0 to 0, since these images have 1 channel; received 1." in done.stderr
