@@ -40,7 +40,7 @@ class Hidden:
         return self.identifiers.hide(text)
 
     def patient(self, name: str) -> str:
-        """What is written for a patient."""
+        """Return the name that is written for a patient."""
         return self.patients.get(name, name)
 
     @property

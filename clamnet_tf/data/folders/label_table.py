@@ -169,5 +169,5 @@ def _read(path: Path, said: LabelWords) -> LabelTable:
 
 
 def _cell(column: str, text: str) -> str:
-    """What programs write into an empty cell counts as one; of labels `label_numbers` decides."""
+    """Return the text of a cell, empty where it holds what programs write into empty cells; labels stay as they are."""
     return "" if column != "label" and text.lower() in _EMPTY else text

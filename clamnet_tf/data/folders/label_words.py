@@ -65,7 +65,7 @@ _ORDINARY = frozenset(
 
 @dataclass(frozen=True)
 class LabelWords:
-    """What the user said of words (--normal, --abnormal); it counts before everything that is known of them.
+    """Hold what the user said of label words (--normal, --abnormal); it counts before everything that is known of them.
     """
 
     normal: tuple[str, ...] = ()

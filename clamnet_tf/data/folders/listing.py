@@ -37,7 +37,7 @@ class Listing:
     files: tuple[Path, ...]
 
     def kind(self, path: Path) -> str | None:
-        """What a file is read as, by content, else by name; None: no image, or second file of a volume."""
+        """Return the kind that a file is read as, by content, else by name; None: no image, or second file of a volume."""
         return self._kinds.get(path)
 
     def of_kind(self, kinds) -> list[Path]:
