@@ -31,7 +31,10 @@ def fit_atlas(section, prepared: Prepared, rows: np.ndarray, labels: np.ndarray)
     normal = normal[np.unique(np.linspace(0, len(normal) - 1, min(len(normal), _ENOUGH)).round().astype(int))] if len(normal) else normal
     try:
         sign = 1 if section.lesions == "brighter" else -1
-        return NormalAtlas.fit(prepared.images[normal], prepared.organ[normal], channel=section.channel, smoothing=section.smoothing, sign=sign)
+        return NormalAtlas.fit(
+            prepared.images[normal], prepared.organ[normal],
+            channel=section.channel, smoothing=section.smoothing, sign=sign, opening=section.opening, level=section.level, places=section.places,
+        )
     except ValueError as error:
         raise DataError(f"data.normal_atlas: {error} among {len(normal)} normal training slices. Check labels, split and organ.method.") from error
 

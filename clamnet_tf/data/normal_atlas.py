@@ -5,6 +5,7 @@ organ's rim. So lungs, heads and bellies of any size share one set of cells, and
 partial volume under the skull) is bright in its cell. A reference of normal anatomy, as in one-class anomaly detection.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,14 @@ _LEAST_SPREAD = 0.01  # in normalised units
 class NormalAtlas:
     """Of every cell the median of normal values and how far above it the 95th percentile lies.
 
-    middle, spread: (CELLS,) float32, normalised units after the slice's own median was taken off.
+    middle, spread: (CELLS,) float32, normalised units after the slice's own level was taken off.
     channel, smoothing: which channel, and the deviation of the Gaussian before, in pixels of a slice of 128.
     sign: 1 when lesions are brighter than normal tissue, -1 when darker.
+    opening: radius, in pixels of a slice of 128, of the disk that removes thin structures before; 0 for none.
+    level: quantile of the organ's values that is a slice's own level. The median of a lung that is half consolidated is
+        that of the lesion; its 15th percentile is that of the rest.
+    places: whether every cell has statistics of its own; False: one reference for the whole organ, which holds for
+        images of other origin too.
     """
 
     middle: np.ndarray
@@ -33,14 +39,21 @@ class NormalAtlas:
     channel: int
     smoothing: float
     sign: int = 1
+    opening: float = 0.0
+    level: float = 0.5
+    places: bool = True
 
     @classmethod
-    def fit(cls, images, organ, *, channel: int = 0, smoothing: float = 1.0, sign: int = 1) -> "NormalAtlas":
+    def fit(
+        cls, images, organ, *, channel: int = 0, smoothing: float = 1.0, sign: int = 1,
+        opening: float = 0.0, level: float = 0.5, places: bool = True,
+    ) -> "NormalAtlas":
         """images (N, H, W, C) float, organ (N, H, W), of normal training slices; 500 are enough. ValueError: none shows an organ."""
+        levelled = functools.partial(_levelled, smoothing=smoothing, sign=sign, opening=opening, level=level)
         values, cells = [], []
         for row in range(len(images)):
             inside = np.asarray(organ[row]) > 0
-            values.append(sign * _levelled(np.asarray(images[row])[..., channel], inside, smoothing)[inside])
+            values.append(levelled(np.asarray(images[row])[..., channel], inside)[inside])
             cells.append(organ_cells(inside)[inside])
         values, cells = (np.concatenate(parts) if parts else np.empty(0) for parts in (values, cells))
         if not len(values):
@@ -49,12 +62,12 @@ class NormalAtlas:
         values, borders = values[order], np.searchsorted(cells[order], np.arange(CELLS + 1))
         middle, spread = np.zeros(CELLS, np.float32), np.full(CELLS, np.nan, np.float32)
         for cell, (first, end) in enumerate(zip(borders[:-1], borders[1:])):
-            if end - first >= _FEWEST:
+            if places and end - first >= _FEWEST:
                 middle[cell], high = np.percentile(values[first:end], [50, _UNUSUAL])
                 spread[cell] = high - middle[cell]
         rare = np.isnan(spread)
         middle[rare], spread[rare] = np.median(values), np.percentile(values, _UNUSUAL) - np.median(values)
-        atlas = cls(middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign)
+        atlas = cls(middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign, opening, level, places)
         return cls.from_row(atlas.row())  # rounded as in a file, so that a run and what is read back from it agree to the bit
 
     def append(self, images, organ) -> np.ndarray:
@@ -69,7 +82,9 @@ class NormalAtlas:
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""
         numbers = {name: [round(float(value), 5) for value in getattr(self, name)] for name in ("middle", "spread")}
-        return {"channel": self.channel, "smoothing": self.smoothing, "sign": self.sign, **numbers}
+        usual = {"opening": 0.0, "level": 0.5, "places": True}
+        newer = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
+        return {"channel": self.channel, "smoothing": self.smoothing, "sign": self.sign, **newer, **numbers}
 
     @classmethod
     def from_row(cls, row: dict) -> "NormalAtlas":
@@ -84,7 +99,8 @@ class NormalAtlas:
         result = np.zeros(np.shape(organ), np.float32)
         for row in range(len(result)):
             inside = np.asarray(organ[row]) > 0
-            values = self.sign * _levelled(np.asarray(images[row])[..., self.channel], inside, self.smoothing)
+            channel = np.asarray(images[row])[..., self.channel]
+            values = _levelled(channel, inside, smoothing=self.smoothing, sign=self.sign, opening=self.opening, level=self.level)
             cells = organ_cells(inside)
             result[row] = np.where(inside, (values - self.middle[cells]) / self.spread[cells], 0)
         return result
@@ -116,11 +132,34 @@ def organ_cells(organ: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _levelled(values: np.ndarray, inside: np.ndarray, smoothing: float) -> np.ndarray:
-    """One channel, smoothed within the organ, less its median there; (H, W) float32."""
+def _levelled(values, inside, *, smoothing: float, sign: int, opening: float, level: float) -> np.ndarray:
+    """One channel, signed, opened and smoothed within the organ, less its own level there; (H, W) float32."""
     values, inside = values.astype(np.float32), inside.astype(bool)
+    scale = values.shape[0] / 128
+    if opening and inside.any():
+        values = sign * _without_thin_structures(sign * values, inside, opening * scale)
     if smoothing:
-        sigma = smoothing * values.shape[0] / 128
+        sigma = smoothing * scale
         weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
         values = np.where(inside, ndimage.gaussian_filter(values * inside, sigma) / np.maximum(weight, 1e-3), 0)
-    return values - (np.median(values[inside]) if inside.any() else 0)
+    if not inside.any():
+        return sign * values
+    own = np.median(values[inside]) if level == 0.5 else sign * np.quantile(sign * values[inside], level)
+    return sign * (values - own)
+
+
+def _without_thin_structures(values: np.ndarray, inside: np.ndarray, radius: float) -> np.ndarray:
+    """Values (H, W) with bright structures narrower than a disk of `radius` pixels removed, then dark gaps of half of it closed.
+
+    Grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its darkest value, so that
+    a bright surrounding does not support what touches it.
+    """
+    filled = np.where(inside, values, values[inside].min())
+    opened = ndimage.grey_opening(filled, footprint=_disk(radius))
+    return np.where(inside, ndimage.grey_closing(opened, footprint=_disk(radius / 2)), values)
+
+
+def _disk(radius: float) -> np.ndarray:
+    reach = max(1, int(radius))
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    return np.hypot(rows, columns) <= max(1.0, radius) + 0.3

@@ -43,6 +43,25 @@ class NormalAtlasSection(Section):
     channel: Annotated[int, Field(ge=0)] = Field(0, description="Channel that is compared, counted after data.channels.")
     smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128.")
     lesions: Literal["brighter", "darker"] = Field("brighter", description="Whether lesions are brighter or darker than normal tissue at the same place.")
+    opening: Annotated[float, Field(ge=0.0, le=16.0)] = Field(
+        0.0,
+        description="Radius of the disk of a grey-scale opening before, in pixels of a slice of 128: structures narrower than the disk, "
+        "as vessels of the lung, count as their surroundings; 0 for none.",
+    )
+    level: Fraction = Field(
+        0.5,
+        description="Quantile of the organ's values that is taken off as the slice's own level: the median, or less where lesions fill much "
+        "of the organ.",
+    )
+    places: bool = Field(
+        True,
+        description="Whether every place of the organ is compared with the same place of normal slices; false: with the whole organ of "
+        "normal slices, which holds for images of other origin too.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_level(self, handler):
+        return without(handler(self), opening=0.0, level=0.5, places=True)
 
 
 class DataSection(Section):
