@@ -150,3 +150,77 @@ def test_what_cannot_be_fitted_is_told(rng, tmp_path):
     assert atlas_of(Run(), Recipe(DataSection())) is None
     with pytest.raises(RunError, match="selection.json: has no usable normal_atlas"):
         atlas_of(Run(), Recipe(DataSection(normal_atlas=NormalAtlasSection())))
+
+
+def opened_by_hand(values, inside, radius):
+    """Erosion, dilation; then the closing with half of the radius: every pixel from its own neighbourhood, loop by loop."""
+
+    def walk(image, radius, choose):
+        reach = max(1, int(radius))
+        offsets = [
+            (r, c)
+            for r in range(-reach, reach + 1)
+            for c in range(-reach, reach + 1)
+            if (r * r + c * c) ** 0.5 <= max(1.0, radius) + 0.3
+        ]
+        padded = np.pad(image, reach, mode="symmetric")
+        height, width = image.shape
+        shifted = [padded[reach + r : reach + r + height, reach + c : reach + c + width] for r, c in offsets]
+        return choose(shifted, axis=0)
+
+    filled = np.where(inside, values, values[inside].min())
+    opened = walk(walk(filled, radius, np.min), radius, np.max)
+    return walk(walk(opened, radius / 2, np.max), radius / 2, np.min)
+
+
+@pytest.mark.parametrize(("opening", "level"), [(2.0, 0.15), (4.0, 0.5), (7.0, 0.3)])
+def test_thin_structures_are_removed_before_the_level_is_taken(rng, opening, level):
+    images, organ = chests(rng, 3, bright=3.0)
+    images = np.asarray(images, np.float32)
+    flat = NormalAtlas(np.zeros(CELLS, np.float32), np.ones(CELLS, np.float32), 0, 0.0, 1, opening, level)
+    for image, inside, found in zip(images[..., 0], organ > 0, flat.deviation(images, organ)):
+        wanted = opened_by_hand(image, inside, opening * SIDE / 128)
+        np.testing.assert_allclose(found[inside], (wanted - np.quantile(wanted[inside], level))[inside], atol=1e-5)
+
+
+def test_an_opening_removes_a_vessel_and_keeps_an_opacity(rng):
+    normal, organ = chests(rng, 40)
+    images, _ = chests(rng, 1)
+    images = np.asarray(images, np.float32)
+    images[0, 14:48, 12, 0] += 4.0  # a vessel, 1 pixel wide
+    images[0, 20:30, 42:54, 0] += 4.0  # an opacity
+    deviation = NormalAtlas.fit(normal, organ, smoothing=0.0, opening=4.0).deviation(images, organ[:1])[0]
+    assert deviation[23:27, 45:51].min() > 5 and deviation[16:46, 12].max() < 3
+    assert NormalAtlas.fit(normal, organ, smoothing=0.0).deviation(images, organ[:1])[0, 16:46, 12].min() > 5
+
+
+def test_a_low_level_finds_opacities_that_fill_most_of_the_organ(rng):
+    normal, organ = chests(rng, 40)
+    images, _ = chests(rng, 1)
+    images = np.asarray(images, np.float32)
+    images[0, 18:] += 4.0
+    middle = [NormalAtlas.fit(normal, organ, smoothing=0.0, level=level).deviation(images, organ[:1])[0] for level in (0.5, 0.15)]
+    assert middle[0][30:45, 10:20].mean() < 1 < 3 < middle[1][30:45, 10:20].mean()
+
+
+def test_without_places_all_cells_hold_the_same(rng):
+    atlas = NormalAtlas.fit(*chests(rng, 20), smoothing=0.0, places=False)
+    assert len(set(atlas.middle)) == len(set(atlas.spread)) == 1
+    assert len(set(NormalAtlas.fit(*chests(rng, 20), smoothing=0.0).middle)) > 50
+
+
+def test_darker_lesions_are_brighter_ones_of_the_negative(rng):
+    images, organ = chests(rng, 20, bright=2.0)
+    images = np.asarray(images, np.float32)
+    options = {"smoothing": 1.0, "opening": 3.0, "level": 0.2}
+    one = NormalAtlas.fit(images, organ, **options).deviation(images, organ)
+    other = NormalAtlas.fit(-images, organ, sign=-1, **options).deviation(-images, organ)
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_what_is_newer_is_written_only_where_it_is_used(rng):
+    used = NormalAtlas.fit(*chests(rng, 5), opening=2.0, level=0.15, places=False)
+    back = NormalAtlas.from_row(json.loads(json.dumps(used.row())))
+    assert (back.opening, back.level, back.places) == (2.0, 0.15, False)
+    usual = NormalAtlas.fit(*chests(rng, 5)).row()
+    assert set(usual) == {"channel", "smoothing", "sign", "middle", "spread"} and NormalAtlas.from_row(usual).places

@@ -13,7 +13,7 @@ TINY = """
     training.batch_size=4 training.steps=2 training.evaluate_every=2 training.checkpoint_every=2 self_training.rounds=0
 """.split()
 RECIPES = {  # recipe: its cohort, more overrides
-    "ct_pneumonia": ("simulated chest CT", ["data.cohort.slices=5"]),
+    "ct_pneumonia": ("simulated chest CT", ["data.cohort.slices=5", "data.cohort.side=96", "self_training.rounds=1", "self_training.steps=2"]),
     "ct_carcinoma": ("simulated abdominal CT", ["data.cohort.slices=5"]),
     "xray_trauma": ("simulated X-rays of the forearm", ["data.cohort.patients=16", "data.cohort.slices=1"]),
 }
