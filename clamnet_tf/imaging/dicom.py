@@ -16,8 +16,16 @@ from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
 from clamnet_tf.imaging.dicom_pixels import read_pixels
+from clamnet_tf.imaging.orientation import (
+    IDENTITY,
+    check_turned,
+    index_transform,
+    plane_name,
+    reorient,
+    spacing_of,
+    to_axial,
+)
 from clamnet_tf.imaging.presentation import Presented, present
-from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transform, plane_name, reorient, spacing_of, to_axial
 from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 

@@ -21,7 +21,13 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.acquisition import differences_of, functional_group, image_type_of, number, refuse_tiles_and_films
+from clamnet_tf.imaging.acquisition import (
+    differences_of,
+    functional_group,
+    image_type_of,
+    number,
+    refuse_tiles_and_films,
+)
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
 from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
 from clamnet_tf.imaging.limits import BoundedFile

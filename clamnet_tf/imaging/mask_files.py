@@ -123,7 +123,7 @@ def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, 
     else:  # the reader has turned DICOM already, within its bits
         top = 2.0 ** np.ceil(np.log2(max(float(values.max()), 1.0) + 1)) - 1
         stored = top - values
-    if 1 < top and stored.max() <= LARGEST_CLASS:
+    if top > 1 and stored.max() <= LARGEST_CLASS:
         return stored, (
             f"{name}: its values {stored.min():g} to {stored.max():g} are class numbers, and were taken as "
             "stored",

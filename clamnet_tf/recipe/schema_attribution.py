@@ -1,6 +1,6 @@
 """The recipe's section `attribution`: an image classifier, where it looks, and how that becomes marks that teach."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -79,7 +79,7 @@ class AttributionSection(Section):
     noise: NonNegative = Field(0.3, description="Deviation of the copies' noise, in normalised units.")
     windows: list[PositiveCount] = Field(default_factory=lambda: [7, 11, 15], description="Sides of the windows of occlusion, in pixels.")
     smoothing: NonNegative = Field(2.5, description="Deviation of a Gaussian on the attribution, in pixels of a prepared slice.")
-    share: Optional[Probability] = Field(
+    share: Probability | None = Field(
         None, description="Share of the organ in an abnormal training slice, highest attribution first, that is marked; null: selection.prevalence."
     )
     least_score: Fraction = Field(

@@ -70,9 +70,7 @@ def find(root, path):
     """The node at `path`, None when the tree does not hold it."""
     node = root
     for part in path:
-        if isinstance(node.value, dict) and part in node.value:
-            node = node.value[part]
-        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+        if (isinstance(node.value, dict) and part in node.value) or (isinstance(node.value, list) and isinstance(part, int) and part < len(node.value)):
             node = node.value[part]
         else:
             return None

@@ -103,7 +103,7 @@ def manifest_with(manifest, **changes):
 def test_area_box_and_organ_belong_to_the_original_grid(make_kaggle, cache):
     manifest = recognize(make_kaggle(patients=("TCGA_CS_0001_19990101",)))
     prepared = prepare(manifest, **USUAL, cache=cache)
-    top, left, size, height, width = prepared.table.box[2]
+    _top, _left, size, height, width = prepared.table.box[2]
     assert (height, width) == (48, 40)
     ellipse = np.pi * 0.4**2  # of the picture
     assert prepared.table.area[2] == pytest.approx(ellipse, rel=0.25)
