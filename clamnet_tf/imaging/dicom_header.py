@@ -143,7 +143,7 @@ def _read_frames(dataset, path):
                 series_uid=str(dataset.get("SeriesInstanceUID") or ""),
                 sop_class_uid=what,
                 sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
-                instance_number=None if number(dataset.get("InstanceNumber")) is None else int(number(dataset.get("InstanceNumber"))),
+                instance_number=None if (place := number(dataset.get("InstanceNumber"))) is None else int(place),
                 frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
                 position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
                 orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,

@@ -101,7 +101,7 @@ def _air_below(level: float, levels: np.ndarray, smooth: np.ndarray, hounsfield:
     unit = float(np.sqrt(body.sum()))
     surroundings = float(np.median(smooth[outside])) if outside.sum() > 50 else None
     columns = np.nonzero(body)[1]
-    middle, width = columns.mean(), max(1, np.ptp(columns))
+    middle, width = columns.mean(), max(1, int(np.ptp(columns)))
     darkest, border = levels.min(), image_border(levels.shape)
     lung = np.zeros_like(air)
     for part in inner:

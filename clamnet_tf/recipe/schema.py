@@ -294,4 +294,5 @@ class Recipe(Section):
         taught = self.self_training.rounds * self.self_training.steps
         if self.self_training.teacher == "first_network":
             return self.training.steps + taught
-        return taught + (self.attribution.classifier.steps if self.self_training.teacher == "attribution" else 0)
+        attribution = self.attribution if self.self_training.teacher == "attribution" else None
+        return taught + (attribution.classifier.steps if attribution else 0)

@@ -43,11 +43,18 @@ class ClassifierSection(Section):
     )
 
 
+Outline = Literal["none", "halfway", "border_contrast", "random_walker", "geodesic"]
+
+
+def _outlines() -> list[Outline]:
+    return ["halfway", "geodesic"]
+
+
 class RefinementSection(Section):
     """From an attribution's blobs to outlines, by the image's own intensities."""
 
-    methods: list[Literal["none", "halfway", "border_contrast", "random_walker", "geodesic"]] = Field(
-        default_factory=lambda: ["halfway", "geodesic"],
+    methods: list[Outline] = Field(
+        default_factory=_outlines,
         description="Each outlines the lesion in its own way; what most of them agree on is taught, what they dispute is ignored. "
         "none: the marked share itself.",
     )

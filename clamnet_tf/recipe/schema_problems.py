@@ -38,7 +38,8 @@ def schema_problems(schema, root, error, known):
 
 def _data_path(schema, loc):
     """pydantic's location without the labels of union members: keys as long as they lead through sections, then indices."""
-    path, in_section = (), True
+    path: tuple[str | int, ...] = ()
+    in_section = True
     for part in loc:
         if in_section or isinstance(part, int):
             path = (*path, part)
