@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from nibabel import Nifti1Header as NiftiHeader  # NIfTI-2 headers are a subclass of it
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.limits import require_memory, require_slices, shown
@@ -48,7 +49,7 @@ class Grid:
     order: tuple[int, ...] | None = None
     references: tuple[SliceReference, ...] = ()
     nifti_affine: np.ndarray | None = None  # 4x4 RAS of the file as stored
-    nifti_header: object | None = None  # nibabel header, to write a mask beside the image
+    nifti_header: NiftiHeader | None = None  # nibabel header, to write a mask beside the image
     eight_bits: bool = False  # a picture whose values are shades 0..255, not measurements
     modality: str = ""  # DICOM only: Modality (0008,0060), CT, MR, DX ...
     largest: float = 0.0  # of a mask as stored, where white is 0: what its bits can hold

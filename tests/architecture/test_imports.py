@@ -163,6 +163,36 @@ def test_imports_go_downwards(modules):
     assert not wrong, "\n".join(wrong)
 
 
+def circles(graph):
+    """Groups of names that reach one another (strongly connected, of two or more), each sorted; graph: name -> names."""
+    reached = {}
+    for start in graph:
+        found, open_ends = set(), list(graph[start])
+        while open_ends:
+            name = open_ends.pop()
+            if name not in found:
+                found.add(name)
+                open_ends.extend(graph[name])
+        reached[start] = found
+    groups = {tuple(sorted({other for other in reached[name] if name in reached[other]})) for name in graph}
+    return sorted(group for group in groups if len(group) > 1)
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert circles(graph) == [("a", "b", "c"), ("d", "e")]
+
+
+def test_no_imports_in_a_circle(modules):
+    """Not inside a folder either, and not by an import inside a function."""
+    graph = {
+        name: {each.target for each in module.imports if each.target in modules and each.target != name}
+        for name, module in modules.items()
+    }
+    found = [" <-> ".join(group) for group in circles(graph)]
+    assert not found, "move what both need into a module of its own: " + "; ".join(found)
+
+
 def test_light_modules_name_no_framework(modules):
     named = [
         f"{module.name}:{each.line} {each.target}"
