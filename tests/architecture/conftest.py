@@ -24,6 +24,7 @@ class Module:
     name: str
     path: Path
     imports: tuple[Import, ...]
+    deferred: tuple[str, ...]  # "package.module:name" of functions that tables name (clamnet_tf.deferred)
 
 
 def _imports(tree, known):
@@ -39,6 +40,20 @@ def _imports(tree, known):
                 yield Import(whole, None, top, node.lineno) if whole in known else Import(node.module, alias.name, top, node.lineno)
 
 
+def _deferred(tree):
+    """What stands for a function of the package in a table: "clamnet_tf.a.b:name", or "b:name" in a call of a function that
+    puts a package before it."""
+    prefixes = {
+        function.name: "".join(part.value for part in ast.walk(function) if isinstance(part, ast.Constant) and str(part.value).endswith("."))
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and getattr(function.returns, "id", "") == "Deferred"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Deferred", *prefixes}:
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield prefixes.get(node.func.id, "") + node.args[0].value
+
+
 @pytest.fixture(scope="session")
 def repository():
     return REPOSITORY
@@ -51,7 +66,5 @@ def modules():
     for path in sorted((REPOSITORY / "clamnet_tf").rglob("*.py")):
         parts = path.relative_to(REPOSITORY).with_suffix("").parts
         paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return {
-        name: Module(name, path, tuple(_imports(ast.parse(path.read_text(encoding="utf-8"), str(path)), paths)))
-        for name, path in paths.items()
-    }
+    trees = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in paths.items()}
+    return {name: Module(name, paths[name], tuple(_imports(tree, paths)), tuple(_deferred(tree))) for name, tree in trees.items()}
