@@ -20,7 +20,9 @@ WITHOUT_COHORT = ("ct_nodule", "ct_trauma", "xray_lungs", "xray_pneumonia")  # l
 DIFFERENCES = "Only what differs from the defaults is written"
 EVERY_KEY = "Every key is written out"
 NAMED_ANYWAY = {("name",), ("modality",), ("condition",), ("description",), ("data", "side")}
-NEWER = ("attribution", "loss.soft_dice", "pairs.views.quarter_turns", "pairs.views.shift")  # than the recipes that write every key
+NEWER = (  # than the recipes that write every key
+    "attribution", "loss.soft_dice", "pairs.views.quarter_turns", "pairs.views.shift", "network.block", "self_training.network.block",
+)  # fmt: skip
 
 
 @each_recipe
