@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Optional, Union
 from pydantic import Field, model_serializer
 
 from clamnet_tf.recipe.network_blocks import BLOCKS
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
@@ -108,7 +109,7 @@ class SoftDiceSection(Section):
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
-    objective: Literal["hybrid", "non_negative", "multiple_instance", "classification"] = Field(
+    objective: Literal[tuple(OBJECTIVES)] = Field(
         "hybrid",
         description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative (nnPU), multiple_instance, or "
         "classification (of slices, by the encoder alone; its activation map marks).",
@@ -285,7 +286,7 @@ class Recipe(Section):
     @property
     def learns_from_pairs(self) -> bool:
         """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by eta."""
-        labels = self.training.supervision == "labels" and self.loss.objective == "hybrid"
+        labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"
 
     @property
