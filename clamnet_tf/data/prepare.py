@@ -45,7 +45,7 @@ class Prepared:
     """Prepared slices, opened. The arrays are read-only in the order of `table`: a memory map, or of several shards one view of theirs.
 
     folder: of the slices, or the cache when there are several shards
-    images: (N, side, side, C) float16, normalised, 0 outside the organ
+    images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept
     organ: (N, side, side) uint8, 1 = organ
     atlas: its deviation is the last channel, or None (data.normal_atlas)
     key: sha256 of everything that affects them; reused: whether all were there before this call

@@ -19,7 +19,7 @@ _LARGEST_FLOAT16 = 65504.0
 class PreparedVolume:
     """The kept slices of one volume, in the order of `AssembledVolume.wanted`.
 
-    images: (n, side, side, C) float16, normalised, 0 outside the organ; float16 everywhere, so that a cached slice and
+    images: (n, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept; float16 everywhere, so that a cached slice and
         one computed on the spot are the same numbers
     organ: (n, side, side) uint8, 1 = organ, its rim taken off
     box: the volume's crop on the original grid
@@ -51,7 +51,9 @@ def prepare_volume(volume: AssembledVolume, image: Path, data: DataSection, orga
     box = crop_box(region, organ.margin)
     shown = bool(volume.grids) and all(grid.eight_bits for grid in volume.grids)
     measured = region if volume.excluded is None else region & ~volume.excluded
-    values = normalize(array, measured, data.normalization, window_of(data.window, shown)) * region[..., None]
+    values = normalize(array, measured, data.normalization, window_of(data.window, shown))
+    if organ.surroundings == "blank":
+        values = values * region[..., None]
     largest = float(np.abs(values).max())
     if largest > _LARGEST_FLOAT16:
         raise DataError(

@@ -66,7 +66,7 @@ def prepared_slices(source) -> str:
     atlas = "; the last channel is the deviation from normal slices, see clamnet_tf.data.normal_atlas" if data.normal_atlas else ""
     return (
         f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as clamnet_tf.data.prepared_volume.prepare_volume makes them{atlas}. "
-        f"{first}{_PER_VOLUME[data.normalization]}; 0 outside the organ ({source.organ.method}); cropped to the square around the volume's organ, "
+        f"{first}{_PER_VOLUME[data.normalization]}; {_outside(source.organ)} ({source.organ.method}); cropped to the square around the volume's organ, "
         f"margin {source.organ.margin:g}; bilinear, antialiased, to {source.side} pixels"
     )
 
@@ -75,10 +75,21 @@ def default_slices(source) -> str:
     """What `DEFAULT` takes, in words."""
     if not has_fixed_window(source.data):
         return prepared_slices(source)
+    blank = source.organ.surroundings == "blank"
+    lies = (
+        "What lies outside the organ must lie below the window (0 after it)"
+        if blank
+        else "What lies outside the organ is the image too"
+    )
     return (
         f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices in the unit of the files, cropped to the square around the "
-        f"organ and resized; the window is applied here (shades of pictures of 8 bits, which show it already, must be mapped onto it before). What lies outside the organ must lie below the window (0 after it)"
+        f"organ and resized; the window is applied here (shades of pictures of 8 bits, which show it already, must be mapped onto it before). {lies}"
     )
+
+
+def _outside(organ) -> str:
+    """What stands outside of the organ, in words."""
+    return "0 outside the organ" if organ.surroundings == "blank" else "the image itself outside the organ too"
 
 
 def encoded_pictures(source, files: str) -> str:

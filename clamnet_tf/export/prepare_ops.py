@@ -71,14 +71,16 @@ def organ_of_pictures(organ: OrganSection) -> OrganSection:
 def prepare(image, eight_bits, *, data, organ, side: int) -> dict:
     """One picture (rows, columns, channels) float32, in the unit of its file, and whether it has 8 bits -> images, organ, box.
 
-    images (side, side, channels) float32, normalised as `data` says, 0 outside the organ, rounded to float16 as local
+    images (side, side, channels) float32, normalised as `data` says, 0 outside the organ unless its surroundings are kept, rounded to float16 as local
     prediction does; organ (side, side) bool; box [top, left, size] int32 on the picture's own grid.
     """
     varies = tf.reduce_any(tf.reduce_max(image, axis=[0, 1]) != tf.reduce_min(image, axis=[0, 1]))
     region = without_rim(foreground(image), organ.rim) if organ.method == "foreground" else tf.ones(tf.shape(image)[:2], tf.bool)
     region = tf.logical_and(region, varies)
     box = crop_box(region, organ.margin)
-    values = normalise(image, eight_bits, region, data) * tf.cast(region, tf.float32)[..., None]
+    values = normalise(image, eight_bits, region, data)
+    if organ.surroundings == "blank":
+        values *= tf.cast(region, tf.float32)[..., None]
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_max(tf.abs(values)) <= _LARGEST_FLOAT16, ["values too large after normalisation"])]):
         square = crop(values, box)
     images = tf.cast(tf.cast(resize(square, [side, side]), tf.float16), tf.float32)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from clamnet_tf.networks import attribution
 from clamnet_tf.networks.activation_maps import METHODS as ACTIVATION_MAPS
-from clamnet_tf.networks.evidence_classifier import LOGIT, classifiers_of, level_name
+from clamnet_tf.networks.evidence_classifier import LOGIT, classifiers_of, deepest_level
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.networks.inference import MarkerProbability
 
@@ -30,7 +30,7 @@ class AttributionMap(MarkerProbability):
         self._scores = tf.function(self._probability, reduce_retracing=True)
         super().__init__(network, batch_size=batch_size)
         if section.method in ACTIVATION_MAPS:
-            level = level_name(len(section.classifier.filters) - 1)
+            level = deepest_level(section.classifier)
             self._inner = [_with_level(classifier, level) for classifier in stock]
 
     def head_names_of(self, network) -> list:

@@ -1,4 +1,4 @@
-"""Residual image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD section 9)."""
+"""Image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD section 9)."""
 
 import math
 
@@ -6,12 +6,15 @@ import keras
 from keras import layers, ops
 
 from clamnet_tf.networks import blocks
+from clamnet_tf.networks.efficientnet_lite import connect_efficientnet_lite0
 from clamnet_tf.networks.grid import check_channels, check_side
+from clamnet_tf.networks.imagenet_weights import load_imagenet_weights
 
 #: Key of a classifier's output: (batch,) float32, the logit of P(abnormal).
 LOGIT = "logit"
 #: Key of a classifier's other output: (batch, h, w) float32, the evidence of every place of the deepest level.
 EVIDENCE = "evidence"
+_TOP = "encoder_top"
 
 
 def classifier_names(count: int) -> list[str]:
@@ -32,9 +35,10 @@ def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Mo
         classifier is a layer of that name: a functional model with the outputs `logit` and `evidence`.
 
     Raises:
-        NetworkError: the side cannot be halved as often as the levels say, or there is no channel.
+        NetworkError: the side cannot be halved as often as the levels say, there is no channel, or the ImageNet weights of
+            a backbone are not installed.
     """
-    check_side(side, len(section.filters) + (1 if section.stem_stride == 2 else 0))
+    check_side(side, halvings(section) + 1)
     check_channels(channels)
     image = keras.Input((side, side, channels), name="image")
     names = classifier_names(section.networks)
@@ -48,12 +52,39 @@ def classifiers_of(network: keras.Model) -> list[keras.Model]:
 
 
 def level_name(level: int) -> str:
-    """Name of the layer that gives the output of a level, 0 = the one after the stem."""
+    """Name of the layer that gives the output of a level of residual blocks, 0 = the one after the stem."""
     return f"level_{level}"
+
+
+def deepest_level(section) -> str:
+    """Name of the layer whose output the evidence map is computed from, for a ClassifierSection."""
+    return _TOP if section.backbone == "efficientnet_lite0" else level_name(len(section.filters) - 1)
+
+
+def halvings(section) -> int:
+    """How often a ClassifierSection's network halves the sides of a slice."""
+    if section.backbone == "efficientnet_lite0":
+        return 5
+    return len(section.filters) - (section.stem_stride == 1)
 
 
 def _classifier(section, side, channels, name) -> keras.Model:
     image = keras.Input((side, side, channels), name="image")
+    pretrained = section.backbone == "efficientnet_lite0"
+    x = connect_efficientnet_lite0(image, frozen=section.frozen_blocks, last=_TOP) if pretrained else _residual_levels(image, section)
+    if section.dropout:
+        x = layers.SpatialDropout2D(section.dropout, name="dropout")(x)
+    start = "zeros" if pretrained else "glorot_uniform"
+    evidence = layers.Conv2D(1, 1, dtype="float32", kernel_initializer=start, name="evidence_map")(x)
+    places = evidence.shape[1] * evidence.shape[2]
+    pooled = (ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)) / section.sharpness
+    network = keras.Model(image, {LOGIT: pooled, EVIDENCE: evidence[..., 0]}, name=name)
+    if pretrained:
+        load_imagenet_weights(network)
+    return network
+
+
+def _residual_levels(image, section):
     x = _convolved(image, section.filters[0], section.stem_stride, section.norm, "stem")
     x = layers.Activation("relu", name="stem_activation")(x)
     for level, (filters, count) in enumerate(zip(section.filters, section.blocks)):
@@ -61,12 +92,7 @@ def _classifier(section, side, channels, name) -> keras.Model:
             stride = 2 if level and number == 0 else 1
             last = level_name(level) if number == count - 1 else None
             x = residual_block(x, filters, stride, section.norm, prefix=f"block_{level}_{number}", name=last)
-    if section.dropout:
-        x = layers.SpatialDropout2D(section.dropout, name="dropout")(x)
-    evidence = layers.Conv2D(1, 1, dtype="float32", name="evidence_map")(x)
-    places = evidence.shape[1] * evidence.shape[2]
-    pooled = (ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)) / section.sharpness
-    return keras.Model(image, {LOGIT: pooled, EVIDENCE: evidence[..., 0]}, name=name)
+    return x
 
 
 def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name: str | None = None):

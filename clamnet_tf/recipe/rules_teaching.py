@@ -2,7 +2,7 @@
 
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import Finding, rule
-from clamnet_tf.recipe.schema_attribution import AttributionSection
+from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierSection
 
 
 @rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence", "markers")
@@ -61,6 +61,11 @@ def classifier_fits_the_side(attribution, side):
     if attribution is None:
         return
     own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
+    if own.batch_size % 2:
+        yield Finding((*place, "batch_size"), "an even number, half abnormal and half normal slices", str(own.batch_size))
+    if own.backbone == "efficientnet_lite0":
+        yield from _pretrained(own, side, place)
+        return
     if len(own.filters) != len(own.blocks):
         expected = f"{len(own.filters)} entries, one per level of attribution.classifier.filters"
         yield Finding((*place, "blocks"), expected, f"{len(own.blocks)}: {own.blocks}")
@@ -71,8 +76,17 @@ def classifier_fits_the_side(attribution, side):
     if side % 2**halvings:
         expected = f"a multiple of {2**halvings}, halved {halvings} times by attribution.classifier"
         yield Finding(("data", "side"), expected, str(side))
-    if own.batch_size % 2:
-        yield Finding((*place, "batch_size"), "an even number, half abnormal and half normal slices", str(own.batch_size))
+
+
+def _pretrained(own, side, place):
+    usual = ClassifierSection()
+    for key in ("filters", "blocks", "norm", "stem_stride"):
+        if getattr(own, key) != getattr(usual, key):
+            expected = "left out, since attribution.classifier.backbone efficientnet_lite0 has levels of its own"
+            yield Finding((*place, key), expected, str(getattr(own, key)))
+    if side % 32:
+        expected = "a multiple of 32, halved 5 times by attribution.classifier.backbone efficientnet_lite0"
+        yield Finding(("data", "side"), expected, str(side))
 
 
 @rule("attribution", "selection.prevalence", "data.side")

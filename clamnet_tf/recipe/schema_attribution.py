@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Optional
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, ViewsSection
-from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section
+from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section, without
 
 
 class ErasureSection(Section):
@@ -17,10 +17,18 @@ class ErasureSection(Section):
 
 
 class ClassifierSection(Section):
-    """Residual image classifiers whose score is the pooled evidence of places."""
+    """Image classifiers whose score is the pooled evidence of places."""
 
     networks: Annotated[int, Field(ge=1, le=4)] = Field(
         2, description="Classifiers of different initial weights, each trained on its own view; their attributions are combined."
+    )
+    backbone: Literal["residual", "efficientnet_lite0"] = Field(
+        "residual",
+        description="residual: blocks of the keys below, trained from random weights; efficientnet_lite0: EfficientNet-Lite0 (Tan 2019) "
+        "that begins with ImageNet weights, for small sets of large images.",
+    )
+    frozen_blocks: Annotated[int, Field(ge=0, le=16)] = Field(
+        3, description="Of efficientnet_lite0: the stem and this many of its 16 blocks keep their ImageNet weights; 0 trains everything."
     )
     filters: list[PositiveCount] = Field(default_factory=lambda: [32, 64, 128], description="Filters per level; each level halves the sides.")
     blocks: list[PositiveCount] = Field(default_factory=lambda: [1, 2, 2], description="Residual blocks per level.")
@@ -41,6 +49,13 @@ class ClassifierSection(Section):
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False), description="How a normal slice is drawn for each abnormal one."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_backbone(self, handler):
+        content = handler(self)
+        if self.backbone != "residual":
+            return content
+        return without(content, backbone="residual", frozen_blocks=3)
 
 
 class RefinementSection(Section):

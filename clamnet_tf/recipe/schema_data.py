@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Optional
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without
+from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without, without
 
 
 class CohortSection(Section):
@@ -97,3 +97,12 @@ class OrganSection(Section):
         "0 with brain, where it would cut cortex.",
     )
     margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
+    surroundings: Literal["blank", "kept"] = Field(
+        "blank",
+        description="What the network sees outside of the organ, within the crop: blank, 0; kept, the image. Marks stay inside "
+        "of the organ in both cases. An image blanked outside of lungs tells a classifier the shape of the lungs.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_surroundings(self, handler):
+        return without(handler(self), surroundings="blank")

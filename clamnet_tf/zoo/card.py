@@ -164,10 +164,11 @@ def _contract(entry: Entry) -> str:
         "zscore": "mean 0 and deviation 1, clipped to +-5", "percentile": "1st to 99th percentile to 0..1", "window": "the window to 0..1", "none": "none",
     }[given.normalization]  # fmt: skip
     window = f"; window: centre {given.window.center:g}, width {given.window.width:g} (pictures of 8 bits are taken to show it already)" if given.window else ""
+    outside = "0 outside" if given.organ.surroundings == "blank" else "the image itself outside, too"
     lines = [
         f"Input: float32, (slices, {given.side}, {given.side}, {given.channels}): {given.modality} slices cropped to the organ ({organ}).",
         f"Channels, in order: {'; '.join(given.channel_order)}." + (f" {given.missing_channels}" if given.missing_channels else ""),
-        f"Normalisation: {scale}{'' if given.normalization == 'none' else ', per volume and channel, inside the organ; 0 outside'}{window}.",
+        f"Normalisation: {scale}{'' if given.normalization == 'none' else ', per volume and channel, inside the organ; ' + outside}{window}.",
         f"Units: {given.units} Spacing: {given.spacing}",
         f"Output: a dict of {', '.join(f'`{head}`' for head in made.heads)}, each (slices, {given.side}, {given.side}, "
         f"{1 if made.activation == 'sigmoid' else len(made.classes)}) float32, {made.activation}; "

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
@@ -70,6 +71,16 @@ def test_statistics_are_those_of_the_volume_inside_the_organ(square, cache):
     original = np.stack([np.asarray(Image.open(square.cases[case].image), np.float64) for case in (1, 2, 0)])
     expected = (original - original.mean((0, 1, 2))) / original.std((0, 1, 2))
     np.testing.assert_allclose(images, np.clip(expected, -5, 5), atol=4e-3)
+
+
+def test_surroundings_are_kept_or_blank_and_the_organ_stays(square, cache):
+    blank = prepare(square, **USUAL, cache=cache)
+    kept = prepare(square, data=USUAL["data"], organ=OrganSection(surroundings="kept"), cache=cache)
+    np.testing.assert_array_equal(kept.organ, blank.organ)
+    inside = ndimage.binary_erosion(np.asarray(blank.organ) > 0, np.ones((1, 3, 3)))  # resizing mixes the organ's edge
+    np.testing.assert_array_equal(np.asarray(kept.images)[inside], np.asarray(blank.images)[inside])
+    far = ~ndimage.binary_dilation(np.asarray(blank.organ) > 0, np.ones((1, 5, 5)))
+    assert far.any() and not np.asarray(blank.images)[far].any() and np.asarray(kept.images)[far].any()
 
 
 def test_channels_are_chosen(square, cache):
@@ -141,6 +152,7 @@ CAUSES = {
     "window": {"data": DataSection(side=32, window={"center": 60.0, "width": 120.0})},
     "organ": {"organ": OrganSection(method="none")},
     "margin": {"organ": OrganSection(margin=0.3)},
+    "surroundings": {"organ": OrganSection(surroundings="kept")},
 }
 
 

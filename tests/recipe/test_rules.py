@@ -137,6 +137,14 @@ def test_a_rule_refuses(problems_of, small_text, name):
             [*BY_ATTRIBUTION, "attribution.classifier.views.rand_augment=0.1", "runtime.data_service=grpc://host:5050"],
             "attribution.classifier.views.rand_augment", "expected 0, since draws of rand_augment do not repeat in runtime.data_service, received 0.1",
         ),
+        (
+            [*BY_ATTRIBUTION, SEEN, "attribution.classifier.backbone=efficientnet_lite0", "data.side=48"],
+            "data.side", "expected a multiple of 32, halved 5 times by attribution.classifier.backbone efficientnet_lite0, received 48",
+        ),
+        (
+            [*BY_ATTRIBUTION, SEEN, "attribution.classifier.backbone=efficientnet_lite0", "attribution.classifier.norm=none"],
+            "attribution.classifier.norm", "expected left out, since attribution.classifier.backbone efficientnet_lite0 has levels of its own, received none",
+        ),
         ([*BY_ATTRIBUTION, "attribution.classifier.batch_size=7"], "attribution.classifier.batch_size", "expected an even number, half abnormal and half normal slices, received 7"),
         (
             [*BY_ATTRIBUTION, "attribution.method=occlusion", "attribution.windows=[7, 32]"],

@@ -21,7 +21,8 @@ DIFFERENCES = "Only what differs from the defaults is written"
 EVERY_KEY = "Every key is written out"
 NAMED_ANYWAY = {("name",), ("modality",), ("condition",), ("description",), ("data", "side")}
 NEWER = (  # than the recipes that write every key
-    "attribution", "loss.soft_dice", "pairs.views.quarter_turns", "pairs.views.shift", "network.block", "self_training.network.block",
+    "attribution", "loss.soft_dice", "organ.surroundings", "pairs.views.quarter_turns", "pairs.views.shift", "network.block",
+    "self_training.network.block",
 )  # fmt: skip
 
 
