@@ -1,7 +1,8 @@
 """Functions of tables: named by where they stand, imported when they are called for the first time.
 
-A table of formats, blocks or objectives is read by light modules, and by those that its functions import themselves; naming
-a function instead of importing it keeps both possible. tests/architecture follows the names as it follows imports.
+A table of formats, blocks or objectives is read by light modules, and by those that its functions import
+themselves; naming a function instead of importing it keeps both possible. tests/architecture follows the
+names as it follows imports.
 """
 
 import importlib

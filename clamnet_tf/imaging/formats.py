@@ -1,7 +1,7 @@
 """The formats of image files that are read, one entry each; what else knows a format asks here.
 
-To add one: write a reader (path -> Volume) into a file of its own and enter it below. tests/imaging/test_formats.py walks the
-table. Formats that are known and not read stand in `other_formats`.
+To add one: write a reader (path -> Volume) into a file of its own and enter it below.
+tests/imaging/test_formats.py walks the table. Formats that are known and not read stand in `other_formats`.
 """
 
 import struct
@@ -12,15 +12,18 @@ from typing import Literal
 
 from clamnet_tf.deferred import Deferred
 
-_NIFTI_1, _NIFTI_2 = (b"\x5c\x01\0\0", b"\0\0\x01\x5c"), (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # size of the header
+_NIFTI_1, _NIFTI_2 = (
+    (b"\x5c\x01\0\0", b"\0\0\x01\x5c"),
+    (b"\x1c\x02\0\0", b"\0\0\x02\x1c"),
+)  # size of the header
 _META_WORDS = (b"ObjectType", b"NDims", b"DimSize", b"ElementType", b"ElementDataFile")
 _EXPLICIT = (b"AE", b"CS", b"DA", b"LO", b"OB", b"PN", b"SH", b"SQ", b"TM", b"UI", b"UL", b"UN", b"US")
 _MGH_HEAD, _MGH_TYPES = struct.Struct(">6i"), (0, 1, 3, 4, 10)
 
 
 def _is_dicom(head: bytes) -> bool:
-    """DICOM, whose 128 bytes of preamble may hold anything; or without one, as it starts with an element of group 0002 or
-    0008, in either byte order (PS3.5 7.1)."""
+    """DICOM, whose 128 bytes of preamble may hold anything; or without one, as it starts with an element of
+    group 0002 or 0008, in either byte order (PS3.5 7.1)."""
     if head[128:132] == b"DICM":
         return True
     if len(head) < 12:
@@ -43,7 +46,8 @@ def _is_metaimage(head: bytes) -> bool:
 
 
 def _is_mgh(head: bytes) -> bool:
-    """FreeSurfer's header has no magic number: version 1, four sides, and one of five types of values, big-endian."""
+    """FreeSurfer's header has no magic number: version 1, four sides, and one of five types of values,
+    big-endian."""
     if len(head) < 284:
         return False
     version, *sides, kind = _MGH_HEAD.unpack(head[: _MGH_HEAD.size])
@@ -59,12 +63,14 @@ class FileFormat:
         title: in lists of formats. words: in sentences, with article.
         suffixes: lower case, of file names that promise it, the usual one first; content has the last word.
         magic: first bytes, any of which tell it, or a function of a file's first 4096 bytes.
-        is_volume: whether one file is a whole volume that may know its place in the patient, with labels per volume
-            or slice; False for pictures and bare arrays, and for DICOM, where a volume is many files.
+        is_volume: whether one file is a whole volume that may know its place in the patient, with labels per
+            volume or slice; False for pictures and bare arrays, and for DICOM, where a volume is many files.
         read: path -> Volume, ImageError for what is not in order; its first step is `sniff.require`.
         slices: how many one file holds: one, always; few: one as a rule; many, as a rule.
-        read_stored: path -> Volume for masks, where values as stored differ from those of `read`; None: `read`.
-        is_gray: path -> whether it announces one channel, from its header alone; None: not known before it is read.
+        read_stored: path -> Volume for masks, where values as stored differ from those of `read`; None:
+            `read`.
+        is_gray: path -> whether it announces one channel, from its header alone; None: not known before it is
+            read.
         companions: path -> the file beside it that belongs to it, or None; None: such files are whole.
         gzipped: whether it is also read inside gzip.
         rename: what to call a file of wrong name; "": its first suffix.
@@ -146,7 +152,8 @@ _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 
 
 def suffix_of(path: Path) -> str | None:
-    """Return the suffix of `SUFFIXES` that a name ends with ('scan.NII.GZ' -> '.nii.gz'), None for any other."""
+    """Return the suffix of `SUFFIXES` that a name ends with ('scan.NII.GZ' -> '.nii.gz'), None for any
+    other."""
     name = Path(path).name.lower()
     return next((suffix for suffix in _LONGEST_FIRST if name.endswith(suffix)), None)
 

@@ -1,4 +1,4 @@
-"""The pieces of blocks, nodes and heads, from stock Keras layers only, so that a saved network loads without this package."""
+"""The pieces of blocks, nodes and heads, of stock Keras layers: a saved network loads without this package."""
 
 import keras
 from keras import layers
@@ -29,8 +29,9 @@ def penalty(l2: float):
 
 
 def convolution(
-    x, *, filters: int, kernel: int, stride: int, norm: str, activation: str, l2: float, prefix: str, number: int, last: str | None = None
-):
+    x, *, filters: int, kernel: int, stride: int, norm: str, activation: str, l2: float, prefix: str, number: int,
+    last: str | None = None,
+):  # fmt: skip
     """Convolution, norm and activation on x (batch, height, width, channels), padded with zeros to keep the size.
 
     Layers are named `{prefix}_conv_{number}` and so on; `last` names the activation instead, so that a node's output can be
@@ -41,7 +42,10 @@ def convolution(
 
 
 def normalised(x, *, filters: int, kernel: int, stride: int, norm: str, l2: float, prefix: str, number: int):
-    """The same without activation. The bias is left out before a norm, which has its own offset."""
+    """Convolution and norm without activation, otherwise as `convolution`.
+
+    The bias is left out before a norm, which has its own offset.
+    """
     if kernel == 1 and stride > 1:
         # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for stride 2 and
         # kernel 1 (TensorFlow 2.21) writes outside of its memory.

@@ -36,5 +36,7 @@ def cost(section: NetworkSection, node: Node, received: int, side: int) -> Itera
     """Yield the cost of each convolution with its norm."""
     for number in range(1, 2 * node.blocks + 1):
         before_halving = number == 1 and node.stride(2, section.down) == 2
-        yield convolution_cost(received, node.filters, node.kernel, 2 * side if before_halving else side, section.norm)
+        yield convolution_cost(
+            received, node.filters, node.kernel, 2 * side if before_halving else side, section.norm
+        )
         received = node.filters

@@ -1,7 +1,7 @@
 """What a first network may minimise on image labels (`loss.objective`), one entry each.
 
-To add one: write its build into a module of `training`, enter it below, and, if it has settings, give it a section in
-`schema.LossSection`. Recipes take the name, their rules ask what it needs, reports take its label.
+To add one: write its build into a module of `training`, enter it below, and, if it has settings, give it a
+section in `schema.LossSection`. Recipes take the name, their rules ask what it needs, reports take its label.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,14 @@ class Objective:
     """One objective.
 
     Attributes:
-        build: (network, loss, *, twin, new_twin, prevalence, steps) -> training.steps.StepTrainer of `network`. loss: the
-            recipe's LossSection; twin: its TwinSection; new_twin: () -> a second network alike; prevalence: expected marked
-            fraction; steps: planned number of optimizer steps.
-        label: (LossSection, prevalence) -> what sets a baseline apart from the method, in words for a report; None: nothing.
+        build: (network, loss, *, twin, new_twin, prevalence, steps) -> training.steps.StepTrainer of
+            `network`. loss: the recipe's LossSection; twin: its TwinSection; new_twin: () -> a second network
+            alike; prevalence: expected marked fraction; steps: planned number of optimizer steps.
+        label: (LossSection, prevalence) -> what sets a baseline apart from the method, in words for a report;
+            None: nothing.
         needs_pairs: whether it learns from positive and negative pairs, with twin, agreement and contrast.
-        classifies: whether its network is a classifier of slices, whose activation map marks, instead of one with heads.
+        classifies: whether its network is a classifier of slices, whose activation map marks, instead of one
+            with heads.
     """
 
     build: Deferred
@@ -40,9 +42,13 @@ def _pooling(loss, prevalence: float) -> str:
 
 #: Value of loss.objective -> objective.
 OBJECTIVES: dict[str, Objective] = {
-    "hybrid": Objective(Deferred("clamnet_tf.training.siamese:build"), lambda loss, prevalence: None, needs_pairs=True),
+    "hybrid": Objective(
+        Deferred("clamnet_tf.training.siamese:build"), lambda loss, prevalence: None, needs_pairs=True
+    ),
     "non_negative": Objective(Deferred("clamnet_tf.training.objectives:build_non_negative"), _prior),
-    "multiple_instance": Objective(Deferred("clamnet_tf.training.objectives:build_multiple_instance"), _pooling),
+    "multiple_instance": Objective(
+        Deferred("clamnet_tf.training.objectives:build_multiple_instance"), _pooling
+    ),
     "classification": Objective(
         Deferred("clamnet_tf.training.objectives:build_classification"),
         lambda loss, prevalence: "classification of slices",

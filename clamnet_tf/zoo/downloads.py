@@ -9,7 +9,8 @@ from clamnet_tf.zoo.catalogue import pulled_folder
 
 
 def registry_folder(address: str, host: str | None) -> Path:
-    """A folder of its own for every address: readable, and without anything that a file system could take amiss."""
+    """A folder of its own for every address: readable, and without anything that a file system could take
+    amiss."""
     readable = re.sub(r"[^a-z0-9.]+", "_", (host or "").lower()).strip("._")[:60]
     return pulled_folder() / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
 

@@ -37,9 +37,15 @@ def test_what_an_entry_names_can_be_called_with_a_path(one: FileFormat):
 
 def test_titles_in_words():
     assert titles(["dicom"]) == "DICOM" and titles(["dicom", "png", "npy"]) == "DICOM, PNG and npy"
-    assert titles(last="or").startswith("DICOM, NIfTI, NRRD, MetaImage") and titles(last="or").endswith("TIFF or npy")
+    assert titles(last="or").startswith("DICOM, NIfTI, NRRD, MetaImage") and titles(last="or").endswith(
+        "TIFF or npy"
+    )
 
 
 def test_readme_names_every_format():
-    text = re.search(r"\*\*Read as images\*\*.*?\*\*Not read\*\*", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)[0]
+    text = re.search(
+        r"\*\*Read as images\*\*.*?\*\*Not read\*\*",
+        (Path(__file__).parents[2] / "README.md").read_text(),
+        re.DOTALL,
+    )[0]
     assert not [one.title for one in FORMATS.values() if one.title not in " ".join(text.split())]

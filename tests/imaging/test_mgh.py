@@ -13,7 +13,9 @@ from clamnet_tf.imaging.mask_files import read_mask
 from clamnet_tf.imaging.mgh import read_mgh
 from clamnet_tf.imaging.readers import read_volume
 
-CORONAL = np.array([[-1.0, 0, 0, 5], [0, 0, 2.0, 3], [0, -1.5, 0, 7], [0, 0, 0, 1]])  # as FreeSurfer conforms volumes
+CORONAL = np.array(
+    [[-1.0, 0, 0, 5], [0, 0, 2.0, 3], [0, -1.5, 0, 7], [0, 0, 0, 1]]
+)  # as FreeSurfer conforms volumes
 
 
 @pytest.fixture
@@ -48,7 +50,11 @@ def test_without_orientation_nothing_is_guessed(tmp_path, stored):
     nibabel.save(nibabel.MGHImage(stored.astype(np.int16), CORONAL), tmp_path / "a.mgh")
     (tmp_path / "b.mgh").write_bytes(changed((tmp_path / "a.mgh").read_bytes(), 28, b"\0\0"))
     read = read_mgh(tmp_path / "b.mgh")
-    assert read.affine is None and read.spacing_mm is None and "states no orientation (goodRASFlag 0)" in read.grid.notes[0]
+    assert (
+        read.affine is None
+        and read.spacing_mm is None
+        and "states no orientation (goodRASFlag 0)" in read.grid.notes[0]
+    )
 
 
 def test_is_a_mask_too_and_a_volume_in_folders(tmp_path, stored):
@@ -73,12 +79,21 @@ HUGE = np.array([30000, 30000, 1000], ">i4").tobytes()
     [
         (lambda whole: whole[:2000], "damaged or cut off"),
         (lambda whole: whole[:100], "the name says a FreeSurfer volume .*, the content is"),
-        (lambda whole: changed(whole, 20, b"\0\0\0\x09"), "the name says a FreeSurfer volume .*, the content is"),  # no such type
-        (lambda whole: changed(whole, 4, b"\xff\xff\xff\xf0"), "the name says a FreeSurfer volume .*, the content is"),
+        (
+            lambda whole: changed(whole, 20, b"\0\0\0\x09"),
+            "the name says a FreeSurfer volume .*, the content is",
+        ),  # no such type
+        (
+            lambda whole: changed(whole, 4, b"\xff\xff\xff\xf0"),
+            "the name says a FreeSurfer volume .*, the content is",
+        ),
         (lambda whole: changed(whole, 4, HUGE), "too large: it announces"),
         (lambda whole: changed(whole, 4, b"\0\0\0\x01\0\0\0\x01\0\0\0\x01"), "too small: 1 rows x 1 columns"),
         (lambda whole: changed(whole, 30, bytes(12)), "its affine cannot be inverted"),
-        (lambda whole: changed(whole, 30, np.array(np.nan, ">f4").tobytes()), "its affine cannot be inverted"),
+        (
+            lambda whole: changed(whole, 30, np.array(np.nan, ">f4").tobytes()),
+            "its affine cannot be inverted",
+        ),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -99,7 +114,9 @@ def test_values_that_are_no_numbers(tmp_path, stored):
 
 
 def test_cut_off_gzip(tmp_path, rng):
-    nibabel.save(nibabel.MGHImage(rng.random((40, 40, 20)).astype(np.float32), CORONAL), tmp_path / "whole.mgz")
+    nibabel.save(
+        nibabel.MGHImage(rng.random((40, 40, 20)).astype(np.float32), CORONAL), tmp_path / "whole.mgz"
+    )
     (tmp_path / "a.mgz").write_bytes((tmp_path / "whole.mgz").read_bytes()[:-9000])
     with pytest.raises(ImageError, match="a.mgz: damaged or cut off"):
         read_mgh(tmp_path / "a.mgz")

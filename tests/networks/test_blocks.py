@@ -1,4 +1,5 @@
-"""The residual block: against its formula, independent counts of what it sees and costs, Keras saving, export and recipes."""
+"""The residual block: against its formula, independent counts of what it sees and costs, Keras saving, export
+and recipes."""
 
 import keras
 import numpy as np
@@ -18,7 +19,9 @@ from clamnet_tf.networks.saved import check_saved, load_network
 from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 SMALL = {"depth": 3, "filters": [4, 6, 8], "kernels": [3, 3, 5]}
 
 
@@ -38,7 +41,9 @@ def test_what_goes_in_is_added():
     residual = network_of(norm="none", depth=1, filters=[4], kernels=[3], channels=2, block="residual")
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 2)).astype(np.float32)
     for model in (network, residual):
-        model.get_layer("x_0_0_conv_2").set_weights([np.zeros((3, 3, 4, 4), np.float32), np.zeros(4, np.float32)])
+        model.get_layer("x_0_0_conv_2").set_weights(
+            [np.zeros((3, 3, 4, 4), np.float32), np.zeros(4, np.float32)]
+        )
     kernel, bias = residual.get_layer("x_0_0_shortcut_conv_1").get_weights()
     node = keras.Model(residual.input, residual.get_layer("x_0_0").output)
     np.testing.assert_allclose(node(x), np.maximum(x @ kernel[0, 0] + bias, 0), atol=1e-6)
@@ -48,38 +53,60 @@ def test_what_goes_in_is_added():
 def test_halving_shortcuts_take_every_other_pixel_without_a_strided_convolution():
     """TensorFlow 2.21 writes outside of memory in the gradient of a 1 x 1 convolution of stride 2."""
     network = network_of(block="residual")
-    assert not [layer.name for layer in network.layers if isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1) and layer.strides != (1, 1)]
+    assert not [
+        layer.name
+        for layer in network.layers
+        if isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1) and layer.strides != (1, 1)
+    ]
     taken = network.get_layer("x_1_0_shortcut_taken_1")
     x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     np.testing.assert_array_equal(taken(x)[0, ..., 0], x[0, ::2, ::2, 0])
 
 
 def test_a_shortcut_of_equal_size_and_channels_has_no_weights():
-    names = {layer.name for layer in network_of(block="residual", duplicate=DuplicateSection(levels=[1])).layers}
-    assert "x_1_0_shortcut_conv_1" in names and "x_1_0_add_2" in names and "x_1_0_shortcut_conv_2" not in names
+    names = {
+        layer.name for layer in network_of(block="residual", duplicate=DuplicateSection(levels=[1])).layers
+    }
+    assert (
+        "x_1_0_shortcut_conv_1" in names and "x_1_0_add_2" in names and "x_1_0_shortcut_conv_2" not in names
+    )
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("down", ["stride", "pool"])
 def test_gradient_of_an_output_pixel_reaches_what_the_receptive_field_says(block, down):
-    section = NetworkSection(**{**SMALL, "filters": [1, 1, 1]}, block=block, down=down, up="bilinear", norm="none")
+    section = NetworkSection(
+        **{**SMALL, "filters": [1, 1, 1]}, block=block, down=down, up="bilinear", norm="none"
+    )
     network = build_network(section, side=64, channels=1)
-    network.set_weights([np.zeros_like(weight) if weight.ndim == 1 else np.full_like(weight, 0.1) for weight in network.get_weights()])
+    network.set_weights(
+        [
+            np.zeros_like(weight) if weight.ndim == 1 else np.full_like(weight, 0.1)
+            for weight in network.get_weights()
+        ]
+    )
     grid, position = grid_of(section), 32
-    image = tf.random.stateless_uniform((24, 64, 64, 1), seed=(1, 2))  # a pool sees one pixel of each square at a time: of many images all
-    logits = keras.Model(network.input, {key: network.get_layer(f"{key}_logits").output for key in network.output})
+    image = tf.random.stateless_uniform(
+        (24, 64, 64, 1), seed=(1, 2)
+    )  # a pool sees one pixel of each square at a time: of many images all
+    logits = keras.Model(
+        network.input, {key: network.get_layer(f"{key}_logits").output for key in network.output}
+    )
     for head in grid.heads:
         with tf.GradientTape() as tape:
             tape.watch(image)
             value = logits(image)[f"head_{head}"][:, position, position, 1]
         reached = np.flatnonzero(np.abs(tape.gradient(value, image)[..., 0]).max(axis=(0, 2)) > 0)
         intervals = pixel_intervals(grid, head, down=down, up="bilinear", block=block)
-        first, last = (end + position - position % len(intervals) for end in intervals[position % len(intervals)])
+        first, last = (
+            end + position - position % len(intervals) for end in intervals[position % len(intervals)]
+        )
         assert (reached[0], reached[-1]) == (max(first, 0), min(last, 63))
 
 
 def test_cost_by_hand():
-    """Depth 2, filters 4 and 6, kernels of 3, no norm, side 8, one channel, two classes: every convolution written out."""
+    """Depth 2, filters 4 and 6, kernels of 3, no norm, side 8, one channel, two classes: every convolution
+    written out."""
     section = NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="none", block="residual")
     convolutions = [  # (kernel, received, filters, side of the result)
         (3, 1, 4, 8), (3, 4, 4, 8), (1, 1, 4, 8),  # X[0,0], with the shortcut from 1 to 4 channels
@@ -102,7 +129,9 @@ def test_operations_of_convolutions_are_those_that_tensorflow_counts(block):
     options = options.with_empty_output().with_accounted_types(["Conv2D"]).build()
     counted = model_analyzer.profile(graph, options=options).total_float_ops
     heads = list(grid_of(section).heads)
-    biases = len(heads) * 32 * 32 * section.classes  # of the heads, which TensorFlow counts as another operation
+    biases = (
+        len(heads) * 32 * 32 * section.classes
+    )  # of the heads, which TensorFlow counts as another operation
     assert network_cost(section, grid_of(section), heads, side=32, channels=2).operations == counted + biases
 
 
@@ -133,7 +162,9 @@ def test_fast_form_gives_the_same_outputs_and_gradients(norm):
     results = []
     for model in (network, fast_form(network)):
         with tf.GradientTape() as tape:
-            loss = sum(tf.reduce_mean(tf.square(values)) for values in model(x, training=norm != "batch").values())
+            loss = sum(
+                tf.reduce_mean(tf.square(values)) for values in model(x, training=norm != "batch").values()
+            )
         results.append((loss, tape.gradient(loss, network.trainable_variables)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
     for stock, fast in zip(results[0][1], results[1][1]):
