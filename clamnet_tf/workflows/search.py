@@ -23,14 +23,14 @@ def chosen_recipe(recipe: Recipe, source: Source, out: str, reporter: Reporter, 
     """
     manifest, prepared = prepare_dataset(recipe, source, reporter)
     silence()
+    from clamnet_tf.training.eta_search import search_eta
+    from clamnet_tf.training.teacher_search import search_teacher
+    from clamnet_tf.training.trial_runs import TrialRuns
+
     if recipe.self_training.teacher == "auto":
-        from clamnet_tf.training.teacher_search import search_teacher
-
-        found = search_teacher(recipe, manifest, prepared, Path(f"{out}_search_teacher"), reporter)
+        found = search_teacher(recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_teacher"), reporter))
     else:
-        from clamnet_tf.training.eta_search import search_eta
-
-        found = search_eta(recipe, manifest, prepared, Path(f"{out}_search_eta"), reporter, begin=begin)
+        found = search_eta(recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_eta"), reporter, begin))
     if found is None:
         reporter.line("Stopped on request; the same command goes on with the search.")
     return found

@@ -114,7 +114,10 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.data.file_rows",
     "clamnet_tf.losses",
 )
-SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo", "clamnet_tf.workflows")
+SEES_WHOLE_RECIPE = (
+    "clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.assembly", "clamnet_tf.training.trial_runs",
+    "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo", "clamnet_tf.workflows",
+)  # fmt: skip
 
 
 def below(name, prefixes):
