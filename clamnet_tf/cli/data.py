@@ -124,17 +124,17 @@ def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -
 def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
     """Prepare the slices as `fit` does, where it finds them again; its reason to refuse them, if any."""
     from clamnet_tf.data.dataset import prepare_with_progress
-    from clamnet_tf.data.markers import marker_account
+    from clamnet_tf.data.classes import class_account
     from clamnet_tf.data.prepare import default_cache
     from clamnet_tf.data.split import check_leakage
     from clamnet_tf.errors import UserInputError
-    from clamnet_tf.recipe.markers import markers_of
+    from clamnet_tf.recipe.classes import class_names
     from clamnet_tf.training.normal_reference import with_normal_atlas
     from clamnet_tf.training.trainable import check_trainable
     from clamnet_tf.zoo.organ_networks import organ_network_of
 
     try:
-        for line in marker_account(split, [marker.name for marker in markers_of(recipe)]):
+        for line in class_account(split, class_names(recipe)):
             reporter.line(line)
         prepared = prepare_with_progress(recipe, split, cache, reporter, organ_network_of(recipe, reporter))
         check_leakage(split, prepared.table.hashes())
@@ -151,9 +151,9 @@ def _check_masks(recipe, split, prepared) -> None:
     import numpy as np
 
     from clamnet_tf.data.sealed import open_masks
-    from clamnet_tf.recipe.markers import markers_of
+    from clamnet_tf.recipe.classes import class_names
 
-    table, markers = prepared.table, max(1, len(markers_of(recipe)))
+    table, classes = prepared.table, len(class_names(recipe))
     opened = [("test", "evaluation")]
     if recipe.training.supervision == "masks":
         opened.append(("train", "supervision"))
@@ -161,7 +161,7 @@ def _check_masks(recipe, split, prepared) -> None:
         rows = np.flatnonzero(table.split == side)
         for volume in np.unique(table.volume[rows]):
             own = rows[table.volume[rows] == volume]
-            open_masks(split, prepared, own, purpose=purpose, grid="original", markers=markers)
+            open_masks(split, prepared, own, purpose=purpose, grid="original", classes=classes)
 
 
 @data.command()

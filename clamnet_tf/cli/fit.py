@@ -52,8 +52,8 @@ def fit(
         raise click.UsageError("--search eta needs a recipe that names its teacher; received self_training.teacher auto.")
     if choosing and place:
         raise click.UsageError("self_training.teacher auto is chosen in one process: let it choose first, then train with the teacher it names.")
-    if search and recipe.markers:
-        raise click.UsageError("--search eta chooses one eta; search it for one marker at a time (markers: null) and write it into the list markers.")
+    if search and recipe.markers and all(one.eta is not None for one in recipe.markers):
+        raise click.UsageError("--search eta chooses loss.eta; every marker has its own eta. Write eta: null for the markers that are to take it.")
     if place and initial:
         raise click.UsageError("--init runs in one process; train on several without it.")
     if place and search:

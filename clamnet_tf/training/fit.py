@@ -9,23 +9,23 @@ import numpy as np
 
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path, write_json
-from clamnet_tf.marking.volume_marking import VolumeSteps
+from clamnet_tf.marking.class_marking import VolumeSteps
 from clamnet_tf.networks.saved import load_network
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
 from clamnet_tf.training.initial import plan_initial
 from clamnet_tf.training.selection import Look
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import StopRequest, run_stage
 from clamnet_tf.training.stage_builder import StageBuilder
 from clamnet_tf.training.strategy import build_strategy
-from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
+from clamnet_tf.training.thresholds import fit_markings
 from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.training.workers import Workers
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the chosen look and why, seconds trained in this process, the network as MarkerProbability; look is
+    """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor; look is
     None when it was stopped."""
 
     look: Look | None
@@ -79,11 +79,8 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
             marker, first_step = stage.marker, first_step + stage.steps
     marker.network.trainable = True
-    steps, markers = VolumeSteps.of(recipe.inference), markers_of(recipe)
-    if markers:
-        markings = fit_markers_markings(marker, slices, recipe.selection, steps, markers)
-    else:
-        markings = fit_markings(marker, slices, recipe.selection, steps)
+    classes = classes_of(recipe)
+    markings = fit_markings(marker, slices, recipe.selection, VolumeSteps.of(recipe.inference), classes)
     if run:
         with atomic_path(run.model) as temporary:
             marker.network.save(temporary)
@@ -91,8 +88,8 @@ def train(recipe, manifest, prepared, run, reporter, workers=None) -> Outcome:
             run.selection,
             {
                 "markings": {name: marking.row() for name, marking in markings.items()},
-                "threshold_rule": _threshold_rule(recipe.selection, markers),
-                "prevalence": {one.name: one.prevalence for one in markers} or recipe.selection.prevalence,
+                "threshold_rule": _threshold_rule(recipe.selection, classes),
+                "prevalence": by_name({one.name: one.prevalence for one in classes}),
                 "step": chosen.step,
                 "checkpoint_rule": reason,
                 "seconds": round(time.perf_counter() - began, 1),
@@ -123,13 +120,16 @@ def _digest(recipe, prepared, slices) -> str:
     return f"{recipe.model_dump_json()} {prepared.key} {rows}"
 
 
-def _threshold_rule(section, markers) -> str:
-    if section.threshold == "prevalence":
+def _threshold_rule(section, classes) -> str:
+    """Where the cuts come from, in words."""
+    if section.threshold != "prevalence":
+        return "fixed in the recipe"
+    marked = "training slices mark " + ", ".join(
+        f"{one.prevalence:.3f} of the organ as {one.name}" for one in classes
+    ) + " where they show it,"
+    if classes[0].name == UNNAMED:
         marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
-        if markers:
-            marked = "training slices mark " + ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in markers) + " where they show it,"
-        return (
-            f"{marked} on average (the expected size, from the recipe); "
-            "fixed on training images, no mask was read"
-        )
-    return "fixed in the recipe"
+    return (
+        f"{marked} on average (the expected size, from the recipe); "
+        "fixed on training images, no mask was read"
+    )

@@ -24,7 +24,7 @@ class Stage:
     """What a stage needs.
 
     name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
-    trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
+    trainer: compiled, with `network` (and `twin`). marker: Predictor of the network that is kept.
     dataset: callable, (start, Share) -> tf.data of the remaining steps. look: callable, step -> Look at the present weights.
     batch_size: slices per step. choose: callable, (looks, SelectionSection) -> (the one to keep, why).
     """

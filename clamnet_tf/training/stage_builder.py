@@ -6,20 +6,20 @@ from clamnet_tf.data.data_service import DataService
 from clamnet_tf.data.pairs import PairPlan, ShuffledPlan
 from clamnet_tf.data.pipeline import RowView, SliceStore, mask_dataset, pair_dataset
 from clamnet_tf.data.views import ViewLaw
-from clamnet_tf.marking.volume_marking import VolumeSteps
+from clamnet_tf.marking.class_marking import VolumeSteps
 from clamnet_tf.networks.attribution_map import AttributionMap
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.networks.markers import build_marker
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.networks.predictor import build_predictor
+from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
 from clamnet_tf.training.initial import begin_with
 from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
 from clamnet_tf.training.optimizers import build_optimizer
-from clamnet_tf.training.pseudo_labels import marker_pseudo_labels, pseudo_labels
-from clamnet_tf.training.selection import choose_classifier, look_at, look_at_classifier, look_at_markers
+from clamnet_tf.training.pseudo_labels import pseudo_labels
+from clamnet_tf.training.selection import choose_classifier, look_at, look_at_classifier
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.stage import Stage
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
@@ -39,7 +39,7 @@ class StageBuilder:
         self.recipe, self.manifest, self.prepared, self.slices = recipe, manifest, prepared, slices
         self.workers, self.initial, self.say = workers, initial, say
         self.channels = prepared.images.shape[3]
-        self.classes = markers_of(recipe)
+        self.classes = classes_of(recipe)
         self.rows = slices.rows
 
     def build(self, number: int, first_step: int, teacher) -> Stage:
@@ -73,10 +73,10 @@ class StageBuilder:
             elif recipe.loss.objective == "hybrid":
                 trainer = self._siamese(network)
             else:
-                trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
+                trainer = ObjectiveTrainer(network, build_objective(recipe.loss, self.classes))
             self._compile(trainer, section.optimizer, section.steps)
         if supervised:
-            kept, masks = training_masks(self.manifest, self.prepared, self.rows, max(1, len(self.classes)), self.say)
+            kept, masks = training_masks(self.manifest, self.prepared, self.rows, len(self.classes), self.say)
             rows = self.rows[kept]
             plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
             dataset = self._mask_data(rows, plan, masks, section.steps, section.seed)
@@ -125,28 +125,29 @@ class StageBuilder:
             if teacher:
                 return teacher(images[some])
             unusual = self.prepared.atlas.probability(images[some], organ[some])
-            return np.repeat(unusual[..., None], len(self.classes), axis=-1) if self.classes else unusual
+            return np.repeat(unusual[..., None], len(self.classes), axis=-1)
 
-        seen = maps_of, images, self.prepared.organ[rows]
-        options = {"background": own.background, "steps": VolumeSteps.of(recipe.inference)}
-        if self.classes:
-            marked = [one.prevalence for one in self.classes]
-            shown = self.slices.shown[rows]
-            return marker_pseudo_labels(*seen, shown, table.volume[rows], marked=marked, told_apart=teacher is not None, **options)
-        share = own.marker or recipe.selection.prevalence
-        return pseudo_labels(*seen, table.label[rows], table.volume[rows], marked=share, **options)
+        return pseudo_labels(
+            maps_of,
+            images,
+            self.prepared.organ[rows],
+            self.slices.shown[rows],
+            table.volume[rows],
+            marked=[own.marker or one.prevalence for one in self.classes],
+            background=own.background,
+            steps=VolumeSteps.of(recipe.inference),
+            distinct=teacher is not None,
+        )
 
     def _stage(self, name, first_step, steps, trainer, dataset) -> Stage:
         inference, section, slices = self.recipe.inference, self.recipe.selection, self.slices
         network = trainer.twin if trainer.kind == "ema" else trainer.network
-        marker = build_marker(network, inference, head=inference.head if f"head_{inference.head}" in network.output else "mean")
+        marker = build_predictor(network, inference, head=inference.head if f"head_{inference.head}" in network.output else "mean")
         marker.workers = self.workers
         power = self.recipe.loss.contrast.pooling_power
 
         def look(step):
-            if self.classes:
-                return look_at_markers(marker, step, slices.training_markers(), slices.validation_markers(), section, self.classes, power)
-            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, power)
+            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power)
 
         return Stage(name, first_step, steps, trainer, marker, dataset, look, batch_size=self.recipe.training.batch_size)
 
@@ -183,13 +184,9 @@ class StageBuilder:
 
     def _store(self, rows) -> SliceStore:
         prepared, table = self.prepared, self.slices.table
-        unknown = np.isnan(table.eta[rows])
-        eta = np.where(unknown, self.recipe.loss.eta, table.eta[rows])
-        parts = RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta
-        if not self.classes:
-            return SliceStore(*parts)
-        of_classes = np.where(unknown[:, None], [one.eta for one in self.classes], table.eta[rows][:, None])
-        return SliceStore(*parts, of_classes * self.slices.shown[rows])
+        own = table.eta[rows][:, None]
+        etas = np.where(np.isnan(own), [one.eta for one in self.classes], own) * self.slices.shown[rows]
+        return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas)
 
     def _pair_plan(self, seed, matching, batch_size) -> PairPlan:
         table = self.slices.table.select(self.rows)
