@@ -1,4 +1,4 @@
-"""Which lesion classes of a recipe a slice shows: the manifest's labels and column markers, checked and as a table of yes and no."""
+"""Which lesion classes of a recipe a slice shows, by the manifest's labels and its column markers."""
 
 import numpy as np
 
@@ -8,7 +8,9 @@ from clamnet_tf.recipe.classes import UNNAMED
 
 
 def class_account(manifest: Manifest, names) -> list[str]:
-    """Lines that say how often each of the recipe's classes `names` is named, and what is left out; none for a class without a name.
+    """Return lines that say how often each of the recipe's classes `names` is named, and what is left out.
+
+    There are none for a class without a name.
 
     An abnormal image (label 1 or above) that names none of them shows something else, or its kind is not known: it is left out of
     training and of the figures that go by labels, and the lines say how many there are.

@@ -43,7 +43,12 @@ def is_closed() -> bool:
 
 
 def open_masks(
-    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"], classes: int = 1,
+    manifest: Manifest,
+    prepared,
+    rows,
+    purpose: Literal["evaluation", "supervision"],
+    grid: Literal["original", "prepared"],
+    classes: int = 1,
     notes: dict[str, str] | None = None,
 ) -> list[np.ndarray | None]:
     """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
@@ -51,14 +56,15 @@ def open_masks(
     Args:
         manifest: of the cases. prepared: Prepared made from it. rows: row numbers.
         purpose: what the masks are for.
-        grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and resized by
-            nearest neighbour.
+        grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and
+            resized by nearest neighbour.
         classes: how many lesion classes the recipe has.
         notes: gets {note: first file} of what was assumed in reading.
 
     Returns:
-        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty mask; any
-        other slice without one gets None, and the caller leaves it out of figures and of supervised training.
+        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
+        mask; any other slice without one gets None, and the caller leaves it out of figures and of supervised
+        training.
 
     Raises:
         MaskAccessError: inside `mask_firewall()`, and for test rows when the purpose is supervision.

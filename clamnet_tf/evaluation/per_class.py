@@ -1,8 +1,9 @@
-"""The lesion classes of a recipe measured: each by itself, as if it were the only one, and all of them together.
+"""The lesion classes of a recipe measured: each by itself, as if it were the only one, and all together.
 
-Together: a pixel counts as marked whatever its class, its probability is the highest of all. By itself: truth, marks and
-probability of one class; a slice whose label excludes it is normal for it. So every figure of figures.py is there once
-more per class that has a name. A single class without one, UNNAMED, is both at once.
+Together: a pixel counts as marked whatever its class, its probability is the highest of all. By itself:
+truth, marks and probability of one class; a slice whose label excludes it is normal for it. So every figure
+of figures.py is there once more per class that has a name. A single class without one, UNNAMED, is both at
+once.
 """
 
 from dataclasses import replace
@@ -14,7 +15,9 @@ from clamnet_tf.evaluation.cases import SliceCase
 from clamnet_tf.evaluation.words import best_simple, headline_key, measured_on, number, within
 
 
-def split_by_class(whole: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str) -> dict[str, SliceCase]:
+def split_by_class(
+    whole: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str
+) -> dict[str, SliceCase]:
     """Return {"": all classes together, name of a class: it alone ..} of a slice.
 
     Args:
@@ -22,8 +25,8 @@ def split_by_class(whole: SliceCase, maps: np.ndarray, heads: dict, trained, mar
         maps: (H, W, M) of trained.volume, on the original grid.
         heads: name -> (H, W, M) of that head of the network, measured for each class by itself.
         trained: evaluation.trained.Trained.
-        markers: names of classes in its label, joined by +; a slice that is abnormal and names none of them shows
-            something else, so that its label says nothing here.
+        markers: names of classes in its label, joined by +; a slice that is abnormal and names none of them
+            shows something else, so that its label says nothing here.
     """
     label = -1 if whole.label is None else whole.label
     shown = shown_classes(np.array([label]), np.array([markers]), trained.classes)[0]
@@ -44,10 +47,11 @@ def split_by_class(whole: SliceCase, maps: np.ndarray, heads: dict, trained, mar
 
 
 def fit_sizes(classes, labels: np.ndarray, markers: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
-    """Return what intensity baselines are fitted to: {"" or name: (which of the slices show it, share of the organ)}.
+    """Return what intensity baselines are fitted to: {"" or name: (slices that show it, share of the organ)}.
 
     Args:
-        classes: LesionClass of each class. labels, markers: columns of a SliceTable, at the abnormal training slices.
+        classes: LesionClass of each class. labels, markers: columns of a SliceTable, at the abnormal training
+            slices.
     """
     shown = shown_classes(labels, markers, [one.name for one in classes])
     found = {one.name: (shown[:, index], one.prevalence) for index, one in enumerate(classes)}
@@ -57,7 +61,7 @@ def fit_sizes(classes, labels: np.ndarray, markers: np.ndarray) -> dict[str, tup
 
 
 def add_columns(evaluation, of_classes: dict) -> None:
-    """Add Dice, pixels and false marks of every class to the rows of all together, of slices and of patients."""
+    """Add Dice, pixels and false marks of every class to the rows of slices and of patients."""
     for name, own in of_classes.items():
         both = ("dice", "truth_px", "marked_px")
         for rows, theirs, keys in ((evaluation.slices, own.slices, both), (evaluation.patients, own.patients, (*both, "marked_share"))):

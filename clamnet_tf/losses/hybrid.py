@@ -42,13 +42,15 @@ def organ_mean(per_pixel, organ):
 def hybrid_of_labels(log_probabilities, organ, eta, k: int = 1):
     """Return the hybrid loss of slices whose labels name the lesion classes that they show.
 
-    With background as class 0, lesion classes 1 .. M and H_c = mean over the organ of h_k(one-hot of class c, p):
+    With background as class 0, lesion classes 1 .. M and H_c = mean over the organ of h_k(one-hot of class c,
+    p):
 
         slice that shows no class (normal):   H_0
         slice that shows the classes S:       (1 / |S|) sum over c in S of eta_c H_c
 
-    A class that the label excludes is not among the targets: the softmax pushes its probability down, like the
-    background's, through log p_c of the classes that are there. In a normal slice every lesion class is pushed down.
+    A class that the label excludes is not among the targets: the softmax pushes its probability down, like
+    the background's, through log p_c of the classes that are there. In a normal slice every lesion class is
+    pushed down.
 
     Args:
         log_probabilities: (B, H, W, 1 + M) float32.
@@ -70,7 +72,7 @@ def hybrid_of_labels(log_probabilities, organ, eta, k: int = 1):
 
 
 def share_of_shown(eta):
-    """Return 1 / |S| of each class in S and 0 of the others, (B, M); and 1 where nothing is shown, else 0, (B,).
+    """Return 1 / |S| of each class in S, 0 of the others, (B, M); and 1 where S is empty, else 0, (B,).
 
     eta: (B, M), above 0 of the classes S that a slice shows.
     """

@@ -15,14 +15,14 @@ def label_map(
     smallest_component: float = 0.0,
     fill_holes: bool = False,
 ) -> np.ndarray:
-    """Mark each pixel as the lesion class whose probability is highest there, where that reaches the threshold.
+    """Mark each pixel as the class whose probability is highest there, where that reaches the threshold.
 
     Args:
         maps: (H, W, M) float 0..1, of the lesion classes 1 .. M.
         organ: (H, W), nothing outside of it is marked; None for the whole image.
         threshold: the cut of every class, 0..1.
-        smallest_component: 8-connected components of a class that are smaller than this share of the organ's area are
-            removed, after holes were filled.
+        smallest_component: 8-connected components of a class that are smaller than this share of the organ's
+            area are removed, after holes were filled.
         fill_holes: fill holes of each class (4-connected background, organ only).
 
     Returns:
@@ -40,7 +40,8 @@ def label_map(
         )
     if not np.isfinite(maps).all():
         raise DataError(
-            "A probability map holds NaN or infinite values; the network's weights are probably not finite: train again."
+            "A probability map holds NaN or infinite values; the network's weights are probably not finite: "
+            "train again."
         )
     highest = maps.argmax(axis=-1)
     result = np.zeros(inside.shape, np.uint8)

@@ -15,8 +15,9 @@ COMMON_CUT = 0.5
 class VolumeMarking:
     """One ClassMarking per lesion class, in the order of the network's classes from 1.
 
-    Where the cuts of classes differ, a probability of one does not compare with that of another; log-odds above the cut
-    do. So every map is shifted by its own cut then, and `threshold` is the cut of all maps that are returned.
+    Where the cuts of classes differ, a probability of one does not compare with that of another; log-odds
+    above the cut do. So every map is shifted by its own cut then, and `threshold` is the cut of all maps that
+    are returned.
     """
 
     names: tuple[str, ...]

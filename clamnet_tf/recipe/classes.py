@@ -44,5 +44,5 @@ def named(names) -> tuple[str, ...]:
 
 
 def by_name(values: dict):
-    """Return what is written of values per class name: the dict; of a class without a name its value alone."""
+    """Return what is written of values per class name: the dict; without a name the value alone."""
     return values.get(UNNAMED, values)

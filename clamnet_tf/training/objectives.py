@@ -1,8 +1,8 @@
 """What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained (METHOD section 6, point 5).
 
 Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged. They see one
-view per slice, no pairs and no twin: those belong to the method that they are compared with. The objectives of maps are
-those of each lesion class against everything else, and their mean over the classes.
+view per slice, no pairs and no twin: those belong to the method that they are compared with. The objectives
+of maps are those of each lesion class against everything else, and their mean over the classes.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class ObjectiveTrainer(StepTrainer):
 
 @dataclass(frozen=True)
 class NonNegative:
-    """Negative-unlabelled risk per head and class (losses.negative_unlabelled); eta is not used, `priors` take its part."""
+    """Negative-unlabelled risk per head and class; eta is not used, `priors` take its part."""
 
     priors: tuple[float, ...]
     head_weights: list | None
@@ -72,7 +72,10 @@ class NonNegative:
 
 @dataclass(frozen=True)
 class MultipleInstance:
-    """Cross-entropy of the pooled P(lesion) of the organ with the label, per head and class; eta is not used: labels of slices are sure."""
+    """Cross-entropy of the pooled P(lesion) of the organ with the label, per head and class.
+
+    eta is not used: labels of slices are sure.
+    """
 
     pooling: str
     sharpness: float
@@ -107,8 +110,10 @@ class Classification:
 
 
 def _class_maps(logits, batch, head_weights):
-    """Yield (weight, class index from 0, its probability (B, H, W), whether a slice shows it (B,)) of every head that has a
-    weight and every class; the weights sum to 1."""
+    """Yield (weight, index of the class, its probability (B, H, W), whether slices show it (B,)).
+
+    There is one for every head that has a weight and every class; the weights sum to 1.
+    """
     shown = ops.cast(batch["eta"] > 0, "float32")
     outputs = log_probabilities(logits)
     heads = head_names(outputs)

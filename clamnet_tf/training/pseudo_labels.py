@@ -26,24 +26,27 @@ def pseudo_labels(
 ) -> np.ndarray:
     """Make masks for training slices from image labels and a network's probabilities; no mask is read.
 
-    Each lesion class is cut by its own share in the slices that show it, and is 0 where the label excludes it.
+    Each lesion class is cut by its own share in the slices that show it, and is 0 where the label excludes
+    it.
 
     Args:
         maps_of: callable, row numbers (n,) of these slices -> P of each lesion class (n, H, W, M).
         images, organ: of the training slices, (N, H, W, C), (N, H, W).
         shown: (N, M) bool, which classes the label of a slice names; none: a normal slice.
         volumes: (N,) number of each slice's volume; its slices stand in order.
-        marked: M shares of the organ, averaged over slices that show the class, that are taken as lesion, highest first.
+        marked: M shares of the organ, averaged over slices that show the class, that are taken as lesion,
+            highest first.
         background: share that is taken as background, lowest first.
         steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to be 0.
-        distinct: False when the maps of all classes are the same, as those of an atlas of normal slices: then the label
-            alone says which one is marked, and the marks of a slice that shows several are IGNORED.
+        distinct: False when the maps of all classes are the same, as those of an atlas of normal slices: then
+            the label alone says which one is marked, and the marks of a slice that shows several are IGNORED.
 
     Returns:
-        (N, H, W) uint8: the number of the class, from 1; BACKGROUND, where all classes that the slice shows agree on it;
-        else IGNORED. Normal slices are background throughout, since their label says so; where a class that the label
-        names is not marked in a slice, no background is taught there, since the label contradicts it. A pixel that two
-        classes claim goes to the one that lies further above its cut, in log-odds.
+        (N, H, W) uint8: the number of the class, from 1; BACKGROUND, where all classes that the slice shows
+        agree on it; else IGNORED. Normal slices are background throughout, since their label says so; where a
+        class that the label names is not marked in a slice, no background is taught there, since the label
+        contradicts it. A pixel that two classes claim goes to the one that lies further above its cut, in
+        log-odds.
     """
     shown = np.asarray(shown, bool)
     result = np.zeros(organ.shape, np.uint8)

@@ -20,22 +20,23 @@ class Look:
     normal_area: float  # validation normals, at the threshold
     abnormal_area: float  # validation abnormals, at the threshold
     abnormal_area_half: float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
-    markers: dict | None = None  # of classes with names: name -> row of its own look; the numbers above are their means
+    markers: dict | None = None  # name of a class -> row of its own look; the numbers above are the means
 
     def row(self) -> dict:
         return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
 def look_at(predictor, step: int, training, validation, section, classes, power: float = 6.0) -> Look:
-    """Judge the present weights class by class, without a mask; the rule decides by the means over the classes.
+    """Judge the present weights class by class, without a mask; the rule decides by the means.
 
-    A slice counts as normal for a class that its label excludes, also when it shows another one: a network that
-    confuses them marks there.
+    A slice counts as normal for a class that its label excludes, also when it shows another one: a network
+    that confuses them marks there.
 
     Args:
         predictor: callable, images (N, H, W, C) -> P of each lesion class (N, H, W, M).
         step: number of the optimizer step.
-        training: (images, organ, shown (N, M) bool) of abnormal training slices; fixes the thresholds by prevalence.
+        training: (images, organ, shown (N, M) bool) of abnormal training slices; fixes the thresholds by
+            prevalence.
         validation: the same of validation slices.
         section: SelectionSection.
         classes: LesionClass of each of the M maps.
@@ -60,7 +61,8 @@ def look_at_classifier(teacher, step: int, validation) -> Look:
     """Judge classifiers: the areas of the Look are shares of whole slices that score above 0.5.
 
     Args:
-        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of validation slices.
+        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of
+            validation slices.
     """
     images, _, shown = validation
     scores, abnormal = teacher.probability(images), shown.any(axis=1)

@@ -18,8 +18,8 @@ class SiameseTrainer(StepTrainer):
     Each step takes the dict of `data.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
 
         mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
-        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)                    positive pairs, both directions
-        + contrast * contrast_of_labels(p of an abnormal and of a normal slice)      negative pairs
+        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)              positive pairs, both directions
+        + contrast * contrast_of_labels(p of an abnormal and of a normal slice) negative pairs
 
     Abnormal and normal slices count alike, since a batch holds as many of the ones as of the others.
 
@@ -85,7 +85,7 @@ class SiameseTrainer(StepTrainer):
         both = ((log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"), (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"))
         for first, second, warp, first_organ, second_organ in both:
             moving = ops.exp(first)
-            if self.kind == "ema" and first is log_b:  # targets of the teacher: no class that the label excludes
+            if self.kind == "ema" and first is log_b:  # the label excludes classes of the teacher
                 moving = moving * _possible(batch["eta"])[:, None, None, :]
                 background = moving[..., :1] + (1.0 - ops.sum(moving, axis=-1, keepdims=True))
                 moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
@@ -128,5 +128,5 @@ class SiameseTrainer(StepTrainer):
 
 
 def _possible(eta):
-    """Return which classes a slice may show, (B, 1 + M) of 0 and 1: the background, and those with an eta in (B, M)."""
+    """Return which classes a slice may show, (B, 1 + M) of 0 and 1: the background, and those with an eta."""
     return ops.concatenate([ops.ones_like(eta[:, :1]), ops.cast(eta > 0, eta.dtype)], axis=-1)

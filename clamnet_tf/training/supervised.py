@@ -16,15 +16,18 @@ LESION_FACTOR = 2.0
 
 
 def training_masks(manifest, prepared, rows, classes: int = 1, say=lambda line: None):
-    """Masks of training rows on the prepared grid; `classes`: how many lesion classes the recipe has; `say`: gets a line on
-    what was assumed in reading them.
+    """Return the masks of training rows on the prepared grid.
+
+    classes: how many lesion classes the recipe has. say: gets a line on what was assumed in reading them.
 
     Returns:
         kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is empty).
         masks: (len(kept), H, W) uint8 label maps: 0 background, 1 .. `classes`.
     """
     notes: dict[str, str] = {}
-    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared", classes=classes, notes=notes)
+    masks = open_masks(
+        manifest, prepared, rows, purpose="supervision", grid="prepared", classes=classes, notes=notes
+    )
     for note, first in notes.items():
         say(f"Note on masks (first {first}): {note}")
     kept = np.array([place for place, mask in enumerate(masks) if mask is not None], dtype=np.int64)
@@ -36,8 +39,9 @@ def training_masks(manifest, prepared, rows, classes: int = 1, say=lambda line: 
 class SupervisedTrainer(StepTrainer):
     """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
 
-    The soft Dice is the mean over the lesion classes that the mask holds, over all of them where it holds none: else a
-    class would be rewarded for being empty in every slice of the others, many times for each slice that shows it.
+    The soft Dice is the mean over the lesion classes that the mask holds, over all of them where it holds
+    none: else a class would be rewarded for being empty in every slice of the others, many times for each
+    slice that shows it.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
 

@@ -13,7 +13,8 @@ def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> d
     Each lesion class is cut by its own prevalence in the slices that show it.
 
     Args:
-        predictor: Predictor. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the recipe.
+        predictor: Predictor. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the
+            recipe.
         classes: LesionClass of each of the predictor's maps.
     """
     names, class_names = ["mean", *predictor.head_names], tuple(one.name for one in classes)
@@ -39,7 +40,7 @@ def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> d
 
 
 def _maps(heads, number: int) -> np.ndarray:
-    """Maps of head `number`, from 1, or of the mean of the heads (0): (heads, S, H, W) -> (S, H, W) float32."""
+    """(heads, S, H, W) -> (S, H, W) float32: head `number`, from 1, or the mean of the heads (0)."""
     return heads[number - 1].astype(np.float32) if number else heads.astype(np.float32).mean(axis=0)
 
 

@@ -1,4 +1,7 @@
-"""What an entry says of each lesion class, from the run's own files: eta, cuts and figures. `publish` writes it, `verify` compares it."""
+"""What an entry says of each lesion class, from the run's own files: eta, cuts and figures.
+
+`publish` writes it, `verify` compares it.
+"""
 
 from clamnet_tf.evaluation.trained import measured_rule
 from clamnet_tf.marking.volume_marking import VolumeMarking
@@ -30,7 +33,7 @@ def cuts(recipe, selection: dict) -> dict:
 
 
 def class_rows(recipe, selection: dict) -> list[dict]:
-    """Return name, eta and threshold of each class that has a name, in the order of the network's classes from 1.
+    """Return name, eta and threshold of each class that has a name, in the order of the network's classes.
 
     ValueError: as `marking_of`.
     """
@@ -47,12 +50,12 @@ def class_rows(recipe, selection: dict) -> list[dict]:
 
 
 def trained_eta(recipe) -> float | None:
-    """Return loss.eta where the training used it, else None; classes with names have their own, see `class_rows`."""
+    """Return loss.eta where the training used it, else None; for classes with names see `class_rows`."""
     return recipe.loss.eta if recipe.learns_from_pairs and class_names(recipe) == (UNNAMED,) else None
 
 
 def rule_of_figures(recipe, selection: dict) -> str:
-    """Return threshold_rule as an evaluation of these weights writes it; of classes with names it tells their cuts."""
+    """Return threshold_rule as an evaluation of these weights writes it, with the cuts of named classes."""
     return measured_rule(selection["threshold_rule"], marking_of(recipe, selection))
 
 
