@@ -68,6 +68,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     highdicom = require_highdicom()
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
+    if pixels.ndim == 4 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]  # of one segment, as highdicom takes its frames
     if order is not None:
         pixels = unsorted(pixels, volume.files[0][0])
     with warnings.catch_warnings():
