@@ -1,0 +1,22 @@
+def sub(path, old, new, n=1):
+    path = "clamnet_tf/" + path
+    s = open(path).read(); assert s.count(old) == n, (path, old, s.count(old)); open(path, "w").write(s.replace(old, new))
+sub("imaging/picture.py", "    if damage:\n        raise ImageError(_damaged(path, damage[0].rstrip(\".\")))\n    stored = _decode(path, file, series)\n",
+    "    stored = _decode(path, file, series) if not damage else None\n    if damage or stored is None:\n        raise ImageError(_damaged(path, damage[0].rstrip(\".\")))\n")
+sub("imaging/mask_files.py", "    if image.spacing_mm is not None and apart > 0.5 * min(image.spacing_mm):\n", "    assert image.spacing_mm is not None  # known with the affine\n    if apart > 0.5 * min(image.spacing_mm):\n")
+sub("recipe/reader.py", "from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field\nfrom typing import Any\n")
+sub("recipe/schema.py", '        return taught + (self.attribution.classifier.steps if self.self_training.teacher == "attribution" else 0)', '        attribution = self.attribution if self.self_training.teacher == "attribution" else None\n        return taught + (attribution.classifier.steps if attribution else 0)')
+sub("imaging/dicom_header.py", '                instance_number=None if number(dataset.get("InstanceNumber")) is None else int(number(dataset.get("InstanceNumber"))),', '                instance_number=None if (place := number(dataset.get("InstanceNumber"))) is None else int(place),')
+sub("imaging/found_organ.py", "    return FoundOrgan(mask, missing & mask.any((1, 2)))", "    return FoundOrgan(mask, missing & np.asarray(mask.any((1, 2))))")
+sub("imaging/found_organ.py", "    there = mask.any((1, 2))\n", "    there = np.asarray(mask.any((1, 2)))\n")
+sub("imaging/breast.py", "completed_by_foreground(mask, ~mask.any((1, 2)), array)", "completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)")
+sub("imaging/bone.py", "completed_by_foreground(mask, ~mask.any((1, 2)), array)", "completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)")
+sub("imaging/brain.py", "        return BrainRegion(rimmed, rimmed.any((1, 2)))", "        return BrainRegion(rimmed, np.asarray(rimmed.any((1, 2))))")
+sub("imaging/image_grids.py", "    found, expected = _plane(frame), _plane(usual)\n", "    assert frame.orientation is not None and usual.orientation is not None  # both are placed\n    found, expected = _plane(frame), _plane(usual)\n")
+sub("imaging/dicom_pixels.py", "        return decode_with_gdcm(plain.name)\n", "        return decode_with_gdcm(Path(plain.name))\n")
+sub("imaging/series_sorting.py", '    volumes = [(_view_name(frame)', '    volumes: list[tuple[str, tuple[Frame, ...]]] = [(_view_name(frame)')
+sub("imaging/dicom_structure_reader.py", "def _rasterise(path, contours, image: Volume) -> np.ndarray:\n", "def _rasterise(path, contours, image: Volume) -> np.ndarray:\n    assert image.affine is not None and image.spacing_mm is not None  # checked by the caller\n")
+sub("imaging/dicom_structure_reader.py", "        return np.array(positions, float)\n    return np.array([(image.affine", "        return np.array(positions, float)\n    assert image.affine is not None\n    return np.array([(image.affine")
+sub("imaging/dicom_segmentation_reader.py", "    if frame.corner is not None and position is not None and image.affine is not None:\n", "    if frame.corner is not None and position is not None and image.affine is not None:\n        assert frame.right is not None and frame.down is not None  # said with the corner\n")
+sub("imaging/dicom_segmentation_reader.py", "    rows, columns = np.nonzero(frame.pixels)\n    points = frame.corner", "    assert frame.right is not None and frame.down is not None  # said with the corner\n    rows, columns = np.nonzero(frame.pixels)\n    points = frame.corner")
+sub("imaging/dicom_segmentation_reader.py", "    normal = np.cross(image.affine[:3, 1], image.affine[:3, 2])\n    normal /= np.linalg.norm(normal)\n    heights = np.array(positions)", "    assert image.affine is not None\n    normal = np.cross(image.affine[:3, 1], image.affine[:3, 2])\n    normal /= np.linalg.norm(normal)\n    heights = np.array(positions)")

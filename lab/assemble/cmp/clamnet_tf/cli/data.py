@@ -1,0 +1,163 @@
+"""`clamnet-tf data`: see what a folder of images holds, and prepare its slices ahead of training."""
+
+import rich_click as click
+
+from clamnet_tf.cli.label_options import label_options
+
+_LAYOUTS = """Layouts that are recognised: a manifest.csv (image, patient, label ...); kaggle_3m (<patient>/<patient>_<n>.tif
+with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study, series or instance; volumes or
+pictures with a table of labels, BIDS too; class folders (NORMAL and others), optionally below train, val and
+test."""
+
+
+@click.group()
+def data():
+    """See what a data folder holds; prepare its slices."""
+
+
+@data.command(epilog=_LAYOUTS)
+@click.argument("folder", metavar="DIR", type=click.Path())
+@label_options
+@click.option(
+    "--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited."
+)
+@click.option(
+    "--write-split",
+    type=click.Path(),
+    help="Draw a split by patient, whatever the folders say, and write it for --split-file.",
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="RECIPE",
+    help=(
+        "Look with this recipe's settings, and prepare the slices as fit does: finds all that fit would"
+        " refuse."
+    ),
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe; may be repeated.",
+)
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it the split is drawn by patient.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices, with --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
+@click.option("--quick", is_flag=True, help="Do not open the images.")
+def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides, split_file, cache, quick):
+    """Say what DIR holds: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
+
+    Exit code 2 when something would stop training: fit refuses by the same checks.
+    """
+    import dataclasses
+    from pathlib import Path
+
+    from clamnet_tf.data.layouts import recognize
+    from clamnet_tf.data.manifest import write_manifest as save_manifest
+    from clamnet_tf.data.split import split_manifest, write_split as save_split
+    from clamnet_tf.data.trainable import split_problems
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.schema_data import SplitSection
+
+    if overrides and not recipe_name:
+        raise click.UsageError("--set goes with --recipe.")
+    recipe = load_recipe(recipe_name, overrides) if recipe_name else None
+    section = recipe.data.split if recipe else SplitSection()
+    reporter = Reporter()
+    manifest = recognize(folder, labels.table, labels.said)
+    for line in manifest.account:
+        reporter.line(line)
+    if write_manifest:
+        save_manifest(manifest, write_manifest)
+        reporter.line(f"Manifest written: {write_manifest}")
+    if write_split:
+        free = dataclasses.replace(manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases))
+        drawn = split_manifest(free, section)
+        save_split(drawn, write_split)
+        for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
+            reporter.line(line)
+    both = recipe is None or recipe.training.supervision == "labels"
+    split, problems = split_problems(
+        manifest, section, Path(split_file) if split_file else None, both_classes=both
+    )
+    for line in split.account[len(manifest.account) :] if split else ():
+        reporter.line(line)
+    if not quick:
+        problems += _image_problems(
+            manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom"
+        )
+    if recipe and not quick and not problems:
+        from clamnet_tf.workflows.inspection import training_problems
+
+        problems += training_problems(recipe, split, cache, reporter)
+    for problem in problems:
+        reporter.line(f"PROBLEM: {problem}")
+    if not quick or problems:
+        reporter.line(f"{len(problems)} problem(s) found." if problems else "No problems found.")
+    if not problems and not quick and not recipe:
+        reporter.line("Looked at with the usual split; --recipe RECIPE looks with all settings of a recipe.")
+    if problems:
+        raise click.exceptions.Exit(2)
+
+
+def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
+    """Read every image, say what they are; why they cannot be trained on. split: with sides, or None."""
+    from clamnet_tf.data.survey import survey
+
+    with reporter.bar("Reading images", len(manifest.cases)) as bar:
+        lines, problems = survey(
+            manifest, split=split, dicom_backend=dicom_backend, progress=lambda done, total: bar.update(done)
+        )
+    for line in lines:
+        reporter.line(line)
+    return problems
+
+
+@data.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--data", "folder", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
+@label_options
+@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
+@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example data.side=128; may be repeated.")
+@click.option("--runner", type=click.Choice(["local", "beam"]), default="local", show_default=True, help="beam: Apache Beam (extra `beam`), here or on a cluster.")
+@click.option("--beam-option", "beam_options", multiple=True, metavar="OPTION", help="Option of the Beam pipeline, for example --runner=FlinkRunner; may be repeated.")
+@click.option("--format", "form", type=click.Choice(["cache", "tfrecord", "array_record"]), default="cache", show_default=True, help="cache: what fit opens; else records for other readers.")
+@click.option("--out", type=click.Path(), help="Folder of the records.")
+@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, beam_options, form, out, any_modality, quiet):
+    """Prepare the slices of a data folder as RECIPE says: organ, crop, normalisation, resizing.
+
+    A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started several times, on
+    several machines with one cache, the processes share the work. Records (--format) hold the same slices for readers
+    other than `fit`; what is in them, and how to read them: `pydoc clamnet_tf.data.records`.
+    """
+    import time
+
+    from clamnet_tf.progress import Reporter
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.workflows.dataset import Source
+    from clamnet_tf.workflows.preparation import prepare_slices
+
+    if (form != "cache") != bool(out):
+        raise click.UsageError("--format tfrecord or array_record goes with --out FOLDER, and --out with one of them.")
+    if beam_options and runner != "beam":
+        raise click.UsageError("--beam-option goes with --runner beam.")
+    reporter, started = Reporter(quiet=quiet), time.monotonic()
+    recipe = load_recipe(recipe_name, overrides)
+    source = Source(folder, labels, split_file, cache, any_modality)
+    records = None if form == "cache" else (form, out)
+    written = prepare_slices(recipe, source, reporter, records=records, beam=beam_options if runner == "beam" else None)
+    done = "Written" if records else "Prepared"
+    reporter.line(f"{done} in {time.monotonic() - started:.1f} s: {out or written}")

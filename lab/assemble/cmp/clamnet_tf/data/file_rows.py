@@ -1,0 +1,67 @@
+"""Rows of an array in a file, read by graph ops alone: any process that sees the file can run such a graph."""
+
+import hashlib
+import math
+import mmap
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from clamnet_tf.files import atomic_path
+
+
+_BLOCK = 256  # rows
+
+
+class FileRows(NamedTuple):
+    """An array (N, ...) of C order that begins `offset` bytes into `path`, mapped into memory when a graph asks for rows.
+
+    dtype: NumPy's. taken: rows of the file that are rows 0.. of this one, or None for all.
+    """
+
+    path: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple
+    taken: np.ndarray | None = None
+
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of this array -> rows of the file, int64."""
+        return np.asarray(rows if self.taken is None else self.taken[rows], np.int64)
+
+    def gather(self, numbers):
+        """Rows of the file, (B,) int64 tensor -> (B, ...) tensor of the file's type. Only the pages of those rows are read."""
+        item, before = math.prod(self.shape[1:]), self.offset // self.dtype.itemsize
+        block = math.gcd(item, before) if before else item  # so that header and rows are whole blocks
+        content = tf.raw_ops.ImmutableConst(
+            dtype=tf.as_dtype(self.dtype), shape=[(before + self.shape[0] * item) // block, block], memory_region_name=self.path
+        )
+        places = before // block + numbers[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
+        return tf.reshape(tf.gather(content, places), [-1, *self.shape[1:]])
+
+
+def file_rows(array, folder: Path) -> FileRows:
+    """`array`, which may have `array` and `rows` like a RowView, as rows of its memory-mapped file; else of a new one in `folder`.
+
+    EnvironmentFailure: the folder cannot be written.
+    """
+    whole, taken = (array.array, array.rows) if hasattr(array, "rows") else (array, None)
+    if isinstance(whole, np.memmap) and isinstance(whole.base, mmap.mmap) and whole.flags.c_contiguous and whole.offset % whole.dtype.itemsize == 0:
+        return FileRows(str(Path(whole.filename).resolve()), whole.dtype, whole.offset, whole.shape, taken)
+    dtype, digest = np.asarray(array[:1]).dtype, hashlib.sha256(str(array.shape).encode())
+    digest.update(str(dtype).encode())
+    for block in _blocks(array):
+        digest.update(block.data)
+    path = Path(folder) / f"{digest.hexdigest()[:20]}.raw"
+    if not path.exists():
+        with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+            for block in _blocks(array):
+                stream.write(block.data)
+    return FileRows(str(path.resolve()), dtype, 0, tuple(array.shape))
+
+
+def _blocks(array):
+    """The rows some at a time, of C order: an array may be larger than the memory."""
+    return (np.ascontiguousarray(array[start : start + _BLOCK]) for start in range(0, len(array), _BLOCK))

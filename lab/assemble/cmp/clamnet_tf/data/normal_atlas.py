@@ -1,0 +1,126 @@
+"""What normal slices look like at each place of the organ, and how far a slice lies from it: image labels alone tell, no mask.
+
+A place is a cell of the organ: its left or right half (of the picture), row and column within that half, and the distance to the
+organ's rim. So lungs, heads and bellies of any size share one set of cells, and what is bright in every normal slice (falx, heart,
+partial volume under the skull) is bright in its cell. A reference of normal anatomy, as in one-class anomaly detection.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+ROWS = COLUMNS = 8
+RIMS = (1.1, 2.1, 3.1, 5.0, 8.0)  # distance to the rim, in pixels of a slice of 128
+CELLS = 2 * ROWS * COLUMNS * (len(RIMS) + 1)
+LIMITS = (-4.0, 6.0)  # of a deviation in a channel
+_UNUSUAL = 95  # percentile of normal values that lies at deviation 1
+_FEWEST = 50  # normal pixels that a cell needs for statistics of its own
+_LEAST_SPREAD = 0.01  # in normalised units
+
+
+@dataclass(frozen=True, eq=False)
+class NormalAtlas:
+    """Of every cell the median of normal values and how far above it the 95th percentile lies.
+
+    middle, spread: (CELLS,) float32, normalised units after the slice's own median was taken off.
+    channel, smoothing: which channel, and the deviation of the Gaussian before, in pixels of a slice of 128.
+    sign: 1 when lesions are brighter than normal tissue, -1 when darker.
+    """
+
+    middle: np.ndarray
+    spread: np.ndarray
+    channel: int
+    smoothing: float
+    sign: int = 1
+
+    @classmethod
+    def fit(cls, images, organ, *, channel: int = 0, smoothing: float = 1.0, sign: int = 1) -> "NormalAtlas":
+        """images (N, H, W, C) float, organ (N, H, W), of normal training slices; 500 are enough. ValueError: none shows an organ."""
+        values, cells = [], []
+        for row in range(len(images)):
+            inside = np.asarray(organ[row]) > 0
+            values.append(sign * _levelled(np.asarray(images[row])[..., channel], inside, smoothing)[inside])
+            cells.append(organ_cells(inside)[inside])
+        values, cells = (np.concatenate(parts) if parts else np.empty(0) for parts in (values, cells))
+        if not len(values):
+            raise ValueError("no normal slice shows an organ")
+        order = np.argsort(cells, kind="stable")
+        values, borders = values[order], np.searchsorted(cells[order], np.arange(CELLS + 1))
+        middle, spread = np.zeros(CELLS, np.float32), np.full(CELLS, np.nan, np.float32)
+        for cell, (first, end) in enumerate(zip(borders[:-1], borders[1:])):
+            if end - first >= _FEWEST:
+                middle[cell], high = np.percentile(values[first:end], [50, _UNUSUAL])
+                spread[cell] = high - middle[cell]
+        rare = np.isnan(spread)
+        middle[rare], spread[rare] = np.median(values), np.percentile(values, _UNUSUAL) - np.median(values)
+        atlas = cls(middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign)
+        return cls.from_row(atlas.row())  # rounded as in a file, so that a run and what is read back from it agree to the bit
+
+    def append(self, images, organ) -> np.ndarray:
+        """(N, H, W, C), (N, H, W) -> (N, H, W, C+1) float16: the deviation as the last channel, cut to -4..6."""
+        deviation = np.clip(self.deviation(images, organ), *LIMITS)
+        return np.concatenate([np.asarray(images, np.float16), deviation[..., None].astype(np.float16)], axis=-1)
+
+    def probability(self, images, organ) -> np.ndarray:
+        """A stand-in for P(marker), (N, H, W) float32 in 0..1: the logistic function of deviation - 1, so 0.5 at the 95th percentile."""
+        return np.where(np.asarray(organ) > 0, 1 / (1 + np.exp(1 - self.deviation(images, organ))), 0).astype(np.float32)
+
+    def row(self) -> dict:
+        """As JSON; `from_row` reads it back."""
+        numbers = {name: [round(float(value), 5) for value in getattr(self, name)] for name in ("middle", "spread")}
+        return {"channel": self.channel, "smoothing": self.smoothing, "sign": self.sign, **numbers}
+
+    @classmethod
+    def from_row(cls, row: dict) -> "NormalAtlas":
+        """KeyError, TypeError, ValueError: not what `row` gave."""
+        arrays = {name: np.asarray(row[name], np.float32) for name in ("middle", "spread")}
+        if any(values.shape != (CELLS,) or not np.isfinite(values).all() for values in arrays.values()):
+            raise ValueError(f"expected {CELLS} finite numbers for middle and spread each")
+        return cls(**{**row, **arrays})
+
+    def deviation(self, images, organ) -> np.ndarray:
+        """(N, H, W, C), (N, H, W) -> (N, H, W) float32: 0 at the median of normal slices, 1 at their 95th percentile; 0 outside."""
+        result = np.zeros(np.shape(organ), np.float32)
+        for row in range(len(result)):
+            inside = np.asarray(organ[row]) > 0
+            values = self.sign * _levelled(np.asarray(images[row])[..., self.channel], inside, self.smoothing)
+            cells = organ_cells(inside)
+            result[row] = np.where(inside, (values - self.middle[cells]) / self.spread[cells], 0)
+        return result
+
+
+def organ_cells(organ: np.ndarray) -> np.ndarray:
+    """(H, W) bool -> (H, W) int32 in 0..CELLS-1; outside of the organ no meaning.
+
+    The halves lie left and right of the middle of the organ's box. Within a half, the row counts from its first to its last row,
+    the column from the organ's first to its last pixel of that row.
+    """
+    organ = np.asarray(organ, bool)
+    cells = np.zeros(organ.shape, np.int32)
+    columns = np.flatnonzero(organ.any(axis=0))
+    if not len(columns):
+        return cells
+    rim = np.digitize(ndimage.distance_transform_edt(np.pad(organ, 1))[1:-1, 1:-1] * 128 / organ.shape[0], RIMS)
+    middle = (columns[0] + columns[-1]) // 2 + 1
+    for half, part in enumerate((slice(None, middle), slice(middle, None))):
+        own = organ[:, part]
+        rows = np.flatnonzero(own.any(axis=1))
+        if not len(rows):
+            continue
+        height = max(1, rows[-1] - rows[0])
+        row = np.clip((np.arange(organ.shape[0]) - rows[0]) * ROWS // (height + 1), 0, ROWS - 1)[:, None]
+        first, last = own.argmax(axis=1)[:, None], own.shape[1] - 1 - own[:, ::-1].argmax(axis=1)[:, None]
+        column = np.clip((np.arange(own.shape[1])[None, :] - first) * COLUMNS // (last - first + 1), 0, COLUMNS - 1)
+        cells[:, part] = ((half * ROWS + row) * COLUMNS + column) * (len(RIMS) + 1) + rim[:, part]
+    return cells
+
+
+def _levelled(values: np.ndarray, inside: np.ndarray, smoothing: float) -> np.ndarray:
+    """One channel, smoothed within the organ, less its median there; (H, W) float32."""
+    values, inside = values.astype(np.float32), inside.astype(bool)
+    if smoothing:
+        sigma = smoothing * values.shape[0] / 128
+        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+        values = np.where(inside, ndimage.gaussian_filter(values * inside, sigma) / np.maximum(weight, 1e-3), 0)
+    return values - (np.median(values[inside]) if inside.any() else 0)

@@ -1,0 +1,74 @@
+"""Every error that clamnet-tf raises on purpose, in one tree.
+
+    ClamnetError                 something failed that a message can explain    (exit code 1)
+    ├── UserInputError           what the user gave cannot be used              (exit code 2)
+    │   ├── RecipeError          a recipe: every problem of the file at once
+    │   ├── ImageError           one image or volume cannot be read
+    │   ├── DataError            a folder, manifest, split or label table
+    │   ├── NetworkError         an impossible network
+    │   ├── RunError             a run folder that is missing, foreign or in use
+    │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
+    ├── MaskAccessError          training or selection code reached for a mask
+    ├── EnvironmentFailure       disk full, folder not writable, package missing
+    ├── TrainingFailure          training cannot go on (loss not finite, ...)
+    ├── ExportFailure            an exported model differs from the network; it was removed
+    └── ServerFailure            a model server does not answer, or serves another model
+
+Messages say: which field or file, what was expected, what was received, what to do.
+"""
+
+
+class ClamnetError(Exception):
+    """Base class; its message is complete and is printed without a traceback."""
+
+    exit_code = 1
+
+
+class UserInputError(ClamnetError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class RecipeError(UserInputError):
+    """A recipe is wrong. The message lists every problem: file, line, dotted path, received, nearest key."""
+
+
+class ImageError(UserInputError):
+    """One image or volume file cannot be read; the message starts with its path."""
+
+
+class DataError(UserInputError):
+    """A data folder, manifest, label table or split cannot be used."""
+
+
+class NetworkError(UserInputError):
+    """A network that cannot be built or does not fit its input."""
+
+
+class RunError(UserInputError):
+    """A run folder is missing, incomplete, made by another recipe or in use."""
+
+
+class ZooError(UserInputError):
+    """A zoo entry or a model name that cannot be used; of an entry's file, every problem at once."""
+
+
+class MaskAccessError(ClamnetError):
+    """Code that must not see masks (training from image labels, selection) asked for one."""
+
+
+class EnvironmentFailure(ClamnetError):
+    """The machine is in the way: no space, no permission, a package that is not installed."""
+
+
+class TrainingFailure(ClamnetError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class ExportFailure(ClamnetError):
+    """What was written for serving does not give what the network gives; it was removed."""
+
+
+class ServerFailure(ClamnetError):
+    """A model server cannot be reached, refuses, or serves another model."""

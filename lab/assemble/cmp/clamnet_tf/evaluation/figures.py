@@ -1,0 +1,175 @@
+"""The figures of an evaluation: the content of `metrics.json`.
+
+Overlaps are measured where there is a lesion, false marks where there is none; the two are never averaged together.
+Which patients and slices belong to which depends on the truth alone: see populations.py.
+
+definitions                2; without this key: of before November 2026, when a patient without a lesion was a Dice of 0 if marked
+dice_volume                mean, low, high, median, patients: PRIMARY. Dice of each patient's volume (counts summed over its
+                           slices), mean over the patients with a lesion, 95 % bootstrap interval over these patients. A lesion
+                           that is missed counts 0. One with a slice of unknown truth is left out (patients_incomplete).
+dice_slice                 mean, low, high, slices: Dice of the slices with a lesion. Where no patient is outlined whole
+                           (dice_volume.mean is null) it is the headline
+iou                        intersection over union of each patient's volume, mean over the same patients as dice_volume
+hd95_mm or hd95_px         slices with a lesion, mean; convention in `hd95_convention`; mm when every slice has a spacing
+average_precision_pixel    over all pixels of all slices with known truth; outside of the organ the probability is 0
+auroc_slice                slice labels against `auroc_slice_score`; blank slices (no organ, no truth) left out
+pointing_game              share of slices with a lesion whose highest probability lies in the lesion; ties by share
+normal_area                marked share of the organ on slices without a lesion, mean; blank slices left out
+specificity_slice          share of these slices without a single marked pixel
+normal_area_patient        marked share of the organ over all slices of a patient without a lesion, mean over these patients
+specificity_patient        share of these patients without a single marked pixel
+threshold, threshold_rule  the cut and where it comes from
+patients, slices           in the reference list; patients_with_lesion (of dice_volume), patients_without_lesion (of
+                           specificity_patient), patients_incomplete (truth of a slice unknown), patients_blank (no organ, no
+                           lesion) add up to patients; slices_positive, _normal, _blank, _missing (counted as the worst case),
+                           _without_truth, label_conflicts (label and mask disagree: masks rule the pixel figures, labels the AUROC)
+oracle                     threshold, dice_volume: the cut that is best WITH the masks, without post-processing. Not a result.
+heads                      name -> threshold, dice_volume, dice_slice, oracle, average_precision_pixel
+baselines                  name -> dice_volume and dice_slice on the very same patients and slices; difference and
+                           difference_slice (mean, low, high of ours - theirs, paired by patient and by slice); normal_area,
+                           specificity_slice, normal_area_patient, specificity_patient with their intervals
+markers                    of several markers: name -> all of this for it alone (see several_markers.py); heads are not measured then
+intervals                  figure -> low, high: resampled by patient
+bootstrap                  samples, seed, confidence
+reasons                    figure -> why it is null. NaN never appears.
+"""
+
+import numpy as np
+
+from clamnet_tf.evaluation import bootstrap
+from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal
+from clamnet_tf.evaluation.populations import baseline_figures, false_marks, slice_dice, volume_dice, volume_scores
+from clamnet_tf.metrics.overlap import iou
+from clamnet_tf.metrics.ranking import EDGES, auroc, from_above, histogram_average_precision
+from clamnet_tf.metrics.surface import HD95_CONVENTION
+
+DEFINITIONS = 2
+"""Of the figures in metrics.json; readers refuse those of other definitions."""
+NO_TRUTH = "no slice has a lesion in its reference mask"
+NO_NORMAL = "no normal slice in the reference list"
+NO_NORMAL_PATIENT = "no patient is known to be without a lesion"
+INCOMPLETE = "no patient with a lesion has reference masks for all abnormal slices"
+ONE_PATIENT = "one patient alone has no spread"
+
+
+def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int = 0) -> dict:
+    """The dict described above; every number a Python int, float or None."""
+    rows, counts = evaluation.slices, evaluation.counts
+    found, intervals, reasons = {}, {}, {}
+    patients = {row["patient"]: number for number, row in enumerate(evaluation.patients)}
+
+    def put(name: str, result: bootstrap.Interval | None, reason: str) -> None:
+        found[name] = None if result is None else result.mean
+        intervals[name] = {"low": result and result.low, "high": result and result.high}
+        if result is None:
+            reasons[name] = reason
+
+    def per_slice(chosen: list[dict], value) -> bootstrap.Interval | None:
+        sums, slices = np.zeros(len(patients)), np.zeros(len(patients))
+        for row in chosen:
+            if (number := value(row)) is not None:
+                sums[patients[row["patient"]]] += number
+                slices[patients[row["patient"]]] += 1
+        return bootstrap.pooled(sums, slices, samples, seed) if slices.any() else None
+
+    with_truth = [row for row in rows if row["truth_px"]]
+    blank = [row for row in rows if not row["organ_px"] and not row["truth_px"]]
+    primary = volume_dice(volume_scores(counts, OURS), samples, seed)
+    outlined = slice_dice(counts, OURS, samples, seed)
+    if primary["mean"] is None:
+        reasons["dice_volume"] = INCOMPLETE if with_truth else NO_TRUTH
+    elif primary["low"] is None:
+        reasons["dice_volume.low"] = reasons["dice_volume.high"] = ONE_PATIENT
+    if outlined["mean"] is None:
+        reasons["dice_slice"] = NO_TRUTH
+
+    volume_iou = volume_scores(counts, OURS, iou)
+    put("iou", bootstrap.interval(volume_iou, samples=samples, seed=seed) if volume_iou else None, reasons.get("dice_volume", ""))
+    unit = "mm" if with_truth and all(row["hd95_mm"] is not None for row in with_truth) else "px"
+    put(f"hd95_{unit}", per_slice(with_truth, lambda row: row[f"hd95_{unit}"]), NO_TRUTH)
+    put("average_precision_pixel", _average_precision(evaluation, OURS, samples, seed), NO_TRUTH)
+    put("auroc_slice", _slice_auroc(evaluation, patients, samples, seed), "needs abnormal and normal slices with an organ")
+    put("pointing_game", per_slice(with_truth, lambda row: row["pointing"]), NO_TRUTH)
+    for name, value in false_marks(counts, OURS, samples, seed).items():
+        put(name, value, NO_NORMAL_PATIENT if name.endswith("_patient") else NO_NORMAL)
+
+    marking = evaluation.marking
+    return {
+        "definitions": DEFINITIONS,
+        "dice_volume": primary,
+        "dice_slice": outlined,
+        **found,
+        "hd95_convention": HD95_CONVENTION,
+        "auroc_slice_score": f"generalised mean (power {marking.pooling_power:g}) of the probability over the organ",
+        "threshold": float(marking.threshold),
+        "threshold_rule": marking.rule,
+        "patients": len(patients),
+        "patients_with_lesion": sum(each.with_lesion for each in counts),
+        "patients_without_lesion": sum(each.without_lesion for each in counts),
+        "patients_incomplete": sum(not each.complete for each in counts),
+        "patients_blank": sum(each.complete and not each.with_lesion and not each.without_lesion for each in counts),
+        "slices": len(rows),
+        "slices_positive": sum(map(is_abnormal, rows)),
+        "slices_normal": sum(map(is_normal, rows)),
+        "slices_blank": len(blank),
+        "slices_missing": sum(row["missing"] for row in rows),
+        "slices_without_truth": sum(row["truth_px"] is None for row in rows),
+        "label_conflicts": sum(None not in (row["truth_px"], row["label"]) and bool(row["truth_px"]) != bool(row["label"]) for row in rows),
+        "oracle": _oracle(evaluation, OURS, samples, seed),
+        "heads": {name: _head(evaluation, name, samples, seed) for name in evaluation.heads},
+        "baselines": {name: baseline_figures(counts, name, samples, seed) for name in evaluation.baselines},
+        "intervals": intervals,
+        "bootstrap": {"samples": samples, "seed": seed, "confidence": bootstrap.CONFIDENCE, "unit": "patient"},
+        "reasons": reasons,
+    }
+
+
+def _histograms(patients: list[PatientCounts], name: str) -> np.ndarray:
+    """(patients with known truth, 2, bins)."""
+    return np.stack([counts.histograms[name] for counts in patients if counts.known] or [np.zeros((2, EDGES.size), int)])
+
+
+def _average_precision(evaluation: Evaluation, name: str, samples: int, seed: int) -> bootstrap.Interval | None:
+    stack = _histograms(evaluation.counts, name)
+    value = histogram_average_precision(stack.sum(axis=0))
+    if np.isnan(value):
+        return None
+    drawn = bootstrap.multiplicities(len(stack), samples, seed)
+    flat = stack.reshape(len(stack), -1).astype(float)
+    resampled = [histogram_average_precision((part @ flat).reshape(-1, *stack.shape[1:])) for part in np.array_split(drawn, 20)]
+    return bootstrap.between(float(value), np.concatenate(resampled), len(stack))
+
+
+def _slice_auroc(evaluation: Evaluation, patients: dict, samples: int, seed: int) -> bootstrap.Interval | None:
+    rows = [row for row in evaluation.slices if row["label"] is not None and (row["organ_px"] or row["truth_px"])]
+    scores, labels = np.array([row["score"] for row in rows]), np.array([row["label"] > 0 for row in rows], bool)
+    value = auroc(scores, labels) if rows else None
+    if value is None:
+        return None
+    patient = np.array([patients[row["patient"]] for row in rows])
+    drawn = bootstrap.multiplicities(len(patients), samples, seed)
+    resampled = [auroc(scores, labels, part[:, patient]) for part in np.array_split(drawn, 20)]
+    return bootstrap.between(value, np.concatenate(resampled), len(np.unique(patient)))
+
+
+def _oracle(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
+    """The threshold that maximises the mean Dice of the patients with a lesion, found with the masks."""
+    stack = _histograms([each for each in evaluation.counts if each.with_lesion], name)
+    both, other = from_above(stack[:, 1]), from_above(stack[:, 0])
+    truth = stack[:, 1].sum(axis=1, keepdims=True)
+    if not truth.any():
+        return {"threshold": None, "dice_volume": volume_dice([], samples, seed)}
+    scores = 2 * both / (both + other + truth)
+    best = int(np.argmax(scores.mean(axis=0)))
+    return {"threshold": float(EDGES[best]), "dice_volume": volume_dice(scores[:, best], samples, seed)}
+
+
+def _head(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
+    marking, precision = evaluation.marking, float(histogram_average_precision(_histograms(evaluation.counts, name).sum(axis=0)))
+    return {
+        "threshold": float(marking.head_thresholds.get(name, marking.threshold)),
+        "dice_volume": volume_dice(volume_scores(evaluation.counts, name), samples, seed),
+        "dice_slice": slice_dice(evaluation.counts, name, samples, seed),
+        "oracle": _oracle(evaluation, name, samples, seed),
+        "average_precision_pixel": None if np.isnan(precision) else precision,
+    }

@@ -1,0 +1,108 @@
+"""contract.json: what an exported model takes and gives, for whoever calls it without having this package."""
+
+import datetime
+from importlib import metadata
+
+from clamnet_tf import __version__
+from clamnet_tf.export.endpoints import has_fixed_window, why_not_encoded
+from clamnet_tf.export.prepare_ops import ORGANS, organ_of_pictures
+from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+
+_PER_VOLUME = {
+    "zscore": "each channel minus its mean over its deviation inside the organ of the whole volume, clipped to -5..5",
+    "percentile": "each channel's 1st to 99th percentile inside the organ of the whole volume to 0..1, clipped",
+    "window": "the window to 0..1",
+    "none": "values as in the file",
+}
+
+
+def contract(source, *, kind: str, signatures=()) -> dict:
+    """As JSON. kind: savedmodel, litert or onnx; signatures: names of those that the file holds (SavedModel)."""
+    outputs = {
+        PROBABILITY: f"float32 (batch, {source.side}, {source.side}), P(marker) in 0..1 per pixel",
+        MASK: f"uint8 (batch, {source.side}, {source.side}), 1 where probability >= threshold inside the organ",
+        PRESENCE: f"float32 (batch,), 0..1: the generalised mean of power {source.pooling_power:g} of the probability over the organ; 0 without one",
+    }
+    content = {
+        "name": source.name,
+        "format": kind,
+        "recipe_sha256": source.identity.recipe,
+        "model_sha256": source.identity.model,
+        "head": source.identity.head,
+        "flip_views": source.identity.flip_views,
+        "made_with": {"clamnet-tf": __version__, "tensorflow": _version("tensorflow"), "keras": _version("keras")},
+        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "threshold": {
+            "value": source.threshold,
+            "meaning": "of the probability of one slice without its neighbours (raw_threshold of selection.json)",
+            "rule": source.rule,
+        },
+        "not_applied": {**source.left_out, "why": "whole volumes or masks; clamnet-tf predict --server applies them on the client's side"}
+        if source.left_out
+        else {},
+        "prepared_slices": prepared_slices(source),
+    }
+    if kind != "savedmodel":
+        return {**content, "input": {IMAGES: content["prepared_slices"]}, "output": {PROBABILITY: outputs[PROBABILITY]}}
+    taken = {
+        DEFAULT: {"input": {IMAGES: default_slices(source)}, "output": {**outputs, MASK: f"{outputs[MASK]}; the organ is where any channel is not 0"}},
+        PREPARED: {
+            "input": {IMAGES: content["prepared_slices"]},
+            "output": {PROBABILITY: outputs[PROBABILITY], IDENTITY: "string (batch,), which model answered: recipe, model, head"},
+        },
+    }
+    box = f"int32 (batch, 3): top, left and size of the square of the picture that the {source.side} x {source.side} pixels show; it may leave the picture"
+    for name, files in ((ENCODED, "PNG or JPEG"), (ENCODED_DICOM, "DICOM (one frame)")):
+        taken[name] = {"input": {IMAGE_BYTES: encoded_pictures(source, files)}, "output": {**outputs, BOX: box}}
+    content["signatures"] = {name: taken[name] for name in taken if name in signatures}
+    reason = why_not_encoded(source)
+    return content if reason is None else {**content, "no_encoded_signature": reason}
+
+
+def prepared_slices(source) -> str:
+    """What `PREPARED` takes, in words."""
+    data = source.data
+    first = f"window of width {data.window.width:g} around {data.window.center:g} first (pictures of 8 bits show it already: 0 to 255 there); " if data.window is not None else ""
+    atlas = "; the last channel is the deviation from normal slices, see clamnet_tf.data.normal_atlas" if data.normal_atlas else ""
+    return (
+        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as clamnet_tf.data.prepared_volume.prepare_volume makes them{atlas}. "
+        f"{first}{_PER_VOLUME[data.normalization]}; 0 outside the organ ({source.organ.method}); cropped to the square around the volume's organ, "
+        f"margin {source.organ.margin:g}; bilinear, antialiased, to {source.side} pixels"
+    )
+
+
+def default_slices(source) -> str:
+    """What `DEFAULT` takes, in words."""
+    if not has_fixed_window(source.data):
+        return prepared_slices(source)
+    return (
+        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices in the unit of the files, cropped to the square around the "
+        f"organ and resized; the window is applied here (shades of pictures of 8 bits, which show it already, must be mapped onto it before). What lies outside the organ must lie below the window (0 after it)"
+    )
+
+
+def encoded_pictures(source, files: str) -> str:
+    """What `ENCODED` takes, in words."""
+    organ = organ_of_pictures(source.organ)
+    stands_in = "" if organ == source.organ else f", which stands in for organ.method {source.organ.method}, that no graph can hold"
+    shown = ""
+    if files.startswith("DICOM"):
+        shown = (
+            "; neither are VOI LUT, window, shutter and padding of the file, which clamnet-tf predict applies to X-rays: "
+            "send those as pictures"
+        )
+    wanted = f"the channels {list(source.data.channels)} are used" if source.data.channels is not None else f"{source.channels} channel(s), none else"
+    return (
+        f"string (batch,): whole {files} files of any size; {wanted}. Each is a volume of one slice: its organ is {ORGANS.get(organ.method)}{stands_in}, "
+        f"and statistics are taken inside it, in this slice alone. Where slices of a whole volume are at hand, prepare them together and call {PREPARED}: "
+        f"statistics and crop then belong to the volume, as in training. EXIF orientation is not applied{shown}"
+    )
+
+
+def _version(name: str) -> str:
+    for each in (name, f"{name}-cpu"):
+        try:
+            return metadata.version(each)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"

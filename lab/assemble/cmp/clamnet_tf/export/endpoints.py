@@ -1,0 +1,103 @@
+"""The graph of an export: a tf.Module with one function per signature."""
+
+import tensorflow as tf
+
+from clamnet_tf.export.dicom_ops import decode_dicom
+from clamnet_tf.export.prepare_ops import ORGANS, choose_channels, decode, organ_of_pictures, prepare, window
+from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+
+
+class Endpoints(tf.Module):
+    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save takes.
+
+    dicom: with the signature ENCODED_DICOM, whose operations only tensorflow-io has.
+    """
+
+    def __init__(self, source, dicom: bool = False):
+        super().__init__(name=source.name)
+        self.source = source
+        # TensorFlow's own variables: of tracked Keras objects a copy is saved that TensorFlow Serving's loader leaves uninitialised (measured)
+        self.weights = [variable.value for variable in source.network.variables]
+        self.slices = tf.TensorSpec([None, source.side, source.side, source.channels], tf.float32, name=IMAGES)
+        self.files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
+        self.functions = {DEFAULT: self._function(self.from_slices, self.slices), PREPARED: self._function(self.from_prepared, self.slices)}
+        if why_not_encoded(source) is None:
+            self.functions[ENCODED] = self._function(self.from_pictures, self.files)
+            if dicom:
+                self.functions[ENCODED_DICOM] = self._function(self.from_dicom, self.files)
+
+    def _function(self, method, spec):
+        return tf.function(method, input_signature=[spec], autograph=False)
+
+    def probability(self, images):
+        """(B, side, side, C) prepared -> (B, side, side) float32, as networks.inference.MarkerProbability."""
+        heads = self.source.marker.both_views(images)
+        marker = self.source.marker
+        return tf.reduce_mean(heads, axis=0) if marker.head == "mean" else heads[marker.head_names.index(f"head_{marker.head}")]
+
+    def from_prepared(self, images):
+        """What clamnet-tf's own client asks for."""
+        identity = tf.fill(tf.shape(images)[:1], self.source.identity.text)
+        return {PROBABILITY: self.probability(images), IDENTITY: identity}
+
+    def from_slices(self, images):
+        """Slices on the network's grid; a fixed window is applied here."""
+        if has_fixed_window(self.source.data):
+            images = window(images, self.source.data.window.center, self.source.data.window.width)
+        return self._marked(images, tf.reduce_any(images != 0, axis=-1))
+
+    def from_pictures(self, image_bytes):
+        """PNG and JPEG files."""
+        return self._from_files(image_bytes, decode)
+
+    def from_dicom(self, image_bytes):
+        """DICOM files."""
+        return self._from_files(image_bytes, decode_dicom)
+
+    def _from_files(self, image_bytes, decoder):
+        """Whole pictures: organ, crop, normalisation and resizing are done here, picture by picture."""
+        prepared = tf.map_fn(
+            lambda content: self._one_file(content, decoder),
+            image_bytes,
+            fn_output_signature={
+                "images": tf.TensorSpec(self.slices.shape[1:], tf.float32),
+                "organ": tf.TensorSpec(self.slices.shape[1:3], tf.bool),
+                "box": tf.TensorSpec([3], tf.int32),
+            },
+        )
+        return {**self._marked(prepared["images"], prepared["organ"]), BOX: prepared["box"]}
+
+    def _one_file(self, content, decoder):
+        source = self.source
+        image, eight_bits = decoder(content)
+        image = choose_channels(image, source.data.channels, source.channels)
+        return prepare(image, eight_bits, data=source.data, organ=organ_of_pictures(source.organ), side=source.side)
+
+    def _marked(self, images, organ):
+        probability = self.probability(images)
+        mask = tf.logical_and(probability >= self.source.threshold, organ)
+        return {PROBABILITY: probability, MASK: tf.cast(mask, tf.uint8), PRESENCE: presence(probability, organ, self.source.pooling_power)}
+
+
+def presence(probability, organ, power: float):
+    """(B, H, W) twice -> (B,) float32: `metrics.localisation.image_score`, the generalised mean over the organ; 0 without one."""
+    inside = tf.cast(organ, tf.float64)
+    pixels = tf.reduce_sum(inside, axis=[1, 2])
+    total = tf.reduce_sum(inside * tf.cast(probability, tf.float64) ** power, axis=[1, 2])
+    return tf.cast((total / tf.maximum(pixels, 1.0)) ** (1.0 / power), tf.float32)
+
+
+def has_fixed_window(data) -> bool:
+    """Whether normalisation is a fixed window and nothing else, so that it can stand in the graph."""
+    return data.normalization == "window" and data.normal_atlas is None
+
+
+def why_not_encoded(source) -> str | None:
+    """Why whole pictures cannot be taken; None when they can."""
+    if source.data.normal_atlas is not None:
+        return "the deviation from normal slices (data.normal_atlas) is not computed in a graph"
+    if organ_of_pictures(source.organ).method not in ORGANS:
+        return f"organ.method {source.organ.method} cannot be computed from one picture in a graph"
+    if source.data.channels is None and source.channels not in (1, 3):
+        return f"the network takes {source.channels} channels, PNG and JPEG files have 1 or 3"
+    return None

@@ -1,0 +1,32 @@
+"""Gray pictures that are stored in colour: three equal channels."""
+
+import numpy as np
+
+from clamnet_tf.imaging.volume import Grid
+
+TOLERANCE = 4.0 / 255.0  # of the picture's range: what JPEG's colour conversion may lose
+
+
+def gray_of(array: np.ndarray) -> np.ndarray | None:
+    """Return the first channel of values whose channels are equal, but for what JPEG changes; else None.
+
+    Args:
+        array: (slices, rows, columns, channels).
+
+    Returns:
+        (slices, rows, columns, 1) of the same dtype.
+    """
+    if (array == array[..., :1]).all():
+        return np.ascontiguousarray(array[..., :1])
+    if array.shape[-1] != 3:
+        return None
+    largest = max(float(array.max()), 255.0 if array.max() > 1 else 1.0)
+    spread = array.max(axis=-1) - array.min(axis=-1)
+    if float(spread.max()) > TOLERANCE * largest:
+        return None
+    return np.ascontiguousarray(array[..., :1])
+
+
+def is_colour(grid: Grid, channels: int) -> bool:
+    """Whether channels of such an image are red, green and blue, and not images of their own."""
+    return channels == 3 and grid.kind in ("picture", "dicom")

@@ -1,0 +1,224 @@
+"""DICOM in: one file (also multi-frame), or a folder with one series, as a Volume.
+
+Three questions, three modules: what a header says (dicom_header), where slices are (dicom_geometry), what their
+pixels mean (dicom_pixels).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.dicom_geometry import arrange, names
+from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
+from clamnet_tf.imaging.dicom_pixels import read_pixels
+from clamnet_tf.imaging.presentation import Presented, present
+from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transform, plane_name, reorient, spacing_of, to_axial
+from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
+from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
+
+_BYTES_EACH = 9  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
+_NO_SERIES = "(no SeriesInstanceUID)"
+
+
+def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool = False) -> Volume:
+    """One DICOM file as a volume: a single slice, or its frames sorted by position (as stored when they have none).
+
+    Brought to axial slices as `orientation.to_axial` says; a single sagittal or coronal slice stays as it is stored. See
+    `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and affine; presentation: give the
+    values that the file says to show, see `presentation.present`.
+    """
+    path = Path(path)
+    dataset = open_dataset(path, pixels=True)
+    frames = read_frames(dataset, path)
+    if len(frames) > 1 and frames[0].position is not None:
+        _the_only_volume(sort_series(frames, lambda frame: None), path)
+    values, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
+    shown = present(dataset, values, stored, path) if presentation else Presented(values)
+    return _assemble(frames, shown, (path,), path)
+
+
+def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str = "pydicom", presentation: bool = False) -> Volume:
+    """The one DICOM series in a folder (and its subfolders), or the one named by its SeriesInstanceUID.
+
+    series: SeriesInstanceUID; of a series that holds several volumes followed by a space and the words that the message says.
+    """
+    folder = Path(folder)
+    found = group_series(folder)
+    if not found:
+        raise ImageError(f"{folder}: no DICOM image in this folder ({_inventory(folder)}). Name a folder that holds one DICOM series.")
+    uid, _, part = (series or "").partition(" ")
+    if series is None and len(found) > 1:
+        listed = names([f"{uid} ({len(files)} files, e.g. {files[0].relative_to(folder)})" for uid, files in found.items()], 8)
+        raise ImageError(
+            f"{folder}: holds {len(found)} DICOM series, one is needed: {listed}. Choose one by read_volume(folder, series=UID) "
+            "or by a column 'series' in the table of labels, or move each series to a folder of its own."
+        )
+    if series is not None and series in found:
+        uid, part = series, ""
+    if series is not None and uid not in found:
+        raise ImageError(f"{folder}: no series {series}; it holds {names(list(found), 8)}.")
+    files = found[uid] if series is not None else next(iter(found.values()))
+    return read_dicom_files(files, folder, part=part, backend=backend, presentation=presentation)
+
+
+def read_dicom_files(
+    files: Iterable[Path], where: Path, *, part: str = "", backend: str = "pydicom", presentation: bool = False
+) -> Volume:
+    """The files of one series, in any order, as one volume; `where` is named in messages about several files.
+
+    Images that belong to no volume are set aside, true copies counted once, and both are named in the notes of the grid.
+    part: which of several volumes of the series, in the words of the message that lists them.
+    """
+    headers: list[Frame] = []
+    notes: tuple[str, ...] = ()
+    for path in files:
+        headers += read_frames(open_dataset(path, pixels=False), Path(path))
+    if not any(frame.index for frame in headers) and len(headers) > 1:
+        headers, notes = _the_only_volume(sort_series(headers, pixel_digest), where, part)
+    arrange(headers, where)  # refuse a bad series before its pixels are read
+    total = sum(path.stat().st_size for path in dict.fromkeys(frame.path for frame in headers))
+    shape = (len(headers), headers[0].rows, headers[0].columns, headers[0].samples)
+    check_size(where, shape, bytes_each=_BYTES_EACH, file_bytes=total)
+    values, excluded = None, None
+    start = 0
+    for path in dict.fromkeys(frame.path for frame in headers):
+        dataset = open_dataset(path, pixels=True)
+        pixels, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
+        shown = present(dataset, pixels, stored, path) if presentation else Presented(pixels)
+        pixels, notes = shown.values, (*notes, *shown.notes)
+        if values is None:
+            values = np.empty((len(headers), *pixels.shape[1:]), np.float32)
+        if pixels.shape[1:] != values.shape[1:]:
+            raise ImageError(
+                f"{where}: slices differ in channels: {values.shape[-1]} in {headers[0].path.name}, {pixels.shape[-1]} in {path.name}. "
+                "Move the odd ones to another folder."
+            )
+        values[start : start + len(pixels)] = pixels
+        if shown.excluded is not None:
+            excluded = np.zeros(values.shape[:3], bool) if excluded is None else excluded
+            excluded[start : start + len(pixels)] = shown.excluded
+        start += len(pixels)
+    return _assemble(headers, Presented(values, excluded, tuple(dict.fromkeys(notes))), None, where)
+
+
+def pixel_digest(frame: Frame) -> str | None:
+    """Return the sha256 of shape and values of a file of one frame; None where it cannot be read."""
+    try:
+        values = read_pixels(open_dataset(frame.path, pixels=True), frame.path)
+    except ImageError:
+        return None
+    return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[Frame], tuple[str, ...]]:
+    """(images of the one volume that a series holds, or of the one that `part` names; notes on the others)."""
+    if found.unclear:
+        raise ImageError(f"{where}: {found.unclear[0][1]}.")
+    chosen = [images for words, images in found.volumes if words == part or len(found.volumes) == 1]
+    if len(chosen) != 1:
+        listed = names([f"{words!r} ({len(images)} images)" for words, images in found.volumes], 6)
+        several = len({frame.path for _, images in found.volumes for frame in images}) > 1
+        cure = (
+            "Choose one by read_volume(folder, series='UID words'), list its files in a manifest.csv, or move each volume to a folder of its own"
+            if several
+            else "Convert the file with `dcm2niix`, which writes one NIfTI file per volume"
+        )
+        raise ImageError(f"{where}: holds {len(found.volumes)} volumes, one is needed: {listed}. {cure}.")
+    notes = [f"{frame.path.name}{SET_ASIDE}{why}" for frame, why in found.strays]
+    notes += [f"{copy.path.name} was left out: it repeats {original.path.name}" for copy, original in found.copies]
+    return list(chosen[0]), tuple(notes)
+
+
+def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """SeriesInstanceUID -> its image files, for a tree of any depth; both in sorted order.
+
+    Files that are not DICOM, and DICOM objects without an image (reports, DICOMDIR, plans, segmentations), are passed
+    over. A DICOM file that cannot be read is an ImageError that names it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: is not a folder; name a folder of DICOM files.")
+    series: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.name.startswith(".") or not path.is_file() or sniff.sniff(path) != "dicom":
+            continue
+        dataset = open_dataset(path, pixels=False)
+        with decoding(lambda reason, path=path: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
+            if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
+                continue
+            series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
+    return {uid: tuple(files) for uid, files in sorted(series.items())}
+
+
+def _assemble(frames, shown: Presented, sources, where) -> Volume:
+    """Sort frames into a stack and turn the stack to axial slices. sources: of one file; None of a folder."""
+    notes = tuple(dict.fromkeys(shown.notes))
+    arrangement = arrange(frames, where)
+    ordered = [frames[n] for n in arrangement.order]
+    values, excluded = shown.values, shown.excluded
+    if arrangement.order != tuple(range(len(frames))):
+        values = values[list(arrangement.order)]
+        excluded = None if excluded is None else excluded[list(arrangement.order)]
+    in_one_file = sources is not None
+    axes, flips = _turn(arrangement.directions, len(frames), where, arrangement.affine is not None)
+    shape = values.shape[:3] if len(frames) > 1 or not in_one_file else values.shape[1:3]
+    affine, spacing = arrangement.affine, arrangement.spacing_mm
+    if affine is not None and (axes, flips) != IDENTITY:
+        affine = affine @ index_transform(values.shape[:3], axes, flips)
+        spacing = spacing_of(affine) if axes[0] else tuple(spacing[axis] for axis in axes)
+    turned = reorient(values, axes, flips)
+    if axes[0]:
+        plane = plane_name(arrangement.directions)
+        turned_notes = check_turned(where, turned.shape[:3], affine, plane)
+        notes = (f"{plane} slices: brought to axial planes to be marked, and back", *turned_notes, *notes)
+    grid = Grid(
+        kind="dicom",
+        shape=shape,
+        axes=axes,
+        flips=flips,
+        order=arrangement.order if in_one_file and len(frames) > 1 else None,  # a folder has no order of its own
+        references=_references(ordered, in_one_file),
+        notes=(*arrangement.notes, *notes),
+        modality=ordered[0].modality,
+        photometric=ordered[0].photometric,
+    )
+    sources = sources if in_one_file else tuple(f.path for f in ordered)
+    excluded = None if excluded is None else np.ascontiguousarray(reorient(excluded, axes, flips))
+    return Volume(finite_float32(where, turned), spacing, affine, sources, grid, excluded)
+
+
+def _turn(directions, count, where, spaced):
+    """(axes, flips) of a stack; a single slice that is not axial cannot be turned."""
+    if directions is None:
+        return IDENTITY
+    axes, flips = to_axial(where, directions)
+    if count == 1 and axes[0] and not spaced:
+        raise ImageError(f"{where}: a single {plane_name(directions)} slice without PixelSpacing. Give its whole series, or an axial slice.")
+    return IDENTITY if count == 1 and axes[0] else (axes, flips)
+
+
+def _references(ordered, in_one_file) -> tuple[SliceReference, ...]:
+    numbers = [f.index if in_one_file else f.instance_number for f in ordered]
+    if len(set(numbers)) < len(numbers):
+        numbers = [None] * len(numbers)
+    return tuple(
+        SliceReference(
+            f.path, f.index, f.sop_class_uid, f.sop_instance_uid, None if f.position is None else tuple(float(v) for v in f.position), number
+        )
+        for f, number in zip(ordered, numbers)
+    )
+
+
+def _inventory(folder) -> str:
+    """'12 .png, 1 .txt' or 'it is empty'."""
+    counts: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            kind = path.suffix.lower() or "without suffix"
+            counts[kind] = counts.get(kind, 0) + 1
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1])[:5]) or "it is empty"

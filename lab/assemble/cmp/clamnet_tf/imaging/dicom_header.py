@@ -1,0 +1,190 @@
+"""DICOM headers: opening a file that may be damaged or hostile, and the facts of each of its frames.
+
+PS3.3 numbers: image plane C.7.6.2, pixel description C.7.6.3, multi-frame functional groups C.7.6.16.
+"""
+
+import contextlib
+import io
+import struct
+import threading
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.acquisition import differences_of, functional_group, image_type_of, number, refuse_tiles_and_films
+from clamnet_tf.imaging.companions import is_gzipped, unpacked
+from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
+from clamnet_tf.imaging.limits import BoundedFile
+
+LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
+
+# what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
+DAMAGE = (
+    InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    NotImplementedError, OverflowError, RecursionError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+
+_QUIET = threading.RLock()
+
+NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside, or not slice by slice
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it in the column mask of a manifest.csv",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it in the column mask of a manifest.csv",
+    "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose grid, not an image; leave it out",
+    "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave it out",
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice as its header describes it. Lengths in mm, patient coordinates LPS."""
+
+    path: Path
+    index: int  # frame in the file, from 0
+    rows: int
+    columns: int
+    samples: int
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    instance_number: int | None
+    frame_of_reference: str | None
+    position: np.ndarray | None  # (3,) ImagePositionPatient: centre of the first pixel
+    orientation: np.ndarray | None  # (6,) ImageOrientationPatient: direction along a row, then along a column
+    pixel_spacing: tuple[float, float] | None  # between rows, between columns
+    thickness: float | None  # SpacingBetweenSlices, else SliceThickness
+    gantry_tilt: float | None  # degrees
+    modality: str = ""  # Modality (0008,0060)
+    photometric: str = ""  # PhotometricInterpretation
+    image_type: tuple[str, ...] = ()
+    differences: dict[str, str | float] = field(default_factory=dict)  # what may tell volumes of one series apart, see acquisition.py
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} frame {self.index + 1}" if self.index else self.path.name
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silence warnings of pydicom and its decoders: what matters is raised as ImageError. One thread at a time."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_dataset(path: Path, *, pixels: bool) -> Dataset:
+    """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not one."""
+    path = Path(path)
+    sniff.require(path, "dicom")
+    refused = lambda reason: ImageError(f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again.")  # noqa: E731
+    with decoding(refused), quiet():
+        zipped = is_gzipped(path)
+        if not zipped:
+            refuse_deflate_bomb(path)
+        with io.BytesIO(unpacked(path, LARGEST_UNPACKED)) if zipped else BoundedFile(path) as stream:
+            dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=not pixels)
+        _ = dataset.get("Rows"), dataset.get("NumberOfFrames"), dataset.get("PixelSpacing")
+        _complete_syntax(dataset)
+    return dataset
+
+
+def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
+    """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
+    path = Path(path)
+    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")), quiet():
+        return _read_frames(dataset, path)
+
+
+def _read_frames(dataset, path):
+    what = str(dataset.get("SOPClassUID", ""))
+    if what in NOT_IMAGES:
+        raise ImageError(f"{path}: {NOT_IMAGES[what]}.")
+    if dataset.get("Rows") is None or dataset.get("Columns") is None:
+        kind = pydicom.uid.UID(what).name if what else "no SOP class"
+        raise ImageError(f"{path}: a DICOM object without an image ({kind}); leave it out.")
+    frames = number(dataset.get("NumberOfFrames"))
+    count = 1 if frames is None else int(frames)
+    if count < 1:
+        raise ImageError(f"{path}: NumberOfFrames is {count}; at least 1 is needed. Export the image again.")
+    refuse_impossible_frames(dataset, path, count)
+    grouped = dataset.get("PerFrameFunctionalGroupsSequence")
+    if grouped is not None and len(grouped) != count:
+        raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
+    refuse_tiles_and_films(dataset, path, count)
+    single = count == 1 or grouped is not None  # a classic multi-frame object has one position for all its frames: of no use
+    result = []
+    for index in range(count):
+        plane = _item(dataset, index, "PlanePositionSequence")
+        turned = _item(dataset, index, "PlaneOrientationSequence")
+        measures = _item(dataset, index, "PixelMeasuresSequence")
+        spacing = _vector(measures, "PixelSpacing", 2) or _vector(dataset, "ImagerPixelSpacing", 2)
+        result.append(
+            Frame(
+                path=path,
+                index=index,
+                rows=int(dataset.Rows),
+                columns=int(dataset.Columns),
+                samples=int(dataset.get("SamplesPerPixel") or 1),
+                series_uid=str(dataset.get("SeriesInstanceUID") or ""),
+                sop_class_uid=what,
+                sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
+                instance_number=None if number(dataset.get("InstanceNumber")) is None else int(number(dataset.get("InstanceNumber"))),
+                frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
+                position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
+                orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,
+                pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
+                thickness=_positive(measures.get("SpacingBetweenSlices")) or _positive(measures.get("SliceThickness")),
+                gantry_tilt=number(dataset.get("GantryDetectorTilt")),
+                modality=str(dataset.get("Modality") or "").strip().upper(),
+                photometric=str(dataset.get("PhotometricInterpretation") or ""),
+                image_type=image_type_of(dataset),
+                differences=differences_of(dataset, index),
+            )
+        )
+    return result
+
+
+def _item(dataset, index, sequence):
+    """The functional group of the frame, or the dataset itself for classic objects."""
+    found = functional_group(dataset, index, sequence)
+    return dataset if found is None else found
+
+
+def _vector(dataset, keyword, length):
+    values = dataset.get(keyword)
+    if values is None or values == "" or len(values) != length:
+        return None
+    vector = tuple(float(value) for value in values)
+    return vector if np.isfinite(vector).all() else None
+
+
+def _array(values):
+    return None if values is None else np.asarray(values, dtype=np.float64)
+
+
+def _positive(value):
+    value = number(value)
+    return abs(value) if value else None  # SpacingBetweenSlices of some vendors is negative
+
+
+def _complete_syntax(dataset):
+    """Objects without file meta information: native pixels in the encoding that the reader recognised."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax:
+        if not isinstance(syntax, str):
+            raise ValueError(f"its transfer syntax is {syntax}")
+        return
+    implicit, little = dataset.original_encoding
+    if implicit and little:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    else:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian

@@ -1,0 +1,302 @@
+"""DICOM segmentations (SEG and label maps, PS3.3 A.51) as masks, placed on the image that they belong to.
+
+Each frame is placed by the source image that it names, else by its position, orientation and pixel spacing:
+voxel on voxel, never interpolated. Frames of other slices than the image's are passed over, since one SEG
+often covers a whole series.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.errors import EnvironmentFailure, ImageError
+from clamnet_tf.imaging.dicom_header import DAMAGE, functional_group, number, open_dataset, quiet
+from clamnet_tf.imaging.volume import Volume, check_size
+
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP)
+_OFF_GRID = 0.1  # of a voxel: what rounding of positions may move
+_BYTES_EACH = 8  # of a pixel of a frame: unpacked bits, the copy by highdicom, the label map
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One plane of a segmentation.
+
+    segment: its number, 0 in a label map. sources: (SOPInstanceUID, frame from 0 or None) of its images.
+    corner, right, down: centre of the first pixel and steps per pixel in mm; None = not said.
+    """
+
+    pixels: np.ndarray
+    segment: int
+    sources: tuple[tuple[str, int | None], ...]
+    corner: np.ndarray | None
+    right: np.ndarray | None
+    down: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Segmentation:
+    frames: tuple[_Frame, ...]
+    labels: dict[int, str]
+    sources: frozenset[str]
+    frame_of_reference: str | None
+    notes: tuple[str, ...]
+
+
+def read_segmentation(path: Path, image: Volume, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a segmentation onto the grid of its image.
+
+    Args:
+        path: the SEG file. image: what it belongs to. classes: how many markers are told apart; segment k is
+            class k then, and of one marker every segment is the lesion.
+
+    Returns:
+        (uint8 (slices, rows, columns), notes on what was assumed).
+
+    Raises:
+        ImageError: damaged, of another image, or on another grid. EnvironmentFailure: highdicom is not
+            installed.
+    """
+    path = Path(path)
+    found = _open(path, path.stat().st_mtime_ns)
+    by_name = {
+        (reference.sop_instance_uid, reference.frame): place
+        for place, reference in enumerate(image.grid.references)
+        if reference.sop_instance_uid
+    }
+    notes = list(found.notes) + _check_belongs(path, found, image, {uid for uid, _ in by_name})
+    mask, shown = np.zeros(image.array.shape[:3], np.uint8), set()
+    for frame in found.frames:
+        if not frame.pixels.any():
+            continue
+        places = _by_source(frame, by_name, image)
+        places = _by_geometry(path, frame, image) if places is None else places
+        if places is None:
+            continue
+        values = (
+            frame.pixels[frame.pixels > 0] if frame.segment == 0 else np.full(len(places[0]), frame.segment)
+        )
+        shown |= set(values.tolist())
+        if classes == 1:
+            mask[places] = 1
+            continue
+        if max(values) > classes:
+            raise ImageError(
+                f"{path}: holds segment {max(values)}, and the recipe tells {classes} markers apart. Number "
+                "the segments in the recipe's order."
+            )
+        if ((mask[places] > 0) & (mask[places] != values)).any():
+            raise ImageError(
+                f"{path}: its segments overlap; a mask of several markers gives each pixel one. Part them, "
+                "or evaluate one marker."
+            )
+        mask[places] = values
+    if classes == 1 and len(shown) > 1:
+        names = ", ".join(found.labels.get(segment, str(segment)) for segment in sorted(shown))
+        notes.append(f"holds the segments {names}; all of them are taken as the lesion")
+    return mask, tuple(notes)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(path: Path, changed: int) -> _Segmentation:
+    try:
+        import highdicom
+    except ImportError:
+        raise EnvironmentFailure(
+            "DICOM segmentations need the package highdicom, which is not installed. Run: pip install "
+            "'clamnet-tf[dicom]'"
+        ) from None
+    header = open_dataset(path, pixels=False)
+    try:
+        with quiet():
+            count = int(number(header.get("NumberOfFrames")) or 1)
+            check_size(path, (count, header.Rows, header.Columns, 1), bytes_each=_BYTES_EACH)
+            if count != len(header.get("PerFrameFunctionalGroupsSequence") or ()):
+                raise ValueError(
+                    f"NumberOfFrames is {count}, but it describes "
+                    f"{len(header.get('PerFrameFunctionalGroupsSequence') or ())} frames"
+                )
+            return _read(highdicom.seg.segread(path))
+    except (*DAMAGE, RuntimeError) as error:
+        raise ImageError(
+            f"{path}: damaged or unusual DICOM segmentation: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. Export it again."
+        ) from error
+
+
+def _read(segmentation) -> _Segmentation:
+    pixels = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
+    notes, label_map = (), str(segmentation.SOPClassUID) == LABEL_MAP
+    if segmentation.SegmentationType == "FRACTIONAL":
+        highest = int(segmentation.MaximumFractionalValue)
+        pixels = (pixels > 0.5 * highest).astype(np.uint8)
+        notes = (
+            f"fractional segmentation ({str(segmentation.SegmentationFractionalType).lower()}) cut at half "
+            "of its range",
+        )
+    frames = []
+    for index, plane in enumerate(pixels):
+        segment = (
+            0
+            if label_map
+            else int(
+                functional_group(segmentation, index, "SegmentIdentificationSequence").ReferencedSegmentNumber
+            )
+        )
+        frames.append(_Frame(plane, segment, _sources(segmentation, index), *_place(segmentation, index)))
+    labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in segmentation.SegmentSequence}
+    named = {
+        str(one.ReferencedSOPInstanceUID)
+        for series in segmentation.get("ReferencedSeriesSequence") or ()
+        for one in series.get("ReferencedInstanceSequence") or ()
+    }
+    named |= {uid for frame in frames for uid, _ in frame.sources}
+    return _Segmentation(
+        tuple(frames),
+        labels,
+        frozenset(named),
+        str(segmentation.get("FrameOfReferenceUID") or "") or None,
+        notes,
+    )
+
+
+def _sources(segmentation, index) -> tuple[tuple[str, int | None], ...]:
+    derivation = functional_group(segmentation, index, "DerivationImageSequence")
+    found = []
+    for source in (derivation.get("SourceImageSequence") or ()) if derivation is not None else ():
+        frame = source.get("ReferencedFrameNumber")
+        frame = frame[0] if hasattr(frame, "__len__") and not isinstance(frame, str) else frame
+        found.append((str(source.ReferencedSOPInstanceUID), None if frame is None else int(frame) - 1))
+    return tuple(found)
+
+
+def _place(segmentation, index):
+    position, turned, measures = (
+        functional_group(segmentation, index, f"{name}Sequence")
+        for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures")
+    )
+    if position is None or turned is None or measures is None or "PixelSpacing" not in measures:
+        return None, None, None
+    orientation = np.array(turned.ImageOrientationPatient, float)
+    between_rows, between_columns = (float(value) for value in measures.PixelSpacing)
+    return (
+        np.array(position.ImagePositionPatient, float),
+        orientation[:3] * between_columns,
+        orientation[3:] * between_rows,
+    )
+
+
+def _check_belongs(path, found: _Segmentation, image: Volume, named: set) -> list[str]:
+    """Notes; ImageError for the segmentation of another image."""
+    if named & found.sources:
+        return []
+    name = image.sources[0]
+    if named and found.frame_of_reference and found.frame_of_reference == _frame_of_reference(image):
+        return ["refers to another series of the same frame of reference, and was placed by its geometry"]
+    if named and found.sources:
+        raise ImageError(
+            f"{path}: is the segmentation of another image: none of the {len(found.sources)} images that it "
+            f"names is {name}. Name the mask of this image."
+        )
+    if image.affine is None:
+        raise ImageError(
+            f"{path}: cannot be placed on {name}, which has neither the images that it names nor a "
+            "position. Give the mask as PNG or NIfTI on the image's grid."
+        )
+    return ["was placed on the image by its geometry alone"]
+
+
+def _frame_of_reference(image: Volume) -> str | None:
+    return (
+        str(open_dataset(image.sources[0], pixels=False).get("FrameOfReferenceUID") or "") or None
+        if image.grid.kind == "dicom"
+        else None
+    )
+
+
+def _by_source(frame: _Frame, by_name: dict, image: Volume):
+    """Indices (slices, rows, columns) of the marked pixels on the slice that the frame names.
+
+    None when it names none, or lies on it in another way.
+    """
+    if frame.pixels.shape != image.array.shape[1:3] or image.grid.axes != (0, 1, 2) or any(image.grid.flips):
+        return None
+    matches = {by_name[uid, index or 0] for uid, index in frame.sources if (uid, index or 0) in by_name}
+    if len(matches) != 1:
+        return None
+    (place,) = matches
+    position = image.grid.references[place].position
+    if frame.corner is not None and position is not None and image.affine is not None:
+        size = min(np.linalg.norm(frame.right), np.linalg.norm(frame.down))
+        apart = [
+            frame.corner - position,
+            (frame.down - image.affine[:3, 1]) * frame.pixels.shape[0],
+            (frame.right - image.affine[:3, 2]) * frame.pixels.shape[1],
+        ]
+        if max(np.linalg.norm(one) for one in apart) > 0.5 * size:
+            return None
+    rows, columns = np.nonzero(frame.pixels)
+    return np.full(len(rows), place), rows, columns
+
+
+def _by_geometry(path, frame: _Frame, image: Volume):
+    """Indices of the marked pixels by their place in the patient; None when on no slice."""
+    name = image.sources[0]
+    if frame.corner is None or image.affine is None:
+        if image.grid.references and image.grid.references[0].sop_instance_uid and frame.sources:
+            return None
+        raise ImageError(
+            f"{path}: a frame names neither a slice of {name} nor a position. Give the mask as PNG or NIfTI "
+            "on the image's grid."
+        )
+    rows, columns = np.nonzero(frame.pixels)
+    points = frame.corner[:, None] + np.outer(frame.right, columns) + np.outer(frame.down, rows)
+    index = np.linalg.solve(image.affine, np.vstack([points, np.ones(points.shape[1])]))[:3]
+    steps = np.linalg.solve(image.affine[:3, :3], np.stack([frame.right, frame.down], axis=1))
+    if (
+        np.abs(steps - np.round(steps)).max() * max(frame.pixels.shape) > 0.5
+        or (np.abs(np.round(steps)).sum(0) != 1).any()
+    ):
+        raise ImageError(
+            f"{path}: its pixels are of another size or direction than those of {name}. Resample it onto "
+            "the image's grid (nearest neighbour)."
+        )
+    index = _slices_by_position(index, points, image)
+    whole = np.round(index)
+    inside = ((whole >= 0) & (whole < np.array(image.array.shape[:3])[:, None])).all(axis=0)
+    if len(image.array) == 1:
+        inside &= np.abs(index[0]) <= _OFF_GRID
+    if not inside.any():
+        return None
+    if np.abs(index - whole)[:, inside].max() > _OFF_GRID:
+        apart = np.abs(index - whole)[:, inside].max()
+        raise ImageError(
+            f"{path}: lies {apart:.2f} voxels off the grid of {name}. Resample it onto the image's grid "
+            "(nearest neighbour)."
+        )
+    if not inside.all():
+        raise ImageError(f"{path}: marks pixels outside of {name}. Name the mask of this image.")
+    return tuple(whole.astype(int))
+
+
+def _slices_by_position(index, points, image: Volume):
+    """`index` with its first row by the positions of DICOM slices, which may be spaced unevenly."""
+    positions = [reference.position for reference in image.grid.references]
+    if image.grid.axes != (0, 1, 2) or any(image.grid.flips):
+        return index
+    if len(positions) != len(image.array) or None in positions or len(positions) == 1:
+        return index
+    normal = np.cross(image.affine[:3, 1], image.affine[:3, 2])
+    normal /= np.linalg.norm(normal)
+    heights = np.array(positions) @ normal
+    order = np.argsort(heights)
+    if np.diff(heights[order]).min() <= 0:
+        return index
+    own = normal @ points
+    places = np.interp(own, heights[order], np.arange(len(order)), left=-1.0, right=float(len(order)))
+    turned = order[np.clip(np.round(places).astype(int), 0, len(order) - 1)] + (places - np.round(places))
+    ends = (own < heights.min() - 1e-3 * np.ptp(heights)) | (own > heights.max() + 1e-3 * np.ptp(heights))
+    return np.vstack([np.where(ends, -1.0, turned), index[1:]])

@@ -1,0 +1,88 @@
+"""The window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2).
+
+Of CT and MR readers never apply it: it is made for a screen and often differs from slice to slice. Of X-rays it is part
+of the image (see `imaging.presentation`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.pixels import apply_voi
+
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.dicom_header import DAMAGE, functional_group, open_dataset, quiet
+from clamnet_tf.imaging.dicom_pixels import value_range
+from clamnet_tf.imaging.windows import apply_window
+
+
+@dataclass(frozen=True)
+class FileVoi:
+    """One view proposed by a file, for the values that `read_volume` gives (MONOCHROME1 already inverted).
+
+    window: (center, width) and function LINEAR, LINEAR_EXACT or SIGMOID; or a table with the value of its first entry.
+    """
+
+    explanation: str
+    center: float | None = None
+    width: float | None = None
+    function: str = "LINEAR"
+    table: np.ndarray | None = None  # values 0..1
+    first: float = 0.0
+    mirror: float | None = None  # lowest + highest value of MONOCHROME1, for the table
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Values of a volume, any shape -> float32 in 0..1, bright means bright."""
+        if self.table is None:
+            return apply_window(values, self.center, self.width, self.function)
+        original = values if self.mirror is None else self.mirror - values
+        index = np.clip(np.round(original - self.first), 0, len(self.table) - 1).astype(np.intp)
+        shown = self.table[index]
+        return shown if self.mirror is None else (1.0 - shown).astype(np.float32)
+
+
+def file_voi(path: Path, *, frame: int = 0) -> tuple[FileVoi, ...]:
+    """All views that a DICOM file proposes for one frame, tables first, as pydicom's apply_voi_lut prefers; often none.
+
+    A window for MONOCHROME1 is mirrored with the values: center -> lowest + highest - center + 1 (the 1 from the half
+    pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT and SIGMOID). ImageError for a damaged file or window.
+    """
+    path = Path(path)
+    return voi_of(open_dataset(path, pixels=False), path, frame)
+
+
+def voi_of(dataset, path: Path, frame: int = 0) -> tuple[FileVoi, ...]:
+    """List the views as `file_voi` does, for a header that is open; `path` is named in messages."""
+    try:
+        with quiet():
+            return tuple(_views(dataset, frame))
+    except DAMAGE as error:
+        raise ImageError(f"{path}: its VOI LUT or window cannot be understood: {error}. Give a window in the recipe instead.") from error
+
+
+def _views(dataset, frame):
+    group = functional_group(dataset, frame, "FrameVOILUTSequence")
+    source = dataset if group is None else group
+    mirrored = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    mirror = sum(value_range(dataset, frame)) if mirrored else None
+    for item in range(len(source.get("VOILUTSequence") or ())):
+        entry = source.VOILUTSequence[item]
+        count, first, bits = (int(value) for value in entry.LUTDescriptor)
+        inputs = np.arange(first, first + (count or 2**16), dtype=np.int32)
+        table = apply_voi(inputs, source, item).astype(np.float32) / (2**bits - 1)
+        yield FileVoi(str(entry.get("LUTExplanation", "")), table=table, first=float(first), mirror=mirror)
+    centers, widths = _numbers(source, "WindowCenter"), _numbers(source, "WindowWidth")
+    words = source.get("WindowCenterWidthExplanation") or ""
+    words = [words] if isinstance(words, str) else list(words)
+    function = str(source.get("VOILUTFunction") or "LINEAR").upper()
+    for number, (center, width) in enumerate(zip(centers, widths)):
+        if mirror is not None:
+            center = mirror - center + (1.0 if function == "LINEAR" else 0.0)
+        yield FileVoi(words[number] if number < len(words) else "", center, width, function)
+
+
+def _numbers(source, keyword):
+    value = source.get(keyword)
+    if value is None or value == "":
+        return []
+    return [float(one) for one in value] if hasattr(value, "__len__") else [float(value)]

@@ -1,0 +1,158 @@
+"""The one reader of masks: for evaluation, supervised training, organs, and labels that come from masks.
+
+Pictures (palette indices as stored), NIfTI, npy, DICOM images, DICOM segmentations (SEG) and structure sets
+(RTSTRUCT). What values mean is in `mask_values`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.dicom_header import open_dataset
+from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS, read_segmentation
+from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
+from clamnet_tf.imaging.mask_values import LARGEST_CLASS, one_class, several_classes
+from clamnet_tf.imaging.picture import read_picture_as_stored, read_tiff
+from clamnet_tf.imaging.readers import kind_of, read_volume
+from clamnet_tf.imaging.volume import Volume
+
+_INVERTED = ("WHITE_IS_ZERO", "MONOCHROME1")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask as it was read.
+
+    values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that `read_volume`
+        gives its image
+    notes: what had to be assumed, one sentence each, without the file's name
+    """
+
+    values: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def needs_image(path: Path) -> bool:
+    """Whether a mask can be placed only on the image it belongs to: DICOM-SEG and RTSTRUCT."""
+    path = Path(path)
+    return (
+        not path.is_dir() and kind_of(path) == "dicom" and _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
+    )
+
+
+def read_mask(
+    path: Path, classes: int = 1, *, image: Volume | None = None, like: Volume | None = None
+) -> Mask:
+    """Read a mask file.
+
+    Args:
+        path: the file. classes: how many markers are told apart; of one, any class number is the lesion.
+        image: what the mask belongs to, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which
+            are placed on it.
+        like: an image on whose grid the mask must lie.
+
+    Raises:
+        ImageError: the file cannot be read, is colour, holds values that are no mask or may mean several
+            things, or does not lie on the grid of `like` (the message states both shapes, or how far they are
+            apart).
+    """
+    path, image = Path(path), image or like
+    if needs_image(path):
+        if image is None:
+            raise ImageError(
+                f"{path}: a DICOM segmentation or structure set is placed on its image; name the image "
+                "beside it in a manifest.csv."
+            )
+        read = read_structures if _sop_class(path) == STRUCTURE_SET else read_segmentation
+        values, notes = read(path, image, classes)
+        return Mask(values, notes)
+    volume = _stored(path)
+    if like is not None:
+        _require_same_grid(path, volume, like)
+    values = _one_channel(path, volume)
+    if volume.grid.kind == "picture" and sniff.sniff(path) == "jpeg":
+        _check_jpeg(path, values, classes)
+    values, notes = _turned(volume, values)
+    read, more = one_class(path, values) if classes == 1 else several_classes(path, values, classes)
+    return Mask(read, (*notes, *more))
+
+
+def _stored(path: Path) -> Volume:
+    kind = None if path.is_dir() else kind_of(path)
+    if kind in ("png", "jpeg"):
+        return read_picture_as_stored(path)
+    return read_tiff(path, stored=True) if kind == "tiff" else read_volume(path)
+
+
+def _one_channel(path, volume: Volume) -> np.ndarray:
+    array = volume.array
+    if array.shape[-1] > 1 and not (array == array[..., :1]).all():
+        raise ImageError(
+            f"{path}: expected a mask of one channel, received {array.shape[-1]} channels that differ. "
+            "Which colour or channel is the lesion is not said; "
+            "write 0 for background and 1 for the lesion into one channel."
+        )
+    return array[..., 0]
+
+
+def _check_jpeg(path, values, classes) -> None:
+    """A JPEG does not keep values: background and lesion must be far apart."""
+    if classes > 1:
+        raise ImageError(
+            f"{path}: a mask of several markers cannot be a JPEG, which does not keep values. Save it as "
+            "PNG, TIFF or NIfTI."
+        )
+    if 0 < values.max() < 128:
+        raise ImageError(
+            f"{path}: a JPEG mask whose largest value is {values.max():g}, expected 255 for the lesion: a "
+            "JPEG does not keep small values apart. "
+            "Save the mask as PNG, TIFF or NIfTI."
+        )
+
+
+def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Values of files that store white as 0: as viewers show them, unless stored ones are class numbers."""
+    if volume.grid.photometric not in _INVERTED:
+        return values, ()
+    name = "white-is-zero TIFF" if volume.grid.photometric == "WHITE_IS_ZERO" else "MONOCHROME1"
+    if volume.grid.photometric == "WHITE_IS_ZERO":
+        stored, top = values, _top(volume)
+    else:  # the reader has turned DICOM already, within its bits
+        top = 2.0 ** np.ceil(np.log2(max(float(values.max()), 1.0) + 1)) - 1
+        stored = top - values
+    if 1 < top and stored.max() <= LARGEST_CLASS:
+        return stored, (
+            f"{name}: its values {stored.min():g} to {stored.max():g} are class numbers, and were taken as "
+            "stored",
+        )
+    return top - stored, (f"{name}: stored 0 is shown white, and was read as lesion",)
+
+
+def _top(volume: Volume) -> float:
+    return float(volume.grid.largest)
+
+
+def _sop_class(path: Path) -> str:
+    return str(open_dataset(path, pixels=False).get("SOPClassUID", ""))
+
+
+def _require_same_grid(path, mask: Volume, image: Volume):
+    ours, theirs = mask.array.shape[:3], image.array.shape[:3]
+    name = image.sources[0]
+    if ours != theirs:
+        raise ImageError(
+            f"{path}: a mask of {ours} slices, rows, columns for an image of {theirs} ({name}). They must "
+            "be equal."
+        )
+    if mask.affine is None or image.affine is None:
+        return
+    corners = np.array(np.meshgrid(*[(0, side - 1) for side in ours], (1,), indexing="ij")).reshape(4, -1)
+    apart = np.linalg.norm(((mask.affine - image.affine) @ corners)[:3], axis=0).max()
+    if apart > 0.5 * min(image.spacing_mm):
+        raise ImageError(
+            f"{path}: the mask lies up to {apart:.1f} mm away from its image ({name}). Resample it onto the "
+            "image's grid."
+        )

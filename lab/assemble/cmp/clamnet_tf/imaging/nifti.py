@@ -1,0 +1,180 @@
+"""NIfTI in: volumes of any orientation as axial slices, and back.
+
+Stored axes are reordered and reversed, never interpolated, to the nearest of: slices from inferior to superior, rows
+from anterior to posterior, columns from right to left (LPS, as axial DICOM is shown). `Volume.to_original` undoes it
+exactly.
+"""
+
+import contextlib
+import gzip
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.volumeutils import apply_read_scaling
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.companions import header_of, image_of, is_gzipped
+from clamnet_tf.imaging.limits import BoundedFile
+from clamnet_tf.imaging.orientation import check_turned, index_transform, spacing_of, to_axial
+from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
+
+UNPLACED = "neither sform nor qform: orientation and spacing are not known, axes taken as stored"
+_LARGEST_OFFSET = 2**26  # bytes before the values: header and extensions
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_nifti(path: Path) -> Volume:
+    """A .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2), of 2, 3 or 4 dimensions.
+
+    The fourth dimension are channels; RGB types are read too.
+
+    Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has neither
+    sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged, complex numbers,
+    more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
+    """
+    path = _header(Path(path))
+    sniff.require(path, "nifti")
+    with _opened(path) as stream:
+        with _readable(path):
+            head = stream.read(348)
+        stream.seek(0)
+        two = head[:4] in (
+            b"\x1c\x02\0\0",
+            b"\0\0\x02\x1c",
+        )  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+        if b"ni" in (head[344:346], head[4:6]):  # the values lie in a file of their own
+            values = image_of(path)
+            if values is None:
+                raise ImageError(
+                    f"{path}: a NIfTI header without its values, the .img of that name beside it. Copy both"
+                    " files together."
+                )
+            with _opened(values) as image:
+                return _read(
+                    path,
+                    _map(header=stream, image=image),
+                    nibabel.Nifti2Pair if two else nibabel.Nifti1Pair,
+                    values,
+                )
+        return _read(path, _map(image=stream), nibabel.Nifti2Image if two else nibabel.Nifti1Image, path)
+
+
+def _header(path: Path) -> Path:
+    """The header of a volume of two files, whichever of them is named; any other path as it is."""
+    if not path.name.lower().endswith((".img", ".img.gz")) or sniff.sniff(path) == "nifti":
+        return path
+    header = header_of(path)
+    if header is None and sniff.sniff(path) == "unknown":
+        raise ImageError(
+            f"{path}: values (.img) without the header that describes them, the .hdr of that name beside it."
+            " Copy both files together."
+        )
+    return header or path
+
+
+@contextlib.contextmanager
+def _opened(path: Path):
+    with BoundedFile(path) as file, (
+        gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
+    ) as stream:
+        yield stream
+
+
+def _readable(path):
+    return decoding(lambda reason: ImageError(f"{path}: not a readable NIfTI file: {reason}. Export or copy it again."))
+
+
+def _map(**streams) -> dict:
+    return {name: nibabel.FileHolder(fileobj=stream) for name, stream in streams.items()}
+
+
+def _read(path, file_map, kind, values: Path) -> Volume:
+    with _readable(path):
+        image = kind.from_file_map(file_map)
+    return volume_of(path, image, values)
+
+
+def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> Volume:
+    """The Volume of an image that nibabel has opened.
+
+    values: the file that holds the values, `path` or another. unplaced: the note for an image without place.
+    """
+    with _readable(path):
+        header = image.header
+        shape = tuple(int(side) for side in image.shape)
+        coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+        affine = np.asarray(image.affine, dtype=np.float64)
+        dtype, offset = header.get_data_dtype(), int(getattr(image.dataobj, "offset", 0))
+        spatial, channels = _dimensions(path, shape, dtype)
+        axes, flips = _to_axial(path, affine)
+        turned = _RAS_TO_LPS @ affine @ index_transform(spatial, axes, flips) if coded else None
+    count = 3 if dtype.names else channels
+    announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+    if not 0 <= offset <= _LARGEST_OFFSET:
+        raise ImageError(f"{path}: its values begin at byte {offset:,} (vox_offset), beyond any header. Export or copy it again.")
+    each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
+    check_size(values, (*(spatial[axis] for axis in axes), count), bytes_each=each, deflated_bytes=announced)
+    stored = _values(path, image, dtype).reshape(*spatial, count)
+    notes = () if coded else (unplaced,)
+    if turned is not None and axes[0] != 2:
+        notes = check_turned(path, tuple(spatial[axis] for axis in axes), turned, "coronal" if axes[1] == 2 else "sagittal")
+    grid = Grid(
+        kind="nifti",
+        shape=shape[:3] if len(shape) > 2 else shape,
+        axes=axes,
+        flips=flips,
+        references=tuple(SliceReference(path, plane, number=plane) for plane in _planes(spatial[axes[0]], flips[0])),
+        nifti_affine=affine,
+        nifti_header=header.copy(),
+        notes=notes,
+    )
+    spacing = None if turned is None else spacing_of(turned)
+    return Volume(finite_float32(path, from_stored(stored, grid)), spacing, turned, (path,), grid)
+
+
+def _dimensions(path, shape, dtype):
+    """((i, j, k), channels); trailing axes of 1 do not count."""
+    if dtype.kind == "c":
+        raise ImageError(f"{path}: holds complex numbers; save magnitude or phase as an image of its own.")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 5 and shape[3] == 1:
+        shape = (*shape[:3], shape[4])  # vector images keep their components in the fifth dimension
+    if len(shape) < 2 or len(shape) > 4 or (dtype.names and len(shape) == 4):
+        raise ImageError(f"{path}: an array of shape {shape}; needed are 2, 3 or 4 dimensions, the fourth being channels.")
+    spatial = (*shape[:3], *[1] * (3 - min(len(shape), 3)))
+    return spatial, shape[3] if len(shape) == 4 else 1
+
+
+def _to_axial(path, affine):
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise ImageError(f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform.")
+    return to_axial(path, _RAS_TO_LPS @ affine)
+
+
+def _values(path, image, dtype):
+    """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of all would take too much."""
+    with decoding(lambda reason: ImageError(f"{path}: damaged or cut off NIfTI data: {reason}. Export or copy it again.")):
+        if isinstance(image.dataobj, np.ndarray):  # values that another reader has decoded
+            return image.dataobj
+        stored = image.dataobj.get_unscaled()
+        slope, inter = image.dataobj.slope, image.dataobj.inter
+        if not dtype.names and (slope, inter) != (1.0, 0.0):
+            scaled = np.empty(stored.shape, np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # counted by finite_float32
+                for place in range(stored.shape[-1]):
+                    scaled[..., place] = apply_read_scaling(stored[..., place], slope, inter)
+            return scaled
+    if dtype.names:
+        if dtype.names[:3] != ("R", "G", "B"):
+            raise ImageError(f"{path}: values of type {dtype} cannot be used as an image.")
+        return np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
+    return stored
+
+
+def _planes(count, flip):
+    """Index of each slice along the file's own axis."""
+    return range(count - 1, -1, -1) if flip else range(count)

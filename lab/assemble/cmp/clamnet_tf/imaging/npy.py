@@ -1,0 +1,43 @@
+"""NumPy arrays in (.npy), and out."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.volume import SMALLEST_SIDE, Grid, SliceReference, Volume, check_size, finite_float32
+
+
+def read_npy(path: Path) -> Volume:
+    """An array of numbers or booleans, without pickles.
+
+    Two dimensions: (rows, columns). Four: (slices, rows, columns, channels). Three are ambiguous and read so: a last
+    axis shorter than 8 are channels, (rows, columns, channels), since columns have at least 8; otherwise (slices,
+    rows, columns). Eight channels or more need four dimensions.
+    """
+    path = Path(path)
+    sniff.require(path, "npy")
+    with decoding(lambda reason: _unusable(path, reason)):
+        stored = np.load(path, allow_pickle=False, mmap_mode="r")  # checks the announced shape against the file's size
+    if stored.dtype.kind not in "buif":
+        raise ImageError(f"{path}: an array of type {stored.dtype}; needed are integers, floats or booleans.")
+    if stored.ndim not in (2, 3, 4):
+        raise ImageError(f"{path}: an array of shape {stored.shape}; needed are 2, 3 or 4 axes: slices, rows, columns, channels.")
+    if stored.ndim == 2:
+        full, shape = stored[np.newaxis, ..., np.newaxis], stored.shape
+    elif stored.ndim == 4:
+        full, shape = stored, stored.shape[:3]
+    elif stored.shape[-1] < SMALLEST_SIDE:
+        full, shape = stored[np.newaxis], stored.shape[:2]
+    else:
+        full, shape = stored[..., np.newaxis], stored.shape
+    check_size(path, full.shape, bytes_each=stored.dtype.itemsize + 4)
+    grid = Grid("npy", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(full))))
+    return Volume(finite_float32(path, full), None, None, (path,), grid)
+
+
+def _unusable(path, reason: str) -> ImageError:
+    why = "it holds Python objects, which could run code" if "bject" in reason else reason
+    return ImageError(f"{path}: not a usable array: {why}. Save it with numpy.save from an array of numbers.")

@@ -1,0 +1,14 @@
+"""Multiple-instance learning: a slice is a bag of pixels, and its label is told by the pooled P(marker) alone (Pinheiro and Collobert 2015)."""
+
+from keras import ops
+
+from clamnet_tf.losses.pooling import generalised_mean, log_sum_exp
+
+#: recipe name -> (probability, organ, sharpness) -> score per slice
+POOLINGS = {"generalised_mean": generalised_mean, "log_sum_exp": log_sum_exp}
+_TINY = 1e-6
+
+
+def bag_cross_entropy(score, abnormal):
+    """-y log u - (1 - y) log(1 - u) of each slice: score u (B,) in 0..1, abnormal y (B,) 0 or 1 -> (B,) float32; at most 13.8."""
+    return -abnormal * ops.log(score + _TINY) - (1.0 - abnormal) * ops.log(1.0 - score + _TINY)

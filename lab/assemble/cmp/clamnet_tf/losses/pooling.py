@@ -1,0 +1,30 @@
+"""From a probability map to one score per image."""
+
+from keras import ops
+
+
+def generalised_mean(probability, organ, power: float):
+    """(mean over the organ of p^power)^(1/power): between the mean (power 1) and the maximum.
+
+    Args:
+        probability: (B, H, W) float32 in 0..1.
+        organ: (B, H, W) in 0..1; pixels outside count nothing.
+        power: at least 1.
+
+    Returns:
+        (B,) float32 in 0..1; 0 for an empty organ. Gradients stay finite at p = 0.
+    """
+    organ = ops.cast(organ, probability.dtype)
+    pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
+    # Scaled by the maximum, so that p^power does not underflow in float32.
+    peak = ops.stop_gradient(ops.maximum(ops.max(probability * organ, axis=(1, 2)), 1e-6))
+    relative = probability / peak[:, None, None]
+    mean = ops.sum(ops.power(ops.maximum(relative, 1e-6), power) * organ, axis=(1, 2)) / pixels
+    return peak * ops.power(mean + 1e-12, 1.0 / power)
+
+
+def log_sum_exp(probability, organ, sharpness: float):
+    """(1/r) log mean over the organ of exp(r p), in 0..1 (Pinheiro and Collobert 2015); shapes as above."""
+    organ = ops.cast(organ, probability.dtype)
+    pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
+    return ops.log(ops.maximum(ops.sum(ops.exp(sharpness * probability) * organ, axis=(1, 2)) / pixels, 1.0)) / sharpness

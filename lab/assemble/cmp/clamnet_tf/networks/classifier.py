@@ -1,0 +1,48 @@
+"""An image classifier on the encoder of the grid, column X[i,0]: the network whose activation maps are a baseline."""
+
+from typing import Optional
+
+import keras
+from keras import layers
+
+from clamnet_tf.networks import blocks
+from clamnet_tf.networks.grid import check_channels, check_side, encoder_of, full_name, grid_of
+from clamnet_tf.networks.unet_plus_plus import connect_grid
+from clamnet_tf.recipe.schema import NetworkSection
+
+#: Key of the classifier's only output.
+SCORE = "classifier"
+
+
+def build_classifier(section: NetworkSection, *, side: int, channels: int, name: Optional[str] = None) -> keras.Model:
+    """Build the classifier of a network section: the same nodes and layer names as the UNet++'s first column.
+
+    Input `image`: (batch, side, side, channels) float32. Output: {"classifier": (batch, 1) float32, P(abnormal)}, the
+    sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged over the whole map. Plain
+    global average pooling (Zhou 2016) and not one over the organ: outside of the organ prepared slices are 0, the
+    network keeps the image as its only input, and activation maps have their textbook form. Stock Keras layers only.
+    NetworkError for an impossible section, an odd side, or no channel.
+    """
+    grid = grid_of(section)
+    check_side(side, section.depth)
+    check_channels(channels)
+    image = keras.Input((side, side, channels), name="image")
+    tensors = connect_grid(
+        image, encoder_of(grid), down=section.down, up=section.up, norm=section.norm, activation=section.activation,
+        dropout=section.dropout, l2=section.l2,
+    )  # fmt: skip
+    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pooled")(tensors[section.depth - 1, 0])
+    logits = layers.Dense(1, kernel_regularizer=blocks.penalty(section.l2), dtype="float32", name=f"{SCORE}_logits")(pooled)
+    score = layers.Activation("sigmoid", dtype="float32", name=SCORE)(logits)
+    return keras.Model(image, {SCORE: score}, name=full_name(section, grid, name or "classifier"))
+
+
+def is_classifier(network: keras.Model) -> bool:
+    """Whether a built or reloaded network is a classifier and not one with heads."""
+    return set(network.output) == {SCORE}
+
+
+def levels(network: keras.Model) -> int:
+    """How many levels the encoder of a classifier has."""
+    names = {layer.name for layer in network.layers}
+    return next(level for level in range(len(names)) if f"x_{level}_0" not in names)

@@ -1,0 +1,64 @@
+"""Parameters and floating-point operations of the grid, counted layer by layer. No TensorFlow.
+
+Convention, the one that gives the golden figures of METHOD section 8: a multiply-add is 2 operations and adding a bias
+is 1; activations, norms, pooling, interpolation and softmax are left out. One GFLOP is 1e9 operations.
+"""
+
+from dataclasses import dataclass
+from typing import Iterator
+
+from clamnet_tf.networks.grid import Grid, Node
+from clamnet_tf.recipe.schema import NetworkSection
+
+#: Weights per channel of each norm, moving statistics of the batch norm included, as Keras counts them.
+NORM_WEIGHTS = {"group": 2, "instance": 2, "batch": 4, "none": 0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Weights (trainable or not) and operations of a forward pass of one image."""
+
+    parameters: int = 0
+    operations: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.parameters + other.parameters, self.operations + other.operations)
+
+    @property
+    def gflop(self) -> float:
+        return self.operations / 1e9
+
+
+def network_cost(section: NetworkSection, grid: Grid, heads, *, side: int, channels: int) -> Cost:
+    """Cost of the network that holds these heads and the nodes they need; the full network for all heads."""
+    places = {node.place for head in heads for node in grid.needed(head)}
+    costs = [node_cost(section, grid, grid.nodes[place], side=side, channels=channels) for place in sorted(places)]
+    outputs = 1 if section.output == "sigmoid" else section.classes
+    costs += [_layer(section.filters[0], outputs, 1, side, bias=True) for _ in heads]
+    return sum(costs, Cost())
+
+
+def node_cost(section: NetworkSection, grid: Grid, node: Node, *, side: int, channels: int) -> Cost:
+    """Cost of one node: its up step, convolutions and norms. `side` and `channels` are the image's."""
+    return sum(_node_layers(section, grid, node, side, channels), Cost())
+
+
+def _node_layers(section: NetworkSection, grid: Grid, node: Node, side: int, channels: int) -> Iterator[Cost]:
+    size, bias = side >> node.row, section.norm == "none"
+    received = sum(grid.nodes[place].filters for place in node.sources) if node.sources else channels
+    if node.below is not None and section.up == "transpose":
+        below = grid.nodes[node.below].filters
+        received += node.filters - below
+        # Each output pixel of a 2 x 2 transposed convolution of stride 2 comes from one input pixel.
+        yield Cost(4 * below * node.filters + node.filters, size**2 * (2 * below + 1) * node.filters)
+    for number in range(1, 2 * node.blocks + 1):
+        before_halving = section.down == "stride" and node.above is not None and number == 1
+        yield _layer(received, node.filters, node.kernel, 2 * size if before_halving else size, bias=bias)
+        yield Cost(parameters=NORM_WEIGHTS[section.norm] * node.filters)
+        received = node.filters
+
+
+def _layer(received: int, filters: int, kernel: int, size: int, *, bias: bool) -> Cost:
+    """A convolution that writes `filters` channels of size x size pixels."""
+    weights = kernel**2 * received * filters
+    return Cost(weights + bias * filters, size**2 * (2 * weights + bias * filters))

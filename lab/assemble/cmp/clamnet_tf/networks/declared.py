@@ -1,0 +1,247 @@
+"""What a saved network declares of its own size, worked out from its configuration alone, before Keras
+allocates anything.
+
+A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are gone through as plain JSON:
+channels from
+layer to layer, weights of each. They must not be more than the file brings along.
+"""
+
+import math
+import zipfile
+from pathlib import Path
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import NetworkError
+from clamnet_tf.plain_json import plain_json
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+LARGEST_CONFIG = 4_000_000  # bytes; the largest network of the zoo has 107 kB
+LARGEST_WEIGHTS = 300_000_000  # bytes, unpacked
+LARGEST_RATIO = 4  # of unpacked to packed bytes: Keras does not compress
+MOST_LAYERS = 3000
+LARGEST_SIDE = 8192  # pixels, of an input or of what layers make of it
+MOST_CHANNELS = 65_536
+_SAME_CHANNELS = {"Activation", "MaxPooling2D", "UpSampling2D", "SpatialDropout2D", "GlobalAveragePooling2D"}
+
+
+def read_config(path) -> dict:
+    """The configuration inside a .keras file. NetworkError: not a Keras 3 file, other files in it, or sizes
+    that no network has.
+    """
+    with decoding(lambda reason: not_a_model(path, reason)), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if sorted(names) != sorted({CONFIG, METADATA, WEIGHTS}):
+            found = ", ".join(map(ascii, (name[:60] for name in names[:10])))
+            raise NetworkError(
+                f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found "
+                f"{found}."
+            )
+        sizes = {member.filename: member.file_size for member in members}
+        packed = sum(member.compress_size for member in members)
+        if max(sizes[CONFIG], sizes[METADATA]) > LARGEST_CONFIG or sizes[WEIGHTS] > min(
+            LARGEST_WEIGHTS, LARGEST_RATIO * packed + 10**6
+        ):
+            raise NetworkError(
+                f"{path}: unpacks to {sum(sizes.values()):,} bytes from {packed:,}, more than a network of "
+                f"its size needs (at most "
+                f"{LARGEST_RATIO} times, {LARGEST_WEIGHTS:,} bytes). Do not use this file."
+            )
+        config = plain_json(archive.read(CONFIG), lambda reason: not_a_model(path, f"{CONFIG}: {reason}"))
+        if not isinstance(config, dict):
+            raise not_a_model(path, f"{CONFIG} holds a {type(config).__name__}")
+        return config
+
+
+def not_a_model(path, reason: str) -> NetworkError:
+    """The error for a file that Keras cannot read."""
+    first = (reason.splitlines() or ["damaged"])[0][:200].rstrip(". ")
+    return NetworkError(f"{path}: cannot be loaded as a Keras model ({first}).")
+
+
+def check_contract(path, *, side: int, channels: int, heads) -> None:
+    """NetworkError unless the network in `path` takes slices of `side` and `channels` and gives `heads`, as
+    its entry declares.
+
+    Reads the configuration alone.
+    """
+    config = read_config(path)
+    with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
+        shapes = [
+            layer["config"]["batch_shape"]
+            for layer in config["config"]["layers"]
+            if layer["class_name"] == "InputLayer"
+        ]
+        outputs = config["config"]["output_layers"]
+        found = sorted(outputs) if isinstance(outputs, dict) else outputs
+    if shapes != [[None, side, side, channels]] or found != sorted(heads):
+        raise NetworkError(
+            f"{path}: takes {str(shapes)[:100]} and gives {str(found)[:100]}; its entry declares one input "
+            f"of {side} x {side} pixels and "
+            f"{channels} channel(s), and {', '.join(heads)}. It was not loaded; get the entry again."
+        )
+
+
+def declared_weights(path, config: dict) -> int:
+    """How many numbers the layers of a configuration have as weights.
+
+    Raises:
+        NetworkError: no layers, more than MOST_LAYERS, layers whose inputs are not there, or sizes beyond the
+        limits of
+            this module; the layer is named.
+    """
+    with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
+        layers = config["config"]["layers"]
+        if not isinstance(layers, list) or not layers or not config["config"]["output_layers"]:
+            raise not_a_model(path, "it has no layers")
+        if len(layers) > MOST_LAYERS:
+            raise not_a_model(path, f"it declares {len(layers):,} layers, at most {MOST_LAYERS:,} are built")
+        made, open_layers, weights = {}, list(layers), 0
+        while open_layers:
+            later = []
+            for layer in open_layers:
+                name = str(layer["config"]["name"])
+                if any(before not in made for before in _inputs(layer)):
+                    later.append(layer)
+                    continue
+                try:
+                    made[name], count = _Layer(layer).measure([made[before] for before in _inputs(layer)])
+                except ValueError as error:
+                    raise not_a_model(path, f"layer {ascii(name)[1:-1][:60]} {error}") from error
+                weights += count
+            if len(later) == len(open_layers):
+                raise not_a_model(
+                    path,
+                    f"layer {ascii(str(later[0]['config']['name']))[1:-1][:60]} has inputs that no layer "
+                    f"makes",
+                )
+            open_layers = later
+        return weights
+
+
+def _inputs(layer: dict) -> list[str]:
+    """Names of the layers whose outputs a layer takes."""
+    found, open_parts = [], [layer.get("inbound_nodes") or []]
+    while open_parts:
+        part = open_parts.pop()
+        if isinstance(part, dict):
+            history = part.get("keras_history")
+            if history is not None:
+                found.append(str(history[0]))
+            else:
+                open_parts.extend(reversed(list(part.values())))
+        elif isinstance(part, list):
+            open_parts.extend(reversed(part))
+    return found
+
+
+class _Layer:
+    """One layer of a configuration. A shape is (side or None, side or None, channels); ValueError for what
+    cannot be.
+    """
+
+    def __init__(self, layer: dict):
+        self.kind, self.config, self.build = layer["class_name"], layer["config"], layer.get("build_config")
+
+    def measure(self, inputs: list[tuple]) -> tuple[tuple, int]:
+        """(shape of the output, number of weights)."""
+        self._check_build_sizes()
+        if self.kind == "InputLayer":
+            return self._input(), 0
+        if not inputs:
+            raise ValueError("has no input")
+        rows, columns, channels = inputs[0]
+        if self.kind == "Concatenate":
+            return (
+                rows,
+                columns,
+                self._bounded("channels", sum(shape[2] for shape in inputs), MOST_CHANNELS),
+            ), 0
+        self._check_build(channels)
+        if self.kind in _SAME_CHANNELS:
+            factor = self._pair("size", 64) if self.kind == "UpSampling2D" else (1, 1)
+            if self.kind == "MaxPooling2D":
+                self._pair("pool_size", LARGEST_SIDE)
+            return (self._larger(rows, factor[0]), self._larger(columns, factor[1]), channels), 0
+        if self.kind in ("GroupNormalization", "BatchNormalization"):
+            return (rows, columns, channels), (2 if self.kind == "GroupNormalization" else 4) * channels
+        if self.kind == "Dense":
+            units = self._count("units", MOST_CHANNELS)
+            return (rows, columns, units), channels * units + units
+        if self.kind in ("Conv2D", "Conv2DTranspose"):
+            return self._convolution(rows, columns, channels)
+        raise ValueError(f"is a {ascii(str(self.kind))[1:-1][:60]}, which has no place inside of a network")
+
+    def _input(self) -> tuple:
+        shape = self.config["batch_shape"]
+        if len(shape) != 4 or shape[0] is not None:
+            raise ValueError(f"takes {str(shape)[:60]}; expected (None, side, side, channels)")
+        rows, columns = (
+            None if side is None else self._bounded("side", side, LARGEST_SIDE) for side in shape[1:3]
+        )
+        return rows, columns, self._bounded("channels", shape[3], MOST_CHANNELS)
+
+    def _convolution(self, rows, columns, channels) -> tuple[tuple, int]:
+        filters, (high, wide), strides = (
+            self._count("filters", MOST_CHANNELS),
+            self._pair("kernel_size", 64),
+            self._pair("strides", 64),
+        )
+        groups = self._count("groups", MOST_CHANNELS) if self.kind == "Conv2D" else 1
+        weights = high * wide * max(1, channels // groups) * filters + filters * bool(
+            self.config.get("use_bias", True)
+        )
+        if self.kind == "Conv2DTranspose":
+            rows, columns = self._larger(rows, strides[0]), self._larger(columns, strides[1])
+        return (rows, columns, filters), weights
+
+    def _larger(self, side, factor: int):
+        return None if side is None else self._bounded("side", side * factor, LARGEST_SIDE * 16)
+
+    def _count(self, key: str, most: int) -> int:
+        return self._bounded(key, self.config.get(key, 1), most)
+
+    def _pair(self, key: str, most: int) -> tuple[int, int]:
+        value = self.config.get(key, 1)
+        pair = value if isinstance(value, list) else [value, value]
+        if len(pair) != 2:
+            raise ValueError(f"has {key} {str(value)[:60]}; expected two numbers")
+        return tuple(self._bounded(key, one, most) for one in pair)
+
+    @staticmethod
+    def _bounded(key: str, value, most: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ValueError(f"has {key} {str(value)[:60]}; expected 1 to {most:,}")
+        return value
+
+    def _check_build(self, channels: int) -> None:
+        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it make.
+        """
+        shape = self.build.get("input_shape") if isinstance(self.build, dict) else None
+        if shape is not None and (not isinstance(shape, list) or not shape or shape[-1] != channels):
+            raise ValueError(f"is to be built for {str(shape)[:60]}, and gets {channels} channels")
+
+    def _check_build_sizes(self) -> None:
+        open_parts = [self.build]
+        while open_parts:
+            part = open_parts.pop()
+            if isinstance(part, (dict, list)):
+                open_parts.extend(part.values() if isinstance(part, dict) else part)
+            elif isinstance(part, (int, float)) and not abs(part) <= MOST_CHANNELS:
+                raise ValueError(f"is to be built with {str(part)[:60]}")
+
+
+def values_of(shape) -> int:
+    """How many numbers an array of a shape holds."""
+    return math.prod(int(side) for side in shape)
+
+
+def file_of(path) -> Path:
+    """`path` when it is a regular file. NetworkError for a folder, pipe or device, and for none."""
+    path = Path(path)
+    if not path.is_file():
+        raise NetworkError(
+            f"{path}: cannot be loaded as a Keras model "
+            f"({'it is no regular file' if path.exists() else 'there is no such file'})."
+        )
+    return path

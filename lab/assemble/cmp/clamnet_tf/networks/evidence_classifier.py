@@ -1,0 +1,98 @@
+"""Residual image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD section 9)."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from clamnet_tf.networks import blocks
+from clamnet_tf.networks.grid import check_channels, check_side
+
+#: Key of a classifier's output: (batch,) float32, the logit of P(abnormal).
+LOGIT = "logit"
+#: Key of a classifier's other output: (batch, h, w) float32, the evidence of every place of the deepest level.
+EVIDENCE = "evidence"
+
+
+def classifier_names(count: int) -> list[str]:
+    """Names of the classifiers of a joint model, which are also the keys of its output."""
+    return [f"classifier_{number}" for number in range(1, count + 1)]
+
+
+def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Model:
+    """Build the classifiers of a ClassifierSection as one model, so that they are saved and restored together.
+
+    Args:
+        section: recipe section `attribution.classifier`.
+        side: pixels of a prepared slice, a multiple of what the levels and the stem divide by.
+        channels: of an image.
+
+    Returns:
+        Functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit, ...}. Each
+        classifier is a layer of that name: a functional model with the outputs `logit` and `evidence`.
+
+    Raises:
+        NetworkError: the side cannot be halved as often as the levels say, or there is no channel.
+    """
+    check_side(side, len(section.filters) + (1 if section.stem_stride == 2 else 0))
+    check_channels(channels)
+    image = keras.Input((side, side, channels), name="image")
+    names = classifier_names(section.networks)
+    outputs = {name: _classifier(section, side, channels, name)(image)[LOGIT] for name in names}
+    return keras.Model(image, outputs, name=f"evidence_classifiers_{section.networks}")
+
+
+def classifiers_of(network: keras.Model) -> list[keras.Model]:
+    """The single classifiers of a model that `build_evidence_classifiers` built, in order."""
+    return [network.get_layer(name) for name in classifier_names(len(network.output))]
+
+
+def level_name(level: int) -> str:
+    """Name of the layer that gives the output of a level, 0 = the one after the stem."""
+    return f"level_{level}"
+
+
+def _classifier(section, side, channels, name) -> keras.Model:
+    image = keras.Input((side, side, channels), name="image")
+    x = _convolved(image, section.filters[0], section.stem_stride, section.norm, "stem")
+    x = layers.Activation("relu", name="stem_activation")(x)
+    for level, (filters, count) in enumerate(zip(section.filters, section.blocks)):
+        for number in range(count):
+            stride = 2 if level and number == 0 else 1
+            last = level_name(level) if number == count - 1 else None
+            x = residual_block(x, filters, stride, section.norm, prefix=f"block_{level}_{number}", name=last)
+    if section.dropout:
+        x = layers.SpatialDropout2D(section.dropout, name="dropout")(x)
+    evidence = layers.Conv2D(1, 1, dtype="float32", name="evidence_map")(x)
+    places = evidence.shape[1] * evidence.shape[2]
+    pooled = (ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)) / section.sharpness
+    return keras.Model(image, {LOGIT: pooled, EVIDENCE: evidence[..., 0]}, name=name)
+
+
+def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name: str | None = None):
+    """Add two normalised 3x3 convolutions to x (He 2016); a 1x1 convolution fits x where stride or filters change it.
+
+    Args:
+        x: (batch, height, width, channels). stride: of the first convolution, 1 or 2.
+        prefix: of the layers' names. name: of the last layer, else `{prefix}_activation_2`.
+
+    Returns:
+        (batch, height / stride, width / stride, filters).
+    """
+    y = _convolved(x, filters, stride, norm, f"{prefix}_1")
+    y = layers.Activation("relu", name=f"{prefix}_activation_1")(y)
+    y = _convolved(y, filters, 1, norm, f"{prefix}_2")
+    if stride != 1 or x.shape[-1] != filters:
+        # Every other pixel is taken before the 1x1 convolution and not by its stride: the same numbers, but the CPU kernel of
+        # Conv2DBackpropFilter for stride 2 and kernel 1 (TensorFlow 2.21) writes outside of its memory.
+        taken = x[:, ::stride, ::stride] if stride != 1 else x
+        x = _convolved(taken, filters, 1, norm, f"{prefix}_shortcut", kernel=1)
+    return layers.Activation("relu", name=name or f"{prefix}_activation_2")(layers.Add(name=f"{prefix}_add")([x, y]))
+
+
+def _convolved(x, filters, stride, norm, name, kernel=3):
+    normalisation = blocks.NORMS[norm]
+    x = layers.Conv2D(
+        filters, kernel, strides=stride, padding="same", use_bias=normalisation is None, kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    return x if normalisation is None else normalisation(filters, f"{name}_norm")(x)

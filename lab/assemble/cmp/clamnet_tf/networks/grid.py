@@ -1,0 +1,163 @@
+"""The node grid of UNet++ as plain data: which nodes there are, what feeds them, which heads they carry. No TensorFlow.
+
+Rows are levels (row 0 = full resolution, each row below halves the sides), columns are decoder steps. The builder,
+the description, the receptive fields and the drawing all walk this one grid (Zhou 2018; paper section 3.1).
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from clamnet_tf.errors import NetworkError
+from clamnet_tf.recipe.duplicates import draw_levels
+from clamnet_tf.recipe.problems import dotted
+from clamnet_tf.recipe.rules import RULES
+from clamnet_tf.recipe.schema import NetworkSection
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node X[row,column]: a join of its sources, then one block of two convolutions, or two blocks."""
+
+    row: int
+    column: int
+    filters: int
+    kernel: int
+    blocks: int                # 2 on the backbone of a duplicated level, else 1
+    above: Optional[Place]     # source whose map is twice as large (backbone, rows 1..)
+    skips: tuple[Place, ...]   # sources of the same row
+    below: Optional[Place]     # source whose map is half as large, through an up step
+
+    @property
+    def place(self) -> Place:
+        return self.row, self.column
+
+    @property
+    def name(self) -> str:
+        """Name of the layer that gives the node's output."""
+        return f"x_{self.row}_{self.column}"
+
+    @property
+    def label(self) -> str:
+        """The node in the paper's writing."""
+        return f"X[{self.row},{self.column}]"
+
+    @property
+    def sources(self) -> tuple[Place, ...]:
+        """Every source: above, or skips and then below."""
+        return tuple(place for place in (self.above, *self.skips, self.below) if place is not None)
+
+    def stride(self, number: int, down: str) -> int:
+        """Stride of the node's convolution `number`, counted from 1.
+
+        2 for the second one on the backbone below row 0 when `down` is stride (paper 3.1), else 1.
+        """
+        return 2 if down == "stride" and self.above is not None and number == 2 else 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes by place, sources before users, and the place under each head."""
+
+    depth: int
+    nodes: dict[Place, Node]
+    heads: dict[int, Place]
+    duplicated: tuple[int, ...]
+
+    def needed(self, head: int) -> tuple[Node, ...]:
+        """The nodes that head `head` depends on, in building order. NetworkError for a head that is not there."""
+        if head not in self.heads:
+            raise NetworkError(f"head: expected one of {sorted(self.heads)}, received {head}; choose a head of this network")
+        wanted, open_places = set(), [self.heads[head]]
+        while open_places:
+            place = open_places.pop()
+            if place not in wanted:
+                wanted.add(place)
+                open_places.extend(self.nodes[place].sources)
+        return tuple(node for place, node in self.nodes.items() if place in wanted)
+
+
+def duplicated_levels(section: NetworkSection) -> tuple[int, ...]:
+    """Levels with two subsequent blocks, sorted; drawn here when the section still says random."""
+    duplicate = section.duplicate
+    if duplicate.levels == "random":
+        return tuple(draw_levels(section.depth, duplicate.count, duplicate.seed))
+    return tuple(sorted(duplicate.levels))
+
+
+def grid_of(section: NetworkSection) -> Grid:
+    """The grid that a section describes.
+
+    `skips: nested` holds X[i,j] for all i + j < depth, with heads 1..depth-1 on X[0,1].. (depth 1: head 1 on X[0,0]).
+    `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its number is depth-1,
+    the column it stands on, so that head k means the same depth in both.
+    NetworkError lists everything that is impossible about the section.
+    """
+    check_section(section)
+    depth, plain = section.depth, section.skips == "plain"
+    duplicated = duplicated_levels(section)
+    nodes = {}
+    for column in range(depth):
+        for row in range(depth - column):
+            if plain and column > 0 and row + column != depth - 1:
+                continue
+            backbone = column == 0
+            nodes[row, column] = Node(
+                row=row,
+                column=column,
+                filters=section.filters[row],
+                kernel=section.kernels[row],
+                blocks=2 if backbone and row in duplicated else 1,
+                above=(row - 1, 0) if backbone and row > 0 else None,
+                skips=tuple((row, left) for left in range(column) if not plain or left == 0),
+                below=None if backbone else (row + 1, column - 1),
+            )
+    heads = {column: (0, column) for row, column in nodes if row == 0 and column > 0} or {1: (0, 0)}
+    return Grid(depth=depth, nodes=nodes, heads=heads, duplicated=duplicated)
+
+
+def encoder_of(grid: Grid) -> Grid:
+    """The backbone alone: the nodes X[i,0] of `grid`, no head; what a classifier stands on."""
+    return replace(grid, nodes={place: node for place, node in grid.nodes.items() if place[1] == 0}, heads={})
+
+
+def check_section(section: NetworkSection) -> None:
+    """NetworkError listing what the recipe's rules have against a section that was not read from a recipe."""
+    problems = []
+    for rule in RULES:
+        if any(path[0] != "network" for path in rule.inputs):
+            continue
+        values = [functools.reduce(getattr, path[1:], section) for path in rule.inputs]
+        for finding in rule.check(*values):
+            text = f"{dotted(finding.path)}: expected {finding.expected}, received {finding.received}"
+            problems.append(f"{text}; {finding.advice}" if finding.advice else text)
+    if problems:
+        raise NetworkError("\n".join(problems))
+
+
+def check_side(side: int, depth: int) -> None:
+    """NetworkError unless `side`, in pixels, can be halved depth - 1 times; names the nearest sides that can."""
+    step = 2 ** (depth - 1)
+    if side >= step and side % step == 0:
+        return
+    smaller = max(side, 0) // step * step
+    nearest = [valid for valid in (smaller, smaller + step) if valid >= step]
+    raise NetworkError(
+        f"side: expected a positive multiple of {step} pixels, since a network of depth {depth} halves the map {depth - 1} times, "
+        f"received {side}; nearest: {' or '.join(map(str, nearest))}"
+    )
+
+
+def check_channels(channels: int) -> None:
+    """NetworkError unless an image has at least one channel."""
+    if channels < 1:
+        raise NetworkError(f"channels: expected 1 or more, received {channels}; check the images and data.channels of the recipe")
+
+
+def full_name(section: NetworkSection, grid: Grid, name: Optional[str] = None) -> str:
+    """`name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels: unet_plus_plus_d5_dup1-3."""
+    base = name or ("unet" if section.skips == "plain" else "unet_plus_plus")
+    duplicated = "_dup" + "-".join(map(str, grid.duplicated)) if grid.duplicated else ""
+    return f"{base}_d{grid.depth}{duplicated}"

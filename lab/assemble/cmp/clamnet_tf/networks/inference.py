@@ -1,0 +1,106 @@
+"""A trained network as a function from prepared slices to marker probabilities; the one forward pass of selection, evaluation and predict."""
+
+import copy
+
+import numpy as np
+import tensorflow as tf
+
+from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.build import head_names
+from clamnet_tf.networks.fast_form import fast_form
+
+
+class MarkerProbability:
+    """P(marker) per pixel and head. Of a network of several markers every map has one more axis at its end, (.., markers).
+
+    Args:
+        network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
+        head: "mean" of the heads, or the number of one.
+        batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
+
+    Attributes:
+        markers: how many the network tells apart.
+        workers: training.workers.Workers that call this network together, on the same images, and share the passes; None: alone.
+
+    Raises:
+        NetworkError: the network has no such head.
+    """
+
+    def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
+        self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
+        self.head_names = self.head_names_of(network)
+        self.markers = self.markers_of(network)
+        if head != "mean" and f"head_{head}" not in self.head_names:
+            raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
+        self.workers = None
+        self._called = fast_form(network)
+        self._forward = tf.function(self.both_views, reduce_retracing=True)
+
+    def stock(self) -> "MarkerProbability":
+        """The same with stock layers only, which other runtimes convert better than the fast form of norms."""
+        other = copy.copy(self)
+        other._called = self.network
+        other._forward = tf.function(other.both_views, reduce_retracing=True)
+        return other
+
+    def head_names_of(self, network) -> list:
+        """Names of the heads, in order."""
+        return head_names(network.output)
+
+    def markers_of(self, network) -> int:
+        """How many lesion classes the maps tell apart."""
+        return max(1, next(iter(network.output.values())).shape[-1] - 1)
+
+    def maps(self, images):
+        """One batch as it is, (B, H, W, C) -> (heads, B, H, W ..)."""
+        outputs = self._called(images, training=False)
+        return tf.stack([_marker_channels(outputs[name]) for name in self.head_names])
+
+    def both_views(self, images):
+        """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export holds."""
+        result = self.maps(images)
+        if self.flip_views:
+            result = 0.5 * (result + tf.reverse(self.maps(tf.reverse(images, [2])), [3]))
+        return result
+
+    def heads(self, images) -> np.ndarray:
+        """(N, H, W, C) normalised float -> (heads, N, H, W ..) float32 in 0..1."""
+        if self.workers is not None and self.workers.count > 1:
+            return self._shared_heads(images)
+        return np.concatenate([self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1)
+
+    def _pass(self, images, start: int) -> np.ndarray:
+        """The batch that begins at `start`."""
+        batch = np.asarray(images[start : start + self.batch_size], np.float32)
+        count = len(batch)
+        size = min(self.batch_size, 2 ** (count - 1).bit_length())  # few shapes, few traces; a lone slice costs one slice
+        if count < size:
+            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
+        return self._forward(tf.constant(batch)).numpy()[:, :count]
+
+    def _shared_heads(self, images) -> np.ndarray:
+        """The same numbers, each batch computed by one of the workers and given to all of them, as many batches at a time as there are workers."""
+        shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], *([self.markers] if self.markers > 1 else [])), []
+        for start in range(0, len(images), self.batch_size * self.workers.count):
+            mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
+            if mine < len(images):
+                own = self._pass(images, mine)
+                part[:, : own.shape[1]] = own
+            parts.extend(self.workers.gather(part))
+        return np.concatenate(parts, axis=1)[:, : len(images)]
+
+    def combine(self, heads: np.ndarray) -> np.ndarray:
+        """(heads, N, H, W ..) -> (N, H, W ..): the mean, or the chosen head."""
+        return heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
+
+    def __call__(self, images) -> np.ndarray:
+        """(N, H, W, C) normalised float -> (N, H, W ..) float32 in 0..1."""
+        return self.combine(self.heads(images))
+
+
+def _marker_channels(probabilities):
+    """(B, H, W, C) -> (B, H, W) of one marker, (B, H, W, C - 1) of several."""
+    channels = probabilities.shape[-1]
+    if channels > 2:
+        return probabilities[..., 1:]
+    return probabilities[..., 0] if channels == 1 else 1.0 - probabilities[..., 0]

@@ -1,0 +1,73 @@
+"""Receptive fields by exact interval propagation over the node grid. No TensorFlow.
+
+An interval (first, last) of output positions along one axis needs an interval of every source; walking from a head to
+the image gives all pixels that can change one output pixel. Padding conventions are those of Keras, so that the
+intervals equal what the built network does (tested against its gradients):
+convolution, stride 1: kernel // 2 to both sides; stride 2 on an even map: (kernel - 2) // 2 before, the rest after;
+max-pool: 2m, 2m+1; 2 x 2 transposed convolution: o // 2; bilinear: (o - 1) // 2 .. (o + 1) // 2.
+Norms that take statistics over the map (group, instance; batch in training) see the whole image besides: not counted.
+"""
+
+from typing import NamedTuple
+
+from clamnet_tf.networks.grid import Grid, Node
+
+Interval = tuple[int, int]
+
+
+class ReceptiveField(NamedTuple):
+    """Side in pixels of the square of the image that one output pixel can see; it differs between pixel positions."""
+
+    mean: float
+    smallest: int
+    largest: int
+
+
+def receptive_field(grid: Grid, head: int, *, down: str, up: str) -> ReceptiveField:
+    """Receptive field of a head: mean, smallest and largest over pixel positions.
+
+    METHOD section 4 gives the means for stride down and bilinear up: 15, 35, 75, 155 for heads 1-4 with kernels of 3.
+    """
+    sides = [last - first + 1 for first, last in pixel_intervals(grid, head, down=down, up=up)]
+    return ReceptiveField(sum(sides) / len(sides), min(sides), max(sides))
+
+
+def pixel_intervals(grid: Grid, head: int, *, down: str, up: str) -> list[Interval]:
+    """First and last input position that output position 0, 1 .. 2**(depth-1) - 1 of a head can see; then it repeats.
+
+    Positions are relative to an unbounded image: they may be negative.
+    """
+    nodes = grid.needed(head)
+    intervals = []
+    for position in range(2 ** (grid.depth - 1)):
+        wanted = {grid.heads[head]: (position, position)}
+        for node in reversed(nodes):
+            inside = _through_convolutions(wanted[node.place], node, down)
+            if node.above is not None:
+                _widen(wanted, node.above, (2 * inside[0], 2 * inside[1] + 1) if down == "pool" else inside)
+            for place in node.skips:
+                _widen(wanted, place, inside)
+            if node.below is not None:
+                reach = 1 if up == "bilinear" else 0
+                _widen(wanted, node.below, ((inside[0] - reach) // 2, (inside[1] + reach) // 2))
+            if not node.sources:
+                intervals.append(inside)
+    return intervals
+
+
+def _through_convolutions(interval: Interval, node: Node, down: str) -> Interval:
+    """What a node's convolutions need of the node's joined input."""
+    first, last = interval
+    for number in range(2 * node.blocks, 0, -1):
+        if node.stride(number, down) == 2:
+            before = max(node.kernel - 2, 0) // 2
+            first, last = 2 * first - before, 2 * last - before + node.kernel - 1
+        else:
+            first, last = first - node.kernel // 2, last + node.kernel // 2
+    return first, last
+
+
+def _widen(wanted: dict, place, interval: Interval) -> None:
+    """Grow the wanted interval of a node so that it holds another user's as well."""
+    first, last = wanted.get(place, interval)
+    wanted[place] = min(first, interval[0]), max(last, interval[1])

@@ -1,0 +1,42 @@
+"""What a DICOM segmentation says in codes: what was segmented, and in which part of the body (SNOMED CT, PS3.16)."""
+
+_LUNG = ("39607008", "SCT", "Lung")
+_ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")  # CID 7150
+_ANATOMICAL = ("91723000", "SCT", "Anatomical Structure")  # CID 7150
+#: What is marked: label, category (CID 7150) and type (CID 7159, 4028).
+LESION = ("Lesion", _ABNORMAL, ("52988006", "SCT", "Lesion"))
+ORGANS = {"lungs": ("Lungs", _ANATOMICAL, _LUNG)}  # condition of a recipe that finds an organ
+_BRAIN = ("12738006", "SCT", "Brain")
+_CHEST = ("816094009", "SCT", "Chest")
+_BREAST = ("76752008", "SCT", "Breast")
+_ABDOMEN = ("818981001", "SCT", "Abdomen")
+_PELVIS = ("816092008", "SCT", "Pelvis")
+REGIONS = {  # BodyPartExamined (PS3.16 annex L) -> code
+    "ABDOMEN": _ABDOMEN,
+    "ABDOMENPELVIS": ("818982008", "SCT", "Abdomen and Pelvis"),
+    "BRAIN": _BRAIN,
+    "BREAST": _BREAST,
+    "CHEST": _CHEST,
+    "HEAD": ("69536005", "SCT", "Head"),
+    "HEART": ("80891009", "SCT", "Heart"),
+    "KIDNEY": ("64033007", "SCT", "Kidney"),
+    "LIVER": ("10200004", "SCT", "Liver"),
+    "LUNG": _LUNG,
+    "NECK": ("45048000", "SCT", "Neck"),
+    "PANCREAS": ("15776009", "SCT", "Pancreas"),
+    "PELVIS": _PELVIS,
+    "PROSTATE": ("41216001", "SCT", "Prostate"),
+    "THORAX": _CHEST,
+}
+OF_CONDITIONS = {"pneumonia": _CHEST, "lungs": _CHEST}  # a recipe's condition, where it names the place; a carcinoma may be anywhere
+
+
+def finding(condition: str) -> tuple[str, tuple, tuple]:
+    """(label, category, type) of the segment that a recipe of this condition marks: a lesion, unless it finds an organ."""
+    return ORGANS.get(condition.lower(), LESION)
+
+
+def region(body_part: str, condition: str) -> tuple[str, str, str] | None:
+    """(value, scheme, meaning): what the image says of itself, else what the recipe's condition implies; None when neither is known."""
+    found = REGIONS.get("".join(sign for sign in str(body_part).upper() if sign.isalpha()))
+    return found or OF_CONDITIONS.get(condition.lower())

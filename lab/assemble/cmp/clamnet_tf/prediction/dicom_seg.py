@@ -1,0 +1,167 @@
+"""A marked DICOM volume as a DICOM segmentation object (SEG, PS3.3 A.51), written through highdicom.
+
+Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column c of frame f
+lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be marked is back as it was
+stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay what they are. What the standard requires of
+the source's patient and study goes into the object, since no archive could file it otherwise, and nothing else of them
+(dicom_seg_privacy).
+"""
+
+import uuid
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from clamnet_tf import __version__
+from clamnet_tf.errors import DataError, EnvironmentFailure
+from clamnet_tf.files import atomic_path
+from clamnet_tf.imaging.dicom_header import open_dataset
+from clamnet_tf.imaging.volume import unsorted
+from clamnet_tf.prediction.coded_concepts import finding, region
+from clamnet_tf.prediction.dicom_seg_privacy import keep_required
+from clamnet_tf.prediction.marked_volume import MarkedVolume
+
+SEGMENTATIONS = ("binary", "fractional")
+LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
+_NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_LONGEST_TEXT = 64  # LO, PS3.5 6.2
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1; markers:
+    names, one segment each, when there are several."""
+
+    name: str
+    condition: str
+    model_sha256: str
+    threshold: float
+    markers: tuple[str, ...] = ()
+
+
+def require_highdicom():
+    """The module highdicom; EnvironmentFailure when it is not installed."""
+    try:
+        import highdicom
+    except ImportError:
+        raise EnvironmentFailure("DICOM segmentations need the package highdicom, which is not installed. Run: pip install 'clamnet-tf[dicom]'") from None
+    return highdicom
+
+
+def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algorithm: Algorithm) -> None:
+    """Write one SEG object for the series of `volume`, of one segment, or of one per marker when there are several.
+
+    segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold). Frames without
+    anything marked are left out, as viewers expect; when nothing at all is marked every frame is written, empty, since
+    an object must have frames and "looked at, nothing found" is a result.
+
+    DataError: not DICOM; or several slices without a frame of reference or position, which SEG cannot place.
+    """
+    if volume.kind != "dicom":
+        raise DataError(f"{volume.name}: is no DICOM image, hence no DICOM segmentation can refer to it. Ask for --format nifti or png.")
+    highdicom = require_highdicom()
+    sources, order = _sources(volume)
+    pixels = volume.probability if segmentation == "fractional" else volume.mask
+    if order is not None:
+        pixels = unsorted(pixels, volume.files[0][0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the source's own values, which are copied as they are
+        try:
+            segmentation_object = _build(highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm)
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            raise DataError(f"{volume.name}: cannot be written as a DICOM segmentation: its header is not complete ({error}).") from error
+        keep_required(segmentation_object, sources[0])
+        with atomic_path(path) as temporary:
+            segmentation_object.save_as(temporary)
+
+
+def _sources(volume: MarkedVolume):
+    """(headers of the source images, whether frames must go back to the order of their one file)."""
+    headers = [open_dataset(path, pixels=False) for path in volume.paths]
+    several = len(volume.slices) > 1
+    for header in headers:
+        for keyword in _NEEDED:
+            if keyword not in header:
+                setattr(header, keyword, None if keyword != "PatientID" else "")
+        if not header.get("FrameOfReferenceUID") and "FrameOfReferenceUID" in header:
+            del header.FrameOfReferenceUID
+        if not header.get("StudyInstanceUID") or not header.get("SeriesInstanceUID") or not header.get("SOPInstanceUID"):
+            raise DataError(f"{volume.name}: has no study, series or instance UID, hence no DICOM segmentation can refer to it. Ask for --format nifti or png.")
+        if several and ("FrameOfReferenceUID" not in header or any(plane is None for plane in volume.planes)):
+            raise DataError(
+                f"{volume.name}: several slices without frame of reference or position; a DICOM segmentation could not place them. "
+                "Ask for --format nifti or png."
+            )
+    return headers, (0 if len(headers) == 1 and several else None)
+
+
+def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: str, algorithm: Algorithm):
+    first = sources[0]
+    code = highdicom.sr.CodedConcept
+    identification = highdicom.AlgorithmIdentificationSequence(
+        name=f"clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
+        version=f"{__version__}, model {algorithm.model_sha256[:12]}",
+        family=code("123110", "DCM", "Artificial Intelligence"),
+        source="clamnet-tf",
+        parameters={"threshold": f"{algorithm.threshold:.6g}", "model_sha256": algorithm.model_sha256},
+    )
+    place = region(first.get("BodyPartExamined") or "", algorithm.condition)
+    label, category, kind = finding(algorithm.condition)
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=own,
+            segmented_property_category=code(*category),
+            segmented_property_type=code(*kind),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=identification,
+            tracking_uid=_new_uid(highdicom),
+            tracking_id=f"clamnet-tf {tracked}"[:_LONGEST_TEXT],
+            anatomic_regions=[code(*place)] if place else None,
+        )
+        for number, (own, tracked) in enumerate(
+            [(name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}") for name in algorithm.markers] or [(label, algorithm.condition)], start=1
+        )
+    ]
+    built = highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
+        segmentation_type=segmentation.upper(),
+        segment_descriptions=segments,
+        series_instance_uid=_new_uid(highdicom),
+        series_number=_series_number(first),
+        sop_instance_uid=_new_uid(highdicom),
+        instance_number=1,
+        manufacturer="clamnet-tf",
+        manufacturer_model_name=f"clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
+        software_versions=__version__,
+        device_serial_number=algorithm.model_sha256[:_LONGEST_TEXT],
+        fractional_type="PROBABILITY",
+        max_fractional_value=LARGEST_FRACTION,
+        content_label=label.upper(),
+        content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
+        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=bool((pixels > 0).any()),
+    )
+    if "SharedFunctionalGroupsSequence" in built and "PlaneOrientationSequence" not in built.SharedFunctionalGroupsSequence[0]:
+        built.PatientOrientation = first.get("PatientOrientation") or None  # of a projection; type 2C, may be empty
+    if "ContentCreatorName" not in built:
+        built.ContentCreatorName = None  # type 2: no person made it
+    return built
+
+
+def _new_uid(highdicom):
+    """2.25. and a random UUID as a decimal number (PS3.5 B.2): unique without a registered root."""
+    return highdicom.UID.from_uuid(str(uuid.uuid4()))
+
+
+def _series_number(source: Dataset) -> int:
+    """Behind those of the scanner, so that viewers list it after its source."""
+    return 9000 + int(source.get("SeriesNumber") or 0) % 1000

@@ -1,0 +1,56 @@
+"""TensorFlow's start-up noise, silenced unless the user asked for it with -v.
+
+Measured on TensorFlow 2.21: TF_CPP_MIN_LOG_LEVEL=3 silences everything after the import, but not the lines that its
+libraries write while they are loaded (`WARNING: All log messages before absl::InitializeLog()`, oneDNN, CUDA
+factories): those come before any logging is configured. So the import itself runs with stderr held back.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+
+VERBOSE_VARIABLE = "CLAMNET_TF_VERBOSE"
+
+
+def is_verbose() -> bool:
+    """True when `-v` was given or CLAMNET_TF_VERBOSE is set to anything but an empty text or 0."""
+    return os.environ.get(VERBOSE_VARIABLE, "") not in ("", "0")
+
+
+def silence() -> None:
+    """Import TensorFlow and keep it from printing to stderr; with -v only import it.
+
+    Call it in a command's callback, before any other import that loads TensorFlow or Keras.
+    When the import fails, what was held back is printed and the error goes on.
+    """
+    if is_verbose():
+        importlib.import_module("tensorflow")
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if "tensorflow" not in sys.modules:
+        with stderr_held_back():
+            importlib.import_module("tensorflow")
+
+
+@contextlib.contextmanager
+def stderr_held_back():
+    """Keep what anything in this process, C++ included, writes to stderr; print it when the block fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            if failed:
+                held.seek(0)
+                os.write(2, held.read())

@@ -1,0 +1,71 @@
+"""The recipe's JSON Schema: for editors, and as the one description from which messages take what is expected."""
+
+import functools
+
+from clamnet_tf.recipe.schema import Recipe
+
+
+@functools.cache
+def json_schema() -> dict:
+    """JSON Schema (draft 2020-12) of a recipe; one shared dict, to be read only.
+
+    Rules between several keys (`rules.py`) are beyond it.
+    """
+    return schema_of(Recipe, "clamnet-tf recipe")
+
+
+def schema_of(model, title: str) -> dict:
+    """JSON Schema of a model of closed sections."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_without_titles(model.model_json_schema())}
+
+
+def field_schema(schema: dict, path) -> dict:
+    """The part of `schema` for a path of keys and list indices; {} when there is none."""
+    part = schema
+    for step in path:
+        for candidate in alternatives(schema, part):
+            if isinstance(step, str) and step in candidate.get("properties", {}):
+                part = candidate["properties"][step]
+                break
+            if isinstance(step, int) and candidate.get("type") == "array":
+                fixed = candidate.get("prefixItems", [])
+                part = fixed[step] if step < len(fixed) else candidate.get("items", {})
+                break
+        else:
+            return {}
+    return part
+
+
+def alternatives(schema: dict, part: dict) -> list:
+    """What `part` may be: the members of its anyOf, or itself; references resolved."""
+    if "$ref" in part:
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
+    if "anyOf" in part:
+        return [found for member in part["anyOf"] for found in alternatives(schema, member)]
+    return [part]
+
+
+def keys(schema: dict, path=()) -> list:
+    """Keys of the section at `path`, in order; [] when it is no section."""
+    for candidate in alternatives(schema, field_schema(schema, path)):
+        if "properties" in candidate:
+            return list(candidate["properties"])
+    return []
+
+
+def all_paths(schema: dict, path=()):
+    """Every path of keys below `path`, sections before their keys."""
+    for key in keys(schema, path):
+        yield (*path, key)
+        yield from all_paths(schema, (*path, key))
+
+
+def _without_titles(part):
+    """pydantic gives every field a title made of its name, which editors show in place of the description."""
+    if isinstance(part, dict):
+        return {
+            key: {name: _without_titles(field) for name, field in value.items()} if key in ("properties", "$defs") else _without_titles(value)
+            for key, value in part.items()
+            if key != "title"
+        }
+    return [_without_titles(item) for item in part] if isinstance(part, list) else part

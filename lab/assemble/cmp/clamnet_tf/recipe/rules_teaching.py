@@ -1,0 +1,111 @@
+"""Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an attribution."""
+
+from clamnet_tf.recipe.rule import Finding, rule
+from clamnet_tf.recipe.schema_attribution import AttributionSection
+
+
+@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence", "markers")
+def pseudo_labels_part(rounds, marker, background, prevalence, markers):
+    if markers:
+        marker = max(prevalence if one.get("prevalence") is None else one["prevalence"] for one in markers)
+    marker = prevalence if marker is None else marker
+    if rounds and marker + background > 1:
+        expected = f"at most {1 - marker:g}, since the highest {marker:g} of the organ is taken as marker"
+        yield Finding(("self_training", "background"), expected, f"{background:g}")
+
+
+@rule("training.supervision", "self_training.rounds")
+def self_training_from_labels(supervision, rounds):
+    if supervision == "masks" and rounds:
+        expected = "0, since training.supervision masks has true masks to learn from"
+        yield Finding(("self_training", "rounds"), expected, str(rounds))
+
+
+@rule("self_training.teacher", "self_training.rounds", "data.normal_atlas")
+def atlas_that_teaches(teacher, rounds, atlas):
+    if teacher == "normal_atlas" and not rounds:
+        yield Finding(("self_training", "rounds"), "1 or more, since self_training.teacher normal_atlas trains no first network", "0")
+    if teacher == "normal_atlas" and atlas is None:
+        yield Finding(("data", "normal_atlas"), "a section, since self_training.teacher normal_atlas takes its marks from it", "null")
+
+
+@rule("self_training.teacher", "loss.objective")
+def teacher_without_first_network(teacher, objective):
+    if teacher != "first_network" and objective != "hybrid":
+        expected = f"first_network, since loss.objective {objective} is what the first network learns"
+        yield Finding(("self_training", "teacher"), expected, teacher)
+
+
+@rule("self_training.teacher", "self_training.rounds", "attribution")
+def attribution_that_teaches(teacher, rounds, attribution):
+    if teacher == "attribution" and not rounds:
+        expected = "1 or more, since the classifiers of self_training.teacher attribution only mark training slices"
+        yield Finding(("self_training", "rounds"), expected, "0")
+    if teacher in ("attribution", "auto") and attribution is None:
+        yield Finding(("attribution",), f"a section, since self_training.teacher {teacher} learns by it", "null")
+    if teacher not in ("attribution", "auto") and attribution is not None:
+        expected = f"null, since self_training.teacher {teacher} does not use it"
+        yield Finding(("attribution",), expected, "a section", "remove it, or set self_training.teacher: attribution")
+
+
+@rule("self_training.teacher", "markers")
+def attribution_of_one_class(teacher, markers):
+    if teacher in ("attribution", "auto") and markers:
+        expected = "null, since attributions are taken from a classifier of abnormal against normal slices"
+        yield Finding(("markers",), expected, f"{len(markers)} markers")
+
+
+@rule("attribution", "data.side")
+def classifier_fits_the_side(attribution, side):
+    if attribution is None:
+        return
+    own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
+    if len(own.filters) != len(own.blocks):
+        expected = f"{len(own.filters)} entries, one per level of attribution.classifier.filters"
+        yield Finding((*place, "blocks"), expected, f"{len(own.blocks)}: {own.blocks}")
+    if not own.filters:
+        yield Finding((*place, "filters"), "at least one level", "[]")
+        return
+    halvings = len(own.filters) - (own.stem_stride == 1)
+    if side % 2**halvings:
+        expected = f"a multiple of {2**halvings}, halved {halvings} times by attribution.classifier"
+        yield Finding(("data", "side"), expected, str(side))
+    if own.batch_size % 2:
+        yield Finding((*place, "batch_size"), "an even number, half abnormal and half normal slices", str(own.batch_size))
+
+
+@rule("attribution", "selection.prevalence", "data.side")
+def attribution_marks_a_part(attribution, prevalence, side):
+    if attribution is None:
+        return
+    own = AttributionSection(**attribution)
+    share = prevalence if own.share is None else own.share
+    if share > 0.5:
+        expected = "at most 0.5, since surroundings must be left to compare with"
+        yield Finding(("attribution", "share"), expected, f"{share:g}")
+    if own.method == "occlusion" and max(own.windows, default=side) >= side:
+        yield Finding(("attribution", "windows"), f"one or more windows smaller than data.side {side}", str(own.windows))
+    if not own.refinement.methods:
+        yield Finding(("attribution", "refinement", "methods"), "at least one method; none keeps the marked share", "[]")
+
+
+@rule("attribution", "runtime.data_service")
+def classifier_trains_as_it_says(attribution, data_service):
+    """What the rules of rules.py ask of pairs.views and training.optimizer, of the classifier's own views and optimizer."""
+    if attribution is None:
+        return
+    own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
+    for key in ("blur", "stretch", "zoom"):
+        low, high = getattr(own.views, key)
+        if low > high:
+            advice = f"write [{high:g}, {low:g}]"
+            yield Finding((*place, "views", key), "a range [low, high]", f"[{low:g}, {high:g}]", advice)
+    if own.views.rand_augment and data_service is not None:
+        expected = "0, since draws of rand_augment do not repeat in runtime.data_service"
+        yield Finding((*place, "views", "rand_augment"), expected, f"{own.views.rand_augment:g}")
+    if own.optimizer.weight_decay and own.optimizer.name == "adam":
+        expected = "0, since adam has no weight decay"
+        yield Finding((*place, "optimizer", "weight_decay"), expected, f"{own.optimizer.weight_decay:g}", "use adamw")
+    if own.optimizer.warmup_steps >= own.steps:
+        expected = f"fewer than the {own.steps} of attribution.classifier.steps"
+        yield Finding((*place, "optimizer", "warmup_steps"), expected, str(own.optimizer.warmup_steps))

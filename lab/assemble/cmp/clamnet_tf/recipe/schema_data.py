@@ -1,0 +1,99 @@
+"""The recipe's sections from files to prepared slices: cohort, window, split, atlas of normal slices, organ."""
+
+from typing import Annotated, Literal, Optional
+
+from pydantic import Field, model_serializer
+
+from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without
+
+
+class CohortSection(Section):
+    """The built-in simulated cohort, used when no `--data` is given."""
+
+    kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray", "head_ct"] = Field(
+        "brain_mri",
+        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU), bone_xray "
+        "(fractures of the forearm; DICOM) or head_ct (intraparenchymal and subdural haemorrhage; DICOM, HU).",
+    )
+    patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
+    slices: Annotated[int, Field(ge=1, le=120)] = Field(24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2.")
+    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated image, in pixels.")
+    seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
+
+
+class WindowSection(Section):
+    """A fixed intensity window (CT: Hounsfield units; DICOM PS3.3 C.11.2)."""
+
+    center: float = Field(description="Centre of the window, in stored units after slope and intercept (HU for CT).")
+    width: Positive = Field(description="Full width of the window, same units.")
+
+
+class SplitSection(Section):
+    """Fractions of patients per side, when neither manifest nor `--split-file` gives a split."""
+
+    train: Fraction = Field(0.6, description="Fraction of patients to train on.")
+    val: Fraction = Field(0.15, description="Fraction of patients for mask-free selection.")
+    test: Fraction = Field(0.25, description="Fraction of patients held out for evaluation.")
+    seed: Seed = Field(0, description="Seed of the stratified draw.")
+
+
+class NormalAtlasSection(Section):
+    """One channel more: how far a pixel lies above what normal training slices show at that place of the organ."""
+
+    channel: Annotated[int, Field(ge=0)] = Field(0, description="Channel that is compared, counted after data.channels.")
+    smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128.")
+    lesions: Literal["brighter", "darker"] = Field("brighter", description="Whether lesions are brighter or darker than normal tissue at the same place.")
+
+
+class DataSection(Section):
+    """From files to prepared slices."""
+
+    cohort: Optional[CohortSection] = Field(
+        default_factory=CohortSection, description="The built-in simulated cohort, used without --data; null: the recipe is for data of one's own."
+    )
+    channels: Optional[list[Annotated[int, Field(ge=0)]]] = Field(
+        None, description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 FLAIR, 2 post-contrast."
+    )
+    window: Optional[WindowSection] = Field(None, description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, JPEG, TIFF) are taken to show it already.")
+    normalization: Literal["zscore", "percentile", "window", "none"] = Field(
+        "zscore",
+        description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
+        "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
+    )
+    normal_atlas: Optional[NormalAtlasSection] = Field(
+        None, description="A further channel from normal training slices: how unusual each pixel is at its place of the organ; null for none."
+    )
+    side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
+    minimum_organ_fraction: Fraction = Field(
+        0.02, description="Slices whose organ covers less than this fraction of the image are left out of training (blank slices)."
+    )
+    split: SplitSection = Field(default_factory=SplitSection)
+    dicom_backend: Literal["pydicom", "tensorflow_io"] = Field(
+        "pydicom", description="Reader of DICOM pixels; tensorflow_io needs the extra [tfio] and TensorFlow 2.17."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent_atlas(self, handler):
+        return without(handler(self), normal_atlas=None)
+
+
+class OrganSection(Section):
+    """Where the organ is, and the crop around it. [4]"""
+
+    method: Literal[
+        "foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"
+    ] = Field(  # fmt: skip
+        "foreground",
+        description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
+        "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their opacities; "
+        "breast: of a mammogram, without label, tape and pectoral muscle; bone: limbs and trunk in bone X-rays, soft part and cast "
+        "included; body: of a CT, without table and clothing; "
+        "network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
+    )
+    network: Optional[Annotated[str, Field(min_length=1, max_length=400)]] = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
+    rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
+        0.0,
+        description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out; "
+        "0 with brain, where it would cut cortex.",
+    )
+    margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")

@@ -1,0 +1,27 @@
+"""What every section of a recipe is made of: bounded numbers, and the base class that makes it strict."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(gt=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# YAML has lists and no tuples: the pair itself is lenient about that, its two entries stay strict.
+FractionRange = Annotated[tuple[Probability, Probability], Field(strict=False)]
+PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
+
+
+def without(content, **absent):
+    """`content` of a serialised section less the keys that stand at these values: recipes written before the keys were there keep
+    their text and their hash."""
+    return {key: value for key, value in content.items() if key not in absent or value != absent[key]} if isinstance(content, dict) else content
+
+
+class Section(BaseModel):
+    """Base of every section: strict, closed, frozen; numbers are finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,0 +1,228 @@
+"""A run folder: what it holds, who may write into it, and whether it is finished.
+
+    recipe.yaml        resolved recipe          split.csv       patient, split (as used)
+    environment.json   versions, machine, git   log.txt         what was printed, with times
+    metrics.jsonl      one row per logged step  tensorboard/    the same for TensorBoard
+    checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
+    selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html, pictures/
+    initial.keras      weights of fit --init    initialization.json   where they come from, what of them was used
+    intensity_baselines.json   simple methods as fitted to the training images, to be compared with
+    FINISHED           written last
+
+A zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json of these, besides files of its own; nothing is written into it.
+"""
+
+import collections
+import contextlib
+import csv
+import datetime
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from clamnet_tf.errors import RecipeError, RunError
+from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
+from clamnet_tf.plain_json import plain_json
+from clamnet_tf.recipe.catalogue import load_recipe, recipe_of
+from clamnet_tf.recipe.writer import recipe_hash
+from clamnet_tf.texts import HANDLER
+
+KEPT_FILE = "intensity_baselines.json"
+PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
+
+
+class RunFolder:
+    """Paths of one run and its log; a lock keeps a second process out.
+
+    keep: called whenever what was written should outlive this machine (a checkpoint, the end); does nothing unless the
+    folder is the copy of a remote one (machine/remote_folder.py).
+    """
+
+    def __init__(self, path):
+        self.path = Path(path).resolve()
+        self.recipe = self.path / "recipe.yaml"
+        self.split = self.path / "split.csv"
+        self.environment = self.path / "environment.json"
+        self.log_file = self.path / "log.txt"
+        self.metrics = self.path / "metrics.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.keras"
+        self.selection = self.path / "selection.json"
+        self.initial = self.path / "initial.keras"
+        self.initialization = self.path / "initialization.json"
+        self.evaluation = self.path / "evaluation"
+        self.finished = self.path / "FINISHED"
+        self.keep = lambda: None
+
+    @classmethod
+    def open_for_training(cls, path, recipe_text: str, *, resume: bool, shown=None) -> "RunFolder":
+        """Make a new run folder, or go on in an unfinished one. shown: how messages name it, when that is not `path`.
+
+        Raises:
+            RunError: the folder holds other files, a finished run, an unfinished run without `resume`, or a run of
+                another recipe.
+            EnvironmentFailure: it cannot be written.
+        """
+        run, shown = cls(path), shown or path
+        if resume and not run.recipe.exists():
+            raise RunError(f"{shown}: expected an unfinished run to resume; found no recipe.yaml. Start it without --resume.")
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"{shown}: expected a folder; it is a file. Choose another --out.")
+        if run.recipe.exists():
+            if run.finished.exists():
+                raise RunError(f"{shown}: holds a finished run. Choose another --out, or remove the folder to train again.")
+            if not resume:
+                raise RunError(f"{shown}: holds an unfinished run. Add --resume to go on with it, or choose another --out.")
+            if not run.has_recipe(recipe_text):
+                raise RunError(
+                    f"{shown}: the run was started with another recipe (see {run.recipe}). Resume it with that one: "
+                    f"clamnet-tf fit {run.recipe} --resume ..., or choose another --out."
+                )
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise RunError(f"{shown}: expected a new or empty folder; it holds other files. Choose another --out.")
+        else:
+            make_folder(run.path)
+            write_text(run.recipe, recipe_text)
+        make_folder(run.checkpoints)
+        return run
+
+    @classmethod
+    def open_finished(cls, path) -> "RunFolder":
+        """A run whose model can be used. Raises RunError saying what is missing."""
+        run = cls(path)
+        for part in (run.recipe, run.model, run.selection):
+            if not part.is_file():
+                raise RunError(f"{path}: expected a run folder with a trained model; {part.name} is missing. Finish it with clamnet-tf fit ... --resume.")
+        return run
+
+    def has_recipe(self, recipe_text: str) -> bool:
+        """Whether the run is one of this recipe, as `recipe.writer.to_yaml` writes it; also where keys have moved since (recipe/moved.py)."""
+        if self.recipe.read_text(encoding="utf-8") == recipe_text:
+            return True
+        try:
+            return recipe_hash(load_recipe(self.recipe)) == recipe_hash(recipe_of(recipe_text))
+        except RecipeError:  # of another version
+            return False
+
+    @contextlib.contextmanager
+    def lock(self):
+        """Hold the folder; RunError when another process trains in it. The lock ends with the process, however it ends."""
+        with hold(self.path / ".lock") as held:
+            if not held:
+                raise RunError(f"{self.path}: another process is training in this folder. Wait for it, or choose another --out.")
+            yield self
+
+    def log(self, message: str) -> None:
+        """Append a timed line to log.txt."""
+        with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
+            stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
+
+    def write_environment(self, hide=str, **more) -> None:
+        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out of paths."""
+        own = environment()
+        own["command"] = [hide(part) for part in own["command"]]
+        write_json(self.environment, {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}})
+
+    def append_metrics(self, row: dict) -> None:
+        """One JSON line; a torn last line (power cut) is dropped when the file is read."""
+        with open(self.metrics, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def read_metrics(self) -> list:
+        """All whole rows of metrics.jsonl."""
+        rows = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    rows.append(json.loads(line))
+        return rows
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop rows after `step`: they are about to be made again by a resumed run."""
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def read_selection(self) -> dict:
+        """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step, checkpoint_rule, seconds, looks."""
+        return plain_json(self.selection.read_bytes(), lambda reason: RunError(f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."))
+
+    def split_patients(self) -> dict:
+        """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""
+        if not self.split.exists():
+            return {}
+        with open(self.split, newline="", encoding="utf-8") as stream:
+            return dict(collections.Counter(row["split"] for row in csv.DictReader(stream)))
+
+    def read_environment(self) -> dict:
+        """environment.json."""
+        return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+
+    def is_untrained(self) -> bool:
+        """Whether nothing was learned yet."""
+        return not self.metrics.exists() and not any(self.checkpoints.glob("*"))
+
+    def discard_if_untrained(self) -> None:
+        """Remove a folder in which nothing was learned yet, so that a corrected command can use the same --out."""
+        if self.is_untrained():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def begin_with(self, model, origin: dict) -> None:
+        """Keep a copy of the weights that the run starts from, so that it can be resumed whatever becomes of them.
+
+        model: a .keras file. origin: where it comes from, for initialization.json; its key sha256 tells weights apart.
+        RunError: training has begun already, from other weights or from none.
+        """
+        if self.is_untrained():
+            with atomic_path(self.initial) as temporary, writing(self.initial):
+                shutil.copyfile(model, temporary)
+            write_json(self.initialization, origin)
+            return
+        before = json.loads(self.initialization.read_text(encoding="utf-8")) if self.initialization.exists() else None
+        if before is None or before["sha256"] != origin["sha256"]:
+            began = f"from {before['from']}" if before else "without --init"
+            raise RunError(f"{self.path}: the run was started {began}. Resume it without another --init, or choose another --out.")
+
+    def finish(self) -> None:
+        """Mark the run as finished; the last thing that is written."""
+        write_text(self.finished, datetime.datetime.now().isoformat(timespec="seconds") + "\n")
+
+
+def check_output(path) -> Path:
+    """A folder for results that does not hold any yet; made when missing. RunError when it is a file or not empty."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path}: expected a new or empty folder for the results; it is in use. Choose another --out.")
+    return make_folder(path)
+
+
+def environment() -> dict:
+    """What this process runs on: package versions, Python, machine, cores, git commit of the code, command line."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "git": git_state(Path(__file__).resolve().parent),
+        "command": sys.argv,
+        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def git_state(folder: Path):
+    """Commit and whether the tree is changed, or None outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": bool(status.strip())}

@@ -1,0 +1,88 @@
+"""A model behind TensorFlow Serving's gRPC interface. Numbers travel as they are."""
+
+import math
+
+import numpy as np
+
+from clamnet_tf.decoding import decoding
+from clamnet_tf.errors import EnvironmentFailure, ServerFailure
+from clamnet_tf.serving.address import Address
+from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
+from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
+
+LARGEST_ANSWER = 128_000_000  # bytes; of 16 MB of slices the maps take 16 MB
+_MOST_OUTPUTS = 64  # values of an output per value of a slice
+_OPTIONS = [("grpc.max_receive_message_length", LARGEST_ANSWER), ("grpc.max_send_message_length", -1)]
+
+
+class GrpcModel:
+    """Predictions of one signature with one input. timeout: seconds to wait for an answer."""
+
+    def __init__(self, address: Address, *, timeout: float = 300.0, waits=WAITS_SECONDS):
+        try:
+            import grpc
+            from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+        except ImportError as error:
+            raise EnvironmentFailure(
+                f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[serving]'."
+            ) from error
+        self.address, self.timeout, self.waits = address, timeout, waits
+        self._grpc, self._messages = grpc, predict_pb2
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address.host, options=_OPTIONS))
+
+    def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
+        """As RestModel.predict."""
+        rows = max(1, most_bytes // max(1, images[0].nbytes if len(images) else 1))
+        for start in range(0, len(images), rows):
+            part = images[start : start + rows]
+            answer = attempt(lambda: self._ask(self._request(signature, name, part)), self.address.text, self.waits)
+            with decoding(self._no_prediction):
+                outputs = {key: _values(value, part) for key, value in answer.outputs.items()}
+            yield outputs
+
+    def _no_prediction(self, reason: str) -> ServerFailure:
+        return ServerFailure(f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that of a model server.")
+
+    def _request(self, signature: str, name: str, images: np.ndarray):
+        import tensorflow as tf
+
+        request = self._messages.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self.address.name, signature
+        if self.address.version is not None:
+            request.model_spec.version.value = self.address.version
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(images, dtype=tf.float32))
+        return request
+
+    def _ask(self, request):
+        try:
+            return self._stub.Predict(request, timeout=self.timeout)
+        except self._grpc.RpcError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error) -> Exception:
+        code, codes, where = error.code(), self._grpc.StatusCode, self.address.text
+        reason = (error.details() or "no reason given")[:300]
+        if code == codes.RESOURCE_EXHAUSTED and "larger than max" in reason:
+            return ServerFailure(f"{where}: the answer is longer than {LARGEST_ANSWER:,} bytes, more than predictions of these slices take.")
+        if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
+            return Busy(f"{code.name}: {reason}")
+        if code == codes.NOT_FOUND:
+            return unknown_model(where, reason)
+        if code in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION):
+            return unfit_slices(where, reason)
+        if code == codes.DEADLINE_EXCEEDED:
+            return too_slow(where, self.timeout)
+        return ServerFailure(f"{where}: the server fails with {code.name} ({reason}).")
+
+
+def _values(proto, images: np.ndarray):
+    """An output as an array, or as a list of texts. ValueError: more values than slices of that size can have, or not one row per slice."""
+    import tensorflow as tf
+
+    shape = [one.size for one in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or math.prod(shape) > max(images.size, len(images)) * _MOST_OUTPUTS:
+        raise ValueError(f"an output of shape {str(shape)[:100]} for slices of shape {images.shape}")
+    if shape[:1] != [len(images)]:
+        raise ValueError(f"{shape[0] if shape else 'one'} predictions for {len(images)} slices")
+    array = tf.make_ndarray(proto)
+    return [bytes(one).decode("utf-8", "replace") for one in array.ravel()] if array.dtype == object else array

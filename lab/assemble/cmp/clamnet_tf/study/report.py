@@ -1,0 +1,108 @@
+"""Everything a study writes from what is finished: study.csv, summary.csv, summary.md, boxes.png and index.html, each whole or not at all."""
+
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from clamnet_tf.evaluation import charts, words as figures_words
+from clamnet_tf.evaluation.cases import write_rows
+from clamnet_tf.evaluation.report import TEMPLATES
+from clamnet_tf.files import write_bytes, write_text
+from clamnet_tf.study import words
+from clamnet_tf.study.boxes import box_plot
+from clamnet_tf.study.compare import Row, compare, flat
+from clamnet_tf.study.folder import StudyFolder
+from clamnet_tf.study.gather import Result, best_intensity, gather, patient_rows
+from clamnet_tf.study.overlays import picture_sheets
+from clamnet_tf.study.plan import Plan
+from clamnet_tf.study.tables import distance, floor_of, summary_markdown
+from clamnet_tf.study.times import duration
+
+
+def write_results(plan: Plan, folder: StudyFolder) -> Path:
+    """Write all of them; returns the page. What is not finished is named in them."""
+    study, results = plan.study, gather(plan, folder)
+    rows = compare(study, results)
+    if patients := patient_rows(results):
+        write_rows(folder.path / "study.csv", patients)
+    write_rows(folder.path / "summary.csv", [flat(row) for row in rows])
+    write_text(folder.path / "summary.md", summary_markdown(study, rows, best_intensity(results, study.reference)))
+    if (picture := box_plot(results, study.reference, "png")) is not None:
+        write_bytes(folder.path / "boxes.png", picture)
+    page = folder.path / "index.html"
+    write_text(page, render(plan, results, rows))
+    return page
+
+
+def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
+    """The page as text."""
+    study = plan.study
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": figures_words.number,
+        "percent": figures_words.percent,
+        "signed": words.signed,
+        "p": words.p_text,
+        "interval": words.interval,
+        "budget": words.budget_text,
+        "seeds": words.seeds_text,
+        "distance": distance,
+        "duration": duration,
+    }
+    reference = next(row for row in rows if row.name == study.reference)
+    measured = [repetition for result in results for repetition in result.repetitions if repetition.folder is not None]
+    floor = floor_of(study, rows) if study.floor else None
+    return environment.get_template("study.html.j2").render(
+        study=study,
+        groups=[_group(study, group, rows, reference) for group in study.groups],
+        rows=rows,
+        reference=reference,
+        headline=words.headline(study, rows),
+        missing=words.missing_note(rows),
+        method=words.method_note(study, rows),
+        controls=[(row, words.control_text(row, floor), words.fell(row)) for row in rows if row.kind == "control" and floor],
+        oracle=[row for row in rows if row.oracle is not None and row.dice],
+        intensity=words.intensity_note(*best) if (best := best_intensity(results, study.reference)) else "",
+        boxes=_inline(box_plot(results, study.reference)),
+        sheets=picture_sheets(results, study.reference),
+        readings=words.READINGS,
+        bar=charts.interval_bar,
+        split=study.splits[0],
+        convention=measured[0].figures["hd95_convention"] if measured else "",
+        source=_source(measured),
+        volumes=all(row.column == "dice" for row in rows),
+        patients=max((row.patients for row in rows), default=0),
+    )
+
+
+def _group(study, group, rows: list[Row], reference: Row) -> dict:
+    own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
+    if group.kind != "main" and reference not in own:  # what they are compared with stands above them
+        own = [reference, *own]
+    span = max((abs(edge) for row in own if row.difference for edge in row.difference if edge is not None), default=0.0) or 0.1
+    return {"group": group, "rows": own, "span": (-span, span), "budget": words.budget_note(own, reference), "ratios": any(row.ratio for row in own)}
+
+
+def _source(measured) -> dict:
+    """Where the figures come from: data, and the versions of the code, which ought to be one."""
+    if not measured:
+        return {"data": "", "simulated": False, "commits": []}
+    data = measured[0].figures["data"]
+    commits = sorted({each.commit[:12] for each in measured if each.commit})
+    return {"data": Path(data["root"]).name, "simulated": data["simulated"], "commits": commits}
+
+
+def _inline(svg: bytes | None) -> Markup | None:
+    """The drawing as part of the page: without XML head, and as wide as the page allows."""
+    if svg is None:
+        return None
+    text = svg.decode("utf-8")
+    opening = '<svg class="boxes" role="img" aria-label="Box plots of Dice per patient, one row per arm"'
+    return Markup(text[text.index("<svg") :].replace("<svg", opening, 1))

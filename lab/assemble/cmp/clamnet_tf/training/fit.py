@@ -1,0 +1,97 @@
+"""One training run from a recipe and prepared slices to a run folder with a selected model."""
+
+import time
+from dataclasses import dataclass
+
+import keras
+
+from clamnet_tf.files import atomic_path, write_json
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.training.assembly import TrainingAssembly
+from clamnet_tf.training.initial import plan_initial
+from clamnet_tf.training.selection import Look
+from clamnet_tf.training.stage import Session, StopRequest, run_stage
+from clamnet_tf.training.strategy import build_strategy, check_replicas
+from clamnet_tf.training.trainable import check_trainable
+from clamnet_tf.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the chosen look and why, seconds trained in this process, the network as MarkerProbability; look is
+    None when it was stopped."""
+
+    look: Look | None
+    reason: str
+    seconds: float
+    marker: object = None
+
+
+def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None) -> Outcome:
+    """Train, look, select; whatever a resumed run needs is in `run` at any moment.
+
+    Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of self-training.
+    When the run has initial weights (fit --init), the network of every stage starts from what fits of them.
+
+    Args:
+        recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
+        run: RunFolder opened for training, locked by the caller; None in a process of a cluster that is not the chief.
+        reporter: Reporter. workers: Workers of the cluster; None: this process alone, with the recipe's strategy.
+
+    Returns:
+        Outcome; unless stopped, run.model and run.selection are written.
+
+    Raises:
+        DataError: a side has no usable slices or lacks a class. RunError: the checkpoint is of another network.
+        TrainingFailure: the loss is not finite.
+    """
+    runtime = recipe.runtime
+    keras.mixed_precision.set_global_policy("mixed_float16" if runtime.mixed_precision else "float32")
+    workers = workers or Workers(build_strategy(runtime.strategy))
+    initial = load_network(run.initial) if run and run.initial.exists() else None
+    parts = TrainingAssembly(recipe, manifest, prepared, workers, initial, reporter.line)
+    workers.check_same("Recipe, prepared slices or split", parts.key)
+    check_replicas(workers.strategy, parts.batch_sizes, xla=runtime.xla)
+    check_trainable(recipe, manifest, prepared)
+    if recipe.learns_from_pairs and recipe.network.norm == "batch":
+        leak = "statistics of a batch that is half abnormal tell every pixel the label"
+        reporter.line(f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45).")
+    if initial is not None:
+        plan_initial(initial, parts.untrained(), run, reporter)
+    return _all_stages(parts, run, reporter)
+
+
+def _all_stages(parts: TrainingAssembly, run, reporter) -> Outcome:
+    """Run the stages one after the other, fix the cuts and write the model."""
+    began, marker, looks, first_step = time.perf_counter(), None, [], 0
+    with StopRequest() as stop:
+        session = Session(run, reporter, stop, parts.workers)
+        for number in parts.numbers:
+            stage = parts.stage(number, first_step, marker)
+            ended = run_stage(stage, session)
+            if ended is None:
+                return Outcome(None, "stopped on request", time.perf_counter() - began)
+            chosen, reason, seen = ended
+            looks += [{"stage": stage.name, **look.row()} for look in seen]
+            reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
+            marker, first_step = stage.marker, stage.schedule.last_step
+    marker.network.trainable = True
+    cuts = parts.cuts(marker)
+    if run:
+        with atomic_path(run.model) as temporary:
+            marker.network.save(temporary)
+        atlas = parts.prepared.atlas
+        write_json(
+            run.selection,
+            {
+                "markings": {name: cut.row() for name, cut in cuts.items()},
+                **parts.cut_facts(),
+                "step": chosen.step,
+                "checkpoint_rule": reason,
+                "seconds": round(time.perf_counter() - began, 1),
+                "looks": looks,
+                **({"normal_atlas": atlas.row()} if atlas else {}),
+            },
+        )
+    return Outcome(chosen, reason, time.perf_counter() - began, marker)

@@ -1,0 +1,122 @@
+"""What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained (METHOD section 6, point 5).
+
+Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged. They see one
+view per slice, no pairs and no twin: those belong to the method that they are compared with.
+"""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+from keras import ops
+
+from clamnet_tf.losses.hybrid import organ_mean
+from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
+from clamnet_tf.losses.negative_unlabelled import non_negative, partial_risks
+from clamnet_tf.networks.build import head_names
+from clamnet_tf.networks.classifier import SCORE
+from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
+
+
+def build_objective(section, prevalence: float):
+    """The objective that a LossSection names, other than hybrid; `prevalence` stands in for a prior of null."""
+    if section.objective == "non_negative":
+        prior = section.non_negative.prior
+        return NonNegative(prevalence if prior is None else prior, section.head_weights)
+    if section.objective == "classification":
+        return Classification()
+    own = section.multiple_instance
+    return MultipleInstance(own.pooling, own.sharpness, section.head_weights)
+
+
+class ObjectiveTrainer(StepTrainer):
+    """Trains `network` on the batches of `data.pipeline.pair_dataset` (without twin) by one of the objectives below."""
+
+    def __init__(self, network, objective, **kwargs):
+        super().__init__(network, objective.terms, **kwargs)
+        self.objective = objective
+
+    def loss_terms(self, batch, training=True) -> dict:
+        """The "loss" and the objective's terms, scalars, of this replica's part of the batch."""
+        return self.objective(self._student(batch["view_a"], training=training), batch)
+
+    def minimised(self, batch) -> tuple:
+        """The loss, and the objective's terms."""
+        terms = self.loss_terms(batch, training=True)
+        return terms.pop("loss"), {name: (value, None) for name, value in terms.items()}
+
+
+@dataclass(frozen=True)
+class NonNegative:
+    """Negative-unlabelled risk per head (losses.negative_unlabelled); eta is not used, `prior` takes its part."""
+
+    prior: float
+    head_weights: list | None
+    terms = ("background_risk", "marker_risk", "area_abnormal", "area_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        terms = dict.fromkeys(("loss", *self.terms), 0.0)
+        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
+            background, risk = partial_risks(marker, batch["organ_a"], abnormal, self.prior)
+            observed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(risk))
+            terms["loss"] += weight * non_negative(background, risk, observed)
+            terms["background_risk"] += weight * background
+            terms["marker_risk"] += weight * risk
+            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+        return terms
+
+
+@dataclass(frozen=True)
+class MultipleInstance:
+    """Cross-entropy of the pooled P(marker) of the organ with the label, per head; eta is not used: labels of slices are sure."""
+
+    pooling: str
+    sharpness: float
+    head_weights: list | None
+    terms = ("score_abnormal", "score_normal", "area_abnormal", "area_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        terms = dict.fromkeys(("loss", *self.terms), 0.0)
+        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
+            score = POOLINGS[self.pooling](marker, batch["organ_a"], self.sharpness)
+            terms["loss"] += weight * ops.mean(bag_cross_entropy(score, abnormal))
+            terms["score_abnormal"] += weight * _class_mean(score, abnormal)
+            terms["score_normal"] += weight * _class_mean(score, 1.0 - abnormal)
+            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+        return terms
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy of a classifier's P(abnormal) with the label; `networks.activation_maps` says where it looks."""
+
+    terms = ("score_abnormal", "score_normal")
+
+    def __call__(self, logits, batch) -> dict:
+        logit, abnormal = logits[SCORE][:, 0], ops.cast(batch["label"] > 0, "float32")
+        score = ops.sigmoid(logit)
+        return {
+            "loss": ops.mean(ops.softplus(logit) - abnormal * logit),
+            "score_abnormal": _class_mean(score, abnormal),
+            "score_normal": _class_mean(score, 1.0 - abnormal),
+        }
+
+
+def _markers(logits, batch, head_weights):
+    """(weight, P(marker) (B, H, W), abnormal (B,)) of every head that has a weight; the weights sum to 1."""
+    abnormal = ops.cast(batch["label"] > 0, "float32")
+    outputs = log_probabilities(logits)
+    heads = head_names(outputs)
+    for head, weight in zip(heads, head_shares(heads, head_weights)):
+        if weight:
+            yield weight, 1.0 - ops.exp(outputs[head][..., 0]), abnormal
+
+
+def _add_areas(terms, weight, marker, organ, abnormal):
+    """Marked share of the organ at probability 0.5, per class: its creep is the alarm of METHOD section 4."""
+    area = organ_mean(ops.cast(marker > 0.5, "float32"), organ)
+    terms["area_abnormal"] += weight * _class_mean(area, abnormal)
+    terms["area_normal"] += weight * _class_mean(area, 1.0 - abnormal)
+
+
+def _class_mean(values, members):
+    return ops.sum(values * members) / ops.maximum(ops.sum(members), 1.0)

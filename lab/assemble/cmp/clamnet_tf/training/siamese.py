@@ -1,0 +1,149 @@
+"""SiameseTrainer: the step in which the twins learn from image labels (paper 3.3-3.4, METHOD sections 2-3)."""
+
+from keras import ops
+
+from clamnet_tf.data.views import sample, sample_by_gather
+from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
+from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
+from clamnet_tf.losses.pooling import generalised_mean
+from clamnet_tf.losses.several_markers import markers_contrast, markers_hybrid
+from clamnet_tf.networks.build import head_names, logits_network
+from clamnet_tf.networks.fast_form import fast_form
+from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
+
+TERMS = ("hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal")
+
+
+class SiameseTrainer(StepTrainer):
+    """Trains `network`; holds its twin by composition and never becomes part of what is saved.
+
+    Each step takes the dict of `data.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
+
+        mean over slices and heads of [ w * mean_organ h_k(class of the image, p) ]       w = eta on abnormal, 1 on normal
+        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)                         positive pairs, both directions
+        + contrast * margin(u_abnormal - u_normal)                                         negative pairs
+
+    Both classes count alike since a batch holds as many abnormal as normal slices. Of several markers (a batch with marker_eta) the
+    first and the last term are those of `losses.several_markers`.
+
+    Args:
+        network: functional network with outputs head_1.. (B, H, W, C).
+        twin: a second network of the same shape (kind separate or ema), or None (shared, none).
+        kind: "shared", "separate", "ema" or "none".
+        loss: keyword options k, head_weights, agreement_weight, agreement_distance, agreement_ramp, contrast_weight,
+            contrast_margin, pooling_power.
+        momentum: of the ema twin. steps: planned number of steps, for the ramp.
+    """
+
+    def __init__(self, network, *, twin=None, kind="shared", loss: dict, momentum=0.99, steps: int, **kwargs):
+        super().__init__(network, TERMS, **kwargs)
+        self.twin, self.kind, self.momentum, self.steps = twin, kind, momentum, steps
+        self.options, self.heads = loss, head_names(network.output)
+        self.head_weights = head_shares(self.heads, loss.get("head_weights"))
+        self._other = fast_form(logits_network(twin)) if twin is not None else self._student
+        if kind == "ema":
+            twin.trainable = False
+            twin.set_weights(network.get_weights())
+        self.step_counter = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+
+    def _views(self, batch, training):
+        """Per view, per head: log-softmax (B, H, W, C)."""
+        if self.kind == "none":
+            return [log_probabilities(self._student(batch["view_a"], training=training))]
+        if self.kind == "shared":  # one concatenated pass
+            logits = self._student(ops.concatenate([batch["view_a"], batch["view_b"]]), training=training)
+            both = {head: ops.split(value, 2) for head, value in log_probabilities(logits).items()}
+            return [{head: pair[view] for head, pair in both.items()} for view in (0, 1)]
+        first = self._student(batch["view_a"], training=training)
+        second = self._other(batch["view_b"], training=training and self.kind == "separate")
+        return [log_probabilities(first), log_probabilities(second)]
+
+    def loss_terms(self, batch, training=True) -> dict:
+        """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is logged."""
+        views = self._views(batch, training)
+        abnormal = ops.cast(batch["label"] > 0, "float32")
+        supervised = self._several if "marker_eta" in batch else self._one
+        terms = {"hybrid": 0.0, "agreement": 0.0, "contrast": 0.0, "raw": 0.0, "area": 0.0}
+        learned = views[:1] if self.kind == "ema" else views
+        for head, head_weight in zip(self.heads, self.head_weights):
+            if not head_weight:
+                continue
+            for view, organ in zip(learned, (batch["organ_a"], batch.get("organ_b"))):
+                share = head_weight / len(learned)
+                marker = 1.0 - ops.exp(view[head][..., 0])
+                raw, weighted, contrast = supervised(view[head], marker, organ, abnormal, batch)
+                terms["raw"] += share * raw
+                terms["hybrid"] += share * weighted
+                terms["contrast"] += share * ops.repeat(contrast, 2)
+                terms["area"] += share * organ_mean(ops.cast(marker > 0.5, "float32"), organ)
+            if len(views) == 2:
+                terms["agreement"] += head_weight * self._agreement(views[0][head], views[1][head], abnormal, batch)
+        terms["abnormal"] = abnormal
+        return terms
+
+    def _one(self, log_probabilities, marker, organ, abnormal, batch):
+        """Of one view and head: the hybrid term without and with eta, (B,), and the contrast of the pairs, (B / 2,)."""
+        target = ops.one_hot(batch["label"], log_probabilities.shape[-1])[:, None, None, :]
+        weight = abnormal * ops.cast(batch["eta"], "float32") + (1.0 - abnormal)
+        raw = organ_mean(hybrid_per_pixel(target, log_probabilities, self.options["k"]), organ)
+        pairs = ops.reshape(generalised_mean(marker, organ, self.options["pooling_power"]), (-1, 2))
+        return raw, weight * raw, margin_contrast(pairs[:, 0], pairs[:, 1], self.options["contrast_margin"])
+
+    def _several(self, log_probabilities, marker, organ, abnormal, batch):
+        """The same of several markers."""
+        raw, weighted = markers_hybrid(log_probabilities, organ, batch["marker_eta"], self.options["k"])
+        return raw, weighted, markers_contrast(log_probabilities, organ, batch["marker_eta"], self.options["contrast_margin"], self.options["pooling_power"])
+
+    def _agreement(self, log_a, log_b, abnormal, batch):
+        """Symmetric agreement of two views of one slice inside both organs, (B,)."""
+        result = 0.0
+        both = ((log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"), (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"))
+        for first, second, warp, first_organ, second_organ in both:
+            moving = ops.exp(first)
+            if self.kind == "ema" and first is log_b:  # targets of the teacher: zero marker where the label excludes it
+                moving = moving * _possible(abnormal, batch)[:, None, None, :]
+                background = moving[..., :1] + (1.0 - ops.sum(moving, axis=-1, keepdims=True))
+                moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
+            elif self.kind == "ema":
+                continue  # the teacher learns nothing
+            resample = sample_by_gather if self.jit_compile else sample
+            warped = resample(ops.concatenate([moving, batch[first_organ][..., None]], axis=-1), batch[warp])
+            visible = ops.round(warped[..., -1]) * batch[second_organ]
+            if self.options["agreement_distance"] == "hybrid":
+                distance = hybrid_agreement(warped[..., :-1], second, self.options["k"])
+            else:
+                distance = squared_agreement(warped[..., :-1], ops.exp(second))
+            result += organ_mean(distance, visible) * (1.0 if self.kind == "ema" else 0.5)
+        return result
+
+    def _total(self, terms):
+        agreement = self.options["agreement_weight"] * ramp(self.step_counter, self.steps, self.options["agreement_ramp"])
+        return terms["hybrid"] + agreement * terms["agreement"] + self.options["contrast_weight"] * terms["contrast"]
+
+    def minimised(self, batch) -> tuple:
+        """The mean total, and the terms that are logged."""
+        terms = self.loss_terms(batch, training=True)
+        abnormal, normal = terms["abnormal"], 1.0 - terms["abnormal"]
+        return ops.mean(self._total(terms)), {
+            "hybrid_abnormal": (terms["raw"], abnormal),
+            "hybrid_normal": (terms["raw"], normal),
+            "agreement": (terms["agreement"], None),
+            "contrast": (terms["contrast"], None),
+            "area_abnormal": (terms["area"], abnormal),
+            "area_normal": (terms["area"], normal),
+        }
+
+    def updated(self) -> None:
+        """The teacher follows; the step is counted."""
+        if self.kind == "ema":
+            for teacher, student in zip(self.twin.variables, self.network.variables):
+                if "float" in teacher.dtype:
+                    teacher.assign(self.momentum * teacher + (1.0 - self.momentum) * student)
+        self.step_counter.assign_add(1)
+
+
+def _possible(abnormal, batch):
+    """Which classes a slice may show, as far as the background's share is made up for: (B, 1) of one marker, (B, 1 + M) of several."""
+    if "marker_eta" not in batch:
+        return abnormal[:, None]
+    return ops.concatenate([ops.ones_like(abnormal)[:, None], ops.cast(batch["marker_eta"] > 0, abnormal.dtype)], axis=-1)

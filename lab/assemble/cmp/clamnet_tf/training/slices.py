@@ -1,0 +1,115 @@
+"""The slices that training and selection may see: how many patients, with which labels, and the samples that looks are made of. No masks."""
+
+import dataclasses
+
+import numpy as np
+
+from clamnet_tf.data.markers import membership
+from clamnet_tf.data.stratify import draw_patients
+from clamnet_tf.data.trainable import lacking_slices
+from clamnet_tf.errors import DataError
+
+LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
+
+
+class TrainingSlices:
+    """Usable slices of the training and validation patients.
+
+    Args:
+        prepared: Prepared slices whose table holds every slice's split.
+        minimum_organ_fraction: slices with less organ are left out, and those without a label.
+        markers: names of those that the recipe tells apart; abnormal slices that show none of them are left out. None: one marker.
+        patients: how many training patients are kept, None for all. shuffle_labels: negative control, see `shuffled`.
+        seed: of both draws.
+
+    Attributes:
+        rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned from; those of
+        the validation slices are always the true ones. shown: (N, markers) bool, which markers a slice of the table shows.
+
+    Raises:
+        DataError: no usable slices on a side, none that shows one of the markers, or fewer training patients than asked for.
+    """
+
+    def __init__(self, prepared, *, minimum_organ_fraction: float, markers=(), patients: int | None = None, shuffle_labels: bool = False, seed: int = 0):
+        table = prepared.table
+        usable = (table.area > minimum_organ_fraction) & (table.label >= 0)
+        if markers:
+            usable &= (table.label == 0) | membership(table.markers, markers).any(axis=1)
+        self.prepared = prepared
+        self.rows, validation = (np.flatnonzero(usable & (table.split == side)) for side in ("train", "val"))
+        if patients is not None:
+            self.rows = _of_patients(table, self.rows, patients, seed)
+        self.table = shuffled(table, self.rows, seed) if shuffle_labels else table
+        self.shown = membership(self.table.markers, markers)
+        self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
+        labels = self.table.label[validation]
+        self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
+        trained = np.zeros(len(table.label), bool)
+        trained[self.rows] = True
+        advice = "" if patients is None else f", and training.patients, which keeps {patients}"
+        lacking = lacking_slices(
+            self.table.label,
+            table.split,
+            usable & (trained | (table.split != "train")),
+            shown=self.shown,
+            markers=markers,
+            advice=advice,
+        )
+        if lacking:
+            raise DataError("\n".join(lacking))
+
+    @classmethod
+    def of(cls, recipe, prepared) -> "TrainingSlices":
+        """As the recipe's sections data and training say."""
+        section = recipe.training
+        return cls(
+            prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, markers=[one.name for one in recipe.markers or ()],
+            patients=section.patients, shuffle_labels=section.shuffle_labels, seed=section.seed,
+        )  # fmt: skip
+
+    def training_abnormal(self):
+        """(images, organ) of abnormal training slices, to fix the threshold by prevalence."""
+        return self.prepared.images[self._abnormal], self.prepared.organ[self._abnormal]
+
+    def validation(self):
+        """(images, organ, labels) of validation slices."""
+        return self.prepared.images[self._validation], self.prepared.organ[self._validation], self.table.label[self._validation]
+
+    @property
+    def validation_rows(self) -> np.ndarray:
+        """Rows of the prepared slices that `validation` returns, rising."""
+        return self._validation
+
+    def training_markers(self):
+        """(images, organ, shown) of the same slices as `training_abnormal`."""
+        return *self.training_abnormal(), self.shown[self._abnormal]
+
+    def validation_markers(self):
+        """(images, organ, shown) of the same slices as `validation`."""
+        return *self.validation()[:2], self.shown[self._validation]
+
+
+def shuffled(table, rows: np.ndarray, seed: int):
+    """`table` with the labels of `rows`, and the markers with them, permuted among them: the negative control, where nothing is left to be learned.
+
+    The number of slices of each class stays; every other row keeps its label.
+    """
+    label, markers, order = table.label.copy(), table.markers.copy(), np.random.default_rng([seed, 4]).permutation(len(rows))
+    label[rows], markers[rows] = label[rows][order], markers[rows][order]
+    return dataclasses.replace(table, label=label, markers=markers)
+
+
+def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The part of `rows` that belongs to `count` drawn patients."""
+    patients = {}
+    for row in rows:
+        labels, _ = patients.setdefault(str(table.patient[row]), (set(), str(table.site[row])))
+        labels.add(int(table.label[row]))
+    if count > len(patients):
+        raise DataError(f"training.patients: expected at most the {len(patients)} patients of the training side, received {count}; null takes all.")
+    return rows[np.isin(table.patient[rows], draw_patients(patients, count, seed))]
+
+
+def _sample(rows: np.ndarray) -> np.ndarray:
+    """At most LOOKED_AT rows, evenly spread."""
+    return rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]

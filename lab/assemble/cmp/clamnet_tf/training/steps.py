@@ -1,0 +1,113 @@
+"""What the train steps share: class probabilities, one update on every replica's part of a batch, sums for the log."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from clamnet_tf.networks.build import logits_network
+from clamnet_tf.networks.fast_form import fast_form
+
+
+class StepTrainer(keras.Model):
+    """Trains `network`; holds it by composition and never becomes part of what is saved.
+
+    A subclass defines `minimised(batch)`: the scalar loss of a replica's part of the global batch, and what is logged
+    besides, name -> (values, weights or None). `update` is one step on such a part, inside `strategy.run`, as
+    `training.updates` calls it; `train_step` is the same step in the form that Keras `fit` calls, with running means.
+
+    Args:
+        network: functional network with outputs head_1.. (B, H, W, C).
+        terms: names of what `minimised` logs, in order; "loss" and "gradient_norm" are added.
+    """
+
+    kind = "none"
+
+    def __init__(self, network, terms, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.terms = ("loss", *terms, "gradient_norm")
+        self._student = self.student_of(network)
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in self.terms}
+
+    def student_of(self, network):
+        """What is called in a step: the network's logits, in the fast form. It owns the variables of `network`."""
+        return fast_form(logits_network(network))
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def call(self, inputs, training=False):
+        return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
+
+    def updated(self) -> None:
+        """What follows an update: a teacher, a counter."""
+
+    def update(self, batch):
+        """One update from one replica's part of the batch.
+
+        Returns:
+            (2, terms) float32, the sums of each term's weighted values and of its weights. Added over replicas and steps,
+            their quotient is the mean of the term.
+        """
+        with tf.GradientTape() as tape:
+            loss, logged = self.minimised(batch)
+            scaled = scaled_loss(self, self._student, loss)
+        norm = apply_gradients(self, tape, scaled)
+        self.updated()
+        logged = {"loss": (loss, None), **logged, "gradient_norm": (norm, None)}
+        return tf.stack([_sums(*logged[name]) for name in self.terms], axis=1)
+
+    def train_step(self, data):
+        """One update; returns the running mean of every term."""
+        batch = data[0] if isinstance(data, tuple) else data
+        totals, weights = tf.unstack(self.update(batch))
+        for index, name in enumerate(self.terms):
+            mean = tf.math.divide_no_nan(totals[index], weights[index])
+            self._trackers[name].update_state(mean, sample_weight=weights[index])
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+
+def _sums(values, weights):
+    values = ops.cast(values, "float32")
+    weights = ops.ones_like(values) if weights is None else weights
+    return ops.stack([ops.sum(values * weights), ops.sum(weights)])
+
+
+def head_shares(heads: list, weights) -> list:
+    """The recipe's head weights (None: all alike) as shares that sum to 1."""
+    weights = weights or [1.0] * len(heads)
+    return [weight / sum(weights) for weight in weights]
+
+
+def log_probabilities(logits: dict) -> dict:
+    """Logits per head -> log of the class probabilities; one sigmoid channel is the two-class softmax of (0, z)."""
+    two = {head: ops.concatenate([ops.zeros_like(z), z], axis=-1) if z.shape[-1] == 1 else z for head, z in logits.items()}
+    return {head: ops.log_softmax(z) for head, z in two.items()}
+
+
+def scaled_loss(trainer, network, loss):
+    """Loss of this replica -> what to differentiate: penalties added, divided by the replicas (their gradients add up)."""
+    if network.losses:
+        loss = loss + sum(tf.cast(value, tf.float32) for value in network.losses)
+    return trainer.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def apply_gradients(trainer, tape, scaled):
+    """Update the trainer's weights with the gradient of the whole batch; returns its norm before clipping.
+
+    Keras clips each replica's gradient first and adds them up then, which is another update than that of one device
+    (measured). So they are added up here; the optimizer gets an equal share of the sum from every replica, is built with
+    an equal share of the clipping norm (`build_optimizer`), and adds the shares up again.
+    """
+    variables, replicas = trainer.trainable_variables, tf.distribute.get_strategy().num_replicas_in_sync
+    found = [(gradient, variable) for gradient, variable in zip(tape.gradient(scaled, variables), variables) if gradient is not None]
+    gradients = [gradient for gradient, _ in found]
+    if replicas > 1:
+        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    norm = tf.linalg.global_norm(gradients)
+    if replicas > 1:
+        gradients = [gradient / replicas for gradient in gradients]
+    whole = {id(variable): gradient for gradient, (_, variable) in zip(gradients, found)}
+    trainer.optimizer.apply_gradients((whole.get(id(variable)), variable) for variable in variables)
+    return norm

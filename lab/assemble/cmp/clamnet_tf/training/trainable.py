@@ -1,0 +1,39 @@
+"""What `fit` refuses of prepared slices before it trains, as one function: `data inspect --recipe` calls it
+too.
+"""
+
+import numpy as np
+
+from clamnet_tf.data.trainable import check_test_side, without_pairs
+from clamnet_tf.errors import DataError
+from clamnet_tf.training.slices import TrainingSlices
+
+
+def check_trainable(recipe, manifest, prepared) -> None:
+    """DataError when the recipe cannot be trained on these slices.
+
+    manifest: with every case's split set. prepared: its Prepared slices.
+    """
+    check_test_side(manifest)
+    slices = TrainingSlices.of(recipe, prepared)
+    channels, main_channel = prepared.images.shape[3], recipe.pairs.views.main_channel
+    if main_channel is not None and 1 < channels <= main_channel:
+        raise DataError(
+            f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have"
+            f" {channels} channels; received {main_channel}."
+        )
+    attribution = recipe.attribution
+    if attribution is not None and attribution.refinement.channel >= channels:
+        expected = f"expected 0 to {channels - 1}, since these images have {channels} channel{'s' if channels > 1 else ''}"
+        raise DataError(f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}.")
+    label = slices.table.label[slices.rows]
+    if recipe.training.supervision == "labels":
+        if problem := without_pairs(int(np.sum(label > 0)), int(np.sum(label == 0))):
+            raise DataError(problem)
+        return
+    cases = slices.table.case[slices.rows]
+    if not any(manifest.cases[case].mask is not None or manifest.cases[case].label == 0 for case in cases):
+        raise DataError(
+            "training.supervision: masks needs masks of training slices; the manifest names none. Use"
+            " supervision: labels."
+        )

@@ -1,0 +1,68 @@
+"""What a run cannot know of its network: the texts of an entry, from a YAML file, from options and from the entry's last version."""
+
+from typing import Annotated, Optional
+
+from pydantic import Field
+
+from clamnet_tf.recipe.overrides import apply_overrides
+from clamnet_tf.recipe.problems import Place
+from clamnet_tf.recipe.reader import Node, as_node, read_file
+from clamnet_tf.recipe.section import Section
+from clamnet_tf.zoo.entry import Entry, Prose, Sentence, TrainingDataSection, Word
+from clamnet_tf.zoo.read import check
+
+
+class About(Section):
+    """The file of `clamnet-tf zoo publish --about`."""
+
+    summary: Sentence = Field(description="A sentence or two for lists.")
+    channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
+    missing_channels: Optional[Sentence] = Field(None, description="What stands in for a channel that is not there.")
+    classes: Optional[Annotated[list[Word], Field(min_length=2)]] = Field(
+        None, description="Meaning of the output's classes; null: background and marker, or the names of several markers."
+    )
+    training_data: TrainingDataSection = Field(description="What the network learned from: name, origin, licence.")
+    weights_licence: Prose = Field(description="What may be done with the weights, with regard to that licence.")
+    intended_use: Prose = Field(description="What it is for.")
+    limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
+    notes: Optional[Prose] = Field(None, description="How the figures are to be read.")
+
+
+def read_about(path, overrides, before: Entry | None) -> About:
+    """The texts of an entry: `overrides` (--set key=value), else the file at `path`, else the last version `before`.
+
+    ZooError: every problem of file and overrides at once, and every text that is in none of the three.
+    """
+    root, problems = read_file(path) if path is not None else (Node(Place("the texts of the entry (--about FILE, --set KEY=VALUE)"), {}), [])
+    root = Node(Place(str(path)), {}) if root is None else root
+    problems = problems + apply_overrides(root, overrides)
+    if before is not None:
+        _fill(root, _texts(before))
+    return check(root, problems, About)
+
+
+def _texts(entry: Entry) -> dict:
+    """The texts of an entry, as a file of `--about` says them."""
+    return {
+        "summary": entry.summary,
+        "channel_order": entry.input.channel_order,
+        "missing_channels": entry.input.missing_channels,
+        "classes": entry.output.classes,
+        "training_data": entry.training_data.model_dump(),
+        "weights_licence": entry.weights.licence,
+        "intended_use": entry.intended_use,
+        "limits": entry.limits,
+        "notes": entry.notes,
+    }
+
+
+def _fill(root: Node, values: dict) -> None:
+    """Put `values` where the tree says nothing."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            section = root.value.setdefault(key, Node(root.place, {}))
+            if isinstance(section.value, dict):
+                _fill(section, value)
+        else:
+            root.value.setdefault(key, as_node(value, root.place))
+

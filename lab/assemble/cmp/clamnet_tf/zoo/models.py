@@ -1,0 +1,69 @@
+"""Networks for Keras users: `clamnet_tf.load` and `clamnet_tf.build`."""
+
+import keras
+
+from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.build import build_network
+from clamnet_tf.networks.classifier import build_classifier
+from clamnet_tf.networks.prune import prune
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.zoo.resolve import open_model
+
+
+def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Model:
+    """The trained network of a zoo entry or a run.
+
+    Args:
+        model: name of a zoo entry ("mri_carcinoma"), folder of one, or a run folder.
+        head: keep this head alone, with only the layers it needs (UNet++ pruned); None keeps all.
+        trainable: whether the layers are trained further by `fit`.
+
+    Returns:
+        keras.Model, not compiled: (batch, side, side, channels) float32, normalised as the entry's card says -> dict
+        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background. A network that tells several
+            markers apart has one class more per marker, in the order of `markers` in the entry or the recipe; each has its own cut there.
+
+    Raises:
+        ZooError, RunError: no such model, or its weights are not those that the entry declares. NetworkError: no such head,
+            or the file asks for more than stock layers; it runs no code of its own.
+    """
+    network = load_network(open_model(model).model)
+    if head is not None:
+        network = prune(network, head)
+    network.trainable = trainable
+    return network
+
+
+def build(recipe, *, side: int | None = None, channels: int | None = None, stage: str = "last") -> keras.Model:
+    """A new, untrained network as a recipe describes it.
+
+    Args:
+        recipe: a Recipe, the name of a shipped one, or the path of a file.
+        side: height and width of a slice in pixels; default: data.side of the recipe.
+        channels: channels of a slice; default: as many as data.channels of the recipe names.
+        stage: "last": the network that a run ends with, that of self_training when it has rounds; "first": the one that
+            learns from image labels.
+
+    Returns:
+        keras.Model as `load` returns it; of a recipe with loss.objective classification the first one is a classifier.
+
+    Raises:
+        RecipeError: the recipe is wrong. NetworkError: `channels` is neither given nor in the recipe, or an odd side.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if stage not in ("first", "last"):
+        raise NetworkError(f"stage: expected first or last, received {stage!r}.")
+    if channels is None:
+        if recipe.data.channels is None:
+            raise NetworkError(
+                f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all channels of the images; "
+                "received none."
+            )
+        channels = len(recipe.data.channels)
+    side = recipe.data.side if side is None else side
+    if stage == "last" and recipe.self_training.rounds:
+        return build_network(recipe.self_training.network, side=side, channels=channels)
+    maker = build_classifier if recipe.loss.objective == "classification" else build_network
+    return maker(recipe.network, side=side, channels=channels)

@@ -1,0 +1,194 @@
+"""Entries of registries: found by name, downloaded, checked, kept in the cache. $CLAMNET_TF_REGISTRY names registries, separated by spaces."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import filelock
+
+from clamnet_tf.errors import ZooError
+from clamnet_tf.files import atomic_path, make_folder, write_bytes, writing
+from clamnet_tf.recipe.suggest import nearest
+from clamnet_tf.zoo.catalogue import pulled_folder
+from clamnet_tf.zoo.entry import is_entry
+from clamnet_tf.zoo.index import LARGEST_INDEX, IndexEntry, read_index
+from clamnet_tf.zoo.read import check_weights, read_entry
+from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline, join
+
+REGISTRY_VARIABLE = "CLAMNET_TF_REGISTRY"
+LOCK_SECONDS = 3600.0  # how long another process's download is waited for
+
+
+class NotOffered(ZooError):
+    """No registry offers an entry of that name, or none can be asked."""
+
+
+@dataclass(frozen=True)
+class HttpsRegistry:
+    """An index on an https server. url: of the index."""
+
+    url: str
+    timeout_seconds: float = TIMEOUT_SECONDS
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.url
+
+    @property
+    def folder(self) -> Path:
+        """Where its entries, its last index and unfinished downloads are kept."""
+        return registry_folder(self.url, urlsplit(self.url).hostname)
+
+    def listing(self) -> list[IndexEntry]:
+        """What it offers; offline, what it offered when it was last asked. ZooError: it cannot be had, or is no index."""
+        stored = self.folder / "index.json"
+        if is_offline():
+            if not stored.is_file():
+                check_online(self.url)
+            return read_index(_stored_index(stored), str(stored)).entries
+        content = self._transport().text(self.url, LARGEST_INDEX)
+        index = read_index(content, self.url)
+        write_bytes(stored, content)
+        return index.entries
+
+    def fetch(self, offer: IndexEntry, folder: Path, reporter) -> None:
+        """Download the files of an offer into `folder`."""
+        transport, before = self._transport(), 0
+        addresses = [check_address(join(self.url, item.url), self.url) for item in offer.files]  # all, before anything is downloaded
+        with progress_bar(reporter, offer) as bar:
+            for item, address in zip(offer.files, addresses):
+                start = before
+                transport.file(
+                    address, folder / item.file, size=item.bytes, sha256=item.sha256,
+                    progress=lambda done, start=start: bar.update((start + done) // 1000),
+                )  # fmt: skip
+                before += item.bytes
+
+    def _transport(self) -> Transport:
+        return Transport(self.folder / "parts", self.timeout_seconds)
+
+
+def _stored_index(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_INDEX:
+        raise ZooError(f"{path}: expected at most {LARGEST_INDEX} bytes; it was changed. Remove it and ask the registry again.")
+    return path.read_bytes()
+
+
+def progress_bar(reporter, offer):
+    """A bar in kilobytes; nothing without a reporter."""
+    if reporter is None:
+        return contextlib.nullcontext(_NoBar())
+    return reporter.bar(f"Pulling {offer.name} version {offer.version} (kB)", max(1, offer.bytes // 1000))
+
+
+class _NoBar:
+    def update(self, done, note=""):
+        pass
+
+
+def registry_folder(address: str, host: str | None) -> Path:
+    """A folder of its own for every address: readable, and without anything that a file system could take amiss."""
+    readable = re.sub(r"[^a-z0-9.]+", "_", (host or "").lower()).strip("._")[:60]
+    return pulled_folder() / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+
+
+def open_registry(text: str, timeout_seconds: float = TIMEOUT_SECONDS):
+    """The registry at an address. ZooError for an address that is neither https:// nor hf://OWNER/REPOSITORY[@REVISION]."""
+    if text.startswith("hf://"):
+        from clamnet_tf.zoo.hub import HubRegistry
+
+        return HubRegistry.at(text, timeout_seconds)
+    return HttpsRegistry(check_address(text), timeout_seconds)
+
+
+def configured_registries(timeout_seconds: float = TIMEOUT_SECONDS) -> list:
+    """Those of $CLAMNET_TF_REGISTRY, in that order."""
+    return [open_registry(text, timeout_seconds) for text in os.environ.get(REGISTRY_VARIABLE, "").split()]
+
+
+def pull_first(registries, name: str, reporter=None) -> Path:
+    """Pull the newest version of `name` from the first registry that offers it; its folder.
+
+    NotOffered: none offers it (nearest name, and why a registry could not be asked). ZooError: the download failed.
+    """
+    if not registries:
+        raise ZooError(f"{name}: no registry to pull from. Set {REGISTRY_VARIABLE}, or name one with --from.")
+    offered, failures = set(), []
+    for registry in registries:
+        try:
+            listing = registry.listing()
+        except ZooError as error:
+            failures.append(str(error))
+            continue
+        offered |= {offer.name for offer in listing}
+        offers = [offer for offer in listing if offer.name == name]
+        if offers:
+            return pull_entry(registry, max(offers, key=lambda offer: offer.version), reporter)
+    if len(failures) == len(registries):
+        raise NotOffered("\n".join(failures))
+    near = nearest(name, offered)
+    advice = f"nearest name {near}" if near else f"offered are {', '.join(sorted(offered)) or 'none'}"
+    raise NotOffered("\n".join([f"{ascii(name)[1:-1]}: not offered by {', '.join(registry.label for registry in registries)}; {advice}.", *failures]))
+
+
+def pull_entry(registry, offer, reporter=None) -> Path:
+    """The folder of an offer of a registry, downloaded unless it is there already; whole and checked, or not there at all."""
+    final = registry.folder / f"{offer.name}-{offer.version}"
+    with _alone(make_folder(registry.folder) / f".{final.name}.lock", offer, reporter):
+        if _is_whole(final):
+            return final
+        check_online(offer.name)
+        if final.exists():  # damaged since it was pulled
+            with writing(final):
+                shutil.rmtree(final)
+        with atomic_path(final) as folder:
+            folder.mkdir()
+            registry.fetch(offer, folder, reporter)
+            _check_pulled(folder, offer, registry)
+    return final
+
+
+@contextlib.contextmanager
+def _alone(path: Path, offer, reporter):
+    """Hold the lock of an entry; wait for another process that downloads it."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if reporter is not None:
+            reporter.line(f"Another process is pulling {offer.name}; waiting for it.")
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except filelock.Timeout as error:
+            raise ZooError(
+                f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min ({path}). Stop that one, or "
+                "try later."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return is_entry(folder) and bool(check_weights(folder, read_entry(folder)))
+    except ZooError:
+        return False
+
+
+def _check_pulled(folder: Path, offer, registry) -> None:
+    """The entry is the one that was offered, and its weights are those it declares."""
+    entry = read_entry(folder)
+    if (entry.name, entry.version) != (offer.name, offer.version):
+        raise ZooError(
+            f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} version "
+            f"{entry.version}. It was not kept."
+        )
+    check_weights(folder, entry)

@@ -1,0 +1,157 @@
+"""Is an entry what it says: files, shapes, cuts, golden output, card."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clamnet_tf.errors import ClamnetError, ZooError
+from clamnet_tf.evaluation.baselines.kept import read_kept
+from clamnet_tf.files import open_regular
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.plain_json import plain_json
+from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.zoo.card import missing_sections
+from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
+from clamnet_tf.zoo.golden import golden_difference, golden_output
+from clamnet_tf.zoo.markers import cuts, marker_cuts, trained_eta
+from clamnet_tf.zoo.read import check_weights, read_entry
+
+LARGEST_JSON = 5_000_000  # bytes, of selection.json and golden.json
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of an entry; problem is None when it passed."""
+
+    name: str
+    problem: str | None
+
+
+def verify(folder) -> list[Check]:
+    """Every check of an entry's folder, in the order schema, files, recipe, shapes, golden output, card.
+
+    The network is loaded only when the files before it are right; what could not be checked for that reason is left out.
+    """
+    folder, checks = Path(folder), []
+
+    def passed(name, check, *arguments):
+        try:
+            value = check(*arguments)
+        except ClamnetError as error:
+            checks.append(Check(name, str(error)))
+            return None
+        checks.append(Check(name, None))
+        return True if value is None else value
+
+    entry = passed("schema", read_entry, folder)
+    if entry is None:
+        return checks
+    if passed("files", _check_files, folder, entry):
+        passed("recipe", _check_recipe, folder, entry)
+        network = passed("network", load_network, folder / entry.weights.file)
+        if network is not None:
+            passed("shapes", _check_shapes, entry, network)
+            passed("golden output", _check_golden, folder, network)
+    passed("card", _check_card, folder, entry)
+    return checks
+
+
+def _check_files(folder: Path, entry: Entry) -> None:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise ZooError(f"{folder}: expected {', '.join(FILES)}; missing: {', '.join(missing)}.")
+    name = folder.resolve().name
+    if name not in (entry.name, f"{entry.name}-{entry.version}"):
+        raise ZooError(f"{folder}: expected a folder named {entry.name}, as the entry; found {name}.")
+    if entry.weights.bytes > LARGEST_WEIGHTS:
+        raise ZooError(f"{folder}: expected weights of at most {LARGEST_WEIGHTS} bytes; they have {entry.weights.bytes}.")
+    check_weights(folder, entry)
+
+
+def _check_recipe(folder: Path, entry: Entry) -> None:
+    """What entry.yaml repeats from recipe.yaml and selection.json is the same there."""
+    recipe = load_recipe(folder / "recipe.yaml")
+    selection = _json(folder / "selection.json")
+    try:
+        threshold = cuts(recipe, selection)
+        pairs = {
+            "modality": (entry.modality, recipe.modality),
+            "condition": (entry.condition, recipe.condition),
+            "input.side": (entry.input.side, recipe.data.side),
+            "input.normalization": (entry.input.normalization, recipe.data.normalization),
+            "input.window": (entry.input.window, recipe.data.window),
+            "input.organ": (entry.input.organ, recipe.organ),
+            "eta": (entry.eta, trained_eta(recipe)),
+            "threshold.head": (entry.threshold.head, recipe.inference.head),
+            "threshold.value": (entry.threshold.value, threshold["value"]),
+            "threshold.raw_value": (entry.threshold.raw_value, threshold["raw_value"]),
+            "threshold.rule": (entry.threshold.rule, selection["threshold_rule"]),
+            "metrics.seed": (entry.metrics.seed, recipe.training.seed),
+            **_marker_pairs(entry, marker_cuts(recipe, selection)),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ZooError(f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
+    wrong = [f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}" for key, (ours, theirs) in pairs.items() if ours != theirs]
+    if wrong:
+        raise ZooError(f"{folder}: {'; '.join(wrong)}.")
+    if (folder / BASELINES_FILE).is_file():
+        read_kept(folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels)
+
+
+def _marker_pairs(entry: Entry, wanted: list[dict]) -> dict:
+    """What the entry repeats of several markers; their names alone where these differ."""
+    ours = entry.markers or []
+    names = [", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])]
+    pairs = {"markers": tuple(names)}
+    for one, row in zip(ours, wanted) if names[0] == names[1] else ():
+        pairs[f"markers.{one.name}.eta"] = (one.eta, row["eta"])
+        pairs |= {f"markers.{one.name}.threshold.{key}": (getattr(one.threshold, key), row["threshold"][key]) for key in ("value", "raw_value")}
+    return pairs
+
+
+def _check_shapes(entry: Entry, network) -> None:
+    side, given, made = entry.input.side, entry.input, entry.output
+    wanted = (None, side, side, given.channels)
+    if tuple(network.inputs[0].shape) != wanted:
+        raise ZooError(f"input: entry.yaml says {wanted}, the network takes {tuple(network.inputs[0].shape)}.")
+    if sorted(network.output) != sorted(made.heads):
+        raise ZooError(f"output.heads: entry.yaml says {', '.join(made.heads)}, the network gives {', '.join(sorted(network.output))}.")
+    for head, tensor in network.output.items():
+        wanted = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
+        found = tuple(tensor.shape), network.get_layer(head).activation.__name__
+        if found != (wanted, made.activation):
+            raise ZooError(f"output: entry.yaml says {made.activation} of {wanted}, {head} of the network gives {found[1]} of {found[0]}.")
+
+
+def _check_golden(folder: Path, network) -> None:
+    stored, found = _json(folder / GOLDEN_FILE), golden_output(network)
+    try:
+        difference, tolerance = golden_difference(stored, found), float(stored["tolerance"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ZooError(f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error}).") from error
+    if not difference <= tolerance:
+        raise ZooError(
+            f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest difference {difference:.2g}, "
+            f"allowed {tolerance:g}."
+        )
+
+
+def _check_card(folder: Path, entry: Entry) -> None:
+    path = folder / CARD_FILE
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    missing = missing_sections(entry, text)
+    if missing:
+        raise ZooError(
+            f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. clamnet-tf zoo publish "
+            "writes them."
+        )
+
+
+def _json(path: Path):
+    try:
+        with open_regular(path) as stream:
+            content = stream.read(LARGEST_JSON + 1)
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(content) > LARGEST_JSON:
+        raise ZooError(f"{path}: expected at most {LARGEST_JSON:,} bytes; it is larger.")
+    return plain_json(content, lambda reason: ZooError(f"{path}: cannot be read as JSON ({reason})."))

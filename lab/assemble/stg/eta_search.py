@@ -1,0 +1,56 @@
+"""Which eta, without a mask: one short first network per candidate, judged by the rule that also chooses checkpoints (METHOD row 9).
+
+The criterion is `selection.choose` over the kept looks of all candidates: among those whose slice AUROC on validation
+patients is near the best, the one that marks least of normal validation slices while abnormal training slices mark the
+expected share. Image labels alone decide.
+"""
+
+import dataclasses
+
+from clamnet_tf.files import write_json
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.training.selection import Look, choose
+from clamnet_tf.training.trial_runs import TrialRuns
+
+CANDIDATES = (0.3, 0.5, 0.7, 0.9)
+
+
+def with_eta(recipe: Recipe, eta: float) -> Recipe:
+    """The same recipe with another loss.eta."""
+    return recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"eta": eta})})
+
+
+def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Recipe | None:
+    """Train the first network of `recipe` once per candidate and return the recipe with the chosen eta.
+
+    Args:
+        recipe: resolved. trials: its folder gets a run folder eta_<value> per candidate and search.json. Cases whose
+            manifest gives an eta keep theirs.
+
+    Returns:
+        The recipe with the chosen eta, or None when stopped on request.
+
+    Raises:
+        RunError: the folder holds a search of another recipe. Else as `training.fit.train`.
+    """
+    found = []
+    for eta in candidates:
+        own = with_eta(recipe, eta)
+        own = own.model_copy(update={"self_training": own.self_training.model_copy(update={"rounds": 0})})
+        run = trials.run(f"eta_{eta:g}", own, f"eta {eta:g}")
+        if run is None:
+            return None
+        found.append(kept_look(run.read_selection()))
+    chosen, reason = choose(found, recipe.selection.model_copy(update={"checkpoint": "rule"}))  # also where a run keeps its last step
+    eta = candidates[found.index(chosen)]
+    rows = [{"eta": value, **dataclasses.asdict(look)} for value, look in zip(candidates, found)]
+    write_json(trials.folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})
+    names = ", ".join(f"{value:g}" for value in candidates)
+    trials.reporter.line(f"Chosen eta {eta:g} of {names}: {reason}.")
+    return with_eta(recipe, eta)
+
+
+def kept_look(selection: dict) -> Look:
+    """The look that a run's selection.json keeps."""
+    row = next(row for row in reversed(selection["looks"]) if row["step"] == selection["step"])
+    return Look(**{field.name: row[field.name] for field in dataclasses.fields(Look) if field.name in row})
