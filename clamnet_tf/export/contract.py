@@ -88,7 +88,7 @@ def default_slices(source) -> str:
 
 
 def _outside(organ) -> str:
-    """What stands outside of the organ, in words."""
+    """Say what an image holds outside of the organ."""
     return "0 outside the organ" if organ.surroundings == "blank" else "the image itself outside the organ too"
 
 
