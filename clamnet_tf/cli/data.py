@@ -63,7 +63,8 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
 
     from clamnet_tf.data.layouts import recognize
     from clamnet_tf.data.manifest import write_manifest as save_manifest
-    from clamnet_tf.data.split import split_manifest, write_split as save_split
+    from clamnet_tf.data.split import split_manifest
+    from clamnet_tf.data.split import write_split as save_split
     from clamnet_tf.data.trainable import split_problems
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe

@@ -25,7 +25,6 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
     """
-    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import find_cases, prepare_with_progress
     from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
     from clamnet_tf.data.evaluated import choose_cases
@@ -34,6 +33,7 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.runs import KEPT_FILE, check_output
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
 
     run = open_model(model)

@@ -35,9 +35,9 @@ def fit(
     With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with another number of
     channels or classes.
     """
+    from clamnet_tf.data.hidden import hiding
     from clamnet_tf.machine.cluster import place_in_cluster
     from clamnet_tf.machine.remote_folder import is_remote
-    from clamnet_tf.data.hidden import hiding
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -79,9 +79,9 @@ def fit(
         try:
             if begin is not None:
                 begin(run)
-            from clamnet_tf.zoo.organ_networks import organ_network_of
             from clamnet_tf.data.dataset import load_dataset
             from clamnet_tf.data.split import write_split
+            from clamnet_tf.zoo.organ_networks import organ_network_of
 
             if place:
                 workers = _join(recipe, place, reporter)
@@ -173,9 +173,9 @@ def _join(recipe, place, reporter):
 
 def _follow(recipe, place, **source):
     """What a process that is not the chief does: the same training, without a run folder; what it says goes to stderr."""
-    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
+    from clamnet_tf.zoo.organ_networks import organ_network_of
 
     reporter = Reporter(quiet=True, log=lambda line: click.echo(f"worker {place[0]}: {line}", err=True))
     workers = _join(recipe, place, reporter)
@@ -197,10 +197,10 @@ def _searched(recipe, out, quiet, begin, **source):
     """The recipe with the teacher or the eta that a mask-free search chose; the short trainings stay beside `out`."""
     from pathlib import Path
 
-    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.dataset import load_dataset
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
+    from clamnet_tf.zoo.organ_networks import organ_network_of
 
     reporter = Reporter(quiet=quiet)
     manifest, prepared = load_dataset(recipe, reporter=reporter, organ_network=organ_network_of(recipe, reporter), **source)

@@ -63,7 +63,6 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
-    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.data.inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.data.manifest import listed
     from clamnet_tf.prediction.fingerprint import fingerprint
@@ -72,6 +71,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
 
     crew = _crew()

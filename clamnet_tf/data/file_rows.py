@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from clamnet_tf.files import atomic_path
 
-
 _BLOCK = 256  # rows
 
 

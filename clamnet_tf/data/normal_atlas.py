@@ -6,6 +6,7 @@ partial volume under the skull) is bright in its cell. A reference of normal ana
 """
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ class NormalAtlas:
         order = np.argsort(cells, kind="stable")
         values, borders = values[order], np.searchsorted(cells[order], np.arange(CELLS + 1))
         middle, spread = np.zeros(CELLS, np.float32), np.full(CELLS, np.nan, np.float32)
-        for cell, (first, end) in enumerate(zip(borders[:-1], borders[1:])):
+        for cell, (first, end) in enumerate(itertools.pairwise(borders)):
             if places and end - first >= _FEWEST:
                 middle[cell], high = np.percentile(values[first:end], [50, _UNUSUAL])
                 spread[cell] = high - middle[cell]

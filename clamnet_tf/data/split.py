@@ -7,8 +7,8 @@ from pathlib import Path
 from clamnet_tf import spreadsheet
 from clamnet_tf.data.hidden import true_name
 from clamnet_tf.data.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest
-from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.stratify import draw_sides
+from clamnet_tf.data.table_files import read_table
 from clamnet_tf.data.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text

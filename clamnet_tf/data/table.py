@@ -85,7 +85,7 @@ def read_stored(path: Path) -> dict[str, np.ndarray]:
         header, *lines = list(csv.reader(stream))
     if header != [name for column in STORED for name in _names(column)]:
         raise DataError(f"{path}: is not a table of prepared slices; delete its folder and prepare again.")
-    texts = dict(zip(header, zip(*lines))) if lines else {name: () for name in header}
+    texts = dict(zip(header, zip(*lines))) if lines else dict.fromkeys(header, ())
     columns = {}
     for column in STORED:
         parts = [np.array(texts[name], dtype=_TYPES[column]) for name in _names(column)]

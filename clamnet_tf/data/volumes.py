@@ -39,21 +39,22 @@ def group_cases(manifest: Manifest) -> list[Group]:
         else:
             key = ("file", str(case.image))
         groups.setdefault(key, []).append(index)
-    result = []
-    for indices in groups.values():
-        cases = manifest.cases
-        places = {cases[index].position for index in indices}
-        positioned = None not in places
+    return [_in_order(manifest.cases, indices) for indices in groups.values()]
 
-        def order(index):
-            case = cases[index]
-            if positioned and len(places) == len(indices):  # no two alike: names, which take long, say nothing more
-                return case.position
-            name = [natural_key(part) for part in case.image.parts]
-            return (case.position if positioned else 0.0, name, -1 if case.slice_index is None else case.slice_index)
 
-        result.append(Group(tuple(sorted(indices, key=order))))
-    return result
+def _in_order(cases, indices) -> Group:
+    """The group of the cases at `indices`, in the order of their positions, or of their names where these do not tell."""
+    places = {cases[index].position for index in indices}
+    positioned = None not in places
+
+    def order(index):
+        case = cases[index]
+        if positioned and len(places) == len(indices):  # no two alike: names, which take long, say nothing more
+            return case.position
+        name = [natural_key(part) for part in case.image.parts]
+        return (case.position if positioned else 0.0, name, -1 if case.slice_index is None else case.slice_index)
+
+    return Group(tuple(sorted(indices, key=order)))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ interval runs from the 2.5th to the 97.5th percentile of the statistic. Seeded: 
 give the same interval, and two methods on the same patients are resampled alike.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

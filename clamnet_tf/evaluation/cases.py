@@ -7,8 +7,8 @@ Only counts and histograms are kept, so memory grows with patients and not with 
 """
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Iterable, Mapping
 
 import numpy as np
 

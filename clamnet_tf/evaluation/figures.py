@@ -38,7 +38,13 @@ import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal
-from clamnet_tf.evaluation.populations import baseline_figures, false_marks, slice_dice, volume_dice, volume_scores
+from clamnet_tf.evaluation.populations import (
+    baseline_figures,
+    false_marks,
+    slice_dice,
+    volume_dice,
+    volume_scores,
+)
 from clamnet_tf.metrics.overlap import iou
 from clamnet_tf.metrics.ranking import EDGES, auroc, from_above, histogram_average_precision
 from clamnet_tf.metrics.surface import HD95_CONVENTION

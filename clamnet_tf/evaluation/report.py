@@ -29,7 +29,15 @@ from PIL import Image
 from clamnet_tf import files
 from clamnet_tf.evaluation import charts, words
 from clamnet_tf.evaluation.gallery import LIMIT, GalleryItem
-from clamnet_tf.evaluation.pictures import by_number, contour_path, data_uri, heat_png, heat_rgba, marker_rgb, png
+from clamnet_tf.evaluation.pictures import (
+    by_number,
+    contour_path,
+    data_uri,
+    heat_png,
+    heat_rgba,
+    marker_rgb,
+    png,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 BYTES = 6_000_000

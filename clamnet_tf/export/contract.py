@@ -6,7 +6,19 @@ from importlib import metadata
 from clamnet_tf import __version__
 from clamnet_tf.export.endpoints import has_fixed_window, why_not_encoded
 from clamnet_tf.export.prepare_ops import ORGANS, organ_of_pictures
-from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+from clamnet_tf.serving.signatures import (
+    BOX,
+    DEFAULT,
+    ENCODED,
+    ENCODED_DICOM,
+    IDENTITY,
+    IMAGE_BYTES,
+    IMAGES,
+    MASK,
+    PREPARED,
+    PRESENCE,
+    PROBABILITY,
+)
 
 _PER_VOLUME = {
     "zscore": "each channel minus its mean over its deviation inside the organ of the whole volume, clipped to -5..5",

@@ -4,7 +4,19 @@ import tensorflow as tf
 
 from clamnet_tf.export.dicom_ops import decode_dicom
 from clamnet_tf.export.prepare_ops import ORGANS, choose_channels, decode, organ_of_pictures, prepare, window
-from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+from clamnet_tf.serving.signatures import (
+    BOX,
+    DEFAULT,
+    ENCODED,
+    ENCODED_DICOM,
+    IDENTITY,
+    IMAGE_BYTES,
+    IMAGES,
+    MASK,
+    PREPARED,
+    PRESENCE,
+    PROBABILITY,
+)
 
 
 class Endpoints(tf.Module):

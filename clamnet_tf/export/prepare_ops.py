@@ -6,7 +6,15 @@ Each picture is a volume of its own: its organ is found in it alone, and its sta
 import tensorflow as tf
 
 from clamnet_tf.data.prepared_volume import _LARGEST_FLOAT16
-from clamnet_tf.export.organ_ops import crop, crop_box, foreground, percentile, resize, resize_nearest, without_rim
+from clamnet_tf.export.organ_ops import (
+    crop,
+    crop_box,
+    foreground,
+    percentile,
+    resize,
+    resize_nearest,
+    without_rim,
+)
 from clamnet_tf.imaging.brain import FALLBACK_RIM
 from clamnet_tf.imaging.windows import SHADES, ZSCORE_LIMIT
 from clamnet_tf.recipe.schema_data import OrganSection
@@ -43,10 +51,7 @@ def decode(content):
 def choose_channels(image, chosen, channels: int):
     """(rows, columns, any) -> (rows, columns, channels); `chosen` is data.channels. InvalidArgumentError for another count."""
     found = tf.shape(image)[2]
-    if chosen is None:
-        enough = found == channels
-    else:
-        enough = found > max(chosen)
+    enough = found == channels if chosen is None else found > max(chosen)
     message = ["a picture has another number of channels than the model expects; found, expected:", found, channels if chosen is None else max(chosen) + 1]
     with tf.control_dependencies([tf.debugging.Assert(enough, message)]):
         image = tf.identity(image) if chosen is None else tf.gather(image, list(chosen), axis=2)

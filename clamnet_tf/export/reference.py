@@ -17,7 +17,19 @@ from clamnet_tf.export.prepare_ops import organ_of_pictures
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
 from clamnet_tf.metrics.localisation import image_score
-from clamnet_tf.serving.signatures import BOX, DEFAULT, ENCODED, ENCODED_DICOM, IDENTITY, IMAGE_BYTES, IMAGES, MASK, PREPARED, PRESENCE, PROBABILITY
+from clamnet_tf.serving.signatures import (
+    BOX,
+    DEFAULT,
+    ENCODED,
+    ENCODED_DICOM,
+    IDENTITY,
+    IMAGE_BYTES,
+    IMAGES,
+    MASK,
+    PREPARED,
+    PRESENCE,
+    PROBABILITY,
+)
 
 #: Of probabilities and presence scores, absolute.
 TOLERANCE = 1e-5

@@ -14,7 +14,7 @@ import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 
 def savedmodel(path, signatures):
@@ -23,7 +23,7 @@ def savedmodel(path, signatures):
     if "encoded_dicom" in signatures:
         from tensorflow_io.python.ops import core_ops
 
-        core_ops.io_decode_dicom_image  # its operations are loaded when one is first asked for
+        core_ops.io_decode_dicom_image  # noqa: B018 - its operations are loaded when one is first asked for
 
     functions = tf.saved_model.load(path).signatures
     session = tf.compat.v1.Session(graph=tf.Graph())

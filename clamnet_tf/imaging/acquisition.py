@@ -136,7 +136,7 @@ def refuse_tiles_and_films(dataset: Dataset, path, frames: int) -> None:
         ImageError: says what the file is and how it becomes a volume.
     """
     tiles = _value(dataset, 0, (0x0019, "SIEMENS MR HEADER", 0x0A))
-    if "MOSAIC" in image_type_of(dataset) or isinstance(tiles, float) and tiles > 1:
+    if "MOSAIC" in image_type_of(dataset) or (isinstance(tiles, float) and tiles > 1):
         how_many = f"{tiles:.0f} slices" if isinstance(tiles, float) else "the slices of a volume"
         raise ImageError(
             f"{path}: a Siemens mosaic: one picture that shows {how_many} side by side. Convert it with "
@@ -149,7 +149,7 @@ def refuse_tiles_and_films(dataset: Dataset, path, frames: int) -> None:
         dataset.get("PerFrameFunctionalGroupsSequence") is not None
         or dataset.get("SharedFunctionalGroupsSequence") is not None
     )
-    if frames > 1 and (kind in _FILMS or timed and not placed):
+    if frames > 1 and (kind in _FILMS or (timed and not placed)):
         raise ImageError(
             f"{path}: a film of {frames} frames "
             f"({_FILMS.get(kind, 'frames with a time, none with a place')}), one moment each, not the slices "
@@ -167,7 +167,7 @@ def _value(dataset, index, place):
         value = None if group is None else group.get(place[1])
     else:
         value = dataset.get(place)
-    if isinstance(value, pydicom.multival.MultiValue) or isinstance(value, (list, tuple)):
+    if isinstance(value, (pydicom.multival.MultiValue, list, tuple)):
         value = "\\".join(map(str, value))
     if value is None or value == "" or isinstance(value, (bytes, Dataset)):
         return None

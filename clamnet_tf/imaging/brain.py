@@ -63,7 +63,7 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
     found = _find(small, np.stack([resize_bilinear(one, shape) >= 0.5 for one in head]))
     rimmed = without_rim(head, FALLBACK_RIM)
     if found is None:
-        return BrainRegion(rimmed, rimmed.any((1, 2)))
+        return BrainRegion(rimmed, np.asarray(rimmed.any((1, 2))))
     mask = np.stack([resize_bilinear(one, (height, width)) >= 0.5 for one in found]) & head
     present = np.flatnonzero(found.any((1, 2)))
     between = (np.arange(len(head)) > present[0]) & (np.arange(len(head)) < present[-1])

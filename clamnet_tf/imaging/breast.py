@@ -56,7 +56,7 @@ def breast(volume_array: np.ndarray) -> FoundOrgan:
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
     mask = np.stack([enlarge(_breast(resize_bilinear(one, shape)), full) for one in array[..., 0]])
-    return completed_by_foreground(mask, ~mask.any((1, 2)), array)
+    return completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)
 
 
 def _breast(image: np.ndarray) -> np.ndarray:

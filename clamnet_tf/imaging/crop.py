@@ -103,7 +103,7 @@ def crop_box(organ: np.ndarray, margin: float) -> CropBox:
     if organ.ndim != 3:
         raise ValueError(f"crop_box needs (slices, rows, columns), got shape {organ.shape}")
     _, height, width = organ.shape
-    union = organ.any(axis=0)
+    union = np.asarray(organ.any(axis=0))
     rows, columns = np.flatnonzero(union.any(axis=1)), np.flatnonzero(union.any(axis=0))
     if rows.size == 0:
         top, bottom, left, right, margin = 0, height, 0, width, 0.0

@@ -4,6 +4,7 @@ Three questions, three modules: what a header says (dicom_header), where slices 
 pixels mean (dicom_pixels).
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +17,16 @@ from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
 from clamnet_tf.imaging.dicom_pixels import read_pixels
+from clamnet_tf.imaging.orientation import (
+    IDENTITY,
+    check_turned,
+    index_transform,
+    plane_name,
+    reorient,
+    spacing_of,
+    to_axial,
+)
 from clamnet_tf.imaging.presentation import Presented, present
-from clamnet_tf.imaging.orientation import IDENTITY, check_turned, index_transform, plane_name, reorient, spacing_of, to_axial
 from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
@@ -84,7 +93,8 @@ def read_dicom_files(
     total = sum(path.stat().st_size for path in dict.fromkeys(frame.path for frame in headers))
     shape = (len(headers), headers[0].rows, headers[0].columns, headers[0].samples)
     check_size(where, shape, bytes_each=_BYTES_EACH, file_bytes=total)
-    values, excluded = None, None
+    values: np.ndarray | None = None
+    excluded: np.ndarray | None = None
     start = 0
     for path in dict.fromkeys(frame.path for frame in headers):
         dataset = open_dataset(path, pixels=True)
@@ -103,6 +113,7 @@ def read_dicom_files(
             excluded = np.zeros(values.shape[:3], bool) if excluded is None else excluded
             excluded[start : start + len(pixels)] = shown.excluded
         start += len(pixels)
+    assert values is not None  # there is at least one file
     return _assemble(headers, Presented(values, excluded, tuple(dict.fromkeys(notes))), None, where)
 
 
@@ -148,11 +159,15 @@ def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
         if path.name.startswith(".") or not path.is_file() or sniff.sniff(path) != "dicom":
             continue
         dataset = open_dataset(path, pixels=False)
-        with decoding(lambda reason, path=path: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
+        with decoding(functools.partial(_not_understood, path)):
             if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
                 continue
             series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
     return {uid: tuple(files) for uid, files in sorted(series.items())}
+
+
+def _not_understood(path, reason: str) -> ImageError:
+    return ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")
 
 
 def _assemble(frames, shown: Presented, sources, where) -> Volume:
@@ -170,9 +185,11 @@ def _assemble(frames, shown: Presented, sources, where) -> Volume:
     affine, spacing = arrangement.affine, arrangement.spacing_mm
     if affine is not None and (axes, flips) != IDENTITY:
         affine = affine @ index_transform(values.shape[:3], axes, flips)
-        spacing = spacing_of(affine) if axes[0] else tuple(spacing[axis] for axis in axes)
+        assert spacing is not None  # known with the affine
+        spacing = spacing_of(affine) if axes[0] else (spacing[axes[0]], spacing[axes[1]], spacing[axes[2]])
     turned = reorient(values, axes, flips)
     if axes[0]:
+        assert arrangement.directions is not None  # or nothing would be turned
         plane = plane_name(arrangement.directions)
         turned_notes = check_turned(where, turned.shape[:3], affine, plane)
         notes = (f"{plane} slices: brought to axial planes to be marked, and back", *turned_notes, *notes)
@@ -202,14 +219,19 @@ def _turn(directions, count, where, spaced):
     return IDENTITY if count == 1 and axes[0] else (axes, flips)
 
 
+def _triple(position) -> tuple[float, float, float] | None:
+    if position is None:
+        return None
+    x, y, z = (float(value) for value in position)
+    return x, y, z
+
+
 def _references(ordered, in_one_file) -> tuple[SliceReference, ...]:
     numbers = [f.index if in_one_file else f.instance_number for f in ordered]
     if len(set(numbers)) < len(numbers):
         numbers = [None] * len(numbers)
     return tuple(
-        SliceReference(
-            f.path, f.index, f.sop_class_uid, f.sop_instance_uid, None if f.position is None else tuple(float(v) for v in f.position), number
-        )
+        SliceReference(f.path, f.index, f.sop_class_uid, f.sop_instance_uid, _triple(f.position), number)
         for f, number in zip(ordered, numbers)
     )
 

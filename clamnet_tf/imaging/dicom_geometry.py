@@ -88,7 +88,7 @@ def _directions(frames, where):
             f"{where}: ImageOrientationPatient of {frames[bad[0]].name} is {np.round(cosines[bad[0]], 4).tolist()}, "
             "which is not two perpendicular directions of length 1. Export the series again."
         )
-    groups = []  # orientations seen, each with its frames
+    groups: list[list[int]] = []  # orientations seen, each with its frames
     for number, cosine in enumerate(cosines):
         for group in groups:
             if np.abs(cosines[group[0]] - cosine).max() <= _ANGLE:
@@ -118,7 +118,7 @@ def _with_positions(frames, where, right, down):
     if len(frames) == 1:
         between = frames[0].thickness or 1.0
         step = normal * between
-        notes = ()
+        notes: tuple[str, ...] = ()
     else:
         ordered = [frames[n] for n in order]
         between = _check_gaps(ordered, along[order], where)
@@ -128,10 +128,10 @@ def _with_positions(frames, where, right, down):
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = step, down * (spacing or (1, 1))[0], right * (spacing or (1, 1))[1]
     affine[:3, 3] = positions[order[0]]
-    order = tuple(int(n) for n in order)
+    sequence = tuple(int(n) for n in order)
     if spacing is None:
-        return Arrangement(order, None, None, notes, affine)
-    return Arrangement(order, (float(between), *spacing), affine, notes, affine)
+        return Arrangement(sequence, None, None, notes, affine)
+    return Arrangement(sequence, (float(between), *spacing), affine, notes, affine)
 
 
 def _check_gaps(ordered, along, where) -> float:

@@ -21,7 +21,13 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.acquisition import differences_of, functional_group, image_type_of, number, refuse_tiles_and_films
+from clamnet_tf.imaging.acquisition import (
+    differences_of,
+    functional_group,
+    image_type_of,
+    number,
+    refuse_tiles_and_films,
+)
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
 from clamnet_tf.imaging.dicom_announced import refuse_deflate_bomb, refuse_impossible_frames
 from clamnet_tf.imaging.limits import BoundedFile
@@ -137,7 +143,7 @@ def _read_frames(dataset, path):
                 series_uid=str(dataset.get("SeriesInstanceUID") or ""),
                 sop_class_uid=what,
                 sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
-                instance_number=None if number(dataset.get("InstanceNumber")) is None else int(number(dataset.get("InstanceNumber"))),
+                instance_number=None if (place := number(dataset.get("InstanceNumber"))) is None else int(place),
                 frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
                 position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
                 orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,

@@ -129,7 +129,8 @@ def _open(path: Path, changed: int) -> _Segmentation:
 
 def _read(segmentation) -> _Segmentation:
     pixels = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
-    notes, label_map = (), str(segmentation.SOPClassUID) == LABEL_MAP
+    notes: tuple[str, ...] = ()
+    label_map = str(segmentation.SOPClassUID) == LABEL_MAP
     if segmentation.SegmentationType == "FRACTIONAL":
         highest = int(segmentation.MaximumFractionalValue)
         pixels = (pixels > 0.5 * highest).astype(np.uint8)
@@ -143,7 +144,7 @@ def _read(segmentation) -> _Segmentation:
             0
             if label_map
             else int(
-                functional_group(segmentation, index, "SegmentIdentificationSequence").ReferencedSegmentNumber
+                functional_group(segmentation, index, "SegmentIdentificationSequence").ReferencedSegmentNumber  # type: ignore[union-attr]  # of None: damage
             )
         )
         frames.append(_Frame(plane, segment, _sources(segmentation, index), *_place(segmentation, index)))
@@ -230,6 +231,7 @@ def _by_source(frame: _Frame, by_name: dict, image: Volume):
     (place,) = matches
     position = image.grid.references[place].position
     if frame.corner is not None and position is not None and image.affine is not None:
+        assert frame.right is not None and frame.down is not None  # said with the corner
         size = min(np.linalg.norm(frame.right), np.linalg.norm(frame.down))
         apart = [
             frame.corner - position,
@@ -252,6 +254,7 @@ def _by_geometry(path, frame: _Frame, image: Volume):
             f"{path}: a frame names neither a slice of {name} nor a position. Give the mask as PNG or NIfTI "
             "on the image's grid."
         )
+    assert frame.right is not None and frame.down is not None  # said with the corner
     rows, columns = np.nonzero(frame.pixels)
     points = frame.corner[:, None] + np.outer(frame.right, columns) + np.outer(frame.down, rows)
     index = np.linalg.solve(image.affine, np.vstack([points, np.ones(points.shape[1])]))[:3]
@@ -289,6 +292,7 @@ def _slices_by_position(index, points, image: Volume):
         return index
     if len(positions) != len(image.array) or None in positions or len(positions) == 1:
         return index
+    assert image.affine is not None
     normal = np.cross(image.affine[:3, 1], image.affine[:3, 2])
     normal /= np.linalg.norm(normal)
     heights = np.array(positions) @ normal

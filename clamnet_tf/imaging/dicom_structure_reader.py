@@ -75,7 +75,8 @@ def read_structures(path: Path, image: Volume, classes: int) -> tuple[np.ndarray
 
 def _contours(path, dataset, names):
     """{ROI number: [points (n, 3) in mm]} and the images that they name."""
-    contours, referenced = {}, set()
+    contours: dict[int, list[np.ndarray]] = {}
+    referenced: set[str] = set()
     for roi in dataset.get("ROIContourSequence") or ():
         for contour in roi.get("ContourSequence") or ():
             number, kind = int(roi.ReferencedROINumber), str(contour.ContourGeometricType)
@@ -123,6 +124,7 @@ def _check_belongs(path, image: Volume, frames: set, referenced: set) -> list[st
 
 
 def _rasterise(path, contours, image: Volume) -> np.ndarray:
+    assert image.affine is not None and image.spacing_mm is not None  # checked by the caller
     drawn = np.zeros(image.array.shape[:3], bool)
     name, normal = image.sources[0], np.cross(image.affine[:3, 1], image.affine[:3, 2])
     normal /= np.linalg.norm(normal)
@@ -163,6 +165,7 @@ def _corners(image: Volume) -> np.ndarray:
         and not any(image.grid.flips)
     ):
         return np.array(positions, float)
+    assert image.affine is not None
     return np.array([(image.affine @ (number, 0, 0, 1))[:3] for number in range(len(image.array))])
 
 

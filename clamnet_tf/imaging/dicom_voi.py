@@ -34,6 +34,7 @@ class FileVoi:
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Values of a volume, any shape -> float32 in 0..1, bright means bright."""
         if self.table is None:
+            assert self.center is not None and self.width is not None  # a window, when there is no table
             return apply_window(values, self.center, self.width, self.function)
         original = values if self.mirror is None else self.mirror - values
         index = np.clip(np.round(original - self.first), 0, len(self.table) - 1).astype(np.intp)

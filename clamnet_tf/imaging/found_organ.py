@@ -30,7 +30,7 @@ def completed_by_foreground(mask: np.ndarray, missing: np.ndarray, volume_array:
     """
     if missing.any():
         mask[missing] = without_rim(foreground(volume_array), FALLBACK_RIM)[missing]
-    return FoundOrgan(mask, missing & mask.any((1, 2)))
+    return FoundOrgan(mask, missing & np.asarray(mask.any((1, 2))))
 
 
 def missing_between(mask: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def missing_between(mask: np.ndarray) -> np.ndarray:
 
     bool (slices,).
     """
-    there = mask.any((1, 2))
+    there = np.asarray(mask.any((1, 2)))
     if not there.any():
         return ~there
     numbers, present = np.arange(len(mask)), np.flatnonzero(there)

@@ -32,6 +32,7 @@ def decode_with_gdcm(path: Path) -> np.ndarray:
     """
     with _LOCK:
         worker, in_step = _running_worker(), False
+        assert worker.stdin is not None and worker.stdout is not None  # pipes, see _running_worker
         try:
             worker.stdin.write(json.dumps(str(Path(path).resolve())).encode() + b"\n")
             worker.stdin.flush()
@@ -79,7 +80,8 @@ def _stop_worker():
     worker.wait()
     for pipe in (worker.stdin, worker.stdout):
         with contextlib.suppress(BrokenPipeError):
-            pipe.close()
+            if pipe is not None:
+                pipe.close()
 
 
 atexit.register(_stop_worker)

@@ -64,7 +64,7 @@ def _share(values, low, high) -> float:
 
 
 def _normalised(values, body, low, high):
-    if -1.5 <= low and high <= 1.5:
+    if low >= -1.5 and high <= 1.5:
         return "values scaled to 0..1 or -1..1", _CONVERT
     if values.std() < 5.0 or high - low < 40.0:
         return "values standardised to mean 0 and deviation 1 (z-scores), or scaled", _CONVERT

@@ -74,6 +74,7 @@ def why_stray(frame: Frame, usual: Frame) -> str:
         return "a colour picture" if frame.samples == 3 else f"{frame.samples} values per pixel"
     if not is_placed(frame):
         return "no position in the patient (a secondary capture or a page)"
+    assert frame.orientation is not None and usual.orientation is not None  # both are placed
     found, expected = _plane(frame), _plane(usual)
     if np.abs(frame.orientation - usual.orientation).max() > _ANGLE:
         return (

@@ -101,7 +101,7 @@ def _air_below(level: float, levels: np.ndarray, smooth: np.ndarray, hounsfield:
     unit = float(np.sqrt(body.sum()))
     surroundings = float(np.median(smooth[outside])) if outside.sum() > 50 else None
     columns = np.nonzero(body)[1]
-    middle, width = columns.mean(), max(1, np.ptp(columns))
+    middle, width = columns.mean(), max(1, int(np.ptp(columns)))
     darkest, border = levels.min(), image_border(levels.shape)
     lung = np.zeros_like(air)
     for part in inner:
@@ -111,9 +111,9 @@ def _air_below(level: float, levels: np.ndarray, smooth: np.ndarray, hounsfield:
             continue
         core = ndimage.binary_erosion(part, CROSS, iterations=2)
         values = smooth[core if core.sum() > 20 else part]
-        if abs(np.nonzero(part)[1].mean() - middle) < _MIDDLE * width and part.sum() < _TRACHEA * unit**2:
-            if part.sum() < _SMALL_MIDDLE * unit**2 or np.ptp(np.percentile(values, (5, 95))) < _TRACHEA_CALM:
-                continue
+        in_the_middle = abs(np.nonzero(part)[1].mean() - middle) < _MIDDLE * width and part.sum() < _TRACHEA * unit**2
+        if in_the_middle and (part.sum() < _SMALL_MIDDLE * unit**2 or np.ptp(np.percentile(values, (5, 95))) < _TRACHEA_CALM):
+            continue
         saturated = not hounsfield and (levels[part] <= darkest).mean() > _SATURATED
         large = not hounsfield and part.sum() > _LARGE * unit**2
         if not (saturated or large) and _is_gas(values, surroundings, hounsfield):

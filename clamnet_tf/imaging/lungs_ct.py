@@ -75,20 +75,20 @@ def lungs_ct(volume_array: np.ndarray) -> FoundOrgan:
 def _linked(airs: list[LungAir | None]) -> list[LungAir | None]:
     """Drop the parts of aerated lung that are not linked to the lungs through neighbouring slices, as gas
     in the bowel is not."""
-    there = [number for number, air in enumerate(airs) if air is not None]
+    there = {number: air for number, air in enumerate(airs) if air is not None}
     if len(airs) < 3 or not there:
         return airs
-    volume = np.zeros((len(airs), *airs[there[0]].aerated.shape), bool)
-    for number in there:
-        volume[number] = airs[number].aerated
+    shape = next(iter(there.values())).aerated.shape
+    volume = np.zeros((len(airs), *shape), bool)
+    for number, air in there.items():
+        volume[number] = air.aerated
     labels, count = ndimage.label(volume)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     kept = sizes >= _LINKED * sizes[1:].max()
     kept[0] = False
     result = list(airs)
-    for number in there:
+    for number, air in there.items():
         aerated = kept[labels[number]]
-        air = airs[number]
         result[number] = LungAir(aerated, air.bubbles, air.outside, air.unit) if aerated.any() else None
     return result
 

@@ -66,9 +66,8 @@ def read_mask(
                 f"{path}: a DICOM segmentation or structure set is placed on its image; name the image "
                 "beside it in a manifest.csv."
             )
-        read = read_structures if _sop_class(path) == STRUCTURE_SET else read_segmentation
-        values, notes = read(path, image, classes)
-        return Mask(values, notes)
+        reader = read_structures if _sop_class(path) == STRUCTURE_SET else read_segmentation
+        return Mask(*reader(path, image, classes))
     volume = _stored(path)
     if like is not None:
         _require_same_grid(path, volume, like)
@@ -123,7 +122,7 @@ def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, 
     else:  # the reader has turned DICOM already, within its bits
         top = 2.0 ** np.ceil(np.log2(max(float(values.max()), 1.0) + 1)) - 1
         stored = top - values
-    if 1 < top and stored.max() <= LARGEST_CLASS:
+    if top > 1 and stored.max() <= LARGEST_CLASS:
         return stored, (
             f"{name}: its values {stored.min():g} to {stored.max():g} are class numbers, and were taken as "
             "stored",
@@ -151,6 +150,7 @@ def _require_same_grid(path, mask: Volume, image: Volume):
         return
     corners = np.array(np.meshgrid(*[(0, side - 1) for side in ours], (1,), indexing="ij")).reshape(4, -1)
     apart = np.linalg.norm(((mask.affine - image.affine) @ corners)[:3], axis=0).max()
+    assert image.spacing_mm is not None  # known with the affine
     if apart > 0.5 * min(image.spacing_mm):
         raise ImageError(
             f"{path}: the mask lies up to {apart:.1f} mm away from its image ({name}). Resample it onto the "

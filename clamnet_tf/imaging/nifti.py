@@ -118,7 +118,7 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
     each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
     check_size(values, (*(spatial[axis] for axis in axes), count), bytes_each=each, deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
-    notes = () if coded else (unplaced,)
+    notes: tuple[str, ...] = () if coded else (unplaced,)
     if turned is not None and axes[0] != 2:
         notes = check_turned(path, tuple(spatial[axis] for axis in axes), turned, "coronal" if axes[1] == 2 else "sagittal")
     grid = Grid(

@@ -43,8 +43,9 @@ def to_axial(where, affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[boo
             "there is no telling what its axial slices are. Resample it to axial slices (for example with "
             "SimpleITK's Resample) and give that volume."
         )
-    axes = tuple(int(np.flatnonzero(patient == world)[0]) for world in (2, 1, 0))
-    return axes, tuple(bool(directions[world, axis] < 0) for world, axis in zip((2, 1, 0), axes))
+    first, second, third = (int(np.flatnonzero(patient == world)[0]) for world in (2, 1, 0))
+    flips = bool(directions[2, first] < 0), bool(directions[1, second] < 0), bool(directions[0, third] < 0)
+    return (first, second, third), flips
 
 
 def check_turned(where, shape: tuple, affine: np.ndarray | None, plane: str) -> tuple[str, ...]:

@@ -205,7 +205,7 @@ def _read_pages(path, file: tifffile.TiffFile, damage: list[str], as_stored: boo
         deflated_bytes=series.nbytes if plain else None,
     )  # fmt: skip
     stored = _decode(path, file, series) if not damage else None
-    if damage:
+    if damage or stored is None:
         raise ImageError(_damaged(path, damage[0].rstrip(".")))
     wanted = (*stacked, rows, columns, *banded)
     stored = stored.reshape([side for n, side in enumerate(stored.shape) if n in wanted])

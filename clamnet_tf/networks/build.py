@@ -1,6 +1,5 @@
 """From the network section of a recipe to a Keras model."""
 
-from typing import Optional
 
 import keras
 
@@ -10,7 +9,7 @@ from clamnet_tf.networks.unet_plus_plus import connect_grid
 from clamnet_tf.recipe.schema import NetworkSection
 
 
-def build_network(section: NetworkSection, *, side: int, channels: int, name: Optional[str] = None) -> keras.Model:
+def build_network(section: NetworkSection, *, side: int, channels: int, name: str | None = None) -> keras.Model:
     """Build the functional model of a network section.
 
     Input `image`: (batch, side, side, channels) float32, normalised as the recipe's data section says.

@@ -1,6 +1,5 @@
 """An image classifier on the encoder of the grid, column X[i,0]: the network whose activation maps are a baseline."""
 
-from typing import Optional
 
 import keras
 from keras import layers
@@ -14,7 +13,7 @@ from clamnet_tf.recipe.schema import NetworkSection
 SCORE = "classifier"
 
 
-def build_classifier(section: NetworkSection, *, side: int, channels: int, name: Optional[str] = None) -> keras.Model:
+def build_classifier(section: NetworkSection, *, side: int, channels: int, name: str | None = None) -> keras.Model:
     """Build the classifier of a network section: the same nodes and layer names as the UNet++'s first column.
 
     Input `image`: (batch, side, side, channels) float32. Output: {"classifier": (batch, 1) float32, P(abnormal)}, the

@@ -4,8 +4,8 @@ Convention, the one that gives the golden figures of METHOD section 8: a multipl
 is 1; activations, norms, pooling, interpolation and softmax are left out. One GFLOP is 1e9 operations.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 from clamnet_tf.networks.grid import Grid, Node
 from clamnet_tf.recipe.schema import NetworkSection

@@ -6,7 +6,6 @@ the description, the receptive fields and the drawing all walk this one grid (Zh
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Optional
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.recipe.duplicates import draw_levels
@@ -26,9 +25,9 @@ class Node:
     filters: int
     kernel: int
     blocks: int                # 2 on the backbone of a duplicated level, else 1
-    above: Optional[Place]     # source whose map is twice as large (backbone, rows 1..)
+    above: Place | None     # source whose map is twice as large (backbone, rows 1..)
     skips: tuple[Place, ...]   # sources of the same row
-    below: Optional[Place]     # source whose map is half as large, through an up step
+    below: Place | None     # source whose map is half as large, through an up step
 
     @property
     def place(self) -> Place:
@@ -156,7 +155,7 @@ def check_channels(channels: int) -> None:
         raise NetworkError(f"channels: expected 1 or more, received {channels}; check the images and data.channels of the recipe")
 
 
-def full_name(section: NetworkSection, grid: Grid, name: Optional[str] = None) -> str:
+def full_name(section: NetworkSection, grid: Grid, name: str | None = None) -> str:
     """`name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels: unet_plus_plus_d5_dup1-3."""
     base = name or ("unet" if section.skips == "plain" else "unet_plus_plus")
     duplicated = "_dup" + "-".join(map(str, grid.duplicated)) if grid.duplicated else ""

@@ -14,7 +14,15 @@ import keras
 
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import NetworkError
-from clamnet_tf.networks.declared import CONFIG, METADATA, WEIGHTS, declared_weights, file_of, not_a_model, read_config
+from clamnet_tf.networks.declared import (
+    CONFIG,
+    METADATA,
+    WEIGHTS,
+    declared_weights,
+    file_of,
+    not_a_model,
+    read_config,
+)
 from clamnet_tf.networks.saved_weights import stored_values
 
 __all__ = ["ALLOWED", "CONFIG", "METADATA", "WEIGHTS", "check_saved", "load_network", "not_a_model"]

@@ -61,7 +61,7 @@ def _like_its_file(grid: Grid, values: np.ndarray, markers: tuple[str, ...], kee
     _describe(header, markers)
     if not keep_identifiers:
         header["aux_file"] = b""
-        if "db_name" in header.keys():
+        if "db_name" in header.keys():  # noqa: SIM118 - a header is no mapping
             header["db_name"] = b""
         header.extensions.clear()
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image

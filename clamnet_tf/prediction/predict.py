@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf import __version__
+from clamnet_tf.data.deviation_channel import volume_with_deviation
 from clamnet_tf.data.expected_images import expected_images
 from clamnet_tf.data.inputs import RESULT_TABLE, Inputs
 from clamnet_tf.data.manifest import Manifest, listed
 from clamnet_tf.data.organ_region import without_organ
 from clamnet_tf.data.prepare import prepare
-from clamnet_tf.data.deviation_channel import volume_with_deviation
 from clamnet_tf.data.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.data.volumes import Group, assemble, group_cases
 from clamnet_tf.errors import DataError, EnvironmentFailure, ImageError, UserInputError

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from clamnet_tf.errors import RecipeError
 
-
 MOST_SHOWN = 200  # problems of one file
 
 

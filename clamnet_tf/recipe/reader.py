@@ -9,6 +9,7 @@ import copy
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -41,7 +42,7 @@ class Node:
     """A value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE; `place` is that of its key."""
 
     place: Place
-    value: object
+    value: Any
     size: int = field(default=1, compare=False)
 
     def plain(self):
@@ -198,7 +199,7 @@ class _Builder:
         return copy.deepcopy(target)
 
     def entries(self, events, path):
-        items = []
+        items: list[Node] = []
         for event in events:
             if isinstance(event, yaml.SequenceEndEvent):
                 return items
@@ -206,7 +207,7 @@ class _Builder:
         raise AssertionError("PyYAML ends every sequence")
 
     def mapping(self, events, path):
-        entries = {}
+        entries: dict[str, Node] = {}
         for event in events:
             if isinstance(event, yaml.MappingEndEvent):
                 return entries

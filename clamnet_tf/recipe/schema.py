@@ -6,20 +6,28 @@ closed (`extra="forbid"`), finite and frozen. Checks that concern several sectio
 The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the paper".
 """
 
-from typing import Annotated, Literal, Optional, Union
+from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
-from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section, Seed, without
+from clamnet_tf.recipe.section import (
+    Fraction,
+    NonNegative,
+    PositiveCount,
+    Probability,
+    Section,
+    Seed,
+    without,
+)
 
 
 class DuplicateSection(Section):
     """Levels that get two subsequent blocks of equal size. [2]"""
 
-    levels: Union[Literal["random"], list[Annotated[int, Field(ge=0)]]] = Field(
+    levels: Literal["random"] | list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list, description="Level numbers (0 = full resolution), or random; the drawn levels are written into the resolved recipe."
     )
     count: Annotated[int, Field(ge=0, le=7)] = Field(1, description="How many levels to draw when random.")
@@ -74,7 +82,7 @@ class ContrastSection(Section):
 class NonNegativeSection(Section):
     """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes exchanged)."""
 
-    prior: Optional[Annotated[float, Field(gt=0.0, lt=1.0)]] = Field(
+    prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence."
     )
 
@@ -109,7 +117,7 @@ class LossSection(Section):
     multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
     eta: Probability = Field(0.7, description="P(the slice's region holds the marker): weight of an abnormal slice, unless the manifest gives its own. [9]")
     k: Annotated[int, Field(ge=1, le=2)] = Field(1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]")
-    head_weights: Optional[list[NonNegative]] = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
+    head_weights: list[NonNegative] | None = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
     agreement: AgreementSection = Field(default_factory=AgreementSection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
     soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
@@ -123,7 +131,7 @@ class TrainingSection(Section):
     """Steps and batches."""
 
     supervision: Literal["labels", "masks"] = Field("labels", description="labels: image labels only; masks: supervised (ceilings, organ networks).")
-    patients: Optional[PositiveCount] = Field(
+    patients: PositiveCount | None = Field(
         None, description="How many of the training patients are used, drawn with the seed and stratified like the split; null for all."
     )
     shuffle_labels: bool = Field(
@@ -147,7 +155,7 @@ class RuntimeSection(Section):
     )
     mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
-    data_service: Optional[Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")]] = Field(
+    data_service: Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")] | None = Field(
         None,
         description="Address of a tf.data service (grpc://host:port of clamnet-tf data-service) whose workers make the batches, the same ones; "
         "null: this process makes them. The workers must see the folder of prepared slices under the same path.",
@@ -165,7 +173,7 @@ class SelfTrainingSection(Section):
         "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
-    marker: Optional[Probability] = Field(
+    marker: Probability | None = Field(
         None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
     )
     background: Probability = Field(0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored.")
@@ -186,7 +194,7 @@ class SelectionSection(Section):
     prevalence: Probability = Field(
         0.06, description="Expected mean marked fraction of the organ in abnormal slices, from the clinical size range; fixes the threshold."
     )
-    threshold: Union[Literal["prevalence"], Annotated[float, Field(gt=0.0, lt=1.0)]] = Field(
+    threshold: Literal["prevalence"] | Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         "prevalence", description="prevalence: cut so that abnormal training slices mark that fraction on average; or a fixed probability."
     )
     normal_area_limit: Fraction = Field(0.01, description="Largest mean marked fraction on normal validation slices.")
@@ -198,13 +206,13 @@ class ActivationMapSection(Section):
     """Where a classifier looks; used with loss.objective classification only."""
 
     method: Literal["grad_cam", "layer_cam"] = Field("grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021).")
-    level: Optional[Annotated[int, Field(ge=0)]] = Field(None, description="Encoder level whose map is taken, 0 = full resolution; null: the deepest.")
+    level: Annotated[int, Field(ge=0)] | None = Field(None, description="Encoder level whose map is taken, 0 = full resolution; null: the deepest.")
 
 
 class InferenceSection(Section):
     """From heads to masks."""
 
-    head: Union[Literal["mean"], Annotated[int, Field(ge=1, le=6)]] = Field("mean", description="Mean of the heads, or head k. [3]")
+    head: Literal["mean"] | Annotated[int, Field(ge=1, le=6)] = Field("mean", description="Mean of the heads, or head k. [3]")
     batch_size: PositiveCount = Field(16, description="Slices per forward pass.")
     flip_views: bool = Field(False, description="Average with the left-right mirrored slice.")
     smallest_component: NonNegative = Field(0.0, description="Remove components below this fraction of the organ's area; 0 keeps all.")
@@ -234,8 +242,8 @@ class MarkerSection(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
         description="Name, [a-z0-9_], as in the manifest's column markers."
     )
-    eta: Optional[Probability] = Field(None, description="P(the slice's region holds this marker), weight of a slice that names it; null: loss.eta. [9]")
-    prevalence: Optional[Probability] = Field(
+    eta: Probability | None = Field(None, description="P(the slice's region holds this marker), weight of a slice that names it; null: loss.eta. [9]")
+    prevalence: Probability | None = Field(
         None, description="Expected mean marked fraction of the organ in slices that name it; null: selection.prevalence."
     )
 
@@ -247,7 +255,7 @@ class Recipe(Section):
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images were made. [10]")
     condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="What is marked: carcinoma, pneumonia, trauma ... [10]")
     description: Annotated[str, Field(max_length=2000)] = Field("", description="What the recipe is for, in a sentence or two.")
-    markers: Optional[Annotated[list[MarkerSection], Field(min_length=2, max_length=63)]] = Field(
+    markers: Annotated[list[MarkerSection], Field(min_length=2, max_length=63)] | None = Field(
         None, description="Several conditions at once, told apart by the manifest's column markers; null: one marker against background. [8]"
     )
     data: DataSection = Field(default_factory=DataSection)
@@ -258,7 +266,7 @@ class Recipe(Section):
     loss: LossSection = Field(default_factory=LossSection)
     training: TrainingSection = Field(default_factory=TrainingSection)
     runtime: RuntimeSection = Field(default_factory=RuntimeSection)
-    attribution: Optional[AttributionSection] = Field(
+    attribution: AttributionSection | None = Field(
         None, description="The image classifier of self_training.teacher attribution, and how its decisions become marks; else null."
     )
     self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
@@ -286,4 +294,5 @@ class Recipe(Section):
         taught = self.self_training.rounds * self.self_training.steps
         if self.self_training.teacher == "first_network":
             return self.training.steps + taught
-        return taught + (self.attribution.classifier.steps if self.self_training.teacher == "attribution" else 0)
+        attribution = self.attribution if self.self_training.teacher == "attribution" else None
+        return taught + (attribution.classifier.steps if attribution else 0)

@@ -1,6 +1,6 @@
 """The recipe's section `attribution`: an image classifier, where it looks, and how that becomes marks that teach."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
@@ -58,11 +58,18 @@ class ClassifierSection(Section):
         return without(content, backbone="residual", frozen_blocks=3)
 
 
+Outline = Literal["none", "halfway", "border_contrast", "random_walker", "geodesic"]
+
+
+def _outlines() -> list[Outline]:
+    return ["halfway", "geodesic"]
+
+
 class RefinementSection(Section):
     """From an attribution's blobs to outlines, by the image's own intensities."""
 
-    methods: list[Literal["none", "halfway", "border_contrast", "random_walker", "geodesic"]] = Field(
-        default_factory=lambda: ["halfway", "geodesic"],
+    methods: list[Outline] = Field(
+        default_factory=_outlines,
         description="Each outlines the lesion in its own way; what most of them agree on is taught, what they dispute is ignored. "
         "none: the marked share itself.",
     )
@@ -94,7 +101,7 @@ class AttributionSection(Section):
     noise: NonNegative = Field(0.3, description="Deviation of the copies' noise, in normalised units.")
     windows: list[PositiveCount] = Field(default_factory=lambda: [7, 11, 15], description="Sides of the windows of occlusion, in pixels.")
     smoothing: NonNegative = Field(2.5, description="Deviation of a Gaussian on the attribution, in pixels of a prepared slice.")
-    share: Optional[Probability] = Field(
+    share: Probability | None = Field(
         None, description="Share of the organ in an abnormal training slice, highest attribution first, that is marked; null: selection.prevalence."
     )
     least_score: Fraction = Field(

@@ -1,10 +1,10 @@
 """The recipe's sections from files to prepared slices: cohort, window, split, atlas of normal slices, organ."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without, without
+from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without
 
 
 class CohortSection(Section):
@@ -67,19 +67,19 @@ class NormalAtlasSection(Section):
 class DataSection(Section):
     """From files to prepared slices."""
 
-    cohort: Optional[CohortSection] = Field(
+    cohort: CohortSection | None = Field(
         default_factory=CohortSection, description="The built-in simulated cohort, used without --data; null: the recipe is for data of one's own."
     )
-    channels: Optional[list[Annotated[int, Field(ge=0)]]] = Field(
+    channels: list[Annotated[int, Field(ge=0)]] | None = Field(
         None, description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 FLAIR, 2 post-contrast."
     )
-    window: Optional[WindowSection] = Field(None, description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, JPEG, TIFF) are taken to show it already.")
+    window: WindowSection | None = Field(None, description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, JPEG, TIFF) are taken to show it already.")
     normalization: Literal["zscore", "percentile", "window", "none"] = Field(
         "zscore",
         description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
         "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
     )
-    normal_atlas: Optional[NormalAtlasSection] = Field(
+    normal_atlas: NormalAtlasSection | None = Field(
         None, description="A further channel from normal training slices: how unusual each pixel is at its place of the organ; null for none."
     )
     side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
@@ -99,9 +99,7 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal[
-        "foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"
-    ] = Field(  # fmt: skip
+    method: Literal["foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"] = Field(
         "foreground",
         description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
         "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their opacities; "
@@ -109,7 +107,7 @@ class OrganSection(Section):
         "included; body: of a CT, without table and clothing; "
         "network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
     )
-    network: Optional[Annotated[str, Field(min_length=1, max_length=400)]] = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
+    network: Annotated[str, Field(min_length=1, max_length=400)] | None = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
     rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
         0.0,
         description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out; "

@@ -1,10 +1,18 @@
 """The recipe's sections on how slices are drawn, paired and augmented, and how weights are updated."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.section import Fraction, FractionRange, NonNegative, Positive, PositiveRange, Section, without
+from clamnet_tf.recipe.section import (
+    Fraction,
+    FractionRange,
+    NonNegative,
+    Positive,
+    PositiveRange,
+    Section,
+    without,
+)
 
 
 class ViewsSection(Section):
@@ -19,7 +27,7 @@ class ViewsSection(Section):
     intensity: NonNegative = Field(0.1, description="Scale of random brightness and contrast changes, per channel; 0 for none.")
     noise: NonNegative = Field(0.0, description="Deviation of added Gaussian noise, in normalised units.")
     channel_loss: Fraction = Field(0.0, description="Probability that one channel is replaced by another: the missing sequence of real archives.")
-    main_channel: Optional[Annotated[int, Field(ge=0)]] = Field(
+    main_channel: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Channel that fills the place of a lost one, or of all others; null: any one by any other. kaggle_3m: 1, FLAIR."
     )
     rand_augment: Fraction = Field(

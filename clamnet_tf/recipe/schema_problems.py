@@ -38,7 +38,8 @@ def schema_problems(schema, root, error, known):
 
 def _data_path(schema, loc):
     """pydantic's location without the labels of union members: keys as long as they lead through sections, then indices."""
-    path, in_section = (), True
+    path: tuple[str | int, ...] = ()
+    in_section = True
     for part in loc:
         if in_section or isinstance(part, int):
             path = (*path, part)
@@ -70,9 +71,7 @@ def find(root, path):
     """The node at `path`, None when the tree does not hold it."""
     node = root
     for part in path:
-        if isinstance(node.value, dict) and part in node.value:
-            node = node.value[part]
-        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+        if (isinstance(node.value, dict) and part in node.value) or (isinstance(node.value, list) and isinstance(part, int) and part < len(node.value)):
             node = node.value[part]
         else:
             return None

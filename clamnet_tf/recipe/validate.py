@@ -22,7 +22,7 @@ def validate(root: Node, problems=()) -> Recipe:
         problems += found
         wrong |= paths
     problems += _rule_problems(root, wrong)
-    if problems:
+    if problems or recipe is None:  # no recipe without a problem
         raise recipe_error(problems)
     return recipe
 

@@ -1,5 +1,6 @@
 """A model behind TensorFlow Serving's gRPC interface. Numbers travel as they are."""
 
+import functools
 import math
 
 import numpy as np
@@ -35,7 +36,8 @@ class GrpcModel:
         rows = max(1, most_bytes // max(1, images[0].nbytes if len(images) else 1))
         for start in range(0, len(images), rows):
             part = images[start : start + rows]
-            answer = attempt(lambda: self._ask(self._request(signature, name, part)), self.address.text, self.waits)
+            request = self._request(signature, name, part)
+            answer = attempt(functools.partial(self._ask, request), self.address.text, self.waits)
             with decoding(self._no_prediction):
                 outputs = {key: _values(value, part) for key, value in answer.outputs.items()}
             yield outputs

@@ -31,7 +31,7 @@ class Identity:
             raise UserInputError(f"the server's model calls itself {ascii(text)[:200]}: expected text. Check the name in the address.")
         parts = dict(part.partition("=")[::2] for part in text.split())
         if set(parts) != {field.name for field in fields(cls)}:
-            raise UserInputError(f"the server's model calls itself {ascii(text[:200])}: it was not made by clamnet-tf export. Check the name in the address.")
+            raise UserInputError(f"the server's model calls itself {text[:200]!a}: it was not made by clamnet-tf export. Check the name in the address.")
         return cls(**parts)
 
     @property

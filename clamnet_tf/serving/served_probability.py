@@ -64,7 +64,7 @@ class ServedProbability:
         if maps.shape[1:] != (self.side, self.side):
             raise UserInputError(f"{where}: the model gives maps of {maps.shape[1:]} pixels; MODEL's have {self.side} x {self.side}.")
         lowest, highest = (float(maps.min()), float(maps.max())) if maps.size else (0.0, 1.0)
-        if not (-ROUNDING <= lowest and highest <= 1 + ROUNDING):  # also when one of them is NaN
+        if not (lowest >= -ROUNDING and highest <= 1 + ROUNDING):  # also when one of them is NaN
             raise ServerFailure(
                 f"{where}: the model gives values from {lowest:g} to {highest:g} as {PROBABILITY}; expected 0 to 1. Nothing was marked with them: "
                 "check the server and its model."

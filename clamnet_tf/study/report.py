@@ -5,7 +5,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from clamnet_tf.evaluation import charts, words as figures_words
+from clamnet_tf.evaluation import charts
+from clamnet_tf.evaluation import words as figures_words
 from clamnet_tf.evaluation.cases import write_rows
 from clamnet_tf.evaluation.report import TEMPLATES
 from clamnet_tf.files import write_bytes, write_text

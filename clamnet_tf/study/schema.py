@@ -4,7 +4,7 @@ The overrides of an arm are NOT checked here: the recipe's own reader does that 
 arm with a wrong key is reported as such and the others still run.
 """
 
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,10 +24,10 @@ class Arm(Section):
         description="weak: learns from image labels; supervised: from masks; control: must fail, for example shuffled labels; "
         "simple: learns nothing, taken from the evaluation of the reference arm.",
     )
-    baseline: Optional[Text] = Field(None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ.")
-    recipe: Optional[Text] = Field(None, description="Recipe instead of the study's own: shipped name or path, relative to the study file.")
+    baseline: Text | None = Field(None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ.")
+    recipe: Text | None = Field(None, description="Recipe instead of the study's own: shipped name or path, relative to the study file.")
     set: dict[str, Any] = Field(default_factory=dict, description="Overrides of the recipe, dotted.key: value, as in `fit --set`.")
-    seeds: Optional[list[Seed]] = Field(None, description="Seeds instead of the study's own.")
+    seeds: list[Seed] | None = Field(None, description="Seeds instead of the study's own.")
 
 
 class Group(Section):
@@ -35,7 +35,7 @@ class Group(Section):
 
     kind: Literal["main", "ceilings", "ablations", "controls"] = Field(description="Which part of the page the arms belong to.")
     title: Text = Field(description="Heading of the table.")
-    about: Optional[Text] = Field(None, description="A sentence under the heading.")
+    about: Text | None = Field(None, description="A sentence under the heading.")
     arms: Annotated[list[Arm], Field(min_length=1)] = Field(description="The arms, in the order of the table.")
 
 
@@ -44,15 +44,15 @@ class Study(Section):
 
     name: Name = Field(description="Name of the study.")
     title: Text = Field(description="Heading of the page.")
-    about: Optional[Text] = Field(None, description="A paragraph under the heading: the question that is asked.")
+    about: Text | None = Field(None, description="A paragraph under the heading: the question that is asked.")
     recipe: Text = Field(description="Base recipe: shipped name, or path relative to the study file.")
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(default_factory=lambda: [0, 1, 2], description="training.seed of each repetition.")
     splits: Annotated[list[Literal["test", "val"]], Field(min_length=1)] = Field(
         default_factory=lambda: ["test"], description="Sides of the split to evaluate; the first one makes the tables."
     )
     reference: Name = Field(description="Arm that all others are compared with.")
-    ceiling: Optional[Name] = Field(None, description="Supervised arm that weak arms are given as a ratio of.")
-    floor: Optional[Name] = Field(None, description="Arm to whose level the controls must fall.")
+    ceiling: Name | None = Field(None, description="Supervised arm that weak arms are given as a ratio of.")
+    floor: Name | None = Field(None, description="Arm to whose level the controls must fall.")
     groups: Annotated[list[Group], Field(min_length=1)] = Field(description="Tables of arms.")
 
     def arms(self) -> list[Arm]:

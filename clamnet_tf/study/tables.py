@@ -1,10 +1,10 @@
 """summary.csv and summary.md: a study's rows for machines and for a README."""
 
 from clamnet_tf.evaluation.words import number, percent
+from clamnet_tf.study import words
 from clamnet_tf.study.compare import Row
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.times import duration
-from clamnet_tf.study import words
 from clamnet_tf.study.words import READINGS, budget_text, interval, p_text, seeds_text, signed
 
 COLUMNS = (

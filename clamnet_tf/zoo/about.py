@@ -1,6 +1,6 @@
 """What a run cannot know of its network: the texts of an entry, from a YAML file, from options and from the entry's last version."""
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,15 +17,15 @@ class About(Section):
 
     summary: Sentence = Field(description="A sentence or two for lists.")
     channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
-    missing_channels: Optional[Sentence] = Field(None, description="What stands in for a channel that is not there.")
-    classes: Optional[Annotated[list[Word], Field(min_length=2)]] = Field(
+    missing_channels: Sentence | None = Field(None, description="What stands in for a channel that is not there.")
+    classes: Annotated[list[Word], Field(min_length=2)] | None = Field(
         None, description="Meaning of the output's classes; null: background and marker, or the names of several markers."
     )
     training_data: TrainingDataSection = Field(description="What the network learned from: name, origin, licence.")
     weights_licence: Prose = Field(description="What may be done with the weights, with regard to that licence.")
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
-    notes: Optional[Prose] = Field(None, description="How the figures are to be read.")
+    notes: Prose | None = Field(None, description="How the figures are to be read.")
 
 
 def read_about(path, overrides, before: Entry | None) -> About:

@@ -41,7 +41,9 @@ def own_folders() -> list[Path]:
 
 def pulled_folder() -> Path:
     """Where registries' entries are kept: one folder per registry, in it <name>-<version>/."""
-    from clamnet_tf.data.prepare import default_cache  # loads NumPy and the image readers: only where it is needed
+    from clamnet_tf.data.prepare import (
+        default_cache,  # loads NumPy and the image readers: only where it is needed
+    )
 
     return default_cache() / "zoo"
 

@@ -1,7 +1,7 @@
 """What entry.yaml says of a trained network: one class per section, strict and closed like a recipe's (see recipe/schema.py)."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional, Union
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,10 +40,10 @@ class InputSection(Section):
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images are made.")
     channels: PositiveCount = Field(description="Channels of a slice.")
     channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
-    missing_channels: Optional[Sentence] = Field(None, description="What stands in for a channel that is not there; null: nothing can.")
+    missing_channels: Sentence | None = Field(None, description="What stands in for a channel that is not there; null: nothing can.")
     units: Sentence = Field(description="Unit of the pixels before normalisation.")
     spacing: Sentence = Field(description="Which pixel spacings it was made for.")
-    window: Optional[WindowSection] = Field(None, description="Fixed window before normalisation, as in the recipe.")
+    window: WindowSection | None = Field(None, description="Fixed window before normalisation, as in the recipe.")
     normalization: Literal["zscore", "percentile", "window", "none"] = Field(description="Per volume and channel, inside the organ; 0 outside.")
     side: PositiveCount = Field(description="Height and width of a slice, in pixels, after the crop to the organ.")
     organ: OrganSection = Field(description="How the organ is found, as in the recipe.")
@@ -60,9 +60,9 @@ class OutputSection(Section):
 class ThresholdSection(Section):
     """How probabilities become a mask."""
 
-    head: Union[Literal["mean"], Annotated[int, Field(ge=1, le=9)]] = Field(description="Mean of the heads, or head k.")
+    head: Literal["mean"] | Annotated[int, Field(ge=1, le=9)] = Field(description="Mean of the heads, or head k.")
     value: Fraction = Field(description="Cut of the volume's consistent map, see selection.json; of several markers once each is shifted by its own.")
-    raw_value: Optional[Fraction] = Field(description="Cut of the network's own map, slice by slice; null: every marker has its own.")
+    raw_value: Fraction | None = Field(description="Cut of the network's own map, slice by slice; null: every marker has its own.")
     rule: Prose = Field(description="Where the cut comes from.")
 
 
@@ -70,8 +70,8 @@ class Figure(Section):
     """A measured value with its interval."""
 
     value: float = Field(description="The value.")
-    low: Optional[float] = Field(description="Lower end of the interval; null: a single patient has none.")
-    high: Optional[float] = Field(description="Upper end.")
+    low: float | None = Field(description="Lower end of the interval; null: a single patient has none.")
+    high: float | None = Field(description="Upper end.")
 
 
 class SimpleMethodSection(Section):
@@ -87,26 +87,26 @@ class MetricsSection(Section):
 
     data: Word = Field(description="Data set.")
     simulated: bool = Field(description="Whether its patients are simulated.")
-    split: Optional[Literal["train", "val", "test"]] = Field(description="Side of the split; null: all cases.")
+    split: Literal["train", "val", "test"] | None = Field(description="Side of the split; null: all cases.")
     patients: PositiveCount = Field(description="Patients measured.")
-    patients_with_lesion: Optional[Annotated[int, Field(ge=0)]] = Field(
+    patients_with_lesion: Annotated[int, Field(ge=0)] | None = Field(
         None,
         description="Patients of dice_volume; null: measured before November 2026, when a patient without a lesion counted as a Dice of 0 if marked.",
     )
-    patients_without_lesion: Optional[Annotated[int, Field(ge=0)]] = Field(None, description="Patients of specificity_patient.")
+    patients_without_lesion: Annotated[int, Field(ge=0)] | None = Field(None, description="Patients of specificity_patient.")
     slices: PositiveCount = Field(description="Slices measured.")
     seed: Seed = Field(description="training.seed of these weights.")
     interval: Sentence = Field(description="What the intervals are.")
-    dice_volume: Optional[Figure] = Field(None, description="Dice of each patient's volume, mean over patients with a lesion: the headline; null: none is outlined whole.")
-    dice_volume_median: Optional[float] = Field(None, description="Median over patients.")
-    dice_slice: Optional[Figure] = Field(None, description="Dice of each outlined slice, mean over slices: the headline where no patient is outlined whole.")
-    outlined_slices: Optional[PositiveCount] = Field(None, description="How many these are.")
-    auroc_slice: Optional[Figure] = Field(None, description="Slice labels against slice scores; null: not measurable there.")
-    pointing_game: Optional[Figure] = Field(None, description="Share of slices whose brightest pixel lies in the lesion.")
-    normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on normal slices.")
-    normal_area_patient: Optional[Figure] = Field(None, description="Marked share of the organ of patients without a lesion.")
-    specificity_patient: Optional[Figure] = Field(None, description="Share of patients without a lesion of whom nothing is marked.")
-    simple_methods: Optional[list[SimpleMethodSection]] = Field(
+    dice_volume: Figure | None = Field(None, description="Dice of each patient's volume, mean over patients with a lesion: the headline; null: none is outlined whole.")
+    dice_volume_median: float | None = Field(None, description="Median over patients.")
+    dice_slice: Figure | None = Field(None, description="Dice of each outlined slice, mean over slices: the headline where no patient is outlined whole.")
+    outlined_slices: PositiveCount | None = Field(None, description="How many these are.")
+    auroc_slice: Figure | None = Field(None, description="Slice labels against slice scores; null: not measurable there.")
+    pointing_game: Figure | None = Field(None, description="Share of slices whose brightest pixel lies in the lesion.")
+    normal_area: Figure | None = Field(None, description="Marked share of the organ on normal slices.")
+    normal_area_patient: Figure | None = Field(None, description="Marked share of the organ of patients without a lesion.")
+    specificity_patient: Figure | None = Field(None, description="Share of patients without a lesion of whom nothing is marked.")
+    simple_methods: list[SimpleMethodSection] | None = Field(
         None, description="The best simple method, picked with the masks, and the whole organ marked; null: not compared."
     )
 
@@ -128,28 +128,28 @@ class MarkerMetricsSection(Section):
 
     patients: Annotated[int, Field(ge=0)] = Field(description="Patients that dice_volume counts.")
     patients_with_lesion: Annotated[int, Field(ge=0)] = Field(description="Patients who have this marker.")
-    dice_volume: Optional[Figure] = Field(
+    dice_volume: Figure | None = Field(
         description="Mean over patients who have it; measured before November 2026 (metrics.patients_with_lesion is null): one who "
         "does not counts 0 if any of it is marked, and is left out otherwise."
     )
-    dice_volume_median: Optional[float] = Field(description="Median over these patients.")
-    dice_with_lesion: Optional[float] = Field(
+    dice_volume_median: float | None = Field(description="Median over these patients.")
+    dice_with_lesion: float | None = Field(
         None, description="Of entries measured before November 2026: mean over none but the patients who have it."
     )
-    dice_slice: Optional[Figure] = Field(description="Dice of each slice that shows it, mean over slices; null: none does.")
+    dice_slice: Figure | None = Field(description="Dice of each slice that shows it, mean over slices; null: none does.")
     outlined_slices: Annotated[int, Field(ge=0)] = Field(description="How many these are.")
-    auroc_slice: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
-    pointing_game: Optional[Figure] = Field(None, description="As in the entry's metrics, of this marker.")
-    normal_area: Optional[Figure] = Field(None, description="Marked share of the organ on slices without it.")
-    normal_area_patient: Optional[Figure] = Field(None, description="Marked share of the organ of patients without it.")
-    specificity_patient: Optional[Figure] = Field(None, description="Share of patients without it of whom nothing is marked as it.")
+    auroc_slice: Figure | None = Field(None, description="As in the entry's metrics, of this marker.")
+    pointing_game: Figure | None = Field(None, description="As in the entry's metrics, of this marker.")
+    normal_area: Figure | None = Field(None, description="Marked share of the organ on slices without it.")
+    normal_area_patient: Figure | None = Field(None, description="Marked share of the organ of patients without it.")
+    specificity_patient: Figure | None = Field(None, description="Share of patients without it of whom nothing is marked as it.")
 
 
 class MarkerSection(Section):
     """One of several markers that the network tells apart: class 1, 2 .. of the output, in the order of the list."""
 
     name: Name = Field(description="Name, as in the recipe's markers.")
-    eta: Optional[Probability] = Field(description="Weight of slices that name it in training; null: not trained with it.")
+    eta: Probability | None = Field(description="Weight of slices that name it in training; null: not trained with it.")
     threshold: MarkerThresholdSection = Field(description="From its probabilities to marks.")
     metrics: MarkerMetricsSection = Field(description="Measured figures of it alone.")
 
@@ -169,7 +169,7 @@ class MadeWithSection(Section):
     tensorflow: Word = Field(description="Version.")
     keras: Word = Field(description="Version.")
     python: Word = Field(description="Version.")
-    commit: Optional[Word] = Field(None, description="git commit of clamnet-tf; null outside of a checkout.")
+    commit: Word | None = Field(None, description="git commit of clamnet-tf; null outside of a checkout.")
     machine: Sentence = Field(description="System and processor.")
     training_seconds: Annotated[float, Field(ge=0.0)] = Field(description="Duration of the training.")
 
@@ -195,17 +195,17 @@ class Entry(Section):
     weights: WeightsSection = Field(description="The network.")
     input: InputSection = Field(description="Contract of the input.")
     output: OutputSection = Field(description="Contract of the output.")
-    eta: Optional[Probability] = Field(description="Weight of abnormal slices in training; null: not trained with it, or every marker has its own.")
+    eta: Probability | None = Field(description="Weight of abnormal slices in training; null: not trained with it, or every marker has its own.")
     threshold: ThresholdSection = Field(description="From probabilities to a mask.")
     metrics: MetricsSection = Field(description="Measured figures; of several markers: of all together, a pixel being marked or not.")
-    markers: Optional[Annotated[list[MarkerSection], Field(min_length=2, max_length=63)]] = Field(
+    markers: Annotated[list[MarkerSection], Field(min_length=2, max_length=63)] | None = Field(
         None, description="Several markers that are told apart, with cuts and figures of each; null: one marker."
     )
     training_data: TrainingDataSection = Field(description="What it learned from.")
-    taught_by: Optional[Sentence] = Field(None, description="What told it where the lesion is; null: entries before November 2026.")
+    taught_by: Sentence | None = Field(None, description="What told it where the lesion is; null: entries before November 2026.")
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
-    notes: Optional[Prose] = Field(None, description="How the figures are to be read.")
+    notes: Prose | None = Field(None, description="How the figures are to be read.")
     made_with: MadeWithSection = Field(description="Versions.")
     changelog: Annotated[list[Change], Field(min_length=1)] = Field(description="Newest version first.")
 

@@ -19,7 +19,15 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
-from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, ENTRY_FILE, GOLDEN_FILE, LARGEST_WEIGHTS, Entry, is_entry
+from clamnet_tf.zoo.entry import (
+    BASELINES_FILE,
+    CARD_FILE,
+    ENTRY_FILE,
+    GOLDEN_FILE,
+    LARGEST_WEIGHTS,
+    Entry,
+    is_entry,
+)
 from clamnet_tf.zoo.golden import golden_output
 from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, rule_of_figures, trained_eta
 from clamnet_tf.zoo.measured import metrics_of

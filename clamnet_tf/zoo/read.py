@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from clamnet_tf.errors import ZooError
-from clamnet_tf.recipe.json_schema import schema_of
 from clamnet_tf.recipe.foreign import is_foreign, without_quotes
+from clamnet_tf.recipe.json_schema import schema_of
 from clamnet_tf.recipe.problems import Problem, in_order
 from clamnet_tf.recipe.reader import read_file, read_text
 from clamnet_tf.recipe.schema_problems import place, schema_problems

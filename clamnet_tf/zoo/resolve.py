@@ -8,7 +8,15 @@ from clamnet_tf.errors import ZooError
 from clamnet_tf.networks.declared import check_contract
 from clamnet_tf.recipe.suggest import nearest
 from clamnet_tf.runs import RunFolder
-from clamnet_tf.zoo.catalogue import FOLDERS_VARIABLE, Found, folder_name, local_entries, own_folders, packaged_folder, pulled_folder
+from clamnet_tf.zoo.catalogue import (
+    FOLDERS_VARIABLE,
+    Found,
+    folder_name,
+    local_entries,
+    own_folders,
+    packaged_folder,
+    pulled_folder,
+)
 from clamnet_tf.zoo.entry import is_entry
 from clamnet_tf.zoo.read import check_weights
 

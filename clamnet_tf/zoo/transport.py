@@ -148,7 +148,7 @@ class Transport:
     def _persist(self, url: str, attempt, length) -> None:
         """Repeat `attempt` until it succeeds; an attempt that gets on by less than CHUNK counts as a failure."""
         failures, reached = 0, length()
-        for number in range(1, MOST_ATTEMPTS + 1):
+        for number in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
             try:
                 return attempt()
             except Interrupted as error:
@@ -173,7 +173,7 @@ class Transport:
             except CUT as error:
                 raise Interrupted(_words(error)) from error
             except (ValueError, UnicodeError) as error:  # of names that are no host names
-                raise ZooError(f"{ascii(url[:200])}: not an address ({reason_of(error)}).") from error
+                raise ZooError(f"{url[:200]!a}: not an address ({reason_of(error)}).") from error
             if response.is_redirect:
                 response.close()
                 came_from, url = url, join(url, response.headers["Location"])
@@ -207,7 +207,7 @@ def join(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise ZooError(f"{url}: leads to {ascii(location[:200])}, which is no address ({reason_of(error)}).") from error
+        raise ZooError(f"{url}: leads to {location[:200]!a}, which is no address ({reason_of(error)}).") from error
 
 
 def _continues(response, start: int, size: int) -> bool:

@@ -34,7 +34,7 @@ def test_list_of_the_shipped_study_runs_nothing(tmp_path):
 
 
 def test_report_of_nothing_names_what_is_missing(tmp_path):
-    code, output = run("study", "study_mri", "--out", tmp_path / "out", "--report-only")
+    code, _output = run("study", "study_mri", "--out", tmp_path / "out", "--report-only")
     assert code == 0 and "Not complete" in (tmp_path / "out" / "summary.md").read_text()
 
 

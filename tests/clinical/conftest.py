@@ -185,7 +185,7 @@ def store(head):
         axes = [_axis(code)[0] for code in codes]
         images = image.transpose(axes)[tuple(slice(None, None, _axis(code)[1]) for code in codes)]
         corner = [
-            0 if dict((axis, sign) for axis, sign in map(_axis, codes))[axis] > 0 else image.shape[axis] - 1
+            0 if dict(map(_axis, codes))[axis] > 0 else image.shape[axis] - 1
             for axis in range(3)
         ]
         first = ORIGIN + (np.array(corner) * SPACING)[::-1]

@@ -27,7 +27,7 @@ from clamnet_tf.runs import RunFolder
 from clamnet_tf.texts import printable
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares
-from clinic_inputs import DIRECTIONS, LATIN, dicom, itk_image, nrrd, process, rows_of, scan  # noqa: E402
+from clinic_inputs import DIRECTIONS, LATIN, dicom, itk_image, nrrd, process, rows_of, scan
 
 BRIGHT = 150  # what the run below marks
 

@@ -19,7 +19,7 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.readers import read_volume
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares
-from clinic_inputs import DIRECTIONS, dicom, itk_image, nrrd, numbered, scan  # noqa: E402
+from clinic_inputs import DIRECTIONS, dicom, itk_image, nrrd, numbered, scan
 
 
 def centres(volume):

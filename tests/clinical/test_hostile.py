@@ -33,8 +33,8 @@ from clamnet_tf.imaging.limits import MEMORY_VARIABLE, MOST_SLICES
 from clamnet_tf.imaging.readers import read_volume
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from fuzzing.harness import MOST_SECONDS, Child  # noqa: E402
-from fuzzing.worker import MOST_BYTES  # noqa: E402
+from fuzzing.harness import MOST_SECONDS, Child
+from fuzzing.worker import MOST_BYTES
 
 ZEROS = 1 << 24
 

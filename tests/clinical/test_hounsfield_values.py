@@ -15,7 +15,7 @@ from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.schema_data import CohortSection
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hand_made import SIDE, call, dice, write_run, written_mask  # noqa: E402
+from hand_made import SIDE, call, dice, write_run, written_mask
 
 WINDOW = {"center": 40.0, "width": 80.0}
 

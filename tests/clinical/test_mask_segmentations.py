@@ -17,7 +17,7 @@ from clamnet_tf.imaging.mask_files import read_mask
 from clamnet_tf.imaging.readers import read_volume
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hand_made import SIDE, call, rows_of, write_dicom, write_run, write_series  # noqa: E402
+from hand_made import SIDE, call, rows_of, write_dicom, write_run, write_series
 
 BRIGHT = 150.0
 PATIENT = {

@@ -15,7 +15,7 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.mask_files import read_mask
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hand_made import SIDE, call, dice, rows_of, write_run  # noqa: E402
+from hand_made import SIDE, call, dice, rows_of, write_run
 
 
 def lesion():

@@ -16,7 +16,7 @@ from clamnet_tf.data.table_files import open_table, read_table
 from clamnet_tf.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares
-from clinic_inputs import HEADER, picture, text_of  # noqa: E402
+from clinic_inputs import HEADER, picture, text_of
 
 # T3: encodings, delimiters, BIDS, Excel
 

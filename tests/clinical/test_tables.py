@@ -13,7 +13,7 @@ from clamnet_tf.data.layouts import recognize
 from clamnet_tf.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares
-from clinic_inputs import HEADER, labelled, picture, run, text_of  # noqa: E402
+from clinic_inputs import HEADER, labelled, picture, run, text_of
 
 # T1: which words mean normal
 

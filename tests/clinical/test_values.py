@@ -16,7 +16,7 @@ from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.catalogue import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hand_made import SIDE, call, dice, displayed, rows_of, write_dicom, write_run, written_mask  # noqa: E402
+from hand_made import SIDE, call, dice, displayed, rows_of, write_dicom, write_run, written_mask
 
 CENTER, WIDTH = 1500.0, 1200.0
 

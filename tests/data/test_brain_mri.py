@@ -41,7 +41,7 @@ def files(folder):
 
 
 def test_cohort_is_the_layout_of_the_lgg_set(small):
-    folder, manifest = small
+    _folder, manifest = small
     assert manifest.layout == "cohort"
     assert len(manifest.cases) == SMALL.patients * SMALL.slices
     for case in manifest.cases:

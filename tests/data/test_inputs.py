@@ -51,7 +51,7 @@ def make_series(tmp_path):
 
 def test_numbered_pictures_of_a_folder_are_one_volume(make_pictures):
     names = ["head_10.png", "head_9.png", "head_2.png", "other.png", "knee-1.png", "knee-2.png", "sub/head_1.png"]
-    folder = make_pictures(dict.fromkeys(names, {}))
+    folder = make_pictures({name: {} for name in names})
     found = find_inputs([folder])
     assert volumes(found) == [["head_2.png", "head_9.png", "head_10.png"], ["knee-1.png", "knee-2.png"], ["other.png"], ["head_1.png"]]
     assert set(found.volumes) == {"head_<n>.png", "knee-<n>.png", "other.png", "sub/head_1.png"}
@@ -185,7 +185,7 @@ def test_results_are_named_like_the_input_tree(make_pictures):
 
 def test_results_never_share_a_name(make_pictures):
     names = ["x.png", "X.jpg", "x_jpg.png", "scan_0.png", "scan.tif", "one.tif", "one-0.png"]
-    folder = make_pictures(dict.fromkeys(names, {}))
+    folder = make_pictures({name: {} for name in names})
     found = find_inputs([folder])
     outputs = {case.image.name: str(output) for case, output in zip(found.manifest.cases, found.outputs)}
     assert outputs == {

@@ -139,7 +139,7 @@ def test_folders_below_a_class_are_patients_and_masks_are_no_images(make_picture
 @pytest.mark.parametrize("paths", [["NORMAL/1.png", "NORMAL/2.png"], ["train/PNEUMONIA/1.png"], ["normal/1.png", "healthy/1.png"]])
 def test_one_class_only(make_pictures, paths):
     with pytest.raises(DataError, match="one class only"):
-        recognize(make_pictures(dict.fromkeys(paths, {})))
+        recognize(make_pictures({path: {} for path in paths}))
 
 
 # CSV and images

@@ -27,7 +27,7 @@ def test_every_method_of_the_schema_has_its_place():
 
 
 def test_a_head_without_a_skull_takes_the_foreground(discs):
-    soft, disc = discs
+    _soft, disc = discs
     region, fallback = organ_region(volume_of(np.stack([disc * 40.0 - ~disc * 1000.0] * 3)[..., None]), OrganSection(method="cranium"))
     assert fallback == 3 and region.mean() == pytest.approx(disc.mean() * 0.86**2, rel=0.06)
 

@@ -13,9 +13,9 @@ import pydicom
 import pytest
 import tifffile
 from PIL import Image
-from scipy import ndimage
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+from scipy import ndimage
 
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.manifest import Case, Manifest
@@ -114,7 +114,7 @@ def manifest_with(manifest, **changes):
 def test_area_box_and_organ_belong_to_the_original_grid(make_kaggle, cache):
     manifest = recognize(make_kaggle(patients=("TCGA_CS_0001_19990101",)))
     prepared = prepare(manifest, **USUAL, cache=cache)
-    top, left, size, height, width = prepared.table.box[2]
+    _top, _left, size, height, width = prepared.table.box[2]
     assert (height, width) == (48, 40)
     ellipse = np.pi * 0.4**2  # of the picture
     assert prepared.table.area[2] == pytest.approx(ellipse, rel=0.25)

@@ -25,7 +25,7 @@ def test_interval_bar_puts_the_dot_between_the_ends():
 def test_patient_strip_has_a_dot_per_patient_and_none_on_another(rng):
     scores = [(f'<p "{number}">', float(score)) for number, score in enumerate(rng.beta(5, 3, 60))]
     strip = parsed(charts.patient_strip(scores))
-    dots = [circle for circle in strip.iter("circle")]
+    dots = list(strip.iter("circle"))
     assert [dot.get("data-patient") for dot in dots] == [name for name, _ in scores]
     places = np.array([[float(dot.get("cx")), float(dot.get("cy"))] for dot in dots])
     distances = np.linalg.norm(places[:, None] - places[None], axis=-1)[~np.eye(60, dtype=bool)]
@@ -48,7 +48,7 @@ def test_curves(share):
     chart = parsed(charts.lines(series, 50, share))
     assert len(list(chart.iter("path"))) == 2
     (chosen,) = [line for line in chart.iter("line") if line.get("class") == "chosen"]
-    points = [circle for circle in chart.iter("circle")]
+    points = list(chart.iter("circle"))
     assert len(points) == 3 and points[1].get("cx") == chosen.get("x1")
     assert "b & c ends at 0.5" in chart.get("aria-label")
 

@@ -81,7 +81,7 @@ def test_slice_figures(cases, found):
 
 
 def test_the_oracle_is_the_best_threshold_there_is(cases, found):
-    means = {cut: np.mean(volumes(cases, lambda case: masked(case, case.probability) >= np.float32(cut))) for cut in np.linspace(0.05, 0.95, 91)}
+    means = {cut: np.mean(volumes(cases, lambda case: masked(case, case.probability) >= np.float32(cut))) for cut in np.linspace(0.05, 0.95, 91)}  # noqa: B023
     assert found["oracle"]["dice_volume"]["mean"] >= max(means.values()) - 1e-9
     again = np.mean(volumes(cases, lambda case: masked(case, case.probability) >= np.float32(found["oracle"]["threshold"])))
     assert again == pytest.approx(found["oracle"]["dice_volume"]["mean"])

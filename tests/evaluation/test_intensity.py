@@ -7,7 +7,13 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from clamnet_tf.evaluation.baselines.intensity import best_variant, intensity_baselines, prevalence_cut, smoothed, training_free
+from clamnet_tf.evaluation.baselines.intensity import (
+    best_variant,
+    intensity_baselines,
+    prevalence_cut,
+    smoothed,
+    training_free,
+)
 from clamnet_tf.evaluation.baselines.kept import fitted, restored
 
 

@@ -10,7 +10,18 @@ from PIL import Image
 from skimage.draw import polygon2mask
 
 from clamnet_tf.errors import EnvironmentFailure, ImageError
-from clamnet_tf.evaluation.pictures import HEAT_LEVELS, MARKED_RGB, TRUTH_RGB, contour_path, data_uri, display_gray, heat_png, overlay, png, write_png
+from clamnet_tf.evaluation.pictures import (
+    HEAT_LEVELS,
+    MARKED_RGB,
+    TRUTH_RGB,
+    contour_path,
+    data_uri,
+    display_gray,
+    heat_png,
+    overlay,
+    png,
+    write_png,
+)
 
 SQUARE = np.zeros((12, 14), bool)
 SQUARE[3:8, 4:10] = True

@@ -3,9 +3,10 @@
 import pytest
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed: the report was not tried in a browser")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
 
 @pytest.fixture
 def page(browser, report):

@@ -69,7 +69,7 @@ def test_sixteen_bits_and_a_thin_border_line():
 
 
 def test_every_picture_of_a_volume_on_its_own():
-    left, inside, _ = mammogram()
+    left, _inside, _ = mammogram()
     found = breast(np.concatenate([left, left[:, :, ::-1]])).mask
     np.testing.assert_array_equal(found[0], found[1][:, ::-1])
     np.testing.assert_array_equal(found[:1], breast(left).mask)

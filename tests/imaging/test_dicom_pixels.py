@@ -93,7 +93,7 @@ def test_slopes_of_each_frame_follow_the_frames_into_their_order(write_enhanced,
 
 def test_monochrome1_is_inverted_inside_the_range_of_its_bits(write_slice, tmp_path, ramp):
     pixels = ramp(dtype=np.uint16)
-    plain = dict(PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11)
+    plain = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
     np.testing.assert_array_equal(read_dicom_file(write_slice(tmp_path / "a.dcm", pixels, **plain)).array[0, ..., 0], 4095 - pixels.astype(int))
     sloped = write_slice(tmp_path / "b.dcm", pixels, **plain, RescaleSlope="2", RescaleIntercept="10")
     np.testing.assert_array_equal(read_dicom_file(sloped).array[0, ..., 0], 2 * (4095 - pixels.astype(int)) + 10)

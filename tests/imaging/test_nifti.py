@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clamnet_tf.errors import ImageError
-from clamnet_tf.imaging.nifti import read_nifti
 from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.nifti import read_nifti
 
 ORIENTATIONS = [
     codes

@@ -43,7 +43,7 @@ def test_head_in_mri(head):
 
 
 def test_one_connected_region_without_holes(head):
-    volume, truth = head
+    volume, _truth = head
     volume[0, 2:12, 2:8] = 150  # a marker beside the head
     for found in foreground(volume)[:4]:
         assert ndimage.label(found)[1] == 1

@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from clamnet_tf.errors import ImageError
-from clamnet_tf.imaging.picture import read_picture, read_tiff
 from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.picture import read_picture, read_tiff
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ def by_hand(p, organ, etas, k):
 
         def h(c):
             total = count = 0.0
-            for row, column in np.argwhere(slice_organ):
-                value = slice_p[row, column, c]
+            for row, column in np.argwhere(slice_organ):  # noqa: B023
+                value = slice_p[row, column, c]  # noqa: B023
                 total += -(np.log(value) + k * value / (1 + value**2 + 1e-6))
                 count += 1
             return total / count

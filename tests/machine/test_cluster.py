@@ -8,7 +8,14 @@ import time
 import pytest
 
 from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.machine.cluster import Cluster, from_tf_config, meet, named_cluster, patience, place_in_cluster
+from clamnet_tf.machine.cluster import (
+    Cluster,
+    from_tf_config,
+    meet,
+    named_cluster,
+    patience,
+    place_in_cluster,
+)
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 KUBEFLOW = {  # training-operator v1, TFJob with a chief

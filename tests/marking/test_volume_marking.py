@@ -129,7 +129,7 @@ def test_the_steps_recover_what_neighbours_and_intensities_show():
     plain = calibrate(VolumeSteps(), [(probability, images, organ, abnormal)], prevalence)
     whole = calibrate(ALL, [(probability, images, organ, abnormal)], prevalence)
     ours = whole(probability, images, organ)
-    assert ours.dtype == np.float32 and 0 <= ours.min() and ours.max() <= 1 and not ours[~organ].any()
+    assert ours.dtype == np.float32 and ours.min() >= 0 and ours.max() <= 1 and not ours[~organ].any()
     before = dice(plain(probability, images, organ) >= plain.threshold, lesion)
     after = dice(ours >= whole.threshold, lesion)
     assert before < 0.9 and after > 0.97
@@ -170,7 +170,7 @@ def test_rows_and_left_out_steps():
 
 
 def test_one_sided_reaches_the_maps_from_the_recipe_and_can_be_turned_on_and_off():
-    probability, lesion, pair = two_sides()
+    probability, lesion, _pair = two_sides()
     maps, images, organ = np.where(probability > 0, 0.9, 0.05).astype(np.float32), np.zeros((*probability.shape, 1)), np.ones(probability.shape, bool)
     inference = InferenceSection(through_plane=0.4, main_component=1.0, one_sided=True)
     on = fixed(VolumeSteps.of(inference), 0.5)

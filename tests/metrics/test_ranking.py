@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from clamnet_tf.metrics.ranking import EDGES, auroc, average_precision, from_above, histogram, histogram_average_precision
+from clamnet_tf.metrics.ranking import (
+    EDGES,
+    auroc,
+    average_precision,
+    from_above,
+    histogram,
+    histogram_average_precision,
+)
 
 
 @pytest.fixture(params=["distinct", "tied"])

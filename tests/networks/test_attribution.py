@@ -10,7 +10,13 @@ from scipy import ndimage
 
 from clamnet_tf.networks import attribution
 from clamnet_tf.networks.attribution_map import AttributionMap
-from clamnet_tf.networks.evidence_classifier import EVIDENCE, LOGIT, build_evidence_classifiers, classifiers_of, level_name
+from clamnet_tf.networks.evidence_classifier import (
+    EVIDENCE,
+    LOGIT,
+    build_evidence_classifiers,
+    classifiers_of,
+    level_name,
+)
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 
 SIDE = 12

@@ -10,7 +10,12 @@ import tensorflow as tf
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks import imagenet_weights as weights
 from clamnet_tf.networks.efficientnet_lite import BLOCKS, connect_efficientnet_lite0, stride_after
-from clamnet_tf.networks.evidence_classifier import EVIDENCE, LOGIT, build_evidence_classifiers, classifiers_of
+from clamnet_tf.networks.evidence_classifier import (
+    EVIDENCE,
+    LOGIT,
+    build_evidence_classifiers,
+    classifiers_of,
+)
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierSection
 

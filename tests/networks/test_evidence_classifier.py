@@ -15,7 +15,13 @@ from scipy.special import logsumexp
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks import attribution
-from clamnet_tf.networks.evidence_classifier import EVIDENCE, LOGIT, build_evidence_classifiers, classifiers_of, residual_block
+from clamnet_tf.networks.evidence_classifier import (
+    EVIDENCE,
+    LOGIT,
+    build_evidence_classifiers,
+    classifiers_of,
+    residual_block,
+)
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.training import checkpoints

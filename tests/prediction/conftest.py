@@ -8,7 +8,13 @@ import pydicom
 import pytest
 from click.testing import CliRunner
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from clamnet_tf.cli.main import main
 from clamnet_tf.files import write_json, write_text

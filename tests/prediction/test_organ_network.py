@@ -8,7 +8,6 @@ from PIL import Image
 from clamnet_tf.cli.main import main
 
 
-
 def with_organ_network(run, organ):
     """The run `run` with the recipe's organ found by the run `organ`."""
     content = yaml.safe_load((run / "recipe.yaml").read_text())
@@ -43,7 +42,7 @@ def test_an_image_without_an_organ_is_said_to_have_none(write_run, predict, tmp_
     organ = write_run(tmp_path / "organ", 251, normalization="none", modality="xray")  # finds nothing
     run = with_organ_network(write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), organ)
     picture(tmp_path / "chest.png")
-    result, out, rows = predict(run, tmp_path / "chest.png", options=["--format", "png"])
+    result, _out, rows = predict(run, tmp_path / "chest.png", options=["--format", "png"])
     assert "no plausible network in 1 slice(s): there the foreground without its rim is the organ" in result.output
     assert result.exit_code == 0 and 0 < int(rows[0]["organ_px"]) < 32 * 32
 

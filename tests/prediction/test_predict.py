@@ -175,7 +175,7 @@ def test_pictures_of_an_x_ray_model_stand_alone(write_run, tmp_path, predict, rn
     run = write_run(tmp_path / "xray", BRIGHT, normalization="none", modality="xray")
     for number in (1, 2):
         Image.fromarray(brain(rng)).save(tmp_path / f"chest_{number}.png")
-    result, _, rows = predict(run, *tmp_path.glob("*.png"))
+    _result, _, rows = predict(run, *tmp_path.glob("*.png"))
     assert sorted(row["volume"] for row in rows) == ["chest_1.png", "chest_2.png"]
 
 

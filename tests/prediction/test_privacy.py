@@ -1,7 +1,7 @@
 """Names of patients stay in the reader: a series with a name in every text element, and every byte that is written or printed."""
 
-import pytest
 import pydicom
+import pytest
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
@@ -17,7 +17,7 @@ def full_of_names(tmp_path, rng, head, write_series):
     """(folder, words none of which may come out): a series in a folder called after the patient, every text element a word of its own."""
     files = write_series(tmp_path / "in" / "MILLER_ANNA_19500131" / "ACC-90210", head(rng, 3))
     words, values = [], {}
-    for tag, (vr, multiplicity, _, retired, keyword) in DicomDictionary.items():
+    for tag, (vr, _multiplicity, _, retired, keyword) in DicomDictionary.items():
         if keyword and not retired and vr in TEXTS and tag >> 16 not in (0, 2) and keyword not in LEFT:
             word = f"Zq{len(words):05d}x"
             words.append(word)

@@ -13,7 +13,14 @@ from PIL import Image
 from clamnet_tf.cli.main import main
 from clamnet_tf.evaluation.pictures import MARKER_RGB
 from clamnet_tf.files import write_json, write_text
-from clamnet_tf.recipe.schema import DataSection, InferenceSection, MarkerSection, NetworkSection, OrganSection, Recipe
+from clamnet_tf.recipe.schema import (
+    DataSection,
+    InferenceSection,
+    MarkerSection,
+    NetworkSection,
+    OrganSection,
+    Recipe,
+)
 from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
 
@@ -48,7 +55,7 @@ def run(tmp_path_factory):
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         network.save(made.model)
     write_text(made.recipe, to_yaml(recipe))
-    cuts = {name: PLAIN for name in NAMES}
+    cuts = dict.fromkeys(NAMES, PLAIN)
     write_json(made.selection, {"markings": {"mean": cuts, "head_1": cuts}, "threshold_rule": "by hand", "step": 7, "checkpoint_rule": "none", "looks": []})
     return made.path
 

@@ -5,9 +5,9 @@ import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import kserve  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import kserve
+import numpy as np
+import tensorflow as tf
 
 
 class SavedModel(kserve.Model):

@@ -16,8 +16,8 @@ from clamnet_tf.serving.rest_model import RestModel
 from clamnet_tf.serving.served_probability import ServedProbability
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from fuzzing.seeds import http  # noqa: E402
-from fuzzing.targets import _Server  # noqa: E402
+from fuzzing.seeds import http
+from fuzzing.targets import _Server
 
 IDENTITY = Identity("0" * 64, "1" * 64, "mean")
 MAP = [[0.25] * 8 for _ in range(8)]

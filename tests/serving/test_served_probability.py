@@ -9,8 +9,8 @@ from clamnet_tf.errors import ServerFailure, UserInputError
 from clamnet_tf.export.reference import prepared_slices
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.writer import recipe_hash
-from clamnet_tf.serving.served_probability import ServedProbability, connect, served_probability
 from clamnet_tf.serving.address import parse_address
+from clamnet_tf.serving.served_probability import ServedProbability, connect, served_probability
 
 WAITS = (0.05, 0.05, 0.05)
 

@@ -127,7 +127,7 @@ def test_markdown_tables_have_the_rows_of_the_groups(written):
         assert f"## {title}" in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
     assert [len(table) - 2 for table in tables] == [4, 1, 2, 1, 6]
-    assert all(len(set(re.sub(r"\\\|", "", line).count("|") for line in table)) == 1 for table in tables)
+    assert all(len({re.sub(r"\\\|", "", line).count("|") for line in table}) == 1 for table in tables)
 
 
 def test_best_median_and_worst():

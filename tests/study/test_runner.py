@@ -133,7 +133,7 @@ def test_a_second_process_is_kept_out(told):
 
 
 def test_ctrl_c_saves_the_running_training(told):
-    folder, runs, said = told
+    _folder, _runs, said = told
     stdout, stderr, code = said["stopped"]
     assert code == 130 and "Stopping: the running trainings save their last step." in stdout and "Traceback" not in stderr
     assert "one, seed 1: resuming at step" in said["last"][1]
@@ -141,7 +141,7 @@ def test_ctrl_c_saves_the_running_training(told):
 
 def test_a_failed_arm_does_not_stop_the_others_and_is_told(told):
     folder, runs, said = told
-    code, stdout, stderr = said["last"]
+    code, _stdout, stderr = said["last"]
     assert code == 1 and "1 of the runs failed (empty, seed 0)" in stderr
     assert all((runs[arm, seed] / "FINISHED").exists() for arm in ("one", "two") for seed in (0, 1))
     row = summary_of(folder)["empty"]
@@ -150,7 +150,7 @@ def test_a_failed_arm_does_not_stop_the_others_and_is_told(told):
 
 
 def test_what_is_done_is_not_done_again(told):
-    folder, runs, said = told
+    _folder, runs, said = told
     assert "4 of 4 runs are done already" in said["again"][1] and "seed" not in said["again"][1].split("Page:")[0]
     assert runs["head_1", 0] == runs["one", 0]
 

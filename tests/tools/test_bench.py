@@ -85,7 +85,7 @@ def test_the_command_on_tiny_networks(tmp_path):
         assert math.isfinite(row["value"]) and row["value"] > 0
         assert row["processor"] is None or (math.isfinite(row["processor"]) and row["processor"] > 0)
     for line in lines:  # the word against the numbers of the table itself
-        what, target, clock, processor, reading, figures = (cell.strip() for cell in line.strip("|").split(" | "))
+        _what, target, clock, _processor, reading, _figures = (cell.strip() for cell in line.strip("|").split(" | "))
         if not target:
             assert reading == ""
             continue

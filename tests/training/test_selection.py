@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clamnet_tf.recipe.schema import SelectionSection
-from clamnet_tf.training.pseudo_labels import BACKGROUND, IGNORED, FOREGROUND, pseudo_labels
 from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
+from clamnet_tf.recipe.schema import SelectionSection
+from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED, pseudo_labels
 from clamnet_tf.training.selection import Look, choose, look_at
 
 

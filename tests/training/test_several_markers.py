@@ -61,7 +61,7 @@ def trainer(kind="shared", **changes):
 
 
 def test_the_pipeline_brings_the_eta_of_every_marker_of_the_right_slice():
-    store, plan, etas = several()
+    _, plan, etas = several()
     rows = plan.rows(3)
     batch = batch_of(step=3)
     np.testing.assert_allclose(batch["marker_eta"], etas[rows], rtol=1e-6)

@@ -3,7 +3,7 @@
 import pytest
 
 from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.training.strategy import slurm_cluster, build_strategy
+from clamnet_tf.training.strategy import build_strategy, slurm_cluster
 
 SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NODELIST": "node[01-02]", "SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_PROCID": "2", "SLURMD_NODENAME": "node02"}
 

@@ -13,8 +13,8 @@ from clamnet_tf.data.views import ViewLaw
 from clamnet_tf.training.updates import updates
 
 sys.path.insert(0, str(Path(__file__).parent))
-import test_siamese  # noqa: E402
-from conftest import toy_slices  # noqa: E402
+import test_siamese
+from conftest import toy_slices
 
 LAW = ViewLaw(noise=0.2, rotate_degrees=15.0, zoom=(0.9, 1.1), channel_loss=0.5, main_channel=1)
 

@@ -154,7 +154,7 @@ def small_markers_run(small_run, tmp_path_factory):
     steps = {"through_plane": 1.1, "main_component": 0.3, "appearance": 0.0}
     cuts = {"intraparenchymal": (0.25, 0.375), "subdural": (0.125, 0.5)}
     row = {name: {"steps": steps, "raw_threshold": raw, "threshold": cut} for name, (raw, cut) in cuts.items()}
-    selection = {"markings": {name: row for name in ("mean", "head_1", "head_2")}, "threshold_rule": "as expected", "step": 3, "seconds": 9.0}
+    selection = {"markings": dict.fromkeys(("mean", "head_1", "head_2"), row), "threshold_rule": "as expected", "step": 3, "seconds": 9.0}
     figures = json.loads((folder / "evaluation" / "metrics.json").read_text())
     volumes, slices = figures["dice_volume"], figures["dice_slice"]
     alike = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient", "intervals", "patients_incomplete", "baselines")
@@ -169,7 +169,7 @@ def small_markers_run(small_run, tmp_path_factory):
             },
         },
     }  # fmt: skip
-    kept = {name: KEPT for name in ("", "intraparenchymal")}
+    kept = dict.fromkeys(("", "intraparenchymal"), KEPT)
     for name, content in (("selection.json", selection), ("evaluation/metrics.json", figures), ("intensity_baselines.json", kept)):
         (folder / name).write_text(json.dumps(content))
     return folder

@@ -10,7 +10,7 @@ from clamnet_tf.zoo import transport
 from clamnet_tf.zoo.remote import HttpsRegistry
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from fuzzing.targets import _Server  # noqa: E402
+from fuzzing.targets import _Server
 
 LOCATIONS = (
     "http://[::1",

@@ -156,7 +156,7 @@ def test_a_hostile_index_is_refused(registry, tmp_path, change, message):
 
 
 def test_a_file_name_in_the_entry_leads_nowhere(registry):
-    server, source = registry
+    server, _source = registry
     path = server.root / NAME / "entry.yaml"
     path.write_text(path.read_text().replace("file: model.keras", "file: ../../../secret"))
     (server.root / "index.json").write_text('{"format": 1, "entries": []}')
@@ -249,7 +249,7 @@ def test_the_newest_version_is_pulled_and_used(registry):
 
 
 def test_a_pulled_entry_that_was_changed_is_refused_and_pulled_again(registry):
-    server, source = registry
+    _server, source = registry
     folder = pull(source)
     with open(folder / "model.keras", "r+b") as stream:
         stream.write(b"x")

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from clamnet_tf.cli.main import main
 from clamnet_tf.errors import ZooError
+from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.golden import golden_input
 from clamnet_tf.zoo.publish import Release, publish
-from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.verify import verify
 

@@ -3,13 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from clamnet_tf.export.onnx import converted as to_onnx
-
 from benchmarks.inference import saved, settle, source_of, written
 from benchmarks.inputs import VIEWS, pair_maker
 from benchmarks.rounds import interleaved
 from benchmarks.rows import figure, milliseconds, ratio
 from benchmarks.subjects import our_step, slices_for
+
+from clamnet_tf.export.onnx import converted as to_onnx
 
 GROUP = "Other projects"
 

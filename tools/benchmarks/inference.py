@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import tensorflow as tf
+from benchmarks.rounds import interleaved
+from benchmarks.rows import milliseconds, ratio
 
 from clamnet_tf.export.endpoints import Endpoints
 from clamnet_tf.export.folding import folded
@@ -19,9 +21,6 @@ from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.serving.identity import Identity
 from clamnet_tf.serving.signatures import PREPARED
-
-from benchmarks.rounds import interleaved
-from benchmarks.rows import milliseconds, ratio
 
 GROUP = "Inference"
 

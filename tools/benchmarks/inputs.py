@@ -5,15 +5,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.rounds import interleaved
+from benchmarks.rows import Row, figure, milliseconds, ratio
+from benchmarks.subjects import pairs, siamese_step
 from PIL import Image
 
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.prepare import prepare
 from clamnet_tf.recipe.catalogue import load_recipe
-
-from benchmarks.rounds import interleaved
-from benchmarks.rows import Row, figure, milliseconds, ratio
-from benchmarks.subjects import pairs, siamese_step
 
 GROUP = "Input"
 PER_VOLUME = 24

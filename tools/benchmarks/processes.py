@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.rounds import Taken
+from benchmarks.rows import Row, figure
+from benchmarks.subjects import siamese_trainer
 from PIL import Image
 
 from clamnet_tf.files import make_folder
 from clamnet_tf.training.checkpoints import save_checkpoint
-
-from benchmarks.rounds import Taken
-from benchmarks.rows import Row, figure
-from benchmarks.subjects import siamese_trainer
 
 GROUP = "Whole processes"
 ROOT = Path(__file__).resolve().parents[2]

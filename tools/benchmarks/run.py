@@ -5,13 +5,13 @@ import json
 import os
 import time
 
-from clamnet_tf.files import make_folder, write_json, write_text
-from clamnet_tf.runs import environment
-
 from benchmarks import beside, inference, inputs, processes, scaling, training
 from benchmarks.peers import Peers
 from benchmarks.rows import table
 from benchmarks.subjects import FULL, QUICK
+
+from clamnet_tf.files import make_folder, write_json, write_text
+from clamnet_tf.runs import environment
 
 GROUPS = ("training", "input", "inference", "processes", "peers")
 

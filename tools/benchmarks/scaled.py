@@ -8,12 +8,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main() -> None:
-    from clamnet_tf.networks.inference import MarkerProbability
-
     from benchmarks.processes import peak_gb
     from benchmarks.rounds import interleaved
     from benchmarks.scaling import size_of
     from benchmarks.subjects import our_step, slices_for
+
+    from clamnet_tf.networks.inference import MarkerProbability
 
     setting, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
     network = size_of(setting).network("group")

@@ -5,10 +5,10 @@ import json
 import subprocess
 import sys
 
-from clamnet_tf.files import atomic_path
-
 from benchmarks.processes import environment
 from benchmarks.subjects import Size
+
+from clamnet_tf.files import atomic_path
 
 #: Around one middle setting: side, depth, filters of the first level, batch.
 MIDDLE = {"side": 256, "depth": 4, "filters": 16, "batch": 2}

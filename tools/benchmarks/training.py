@@ -1,13 +1,12 @@
 """Rows of the training step: against plain Keras, against the convolution peak, twins against one view, the loop against the bare step."""
 
 import tensorflow as tf
-
-from clamnet_tf.training.strategy import build_strategy
-from clamnet_tf.training.updates import updates
-
 from benchmarks.rounds import Taken, interleaved
 from benchmarks.rows import Row, figure, milliseconds, ratio
 from benchmarks.subjects import our_step, pairs, plain_step, siamese_step, siamese_trainer
+
+from clamnet_tf.training.strategy import build_strategy
+from clamnet_tf.training.updates import updates
 
 GROUP = "Training"
 #: Plain 3 x 3 convolutions, (side, channels) at batch 4: where oneDNN is at its best.

@@ -30,10 +30,8 @@ def image(path: Path) -> None:
     turned = volume.grid.kind == "dicom" and volume.grid.axes[0] != 0  # then one reference per stored slice
     assert turned or len(volume.grid.references) == len(volume.array)
     assert found.outputs
-    try:
+    with contextlib.suppress(ClamnetError):  # an image need not be a mask
         read_mask(path)
-    except ClamnetError:  # an image need not be a mask
-        pass
 
 
 def recipe(path: Path) -> None:

@@ -22,12 +22,11 @@ def serve(heavy: bool) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
+    import clamnet_tf.data.inputs
+    import clamnet_tf.data.layouts
+    import clamnet_tf.study.read
+    import clamnet_tf.zoo.remote
     from fuzzing import targets
-
-    import clamnet_tf.data.inputs  # noqa: F401  loaded before memory is counted
-    import clamnet_tf.data.layouts  # noqa: F401
-    import clamnet_tf.study.read  # noqa: F401
-    import clamnet_tf.zoo.remote  # noqa: F401
 
     if heavy:
         import clamnet_tf.networks.saved  # noqa: F401
@@ -42,9 +41,8 @@ def serve(heavy: bool) -> None:
 
 def run(target, path: Path) -> dict:
     """How one input ended, with processor time and the memory it took at its peak."""
-    from fuzzing.targets import CLEAN, FAILED, REFUSED
-
     from clamnet_tf.errors import ClamnetError
+    from fuzzing.targets import CLEAN, FAILED, REFUSED
 
     before, began = _forget_peak(), time.process_time()
     outcome, told, where = CLEAN, "", ""
@@ -57,7 +55,7 @@ def run(target, path: Path) -> dict:
         elif len(told) > 100_000:
             outcome, where = FAILED, f"a message of {len(told):,} signs"
         told = told[:2000]
-    except BaseException as error:  # noqa: BLE001  whatever it is, it is what was looked for
+    except BaseException as error:
         outcome, told, where = (
             FAILED,
             "".join(traceback.format_exception(error))[-6000:],

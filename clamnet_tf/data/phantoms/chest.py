@@ -120,7 +120,7 @@ class Chest(Torso):
         self.over(self.hu, self.lung, lung)
 
     def _trees(self):
-        space, generator, slab = self.space, self.generator, self.slab_mm
+        space, slab = self.space, self.slab_mm
         self.vessels, self.airways = np.zeros(space.shape, np.float32), np.zeros(space.shape, np.float32)
         for side in (-1.0, 1.0):
             inside = self.lung_points(420, lambda p: (p["depth"] > 4.0) & (p["x"] * side > 0))  # noqa: B023
