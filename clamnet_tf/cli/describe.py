@@ -18,6 +18,7 @@ def describe(recipe, overrides, side, channels, picture):
     from clamnet_tf.networks.describe import classifier_cost
     from clamnet_tf.networks.describe import describe as describe_network
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.objectives import OBJECTIVES
 
     loaded = load_recipe(recipe, overrides)
     side = loaded.data.side if side is None else side
@@ -29,10 +30,10 @@ def describe(recipe, overrides, side, channels, picture):
 
         draw(description, picture)
     click.echo(description.table())
-    if loaded.loss.objective == "classification":
+    if OBJECTIVES[loaded.loss.objective].classifies:
         cost = classifier_cost(loaded.network, side=side, channels=channels)
         click.echo(
-            f"\nloss.objective classification trains a classifier on the encoder X[0,0]..X[{loaded.network.depth - 1},0] alone: "
+            f"\nloss.objective {loaded.loss.objective} trains a classifier on the encoder X[0,0]..X[{loaded.network.depth - 1},0] alone: "
             f"{cost.parameters:,} parameters, {cost.gflop:.3f} GFLOP."
         )
     if picture:

@@ -32,7 +32,7 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
-    INPUT: image files (DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, npy) and folders of them, in any mix.
+    INPUT: image files (DICOM, NIfTI, PNG and the other formats of README) and folders of them, in any mix.
     The DICOM files of a series are one volume, and so are pictures of one folder and size that are named alike
     but for a number at the end
     (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what belongs together.

@@ -5,14 +5,13 @@ import struct
 import zlib
 from pathlib import Path
 
-import nibabel
 from nibabel.filebasedimages import ImageFileError
 from PIL import Image
 
 from clamnet_tf.data.manifest import Manifest
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.dicom_header import open_dataset
+from clamnet_tf.imaging.formats import FORMATS
 
 LOOKED_AT = 200  # files, evenly spread over the data set
 _DAMAGE = (
@@ -33,7 +32,6 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-_GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
 def announced_channels(manifest: Manifest) -> int | None:
@@ -50,13 +48,6 @@ def _is_gray(path: Path) -> bool:
     if path.is_dir():
         return True  # a DICOM series; one of colour is refused by name
     with contextlib.suppress(*_DAMAGE):
-        kind = sniff.sniff(path)
-        if kind == "dicom":
-            return int(open_dataset(path, pixels=False).get("SamplesPerPixel") or 1) == 1
-        if kind == "nifti":
-            shape = nibabel.load(path).shape
-            return len(shape) <= 3 or set(shape[3:]) == {1}
-        if kind in ("png", "jpeg", "tiff"):
-            with Image.open(path) as image:
-                return image.mode in _GRAY_MODES or image.mode.startswith("I;")
+        found = FORMATS.get(sniff.sniff(path))
+        return found is not None and found.is_gray is not None and found.is_gray(path)
     return False

@@ -13,7 +13,7 @@ from clamnet_tf.data.folders.listing import natural_key
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_json
 from clamnet_tf.imaging.companions import companions
-from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+from clamnet_tf.imaging.formats import format_promised
 from clamnet_tf.imaging.sniff import sniff
 
 _RECENT_SECONDS = 3.0
@@ -52,10 +52,8 @@ class ContentHashes:
                 inside = sorted((p for p in path.rglob("*") if p.is_file()), key=natural_key)
                 parts = [f"{p.relative_to(path).as_posix()}\0{self._file(p)}" for p in inside]
                 return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-            suffix = suffix_of(path)
-            if more := companions(
-                path, SUFFIXES[suffix] if suffix else sniff(path) if path.is_file() else ""
-            ):
+            promised = format_promised(path)
+            if more := companions(path, promised.name if promised else sniff(path) if path.is_file() else ""):
                 return hashlib.sha256(
                     "\n".join(self._file(each) for each in (path, *more)).encode()
                 ).hexdigest()

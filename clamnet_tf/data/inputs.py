@@ -20,7 +20,8 @@ from clamnet_tf.data.manifest import Case, Manifest, listed, read_manifest
 from clamnet_tf.data.result_names import NUMBERED, result_names
 from clamnet_tf.data.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.readers import kind_of, read_volume, suffix_of
+from clamnet_tf.imaging.formats import suffix_of, titles
+from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.texts import printable
 
 RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
@@ -160,7 +161,7 @@ class _Found:
             more = f" {len(failures)} file(s) cannot be read." if failures else ""
             self.failures.append(
                 f"{given}: no image in this folder, only {words or 'files that cannot be read'}.{more} "
-                "Name the folder that holds DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF or npy files."
+                f"Name the folder that holds {titles(last='or')} files."
             )
 
     def _add_manifest(self, path: Path) -> None:

@@ -15,6 +15,7 @@ from clamnet_tf.data.manifest import Case, Manifest, read_manifest
 from clamnet_tf.data.problems import listed
 from clamnet_tf.data.table_files import SUFFIXES
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.formats import picture_formats, titles, volume_formats
 from clamnet_tf.texts import printable
 
 # name: (listing, labels, what was said of label words) -> Manifest, or None for a folder of another layout
@@ -38,11 +39,11 @@ DESCRIPTIONS = {
         " with InstanceNumber) or SOPInstanceUID"
     ),
     "nifti_csv": (
-        "NIfTI, NRRD or MetaImage volumes with a table image,label (patient, slice: k of img[:, :, k], mask ...), BIDS"
+        f"{titles(volume_formats(), 'or')} volumes with a table image,label (patient, slice: k of img[:, :, k], mask ...), BIDS"
         " participants.tsv too"
     ),
     "csv_images": (
-        "PNG, JPEG, TIFF, npy or DICOM files with a table image,label (patient, site, slice, mask ...)"
+        f"{titles((*picture_formats(), 'dicom'), 'or')} files with a table image,label (patient, site, slice, mask ...)"
     ),
     "class_folders": (
         "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings;"

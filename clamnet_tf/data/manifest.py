@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from clamnet_tf import spreadsheet
 from clamnet_tf.data.file_names import FolderNames
@@ -59,18 +60,34 @@ class Case:
     markers: tuple[str, ...] = ()
 
 
+class HidesIdentifiers(Protocol):
+    """Says what is written instead of identifiers of patients."""
+
+    digest: str
+
+    def hide(self, text: str) -> str:
+        """Return `text`, a path or a message, without identifiers."""
+
+    def patient(self, name: str) -> str:
+        """Return the name that is written for a patient."""
+
+    @property
+    def any(self) -> bool:
+        """Return whether the name of any patient is replaced."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Cases of one data folder, and the lines that say how they were recognised.
 
-    hidden: data.hidden.Hidden, what is written for identifiers of patients; None to keep them
+    hidden: what is written for identifiers of patients (data.hidden.Hidden); None to keep them
     """
 
     root: Path
     cases: tuple[Case, ...]
     account: tuple[str, ...] = ()
     layout: str = "manifest"
-    hidden: object = None
+    hidden: HidesIdentifiers | None = None
 
     def hide(self, text: str) -> str:
         """`text`, a path or a message about these cases, as it may be written."""

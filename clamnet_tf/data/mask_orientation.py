@@ -9,13 +9,13 @@ import numpy as np
 
 from clamnet_tf.data.stacking import stored_affine, turn_of
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.formats import picture_formats, volume_formats
 from clamnet_tf.imaging.mask_files import Mask, needs_image, read_mask
 from clamnet_tf.imaging.orientation import IDENTITY, reorient, restore
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.imaging.volume import Volume
 
-_WITHOUT_PLACE = ("png", "jpeg", "tiff", "npy")
-_WITH_AFFINE = ("nifti", "nrrd", "metaimage")
+_WITHOUT_PLACE, _WITH_AFFINE = picture_formats(), volume_formats()
 
 
 def read_mask_of(

@@ -21,6 +21,7 @@ import numpy as np
 
 from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.normal_atlas import NormalAtlas
 from clamnet_tf.data.npy_files import ShardedArray, open_rows
 from clamnet_tf.data.organ_region import FALLBACK
 from clamnet_tf.data.shard_folder import KeptShard, check_channels, open_shard, write_shard
@@ -46,7 +47,7 @@ class Prepared:
     folder: of the slices, or the cache when there are several shards
     images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept
     organ: (N, side, side) uint8, 1 = organ
-    atlas: NormalAtlas whose deviation is the last channel, or None (data.normal_atlas)
+    atlas: its deviation is the last channel, or None (data.normal_atlas)
     key: sha256 of everything that affects them; reused: whether all were there before this call
     account: a line on what the preparation could not do as asked, if anything; fallback: number of such slices
     """
@@ -59,7 +60,7 @@ class Prepared:
     reused: bool = False
     account: tuple[str, ...] = ()
     fallback: int = 0
-    atlas: object = None
+    atlas: NormalAtlas | None = None
 
     @property
     def cache(self) -> Path:

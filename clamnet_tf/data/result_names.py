@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 
 from clamnet_tf.data.folders.listing import stem_of
-from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+from clamnet_tf.imaging.formats import format_promised, suffix_of
 from clamnet_tf.texts import printable
 
 NUMBERED = re.compile(r"(?P<stem>.+)(?P<dash>[_-])(?P<number>[0-9]+)")
 LONGEST_NAME = 180  # bytes; file systems take 255, and results are <name>_<slice>_overlay.png
-_ONE_SLICE = ("png", "jpeg")  # kinds that never hold several
 
 
 def short_name(name: str) -> str:
@@ -37,7 +36,8 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
     outputs, used = [], set()
     for case, (folder, stem) in zip(cases, places):
         suffix = suffix_of(case.image) or ""
-        several = SUFFIXES.get(suffix) not in _ONE_SLICE
+        promised = format_promised(case.image)
+        several = promised is None or promised.slices != "one"
         name = stem
         if taken[folder, stem.lower()] > 1 or (several and (folder, stem.lower()) in numbered):
             name = f"{stem}_{suffix.strip('.').replace('.', '_') or 'file'}"

@@ -16,12 +16,11 @@ from clamnet_tf.data.expected_images import ExpectedImages
 from clamnet_tf.data.manifest import Case, Manifest
 from clamnet_tf.data.stacking import differs
 from clamnet_tf.data.volumes import Group, group_cases
-from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
+from clamnet_tf.imaging.formats import format_promised
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 VERSION = 10  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
 SLICES = 1024  # a shard is full from here on: some 100 MB, and what a killed process loses at most
-_VOLUME_FILES = (".nii", ".nii.gz", ".npy", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
 _SLICES_OF_A_FILE = 64  # how many slices they hold is not known before they are read
 
 
@@ -65,7 +64,8 @@ class Shard:
     def _may_be_refused(self, group: Group) -> bool:
         """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels are not (stacking.py)."""
         cases = [self.manifest.cases[index] for index in group.cases]
-        dicom = SUFFIXES.get(suffix_of(cases[0].image), "dicom") == "dicom"
+        promised = format_promised(cases[0].image)
+        dicom = promised is None or promised.name == "dicom"
         return dicom and len({case.image for case in cases}) > 1 and any(differs(case, cases[0]) for case in cases)
 
     def row(self) -> dict:
@@ -85,7 +85,7 @@ class Shard:
 def shards_of(manifest: Manifest) -> Iterator[Shard]:
     """The shards of a manifest, in order: groups of `volumes.group_cases` one after the other until SLICES slices are expected.
 
-    A file counts as one slice, a NIfTI or .npy file of which no single slice is named as 64.
+    A file counts as one slice, one of a format of many slices, of which no single slice is named, as 64.
     """
     groups = group_cases(manifest)
     ends = _ends(manifest, groups)
@@ -118,4 +118,6 @@ def _ends(manifest: Manifest, groups: list[Group]) -> list[int]:
 
 
 def _expected_slices(case: Case) -> int:
-    return _SLICES_OF_A_FILE if case.slice_index is None and case.image.name.lower().endswith(_VOLUME_FILES) else 1
+    promised = format_promised(case.image)
+    many = case.slice_index is None and promised is not None and promised.slices == "many"
+    return _SLICES_OF_A_FILE if many else 1

@@ -22,6 +22,7 @@ from clamnet_tf.evaluation.words import consistency, percent
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 
@@ -208,7 +209,7 @@ def _network(recipe) -> str:
     rounds = recipe.self_training.rounds
     last = recipe.self_training.network if rounds else recipe.network
     size = f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x {recipe.data.side} pixels"
-    if recipe.loss.objective != "classification" or rounds:
+    if not OBJECTIVES[recipe.loss.objective].classifies or rounds:
         return f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {size}"
     own = recipe.inference.activation_map
     method = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM"}[own.method]
@@ -218,12 +219,7 @@ def _network(recipe) -> str:
 def _details(recipe) -> dict:
     """What is done after the network, and what sets a baseline or a control apart from the method, for the table "How it was run"."""
     training = recipe.training
-    objective = {
-        "hybrid": None,
-        "non_negative": f"non-negative negative-unlabelled risk, prior {recipe.loss.non_negative.prior or recipe.selection.prevalence:g}",
-        "multiple_instance": f"multiple instances, {recipe.loss.multiple_instance.pooling} of sharpness {recipe.loss.multiple_instance.sharpness:g}",
-        "classification": "classification of slices",
-    }[recipe.loss.objective]
+    objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
     told_apart = [f"{one.name} (eta {one.eta:g}, expected size {percent(one.prevalence)} of the organ)" for one in markers_of(recipe)]
     return {
         "Markers": ", ".join(told_apart),

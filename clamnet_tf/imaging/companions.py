@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.formats import FORMATS
 
 _HEADERS, _IMAGES = (".hdr", ".hdr.gz"), (".img", ".img.gz")
 _HEAD = 2**20  # bytes of a text header that are looked at
@@ -83,15 +84,31 @@ def data_file(path: Path, kind: str) -> Path | None:
     return beside
 
 
+def nifti_partner(path: Path) -> Path | None:
+    """The other file of a pair .hdr and .img; None for a NIfTI file that is whole."""
+    return image_of(path) or header_of(path)
+
+
+def nrrd_data_file(path: Path) -> Path | None:
+    """`data_file` of an NRRD header."""
+    return data_file(path, "nrrd")
+
+
+def metaimage_data_file(path: Path) -> Path | None:
+    """`data_file` of a MetaImage header."""
+    return data_file(path, "metaimage")
+
+
 def companions(path: Path, kind: str) -> tuple[Path, ...]:
     """The further files that a volume is made of; () for one that is whole, or whose header cannot be read.
+
+    kind: a key of FORMATS, or any other word for a file that is no image.
     """
+    beside = FORMATS[kind].companions if kind in FORMATS else None
+    if beside is None:
+        return ()
     try:
-        found = (
-            image_of(path) or header_of(path)
-            if kind == "nifti"
-            else data_file(path, kind) if kind in ("nrrd", "metaimage") else None
-        )
+        found = beside(path)
     except (ImageError, OSError):
         return ()
     return () if found is None else (found,)

@@ -103,6 +103,11 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     return dataset
 
 
+def is_gray(path: Path) -> bool:
+    """Whether the header of a DICOM file announces one channel."""
+    return int(open_dataset(path, pixels=False).get("SamplesPerPixel") or 1) == 1
+
+
 def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
     """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
     path = Path(path)

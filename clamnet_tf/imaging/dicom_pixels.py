@@ -1,48 +1,31 @@
-"""DICOM pixels: decompression, colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3, C.11.1).
+"""DICOM pixels: decoded values through colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3, C.11.1).
 
 The result are the physical values (Hounsfield units of CT, arbitrary units of MR), not a picture for a screen: a
 window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
 """
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
-from pydicom.uid import JPEGTransferSyntaxes
+from pydicom.pixels import apply_color_lut, apply_modality_lut
 
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
-from clamnet_tf.imaging.codestream import announced_size
-from clamnet_tf.imaging.companions import is_gzipped, unpacked
 from clamnet_tf.imaging.dicom_announced import require_pixel_memory
-from clamnet_tf.imaging.dicom_header import LARGEST_UNPACKED, functional_group, number, quiet
-from clamnet_tf.imaging.gdcm_worker import decode_with_gdcm
+from clamnet_tf.imaging.dicom_decoding import decode_pydicom
+from clamnet_tf.imaging.dicom_header import functional_group, number, quiet
+from clamnet_tf.imaging.dicom_tensorflow_io import decode_tensorflow_io
 
-INSTALL = "pip install 'clamnet-tf[dicom]'"
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _COLOUR_AS_RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
-_PADDING = 1.5  # a codestream may be padded to whole blocks, but announces about what the header does
-_ORDER = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")  # the plugins, most robust against damage first
-
-
-def _decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
-    return decode_pydicom(dataset, path)
-
-
-def _decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
-    from clamnet_tf.imaging.dicom_tensorflow_io import decode_tensorflow_io
-
-    return decode_tensorflow_io(dataset, path)
 
 
 BACKENDS: dict[str, Callable[[Dataset, Path], np.ndarray]] = {  # data.dicom_backend of a recipe -> decoder of stored values
-    "pydicom": _decode_pydicom,
-    "tensorflow_io": _decode_tensorflow_io,
+    "pydicom": decode_pydicom,
+    "tensorflow_io": decode_tensorflow_io,
 }
 
 
@@ -64,31 +47,6 @@ def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", store
     with decoding(lambda reason: ImageError(f"{path}: its colour palette or modality LUT is damaged: {reason}. Export the image again.")), quiet():
         values = _to_values(stored, dataset, photometric)
     return (values, stored) if stored_too else values
-
-
-def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
-    """Stored values, colour as RGB, by pydicom and its plugins: (frames, rows, columns[, 3]), the file's own dtype."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        decoder = get_decoder(syntax)
-    except (NotImplementedError, ValueError):  # ValueError: no transfer syntax at all
-        raise ImageError(
-            f"{path}: transfer syntax {syntax.name} ({syntax}) has no decoder; convert the file to Explicit VR Little Endian, "
-            "for example with `gdcmconv --raw in.dcm out.dcm`."
-        ) from None
-    if not decoder.is_available:
-        raise ImageError(
-            f"{path}: compressed as {syntax.name} ({syntax}), and no decoder for it is installed. Install the decoders with "
-            f"{INSTALL} and try again."
-        )
-    with decoding(lambda reason: ImageError(_why_not(reason, syntax, path))), quiet():
-        _refuse_bombs(dataset, syntax, path)
-        stored = _decompress(dataset, decoder, path)
-    frames = int(number(dataset.get("NumberOfFrames")) or 1)
-    shape = (frames, dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel") or 1)
-    if stored.size != np.prod(shape):
-        raise ImageError(f"{path}: {stored.size:,} pixel values found, {shape} announced. The file is damaged; export it again.")
-    return stored.reshape(shape if shape[3] > 1 else shape[:3])
 
 
 def value_range(dataset: Dataset, frame: int = 0) -> tuple[float, float]:
@@ -152,44 +110,3 @@ def _slope_intercept(dataset, frame) -> tuple[float, float]:
     if slope == 0 or not np.isfinite([slope or 1.0, intercept or 0.0]).all():
         raise ValueError(f"RescaleSlope is {slope}, RescaleIntercept is {intercept}")
     return (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
-
-
-def _decompress(dataset, decoder, path) -> np.ndarray:
-    """Pixels by one plugin. All of them give equal values; pylibjpeg-rle panics and GDCM aborts on damaged data."""
-    plugin = next((name for name in _ORDER if name in decoder.available_plugins), "")
-    if plugin != "gdcm":
-        return pixel_array(dataset, decoding_plugin=plugin)
-    if not is_gzipped(path):
-        return decode_with_gdcm(path)
-    with tempfile.NamedTemporaryFile(suffix=".dcm") as plain:
-        plain.write(unpacked(path, LARGEST_UNPACKED))
-        plain.flush()
-        return decode_with_gdcm(Path(plain.name))
-
-
-def _refuse_bombs(dataset, syntax, path):
-    """Refuse compressed frames that announce far more pixels than the DICOM header."""
-    if not syntax.is_encapsulated:
-        return
-    expected = int(dataset.Rows) * int(dataset.Columns)
-    for number_, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=int(number(dataset.get("NumberOfFrames")) or 1))):
-        size = announced_size(frame)
-        if size is not None and size[0] * size[1] > _PADDING * expected:
-            raise ImageError(
-                f"{path}: its header says {dataset.Rows} x {dataset.Columns} pixels, but compressed frame {number_ + 1} announces "
-                f"{size[0]} x {size[1]}: damaged or hostile. Export the image again."
-            )
-
-
-def _why_not(text: str, syntax, path) -> str:
-    """A message for pixels that could not be decoded although a decoder is there."""
-    if "12-bit" in text or "12 bit" in text or (syntax in JPEGTransferSyntaxes and "Extended" in syntax.name):
-        return (
-            f"{path}: compressed as {syntax.name} ({syntax}) with 12 bits per sample, which none of the freely licensed decoders "
-            f"reads ({text}). Convert it with DCMTK: `dcmdjpeg in.dcm out.dcm`."
-        )
-    advice = "The file is damaged or cut off; export or copy it again."
-    if syntax.is_compressed:
-        advice += f" If it opens elsewhere, make sure that all decoders are there: {INSTALL}."
-        return f"{path}: pixel data compressed as {syntax.name} ({syntax}) cannot be decoded: {text}. {advice}"
-    return f"{path}: pixel data ({syntax.name}) cannot be read: {text}. {advice}"

@@ -22,20 +22,19 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 
 from clamnet_tf.errors import EnvironmentFailure, ImageError
 from clamnet_tf.imaging.companions import is_gzipped, unpacked
+from clamnet_tf.imaging.dicom_decoding import decode_pydicom
 from clamnet_tf.imaging.dicom_header import LARGEST_UNPACKED
 
 _INSTEAD = "read it with data.dicom_backend: pydicom."
 
 
 def decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
-    """Stored values as `dicom_pixels.decode_pydicom` gives them, equal to it in every value.
+    """Stored values as `dicom_decoding.decode_pydicom` gives them, equal to it in every value.
 
     EnvironmentFailure when the operations do not load. ImageError, with the reason, for a file that tensorflow-io
     cannot read, whose values it loses, or where it differs from pydicom (overlays burnt in, big-endian 32 bits,
     palettes, data cut off that DCMTK fills up).
     """
-    from clamnet_tf.imaging.dicom_pixels import decode_pydicom
-
     check_operations()
     if dataset.PhotometricInterpretation == "PALETTE COLOR" or dataset.get("ModalityLUTSequence"):
         raise ImageError(f"{path}: tensorflow-io applies palettes and LUT tables itself and does not give stored values; {_INSTEAD}")

@@ -11,13 +11,12 @@ import re
 import tempfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.companions import data_file, text_header
-from clamnet_tf.imaging.nifti import volume_of
+from clamnet_tf.imaging.nifti import nifti_image, volume_of
 from clamnet_tf.imaging.volume import Volume, check_size
 
 INSTALL = "pip install 'clamnet-tf[itk]'"
@@ -28,7 +27,6 @@ _PLACED_SPACES = (  # NRRD: spaces of a patient that ITK turns into LPS
 )  # fmt: skip
 _META_PLACE = ("transformmatrix", "rotation", "orientation")
 _READERS = {"nrrd": ("NrrdImageIO", ".nrrd", ".nhdr"), "metaimage": ("MetaImageIO", ".mha", ".mhd")}
-_LONGEST_NIFTI_1 = 32767
 
 
 def read_itk(path: Path) -> Volume:
@@ -49,13 +47,7 @@ def read_itk(path: Path) -> Volume:
     )
     with _linked(path, kind, values) as link:
         array, affine = _read(path, link, kind, values or path, _is_plain(fields, kind))
-    header = nibabel.Nifti2Header() if max(array.shape) > _LONGEST_NIFTI_1 else nibabel.Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    image = (nibabel.Nifti2Image if max(array.shape) > _LONGEST_NIFTI_1 else nibabel.Nifti1Image)(
-        array, affine, header
-    )
-    image.header["qform_code"], image.header["sform_code"] = 0, 1 if placed and array.ndim > 2 else 0
-    return volume_of(path, image, values or path, unplaced=_NOWHERE)
+    return volume_of(path, nifti_image(array, affine, placed=placed), values or path, unplaced=_NOWHERE)
 
 
 @contextlib.contextmanager

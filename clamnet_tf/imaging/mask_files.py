@@ -14,8 +14,8 @@ from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS, read_segmentation
 from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
+from clamnet_tf.imaging.formats import FORMATS
 from clamnet_tf.imaging.mask_values import LARGEST_CLASS, one_class, several_classes
-from clamnet_tf.imaging.picture import read_picture_as_stored, read_tiff
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.imaging.volume import Volume
 
@@ -81,9 +81,8 @@ def read_mask(
 
 def _stored(path: Path) -> Volume:
     kind = None if path.is_dir() else kind_of(path)
-    if kind in ("png", "jpeg"):
-        return read_picture_as_stored(path)
-    return read_tiff(path, stored=True) if kind == "tiff" else read_volume(path)
+    as_stored = FORMATS[kind].read_stored if kind else None
+    return as_stored(path) if as_stored else read_volume(path)
 
 
 def _one_channel(path, volume: Volume) -> np.ndarray:

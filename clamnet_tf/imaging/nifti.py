@@ -22,6 +22,7 @@ from clamnet_tf.imaging.orientation import check_turned, index_transform, spacin
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32, from_stored
 
 UNPLACED = "neither sform nor qform: orientation and spacing are not known, axes taken as stored"
+_LONGEST_NIFTI_1 = 32767  # values along an axis
 _LARGEST_OFFSET = 2**26  # bytes before the values: header and extensions
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -37,7 +38,7 @@ def read_nifti(path: Path) -> Volume:
     """
     path = _header(Path(path))
     sniff.require(path, "nifti")
-    with _opened(path) as stream:
+    with opened(path) as stream:
         with _readable(path):
             head = stream.read(348)
         stream.seek(0)
@@ -52,7 +53,7 @@ def read_nifti(path: Path) -> Volume:
                     f"{path}: a NIfTI header without its values, the .img of that name beside it. Copy both"
                     " files together."
                 )
-            with _opened(values) as image:
+            with opened(values) as image:
                 return _read(
                     path,
                     _map(header=stream, image=image),
@@ -60,6 +61,12 @@ def read_nifti(path: Path) -> Volume:
                     values,
                 )
         return _read(path, _map(image=stream), nibabel.Nifti2Image if two else nibabel.Nifti1Image, path)
+
+
+def is_gray(path: Path) -> bool:
+    """Whether the header of a NIfTI file announces one channel."""
+    shape = nibabel.load(path).shape
+    return len(shape) <= 3 or set(shape[3:]) == {1}
 
 
 def _header(path: Path) -> Path:
@@ -76,7 +83,8 @@ def _header(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(path: Path):
+def opened(path: Path):
+    """A file, or what is inside of it when it is gzip, as a stream."""
     with BoundedFile(path) as file, (
         gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
     ) as stream:
@@ -95,6 +103,21 @@ def _read(path, file_map, kind, values: Path) -> Volume:
     with _readable(path):
         image = kind.from_file_map(file_map)
     return volume_of(path, image, values)
+
+
+def nifti_image(stored, affine: np.ndarray, *, placed: bool):
+    """Values that another reader has found, as the nibabel image that `volume_of` takes.
+
+    Args:
+        stored: array or nibabel ArrayProxy (i, j[, k[, channels]]). affine: 4x4 RAS.
+        placed: whether the file states the place in the patient.
+    """
+    large = max(stored.shape) > _LONGEST_NIFTI_1
+    header = nibabel.Nifti2Header() if large else nibabel.Nifti1Header()
+    header.set_data_dtype(stored.dtype)
+    image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(stored, affine, header)
+    image.header["qform_code"], image.header["sform_code"] = 0, 1 if placed and len(stored.shape) > 2 else 0
+    return image
 
 
 def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> Volume:
@@ -149,9 +172,14 @@ def _dimensions(path, shape, dtype):
     return spatial, shape[3] if len(shape) == 4 else 1
 
 
-def _to_axial(path, affine):
+def check_affine(path, affine: np.ndarray) -> None:
+    """Refuse a 4x4 affine that is not finite or cannot be inverted. ImageError."""
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ImageError(f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform.")
+
+
+def _to_axial(path, affine):
+    check_affine(path, affine)
     return to_axial(path, _RAS_TO_LPS @ affine)
 
 

@@ -12,7 +12,6 @@ OTHER_FORMATS = {
         ),
     ),
     "minc": ("a MINC volume", "Convert it to NIfTI: `mnc2nii IN.mnc OUT.nii`"),
-    "mgh": ("a FreeSurfer volume (.mgh, .mgz)", "Convert it to NIfTI: `mri_convert IN.mgz OUT.nii.gz`"),
     "parrec": ("a Philips PAR/REC volume", "Convert it to NIfTI: `dcm2niix` or `parrec2nii IN.PAR`"),
     "vtk": ("a VTK data set", "Open it in 3D Slicer and save it as NRRD or NIfTI"),
     "envi": ("text, as of an ENVI header,", "Export the image again as NIfTI, NRRD or TIFF"),
@@ -38,13 +37,11 @@ OTHER_FORMATS = {
     "zstd": ("zstd-compressed data", "Unpack it: `unzstd IN`"),
     "office": ("an office document of the old kind, or one with a password", "Export the image itself"),
 }
-VOLUMES = ("analyze", "minc", "mgh", "parrec", "vtk")  # kinds that are images of patients wherever they lie
+VOLUMES = ("analyze", "minc", "parrec", "vtk")  # kinds that are images of patients wherever they lie
 PICTURES = ("jpeg2000", "jpegxl", "gif", "bmp", "webp", "heic", "photoshop")
 ARCHIVES = ("zip", "7z", "rar", "tar", "gzip", "bzip2", "xz", "zstd")
 # suffix -> kind, where the first bytes alone do not tell
 BY_SUFFIX = {
-    ".mgh": "mgh",
-    ".mgz": "mgh",
     ".mnc": "minc",
     ".rec": "parrec",
     ".par": "parrec",

@@ -27,6 +27,7 @@ _SLICE_AXES, _CHANNEL_AXES = "ZQITRPME", "CS"  # letters of tifffile; Y and X ar
 _LOST_PAGES = ("page offset", "corrupt", "failed to reshape", "required tags", "first page", "StripOffsets", "ByteCounts", "data offset")
 _DEFLATE_OR_NONE = (1, 8, 32946)  # TIFF 6.0, Compression
 _UNDONE = {6: 8, 8: 6}  # TIFF orientations that undo one another; all others undo themselves
+_GRAY_MODES = ("1", "L", "LA", "La", "I", "F")  # of Pillow
 _PALETTE, _WHITE_IS_ZERO = 3, 0  # TIFF 6.0, PhotometricInterpretation
 
 
@@ -92,6 +93,17 @@ def read_tiff(path: Path, *, stored: bool = False) -> Volume:
         largest = float(2**page.bitspersample - 1) if words else 0.0
     volume = _volume(path, pages, shape, eight_bits)
     return replace(volume, grid=replace(volume.grid, photometric=words, largest=largest)) if words else volume
+
+
+def read_tiff_as_stored(path: Path) -> Volume:
+    """A TIFF mask: `read_tiff` with white-is-zero and palettes as they are."""
+    return read_tiff(path, stored=True)
+
+
+def is_gray(path: Path) -> bool:
+    """Whether the header of a picture announces one channel, transparency aside."""
+    with Image.open(path) as image:
+        return image.mode in _GRAY_MODES or image.mode.startswith("I;")
 
 
 @contextlib.contextmanager

@@ -6,16 +6,10 @@ from pathlib import Path
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.files import open_regular
+from clamnet_tf.imaging.formats import FORMATS
 from clamnet_tf.imaging.other_formats import BY_SUFFIX, OTHER_FORMATS, advice
 
-_MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 bytes of preamble may hold anything
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
-    (b"\x93NUMPY", "npy"),
+_OTHER_MAGIC = (  # first bytes -> kind of a format that is not read
     (b"PK\x03\x04", "zip"),
     (b"GIF8", "gif"),
     (b"BM", "bmp"),
@@ -23,7 +17,6 @@ _MAGIC = (  # first bytes -> kind; DICOM is looked for first, since its 128 byte
     (b"\x89HDF", "hdf5"),
     (b"\0\0\0\x0cjP  ", "jpeg2000"),
     (b"\xffO\xffQ", "jpeg2000"),
-    (b"NRRD000", "nrrd"),
     (b"RIFF", "webp"),
     (b"8BPS", "photoshop"),
     (b"\xff\x0a", "jpegxl"),
@@ -49,16 +42,8 @@ _PICTURE_BRANDS = (
     b"avif",
     b"avis",
 )  # ISO base media: the others are videos
-_META_WORDS = (b"ObjectType", b"NDims", b"DimSize", b"ElementType", b"ElementDataFile")
 WORDS = {
-    "dicom": "a DICOM file",
-    "jpeg": "a JPEG picture",
-    "png": "a PNG picture",
-    "tiff": "a TIFF picture",
-    "npy": "a NumPy array",
-    "nifti": "a NIfTI volume",
-    "nrrd": "an NRRD volume",
-    "metaimage": "a MetaImage volume (.mha, .mhd)",
+    **{name: one.words for name, one in FORMATS.items()},
     **{kind: words for kind, (words, _) in OTHER_FORMATS.items()},
     "text": "text",
     "empty": "nothing (0 bytes)",
@@ -82,7 +67,7 @@ def sniff(path: Path) -> str:
     kind = sniff_bytes(head)
     if kind == "gzip":
         inside = sniff_bytes(_unzipped_head(path))
-        kind = inside if inside in ("nifti", "dicom") else kind
+        kind = inside if inside in FORMATS and FORMATS[inside].gzipped else kind
     if kind in ("gzip", "hdf5", "text", "unknown"):
         kind = BY_SUFFIX.get(path.suffix.lower(), kind)
     return kind
@@ -92,9 +77,10 @@ def sniff_bytes(head: bytes) -> str:
     """The kind by the first bytes of a file (352 are enough)."""
     if not head:
         return "empty"
-    if head[128:132] == b"DICM":
-        return "dicom"
-    for magic, kind in _MAGIC:
+    for name, one in FORMATS.items():
+        if one.tells(head):
+            return name
+    for magic, kind in _OTHER_MAGIC:
         if head.startswith(magic):
             return _refined(kind, head)
     if head[:2] == b"\x1f\x8b":
@@ -103,18 +89,8 @@ def sniff_bytes(head: bytes) -> str:
         return "heic" if head[8:12] in _PICTURE_BRANDS else "video"
     if head[257:262] == b"ustar":
         return "tar"
-    if _is_nifti(head):
-        return "nifti"
     if len(head) >= 348 and head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
         return "analyze"
-    if (
-        b"=" in head
-        and any(head.lstrip().startswith(word) for word in _META_WORDS)
-        and b"ElementDataFile" in head
-    ):
-        return "metaimage"
-    if _is_bare_dicom(head):
-        return "dicom"
     printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
     return "text" if printable > 0.95 * len(head) else "unknown"
 
@@ -127,17 +103,11 @@ def require(path: Path, *kinds: str) -> None:
     wanted = " or ".join(WORDS[kind] for kind in kinds)
     if found == "empty":
         cure = "The copy or download was probably cut off: fetch the file again."
-    elif found in SUFFIX_OF:
-        cure = f"Rename it to {SUFFIX_OF[found]}, or export it again."
+    elif found in FORMATS:
+        cure = f"Rename it to {FORMATS[found].advised_suffix}, or export it again."
     else:
         cure = advice(found)
     raise ImageError(f"{path}: the name says {wanted}, the content is {WORDS[found]}. {cure}")
-
-
-SUFFIX_OF = {
-    "dicom": ".dcm", "jpeg": ".jpg", "png": ".png", "tiff": ".tif", "npy": ".npy", "nifti": ".nii or .nii.gz",
-    "nrrd": ".nrrd", "metaimage": ".mha",
-}  # fmt: skip
 
 
 def _refined(kind: str, head: bytes) -> str:
@@ -146,26 +116,6 @@ def _refined(kind: str, head: bytes) -> str:
         return "video" if head[8:12] == b"AVI " else "unknown"
     name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
     return "npz" if kind == "zip" and name.endswith(b".npy") else kind
-
-
-def _is_nifti(head: bytes) -> bool:
-    """NIfTI-1 or NIfTI-2, single file or pair, either byte order (header size first, magic later)."""
-    if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
-        return head[344:347] in (b"n+1", b"ni1")
-    return head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and head[4:7] in (b"n+2", b"ni2")
-
-
-def _is_bare_dicom(head: bytes) -> bool:
-    """DICOM without preamble: starts with an element of group 0002 or 0008, in either byte order (PS3.5 7.1)."""
-    if len(head) < 12:
-        return False
-    little = int.from_bytes(head[0:2], "little") in (2, 8) and int.from_bytes(head[2:4], "little") < 0x2000
-    big = int.from_bytes(head[0:2], "big") in (2, 8) and int.from_bytes(head[2:4], "big") < 0x2000
-    if not (little or big):
-        return False
-    explicit = head[4:6] in (b"AE", b"CS", b"DA", b"LO", b"OB", b"PN", b"SH", b"SQ", b"TM", b"UI", b"UL", b"UN", b"US")
-    implicit = little and int.from_bytes(head[4:8], "little") <= 256
-    return explicit or implicit
 
 
 def _unzipped_head(path: Path) -> bytes:

@@ -5,12 +5,16 @@ Axis order everywhere: slices, rows (height), columns (width), channels. A singl
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.limits import require_memory, require_slices, shown
 from clamnet_tf.imaging.orientation import reorient, restore
+
+if TYPE_CHECKING:  # nibabel is loaded by who reads or writes NIfTI
+    from nibabel import Nifti1Header
 
 SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
 LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
@@ -48,7 +52,7 @@ class Grid:
     order: tuple[int, ...] | None = None
     references: tuple[SliceReference, ...] = ()
     nifti_affine: np.ndarray | None = None  # 4x4 RAS of the file as stored
-    nifti_header: object | None = None  # nibabel header, to write a mask beside the image
+    nifti_header: "Nifti1Header | None" = None  # to write a mask beside the image; of NIfTI-2 a subclass
     eight_bits: bool = False  # a picture whose values are shades 0..255, not measurements
     modality: str = ""  # DICOM only: Modality (0008,0060), CT, MR, DX ...
     largest: float = 0.0  # of a mask as stored, where white is 0: what its bits can hold

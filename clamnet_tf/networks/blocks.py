@@ -1,4 +1,4 @@
-"""The pieces of a node, from stock Keras layers only, so that a saved network loads without this package."""
+"""The pieces of blocks, nodes and heads, of stock Keras layers: a saved network loads without this package."""
 
 import keras
 from keras import layers
@@ -28,11 +28,23 @@ def penalty(l2: float):
     return keras.regularizers.L2(l2) if l2 > 0 else None
 
 
-def convolution(x, *, filters: int, kernel: int, stride: int, norm: str, activation: str, l2: float, prefix: str, number: int, last=None):
-    """Convolution, norm, activation on x (batch, height, width, channels), padded with zeros to keep the size.
+def convolution(
+    x, *, filters: int, kernel: int, stride: int, norm: str, activation: str, l2: float, prefix: str, number: int,
+    last: str | None = None,
+):  # fmt: skip
+    """Convolution, norm and activation on x (batch, height, width, channels), padded with zeros to keep the size.
 
-    The bias is left out before a norm, which has its own offset. Layers are named `{prefix}_conv_{number}` and so
-    on; `last` names the activation instead, so that a node's output can be found by the node's name.
+    Layers are named `{prefix}_conv_{number}` and so on; `last` names the activation instead, so that a node's output can be
+    found by the node's name.
+    """
+    x = normalised(x, filters=filters, kernel=kernel, stride=stride, norm=norm, l2=l2, prefix=prefix, number=number)
+    return layers.Activation(ACTIVATIONS[activation], name=last or f"{prefix}_activation_{number}")(x)
+
+
+def normalised(x, *, filters: int, kernel: int, stride: int, norm: str, l2: float, prefix: str, number: int):
+    """Convolution and norm without activation, otherwise as `convolution`.
+
+    The bias is left out before a norm, which has its own offset.
     """
     if kernel == 1 and stride > 1:
         # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for stride 2 and
@@ -41,10 +53,8 @@ def convolution(x, *, filters: int, kernel: int, stride: int, norm: str, activat
     x = layers.Conv2D(
         filters, kernel, strides=stride, padding="same", use_bias=NORMS[norm] is None,
         kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=f"{prefix}_conv_{number}",
-    )(x)
-    if NORMS[norm] is not None:
-        x = NORMS[norm](filters, f"{prefix}_norm_{number}")(x)
-    return layers.Activation(ACTIVATIONS[activation], name=last or f"{prefix}_activation_{number}")(x)
+    )(x)  # fmt: skip
+    return x if NORMS[norm] is None else NORMS[norm](filters, f"{prefix}_norm_{number}")(x)
 
 
 def max_pool(x, *, name: str):

@@ -23,8 +23,9 @@ def build_network(section: NetworkSection, *, side: int, channels: int, name: st
     check_channels(channels)
     image = keras.Input((side, side, channels), name="image")
     tensors = connect_grid(
-        image, grid, down=section.down, up=section.up, norm=section.norm, activation=section.activation, dropout=section.dropout, l2=section.l2
-    )
+        image, grid, block=section.block, down=section.down, up=section.up, norm=section.norm, activation=section.activation,
+        dropout=section.dropout, l2=section.l2,
+    )  # fmt: skip
     outputs = {
         f"head_{number}": blocks.head(tensors[place], classes=section.classes, output=section.output, l2=section.l2, name=f"head_{number}")
         for number, place in grid.heads.items()

@@ -27,7 +27,7 @@ def build_classifier(section: NetworkSection, *, side: int, channels: int, name:
     check_channels(channels)
     image = keras.Input((side, side, channels), name="image")
     tensors = connect_grid(
-        image, encoder_of(grid), down=section.down, up=section.up, norm=section.norm, activation=section.activation,
+        image, encoder_of(grid), block=section.block, down=section.down, up=section.up, norm=section.norm, activation=section.activation,
         dropout=section.dropout, l2=section.l2,
     )  # fmt: skip
     pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pooled")(tensors[section.depth - 1, 0])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clamnet_tf.networks.grid import Grid, Node
+from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import NetworkSection
 
 #: Weights per channel of each norm, moving statistics of the batch norm included, as Keras counts them.
@@ -44,18 +45,19 @@ def node_cost(section: NetworkSection, grid: Grid, node: Node, *, side: int, cha
 
 
 def _node_layers(section: NetworkSection, grid: Grid, node: Node, side: int, channels: int) -> Iterator[Cost]:
-    size, bias = side >> node.row, section.norm == "none"
+    size = side >> node.row
     received = sum(grid.nodes[place].filters for place in node.sources) if node.sources else channels
     if node.below is not None and section.up == "transpose":
         below = grid.nodes[node.below].filters
         received += node.filters - below
         # Each output pixel of a 2 x 2 transposed convolution of stride 2 comes from one input pixel.
         yield Cost(4 * below * node.filters + node.filters, size**2 * (2 * below + 1) * node.filters)
-    for number in range(1, 2 * node.blocks + 1):
-        before_halving = section.down == "stride" and node.above is not None and number == 1
-        yield _layer(received, node.filters, node.kernel, 2 * size if before_halving else size, bias=bias)
-        yield Cost(parameters=NORM_WEIGHTS[section.norm] * node.filters)
-        received = node.filters
+    yield from BLOCKS[section.block].cost(section, node, received, size)
+
+
+def convolution_cost(received: int, filters: int, kernel: int, size: int, norm: str) -> Cost:
+    """Cost of a convolution of `received` channels that writes `filters` channels of size x size pixels, and of the norm behind it."""
+    return _layer(received, filters, kernel, size, bias=norm == "none") + Cost(parameters=NORM_WEIGHTS[norm] * filters)
 
 
 def _layer(received: int, filters: int, kernel: int, size: int, *, bias: bool) -> Cost:

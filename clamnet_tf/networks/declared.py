@@ -157,6 +157,10 @@ class _Layer:
                 columns,
                 self._bounded("channels", sum(shape[2] for shape in inputs), MOST_CHANNELS),
             ), 0
+        if self.kind == "Add":
+            if any(shape[2] != channels for shape in inputs):
+                raise ValueError(f"adds {str([shape[2] for shape in inputs])[:60]} channels; expected as many of each")
+            return (rows, columns, channels), 0
         self._check_build(channels)
         if self.kind in _SAME_CHANNELS:
             factor = self._pair("size", 64) if self.kind == "UpSampling2D" else (1, 1)

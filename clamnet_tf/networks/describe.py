@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from clamnet_tf.networks.cost import Cost, network_cost, node_cost
 from clamnet_tf.networks.grid import Grid, check_channels, check_side, encoder_of, full_name, grid_of
 from clamnet_tf.networks.receptive_field import ReceptiveField, receptive_field
+from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import NetworkSection
 
 WIDTH = 80  # columns of the printed table
@@ -60,6 +61,8 @@ class Description:
             f"down {section.down}, up {section.up}, norm {section.norm}, activation {section.activation}, "
             f"dropout {section.dropout:g}, l2 {section.l2:g}",
         ]
+        if section.block != "plain":
+            lines.append(f"block {section.block}: {BLOCKS[section.block].words}")
         if self.grid.duplicated:
             drawn = f" (drawn with seed {section.duplicate.seed})" if section.duplicate.levels == "random" else ""
             lines.append(f"two subsequent blocks on levels {', '.join(map(str, self.grid.duplicated))}{drawn}")
@@ -122,7 +125,7 @@ def describe(section: NetworkSection, *, side: int, channels: int) -> Descriptio
         )
     heads = []
     for head, place in grid.heads.items():
-        field = receptive_field(grid, head, down=section.down, up=section.up)
+        field = receptive_field(grid, head, down=section.down, up=section.up, block=section.block)
         cost = network_cost(section, grid, [head], side=side, channels=channels)
         heads.append(HeadRow(head, grid.nodes[place].label, len(grid.needed(head)), field, cost))
     return Description(

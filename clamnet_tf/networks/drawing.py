@@ -10,6 +10,7 @@ from clamnet_tf.errors import NetworkError
 from clamnet_tf.files import atomic_path
 from clamnet_tf.networks.describe import Description
 from clamnet_tf.networks.grid import Node
+from clamnet_tf.recipe.network_blocks import BLOCKS
 
 SUFFIXES = (".svg", ".png")
 INCHES = 0.78           # per unit of the drawing; a step to the right neighbour is 2 units, to the level below 1 right and 1.35 down
@@ -156,7 +157,7 @@ def _legend(axes, description, x, y):
         line = y - 0.32 * number
         _arrow(axes, (x, line), (x + 0.6, line), color, 1.5, dashed=dashed)
         axes.text(x + 0.75, line, text, size=7.8, color=INK, va="center")
-    notes = ["node: kernel, filters of two convolutions", f"head: 1×1 convolution and {section.output}"]
+    notes = [f"node: kernel, filters of {BLOCKS[section.block].words}", f"head: 1×1 convolution and {section.output}"]
     if description.grid.duplicated:
         notes.append("2·( ): two subsequent blocks of that size")
     for number, text in enumerate(notes):

@@ -18,7 +18,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Node:
-    """One node X[row,column]: a join of its sources, then one block of two convolutions, or two blocks."""
+    """One node X[row,column]: a join of its sources, then one block (network.block), or two of them."""
 
     row: int
     column: int

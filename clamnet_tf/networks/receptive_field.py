@@ -10,7 +10,8 @@ Norms that take statistics over the map (group, instance; batch in training) see
 
 from typing import NamedTuple
 
-from clamnet_tf.networks.grid import Grid, Node
+from clamnet_tf.networks.grid import Grid
+from clamnet_tf.recipe.network_blocks import BLOCKS
 
 Interval = tuple[int, int]
 
@@ -23,16 +24,16 @@ class ReceptiveField(NamedTuple):
     largest: int
 
 
-def receptive_field(grid: Grid, head: int, *, down: str, up: str) -> ReceptiveField:
+def receptive_field(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> ReceptiveField:
     """Receptive field of a head: mean, smallest and largest over pixel positions.
 
     METHOD section 4 gives the means for stride down and bilinear up: 15, 35, 75, 155 for heads 1-4 with kernels of 3.
     """
-    sides = [last - first + 1 for first, last in pixel_intervals(grid, head, down=down, up=up)]
+    sides = [last - first + 1 for first, last in pixel_intervals(grid, head, down=down, up=up, block=block)]
     return ReceptiveField(sum(sides) / len(sides), min(sides), max(sides))
 
 
-def pixel_intervals(grid: Grid, head: int, *, down: str, up: str) -> list[Interval]:
+def pixel_intervals(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> list[Interval]:
     """First and last input position that output position 0, 1 .. 2**(depth-1) - 1 of a head can see; then it repeats.
 
     Positions are relative to an unbounded image: they may be negative.
@@ -42,7 +43,7 @@ def pixel_intervals(grid: Grid, head: int, *, down: str, up: str) -> list[Interv
     for position in range(2 ** (grid.depth - 1)):
         wanted = {grid.heads[head]: (position, position)}
         for node in reversed(nodes):
-            inside = _through_convolutions(wanted[node.place], node, down)
+            inside = BLOCKS[block].receptive_field(wanted[node.place], node, down)
             if node.above is not None:
                 _widen(wanted, node.above, (2 * inside[0], 2 * inside[1] + 1) if down == "pool" else inside)
             for place in node.skips:
@@ -53,18 +54,6 @@ def pixel_intervals(grid: Grid, head: int, *, down: str, up: str) -> list[Interv
             if not node.sources:
                 intervals.append(inside)
     return intervals
-
-
-def _through_convolutions(interval: Interval, node: Node, down: str) -> Interval:
-    """What a node's convolutions need of the node's joined input."""
-    first, last = interval
-    for number in range(2 * node.blocks, 0, -1):
-        if node.stride(number, down) == 2:
-            before = max(node.kernel - 2, 0) // 2
-            first, last = 2 * first - before, 2 * last - before + node.kernel - 1
-        else:
-            first, last = first - node.kernel // 2, last + node.kernel // 2
-    return first, last
 
 
 def _widen(wanted: dict, place, interval: Interval) -> None:

@@ -32,7 +32,7 @@ ALLOWED = {
     "keras": {"DTypePolicy"},
     "keras.src.models.functional": {"Functional"},
     "keras.layers": {
-        "InputLayer", "Conv2D", "Conv2DTranspose", "Dense", "GroupNormalization", "BatchNormalization", "Activation", "Concatenate",
+        "InputLayer", "Conv2D", "Conv2DTranspose", "Dense", "GroupNormalization", "BatchNormalization", "Activation", "Concatenate", "Add",
         "MaxPooling2D", "UpSampling2D", "SpatialDropout2D", "GlobalAveragePooling2D",
     },
     "keras.initializers": {"Zeros", "Ones", "HeNormal", "GlorotUniform"},

@@ -4,9 +4,12 @@ from keras import layers
 
 from clamnet_tf.networks import blocks
 from clamnet_tf.networks.grid import Grid, Node
+from clamnet_tf.recipe.network_blocks import BLOCKS
 
 
-def connect_grid(image, grid: Grid, *, down: str, up: str, norm: str, activation: str, dropout: float, l2: float) -> dict:
+def connect_grid(
+    image, grid: Grid, *, block: str, down: str, up: str, norm: str, activation: str, dropout: float, l2: float
+) -> dict:
     """Connect every node of `grid` to `image` (batch, side, side, channels).
 
     Returns place (row, column) -> tensor (batch, side / 2**row, side / 2**row, filters of the row). The layer that gives
@@ -15,12 +18,8 @@ def connect_grid(image, grid: Grid, *, down: str, up: str, norm: str, activation
     tensors = {}
     for place, node in grid.nodes.items():
         x = _join(image, node, tensors, down=down, up=up, l2=l2)
-        count = 2 * node.blocks
-        for number in range(1, count + 1):
-            x = blocks.convolution(
-                x, filters=node.filters, kernel=node.kernel, stride=node.stride(number, down), norm=norm, activation=activation,
-                l2=l2, prefix=node.name, number=number, last=node.name if number == count and not dropout else None,
-            )
+        last = None if dropout else node.name
+        x = BLOCKS[block].build(x, node, down=down, norm=norm, activation=activation, l2=l2, last=last)
         if dropout:
             x = layers.SpatialDropout2D(dropout, name=node.name)(x)
         tensors[place] = x

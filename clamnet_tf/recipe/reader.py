@@ -9,7 +9,7 @@ import copy
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Union
 
 import yaml
 
@@ -37,12 +37,15 @@ class Unreadable:
 UNREADABLE = Unreadable()
 
 
+Value = Union[str, int, float, bool, None, "list[Node]", "dict[str, Node]", Unreadable]
+
+
 @dataclass
 class Node:
     """A value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE; `place` is that of its key."""
 
     place: Place
-    value: Any
+    value: "Value"
     size: int = field(default=1, compare=False)
 
     def plain(self):

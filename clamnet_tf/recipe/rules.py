@@ -4,6 +4,7 @@ import functools
 
 from clamnet_tf.recipe import rules_teaching  # noqa: F401  (adds its own rules to RULES)
 from clamnet_tf.recipe.expected import either
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import RULES, Finding, rule
 
 SPLIT_TOLERANCE = 1e-6
@@ -217,32 +218,32 @@ def objective_is_minimised(objective, supervision):
 
 @rule("twin.kind", "loss.objective")
 def baselines_have_no_twin(kind, objective):
-    if objective != "hybrid" and kind != "none":
+    if not OBJECTIVES[objective].needs_pairs and kind != "none":
         expected = f"none, since loss.objective {objective} is a baseline without pairs"
         yield Finding(("twin", "kind"), expected, kind, "set it, with loss.agreement.weight: 0 and loss.contrast.weight: 0")
 
 
 @rule("loss.contrast.weight", "loss.objective")
 def baselines_have_no_contrast(weight, objective):
-    if objective != "hybrid" and weight > 0:
+    if not OBJECTIVES[objective].needs_pairs and weight > 0:
         yield Finding(("loss", "contrast", "weight"), f"0, since loss.objective {objective} is a baseline without pairs", f"{weight:g}")
 
 
 @rule("loss.head_weights", "loss.objective")
 def classifiers_have_no_heads(weights, objective):
-    if objective == "classification" and weights is not None:
-        yield Finding(("loss", "head_weights"), "null, since a classifier (loss.objective classification) has no heads", str(weights))
+    if OBJECTIVES[objective].classifies and weights is not None:
+        yield Finding(("loss", "head_weights"), f"null, since a classifier (loss.objective {objective}) has no heads", str(weights))
 
 
 @rule("inference.head", "loss.objective", "self_training.rounds")
 def classifiers_have_one_map(head, objective, rounds):
-    if objective == "classification" and rounds == 0 and head != "mean":
-        yield Finding(("inference", "head"), "mean, since a classifier (loss.objective classification) has one activation map", str(head))
+    if OBJECTIVES[objective].classifies and rounds == 0 and head != "mean":
+        yield Finding(("inference", "head"), f"mean, since a classifier (loss.objective {objective}) has one activation map", str(head))
 
 
 @rule("inference.activation_map.level", "network.depth", "loss.objective")
 def level_of_the_map_exists(level, depth, objective):
-    if objective == "classification" and level is not None and level >= depth:
+    if OBJECTIVES[objective].classifies and level is not None and level >= depth:
         expected = f"a level from 0 to {depth - 1}, below network.depth {depth}"
         yield Finding(("inference", "activation_map", "level"), expected, str(level), "null takes the deepest")
 

@@ -1,5 +1,6 @@
 """Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an attribution."""
 
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import Finding, rule
 from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierSection
 
@@ -31,7 +32,7 @@ def atlas_that_teaches(teacher, rounds, atlas):
 
 @rule("self_training.teacher", "loss.objective")
 def teacher_without_first_network(teacher, objective):
-    if teacher != "first_network" and objective != "hybrid":
+    if teacher != "first_network" and not OBJECTIVES[objective].needs_pairs:
         expected = f"first_network, since loss.objective {objective} is what the first network learns"
         yield Finding(("self_training", "teacher"), expected, teacher)
 

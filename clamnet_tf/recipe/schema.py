@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
+from clamnet_tf.recipe.network_blocks import BLOCKS
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
@@ -44,6 +46,9 @@ class NetworkSection(Section):
     kernels: list[PositiveCount] = Field(default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level.")
     down: Literal["stride", "pool"] = Field("stride", description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).")
     up: Literal["transpose", "bilinear"] = Field("transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling.")
+    block: Literal[tuple(BLOCKS)] = Field(
+        "plain", description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in is added, by a 1x1 convolution where it must)."
+    )
     norm: Literal["group", "batch", "instance", "none"] = Field("group", description="Normalisation after each convolution.")
     activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field("relu", description="Activation after each normalisation.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Spatial dropout after each node.")
@@ -52,6 +57,10 @@ class NetworkSection(Section):
     duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
     classes: Annotated[int, Field(ge=2, le=64)] = Field(2, description="Background plus markers. [8]")
     output: Literal["softmax", "sigmoid"] = Field("softmax", description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).")
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_block(self, handler):
+        return without(handler(self), block="plain")
 
 
 class TwinSection(Section):
@@ -108,7 +117,7 @@ class SoftDiceSection(Section):
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
-    objective: Literal["hybrid", "non_negative", "multiple_instance", "classification"] = Field(
+    objective: Literal[tuple(OBJECTIVES)] = Field(
         "hybrid",
         description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative (nnPU), multiple_instance, or "
         "classification (of slices, by the encoder alone; its activation map marks).",
@@ -285,7 +294,7 @@ class Recipe(Section):
     @property
     def learns_from_pairs(self) -> bool:
         """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by eta."""
-        labels = self.training.supervision == "labels" and self.loss.objective == "hybrid"
+        labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"
 
     @property

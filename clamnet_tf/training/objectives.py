@@ -17,15 +17,21 @@ from clamnet_tf.networks.classifier import SCORE
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
 
-def build_objective(section, prevalence: float):
-    """The objective that a LossSection names, other than hybrid; `prevalence` stands in for a prior of null."""
-    if section.objective == "non_negative":
-        prior = section.non_negative.prior
-        return NonNegative(prevalence if prior is None else prior, section.head_weights)
-    if section.objective == "classification":
-        return Classification()
-    own = section.multiple_instance
-    return MultipleInstance(own.pooling, own.sharpness, section.head_weights)
+def build_non_negative(network, loss, *, prevalence: float, **_) -> "ObjectiveTrainer":
+    """Build the trainer of NonNegative; `prevalence` stands in for a prior of null."""
+    prior = loss.non_negative.prior
+    return ObjectiveTrainer(network, NonNegative(prevalence if prior is None else prior, loss.head_weights))
+
+
+def build_multiple_instance(network, loss, **_) -> "ObjectiveTrainer":
+    """Build the trainer of MultipleInstance."""
+    own = loss.multiple_instance
+    return ObjectiveTrainer(network, MultipleInstance(own.pooling, own.sharpness, loss.head_weights))
+
+
+def build_classification(network, loss, **_) -> "ObjectiveTrainer":
+    """Build the trainer of Classification."""
+    return ObjectiveTrainer(network, Classification())
 
 
 class ObjectiveTrainer(StepTrainer):

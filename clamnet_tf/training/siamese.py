@@ -14,6 +14,22 @@ from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilitie
 TERMS = ("hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abnormal", "area_normal")
 
 
+def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer":
+    """Build the trainer of the hybrid loss; see recipe.objectives.Objective."""
+    options = {
+        "k": loss.k,
+        "head_weights": loss.head_weights,
+        "agreement_weight": loss.agreement.weight,
+        "agreement_distance": loss.agreement.distance,
+        "agreement_ramp": loss.agreement.ramp,
+        "contrast_weight": loss.contrast.weight,
+        "contrast_margin": loss.contrast.margin,
+        "pooling_power": loss.contrast.pooling_power,
+    }
+    other = new_twin() if twin.kind in ("separate", "ema") else None
+    return SiameseTrainer(network, twin=other, kind=twin.kind, loss=options, momentum=twin.momentum, steps=steps)
+
+
 class SiameseTrainer(StepTrainer):
     """Trains `network`; holds its twin by composition and never becomes part of what is saved.
 

@@ -6,14 +6,21 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import tensorflow as tf
+
+from clamnet_tf.data.pipeline import Share
 from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
+from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
 from clamnet_tf.training.selection import Look, choose
+from clamnet_tf.training.steps import StepTrainer
 from clamnet_tf.training.updates import updates
 
 END = "chosen.json"
@@ -25,19 +32,19 @@ class Stage:
 
     name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
     trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
-    dataset: callable, (start, Share) -> tf.data of the remaining steps. look: callable, step -> Look at the present weights.
-    batch_size: slices per step. choose: callable, (looks, SelectionSection) -> (the one to keep, why).
+    dataset: (start, Share) -> tf.data of the remaining steps. look: step -> Look at the present weights.
+    batch_size: slices per step. choose: (looks, section) -> (the one to keep, why).
     """
 
     name: str
     first_step: int
     steps: int
-    trainer: object
-    marker: object
-    dataset: object
-    look: object
+    trainer: StepTrainer
+    marker: MarkerProbability
+    dataset: Callable[[int, Share], tf.data.Dataset]
+    look: Callable[[int], Look]
     batch_size: int
-    choose: object = choose
+    choose: Callable[[list[Look], SelectionSection], tuple[Look, str]] = choose
 
 
 class StopRequest:

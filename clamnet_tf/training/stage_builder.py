@@ -13,14 +13,13 @@ from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
 from clamnet_tf.networks.markers import build_marker
 from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
 from clamnet_tf.training.initial import begin_with
-from clamnet_tf.training.objectives import ObjectiveTrainer, build_objective
 from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.pseudo_labels import marker_pseudo_labels, pseudo_labels
 from clamnet_tf.training.selection import choose_classifier, look_at, look_at_classifier, look_at_markers
-from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.stage import Stage
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
 
@@ -70,10 +69,10 @@ class StageBuilder:
             network = self._first_network(self.initial)
             if supervised:
                 trainer = SupervisedTrainer(network, k=recipe.loss.k, head_weights=recipe.loss.head_weights, dice=recipe.loss.soft_dice)
-            elif recipe.loss.objective == "hybrid":
-                trainer = self._siamese(network)
             else:
-                trainer = ObjectiveTrainer(network, build_objective(recipe.loss, recipe.selection.prevalence))
+                trainer = OBJECTIVES[recipe.loss.objective].build(
+                    network, recipe.loss, twin=recipe.twin, new_twin=self._twin, prevalence=recipe.selection.prevalence, steps=section.steps
+                )
             self._compile(trainer, section.optimizer, section.steps)
         if supervised:
             kept, masks = training_masks(self.manifest, self.prepared, self.rows, max(1, len(self.classes)), self.say)
@@ -153,28 +152,16 @@ class StageBuilder:
     def _first_network(self, initial):
         """The first network, with the initial weights when there are any."""
         recipe = self.recipe
-        build = build_classifier if recipe.loss.objective == "classification" else build_network
+        build = build_classifier if OBJECTIVES[recipe.loss.objective].classifies else build_network
         network = build(recipe.network, side=recipe.data.side, channels=self.channels)
         begin_with(initial, network)
         return network
 
-    def _siamese(self, network) -> SiameseTrainer:
-        recipe, loss, kind = self.recipe, self.recipe.loss, self.recipe.twin.kind
-        twin = None
-        if kind in ("separate", "ema"):
-            twin = build_network(recipe.network, side=recipe.data.side, channels=self.channels, name="twin")
-            begin_with(self.initial, twin)
-        options = {
-            "k": loss.k,
-            "head_weights": loss.head_weights,
-            "agreement_weight": loss.agreement.weight,
-            "agreement_distance": loss.agreement.distance,
-            "agreement_ramp": loss.agreement.ramp,
-            "contrast_weight": loss.contrast.weight,
-            "contrast_margin": loss.contrast.margin,
-            "pooling_power": loss.contrast.pooling_power,
-        }
-        return SiameseTrainer(network, twin=twin, kind=kind, loss=options, momentum=recipe.twin.momentum, steps=recipe.training.steps)
+    def _twin(self):
+        """A second network like the first one."""
+        twin = build_network(self.recipe.network, side=self.recipe.data.side, channels=self.channels, name="twin")
+        begin_with(self.initial, twin)
+        return twin
 
     def _compile(self, trainer, optimizer, steps) -> None:
         replicas = self.workers.strategy.num_replicas_in_sync

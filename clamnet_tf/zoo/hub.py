@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import EnvironmentFailure, ZooError
+from clamnet_tf.zoo.downloads import progress_bar, registry_folder
 from clamnet_tf.zoo.entry import ENTRY_FILE, FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.index import LARGEST_FILE
 from clamnet_tf.zoo.read import read_entry
-from clamnet_tf.zoo.remote import progress_bar, registry_folder
 from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, check_address, check_online
 
 _ADDRESS = re.compile(r"hf://([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")

@@ -8,6 +8,7 @@ from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.zoo.resolve import open_model
 
@@ -65,5 +66,5 @@ def build(recipe, *, side: int | None = None, channels: int | None = None, stage
     side = recipe.data.side if side is None else side
     if stage == "last" and recipe.self_training.rounds:
         return build_network(recipe.self_training.network, side=side, channels=channels)
-    maker = build_classifier if recipe.loss.objective == "classification" else build_network
+    maker = build_classifier if OBJECTIVES[recipe.loss.objective].classifies else build_network
     return maker(recipe.network, side=side, channels=channels)

@@ -1,9 +1,7 @@
 """Entries of registries: found by name, downloaded, checked, kept in the cache. $CLAMNET_TF_REGISTRY names registries, separated by spaces."""
 
 import contextlib
-import hashlib
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,9 @@ import filelock
 from clamnet_tf.errors import ZooError
 from clamnet_tf.files import atomic_path, make_folder, write_bytes, writing
 from clamnet_tf.recipe.suggest import nearest
-from clamnet_tf.zoo.catalogue import pulled_folder
+from clamnet_tf.zoo.downloads import progress_bar, registry_folder
 from clamnet_tf.zoo.entry import is_entry
+from clamnet_tf.zoo.hub import HubRegistry
 from clamnet_tf.zoo.index import LARGEST_INDEX, IndexEntry, read_index
 from clamnet_tf.zoo.read import check_weights, read_entry
 from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline, join
@@ -80,29 +79,9 @@ def _stored_index(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def progress_bar(reporter, offer):
-    """A bar in kilobytes; nothing without a reporter."""
-    if reporter is None:
-        return contextlib.nullcontext(_NoBar())
-    return reporter.bar(f"Pulling {offer.name} version {offer.version} (kB)", max(1, offer.bytes // 1000))
-
-
-class _NoBar:
-    def update(self, done, note=""):
-        pass
-
-
-def registry_folder(address: str, host: str | None) -> Path:
-    """A folder of its own for every address: readable, and without anything that a file system could take amiss."""
-    readable = re.sub(r"[^a-z0-9.]+", "_", (host or "").lower()).strip("._")[:60]
-    return pulled_folder() / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-
-
 def open_registry(text: str, timeout_seconds: float = TIMEOUT_SECONDS):
     """The registry at an address. ZooError for an address that is neither https:// nor hf://OWNER/REPOSITORY[@REVISION]."""
     if text.startswith("hf://"):
-        from clamnet_tf.zoo.hub import HubRegistry
-
         return HubRegistry.at(text, timeout_seconds)
     return HttpsRegistry(check_address(text), timeout_seconds)
 

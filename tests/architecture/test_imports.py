@@ -10,6 +10,7 @@ LEVELS = {
     "clamnet_tf.errors": 0,
     "clamnet_tf.files": 0,
     "clamnet_tf.decoding": 0,
+    "clamnet_tf.deferred": 0,
     "clamnet_tf.plain_json": 0,
     "clamnet_tf.spreadsheet": 0,
     "clamnet_tf.quiet": 0,
@@ -51,6 +52,7 @@ LIGHT = (
     "clamnet_tf.errors",
     "clamnet_tf.files",
     "clamnet_tf.decoding",
+    "clamnet_tf.deferred",
     "clamnet_tf.plain_json",
     "clamnet_tf.spreadsheet",
     "clamnet_tf.networks.declared",
@@ -163,6 +165,46 @@ def test_imports_go_downwards(modules):
     assert not wrong, "\n".join(wrong)
 
 
+def circles(graph):
+    """Groups of names that reach one another (strongly connected, of two or more), each sorted; graph: name -> names."""
+    reached = {}
+    for start in graph:
+        found, open_ends = set(), list(graph[start])
+        while open_ends:
+            name = open_ends.pop()
+            if name not in found:
+                found.add(name)
+                open_ends.extend(graph[name])
+        reached[start] = found
+    groups = {tuple(sorted({other for other in reached[name] if name in reached[other]})) for name in graph}
+    return sorted(group for group in groups if len(group) > 1)
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert circles(graph) == [("a", "b", "c"), ("d", "e")]
+
+
+def test_no_imports_in_a_circle(modules):
+    """Not inside a folder either, and not by an import inside a function."""
+    graph = {
+        name: {each.target for each in module.imports if each.target in modules and each.target != name}
+        for name, module in modules.items()
+    }
+    found = [" <-> ".join(group) for group in circles(graph)]
+    assert not found, "move what both need into a module of its own: " + "; ".join(found)
+
+
+def test_functions_that_tables_name_are_there(modules):
+    tables = {name: module.deferred for name, module in modules.items() if module.deferred}
+    assert tables
+    for name, places in tables.items():
+        for place in places:
+            target, function = place.split(":")
+            assert target in modules, f"{name} names {place}"
+            assert f"\ndef {function}(" in modules[target].path.read_text(encoding="utf-8"), f"{name} names {place}"
+
+
 def test_light_modules_name_no_framework(modules):
     named = [
         f"{module.name}:{each.line} {each.target}"
@@ -200,6 +242,7 @@ def test_nothing_behind_the_firewall_reaches_masks_through_others(modules):
             if name in modules and name not in reached:
                 reached.add(name)
                 open_ends.extend(each.target for each in modules[name].imports)
+                open_ends.extend(place.split(":")[0] for place in modules[name].deferred)
         assert SEALED not in reached, f"{start} reaches {SEALED}"
 
 

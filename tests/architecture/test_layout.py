@@ -1,5 +1,6 @@
 """The shape of the package: empty __init__ files, short modules, everything installed that is needed at run time."""
 
+import ast
 import configparser
 import re
 import shutil
@@ -43,6 +44,26 @@ def test_init_files_are_empty(modules):
 def test_modules_fit_one_sitting(modules):
     long = {name: count for name, module in modules.items() if (count := len(module.path.read_text(encoding="utf-8").splitlines())) >= LONGEST}
     assert not long, f"split them: {long}"
+
+
+def annotations(tree):
+    """(line, annotation) of every variable, field, argument and result."""
+    for node in ast.walk(tree):
+        found = getattr(node, "annotation", None), getattr(node, "returns", None)
+        yield from ((part.lineno, part) for part in found if part is not None)
+
+
+def test_no_annotation_says_object(modules):
+    """A Protocol or the real type says what may be asked of a value; `object` says nothing."""
+    vague = [
+        f"{name}:{line}"
+        for name, module in modules.items()
+        if name != "clamnet_tf.training.fit"  # under reconstruction
+        for line, annotation in annotations(ast.parse(module.path.read_text(encoding="utf-8")))
+        for part in ast.walk(annotation)
+        if isinstance(part, ast.Name) and part.id == "object"
+    ]
+    assert not vague, vague
 
 
 def test_every_folder_with_modules_is_installed(repository, setup):

@@ -90,7 +90,6 @@ def run(tmp_path_factory):
 
 
 OTHERS = {
-    "scan.mgz": (gzip.compress(b"\0\0\0\x01" + bytes(300)), "a FreeSurfer volume .*mri_convert"),
     "scan.mnc": (b"\x89HDF\r\n\x1a\n" + bytes(300), "a MINC volume.*mnc2nii"),
     "old.mnc": (b"CDF\x01" + bytes(300), "a MINC volume.*mnc2nii"),
     "scan.PAR": (b"# === DATA DESCRIPTION FILE ======\n#\n", "a Philips PAR/REC volume.*dcm2niix"),
@@ -145,7 +144,7 @@ def test_t5_in_a_folder_volumes_that_are_not_read_are_failures_and_the_rest_goes
     read = [case.image.name for case in found.manifest.cases]
     told = "\n".join(found.failures)
     assert read == ["good.nrrd"]
-    for name in ("scan.mgz", "scan.mnc", "old.mnc", "scan.PAR", "scan.vtk", "a.jp2", "gone.dcm", "empty.dcm"):
+    for name in ("scan.mnc", "old.mnc", "scan.PAR", "scan.vtk", "a.jp2", "gone.dcm", "empty.dcm"):
         assert name in told, told
     account = found.manifest.account[-1]
     assert (
@@ -222,14 +221,14 @@ def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tm
     dicom(root / LATIN / f"{LATIN}.IMA", name="Roe^Rita", patient="X9")
     (root / LATIN / f"{LATIN}.dcm").write_bytes((root / LATIN / f"{LATIN}.IMA").read_bytes()[:700])
     (root / f"{LATIN}.nii.gz").write_bytes(gzip.compress(b"no volume"))
-    (root / "brain.mgz").write_bytes(OTHERS["scan.mgz"][0])
+    (root / "brain.mnc").write_bytes(OTHERS["scan.mnc"][0])
     code, output = process(
         "predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", "--any-modality", **environment
     )
     text = output.decode("utf-8", "replace")
     assert code == 1 and "Traceback" not in text, text
     assert (
-        "Error: 3 of the inputs could not be used:" in text and "brain.mgz: holds a FreeSurfer volume" in text
+        "Error: 3 of the inputs could not be used:" in text and "brain.mnc: holds a MINC volume" in text
     )
     volumes = {row["volume"]: row for row in rows_of(tmp_path / "out" / "volumes.csv")}
     assert set(volumes) == {"Müller/Müller.nrrd", "ü − x.mha", "c.hdr", "Müller/Müller.IMA"}

@@ -9,14 +9,9 @@ import tifffile
 from PIL import Image
 
 from clamnet_tf.errors import ImageError
-from clamnet_tf.imaging import sniff
+from clamnet_tf.imaging.formats import FORMATS, SUFFIXES, suffix_of
 from clamnet_tf.imaging.mask_files import read_mask
-from clamnet_tf.imaging.readers import READERS, SUFFIXES, read_volume, suffix_of
-
-
-def test_tables_name_each_other():
-    assert set(SUFFIXES.values()) == set(READERS)
-    assert set(READERS) <= set(sniff.WORDS) and set(READERS) == set(sniff.SUFFIX_OF)
+from clamnet_tf.imaging.readers import read_volume
 
 
 @pytest.mark.parametrize(
@@ -59,10 +54,10 @@ def test_the_content_decides_and_not_the_name(files, name, wrong):
 @pytest.mark.parametrize(
     ("reader", "name", "words"),
     [
-        (READERS["dicom"], "a.jpg", "the name says a DICOM file, the content is a JPEG picture. Rename it to .jpg"),
-        (READERS["png"], "a.dcm", "the name says a PNG picture or a JPEG picture, the content is a DICOM file. Rename it to .dcm"),
-        (READERS["nifti"], "a.png", "the name says a NIfTI volume, the content is a PNG picture. Rename it to .png"),
-        (READERS["tiff"], "a.npy", "the name says a TIFF picture, the content is a NumPy array. Rename it to .npy"),
+        (FORMATS["dicom"].read, "a.jpg", "the name says a DICOM file, the content is a JPEG picture. Rename it to .jpg"),
+        (FORMATS["png"].read, "a.dcm", "the name says a PNG picture or a JPEG picture, the content is a DICOM file. Rename it to .dcm"),
+        (FORMATS["nifti"].read, "a.png", "the name says a NIfTI volume, the content is a PNG picture. Rename it to .png"),
+        (FORMATS["tiff"].read, "a.npy", "the name says a TIFF picture, the content is a NumPy array. Rename it to .npy"),
     ],
 )
 def test_a_reader_refuses_other_content_by_name(files, reader, name, words):
@@ -102,7 +97,7 @@ def test_missing_file_and_folder(tmp_path):
     with pytest.raises(ImageError, match="no DICOM image in this folder .it is empty."):
         read_volume(tmp_path / "folder.png")
     with pytest.raises(ImageError, match="is a folder, an image file is expected here"):
-        READERS["png"](tmp_path / "folder.png")
+        FORMATS["png"].read(tmp_path / "folder.png")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

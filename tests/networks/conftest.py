@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
 TINY = {"depth": 3, "filters": [4, 6, 8], "kernels": [3, 3, 5]}
@@ -30,6 +31,11 @@ VARIANTS = {
     "duplicated_pool": ({"duplicate": DuplicateSection(levels="random", count=2, seed=4), "down": "pool", "dropout": 0.1}, 32, 3),
     "three_classes": ({"classes": 3}, 32, 3),
     "sigmoid": ({"output": "sigmoid"}, 32, 3),
+    **{f"block_{name}": ({"block": name}, 32, 3) for name in BLOCKS if name != "plain"},
+    "residual_pool_duplicated": (
+        {"block": "residual", "down": "pool", "up": "bilinear", "norm": "batch", "duplicate": DuplicateSection(levels=[0, 2])}, 32, 3,
+    ),
+    "residual_no_norm_dropout": ({"block": "residual", "norm": "none", "dropout": 0.1, "skips": "plain"}, 32, 4),
     "kernels_1_and_7": ({"kernels": [1, 7, 1]}, 32, 3),
 }
 

@@ -14,6 +14,7 @@ from clamnet_tf.networks import blocks
 from clamnet_tf.networks.build import build_network, logits_network, original_section
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.prune import prune
+from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
 LOAD_ELSEWHERE = """
@@ -117,6 +118,10 @@ def test_group_count_is_the_largest_divisor_up_to_8(filters, groups):
 @pytest.mark.parametrize(("table", "field"), [("NORMS", "norm"), ("UPS", "up"), ("ACTIVATIONS", "activation")])
 def test_tables_hold_what_the_schema_allows(table, field):
     assert set(getattr(blocks, table)) == set(NetworkSection.model_json_schema()["properties"][field]["enum"])
+
+
+def test_blocks_are_what_the_schema_allows():
+    assert set(BLOCKS) == set(NetworkSection.model_json_schema()["properties"]["block"]["enum"])
 
 
 def test_bilinear_interpolates_between_pixel_centres():

@@ -6,6 +6,7 @@ import pytest
 from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.receptive_field import ReceptiveField, pixel_intervals, receptive_field
+from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
 SIDE = 64
@@ -24,6 +25,7 @@ def test_worked_by_hand():
     assert receptive_field(grid_of(NetworkSection(depth=1, filters=[4], kernels=[7])), 1, down="pool", up="bilinear") == (13.0, 13, 13)
 
 
+@pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize(
     ("kernels", "down", "up", "skips", "duplicated"),
     [
@@ -37,11 +39,12 @@ def test_worked_by_hand():
         ([1, 1, 3], "pool", "transpose", "plain", []),
     ],
 )
-def test_intervals_are_what_the_built_network_sees(kernels, down, up, skips, duplicated):
+def test_intervals_are_what_the_built_network_sees(kernels, down, up, skips, duplicated, block):
     """Light up one row of a dark image at a time: with positive weights and no bias an output row is bright exactly when it sees it."""
     section = NetworkSection(
-        depth=3, filters=[1, 1, 1], kernels=kernels, down=down, up=up, norm="none", skips=skips, duplicate=DuplicateSection(levels=duplicated)
-    )
+        depth=3, filters=[1, 1, 1], kernels=kernels, down=down, up=up, norm="none", skips=skips, duplicate=DuplicateSection(levels=duplicated),
+        block=block,
+    )  # fmt: skip
     network = logits_network(build_network(section, side=SIDE, channels=1))
     network.set_weights([np.zeros_like(weight) if weight.ndim == 1 else np.ones_like(weight) for weight in network.get_weights()])
     rows = np.eye(SIDE, dtype=np.float32)[:, :, None, None] * np.ones((1, 1, 8, 1), np.float32)
@@ -49,7 +52,7 @@ def test_intervals_are_what_the_built_network_sees(kernels, down, up, skips, dup
     seen = {key: np.asarray(values)[..., 0].max(axis=2) > 0 for key, values in network(rows).items()}  # [input row, output row]
     grid = grid_of(section)
     for head in grid.heads:
-        expected = pixel_intervals(grid, head, down=down, up=up)
+        expected = pixel_intervals(grid, head, down=down, up=up, block=block)
         for position in range(SIDE):
             phase = position % len(expected)
             first, last = (end + position - phase for end in expected[phase])

@@ -22,7 +22,7 @@ EVERY_KEY = "Every key is written out"
 NAMED_ANYWAY = {("name",), ("modality",), ("condition",), ("description",), ("data", "side")}
 NEWER = (  # than the recipes that write every key
     "attribution", "loss.soft_dice", "organ.surroundings", "pairs.views.quarter_turns", "pairs.views.shift",
-    *(f"data.normal_atlas.{key}" for key in ("opening", "level", "places")),
+    *(f"data.normal_atlas.{key}" for key in ("opening", "level", "places")), "network.block", "self_training.network.block",
 )
 
 

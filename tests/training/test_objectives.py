@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from clamnet_tf.networks.build import build_network, logits_network
-from clamnet_tf.recipe.schema import LossSection, NetworkSection
-from clamnet_tf.training.objectives import MultipleInstance, NonNegative, ObjectiveTrainer, build_objective
+from clamnet_tf.recipe.objectives import OBJECTIVES as TABLE
+from clamnet_tf.recipe.schema import LossSection, NetworkSection, TwinSection
+from clamnet_tf.training.objectives import MultipleInstance, NonNegative, ObjectiveTrainer
+from clamnet_tf.training.siamese import SiameseTrainer
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -31,6 +33,39 @@ def trainer(name, rate=1e-2):
     result = ObjectiveTrainer(build_network(TINY, side=16, channels=2), OBJECTIVES[name])
     result.compile(optimizer=keras.optimizers.Adam(rate, global_clipnorm=1.0), jit_compile=False)
     return result
+
+
+def built(section, prevalence=0.07, **changes):
+    network = build_network(TINY, side=16, channels=2)
+    others = {"twin": TwinSection(kind="none"), "new_twin": None, "steps": 10, **changes}
+    return TABLE[section.objective].build(network, section, prevalence=prevalence, **others)
+
+
+def build_objective(section, prevalence):
+    return built(section, prevalence).objective
+
+
+def test_the_table_of_objectives_is_that_of_the_recipe():
+    assert set(TABLE) == set(LossSection.model_json_schema()["properties"]["objective"]["enum"])
+    assert [name for name, one in TABLE.items() if one.needs_pairs] == ["hybrid"]
+    assert [name for name, one in TABLE.items() if one.classifies] == ["classification"]
+
+
+def test_labels_of_objectives_in_words():
+    words = {name: one.label(LossSection(objective=name), 0.07) for name, one in TABLE.items()}
+    assert words == {
+        "hybrid": None,
+        "non_negative": "non-negative negative-unlabelled risk, prior 0.07",
+        "multiple_instance": "multiple instances, generalised_mean of sharpness 6",
+        "classification": "classification of slices",
+    }
+
+
+def test_the_hybrid_loss_is_built_with_a_twin_where_there_is_one():
+    twin = build_network(TINY, side=16, channels=2)
+    one = built(LossSection(), twin=TwinSection(kind="ema", momentum=0.5), new_twin=lambda: twin)
+    assert isinstance(one, SiameseTrainer) and one.twin is twin and (one.kind, one.momentum, one.steps) == ("ema", 0.5, 10)
+    assert built(LossSection(), twin=TwinSection(kind="shared"), new_twin=None).twin is None
 
 
 def test_objectives_are_built_from_the_recipe():

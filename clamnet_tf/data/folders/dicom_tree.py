@@ -17,8 +17,8 @@ from clamnet_tf.data.folders.listing import Listing
 from clamnet_tf.data.manifest import Case, Manifest, RowReader, listed
 from clamnet_tf.data.stacking import differs
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.formats import SUFFIXES, suffix_of
 from clamnet_tf.imaging.image_grids import stored_plane
-from clamnet_tf.imaging.readers import SUFFIXES, suffix_of
 
 LEVELS = ("instance", "series", "study", "patient")
 

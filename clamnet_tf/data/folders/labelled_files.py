@@ -11,9 +11,9 @@ from clamnet_tf.data.folders.listing import PICTURES, VOLUMES, Listing
 from clamnet_tf.data.manifest import Case, Manifest, RowReader, check_repeats, read_cells
 from clamnet_tf.data.problems import listed
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.formats import FORMATS
 
 _KEYS = ("image", "patient")
-_NAMES = {"nifti": "NIfTI", "nrrd": "NRRD", "metaimage": "MetaImage"}
 
 
 def recognize_nifti(
@@ -107,7 +107,7 @@ def no_labels_given(listing: Listing) -> DataError | None:
     if not volumes:
         return None
     kinds = " and ".join(
-        name for kind, name in _NAMES.items() if any(listing.kind(path) == kind for path in volumes)
+        FORMATS[kind].title for kind in VOLUMES if any(listing.kind(path) == kind for path in volumes)
     )
     reasons = tables_that_do_not_serve(listing)
     why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.companions import companions, header_of
-from clamnet_tf.imaging.readers import READERS, kind_of, suffix_of
+from clamnet_tf.imaging.formats import picture_formats, suffix_of, volume_formats
+from clamnet_tf.imaging.readers import kind_of
 
-VOLUMES = ("nifti", "nrrd", "metaimage")  # kinds of files, keys of imaging.readers.READERS
-PICTURES = tuple(kind for kind in READERS if kind not in (*VOLUMES, "dicom"))
+VOLUMES, PICTURES = volume_formats(), picture_formats()
 _MASK = re.compile(r"(?P<stem>.+)_mask(?P<more>_[0-9]+)?", re.IGNORECASE)
 SKIPPED_FOLDERS = ("__MACOSX",)
 _SKIPPED = (".", "~$")  # hidden files, and what Excel keeps beside an open workbook

@@ -1,0 +1,57 @@
+"""What a first network may minimise on image labels (`loss.objective`), one entry each.
+
+To add one: write its build into a module of `training`, enter it below, and, if it has settings, give it a
+section in `schema.LossSection`. Recipes take the name, their rules ask what it needs, reports take its label.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clamnet_tf.deferred import Deferred
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One objective.
+
+    Attributes:
+        build: (network, loss, *, twin, new_twin, prevalence, steps) -> training.steps.StepTrainer of
+            `network`. loss: the recipe's LossSection; twin: its TwinSection; new_twin: () -> a second network
+            alike; prevalence: expected marked fraction; steps: planned number of optimizer steps.
+        label: (LossSection, prevalence) -> what sets a baseline apart from the method, in words for a report;
+            None: nothing.
+        needs_pairs: whether it learns from positive and negative pairs, with twin, agreement and contrast.
+        classifies: whether its network is a classifier of slices, whose activation map marks, instead of one
+            with heads.
+    """
+
+    build: Deferred
+    label: Callable[..., str | None]
+    needs_pairs: bool = False
+    classifies: bool = False
+
+
+def _prior(loss, prevalence: float) -> str:
+    return f"non-negative negative-unlabelled risk, prior {loss.non_negative.prior or prevalence:g}"
+
+
+def _pooling(loss, prevalence: float) -> str:
+    own = loss.multiple_instance
+    return f"multiple instances, {own.pooling} of sharpness {own.sharpness:g}"
+
+
+#: Value of loss.objective -> objective.
+OBJECTIVES: dict[str, Objective] = {
+    "hybrid": Objective(
+        Deferred("clamnet_tf.training.siamese:build"), lambda loss, prevalence: None, needs_pairs=True
+    ),
+    "non_negative": Objective(Deferred("clamnet_tf.training.objectives:build_non_negative"), _prior),
+    "multiple_instance": Objective(
+        Deferred("clamnet_tf.training.objectives:build_multiple_instance"), _pooling
+    ),
+    "classification": Objective(
+        Deferred("clamnet_tf.training.objectives:build_classification"),
+        lambda loss, prevalence: "classification of slices",
+        classifies=True,
+    ),
+}
