@@ -98,7 +98,9 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
             manifest, split, reporter, recipe.data.dicom_backend if recipe else "pydicom"
         )
     if recipe and not quick and not problems:
-        problems += _recipe_problems(recipe, split, cache, reporter)
+        from clamnet_tf.workflows.inspection import training_problems
+
+        problems += training_problems(recipe, split, cache, reporter)
     for problem in problems:
         reporter.line(f"PROBLEM: {problem}")
     if not quick or problems:
@@ -122,49 +124,6 @@ def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -
     return problems
 
 
-def _recipe_problems(recipe, split, cache, reporter) -> list[str]:
-    """Prepare the slices as `fit` does, where it finds them again; its reason to refuse them, if any."""
-    from clamnet_tf.data.dataset import prepare_with_progress
-    from clamnet_tf.data.markers import marker_account
-    from clamnet_tf.data.prepare import default_cache
-    from clamnet_tf.data.split import check_leakage
-    from clamnet_tf.errors import UserInputError
-    from clamnet_tf.recipe.markers import markers_of
-    from clamnet_tf.training.normal_reference import with_normal_atlas
-    from clamnet_tf.training.trainable import check_trainable
-    from clamnet_tf.zoo.organ_networks import organ_network_of
-
-    try:
-        for line in marker_account(split, [marker.name for marker in markers_of(recipe)]):
-            reporter.line(line)
-        prepared = prepare_with_progress(recipe, split, cache, reporter, organ_network_of(recipe, reporter))
-        check_leakage(split, prepared.table.hashes())
-        prepared = with_normal_atlas(recipe, prepared, cache or default_cache())
-        check_trainable(recipe, split, prepared)
-        _check_masks(recipe, split, prepared)
-    except UserInputError as error:
-        return [str(error)]
-    return []
-
-
-def _check_masks(recipe, split, prepared) -> None:
-    """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
-    import numpy as np
-
-    from clamnet_tf.data.sealed import open_masks
-    from clamnet_tf.recipe.markers import markers_of
-
-    table, markers = prepared.table, max(1, len(markers_of(recipe)))
-    opened = [("test", "evaluation")]
-    if recipe.training.supervision == "masks":
-        opened.append(("train", "supervision"))
-    for side, purpose in opened:
-        rows = np.flatnonzero(table.split == side)
-        for volume in np.unique(table.volume[rows]):
-            own = rows[table.volume[rows] == volume]
-            open_masks(split, prepared, own, purpose=purpose, grid="original", markers=markers)
-
-
 @data.command()
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--data", "folder", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
@@ -185,18 +144,12 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
     several machines with one cache, the processes share the work. Records (--format) hold the same slices for readers
     other than `fit`; what is in them, and how to read them: `pydoc clamnet_tf.data.records`.
     """
-    import functools
     import time
-    from pathlib import Path
 
-    from clamnet_tf.data.announced_channels import announced_channels
-    from clamnet_tf.data.archive import check_archive, prepare_archive, prepare_on_worker
-    from clamnet_tf.data.dataset import find_split
-    from clamnet_tf.data.expected_images import expected_images
-    from clamnet_tf.data.prepare import default_cache
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.zoo.organ_networks import organ_network_of
+    from clamnet_tf.workflows.dataset import Source
+    from clamnet_tf.workflows.preparation import prepare_slices
 
     if (form != "cache") != bool(out):
         raise click.UsageError("--format tfrecord or array_record goes with --out FOLDER, and --out with one of them.")
@@ -204,49 +157,8 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
         raise click.UsageError("--beam-option goes with --runner beam.")
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     recipe = load_recipe(recipe_name, overrides)
-    cache = Path(cache or default_cache())
-    manifest = find_split(recipe, data=folder, labels=labels, split_file=split_file, cache=cache, reporter=reporter)
-    channels = announced_channels(manifest) if recipe.data.channels is None else None
-    sections = {"data": recipe.data, "organ": recipe.organ, "expected": expected_images(recipe, channels, any_modality=any_modality)}
-    on_beam = _beam(manifest, functools.partial(organ_network_of, recipe, Reporter(quiet=True)), beam_options) if runner == "beam" else None
-    if form != "cache":
-        _write_records(manifest, form, out, sections, on_beam, lambda: organ_network_of(recipe, reporter), reporter)
-        reporter.line(f"Written in {time.monotonic() - started:.1f} s: {out}")
-        return
-    if on_beam:
-        on_beam(cache, functools.partial(prepare_on_worker, cache=cache.resolve(), **sections))
-    shards = prepare_archive(recipe, manifest, cache=cache, reporter=reporter, organ_network=organ_network_of(recipe, reporter), expected=sections["expected"])
-    survey = check_archive(manifest, shards, recipe.data.minimum_organ_fraction)
-    reporter.line(f"  {survey.kept} slices show the organ; {survey.left_out} are blank or nearly so and stay out of training.")
-    reporter.line(f"Prepared in {time.monotonic() - started:.1f} s: {cache}")
-
-
-def _beam(manifest, open_organ_network, options):
-    """run(target, make): the shards of `manifest` by Beam."""
-    from clamnet_tf.errors import EnvironmentFailure
-    from clamnet_tf.machine.packages import install_extra
-
-    try:
-        from clamnet_tf.data.beam_runner import run_on_beam
-    except ModuleNotFoundError as error:
-        if error.name != "apache_beam":
-            raise
-        raise EnvironmentFailure(f"--runner beam needs Apache Beam, which is not installed: {install_extra('beam')}") from error
-    return lambda target, make: run_on_beam(manifest, target.resolve(), make, open_organ_network, options)
-
-
-def _write_records(manifest, form, out, sections, on_beam, open_organ_network, reporter):
-    import functools
-
-    from clamnet_tf.quiet import silence
-
-    silence()
-    from clamnet_tf.data.records import open_folder, write_every_shard, write_on_worker
-    from clamnet_tf.data.shards import count_shards
-
-    out = open_folder(out, form, shards=count_shards(manifest), **sections)
-    if on_beam:
-        on_beam(out, functools.partial(write_on_worker, out=out.resolve(), form=form, **sections))
-        return
-    with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
-        write_every_shard(manifest, out, form, **sections, organ_network=open_organ_network(), progress=lambda done, total: bar.update(done))
+    source = Source(folder, labels, split_file, cache, any_modality)
+    records = None if form == "cache" else (form, out)
+    written = prepare_slices(recipe, source, reporter, records=records, beam=beam_options if runner == "beam" else None)
+    done = "Written" if records else "Prepared"
+    reporter.line(f"{done} in {time.monotonic() - started:.1f} s: {out or written}")

@@ -25,43 +25,17 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
     """
-    from clamnet_tf.data.dataset import find_cases, prepare_with_progress
-    from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
-    from clamnet_tf.data.evaluated import choose_cases
-    from clamnet_tf.data.hidden import hiding
     from clamnet_tf.progress import Reporter
-    from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.runs import KEPT_FILE, check_output
-    from clamnet_tf.zoo.organ_networks import organ_network_of
+    from clamnet_tf.runs import check_output
+    from clamnet_tf.workflows.dataset import Source
+    from clamnet_tf.workflows.evaluation import evaluate as evaluate_model
     from clamnet_tf.zoo.resolve import open_model
 
     run = open_model(model)
     recipe = load_recipe(str(run.recipe), _of_inference(overrides))
-    out = check_output(out)
-    reporter = Reporter(quiet=quiet)
-    with hiding(lambda: reporter.hide):
-        drawn = recipe.data.split if data is None else None
-        lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()  # simple methods are fitted to the training side then
-        found = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
-        manifest = choose_cases(found, run, split, split_file, drawn=drawn, with_train=lacking)
-        if data is None and split is None:
-            reporter.line("Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown need --split test.")
-        silence()
-        from clamnet_tf.evaluation.console import headline
-        from clamnet_tf.evaluation.evaluate import evaluate_run
-        from clamnet_tf.evaluation.trained import load_trained
-
-        channels, organ_network = load_trained(run, recipe).channels, organ_network_of(recipe, reporter)
-        prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network, channels=channels, any_modality=any_modality)
-        atlas = atlas_of(run, recipe)
-        if atlas:
-            prepared = with_deviation(prepared, atlas, cache)
-
-        figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
-        for line in headline(figures):
-            reporter.line(line)
-        reporter.line(f"Report: {out / 'report.html'}")
+    source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
+    evaluate_model(run, recipe, source, split=split, out=check_output(out), reporter=Reporter(quiet=quiet))
 
 
 def _of_inference(overrides):

@@ -48,11 +48,11 @@ def table(rows, width=_WIDTH):
 @click.argument("name")
 @_overrides
 def show(name, overrides):
-    """Print recipe NAME (a shipped name or a path) in full: defaults, overrides and drawn levels."""
+    """Print recipe NAME (a shipped name or a path) in full: every key, with defaults, overrides and drawn levels."""
     from clamnet_tf.recipe.catalogue import load_recipe
-    from clamnet_tf.recipe.writer import to_yaml
+    from clamnet_tf.recipe.writer import to_full_yaml
 
-    click.echo(to_yaml(load_recipe(name, overrides)), nl=False)
+    click.echo(to_full_yaml(load_recipe(name, overrides)), nl=False)
 
 
 @recipe.command()

@@ -1,4 +1,4 @@
-"""What fit and evaluate share: a folder (or the built-in cohort) -> a split manifest and its prepared slices."""
+"""From a folder, or the built-in cohort, to cases, their split and prepared slices, said to the reader."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from clamnet_tf.data.hidden import with_hidden
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
-from clamnet_tf.data.split import check_leakage, split_manifest
+from clamnet_tf.data.split import split_manifest
 from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.markers import markers_of
 
@@ -60,23 +60,6 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identi
     for line in manifest.account[shown:]:
         reporter.line(f"  {line}")
     return manifest
-
-
-def load_dataset(
-    recipe, *, data, labels, split_file, cache, reporter, organ_network=None, any_modality: bool = False, keep_identifiers: bool = False
-):
-    """Cases, split by patient, prepared and checked for leakage. organ_network: as in `data.prepare.prepare`; any_modality: the
-    option; keep_identifiers: as in `find_cases`.
-
-    Returns:
-        manifest with every case's split set, and its Prepared slices.
-    """
-    manifest = find_split(
-        recipe, data=data, labels=labels, split_file=split_file, cache=cache, reporter=reporter, keep_identifiers=keep_identifiers
-    )  # fmt: skip
-    prepared = prepare_with_progress(recipe, manifest, cache, reporter, organ_network, any_modality=any_modality)
-    check_leakage(manifest, prepared.table.hashes())
-    return manifest, prepared
 
 
 def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None, *, channels: int | None = None, any_modality: bool = False) -> Prepared:

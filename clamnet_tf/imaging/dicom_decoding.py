@@ -56,7 +56,7 @@ def _decompress(dataset, decoder, path) -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=".dcm") as plain:
         plain.write(unpacked(path, LARGEST_UNPACKED))
         plain.flush()
-        return decode_with_gdcm(plain.name)
+        return decode_with_gdcm(Path(plain.name))
 
 
 def _refuse_bombs(dataset, syntax, path):

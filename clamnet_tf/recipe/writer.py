@@ -9,6 +9,7 @@ import yaml
 from clamnet_tf.recipe.duplicates import draw_levels
 from clamnet_tf.recipe.moved import before_moving
 from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.recipe.section import Section
 
 
 def resolve(recipe: Recipe) -> Recipe:
@@ -39,12 +40,31 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """YAML of the resolved recipe, every option in the schema's order; reading it back gives `resolve(recipe)` exactly."""
-    header = (
+    """YAML of the resolved recipe as run folders keep it; reading it back gives `resolve(recipe)` exactly.
+
+    Keys that came later than 0.1.0 are left out while they have their default (`section.without`): the text of an older
+    recipe does not change.
+    """
+    return _header(recipe) + yaml_text(resolve(recipe).model_dump(mode="json"))
+
+
+def to_full_yaml(recipe: Recipe) -> str:
+    """YAML of the resolved recipe with every key of the schema, in the schema's order, for readers."""
+    return _header(recipe) + yaml_text(_every_key(resolve(recipe)))
+
+
+def _header(recipe) -> str:
+    return (
         f"# Resolved recipe {recipe.name}, written by clamnet-tf: every option in full, drawn levels included.\n"
         f"# sha256 {recipe_hash(recipe)} (of its options; comments do not count)\n"
     )
-    return header + yaml_text(resolve(recipe).model_dump(mode="json"))
+
+
+def _every_key(value):
+    """Plain values of a section and of what lies in it."""
+    if isinstance(value, Section):
+        return {key: _every_key(getattr(value, key)) for key in type(value).model_fields}
+    return [_every_key(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def yaml_text(data: dict) -> str:

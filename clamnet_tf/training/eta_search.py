@@ -6,14 +6,11 @@ expected share. Image labels alone decide.
 """
 
 import dataclasses
-from pathlib import Path
 
 from clamnet_tf.files import write_json
 from clamnet_tf.recipe.schema import Recipe
-from clamnet_tf.recipe.writer import to_yaml
-from clamnet_tf.runs import RunFolder
-from clamnet_tf.training.fit import train
 from clamnet_tf.training.selection import Look, choose
+from clamnet_tf.training.trial_runs import TrialRuns
 
 CANDIDATES = (0.3, 0.5, 0.7, 0.9)
 
@@ -23,43 +20,33 @@ def with_eta(recipe: Recipe, eta: float) -> Recipe:
     return recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"eta": eta})})
 
 
-def search_eta(recipe, manifest, prepared, folder: Path, reporter, candidates=CANDIDATES, begin=None) -> Recipe | None:
+def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Recipe | None:
     """Train the first network of `recipe` once per candidate and return the recipe with the chosen eta.
 
     Args:
-        recipe, manifest, prepared, reporter: as in `training.fit.train`. Cases whose manifest gives an eta keep theirs.
-        folder: gets a run folder eta_<value> per candidate and search.json; what an earlier, interrupted search has
-            finished there is used, an unfinished run is resumed.
+        recipe: resolved. trials: its folder gets a run folder eta_<value> per candidate and search.json. Cases whose
+            manifest gives an eta keep theirs.
 
     Returns:
         The recipe with the chosen eta, or None when stopped on request.
 
     Raises:
-        RunError: the folder holds a search of another recipe. Else as `train`.
+        RunError: the folder holds a search of another recipe. Else as `training.fit.train`.
     """
     found = []
     for eta in candidates:
         own = with_eta(recipe, eta)
         own = own.model_copy(update={"self_training": own.self_training.model_copy(update={"rounds": 0})})
-        path = folder / f"eta_{eta:g}"
-        run = RunFolder(path)
-        if begin is not None and run.finished.exists():
-            begin(run)  # refuses one that was started otherwise
-        if not run.finished.exists() or not run.has_recipe(to_yaml(own)):
-            run = RunFolder.open_for_training(path, to_yaml(own), resume=run.recipe.exists())
-            with run.lock():
-                reporter.line(f"Search: eta {eta:g}.")
-                if begin is not None:
-                    begin(run)
-                if train(own, manifest, prepared, run, reporter).look is None:
-                    return None
-                run.finish()
+        run = trials.run(f"eta_{eta:g}", own, f"eta {eta:g}")
+        if run is None:
+            return None
         found.append(kept_look(run.read_selection()))
     chosen, reason = choose(found, recipe.selection.model_copy(update={"checkpoint": "rule"}))  # also where a run keeps its last step
     eta = candidates[found.index(chosen)]
     rows = [{"eta": value, **dataclasses.asdict(look)} for value, look in zip(candidates, found)]
-    write_json(folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})
-    reporter.line(f"Chosen eta {eta:g} of {', '.join(f'{value:g}' for value in candidates)}: {reason}.")
+    write_json(trials.folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})
+    names = ", ".join(f"{value:g}" for value in candidates)
+    trials.reporter.line(f"Chosen eta {eta:g} of {names}: {reason}.")
     return with_eta(recipe, eta)
 
 

@@ -16,10 +16,9 @@ from clamnet_tf.data.pipeline import Share
 from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.networks.inference import MarkerProbability
-from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
-from clamnet_tf.training.selection import Look, choose
+from clamnet_tf.training.selection import Look
 from clamnet_tf.training.steps import StepTrainer
 from clamnet_tf.training.updates import updates
 
@@ -27,24 +26,41 @@ END = "chosen.json"
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """first_step: number of steps of the stages before. steps: of this one. batch_size: slices per step.
+
+    evaluate_every, checkpoint_every: steps of the run between looks, and between checkpoints.
+    """
+
+    first_step: int
+    steps: int
+    batch_size: int
+    evaluate_every: int
+    checkpoint_every: int
+
+    @property
+    def last_step(self) -> int:
+        """Number of the last step, counted over all stages."""
+        return self.first_step + self.steps
+
+
+@dataclass(frozen=True)
 class Stage:
     """What a stage needs.
 
-    name: for folders and messages. first_step: number of steps of the stages before. steps: of this one.
+    name: for folders and messages. schedule: its steps.
     trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
     dataset: (start, Share) -> tf.data of the remaining steps. look: step -> Look at the present weights.
-    batch_size: slices per step. choose: (looks, section) -> (the one to keep, why).
+    choose: looks -> (the one to keep, why).
     """
 
     name: str
-    first_step: int
-    steps: int
+    schedule: Schedule
     trainer: StepTrainer
     marker: MarkerProbability
     dataset: Callable[[int, Share], tf.data.Dataset]
     look: Callable[[int], Look]
-    batch_size: int
-    choose: Callable[[list[Look], SelectionSection], tuple[Look, str]] = choose
+    choose: Callable[[list[Look]], tuple[Look, str]]
 
 
 class StopRequest:
@@ -71,21 +87,33 @@ class StopRequest:
         return False
 
 
-def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest, workers):
-    """Train what is left of `stage`, choose its look and load the chosen weights into the kept network.
+@dataclass(frozen=True)
+class Session:
+    """What all stages of a running process share.
 
-    run: RunFolder, or None in a process that is not the chief of `workers`.
+    run: RunFolder, or None in a process that is not the chief of `workers`. reporter: Reporter. stop: StopRequest.
+    """
+
+    run: object
+    reporter: object
+    stop: StopRequest
+    workers: object
+
+
+def run_stage(stage: Stage, session: Session):
+    """Train what is left of `stage`, choose its look and load the chosen weights into the kept network.
 
     Returns:
         (chosen Look, reason in words, all looks), or None when stopped; a checkpoint was written then.
     """
+    run, workers = session.run, session.workers
     folder = make_folder(run.checkpoints / stage.name) if run else None
     ended = workers.from_chief(lambda: _read_end(folder))
     if ended is None:
-        looks = _train(stage, recipe, run, folder, reporter, stop, workers)
+        looks = _train(stage, folder, session)
         if looks is None:
             return None
-        chosen, reason = stage.choose(looks, recipe.selection)
+        chosen, reason = stage.choose(looks)
         if run:
             write_json(folder / END, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
     else:  # this stage ended before the run was interrupted
@@ -97,22 +125,28 @@ def run_stage(stage: Stage, recipe, run, reporter, stop: StopRequest, workers):
     return chosen, reason, looks
 
 
-def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
+def _train(stage: Stage, folder: Path | None, session: Session):
     """All looks of the stage, whose steps are done then; None when stopped."""
-    trainer, section = stage.trainer, recipe.training
-    start, found = _restored(stage, folder, reporter, workers)
-    looks, first, last = [Look(**row) for row in found.get("looks", [])], stage.first_step + start, stage.first_step + stage.steps
+    trainer, schedule, run = stage.trainer, stage.schedule, session.run
+    start, found = _restored(stage, folder, session)
+    looks, first, last = [Look(**row) for row in found.get("looks", [])], schedule.first_step + start, schedule.last_step
     if run:
         run.truncate_metrics(first)
     log = MetricsLog(
-        run, stage=stage.name, terms=trainer.terms, start=first, last=last, every=min(10, section.evaluate_every),
-        slices_per_step=stage.batch_size, since=found.get("since"),
-    )  # fmt: skip
+        run,
+        stage=stage.name,
+        terms=trainer.terms,
+        start=first,
+        last=last,
+        every=min(10, schedule.evaluate_every),
+        slices_per_step=schedule.batch_size,
+        since=found.get("since"),
+    )
 
     def save(step):
         if run:
             extra = {"looks": [item.row() for item in looks], "since": log.state()}
-            checkpoints.save_checkpoint(folder, trainer, step - stage.first_step, extra)
+            checkpoints.save_checkpoint(folder, trainer, step - schedule.first_step, extra)
             run.keep()
 
     def look(step):
@@ -127,27 +161,29 @@ def _train(stage: Stage, recipe, run, folder, reporter, stop, workers):
         return step % every == 0 or step == last
 
     began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
-    with reporter.bar(f"Training ({stage.name})", last, first) as bar, contextlib.closing(log):
-        told = updates(trainer, dataset, steps=stage.steps - start, asked_to_stop=lambda: stop.requested)
+    with session.reporter.bar(f"Training ({stage.name})", last, first) as bar, contextlib.closing(log):
+        told = updates(trainer, dataset, steps=schedule.steps - start, asked_to_stop=lambda: session.stop.requested)
         for step, (sums, stopping) in enumerate(told, start=first + 1):
             loss = log.add(step, sums)
-            bar.update(step, f"loss {loss:.4f}, {(step - first) * stage.batch_size / (time.perf_counter() - began):.1f} slices/s")
-            if due(step, section.evaluate_every):
+            speed = (step - first) * schedule.batch_size / (time.perf_counter() - began)
+            bar.update(step, f"loss {loss:.4f}, {speed:.1f} slices/s")
+            if due(step, schedule.evaluate_every):
                 look(step)
-            if due(step, section.checkpoint_every) or stopping:  # after a look, so that none is lost
+            if due(step, schedule.checkpoint_every) or stopping:  # after a look, so that none is lost
                 save(step)
             if stopping and step < last:
                 return None
     return looks
 
 
-def _restored(stage, folder, reporter, workers) -> tuple:
+def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
     """Steps of the stage that the newest checkpoint holds, now in the trainer of every process, and what else it says."""
+    workers = session.workers
     path, start = checkpoints.newest_checkpoint(folder) if workers.chief else (None, 0)
     start, extra = workers.from_chief(lambda: (start, checkpoints.restore_checkpoint(path, stage.trainer) if path else {}))
     if start:
         workers.take_from_chief(checkpoints.state_variables(stage.trainer))
-        reporter.line(f"Resumed at step {stage.first_step + start} ({stage.name}).")
+        session.reporter.line(f"Resumed at step {stage.schedule.first_step + start} ({stage.name}).")
     return start, extra
 
 

@@ -5,7 +5,7 @@ import socket
 
 import tensorflow as tf
 
-from clamnet_tf.errors import EnvironmentFailure
+from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.machine.cluster import Cluster, meet, named_cluster, patience, place_in_cluster
 
 SLURM_PORT = 8888  # of a node's first task; the next ones follow
@@ -39,6 +39,25 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
         )
     # Reduction on one device: the collectives of a second MirroredStrategy in one process fail, and CPUs gain nothing from them.
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def check_replicas(strategy, batch_sizes: dict[str, int], *, xla: bool) -> None:
+    """Refuse batches that the replicas cannot share, and XLA where it cannot compile their exchange.
+
+    Args:
+        batch_sizes: key of the recipe -> slices per step, pairs of two. xla: whether steps are compiled with XLA.
+
+    Raises:
+        DataError: a size is not a multiple of twice the replicas; or XLA on several replicas on CPUs.
+    """
+    replicas = strategy.num_replicas_in_sync
+    for key, size in batch_sizes.items():
+        if size % (2 * replicas):
+            expected = f"expected a multiple of {2 * replicas}, pairs on {replicas} replicas"
+            raise DataError(f"{key}: {expected}; received {size}.")
+    if xla and replicas > 1 and any("CPU" in device for device in strategy.extended.worker_devices):
+        why = f"since XLA cannot compile what {replicas} replicas on CPUs exchange"
+        raise DataError(f"runtime.xla: expected false, {why}; received true.")
 
 
 def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:

@@ -8,8 +8,6 @@ slices than `selection.normal_area_limit` while another one does not. Where no c
 network teaches, and the reason says that nothing was shown.
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy import ndimage
 
@@ -21,11 +19,10 @@ from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
 from clamnet_tf.networks.inference import MarkerProbability
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.schema import Recipe
-from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.training import checkpoints
-from clamnet_tf.training.fit import train
 from clamnet_tf.training.slices import TrainingSlices
+from clamnet_tf.training.trial_runs import TrialRuns
 
 SHORT = 0.5  # of the recipe's steps
 _SHIFTS = 4  # places where marks of the same shape are erased for comparison
@@ -57,38 +54,32 @@ def candidates_of(recipe: Recipe) -> list[str]:
     return ["attribution", "first_network", *(["normal_atlas"] if recipe.data.normal_atlas else [])]
 
 
-def search_teacher(recipe: Recipe, manifest, prepared, folder: Path, reporter) -> Recipe | None:
+def search_teacher(recipe: Recipe, trials: TrialRuns) -> Recipe | None:
     """Train a short run per candidate and return the recipe with the chosen teacher.
 
     Args:
-        recipe: with self_training.teacher auto and a section attribution. manifest, prepared, reporter: as in `training.fit.train`.
-        folder: gets a run folder per candidate and search.json. Finished runs of an interrupted search are used, an unfinished
-            one is resumed.
+        recipe: with self_training.teacher auto and a section attribution. trials: its folder gets a run folder per
+            candidate and search.json.
 
     Returns:
         The recipe with the teacher, or None when stopped on request.
 
     Raises:
-        RunError: the folder holds runs of another recipe. Else as `train`.
+        As `TrialRuns.run`.
     """
     runs = {}
     for teacher in candidates_of(recipe):
         own = with_teacher(recipe, teacher, short=True)
-        run = RunFolder(folder / teacher)
-        if not run.finished.exists() or not run.has_recipe(to_yaml(own)):
-            run = RunFolder.open_for_training(run.path, to_yaml(own), resume=run.recipe.exists())
-            with run.lock():
-                reporter.line(f"Search: teacher {teacher}, {own.optimizer_steps} steps.")
-                if train(own, manifest, prepared, run, reporter).look is None:
-                    return None
-                run.finish()
+        run = trials.run(teacher, own, f"teacher {teacher}, {own.optimizer_steps} steps")
+        if run is None:
+            return None
         runs[teacher] = run
-    judge = _judge(recipe, prepared, runs["attribution"])
-    slices = TrainingSlices.of(recipe, prepared)
+    slices, shape = TrainingSlices.of(recipe, trials.prepared), trials.prepared.images.shape[1:]
+    judge = _judge(runs["attribution"], recipe.attribution, shape, recipe.inference.batch_size)
     rows = [{"teacher": teacher, **judged(judge, run, slices)} for teacher, run in runs.items()]
     chosen, reason = choose_teacher(rows, recipe.selection.normal_area_limit)
-    write_json(folder / "search.json", {"teacher": chosen, "reason": reason, "candidates": rows})
-    reporter.line(f"Chosen teacher {chosen}: {reason}.")
+    write_json(trials.folder / "search.json", {"teacher": chosen, "reason": reason, "candidates": rows})
+    trials.reporter.line(f"Chosen teacher {chosen}: {reason}.")
     return with_teacher(recipe, chosen)
 
 
@@ -142,12 +133,11 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def _judge(recipe, prepared, run: RunFolder) -> AttributionMap:
-    """The classifiers of the attribution run."""
-    section = recipe.attribution
-    network = build_evidence_classifiers(section.classifier, side=recipe.data.side, channels=prepared.images.shape[3])
+def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> AttributionMap:
+    """The classifiers of the attribution run; section: recipe section `attribution`. shape: (H, W, C) of a slice."""
+    network = build_evidence_classifiers(section.classifier, side=shape[0], channels=shape[2])
     checkpoints.load_weights(sorted((run.checkpoints / "classifiers").glob("candidate-*.npz"))[-1], network)
-    return AttributionMap(network, section, batch_size=recipe.inference.batch_size)
+    return AttributionMap(network, section, batch_size=batch_size)
 
 
 def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:

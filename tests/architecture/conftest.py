@@ -67,9 +67,10 @@ def _deferred(tree):
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
             and node.func.id in {"Deferred", *prefixes}
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
         ):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield prefixes.get(node.func.id, "") + node.args[0].value
+            yield prefixes.get(node.func.id, "") + node.args[0].value
 
 
 @pytest.fixture(scope="session")

@@ -39,8 +39,9 @@ LEVELS = {
     "clamnet_tf.prediction": 5,
     "clamnet_tf.study": 5,
     "clamnet_tf.zoo": 5,
-    "clamnet_tf.cli": 5,
-    "clamnet_tf.__main__": 6,
+    "clamnet_tf.workflows": 6,
+    "clamnet_tf.cli": 7,
+    "clamnet_tf.__main__": 8,
 }
 NEIGHBOURS = {("data", "imaging")}
 COMMAND_TOPS = (
@@ -71,6 +72,7 @@ LIGHT = (
     "clamnet_tf.study",
     "clamnet_tf.networks.grid",
     "clamnet_tf.zoo",
+    "clamnet_tf.workflows",
 )
 HEAVY = (
     "clamnet_tf.zoo.markers",
@@ -97,7 +99,7 @@ for name in {names}:
 
 SEALED = "clamnet_tf.data.sealed"
 CLOSES_MASKS = "mask_firewall"  # anyone may close the door
-MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "clamnet_tf.cli", SEALED)
+MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "clamnet_tf.workflows.inspection", SEALED)
 BEHIND_THE_FIREWALL = (
     "clamnet_tf.training.siamese",
     "clamnet_tf.training.objectives",
@@ -114,7 +116,10 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.data.file_rows",
     "clamnet_tf.losses",
 )
-SEES_WHOLE_RECIPE = ("clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo")
+SEES_WHOLE_RECIPE = (
+    "clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.assembly", "clamnet_tf.training.trial_runs",
+    "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo", "clamnet_tf.workflows",
+)  # fmt: skip
 
 
 def below(name, prefixes):

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from clamnet_tf.cli.main import main
 from clamnet_tf.data import shards
-from clamnet_tf.data.dataset import load_dataset
 from clamnet_tf.data.records import parse
 from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.workflows.dataset import Source, prepare_dataset
 
 NAMES = tuple(f"TCGA_{site}_{number:04d}_19990101" for number, site in enumerate(("CS", "DU") * 4))
 CHEAP = ("data.side=32", "organ.method=foreground", "network.depth=3", "network.filters=[4,8,16]", "network.kernels=[3,3,3]")
@@ -71,7 +71,7 @@ def written(out):
 
 def same_as_cache(folder, cache, found):
     recipe = load_recipe("mri_carcinoma", CHEAP)
-    manifest, prepared = load_dataset(recipe, data=folder, labels=None, split_file=None, cache=cache, reporter=Reporter(quiet=True))
+    manifest, prepared = prepare_dataset(recipe, Source(folder, cache=cache), Reporter(quiet=True))
     table = prepared.table
     np.testing.assert_array_equal(found["image"], prepared.images)
     np.testing.assert_array_equal(found["organ"], prepared.organ)

@@ -3,12 +3,13 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from clamnet_tf.cli.recipe import recipe, table
 from clamnet_tf.errors import RecipeError
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_names
-from clamnet_tf.recipe.json_schema import json_schema
+from clamnet_tf.recipe.json_schema import all_paths, json_schema
 from clamnet_tf.recipe.reader import read_text
 from clamnet_tf.recipe.validate import validate
 from clamnet_tf.recipe.writer import recipe_hash, resolve
@@ -44,6 +45,22 @@ def test_show_prints_the_resolved_recipe(run):
     expected = resolve(load_recipe("mri_carcinoma", ["network.duplicate.levels=random", "network.duplicate.count=2"]))
     assert validate(read_text(result.output, "shown")[0]) == expected
     assert f"levels: {expected.network.duplicate.levels}" in result.output and "random\n" not in result.output.split("duplicate:")[1].split("classes:")[0]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_show_prints_every_key(run, name):
+    shown = yaml.safe_load(run("show", name).output)
+    missing = []
+    for path in all_paths(json_schema()):
+        here = shown
+        for key in path:
+            if here is None or isinstance(here, list):  # an optional section that is null
+                break
+            if key not in here:
+                missing.append(".".join(path))
+                break
+            here = here[key]
+    assert missing == []
 
 
 def test_validate(run, write_recipe):

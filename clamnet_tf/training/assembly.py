@@ -1,0 +1,265 @@
+"""The parts of one training, built once from its recipe. Whatever lies below gets plain arguments or a section."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from clamnet_tf.data.pairs import ShuffledPlan
+from clamnet_tf.data.views import ViewLaw
+from clamnet_tf.marking.volume_marking import VolumeSteps
+from clamnet_tf.networks.attribution_map import AttributionMap
+from clamnet_tf.networks.build import build_network
+from clamnet_tf.networks.classifier import build_classifier
+from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
+from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.objectives import OBJECTIVES
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
+from clamnet_tf.training.classification import ClassifierTrainer
+from clamnet_tf.training.initial import begin_with
+from clamnet_tf.training.optimizers import build_optimizer
+from clamnet_tf.training.pseudo_labels import marker_pseudo_labels, pseudo_labels
+from clamnet_tf.training.selection import (
+    choose,
+    choose_classifier,
+    look_at,
+    look_at_classifier,
+    look_at_markers,
+)
+from clamnet_tf.training.slices import TrainingSlices
+from clamnet_tf.training.stage import Schedule, Stage
+from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
+from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
+from clamnet_tf.training.training_data import TrainingData
+from clamnet_tf.training.workers import Workers
+
+
+class TrainingAssembly:
+    """Slices, batches, networks and cuts of one training; its methods are the stages and what comes after them.
+
+    Args:
+        recipe: resolved. manifest: with every case's split set. prepared: its Prepared slices.
+        workers: processes of the cluster, with the strategy that the networks are built in.
+        initial: network whose weights every stage starts from as far as they fit (fit --init), or None.
+        say: callable, for a line to the reader.
+
+    Attributes:
+        slices: TrainingSlices. data: TrainingData. postprocessor: VolumeSteps. classes: those that are told apart.
+        numbers: of the stages, in order: 0 learns from labels or masks, 1.. from the marks of the one before.
+        key: text that is the same in two processes when they train the same.
+
+    Raises:
+        DataError: a side has no usable slices or lacks a class.
+    """
+
+    def __init__(self, recipe: Recipe, manifest, prepared, workers: Workers, initial=None, say=lambda line: None):
+        self.manifest, self.prepared, self.workers, self.initial, self.say = manifest, prepared, workers, initial, say
+        self.training, self.attribution, self.taught = recipe.training, recipe.attribution, recipe.self_training
+        self.loss, self.twin, self.inference, self.selection = recipe.loss, recipe.twin, recipe.inference, recipe.selection
+        self.network, self.pairs, self.xla = recipe.network, recipe.pairs, recipe.runtime.xla
+        self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
+        self.classes = markers_of(recipe)
+        self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
+        self.postprocessor = VolumeSteps.of(recipe.inference)
+        self.slices = TrainingSlices.of(recipe, prepared)
+        etas = [one.eta for one in self.classes]
+        self.data = TrainingData(
+            self.slices, eta=recipe.loss.eta, class_etas=etas, data_service=recipe.runtime.data_service
+        )  # fmt: skip
+        self.key = f"{recipe.model_dump_json()} {prepared.key} {_digest(self.slices)}"
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Key of the recipe -> slices per step, for every size that is used."""
+        sizes = {"training.batch_size": self.training.batch_size}
+        if self.taught.teacher == "attribution":
+            sizes["attribution.classifier.batch_size"] = self.attribution.classifier.batch_size
+        return sizes
+
+    def untrained(self) -> dict:
+        """Words for a stage -> its network without the initial weights: what `training.initial.plan_initial` tries."""
+        found = {}
+        if self.taught.teacher == "first_network":
+            found["first network"] = self._first_network(None)
+        if self.taught.rounds:
+            found["self-training"] = build_network(self.taught.network, **self.shape)
+        return found
+
+    def stage(self, number: int, first_step: int, teacher) -> Stage:
+        """Seed Keras and build stage `number`.
+
+        first_step: optimizer steps of the stages before. teacher: predictor of the stage before, None: the normal atlas.
+        """
+        keras.utils.set_random_seed(self.training.seed + number)
+        if number:
+            return self.self_training_stage(number, first_step, teacher)
+        if self.taught.teacher == "attribution":
+            return self.classifier_stage(first_step)
+        if self.training.supervision == "masks":
+            return self.mask_stage(first_step)
+        return self.label_stage(first_step)
+
+    def label_stage(self, first_step: int) -> Stage:
+        """The first network learns from image labels, by pairs or by another objective."""
+        section = self.training
+        with self.workers.strategy.scope():
+            network = self._first_network(self.initial)
+            trainer = OBJECTIVES[self.loss.objective].build(
+                network,
+                self.loss,
+                twin=self.twin,
+                new_twin=self._twin,
+                prevalence=self.selection.prevalence,
+                steps=section.steps,
+            )
+            self._compile(trainer, section.optimizer, section.steps)
+        plan = self._plan(self.pairs.matching, section.batch_size, section.seed)
+        twin = self.twin.kind != "none"
+        dataset = self.data.pairs(plan, self._views(), steps=section.steps, seed=section.seed, twin=twin)
+        return self._stage("image-labels", first_step, section.steps, trainer, dataset)
+
+    def mask_stage(self, first_step: int) -> Stage:
+        """The first network learns from masks (supervised mode)."""
+        section, loss = self.training, self.loss
+        with self.workers.strategy.scope():
+            network = self._first_network(self.initial)
+            trainer = SupervisedTrainer(network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice)
+            self._compile(trainer, section.optimizer, section.steps)
+        count = max(1, len(self.classes))
+        kept, masks = training_masks(self.manifest, self.prepared, self.data.rows, count, self.say)
+        rows = self.data.rows[kept]
+        plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
+        dataset = self.data.masked(rows, masks, plan, self._views(), steps=section.steps, seed=section.seed)
+        return self._stage("supervised", first_step, section.steps, trainer, dataset)
+
+    def classifier_stage(self, first_step: int) -> Stage:
+        """Image classifiers learn the labels; their attribution is the teacher of the first round."""
+        own, slices, seed = self.attribution.classifier, self.slices, self.training.seed
+        with self.workers.strategy.scope():
+            network = build_evidence_classifiers(own, **self.shape)
+            trainer = ClassifierTrainer(network, self.attribution, steps=own.steps)
+            self._compile(trainer, own.optimizer, own.steps)
+        plan = self._plan(own.matching, own.batch_size, seed)
+        views = ViewLaw(**own.views.model_dump())
+        dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
+        teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
+        return Stage(
+            name="classifiers",
+            schedule=self._schedule(first_step, own.steps, own.batch_size),
+            trainer=trainer,
+            marker=teacher,
+            dataset=dataset,
+            look=lambda step: look_at_classifier(teacher, step, slices.validation()),
+            choose=lambda looks: choose_classifier(looks, self.selection),
+        )
+
+    def self_training_stage(self, number: int, first_step: int, teacher) -> Stage:
+        """A fresh network (or one with the initial weights) learns from the marks of the teacher, or of the atlas."""
+        own, seed = self.taught, self.training.seed + number
+        masks = self.taught_masks(number, teacher)
+        with self.workers.strategy.scope():
+            network = build_network(own.network, **self.shape)
+            begin_with(self.initial, network)
+            trainer = SupervisedTrainer(network, k=self.loss.k, dice=self.loss.soft_dice)
+            self._compile(trainer, self.training.optimizer, own.steps)
+        plan = self._plan(own.matching, self.training.batch_size, seed)
+        dataset = self.data.masked(self.data.rows, masks, plan, self._views(), steps=own.steps, seed=seed)
+        return self._stage(f"self-training-{number}", first_step, own.steps, trainer, dataset)
+
+    def taught_masks(self, number: int, teacher) -> np.ndarray:
+        """(N, H, W) uint8 of training.pseudo_labels for the training rows."""
+        own, data, organ = self.taught, self.data, self.prepared.organ[self.data.rows]
+        if own.teacher == "attribution":
+            known = data.images, organ, data.label, data.volume, self.attribution
+            first = number == 1
+            return attribution_labels(teacher, *known, self.selection.prevalence) if first else student_labels(teacher, *known)
+
+        def maps_of(some):
+            if teacher:
+                return teacher(data.images[some])
+            unusual = self.prepared.atlas.probability(data.images[some], data.organ[some])
+            return np.repeat(unusual[..., None], len(self.classes), axis=-1) if self.classes else unusual
+
+        seen, options = (maps_of, data.images, organ), {"background": own.background, "steps": self.postprocessor}
+        if self.classes:
+            marked = [one.prevalence for one in self.classes]
+            options["told_apart"] = teacher is not None
+            return marker_pseudo_labels(*seen, data.shown, data.volume, marked=marked, **options)
+        share = own.marker or self.selection.prevalence
+        return pseudo_labels(*seen, data.label, data.volume, marked=share, **options)
+
+    def predictor(self, network):
+        """The callable images -> probability maps of a network that is trained here, its volumes shared among the workers."""
+        head = self.inference.head
+        marker = build_marker(network, self.inference, head=head if f"head_{head}" in network.output else "mean")
+        marker.workers = self.workers
+        return marker
+
+    def cuts(self, marker) -> dict:
+        """The cut of the mean of the heads ("mean") and of every head, fixed on training images."""
+        if self.classes:
+            return fit_markers_markings(marker, self.slices, self.selection, self.postprocessor, self.classes)
+        return fit_markings(marker, self.slices, self.selection, self.postprocessor)
+
+    def cut_facts(self) -> dict:
+        """How the cuts are fixed and at which share of the organ, for selection.json."""
+        section = self.selection
+        rule, prevalence = "fixed in the recipe", {one.name: one.prevalence for one in self.classes} or section.prevalence
+        if section.threshold == "prevalence":
+            marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
+            if self.classes:
+                shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in self.classes)
+                marked = f"training slices mark {shares} where they show it,"
+            rule = f"{marked} on average (the expected size, from the recipe); fixed on training images, no mask was read"
+        return {"threshold_rule": rule, "prevalence": prevalence}
+
+    def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
+        """A stage whose network marks."""
+        marker = self.predictor(trainer.twin if trainer.kind == "ema" else trainer.network)
+        slices, section, classes, power = self.slices, self.selection, self.classes, self.loss.contrast.pooling_power
+
+        def look(step):
+            if classes:
+                seen = slices.training_markers(), slices.validation_markers()
+                return look_at_markers(marker, step, *seen, section, classes, power)
+            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, power)
+
+        schedule = self._schedule(first_step, steps, self.training.batch_size)
+        return Stage(name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section))
+
+    def _schedule(self, first_step: int, steps: int, batch_size: int) -> Schedule:
+        section = self.training
+        return Schedule(first_step, steps, batch_size, section.evaluate_every, section.checkpoint_every)
+
+    def _first_network(self, initial):
+        """The first network, with the initial weights when there are any."""
+        build = build_classifier if OBJECTIVES[self.loss.objective].classifies else build_network
+        network = build(self.network, **self.shape)
+        begin_with(initial, network)
+        return network
+
+    def _twin(self):
+        """A second network like the first one."""
+        twin = build_network(self.network, **self.shape, name="twin")
+        begin_with(self.initial, twin)
+        return twin
+
+    def _compile(self, trainer, optimizer, steps: int) -> None:
+        replicas = self.workers.strategy.num_replicas_in_sync
+        trainer.compile(optimizer=build_optimizer(optimizer, steps=steps, replicas=replicas), jit_compile=self.xla)
+        trainer.optimizer.build(trainer.trainable_variables)
+
+    def _plan(self, matching, batch_size: int, seed: int):
+        return self.data.pair_plan(matching=matching.model_dump(), batch_size=batch_size, seed=seed)
+
+    def _views(self) -> ViewLaw:
+        return ViewLaw(**self.pairs.views.model_dump())
+
+
+def _digest(slices: TrainingSlices) -> str:
+    """sha256 of the training rows, their labels and the classes they show."""
+    rows = slices.rows
+    labels = np.ascontiguousarray(slices.table.label[rows]).tobytes() + slices.shown[rows].tobytes()
+    return hashlib.sha256(rows.tobytes() + labels).hexdigest()

@@ -1,0 +1,61 @@
+"""The batches of a training: stores of slices, plans that pair them, and the datasets of a stage."""
+
+import numpy as np
+
+from clamnet_tf.data.data_service import DataService
+from clamnet_tf.data.pairs import PairPlan
+from clamnet_tf.data.pipeline import RowView, SliceStore, mask_dataset, pair_dataset
+from clamnet_tf.data.views import ViewLaw
+from clamnet_tf.training.slices import TrainingSlices
+
+
+class TrainingData:
+    """Makes the datasets that the stages of one run train on.
+
+    Args:
+        slices: usable slices of the training side.
+        eta: weight of an abnormal slice whose manifest row gives none.
+        class_etas: the same per class, when the recipe tells several apart; else empty.
+        data_service: address of what makes the batches (grpc://host:port); None: this process.
+
+    Attributes:
+        rows: training rows of the prepared slices, rising.
+        images, organ: views of these rows, (N, H, W, C) and (N, H, W).
+        label, volume: (N,) of these rows. shown: (N, classes) bool.
+    """
+
+    def __init__(self, slices: TrainingSlices, *, eta: float, class_etas=(), data_service: str | None = None):
+        prepared, self.rows = slices.prepared, slices.rows
+        self.slices, self.eta, self.class_etas = slices, eta, list(class_etas)
+        self.images, self.organ = RowView(prepared.images, self.rows), RowView(prepared.organ, self.rows)
+        self.label, self.volume = slices.table.label[self.rows], slices.table.volume[self.rows]
+        self.shown = slices.shown[self.rows]
+        # what makes the batches elsewhere needs a file: arrays that are in none go into the cache
+        self._service = None if data_service is None else DataService(data_service, prepared.cache / "data-service")
+
+    def store(self, rows) -> SliceStore:
+        """What the pipelines read of these rows of the prepared slices."""
+        prepared, table = self.slices.prepared, self.slices.table
+        unknown = np.isnan(table.eta[rows])
+        eta = np.where(unknown, self.eta, table.eta[rows])
+        parts = RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta
+        if not self.class_etas:
+            return SliceStore(*parts)
+        of_classes = np.where(unknown[:, None], self.class_etas, table.eta[rows][:, None])
+        return SliceStore(*parts, of_classes * self.slices.shown[rows])
+
+    def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
+        """Which normal slice stands against which abnormal one; matching: options of `data.pairs.PairPlan`."""
+        table = self.slices.table.select(self.rows)
+        columns = {"position": table.position, "area": table.area, "site": table.site}
+        return PairPlan(table.label, columns, batch_size=batch_size, seed=seed, matching=matching)
+
+    def pairs(self, plan: PairPlan, views: ViewLaw, *, steps: int, seed: int, twin: bool):
+        """(start, Share) -> the pairs of the remaining steps, with a second view of each slice for a twin."""
+        store, options = self.store(self.rows), {"steps": steps, "seed": seed, "twin": twin, "service": self._service}
+        return lambda start, share: pair_dataset(store, plan, views, start=start, share=share, **options)
+
+    def masked(self, rows, masks, plan, views: ViewLaw, *, steps: int, seed: int):
+        """(start, Share) -> views with masks, true or taught, of the remaining steps; masks: (len(rows), H, W) uint8."""
+        store, options = self.store(rows), {"steps": steps, "seed": seed, "service": self._service}
+        return lambda start, share: mask_dataset(store, masks, plan, views, start=start, share=share, **options)

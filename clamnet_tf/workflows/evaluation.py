@@ -1,0 +1,56 @@
+"""One `evaluate`: a trained model measured against the true masks of a data folder."""
+
+from pathlib import Path
+
+from clamnet_tf.data.dataset import find_cases, prepare_with_progress
+from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
+from clamnet_tf.data.evaluated import choose_cases
+from clamnet_tf.data.hidden import hiding
+from clamnet_tf.progress import Reporter
+from clamnet_tf.quiet import silence
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.runs import KEPT_FILE, RunFolder
+from clamnet_tf.workflows.dataset import Source
+from clamnet_tf.zoo.organ_networks import organ_network_of
+
+
+def evaluate(
+    run: RunFolder, recipe: Recipe, source: Source, *, split: str | None, out: Path, reporter: Reporter
+) -> None:
+    """Measure the model in `run` and write metrics, tables and pages into `out`.
+
+    Args:
+        recipe: the run's, perhaps with another section inference. source: without data the recipe's built-in cohort.
+        split: side that is measured (train, val or test); None: all cases.
+
+    Raises:
+        DataError, ImageError: the images do not suit the model, or none has a mask.
+    """
+    with hiding(lambda: reporter.hide):
+        drawn = recipe.data.split if source.data is None else None
+        # simple methods are fitted to the training side when the run does not keep them
+        lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()
+        found = find_cases(
+            recipe, source.data, source.labels, reporter, source.cache, keep_identifiers=source.keep_identifiers
+        )
+        manifest = choose_cases(found, run, split, source.split_file, drawn=drawn, with_train=lacking)
+        if source.data is None and split is None:
+            reporter.line(
+                "Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown"
+                " need --split test."
+            )
+        silence()
+        from clamnet_tf.evaluation.console import headline
+        from clamnet_tf.evaluation.evaluate import evaluate_run
+        from clamnet_tf.evaluation.trained import load_trained
+
+        channels, organ_network = load_trained(run, recipe).channels, organ_network_of(recipe, reporter)
+        expected = {"channels": channels, "any_modality": source.any_modality}
+        prepared = prepare_with_progress(recipe, manifest, source.cache, reporter, organ_network, **expected)
+        atlas = atlas_of(run, recipe)
+        if atlas:
+            prepared = with_deviation(prepared, atlas, source.cache)
+        figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
+        for line in headline(figures):
+            reporter.line(line)
+        reporter.line(f"Report: {out / 'report.html'}")

@@ -1,0 +1,149 @@
+"""One `fit`, from a recipe to a finished and evaluated run folder: alone, or as one of the processes of a cluster."""
+
+import contextlib
+from typing import Literal
+
+from clamnet_tf.data.hidden import hiding
+from clamnet_tf.data.prepare import default_cache
+from clamnet_tf.data.split import write_split
+from clamnet_tf.errors import ClamnetError
+from clamnet_tf.machine.remote_folder import is_remote, remote_folder
+from clamnet_tf.progress import Reporter
+from clamnet_tf.quiet import silence
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.recipe.writer import resolve, to_yaml
+from clamnet_tf.runs import RunFolder
+from clamnet_tf.workflows.dataset import Source, prepare_dataset
+from clamnet_tf.workflows.initial_weights import initial_weights
+from clamnet_tf.workflows.search import chosen_recipe
+
+FINISHED, STOPPED, FINISHED_BEFORE = "finished", "stopped", "finished before"
+
+
+def fit(
+    recipe: Recipe,
+    source: Source,
+    out: str,
+    *,
+    search: bool = False,
+    initial: str | None = None,
+    resume: Literal["never", "always", "if_begun"] = "never",
+    place: tuple[int, int] | None = None,
+    quiet: bool = False,
+) -> str:
+    """Train `recipe`, evaluate the held-out patients and write the run folder.
+
+    Args:
+        recipe: resolved. source: where the images are. out: run folder, or an address that TensorFlow can write to.
+        search: choose loss.eta first; a teacher of auto is chosen anyhow. initial: model whose weights the run starts from.
+        resume: "never": a new run; "always": go on with the unfinished run in `out`; "if_begun": go on if there is one.
+        place: (index, count) of this process in its cluster, which is the first one; None: no cluster.
+        quiet: print errors only.
+
+    Returns:
+        FINISHED, STOPPED (on request, to be resumed) or FINISHED_BEFORE (with "if_begun").
+
+    Raises:
+        ClamnetError: recipe, data or machine do not allow it, or the training failed; the run's log says it too.
+    """
+    with contextlib.ExitStack() as held:
+        remote = None
+        if is_remote(out):
+            silence()
+            remote = held.enter_context(remote_folder(out, default_cache() / "runs"))
+        folder = remote.local if remote else out
+        if resume == "if_begun" and RunFolder(folder).finished.exists():
+            return FINISHED_BEFORE
+        go_on = RunFolder(folder).recipe.exists() if resume == "if_begun" else resume == "always"
+        reporter = Reporter(quiet=quiet)
+        begin = initial_weights(initial, recipe, reporter) if initial else None
+        if search or recipe.self_training.teacher == "auto":
+            found = chosen_recipe(recipe, source, out, reporter, begin)
+            if found is None:
+                return STOPPED
+            recipe = resolve(found)
+        run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=go_on, shown=out)
+        if remote:
+            run.keep = remote.store
+        reporter = Reporter(quiet=quiet, log=run.log)
+        report = f"{remote.address if remote else run.path}/evaluation/report.html"
+        with hiding(lambda: reporter.hide), run.lock():
+            try:
+                if begin is not None:
+                    begin(run)
+                return _train_and_evaluate(recipe, source, run, reporter, place, report)
+            except ClamnetError as error:
+                run.log(f"Error: {reporter.hide(str(error))}")
+                raise
+            finally:
+                run.discard_if_untrained()
+
+
+def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
+    """Do in a process of a cluster that is not the first one what that one does, without a run folder.
+
+    Args:
+        recipe: resolved. source: as of the first process. place: (index, count). say: callable, for a line to the reader.
+
+    Returns:
+        FINISHED or STOPPED.
+
+    Raises:
+        As `fit`.
+    """
+    reporter = Reporter(quiet=True, log=lambda line: say(f"worker {place[0]}: {line}"))
+    workers = _meet(recipe, place, reporter)
+    workers.wait()  # until the chief has prepared the slices: a cache that all share is filled then
+    manifest, prepared = prepare_dataset(recipe, source, reporter)
+    from clamnet_tf.evaluation.evaluate import assist
+    from clamnet_tf.training.fit import train
+
+    outcome = train(recipe, manifest, prepared, None, reporter, workers)
+    if outcome.look is None:
+        return STOPPED
+    assist(outcome.marker, prepared, "test")
+    workers.wait()
+    return FINISHED
+
+
+def _train_and_evaluate(recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str) -> str:
+    """FINISHED or STOPPED; run: locked. report: where the page will be, for the reader."""
+    workers = _meet(recipe, place, reporter) if place else None
+    manifest, prepared = prepare_dataset(recipe, source, reporter)
+    if workers:
+        workers.wait()  # a cache that all share is filled now
+    write_split(manifest, run.split)
+    cohort = None if source.data else recipe.data.cohort.kind
+    data = str(source.data) if source.data else None
+    run.write_environment(manifest.hide, data=data, cohort=cohort, prepared=prepared.key)
+    silence()
+    from clamnet_tf.evaluation.console import headline
+    from clamnet_tf.evaluation.evaluate import evaluate_run
+    from clamnet_tf.training.fit import train
+
+    outcome = train(recipe, manifest, prepared, run, reporter, workers)
+    if outcome.look is None:
+        reporter.line("Stopped on request; the last step is saved. Go on with the same command and --resume.")
+        return STOPPED
+    reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
+    where = {"split": "test", "out": run.evaluation, "reporter": reporter, "workers": workers}
+    for line in headline(evaluate_run(run, recipe, manifest, prepared, **where)):
+        reporter.line(line)
+    run.finish()
+    run.keep()
+    reporter.line(f"Report: {report}")
+    if workers:
+        workers.wait()
+    return FINISHED
+
+
+def _meet(recipe: Recipe, place, reporter: Reporter):
+    """The Workers of the cluster, when all are there; before anything else runs on TensorFlow."""
+    silence()
+    from clamnet_tf.training.strategy import build_strategy
+    from clamnet_tf.training.workers import Workers
+
+    reporter.line(f"Waiting for the {place[1]} workers of the cluster.")
+    workers = Workers(build_strategy(recipe.runtime.strategy))
+    reporter.line("  All are there.")
+    return workers

@@ -1,0 +1,46 @@
+"""What `data inspect --recipe` finds: the reasons for which `fit` would refuse a data folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.data.manifest import Manifest
+from clamnet_tf.data.markers import marker_account
+from clamnet_tf.data.prepare import Prepared
+from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.errors import UserInputError
+from clamnet_tf.progress import Reporter
+from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.training.trainable import check_trainable
+from clamnet_tf.workflows.dataset import prepare_split
+
+
+def training_problems(recipe: Recipe, manifest: Manifest, cache: str | Path | None, reporter: Reporter) -> list[str]:
+    """Prepare the slices as `fit` does, where it finds them again, and return its reason to refuse them, if any.
+
+    Args:
+        manifest: with every case's split set. cache: folder of prepared slices; None: the default one.
+    """
+    try:
+        for line in marker_account(manifest, [marker.name for marker in markers_of(recipe)]):
+            reporter.line(line)
+        prepared = prepare_split(recipe, manifest, cache, reporter)
+        check_trainable(recipe, manifest, prepared)
+        _check_masks(recipe, manifest, prepared)
+    except UserInputError as error:
+        return [str(error)]
+    return []
+
+
+def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None:
+    """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
+    table, markers = prepared.table, max(1, len(markers_of(recipe)))
+    opened = [("test", "evaluation")]
+    if recipe.training.supervision == "masks":
+        opened.append(("train", "supervision"))
+    for side, purpose in opened:
+        rows = np.flatnonzero(table.split == side)
+        for volume in np.unique(table.volume[rows]):
+            own = rows[table.volume[rows] == volume]
+            open_masks(manifest, prepared, own, purpose=purpose, grid="original", markers=markers)
