@@ -43,7 +43,8 @@ def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
     from clamnet_tf.export.source import source_of
 
     source = source_of(run, recipe, load_trained(run, recipe), head)
-    reporter.line(f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {source.threshold:.3f}: {source.rule}")
+    cuts = ", ".join(f"{one:.3f}" for one in source.thresholds)
+    reporter.line(f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {cuts}: {source.rule}")
     if kind == "savedmodel":
         from clamnet_tf.export.saved_model import export_savedmodel
 

@@ -69,8 +69,8 @@ def _refuse_together(recipe, out, place, search, initial):
         "self_training.teacher auto is chosen in one process: let it choose first, then train with the teacher it names.": (
             choosing and place
         ),
-        "--search eta chooses one eta; search it for one marker at a time (markers: null) and write it into the list markers.": (
-            search and recipe.markers
+        "--search eta chooses loss.eta; every marker has its own eta. Write eta: null for the markers that are to take it.": (
+            search and recipe.markers and all(one.eta is not None for one in recipe.markers)
         ),
         "--init runs in one process; train on several without it.": place and initial,
         "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place and search,

@@ -78,8 +78,6 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     reporter = Reporter(quiet=quiet or crew.index > 0)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
-    if server and recipe.markers:
-        raise click.UsageError(f"--server: the networks that are served mark one condition; {model} tells {len(recipe.markers)} markers apart. Leave --server out.")
     out = check_folder(out)
     if "dicom-seg" in formats:
         from clamnet_tf.prediction.dicom_seg import require_highdicom
@@ -142,5 +140,5 @@ def _asking(server, trained, run, recipe):
     from clamnet_tf.recipe.writer import recipe_hash
     from clamnet_tf.serving.served_probability import served_probability
 
-    asked = served_probability(server, run=run, recipe_sha256=recipe_hash(recipe), marker=trained.probability, side=recipe.data.side)
+    asked = served_probability(server, run=run, recipe_sha256=recipe_hash(recipe), predictor=trained.probability, side=recipe.data.side)
     return dataclasses.replace(trained, probability=asked)

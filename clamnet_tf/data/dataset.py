@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from clamnet_tf.data.announced_channels import announced_channels
+from clamnet_tf.data.classes import class_account
 from clamnet_tf.data.cohorts import COHORTS, write_cohort
 from clamnet_tf.data.expected_images import expected_images
 from clamnet_tf.data.folders.label_words import LabelSource
 from clamnet_tf.data.hidden import with_hidden
 from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared, default_cache, prepare
 from clamnet_tf.data.split import split_manifest
 from clamnet_tf.errors import DataError
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.classes import class_names
 
 
 def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
@@ -46,7 +46,7 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         )
         with reporter.bar("Simulating patients", cohort.patients) as bar:
             manifest = write_cohort(cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done))
-    for line in (*manifest.account, *marker_account(manifest, [marker.name for marker in markers_of(recipe)])):
+    for line in (*manifest.account, *class_account(manifest, class_names(recipe))):
         reporter.line(f"  {line}")
     return manifest
 

@@ -32,14 +32,14 @@ class SliceStore:
 
     Args:
         images: (N, H, W, C) float16 or float32. organ: (N, H, W) uint8.
-        labels: (N,) int, 0 normal, 1.. abnormal: what is yielded is 0 or 1. etas: (N,) float32, already filled with the recipe's value where the manifest has none.
-        marker_etas: of several markers, (N, M) float32: eta of those that a slice shows, 0 of the others; None: one marker.
+        labels: (N,) int, 0 normal, 1.. abnormal: what is yielded is 0 or 1.
+        etas: (N, M) float32: eta of the lesion classes that a slice shows, the recipe's where the manifest has none; 0
+            of the others.
     """
 
-    def __init__(self, images, organ, labels, etas, marker_etas=None):
+    def __init__(self, images, organ, labels, etas):
         self.images, self.organ = images, organ
         self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
-        self.marker_etas = None if marker_etas is None else np.asarray(marker_etas, np.float32)
 
 
 class Share(NamedTuple):
@@ -67,22 +67,19 @@ def pair_dataset(
 
     Returns:
         A dataset of dicts, one per step and replica of the share (all replicas of a step, then the next step): view_a,
-        organ_a, label (B,), eta (B,), of several markers marker_eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and warp_b_to_a (B, 3, 3); prefetched.
+        organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and warp_b_to_a (B, 3, 3); prefetched.
         B is the plan's batch divided by all replicas; the parts of a step together are the same for every share.
     """
     whole = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
-    facts = [store.labels, store.etas, *([] if store.marker_etas is None else [store.marker_etas])]
-    read = _reader([store.images, store.organ], facts, plan, start, steps, whole // share.replicas, service)
+    read = _reader([store.images, store.organ], [store.labels, store.etas], plan, start, steps, whole // share.replicas, service)
 
     def element(step, first):
-        images, organ, label, eta, *marker_eta = read(step, first)
+        images, organ, label, eta = read(step, first)
         images, organ = tf.cast(images, tf.float32), tf.cast(organ, tf.float32)
         place = tf.cast(first, tf.int32), whole
         view_a, organ_a, matrix_a = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, place)
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
-        if marker_eta:
-            batch_of["marker_eta"] = marker_eta[0]
         if twin:
             view_b, organ_b, matrix_b = draw_view(images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, place)
             batch_of |= {

@@ -1,4 +1,4 @@
-"""The only way to marker masks, and the firewall that closes it (METHOD: section 6, point 2).
+"""The only way to lesion masks, and the firewall that closes it (METHOD: section 6, point 2).
 
 Training from image labels and selection run inside `with mask_firewall():`; there `open_masks` raises MaskAccessError.
 The firewall is a counter of the whole process, guarded by a lock, and not a context variable, since those do not
@@ -43,17 +43,32 @@ def is_closed() -> bool:
 
 
 def open_masks(
-    manifest: Manifest, prepared, rows, purpose: Literal["evaluation", "supervision"], grid: Literal["original", "prepared"], markers: int = 1,
+    manifest: Manifest,
+    prepared,
+    rows,
+    purpose: Literal["evaluation", "supervision"],
+    grid: Literal["original", "prepared"],
+    classes: int = 1,
     notes: dict[str, str] | None = None,
 ) -> list[np.ndarray | None]:
-    """Marker masks of `rows` of the prepared table, one per row.
+    """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
 
-    prepared: Prepared made from `manifest`. rows: row numbers. grid: original = (height, width) of the file; prepared =
-    (side, side), cropped like the image and resized by nearest neighbour. markers: how many the recipe tells apart.
-    Returns bool arrays; of several markers uint8, 0 or the number of the marker. A slice labelled normal without a mask file gets an empty mask; any other slice without one
-    gets None, and the caller leaves it out of figures and of supervised training. notes: gets {note: first file} of what was assumed in reading.
-    MaskAccessError inside `mask_firewall()`, and for test rows when the purpose is supervision. DataError when a mask
-    does not fit its image; ImageError when it cannot be read.
+    Args:
+        manifest: of the cases. prepared: Prepared made from it. rows: row numbers.
+        purpose: what the masks are for.
+        grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and
+            resized by nearest neighbour.
+        classes: how many lesion classes the recipe has.
+        notes: gets {note: first file} of what was assumed in reading.
+
+    Returns:
+        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
+        mask; any other slice without one gets None, and the caller leaves it out of figures and of supervised
+        training.
+
+    Raises:
+        MaskAccessError: inside `mask_firewall()`, and for test rows when the purpose is supervision.
+        DataError: a mask does not fit its image. ImageError: it cannot be read.
     """
     if purpose not in PURPOSES or grid not in GRIDS:
         raise ValueError(f"purpose is one of {PURPOSES}, grid one of {GRIDS}; received {purpose!r}, {grid!r}")
@@ -74,12 +89,12 @@ def open_masks(
             )
         case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
         if case.mask is None:
-            mask = np.zeros((box.height, box.width), bool if markers == 1 else np.uint8) if case.label == 0 else None
+            mask = np.zeros((box.height, box.width), np.uint8) if case.label == 0 else None
         else:
             key = (case.mask, case.image)
             if last[0] != key:
-                read = read_mask_of(case.mask, case.image, classes=markers)
-                last = (key, read.values > 0 if markers == 1 else read.values)
+                read = read_mask_of(case.mask, case.image, classes=classes)
+                last = (key, read.values)
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
             if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
@@ -90,11 +105,8 @@ def open_masks(
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
             mask = box.crop(mask, side, nearest=True)
-            mask = mask > 0 if markers == 1 else mask
         masks.append(mask)
     return masks
-
-
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

@@ -38,14 +38,14 @@ def check_test_side(manifest: Manifest) -> None:
 
 
 def lacking_slices(
-    label, split, usable, *, shown=None, markers=(), pairs: bool = False, advice: str = ""
+    label, split, usable, *, shown=None, names=(), pairs: bool = False, advice: str = ""
 ) -> list[str]:
     """Why the usable slices do not suffice, one message each.
 
     Args:
         label: (N,) int, 0 normal, 1.. abnormal. split: (N,) text. usable: (N,) bool, slices that show enough
             of the organ.
-        shown: (N, markers) bool, which of `markers`, names of the recipe, a slice shows. pairs: whether
+        shown: (N, M) bool, which of the lesion classes `names` of the recipe a slice shows. pairs: whether
             abnormal slices are trained in pairs with normal ones. advice: what is added to the advice of a
             message.
     """
@@ -58,9 +58,7 @@ def lacking_slices(
         for name, found in (("abnormal training slices", abnormal), ("validation slices", validation))
         if not found.any()
     ]
-    missing = (
-        [name for name, found in zip(markers, shown[abnormal].T) if not found.any()] if len(markers) else []
-    )
+    missing = [] if shown is None else [name for name, found in zip(names, shown[abnormal].T) if not found.any()]
     if missing and abnormal.any():
         problems.append(
             f"No training slice shows {' or '.join(missing)}, which the recipe tells apart from its other"

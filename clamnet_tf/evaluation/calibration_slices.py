@@ -10,11 +10,12 @@ from clamnet_tf.data.inputs import find_inputs
 from clamnet_tf.data.layouts import recognize
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import DataError
+from clamnet_tf.recipe.classes import class_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CalibrationSlices:
-    """images: (N, side, side, C) float16 prepared; organ: (N, side, side) bool; truth: per slice bool (side, side) or None; None: no masks."""
+    """images: (N, side, side, C) float16 prepared; organ: (N, side, side) bool; truth: per slice a label map (side, side) or None; None: no masks."""
 
     images: np.ndarray
     organ: np.ndarray
@@ -35,7 +36,7 @@ def calibration_slices(path, recipe, *, cache, reporter) -> CalibrationSlices:
         reporter.line(f"Calibration: {len(manifest.cases)} files of {path}")
         prepared = prepare_with_progress(recipe, manifest, cache, reporter)
         images, organ = prepared.images, prepared.organ
-        truth = open_masks(manifest, prepared, range(len(images)), purpose="evaluation", grid="prepared") if labelled else None
+        truth = open_masks(manifest, prepared, range(len(images)), purpose="evaluation", grid="prepared", classes=len(class_names(recipe))) if labelled else None
     rows = np.flatnonzero(organ.reshape(len(organ), -1).any(axis=1))
     if len(rows) < 2:
         raise DataError(f"--calibrate {path}: expected at least 2 slices with an organ; found {len(rows)}. Give more images.")

@@ -15,8 +15,7 @@ import numpy as np
 from clamnet_tf import spreadsheet
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path
-from clamnet_tf.marking.several_markers import class_mask
-from clamnet_tf.marking.slice_masks import mask_from_probability
+from clamnet_tf.marking.slice_masks import label_map
 from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointing_game
 from clamnet_tf.metrics.overlap import Overlap, count_overlap, dice, iou, precision, sensitivity
 from clamnet_tf.metrics.ranking import EDGES, histogram
@@ -42,9 +41,9 @@ class SliceCase:
     probability: np.ndarray | None
     """Float 0..1; None: the prediction is missing."""
     truth: np.ndarray | None = None
-    """Bool (of several markers their numbers); None: no mask exists. A normal slice without a mask is taken as empty."""
+    """Bool, or a label map; None: no mask exists. A normal slice without a mask is taken as empty."""
     mask: np.ndarray | None = None
-    """What is marked, where it is not `probability` alone that decides: bool, or the numbers of markers. None: probability is cut."""
+    """What is marked, where it is not `probability` alone that decides: bool, or a label map. None: probability is cut."""
     heads: Mapping[str, np.ndarray | None] = field(default_factory=dict)
     """Probability maps per head."""
     baselines: Mapping[str, np.ndarray | None] = field(default_factory=dict)
@@ -70,12 +69,14 @@ class Marking:
     pooling_power: float = 6.0
     """Of the slice score, see metrics.localisation.image_score."""
 
-    def mask(self, probability: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
-        """(H, W) float -> (H, W) bool; maps of several markers (H, W, M), every cut at 0.5 -> (H, W) uint8, 0 or the marker's number."""
-        if probability.ndim == 3:
-            return class_mask(probability, organ, self.smallest_component)
+    def mask(self, maps: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
+        """Return the label map (H, W) uint8 of maps (H, W, M) float, all cut at `threshold`, or where `head` is cut."""
         threshold = self.head_thresholds.get(head, self.threshold)
-        return mask_from_probability(probability, organ, threshold, self.smallest_component, self.fill_holes)
+        return label_map(maps, organ, threshold, self.smallest_component, self.fill_holes)
+
+    def cut(self, probability: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
+        """Return what is marked in the map of one class, or of all together: (H, W) float -> (H, W) bool."""
+        return self.mask(probability[..., None], organ, head) > 0
 
 
 @dataclass(eq=False)
@@ -189,7 +190,7 @@ def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tupl
     worst = organ if truth is None else organ & ~truth
     missing = case.probability is None
     probability = np.where(organ, worst if missing else case.probability, 0).astype(np.float32)
-    mask = worst if missing else marking.mask(probability, organ) if case.mask is None else np.asarray(case.mask, bool) & organ
+    mask = worst if missing else marking.cut(probability, organ) if case.mask is None else np.asarray(case.mask, bool) & organ
 
     row = {"patient": case.patient, "image": case.image, "slice_index": case.slice_index, "site": case.site, "label": case.label}
     row |= {"missing": missing, "organ_px": int(organ.sum()), "truth_px": None, "marked_px": int(mask.sum()), "both_px": None}
@@ -221,7 +222,7 @@ def _count_patient(case, marking, counts, truth, worst, probability, mask) -> No
     _add(counts.histograms, OURS, histogram(probability, truth))
     for name, head in case.heads.items():
         values = np.where(organ, worst if head is None else head, 0).astype(np.float32)
-        masks[name] = worst if head is None else marking.mask(values, organ, name)
+        masks[name] = worst if head is None else marking.cut(values, organ, name)
         _add(counts.histograms, name, histogram(values, truth))
     masks |= {name: worst if each is None else np.asarray(each, bool) & organ for name, each in case.baselines.items()}
     for name, marked in masks.items():

@@ -1,6 +1,6 @@
 """The lines that `fit` and `evaluate` print at their end, from the figures of metrics.json."""
 
-from clamnet_tf.evaluation.several_markers import marker_headline
+from clamnet_tf.evaluation.per_class import class_headline
 from clamnet_tf.evaluation.words import (
     best_simple,
     count,
@@ -31,7 +31,7 @@ def headline(figures: dict) -> list[str]:
         )
     lines += _simple(figures, key)
     lines.append("  " + "; ".join(_false_marks(figures)))
-    return [*lines, *(f"  Note: {note}" for note in figures.get("notes", ())), *marker_headline(figures)]
+    return [*lines, *(f"  Note: {note}" for note in figures.get("notes", ())), *class_headline(figures)]
 
 
 def _simple(figures: dict, key: str) -> list[str]:

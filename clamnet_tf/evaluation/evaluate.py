@@ -14,14 +14,14 @@ from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.originals import original_slices
+from clamnet_tf.evaluation.per_class import add_columns, split_by_class
 from clamnet_tf.evaluation.pictures import overlay, with_legend, write_png
 from clamnet_tf.evaluation.report import write_report
-from clamnet_tf.evaluation.several_markers import add_columns, split_by_marker
 from clamnet_tf.evaluation.trained import load_trained
 from clamnet_tf.evaluation.words import consistency, percent
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.imaging.crop import CropBox
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
@@ -51,7 +51,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     if channels != trained.channels:
         raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
-    walks = {"": Walk(trained.marking, gallery.add), **{name: Walk(trained.marking) for name in trained.markers}}
+    names = named(trained.classes)
+    walks = {name: Walk(trained.marking_of(name), None if name else gallery.add) for name in ("", *names)}
     chosen, mask_notes = choose_baselines(run, recipe, prepared, split), {}
     with reporter.bar("Evaluating", len(rows)) as bar:
         for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar, mask_notes):
@@ -59,12 +60,12 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
                 walks[name].add(case)
     for note, first in mask_notes.items():
         reporter.line(f"Note on masks (first {manifest.hide(first)}): {note}")
-    of_markers = {name: walk.evaluation() for name, walk in walks.items()}
-    evaluation = of_markers.pop("")
+    of_classes = {name: walk.evaluation() for name, walk in walks.items()}
+    evaluation = of_classes.pop("")
     result = figures(evaluation)
-    if trained.markers:
-        result["markers"] = {name: figures(each) for name, each in of_markers.items()}
-        add_columns(evaluation, of_markers)
+    if of_classes:
+        result["markers"] = {name: figures(each) for name, each in of_classes.items()}
+        add_columns(evaluation, of_classes)
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {"root": manifest.hide(str(manifest.root)), "split": split, "simulated": manifest.layout == "cohort"}
     if mask_notes:
@@ -75,7 +76,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
     shown = gallery.choose(evaluation.patients)
-    write_pictures(out / "pictures", shown, trained.markers)
+    write_pictures(out / "pictures", shown, names)
     write_report(
         out / "report.html",
         title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
@@ -108,10 +109,10 @@ def _volumes(prepared, rows):
         yield rows[volumes == volume]
 
 
-def write_pictures(folder: Path, shown, markers=()) -> None:
+def write_pictures(folder: Path, shown, names=()) -> None:
     """One overlay per patient, of the slice with the largest lesion, best patient first: <rank>_dice<score>_<patient>.png.
 
-    markers: names of those that are told apart, each with a colour of its own.
+    names: of the lesion classes that have one, each with a colour of its own.
     """
     make_folder(folder)
     largest = [item for item in shown if not item.normal and "largest" in item.role]
@@ -120,7 +121,7 @@ def write_pictures(folder: Path, shown, markers=()) -> None:
         score = "" if dice is None else f"_dice{dice:.2f}"
         patient = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in item.patient)
         picture = overlay(item.gray, item.marked, item.truth, scale=2)
-        write_png(folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, markers) if markers else picture)
+        write_png(folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, names) if names else picture)
 
 
 def display_channel(recipe, channels: int):
@@ -129,14 +130,14 @@ def display_channel(recipe, channels: int):
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
-    """Per row {"": SliceCase}, of several markers one for each of them besides; volume by volume, all on the original grid."""
+    """Per row the cases of `split_by_class`; volume by volume, all on the original grid."""
     table, done, marker = prepared.table, 0, trained.probability
     for own in _volumes(prepared, rows):
         images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
         masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", markers=max(1, len(trained.markers)), notes=mask_notes)
+        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", classes=len(trained.classes), notes=mask_notes)
         pictures = original_slices(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))
@@ -147,16 +148,14 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 slice_index=pictures[place][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
                 organ=box.restore(organs[place], nearest=True) > 0.5,
-                probability=None if trained.markers else np.clip(box.restore(combined[place]), 0, 1),
+                probability=None,
                 truth=truths[place],
-                heads={} if trained.markers else {name: np.clip(box.restore(heads[index, place]), 0, 1) for index, name in enumerate(marker.head_names)},
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
                 picture=pictures[place][0],
             )
-            cases = {"": whole}
-            if trained.markers:
-                cases = split_by_marker(whole, box.restore_map(combined[place], organs[place])[0], trained, str(table.markers[row]))
+            maps, *of_heads = (box.restore_map(one[place], organs[place])[0] for one in (combined, *heads))
+            cases = split_by_class(whole, maps, dict(zip(marker.head_names, of_heads)), trained, str(table.markers[row]))
             yield {
                 what: replace(case, baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.get(what, {}).items()})
                 for what, case in cases.items()
@@ -180,6 +179,7 @@ def _short(image: str, root: Path) -> str:
 
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
     """What the report says about the run."""
+    alone = {one.name: one for one in classes_of(recipe)}.get(UNNAMED)
     simulated = manifest.layout == "cohort"
     return {
         "recipe": recipe.name,
@@ -197,8 +197,8 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": recipe.loss.eta if recipe.learns_from_pairs and not recipe.markers else None,
-        "prevalence": None if recipe.markers else recipe.selection.prevalence,
+        "eta": alone.eta if recipe.learns_from_pairs and alone else None,
+        "prevalence": alone.prevalence if alone else None,
         "environment": run.read_environment(),
         "details": _details(recipe),
     }
@@ -220,9 +220,13 @@ def _details(recipe) -> dict:
     """What is done after the network, and what sets a baseline or a control apart from the method, for the table "How it was run"."""
     training = recipe.training
     objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
-    told_apart = [f"{one.name} (eta {one.eta:g}, expected size {percent(one.prevalence)} of the organ)" for one in markers_of(recipe)]
+    classes = [
+        f"{one.name} (eta {one.eta:g}, expected size {percent(one.prevalence)} of the organ)"
+        for one in classes_of(recipe)
+        if one.name != UNNAMED
+    ]
     return {
-        "Markers": ", ".join(told_apart),
+        "Markers": ", ".join(classes),
         "Marks of a volume": consistency(recipe.inference),
         "Objective": objective,
         "Taught by": TEACHERS[recipe.self_training.teacher],

@@ -28,7 +28,7 @@ heads                      name -> threshold, dice_volume, dice_slice, oracle, a
 baselines                  name -> dice_volume and dice_slice on the very same patients and slices; difference and
                            difference_slice (mean, low, high of ours - theirs, paired by patient and by slice); normal_area,
                            specificity_slice, normal_area_patient, specificity_patient with their intervals
-markers                    of several markers: name -> all of this for it alone (see several_markers.py); heads are not measured then
+markers                    of classes with names: name -> all of this for it alone (see per_class.py); heads are measured there
 intervals                  figure -> low, high: resampled by patient
 bootstrap                  samples, seed, confidence
 reasons                    figure -> why it is null. NaN never appears.

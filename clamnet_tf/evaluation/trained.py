@@ -1,37 +1,50 @@
 """A finished run, ready to mark: its network as probabilities, and how those become masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from clamnet_tf.data.deviation_channel import atlas_of
 from clamnet_tf.data.normal_atlas import NormalAtlas
 from clamnet_tf.errors import RunError, UserInputError
 from clamnet_tf.evaluation.cases import Marking
-from clamnet_tf.marking.several_markers import MarkersMarking
-from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps
-from clamnet_tf.networks.inference import MarkerProbability
-from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.marking.class_marking import VolumeSteps
+from clamnet_tf.marking.volume_marking import VolumeMarking
+from clamnet_tf.networks.inference import Predictor
+from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.networks.saved import load_network
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.classes import UNNAMED, class_names
 from clamnet_tf.runs import RunFolder
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """probability: (N, side, side, channels) normalised float -> (N, side, side) float32 in 0..1
-    volume: maps of one volume -> consistent maps, see marking.volume_marking; of several markers marking.several_markers
+    """A network with all that its marks need.
+
+    probability: (N, side, side, channels) normalised float -> (N, side, side, M) float32 in 0..1
+    volume: maps of one volume -> consistent maps, see marking.volume_marking
     marking: threshold of these with its rule, and what is done to the mask
     channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the chosen checkpoint
-    markers: names of those that the maps tell apart, (.., M) in this order; empty: one marker
+    threshold_rule: where the cuts of `volume` come from, in words
+    head_thresholds: name of a class -> name of a head -> cut of its own maps
     atlas: of normal slices, or None
     """
 
-    probability: MarkerProbability
-    volume: VolumeMarking | MarkersMarking
+    probability: Predictor
+    volume: VolumeMarking
     marking: Marking
     channels: int
     step: int
-    markers: tuple[str, ...] = ()
+    threshold_rule: str = ""
+    head_thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     atlas: NormalAtlas | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the lesion classes, in the order of the maps; a single one may be UNNAMED."""
+        return self.volume.names
+
+    def marking_of(self, name: str) -> Marking:
+        """Return `marking` with the cuts that the heads have for the class `name`."""
+        return replace(self.marking, head_thresholds=self.head_thresholds.get(name, {}))
 
 
 def load_trained(run: RunFolder, recipe) -> Trained:
@@ -39,16 +52,15 @@ def load_trained(run: RunFolder, recipe) -> Trained:
     inference = recipe.inference
     try:
         selection = run.read_selection()
-        names = tuple(one.name for one in markers_of(recipe))
-        read = MarkersMarking.from_row if names else VolumeMarking.from_row
-        markings = {name: read(row) for name, row in selection["markings"].items()}
+        names = class_names(recipe)
+        markings = {name: VolumeMarking.from_row(row, names) for name, row in selection["markings"].items()}
         head = f"head_{inference.head}"
         volume = markings[head if head in markings else "mean"]
-        rule, head_thresholds = selection["threshold_rule"], {}
-        if names and volume.names != names:
-            raise ValueError(f"its markers are {', '.join(volume.names)}, the recipe's {', '.join(names)}")
-        if not names:
-            head_thresholds = {name: row.raw_threshold for name, row in markings.items() if name != "mean"}
+        rule = selection["threshold_rule"]
+        head_thresholds = {
+            name: {head: each.parts[index].raw_threshold for head, each in markings.items() if head != "mean"}
+            for index, name in enumerate(names)
+        }
         step = int(selection["step"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
@@ -65,18 +77,19 @@ def load_trained(run: RunFolder, recipe) -> Trained:
         raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
     marking = Marking(
         threshold=volume.threshold,
-        rule=measured_rule(rule, volume) if names else rule,
+        rule=measured_rule(rule, volume),
         smallest_component=inference.smallest_component,
         fill_holes=inference.fill_holes,
-        head_thresholds=head_thresholds,
         pooling_power=recipe.loss.contrast.pooling_power,
     )
     atlas = atlas_of(run, recipe)
-    return Trained(build_marker(network, inference), volume, marking, int(channels) - (atlas is not None), step, names, atlas)
+    return Trained(build_predictor(network, inference), volume, marking, int(channels) - (atlas is not None), step, rule, head_thresholds, atlas)
 
 
-def measured_rule(rule: str, volume: MarkersMarking) -> str:
-    """The rule of a selection, and what its cuts become when several markers are told apart."""
+def measured_rule(rule: str, volume: VolumeMarking) -> str:
+    """Return the rule of a selection, and what the cuts become where several classes are told apart."""
+    if UNNAMED in volume.names:
+        return rule
     cuts = ", ".join(f"{name} {part.threshold:.3g}" for name, part in zip(volume.names, volume.parts))
     shifted = f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}"
     return f"{rule}; {shifted}, and a pixel belongs to the one that is highest then"

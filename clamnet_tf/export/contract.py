@@ -6,6 +6,7 @@ from importlib import metadata
 from clamnet_tf import __version__
 from clamnet_tf.export.endpoints import has_fixed_window, why_not_encoded
 from clamnet_tf.export.prepare_ops import ORGANS, organ_of_pictures
+from clamnet_tf.recipe.classes import by_name, named
 from clamnet_tf.serving.signatures import (
     BOX,
     DEFAULT,
@@ -18,6 +19,7 @@ from clamnet_tf.serving.signatures import (
     PREPARED,
     PRESENCE,
     PROBABILITY,
+    map_shape,
 )
 
 _PER_VOLUME = {
@@ -30,11 +32,7 @@ _PER_VOLUME = {
 
 def contract(source, *, kind: str, signatures=()) -> dict:
     """As JSON. kind: savedmodel, litert or onnx; signatures: names of those that the file holds (SavedModel)."""
-    outputs = {
-        PROBABILITY: f"float32 (batch, {source.side}, {source.side}), P(marker) in 0..1 per pixel",
-        MASK: f"uint8 (batch, {source.side}, {source.side}), 1 where probability >= threshold inside the organ",
-        PRESENCE: f"float32 (batch,), 0..1: the generalised mean of power {source.pooling_power:g} of the probability over the organ; 0 without one",
-    }
+    outputs = _outputs(source)
     content = {
         "name": source.name,
         "format": kind,
@@ -45,7 +43,7 @@ def contract(source, *, kind: str, signatures=()) -> dict:
         "made_with": {"clamnet-tf": __version__, "tensorflow": _version("tensorflow"), "keras": _version("keras")},
         "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "threshold": {
-            "value": source.threshold,
+            "value": by_name(dict(zip(source.names, source.thresholds))),
             "meaning": "of the probability of one slice without its neighbours (raw_threshold of selection.json)",
             "rule": source.rule,
         },
@@ -69,6 +67,22 @@ def contract(source, *, kind: str, signatures=()) -> dict:
     content["signatures"] = {name: taken[name] for name in taken if name in signatures}
     reason = why_not_encoded(source)
     return content if reason is None else {**content, "no_encoded_signature": reason}
+
+
+def _outputs(source) -> dict[str, str]:
+    """What the model gives, in words: output -> its form and meaning."""
+    names = named(source.names)
+    shape = ", ".join(map(str, ("batch", *map_shape(source.side, len(source.thresholds)))))
+    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+    probability, marked, whole = "P(marker)", "1 where probability >= threshold", "the probability"
+    if names:
+        probability, whole = f"of each class ({', '.join(names)})", "the highest probability"
+        marked = f"the number of the class ({listed}) that lies furthest above its threshold, in log-odds, 0 where none does,"
+    return {
+        PROBABILITY: f"float32 ({shape}), {probability} in 0..1 per pixel",
+        MASK: f"uint8 (batch, {source.side}, {source.side}), {marked} inside the organ",
+        PRESENCE: f"float32 (batch,), 0..1: the generalised mean of power {source.pooling_power:g} of {whole} over the organ; 0 without one",
+    }
 
 
 def prepared_slices(source) -> str:

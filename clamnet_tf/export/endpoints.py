@@ -42,15 +42,17 @@ class Endpoints(tf.Module):
         return tf.function(method, input_signature=[spec], autograph=False)
 
     def probability(self, images):
-        """(B, side, side, C) prepared -> (B, side, side) float32, as networks.inference.MarkerProbability."""
-        heads = self.source.marker.both_views(images)
-        marker = self.source.marker
-        return tf.reduce_mean(heads, axis=0) if marker.head == "mean" else heads[marker.head_names.index(f"head_{marker.head}")]
+        """(B, side, side, C) prepared -> (B, side, side, M) float32, as networks.inference.Predictor."""
+        predictor = self.source.predictor
+        heads = predictor.both_views(images)
+        if predictor.head == "mean":
+            return tf.reduce_mean(heads, axis=0)
+        return heads[predictor.head_names.index(f"head_{predictor.head}")]
 
     def from_prepared(self, images):
         """What clamnet-tf's own client asks for."""
         identity = tf.fill(tf.shape(images)[:1], self.source.identity.text)
-        return {PROBABILITY: self.probability(images), IDENTITY: identity}
+        return {PROBABILITY: self.source.written(self.probability(images)), IDENTITY: identity}
 
     def from_slices(self, images):
         """Slices on the network's grid; a fixed window is applied here."""
@@ -86,9 +88,31 @@ class Endpoints(tf.Module):
         return prepare(image, eight_bits, data=source.data, organ=organ_of_pictures(source.organ), side=source.side)
 
     def _marked(self, images, organ):
-        probability = self.probability(images)
-        mask = tf.logical_and(probability >= self.source.threshold, organ)
-        return {PROBABILITY: probability, MASK: tf.cast(mask, tf.uint8), PRESENCE: presence(probability, organ, self.source.pooling_power)}
+        maps = self.probability(images)
+        score = presence(tf.reduce_max(maps, axis=-1), organ, self.source.pooling_power)
+        mask = label_map(maps, organ, self.source.thresholds)
+        return {PROBABILITY: self.source.written(maps), MASK: mask, PRESENCE: score}
+
+
+def label_map(maps, organ, thresholds):
+    """Mark pixels as the class that lies furthest above its cut, in log-odds, where one reaches it.
+
+    Args:
+        maps: (B, H, W, M) float32 in 0..1. organ: (B, H, W) bool. thresholds: M cuts.
+
+    Returns:
+        (B, H, W) uint8: 0, or the number of the class from 1.
+    """
+    cuts = tf.constant(thresholds, maps.dtype)
+    marked = tf.logical_and(tf.reduce_any(maps >= cuts, axis=-1), organ)
+    number = 1 + tf.argmax(_log_odds(maps) - _log_odds(cuts), axis=-1, output_type=tf.int32)
+    return tf.cast(tf.where(marked, number, 0), tf.uint8)
+
+
+def _log_odds(probability):
+    """As `marking.class_marking.log_odds`."""
+    clipped = tf.clip_by_value(probability, 1e-6, 1 - 1e-6)
+    return tf.math.log(clipped) - tf.math.log1p(-clipped)
 
 
 def presence(probability, organ, power: float):

@@ -13,9 +13,9 @@ from clamnet_tf.serving.signatures import IMAGES, PROBABILITY
 
 
 def probability_function(source) -> tf.types.experimental.GenericFunction:
-    """tf.function: images (batch, side, side, C) prepared -> {"probability": (batch, side, side)}."""
-    endpoints = Endpoints(dataclasses.replace(source, marker=source.marker.stock()))
-    return tf.function(lambda images: {PROBABILITY: endpoints.probability(images)}, input_signature=[endpoints.slices], autograph=False)
+    """tf.function: images (batch, side, side, C) prepared -> {"probability": as serving.signatures.map_shape}."""
+    endpoints = Endpoints(dataclasses.replace(source, predictor=source.predictor.stock()))
+    return tf.function(lambda images: {PROBABILITY: source.written(endpoints.probability(images))}, input_signature=[endpoints.slices], autograph=False)
 
 
 def frozen_probability(source):

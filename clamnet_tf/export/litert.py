@@ -11,7 +11,7 @@ from clamnet_tf.errors import ExportFailure, UserInputError
 from clamnet_tf.export.contract import contract
 from clamnet_tf.export.freezing import frozen_probability
 from clamnet_tf.export.parity import check
-from clamnet_tf.export.reference import RUNTIME_TOLERANCE, runtime_reference
+from clamnet_tf.export.reference import RUNTIME_TOLERANCE, labels, runtime_reference
 from clamnet_tf.export.writing import Exported, leaves_nothing_behind, must_be_new, require_runtime
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.metrics.overlap import count_overlap, dice
@@ -27,7 +27,7 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
     """Write <out>/<name>.tflite, or with `slices` <name>_int8.tflite, and <file>.json, its contract with the figures.
 
     slices: to calibrate and measure on, None = a float file. images (N, side, side, C) float, prepared; organ (N, side, side) bool; truth: per
-    slice bool (side, side) or None where no mask is known, or None for all. Weights and activations of the int8 file are 8 bits, its
+    slice a label map (side, side) or None where no mask is known, or None for all. Weights and activations of the int8 file are 8 bits, its
     input and output stay float32.
 
     Raises:
@@ -76,10 +76,12 @@ def _agreement(source, path: Path, slices) -> dict:
     """Dice of all measured slices together: int8 with float masks, and both with the truth where it is known."""
     rows = _spread(len(slices.images), MOST_MEASURED, odd=True)
     images, organ = np.asarray(slices.images[rows], np.float32), np.asarray(slices.organ[rows], bool)
-    ours, theirs = source.original(images), run_litert(path, images)
+    ours = source.original(images)
+    theirs = run_litert(path, images).reshape(ours.shape)
     if not np.isfinite(theirs).all():
         raise ExportFailure(f"{path.name}: the int8 network gives values that are not finite. Nothing is kept; use the float file.")
-    masks = {"float": (ours >= source.threshold) & organ, "int8": (theirs >= source.threshold) & organ}
+    numbers = 1 + np.arange(ours.shape[-1])
+    masks = {name: labels(source, maps, organ)[..., None] == numbers for name, maps in (("float", ours), ("int8", theirs))}
     facts = {
         "calibrated_on": len(_spread(len(slices.images), MOST_CALIBRATED, odd=False)),
         "measured_on": len(rows),
@@ -88,7 +90,7 @@ def _agreement(source, path: Path, slices) -> dict:
     }
     known = [place for place, row in enumerate(rows) if slices.truth is not None and slices.truth[row] is not None]
     if any(slices.truth[rows[place]].any() for place in known):  # normal slices alone say nothing of overlap
-        truth = np.stack([slices.truth[rows[place]] for place in known])
+        truth = np.stack([slices.truth[rows[place]] for place in known])[..., None] == numbers
         facts |= {f"dice_with_truth_{name}": dice(count_overlap(truth, mask[known])) for name, mask in masks.items()} | {"slices_with_truth": len(known)}
     agreed = facts["dice_with_float_masks"]
     if agreed is None:
@@ -102,7 +104,7 @@ def _agreement(source, path: Path, slices) -> dict:
 
 
 def run_litert(path: Path, images: np.ndarray, threads: int | None = None) -> np.ndarray:
-    """(N, side, side, C) float32 -> (N, side, side) float32 by the real runtime, slice by slice."""
+    """(N, side, side, C) float32 -> (N, side, side[, M]) float32 by the real runtime, slice by slice."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)

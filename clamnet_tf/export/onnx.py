@@ -19,7 +19,8 @@ OPSET = 18
 def export_onnx(source, out: Path) -> Exported:
     """Write <out>/<name>.onnx and <name>.onnx.json, its contract.
 
-    Input `images` (batch, side, side, C) float32, output `probability` (batch, side, side) float32, any batch.
+    Input `images` (batch, side, side, C) float32, output `probability` (batch, side, side) float32, of several classes
+    (batch, side, side, classes), any batch.
 
     Raises:
         EnvironmentFailure: tf2onnx or onnxruntime is not installed. UserInputError: files are in the way.

@@ -16,6 +16,7 @@ from clamnet_tf.export.endpoints import has_fixed_window
 from clamnet_tf.export.prepare_ops import organ_of_pictures
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
+from clamnet_tf.marking.class_marking import log_odds
 from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.serving.signatures import (
     BOX,
@@ -46,7 +47,7 @@ ENCODED_TOLERANCE = 2e-3
 class Reference:
     """calls: (signature, inputs by name, outputs by name, tolerance); an input that is a list holds the bytes of files."""
 
-    threshold: float
+    thresholds: tuple[float, ...]
     calls: list = field(default_factory=list)
 
     def add(self, signature: str, inputs: dict, outputs: dict, tolerance: float = TOLERANCE) -> None:
@@ -54,7 +55,7 @@ class Reference:
 
     def write(self, path: Path) -> None:
         """As stranger.py reads it."""
-        arrays = {"threshold": np.float64(self.threshold)}
+        arrays = {"threshold": np.array(self.thresholds, np.float64)}
         for number, (signature, inputs, outputs, tolerance) in enumerate(self.calls):
             place = f"{signature}/{number}"
             arrays[f"{place}/tolerance"] = np.float64(tolerance)
@@ -69,12 +70,12 @@ class Reference:
 
 def reference_of(source, signatures) -> Reference:
     """Calls of every signature, of one slice and of several."""
-    reference = Reference(source.threshold)
+    reference = Reference(source.thresholds)
     tolerance = FOLDED_TOLERANCE if source.was_folded else TOLERANCE
     slices = prepared_slices(source.side, source.channels)
     for count in (1, len(slices)):
         images = slices[:count]
-        reference.add(PREPARED, {IMAGES: images}, {PROBABILITY: source.original(images), IDENTITY: np.array([source.identity.text] * count)}, tolerance)
+        reference.add(PREPARED, {IMAGES: images}, {PROBABILITY: source.written(source.original(images)), IDENTITY: np.array([source.identity.text] * count)}, tolerance)
         raw, seen = images, images
         if has_fixed_window(source.data):
             center, width = source.data.window.center, source.data.window.width
@@ -93,9 +94,9 @@ def reference_of(source, signatures) -> Reference:
 
 def runtime_reference(source, tolerance: float) -> Reference:
     """Calls of `PREPARED` alone, for files that hold nothing else: of one slice and of several."""
-    reference, images = Reference(source.threshold), prepared_slices(source.side, source.channels)
+    reference, images = Reference(source.thresholds), prepared_slices(source.side, source.channels)
     for count in (1, len(images)):
-        reference.add(PREPARED, {IMAGES: images[:count]}, {PROBABILITY: source.original(images[:count])}, tolerance)
+        reference.add(PREPARED, {IMAGES: images[:count]}, {PROBABILITY: source.written(source.original(images[:count]))}, tolerance)
     return reference
 
 
@@ -175,7 +176,14 @@ def local(source, files: list[bytes]) -> dict:
 
 def marked(source, images: np.ndarray, organ: np.ndarray) -> dict:
     """Probability, mask and presence of prepared slices (N, H, W, C) with their organ (N, H, W) bool."""
-    probability = source.original(images)
-    mask = (probability >= source.threshold) & organ
-    scores = [image_score(one, inside, source.pooling_power) for one, inside in zip(probability, organ)]
-    return {PROBABILITY: probability, MASK: mask.astype(np.uint8), PRESENCE: np.array(scores, np.float32)}
+    maps = source.original(images)
+    scores = [image_score(one, inside, source.pooling_power) for one, inside in zip(maps.max(axis=-1), organ)]
+    mask = labels(source, maps, organ)
+    return {PROBABILITY: source.written(maps), MASK: mask, PRESENCE: np.array(scores, np.float32)}
+
+
+def labels(source, maps: np.ndarray, organ: np.ndarray) -> np.ndarray:
+    """Return the label maps (N, H, W) uint8 of maps (N, H, W, M) inside the organ (N, H, W) bool, as endpoints.label_map."""
+    cuts = np.array(source.thresholds, np.float32)
+    number = 1 + (log_odds(maps) - log_odds(cuts)).argmax(axis=-1)
+    return np.where((maps >= cuts).any(axis=-1) & organ, number, 0).astype(np.uint8)

@@ -7,8 +7,8 @@ import keras
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.export.folding import folded
 from clamnet_tf.networks.classifier import is_classifier
-from clamnet_tf.networks.inference import MarkerProbability
-from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.networks.inference import Predictor
+from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.writer import recipe_hash, to_yaml
@@ -17,17 +17,18 @@ from clamnet_tf.serving.identity import Identity
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """original: the network as it was trained; marker: probabilities of the one to be exported, see networks.inference
-    threshold: of the probability of a slice without neighbours, fixed on training images; rule: how
+    """original: the network as it was trained; predictor: the one to be exported, see networks.inference
+    thresholds: of each lesion class, of the probability of a slice without neighbours, fixed on training images; rule: how
     left_out: what local prediction does after the network to whole volumes or to masks, and an export does not
     """
 
     name: str
-    original: MarkerProbability
-    marker: MarkerProbability
+    original: Predictor
+    predictor: Predictor
     side: int
     channels: int
-    threshold: float
+    names: tuple[str, ...]
+    thresholds: tuple[float, ...]
     rule: str
     pooling_power: float
     data: DataSection
@@ -38,7 +39,11 @@ class Source:
 
     @property
     def network(self) -> keras.Model:
-        return self.marker.network
+        return self.predictor.network
+
+    def written(self, maps):
+        """Return maps (B, side, side, M) as they are given: without the last axis where there is a single class."""
+        return maps[..., 0] if len(self.thresholds) == 1 else maps
 
     @property
     def was_folded(self) -> bool:
@@ -54,13 +59,8 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         head: the only head to be exported; None = as the recipe's inference section says.
 
     Raises:
-        NetworkError: the network has no such head, or tells several markers apart.
+        NetworkError: the network has no such head.
     """
-    if trained.markers:
-        raise NetworkError(
-            f"{run.model}: tells {len(trained.markers)} markers apart ({', '.join(trained.markers)}); what is exported gives one map and one mask. "
-            "Mark with clamnet-tf predict, or train one recipe per marker (markers: null) and export each."
-        )
     network, inference = trained.probability.network, recipe.inference
     if is_classifier(network):
         if head is not None:
@@ -69,7 +69,7 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     else:
         chosen = inference.head if head is None else head
         part = network if chosen == "mean" else prune(network, int(chosen))
-    original, marker = (build_marker(each, inference, head=chosen) for each in (network, folded(part)))
+    original, predictor = (build_predictor(each, inference, head=chosen) for each in (network, folded(part)))
     left_out = {
         name: value
         for name in ("through_plane", "main_component", "appearance", "smallest_component", "fill_holes")
@@ -78,11 +78,15 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     return Source(
         name=recipe.name,
         original=original,
-        marker=marker,
+        predictor=predictor,
         side=recipe.data.side,
         channels=int(network.inputs[0].shape[-1]),
-        threshold=float(trained.marking.head_thresholds.get(f"head_{chosen}", trained.volume.raw_threshold)),
-        rule=trained.marking.rule,
+        names=trained.classes,
+        thresholds=tuple(
+            float(trained.head_thresholds[name].get(f"head_{chosen}", part.raw_threshold))
+            for name, part in zip(trained.classes, trained.volume.parts)
+        ),
+        rule=trained.threshold_rule,
         pooling_power=float(trained.marking.pooling_power),
         data=recipe.data,
         organ=recipe.organ,

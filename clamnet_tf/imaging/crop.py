@@ -58,14 +58,17 @@ class CropBox:
         return result
 
     def restore_map(self, probability: np.ndarray, organ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A map and the organ it belongs to, (side, side) each -> (height, width): float32 in 0..1, 0 outside of the organ; bool.
+        """Put the maps of a slice and its organ back onto the original grid.
 
-        Maps of several markers, (side, side, M), become (height, width, M).
+        Args:
+            probability: (side, side, M) float, one map per lesion class. organ: (side, side).
+
+        Returns:
+            (height, width, M) float32 in 0..1, 0 outside of the organ; (height, width) bool.
         """
         inside = self.restore(organ, nearest=True) > 0.5
-        if probability.ndim == 3:
-            return np.stack([self.restore_map(one, organ)[0] for one in np.moveaxis(probability, -1, 0)], axis=-1), inside
-        return np.where(inside, np.clip(self.restore(probability), 0, 1), 0).astype(np.float32), inside
+        maps = [np.clip(self.restore(one), 0, 1) for one in np.moveaxis(probability, -1, 0)]
+        return np.where(inside[..., None], np.stack(maps, axis=-1), 0).astype(np.float32), inside
 
     def to_dict(self) -> dict[str, int]:
         """Plain numbers for JSON."""

@@ -23,8 +23,8 @@ def read_structures(path: Path, image: Volume, classes: int) -> tuple[np.ndarray
     """Rasterise the structures of a file onto the grid of its image.
 
     Args:
-        path: the RTSTRUCT file. image: what it was drawn on. classes: how many markers are told apart: as
-            many structures must be there, numbered in the recipe's order; of one marker there must be one.
+        path: the RTSTRUCT file. image: what it was drawn on. classes: how many lesion classes there are: as
+            many structures must be there, numbered in the recipe's order; of a single class there must be one.
 
     Returns:
         (uint8 (slices, rows, columns), notes on what was assumed).

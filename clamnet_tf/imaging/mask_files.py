@@ -15,7 +15,7 @@ from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS, read_segmentation
 from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
 from clamnet_tf.imaging.formats import FORMATS
-from clamnet_tf.imaging.mask_values import LARGEST_CLASS, one_class, several_classes
+from clamnet_tf.imaging.mask_values import LARGEST_CLASS, label_map
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.imaging.volume import Volume
 
@@ -49,7 +49,7 @@ def read_mask(
     """Read a mask file.
 
     Args:
-        path: the file. classes: how many markers are told apart; of one, any class number is the lesion.
+        path: the file. classes: how many lesion classes there are; of one, any class number is the lesion.
         image: what the mask belongs to, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which
             are placed on it.
         like: an image on whose grid the mask must lie.
@@ -75,7 +75,7 @@ def read_mask(
     if volume.grid.kind == "picture" and sniff.sniff(path) == "jpeg":
         _check_jpeg(path, values, classes)
     values, notes = _turned(volume, values)
-    read, more = one_class(path, values) if classes == 1 else several_classes(path, values, classes)
+    read, more = label_map(path, values, classes)
     return Mask(read, (*notes, *more))
 
 

@@ -17,18 +17,26 @@ _FEW_SHADES = 6  # so few may be numbers of classes; an edge has more
 _WRITE = "Write the mask with 0 for background and 1 for the lesion"
 
 
-def one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a mask of one class.
+def label_map(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the values of a mask as numbers of lesion classes.
+
+    A single class may be stored as any class numbers, all of them the lesion, or as shades. Of several classes the
+    values must be their numbers.
 
     Args:
-        path: named in messages. values: (slices, rows, columns), as stored.
+        path: named in messages. values: (slices, rows, columns), as stored. classes: how many lesion classes there are.
 
     Returns:
-        (uint8, 1 = lesion, of the same shape; notes on what was assumed).
+        (uint8 of the same shape, 0 background, 1 .. `classes`; notes on what was assumed).
 
     Raises:
         ImageError: values that are no mask, or that may mean several things.
     """
+    return _one_class(path, values) if classes == 1 else _numbered(path, values, classes)
+
+
+def _one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a mask of one class, 1 = lesion."""
     found = _distinct(values)
     if not found.any():
         return np.zeros(values.shape, np.uint8), ()
@@ -53,8 +61,8 @@ def one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return _cut(path, values, found)
 
 
-def several_classes(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a mask of several classes; as `one_class`, with values 0 .. `classes` and nothing between them."""
+def _numbered(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a mask of the values 0 .. `classes` and nothing between them."""
     whole = np.round(values)
     found = np.unique(whole)
     if np.abs(values - whole).max(initial=0) > _WHOLE or found[0] < 0 or found[-1] > classes:

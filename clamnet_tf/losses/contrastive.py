@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from clamnet_tf.losses.hybrid import hybrid_per_pixel
+from clamnet_tf.losses.hybrid import hybrid_per_pixel, share_of_shown
+from clamnet_tf.losses.pooling import generalised_mean
 
 
 def squared_agreement(probabilities_a, probabilities_b):
@@ -21,6 +22,27 @@ def margin_contrast(score_abnormal, score_normal, margin: float):
     Image scores, never pixels: two patients must not be pushed apart pixel by pixel, which asks for the whole organ.
     """
     return 0.5 * ops.square(ops.maximum(margin - (score_abnormal - score_normal), 0.0))
+
+
+def contrast_of_labels(log_probabilities, organ, eta, margin: float, power: float):
+    """Return the margin of each negative pair, averaged over the classes that the abnormal slice shows.
+
+    Args:
+        log_probabilities: (B, H, W, 1 + M) float32; rows 2i are abnormal, rows 2i + 1 normal.
+        organ: (B, H, W) in 0..1.
+        eta: (B, M), above 0 of the lesion classes that a slice shows.
+        margin: as in `margin_contrast`, of the pooled P(c). power: of the generalised mean that pools.
+
+    Returns:
+        (B / 2,) float32.
+    """
+    shown, _ = share_of_shown(eta[::2])
+    total = 0.0
+    for index in range(eta.shape[1]):
+        score = generalised_mean(ops.exp(log_probabilities[..., index + 1]), organ, power)
+        pairs = ops.reshape(score, (-1, 2))
+        total += shown[:, index] * margin_contrast(pairs[:, 0], pairs[:, 1], margin)
+    return total
 
 
 def ramp(step, steps: int, fraction: float):

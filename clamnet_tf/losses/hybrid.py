@@ -6,32 +6,79 @@ from keras import ops
 _TINY = 1e-6
 
 
-def hybrid_per_pixel(targets, log_probabilities, k: int = 1):
-    """h_k(y, p) = -sum_c [ y_c log p_c + k y_c p_c / (y_c^2 + p_c^2 + 1e-6) ], pixel by pixel.
+def hybrid_terms(targets, log_probabilities, k: int = 1):
+    """Return the term of every class in h_k: -[ y_c log p_c + k y_c p_c / (y_c^2 + p_c^2 + 1e-6) ].
 
     Args:
-        targets: (..., C) float32 in 0..1, summing to 1 over the classes; soft targets are allowed.
+        targets: (..., C) float32 in 0..1; 1.0 gives the term of each class against its own one-hot target.
         log_probabilities: (..., C) float32 log of the softmax over the classes (log-softmax of the logits).
         k: factor of the overlap term; 1 is the paper's eq. (1), 2 the form of UNet++.
 
     Returns:
-        (...) float32, at least -k*C/2; y = p = 0 contributes 0. Its gradient with respect to logits is bounded.
+        (..., C) float32; y = p = 0 contributes 0. Its gradient with respect to logits is bounded.
     """
     probabilities = ops.exp(log_probabilities)
     overlap = targets * probabilities / (ops.square(targets) + ops.square(probabilities) + _TINY)
-    return -ops.sum(targets * log_probabilities + k * overlap, axis=-1)
+    return -(targets * log_probabilities + k * overlap)
 
 
-def class_hybrid(log_probabilities, k: int = 1):
-    """h_k against the one-hot target of every class in turn: -[ log p_c + k p_c / (1 + p_c^2 + 1e-6) ], (..., C) -> (..., C)."""
-    probabilities = ops.exp(log_probabilities)
-    return -(log_probabilities + k * probabilities / (1.0 + ops.square(probabilities) + _TINY))
+def hybrid_per_pixel(targets, log_probabilities, k: int = 1):
+    """Return h_k(y, p), the sum of `hybrid_terms` over the classes, pixel by pixel.
+
+    Args: as in `hybrid_terms`; the targets sum to 1 over the classes, soft ones are allowed.
+
+    Returns:
+        (...) float32, at least -k*C/2.
+    """
+    return ops.sum(hybrid_terms(targets, log_probabilities, k), axis=-1)
 
 
 def organ_mean(per_pixel, organ):
     """Mean over the organ of each example: (B, H, W), (B, H, W) in 0..1 -> (B,). An empty organ gives 0."""
     organ = ops.cast(organ, per_pixel.dtype)
     return ops.sum(per_pixel * organ, axis=(1, 2)) / ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
+
+
+def hybrid_of_labels(log_probabilities, organ, eta, k: int = 1):
+    """Return the hybrid loss of slices whose labels name the lesion classes that they show.
+
+    With background as class 0, lesion classes 1 .. M and H_c = mean over the organ of h_k(one-hot of class c,
+    p):
+
+        slice that shows no class (normal):   H_0
+        slice that shows the classes S:       (1 / |S|) sum over c in S of eta_c H_c
+
+    A class that the label excludes is not among the targets: the softmax pushes its probability down, like
+    the background's, through log p_c of the classes that are there. In a normal slice every lesion class is
+    pushed down.
+
+    Args:
+        log_probabilities: (B, H, W, 1 + M) float32.
+        organ: (B, H, W) in 0..1.
+        eta: (B, M) float32: eta_c of the classes that a slice shows, 0 of the others.
+        k: as in `hybrid_terms`.
+
+    Returns:
+        raw, weighted: (B,) float32 without and with eta.
+    """
+    shown, normal = share_of_shown(eta)
+    terms = hybrid_terms(1.0, log_probabilities, k)
+    background = normal * organ_mean(terms[..., 0], organ)
+    raw = weighted = background
+    for index in range(eta.shape[1]):
+        share = shown[:, index] * organ_mean(terms[..., index + 1], organ)
+        raw, weighted = raw + share, weighted + ops.cast(eta[:, index], "float32") * share
+    return raw, weighted
+
+
+def share_of_shown(eta):
+    """Return 1 / |S| of each class in S, 0 of the others, (B, M); and 1 where S is empty, else 0, (B,).
+
+    eta: (B, M), above 0 of the classes S that a slice shows.
+    """
+    shown = ops.cast(eta > 0, "float32")
+    count = ops.sum(shown, axis=-1)
+    return shown / ops.maximum(count, 1.0)[:, None], ops.cast(count == 0, "float32")
 
 
 @keras.saving.register_keras_serializable(package="clamnet_tf")

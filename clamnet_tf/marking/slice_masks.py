@@ -1,4 +1,4 @@
-"""From a probability map to a mask: the one function that evaluation, the report and `predict` share."""
+"""From probability maps to a label map: the one function that evaluation, the report and `predict` share."""
 
 import numpy as np
 from scipy import ndimage
@@ -8,25 +8,51 @@ from clamnet_tf.errors import DataError
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
-def mask_from_probability(
-    probability: np.ndarray,
+def label_map(
+    maps: np.ndarray,
     organ: np.ndarray | None,
     threshold: float,
     smallest_component: float = 0.0,
     fill_holes: bool = False,
 ) -> np.ndarray:
-    """Probability (H, W) float 0..1 -> mask (H, W) bool: `probability >= threshold` inside the organ.
+    """Mark each pixel as the class whose probability is highest there, where that reaches the threshold.
 
-    organ: (H, W) bool, or None for the whole image. Holes are filled first (4-connected background, organ only), then
-    8-connected components smaller than `smallest_component` x the organ's area are removed.
+    Args:
+        maps: (H, W, M) float 0..1, of the lesion classes 1 .. M.
+        organ: (H, W), nothing outside of it is marked; None for the whole image.
+        threshold: the cut of every class, 0..1.
+        smallest_component: 8-connected components of a class that are smaller than this share of the organ's
+            area are removed, after holes were filled.
+        fill_holes: fill holes of each class (4-connected background, organ only).
+
+    Returns:
+        (H, W) uint8: 0 background, 1 .. M.
+
+    Raises:
+        DataError: shapes that differ, or values that are not finite.
     """
-    probability = np.asarray(probability, np.float32)
-    inside = np.ones(probability.shape, bool) if organ is None else np.asarray(organ, bool)
-    if probability.ndim != 2 or inside.shape != probability.shape:
-        raise DataError(f"Expected a probability map and an organ mask of one shape (H, W); received {probability.shape} and {inside.shape}.")
-    if not np.isfinite(probability).all():
-        raise DataError("A probability map holds NaN or infinite values; the network's weights are probably not finite: train again.")
-    mask = (probability >= threshold) & inside
+    maps = np.asarray(maps, np.float32)
+    inside = np.ones(maps.shape[:-1], bool) if organ is None else np.asarray(organ, bool)
+    if maps.ndim != 3 or inside.shape != maps.shape[:-1]:
+        raise DataError(
+            "Expected probability maps (H, W, classes) and an organ mask of one shape (H, W); "
+            f"received {maps.shape} and {inside.shape}."
+        )
+    if not np.isfinite(maps).all():
+        raise DataError(
+            "A probability map holds NaN or infinite values; the network's weights are probably not finite: "
+            "train again."
+        )
+    highest = maps.argmax(axis=-1)
+    result = np.zeros(inside.shape, np.uint8)
+    for index in range(maps.shape[-1]):
+        mask = (highest == index) & (maps[..., index] >= threshold) & inside
+        result[_cleaned(mask, inside, smallest_component, fill_holes)] = index + 1
+    return result
+
+
+def _cleaned(mask, inside, smallest_component: float, fill_holes: bool) -> np.ndarray:
+    """The mask (H, W) bool of one class with its holes filled, then without small components."""
     if fill_holes:
         mask = ndimage.binary_fill_holes(mask) & inside
     if smallest_component > 0 and mask.any():

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks.classifier import SCORE, levels
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.inference import Predictor
 
 
 def grad_cam(activations, gradients):
@@ -43,13 +43,13 @@ def as_probability(maps, places: int):
     return evidence / (1.0 + evidence)
 
 
-class ActivationMap(MarkerProbability):
-    """The activation map of a classifier in place of P(marker): the same interface, one head, `activation_map`.
+class ActivationMap(Predictor):
+    """The activation map of a classifier in place of P(lesion): the same interface, one head, `activation_map`.
 
     Args:
         network: built by `build_classifier`, or reloaded.
         method: "grad_cam" or "layer_cam". level: of the encoder, 0 = full resolution; None = the deepest.
-        batch_size, flip_views: as in MarkerProbability.
+        batch_size, flip_views: as in Predictor.
 
     Maps are upsampled bilinearly to the slice. NetworkError: the encoder has no such level.
     """
@@ -66,6 +66,10 @@ class ActivationMap(MarkerProbability):
     def head_names_of(self, network) -> list:
         return ["activation_map"]
 
+    def classes_of(self, network) -> int:
+        """One: abnormal."""
+        return 1
+
     def raw(self, images):
         """(B, H, W, C) -> (B, h, w) float32: the map as its authors define it."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -76,5 +80,5 @@ class ActivationMap(MarkerProbability):
 
     def maps(self, images):
         raw = self.raw(images)
-        enlarged = tf.image.resize(raw[..., None], tf.shape(images)[1:3], method="bilinear")[..., 0]
+        enlarged = tf.image.resize(raw[..., None], tf.shape(images)[1:3], method="bilinear")
         return as_probability(enlarged, raw.shape[1] * raw.shape[2])[None]

@@ -1,4 +1,4 @@
-"""AttributionMap: the combined attribution of several image classifiers, called like any network's P(marker)."""
+"""AttributionMap: the combined attribution of several image classifiers, called like any network's P(lesion)."""
 
 import keras
 import numpy as np
@@ -8,10 +8,10 @@ from clamnet_tf.networks import attribution
 from clamnet_tf.networks.activation_maps import METHODS as ACTIVATION_MAPS
 from clamnet_tf.networks.evidence_classifier import LOGIT, classifiers_of, deepest_level
 from clamnet_tf.networks.fast_form import fast_form
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.inference import Predictor
 
 
-class AttributionMap(MarkerProbability):
+class AttributionMap(Predictor):
     """Where the classifiers look: in 0..1 per slice, 1 at the place that most of them find most telling.
 
     Every classifier's map is smoothed and scaled so that its highest value in the slice is 1; the maps are combined by
@@ -36,19 +36,19 @@ class AttributionMap(MarkerProbability):
     def head_names_of(self, network) -> list:
         return ["attribution"]
 
-    def markers_of(self, network) -> int:
+    def classes_of(self, network) -> int:
         """One: abnormal."""
         return 1
 
     def maps(self, images):
-        """One batch, (B, H, W, C) -> (1, B, H, W) float32 in 0..1."""
+        """One batch, (B, H, W, C) -> (1, B, H, W, 1) float32 in 0..1."""
         logs = []
         for number in range(len(self.classifiers)):
             raw = attribution.smoothed(self._raw(number, images), self.section.smoothing)
             highest = tf.reduce_max(raw, axis=(1, 2), keepdims=True)
             logs.append(tf.math.log(tf.maximum(tf.math.divide_no_nan(raw, highest), 1e-6)))
         combined = tf.exp(tf.add_n(logs) / float(len(logs)))
-        return tf.where(combined > 2e-6, combined, 0.0)[None]
+        return tf.where(combined > 2e-6, combined, 0.0)[None, ..., None]
 
     def _raw(self, number: int, images):
         """The map of classifier `number`, (B, H, W), not smoothed."""

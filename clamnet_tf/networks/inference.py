@@ -1,4 +1,4 @@
-"""A trained network as a function from prepared slices to marker probabilities; the one forward pass of selection, evaluation and predict."""
+"""A trained network as a function from prepared slices to lesion probabilities; the one forward pass of selection, evaluation and predict."""
 
 import copy
 
@@ -10,8 +10,8 @@ from clamnet_tf.networks.build import head_names
 from clamnet_tf.networks.fast_form import fast_form
 
 
-class MarkerProbability:
-    """P(marker) per pixel and head. Of a network of several markers every map has one more axis at its end, (.., markers).
+class Predictor:
+    """Probability of each lesion class per pixel and head.
 
     Args:
         network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
@@ -19,7 +19,7 @@ class MarkerProbability:
         batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
 
     Attributes:
-        markers: how many the network tells apart.
+        classes: M, how many lesion classes the network has beside background.
         workers: training.workers.Workers that call this network together, on the same images, and share the passes; None: alone.
 
     Raises:
@@ -29,14 +29,14 @@ class MarkerProbability:
     def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
         self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
         self.head_names = self.head_names_of(network)
-        self.markers = self.markers_of(network)
+        self.classes = self.classes_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
             raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
         self.workers = None
         self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 
-    def stock(self) -> "MarkerProbability":
+    def stock(self) -> "Predictor":
         """The same with stock layers only, which other runtimes convert better than the fast form of norms."""
         other = copy.copy(self)
         other._called = self.network
@@ -47,14 +47,14 @@ class MarkerProbability:
         """Names of the heads, in order."""
         return head_names(network.output)
 
-    def markers_of(self, network) -> int:
-        """How many lesion classes the maps tell apart."""
+    def classes_of(self, network) -> int:
+        """How many lesion classes the maps hold."""
         return max(1, next(iter(network.output.values())).shape[-1] - 1)
 
     def maps(self, images):
-        """One batch as it is, (B, H, W, C) -> (heads, B, H, W ..)."""
+        """One batch as it is, (B, H, W, C) -> (heads, B, H, W, M)."""
         outputs = self._called(images, training=False)
-        return tf.stack([_marker_channels(outputs[name]) for name in self.head_names])
+        return tf.stack([lesion_channels(outputs[name]) for name in self.head_names])
 
     def both_views(self, images):
         """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export holds."""
@@ -64,7 +64,7 @@ class MarkerProbability:
         return result
 
     def heads(self, images) -> np.ndarray:
-        """(N, H, W, C) normalised float -> (heads, N, H, W ..) float32 in 0..1."""
+        """(N, H, W, C) normalised float -> (heads, N, H, W, M) float32 in 0..1."""
         if self.workers is not None and self.workers.count > 1:
             return self._shared_heads(images)
         return np.concatenate([self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1)
@@ -80,7 +80,7 @@ class MarkerProbability:
 
     def _shared_heads(self, images) -> np.ndarray:
         """The same numbers, each batch computed by one of the workers and given to all of them, as many batches at a time as there are workers."""
-        shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], *([self.markers] if self.markers > 1 else [])), []
+        shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], self.classes), []
         for start in range(0, len(images), self.batch_size * self.workers.count):
             mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
             if mine < len(images):
@@ -90,17 +90,14 @@ class MarkerProbability:
         return np.concatenate(parts, axis=1)[:, : len(images)]
 
     def combine(self, heads: np.ndarray) -> np.ndarray:
-        """(heads, N, H, W ..) -> (N, H, W ..): the mean, or the chosen head."""
+        """(heads, N, H, W, M) -> (N, H, W, M): the mean, or the chosen head."""
         return heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
 
     def __call__(self, images) -> np.ndarray:
-        """(N, H, W, C) normalised float -> (N, H, W ..) float32 in 0..1."""
+        """(N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1."""
         return self.combine(self.heads(images))
 
 
-def _marker_channels(probabilities):
-    """(B, H, W, C) -> (B, H, W) of one marker, (B, H, W, C - 1) of several."""
-    channels = probabilities.shape[-1]
-    if channels > 2:
-        return probabilities[..., 1:]
-    return probabilities[..., 0] if channels == 1 else 1.0 - probabilities[..., 0]
+def lesion_channels(probabilities):
+    """(B, H, W, C) -> (B, H, W, M): softmax without its first channel, the background; a sigmoid channel as it is."""
+    return probabilities[..., min(1, probabilities.shape[-1] - 1) :]

@@ -35,14 +35,14 @@ _LONGEST_TEXT = 64  # LO, PS3.5 6.2
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1; markers:
-    names, one segment each, when there are several."""
+    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1; names:
+    of the lesion classes, a segment each; () for one without a name."""
 
     name: str
     condition: str
     model_sha256: str
     threshold: float
-    markers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def require_highdicom():
@@ -55,7 +55,7 @@ def require_highdicom():
 
 
 def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algorithm: Algorithm) -> None:
-    """Write one SEG object for the series of `volume`, of one segment, or of one per marker when there are several.
+    """Write one SEG object for the series of `volume`, with one segment per lesion class.
 
     segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold). Frames without
     anything marked are left out, as viewers expect; when nothing at all is marked every frame is written, empty, since
@@ -68,6 +68,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     highdicom = require_highdicom()
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
+    if pixels.ndim == 4 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]  # of one segment, as highdicom takes its frames
     if order is not None:
         pixels = unsorted(pixels, volume.files[0][0])
     with warnings.catch_warnings():
@@ -126,7 +128,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
             anatomic_regions=[code(*place)] if place else None,
         )
         for number, (own, tracked) in enumerate(
-            [(name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}") for name in algorithm.markers] or [(label, algorithm.condition)], start=1
+            [(name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}") for name in algorithm.names] or [(label, algorithm.condition)], start=1
         )
     ]
     built = highdicom.seg.Segmentation(

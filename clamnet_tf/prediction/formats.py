@@ -32,7 +32,7 @@ def formats_for(volume: MarkedVolume, asked: Iterable[str]) -> tuple[str, ...]:
 def write_masks(volume: MarkedVolume, out: Path, formats: Iterable[str], *, segmentation: str, algorithm: Algorithm, keep_identifiers: bool) -> Written:
     """Write masks and overlays below `out`; a format that the volume cannot have is told in `failures`, the others are written.
 
-    <name>_mask.png (0 and 255; of several markers their numbers) and <name>_overlay.png per slice, <name>_<slice>_... for a file of several slices;
+    <name>_mask.png (0 and 255; of classes with names their numbers) and <name>_overlay.png per slice, <name>_<slice>_... for a file of several slices;
     <name>_mask.nii.gz and <name>_seg.dcm as nifti_masks and dicom_seg say. The report is not written here.
     """
     written = Written([{} for _ in volume.slices])
@@ -52,11 +52,11 @@ def write_masks(volume: MarkedVolume, out: Path, formats: Iterable[str], *, segm
 
 
 def _picture(volume: MarkedVolume, number: int, kind: str):
-    mask = volume.mask[number] if volume.markers else volume.mask[number] > 0
+    mask = volume.mask[number] if volume.names else volume.mask[number] > 0
     if kind == "png":
         return mask
     picture = overlay(display_gray(volume.array[number], volume.channel, volume.organ[number]), mask)
-    return with_legend(picture, volume.markers) if volume.markers else picture
+    return with_legend(picture, volume.names) if volume.names else picture
 
 
 def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:

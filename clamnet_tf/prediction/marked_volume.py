@@ -12,13 +12,14 @@ from clamnet_tf.imaging.series_sorting import SET_ASIDE
 from clamnet_tf.imaging.volume import Grid, SliceReference
 from clamnet_tf.metrics.localisation import image_score, marked_fraction
 from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
+from clamnet_tf.recipe.classes import named
 
 
 @dataclass(frozen=True)
 class MarkedSlice:
     """case: index in the manifest; inside: number of the slice in its file, as the column `slice` of tables means it; stem: where its results
     go, below the output folder, without suffix; position_mm: along the normal of the volume; presence: score 0..1;
-    of_markers: marked pixels and presence of each of several markers."""
+    of_classes: marked pixels and presence of each lesion class."""
 
     case: int
     inside: int
@@ -32,19 +33,19 @@ class MarkedSlice:
     organ_px: int
     marked_fraction: float | None
     area_mm2: float | None
-    of_markers: tuple[tuple[int, float], ...] = ()
+    of_classes: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class MarkedVolume:
-    """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 and bool; probability: (S, H, W)
-    float32 0..1, 0 outside of the organ, None unless asked for. All on the files' own grid. Of several markers the mask holds their
-    numbers, from 1, and the probability is (S, H, W, M), shifted so that every marker's cut is 0.5. Slices of DICOM are those that
-    the files hold, sagittal ones too, in the order of position; those of a NIfTI file are its axial planes.
+    """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 label map and bool; probability:
+    (S, H, W, M) float32 0..1 of each lesion class, 0 outside of the organ, None unless asked for. All on the files' own
+    grid. Slices of DICOM are those that the files hold, sagittal ones too, in the order of position; those of a NIfTI file
+    are its axial planes.
 
     files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole volume go
-    channel: the one to show; spacing_mm: slices, rows, columns; markers: names, when there are several
-    presences: the highest score of the slices that were marked, then of each of several markers; those are not the stored
+    channel: the one to show; spacing_mm: slices, rows, columns; names: of the lesion classes, () for one without a name
+    presences: the highest score of the slices that were marked, then of each lesion class; those are not the stored
         slices of a sagittal or coronal series
     """
 
@@ -59,7 +60,7 @@ class MarkedVolume:
     spacing_mm: tuple[float, float, float] | None
     channel: int
     notes: tuple[str, ...]
-    markers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     presences: tuple[float, ...] = ()
 
     @property
@@ -98,7 +99,7 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
         grid, case, reference, inside = _source(volume, number)
         marked, organ = stack.mask[number], stack.organ[number]
         if presences is None:
-            presence = _presences(stack.probability[number], organ, pixels, bool(trained.markers))
+            presence = _presences(stack.probability[number], organ, pixels)
         else:
             presence = presences[number]
         count = int(np.count_nonzero(marked))
@@ -116,7 +117,7 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
                 organ_px=int(organ.sum()),
                 marked_fraction=marked_fraction(marked, organ),
                 area_mm2=count * plane.pixel_mm2 if plane and pixel_mm2 else None if pixel_mm2 is None else count * pixel_mm2,
-                of_markers=tuple((int((marked == k + 1).sum()), presence[k + 1]) for k in range(len(trained.markers))),
+                of_classes=tuple((int((marked == k + 1).sum()), presence[k + 1]) for k in range(len(trained.classes))),
             )
         )
     if len(volume.grids) == 1:
@@ -126,7 +127,7 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
     notes = tuple(dict.fromkeys([*volume.notes, *(note for grid in volume.grids for note in grid.notes)]))
     probability = stack.probability if keep_probability else None
     whole = tuple(map(max, zip(*scores)))
-    return MarkedVolume(name, stem, array, stack.mask, stack.organ, probability, tuple(slices), files, spacing, channel, notes, trained.markers, whole)
+    return MarkedVolume(name, stem, array, stack.mask, stack.organ, probability, tuple(slices), files, spacing, channel, notes, named(trained.classes), whole)
 
 
 class _Stack:
@@ -134,30 +135,29 @@ class _Stack:
 
     def __init__(self, volume: AssembledVolume, trained, keep_probability: bool):
         shape = restore(volume.array[..., 0], volume.axes, volume.flips).shape
-        self.volume, markers = volume, ([len(trained.markers)] if trained.markers else [])
+        self.volume = volume
         self.mask, self.organ = np.zeros(shape, np.uint8), np.zeros(shape, bool)
-        self.probability = np.zeros((*shape, *markers), np.float32) if keep_probability else None
+        self.probability = np.zeros((*shape, len(trained.classes)), np.float32) if keep_probability else None
 
     def fill(self, trained, prepared: PreparedVolume) -> list[tuple[float, ...]]:
         """Mark all slices. Returns the presences of each of them, in the order in which they were marked."""
         axes, flips = self.volume.axes, self.volume.flips
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
-        power, found = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.markers))] * len(mask)
+        power, found = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
         for place, one in enumerate(trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)):
             number = self.volume.wanted[place][0]
             one, organ = prepared.box.restore_map(one, prepared.organ[place])
             mask[number], organs[number] = trained.marking.mask(one, organ), organ
             if probability is not None:
                 probability[number] = one
-            found[number] = _presences(one, organ, power, bool(trained.markers))
+            found[number] = _presences(one, organ, power)
         return found
 
 
-def _presences(probability, organ, power, several: bool) -> tuple[float, ...]:
-    """Score of a slice, and of each of several markers in it."""
-    whole = image_score(probability.max(axis=-1) if several else probability, organ, power)
-    return (whole, *(image_score(probability[..., k], organ, power) for k in range(probability.shape[-1] if several else 0)))
+def _presences(maps, organ, power) -> tuple[float, ...]:
+    """Score of a slice, and of each lesion class in it; maps: (H, W, M)."""
+    return tuple(image_score(one, organ, power) for one in (maps.max(axis=-1), *np.moveaxis(maps, -1, 0)))
 
 
 def _source(volume: AssembledVolume, number: int):

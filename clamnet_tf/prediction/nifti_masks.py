@@ -19,7 +19,7 @@ _LONGEST_DESCRIPTION = 79  # bytes of the header's field, less the one that ends
 
 
 def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False) -> dict[int, Path]:
-    """Write <name>_mask.nii.gz, uint8, 1 = marked (of several markers their numbers, named in the header's description); per slice of the volume, the file (below `out`) that holds it.
+    """Write <name>_mask.nii.gz, uint8, 1 = marked (of classes with names their numbers, named in the header's description); per slice of the volume, the file (below `out`) that holds it.
 
     NIfTI: one per file, with its axes, shape and affine; texts and extensions of its header, where exporters put names of
     patients, are dropped unless keep_identifiers. Others: one per volume, axes (columns, rows, slices) in the order of
@@ -35,7 +35,7 @@ def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = Fal
     for grid, stem, start in volume.files:
         count = len(grid.references)
         path = stem.with_name(f"{stem.name}_mask.nii.gz")
-        _save(_like_its_file(grid, volume.mask[start : start + count], volume.markers, keep_identifiers), out / path)
+        _save(_like_its_file(grid, volume.mask[start : start + count], volume.names, keep_identifiers), out / path)
         written |= dict.fromkeys(range(start, start + count), path)
     return written
 
@@ -45,20 +45,20 @@ def _save(image, path: Path) -> None:
         nibabel.save(image, temporary)
 
 
-def _describe(header, markers: tuple[str, ...]) -> None:
+def _describe(header, names: tuple[str, ...]) -> None:
     """What the values mean, as far as the field holds it, and the window to look at them: that of the image would show a mask as black."""
-    meanings = ", ".join(f"{value} {name}" for value, name in enumerate(markers, start=1)) or "1 = marked"
+    meanings = ", ".join(f"{value} {name}" for value, name in enumerate(names, start=1)) or "1 = marked"
     header["descrip"] = f"clamnet-tf: {meanings}".encode()[:_LONGEST_DESCRIPTION]
-    header["cal_min"], header["cal_max"] = 0, max(1, len(markers))
+    header["cal_min"], header["cal_max"] = 0, max(1, len(names))
 
 
-def _like_its_file(grid: Grid, values: np.ndarray, markers: tuple[str, ...], keep_identifiers: bool):
+def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_identifiers: bool):
     """(slices, rows, columns) uint8 -> a NIfTI image of the kind, axes, shape and affine of the file that `grid` describes."""
     header = grid.nifti_header.copy()
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
     header.set_intent("label")
-    _describe(header, markers)
+    _describe(header, names)
     if not keep_identifiers:
         header["aux_file"] = b""
         if "db_name" in header.keys():  # noqa: SIM118 - a header is no mapping
@@ -72,7 +72,7 @@ def _from_planes(volume: MarkedVolume):
     array = np.ascontiguousarray(volume.mask.transpose(2, 1, 0))
     header = nibabel.Nifti1Header()
     header.set_intent("label")
-    _describe(header, volume.markers)
+    _describe(header, volume.names)
     header.set_xyzt_units("mm")
     spacing = volume.spacing_mm
     if any(plane is None for plane in volume.planes):

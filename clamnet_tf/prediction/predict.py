@@ -29,6 +29,7 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
 from clamnet_tf.prediction.report import INDEX, write_index, write_volume_page
 from clamnet_tf.prediction.stems import volume_stems
 from clamnet_tf.prediction.tables import VOLUME_TABLE, notes_of, slice_row, volume_row, write_table
+from clamnet_tf.recipe.classes import named
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class _Work:
         self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = trained, recipe, inputs, out, choice, cache, alone
         self.organ_network = organ_network
         self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
-        self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold, trained.markers)
+        self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes))
         self.names = {case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))}
 
     def facts(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from clamnet_tf.evaluation import words
 from clamnet_tf.evaluation.pictures import contour_path, data_uri, marker_rgb
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import Plane
-from clamnet_tf.prediction.tables import marker_sizes, short_size, size
+from clamnet_tf.prediction.tables import class_sizes, short_size, size
 
 INDEX = "report.html"
 PAGE_BYTES = 6_000_000
@@ -33,8 +33,8 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
     step = -(-len(volume.slices) // SLICES)
     numbers = range(0, len(volume.slices), step)
     gray = _gray(volume)
-    values = range(1, len(volume.markers) + 1) if volume.markers else (None,)
-    outlines = [[contour_path(volume.mask[number] > 0 if value is None else volume.mask[number] == value) for value in values] for number in numbers]
+    values = range(1, 1 + max(1, len(volume.names)))
+    outlines = [[contour_path(volume.mask[number] == value) for value in values] for number in numbers]
     left = PAGE_BYTES - sum(len(path) for paths in outlines for path in paths)
     for side in _SIDES:
         pictures = [_jpeg(gray[number], side) for number in numbers]
@@ -56,7 +56,7 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "aspect": f"{width * spacing[2]:.6g} / {height * spacing[1]:.6g}",
         "letters": _orientation(volume.slices[0].plane),
         "scale_share": _scale(width * spacing[2]) if volume.spacing_mm else None,
-        "markers": [{"text": text, "colour": "rgb({}, {}, {})".format(*marker_rgb(number))} for number, text in enumerate(marker_sizes(row), start=1)],
+        "markers": [{"text": text, "colour": "rgb({}, {}, {})".format(*marker_rgb(number))} for number, text in enumerate(class_sizes(row), start=1)],
         "slices": [
             {
                 "picture": data_uri(picture).replace("image/png", "image/jpeg"),

@@ -20,13 +20,13 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
     """One row of marks.csv. written: format -> path of the slice's file below the output folder.
 
     frame: page, frame or plane in the file, from 0. position_mm: of the slice along its volume's normal. z_mm: third
-    coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head. Empty = not known. Of several markers,
+    coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head. Empty = not known. Of classes with names,
     for each: <name>_px, <name>_score.
     """
     first = dict(zip(RESULT_COLUMNS, (one.input, one.inside, volume.name, one.presence)))
-    of_markers = {}
-    for name, (pixels, presence) in zip(volume.markers, one.of_markers):
-        of_markers |= {f"{name}_px": pixels, f"{name}_score": presence}
+    of_classes = {}
+    for name, (pixels, presence) in zip(volume.names, one.of_classes):
+        of_classes |= {f"{name}_px": pixels, f"{name}_score": presence}
     return first | {
         "marked_px": one.marked_px,
         "organ_px": one.organ_px,
@@ -37,7 +37,7 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
         "z_mm": None if one.plane is None else float(one.plane.origin[2]),
         "mask": written.get("png") or written.get("nifti") or written.get("dicom-seg"),
         "overlay": written.get("overlay"),
-        **of_markers,
+        **of_classes,
     }
 
 
@@ -46,7 +46,7 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
     marked slices along the normal. marked_ml: None where no volume can be told; ml_note: why, or how slices of uneven gaps were
     counted. set_aside: images of the series that belong to no volume, with the reason.
     geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume.
-    Of several markers, for each: <name>_px, <name>_ml, <name>_score."""
+    Of classes with names, for each: <name>_px, <name>_ml, <name>_score."""
     slices = volume.slices
     pixel_ml, note = _pixel_ml(volume)
     marked, organ = sum(one.marked_px for one in slices), sum(one.organ_px for one in slices)
@@ -68,22 +68,22 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "dicom_seg": written.get("dicom-seg"),
         "report": written.get("report"),
         "set_aside": "; ".join(volume.set_aside) or None,
-        **_of_markers(volume, pixel_ml),
+        **_of_classes(volume, pixel_ml),
     }
 
 
-def _of_markers(volume: MarkedVolume, pixel_ml) -> dict:
-    """Of each of several markers: pixels, ml and the highest score."""
+def _of_classes(volume: MarkedVolume, pixel_ml) -> dict:
+    """Of each class with a name: pixels, ml and the highest score."""
     row = {}
-    for place, name in enumerate(volume.markers):
-        pixels = [one.of_markers[place][0] for one in volume.slices]
-        score = volume.presences[place + 1] if volume.presences else max(one.of_markers[place][1] for one in volume.slices)
+    for place, name in enumerate(volume.names):
+        pixels = [one.of_classes[place][0] for one in volume.slices]
+        score = volume.presences[place + 1] if volume.presences else max(one.of_classes[place][1] for one in volume.slices)
         row |= {f"{name}_px": sum(pixels), f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels), f"{name}_score": score}
     return row
 
 
-def marker_sizes(row: dict) -> list[str]:
-    """How much of a volume is marked as each of several markers; row: of volumes.csv; nothing for one marker."""
+def class_sizes(row: dict) -> list[str]:
+    """How much of a volume is marked as each class with a name; row: of volumes.csv."""
     names = [key.removesuffix("_score") for key in row if key.endswith("_score") and key != "presence_score"]
     return [f"{name} {row[f'{name}_px']} pixels" if row[f"{name}_ml"] is None else f"{name} {row[f'{name}_ml']:.2f} ml" for name in names]
 
@@ -121,7 +121,7 @@ def totals(volumes: list[dict], shown: int = 20) -> list[str]:
     for row in volumes[:shown]:
         where = f" in {row['marked_slices']} of {row['slices']} slices" if row["slices"] > 1 else ""
         share = f", {percent(row['marked_fraction'])} of the organ" if row["marked_fraction"] is not None else "; no organ found"
-        kinds = f" ({', '.join(marker_sizes(row))})" if marker_sizes(row) else ""
+        kinds = f" ({', '.join(class_sizes(row))})" if class_sizes(row) else ""
         lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}")
     if len(volumes) > shown:
         lines.append(f"  ... and {len(volumes) - shown} more, see {VOLUME_TABLE}")

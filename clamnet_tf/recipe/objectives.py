@@ -15,9 +15,9 @@ class Objective:
     """One objective.
 
     Attributes:
-        build: (network, loss, *, twin, new_twin, prevalence, steps) -> training.steps.StepTrainer of
+        build: (network, loss, *, twin, new_twin, classes, steps) -> training.steps.StepTrainer of
             `network`. loss: the recipe's LossSection; twin: its TwinSection; new_twin: () -> a second network
-            alike; prevalence: expected marked fraction; steps: planned number of optimizer steps.
+            alike; classes: LesionClass of each map; steps: planned number of optimizer steps.
         label: (LossSection, prevalence) -> what sets a baseline apart from the method, in words for a report;
             None: nothing.
         needs_pairs: whether it learns from positive and negative pairs, with twin, agreement and contrast.

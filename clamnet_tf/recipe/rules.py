@@ -108,9 +108,9 @@ def markers_once(markers):
 
 
 @rule("markers", "loss.objective")
-def markers_need_the_hybrid_loss(markers, objective):
-    if markers and objective != "hybrid":
-        expected = "hybrid, since the baselines tell one marker from background; compare them with markers: null, one marker at a time"
+def classifiers_tell_no_markers_apart(markers, objective):
+    if markers and objective == "classification":
+        expected = "an objective of maps, since a classifier of slices tells abnormal from normal; or markers: null, one marker at a time"
         yield Finding(("loss", "objective"), expected, objective)
 
 

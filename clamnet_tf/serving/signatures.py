@@ -15,5 +15,12 @@ IMAGE_BYTES = "image_bytes"
 
 PROBABILITY, MASK, PRESENCE, BOX, IDENTITY = "probability", "mask", "presence", "box", "identity"
 
+
+
+def map_shape(side: int, classes: int) -> tuple[int, ...]:
+    """Return the shape of `PROBABILITY` of one slice: (side, side) of a single lesion class, else (side, side, classes)."""
+    return (side, side) if classes == 1 else (side, side, classes)
+
+
 #: Below the version's folder.
 CONTRACT, RECIPE, RECIPE_SHA256 = "assets/contract.json", "assets/recipe.yaml", "assets/recipe.sha256"

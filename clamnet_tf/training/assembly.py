@@ -7,31 +7,30 @@ import numpy as np
 
 from clamnet_tf.data.pairs import ShuffledPlan
 from clamnet_tf.data.views import ViewLaw
-from clamnet_tf.marking.volume_marking import VolumeSteps
+from clamnet_tf.marking.class_marking import VolumeSteps
 from clamnet_tf.networks.attribution_map import AttributionMap
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.networks.markers import build_marker
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.networks.predictor import build_predictor
+from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
 from clamnet_tf.training.initial import begin_with
 from clamnet_tf.training.optimizers import build_optimizer
-from clamnet_tf.training.pseudo_labels import marker_pseudo_labels, pseudo_labels
+from clamnet_tf.training.pseudo_labels import pseudo_labels
 from clamnet_tf.training.selection import (
     choose,
     choose_classifier,
     look_at,
     look_at_classifier,
-    look_at_markers,
 )
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
-from clamnet_tf.training.thresholds import fit_markers_markings, fit_markings
+from clamnet_tf.training.thresholds import fit_markings
 from clamnet_tf.training.training_data import TrainingData
 from clamnet_tf.training.workers import Workers
 
@@ -46,7 +45,7 @@ class TrainingAssembly:
         say: callable, for a line to the reader.
 
     Attributes:
-        slices: TrainingSlices. data: TrainingData. postprocessor: VolumeSteps. classes: those that are told apart.
+        slices: TrainingSlices. data: TrainingData. postprocessor: VolumeSteps. classes: LesionClass of each map.
         numbers: of the stages, in order: 0 learns from labels or masks, 1.. from the marks of the one before.
         key: text that is the same in two processes when they train the same.
 
@@ -60,14 +59,12 @@ class TrainingAssembly:
         self.loss, self.twin, self.inference, self.selection = recipe.loss, recipe.twin, recipe.inference, recipe.selection
         self.network, self.pairs, self.xla = recipe.network, recipe.pairs, recipe.runtime.xla
         self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
-        self.classes = markers_of(recipe)
+        self.classes = classes_of(recipe)
         self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
         self.postprocessor = VolumeSteps.of(recipe.inference)
         self.slices = TrainingSlices.of(recipe, prepared)
         etas = [one.eta for one in self.classes]
-        self.data = TrainingData(
-            self.slices, eta=recipe.loss.eta, class_etas=etas, data_service=recipe.runtime.data_service
-        )  # fmt: skip
+        self.data = TrainingData(self.slices, etas=etas, data_service=recipe.runtime.data_service)
         self.key = f"{recipe.model_dump_json()} {prepared.key} {_digest(self.slices)}"
 
     @property
@@ -111,7 +108,7 @@ class TrainingAssembly:
                 self.loss,
                 twin=self.twin,
                 new_twin=self._twin,
-                prevalence=self.selection.prevalence,
+                classes=self.classes,
                 steps=section.steps,
             )
             self._compile(trainer, section.optimizer, section.steps)
@@ -127,8 +124,7 @@ class TrainingAssembly:
             network = self._first_network(self.initial)
             trainer = SupervisedTrainer(network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice)
             self._compile(trainer, section.optimizer, section.steps)
-        count = max(1, len(self.classes))
-        kept, masks = training_masks(self.manifest, self.prepared, self.data.rows, count, self.say)
+        kept, masks = training_masks(self.manifest, self.prepared, self.data.rows, len(self.classes), self.say)
         rows = self.data.rows[kept]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = self.data.masked(rows, masks, plan, self._views(), steps=section.steps, seed=section.seed)
@@ -173,58 +169,58 @@ class TrainingAssembly:
         own, data, organ = self.taught, self.data, self.prepared.organ[self.data.rows]
         if own.teacher == "attribution":
             known = data.images, organ, data.label, data.volume, self.attribution
-            first = number == 1
-            return attribution_labels(teacher, *known, self.selection.prevalence) if first else student_labels(teacher, *known)
+            if number == 1:
+                return attribution_labels(teacher, *known, self.selection.prevalence)
+            return student_labels(teacher, *known)
 
         def maps_of(some):
             if teacher:
                 return teacher(data.images[some])
             unusual = self.prepared.atlas.probability(data.images[some], data.organ[some])
-            return np.repeat(unusual[..., None], len(self.classes), axis=-1) if self.classes else unusual
+            return np.repeat(unusual[..., None], len(self.classes), axis=-1)
 
-        seen, options = (maps_of, data.images, organ), {"background": own.background, "steps": self.postprocessor}
-        if self.classes:
-            marked = [one.prevalence for one in self.classes]
-            options["told_apart"] = teacher is not None
-            return marker_pseudo_labels(*seen, data.shown, data.volume, marked=marked, **options)
-        share = own.marker or self.selection.prevalence
-        return pseudo_labels(*seen, data.label, data.volume, marked=share, **options)
+        return pseudo_labels(
+            maps_of,
+            data.images,
+            organ,
+            data.shown,
+            data.volume,
+            marked=[own.marker or one.prevalence for one in self.classes],
+            background=own.background,
+            steps=self.postprocessor,
+            distinct=teacher is not None,
+        )
 
     def predictor(self, network):
         """The callable images -> probability maps of a network that is trained here, its volumes shared among the workers."""
         head = self.inference.head
-        marker = build_marker(network, self.inference, head=head if f"head_{head}" in network.output else "mean")
+        marker = build_predictor(network, self.inference, head=head if f"head_{head}" in network.output else "mean")
         marker.workers = self.workers
         return marker
 
     def cuts(self, marker) -> dict:
-        """The cut of the mean of the heads ("mean") and of every head, fixed on training images."""
-        if self.classes:
-            return fit_markers_markings(marker, self.slices, self.selection, self.postprocessor, self.classes)
-        return fit_markings(marker, self.slices, self.selection, self.postprocessor)
+        """The cuts of the mean of the heads ("mean") and of every head, fixed on training images."""
+        return fit_markings(marker, self.slices, self.selection, self.postprocessor, self.classes)
 
     def cut_facts(self) -> dict:
         """How the cuts are fixed and at which share of the organ, for selection.json."""
-        section = self.selection
-        rule, prevalence = "fixed in the recipe", {one.name: one.prevalence for one in self.classes} or section.prevalence
+        section, classes = self.selection, self.classes
+        rule = "fixed in the recipe"
         if section.threshold == "prevalence":
             marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
-            if self.classes:
-                shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in self.classes)
+            if classes[0].name != UNNAMED:
+                shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in classes)
                 marked = f"training slices mark {shares} where they show it,"
             rule = f"{marked} on average (the expected size, from the recipe); fixed on training images, no mask was read"
-        return {"threshold_rule": rule, "prevalence": prevalence}
+        return {"threshold_rule": rule, "prevalence": by_name({one.name: one.prevalence for one in classes})}
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
         """A stage whose network marks."""
         marker = self.predictor(trainer.twin if trainer.kind == "ema" else trainer.network)
-        slices, section, classes, power = self.slices, self.selection, self.classes, self.loss.contrast.pooling_power
+        slices, section, power = self.slices, self.selection, self.loss.contrast.pooling_power
 
         def look(step):
-            if classes:
-                seen = slices.training_markers(), slices.validation_markers()
-                return look_at_markers(marker, step, *seen, section, classes, power)
-            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, power)
+            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power)
 
         schedule = self._schedule(first_step, steps, self.training.batch_size)
         return Stage(name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section))

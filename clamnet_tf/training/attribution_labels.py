@@ -31,7 +31,7 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
         if not open_rows.any():
             break
         rows = np.flatnonzero(open_rows)
-        maps = teacher(present[rows])
+        maps = teacher(present[rows])[..., 0]
         outlined = outlines(maps, images, organ, abnormal[rows], np.asarray(volumes), section.refinement, share)
         for row, taught in zip(rows, outlined):
             own = result[abnormal[row]]
@@ -49,7 +49,7 @@ def student_labels(student, images, organ, labels, volumes, section) -> np.ndarr
     Half of a pixel's vote is the network's probability, half is the share of the refinement's methods that include it.
 
     Args:
-        student: callable, (n, H, W, C) -> P(lesion) (n, H, W). The rest as in `attribution_labels`.
+        student: callable, (n, H, W, C) -> P(lesion) (n, H, W, 1). The rest as in `attribution_labels`.
 
     Returns:
         (N, H, W) uint8 as `attribution_labels` returns them. An abnormal slice in which the network marks nothing at
@@ -57,7 +57,7 @@ def student_labels(student, images, organ, labels, volumes, section) -> np.ndarr
     """
     result = np.full(organ.shape, BACKGROUND, np.uint8)
     abnormal = np.flatnonzero(np.asarray(labels) > 0)
-    maps = np.where(np.asarray(organ[abnormal], bool), student(images[abnormal]), 0)
+    maps = np.where(np.asarray(organ[abnormal], bool), student(images[abnormal])[..., 0], 0)
     for rows, group in _groups(abnormal, volumes, section.refinement.volume):
         picture, inside = _picture(images, rows, section.refinement), np.asarray(organ[rows], bool)
         sure = maps[group] >= 0.5

@@ -19,7 +19,7 @@ from clamnet_tf.training.workers import Workers
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the chosen look and why, seconds trained in this process, the network as MarkerProbability; look is
+    """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor; look is
     None when it was stopped."""
 
     look: Look | None

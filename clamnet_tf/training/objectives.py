@@ -1,7 +1,8 @@
 """What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained (METHOD section 6, point 5).
 
 Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged. They see one
-view per slice, no pairs and no twin: those belong to the method that they are compared with.
+view per slice, no pairs and no twin: those belong to the method that they are compared with. The objectives
+of maps are those of each lesion class against everything else, and their mean over the classes.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from clamnet_tf.networks.classifier import SCORE
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
 
-def build_non_negative(network, loss, *, prevalence: float, **_) -> "ObjectiveTrainer":
-    """Build the trainer of NonNegative; `prevalence` stands in for a prior of null."""
+def build_non_negative(network, loss, *, classes, **_) -> "ObjectiveTrainer":
+    """Build the trainer of NonNegative; the prevalence of each class stands in for a prior of null."""
     prior = loss.non_negative.prior
-    return ObjectiveTrainer(network, NonNegative(prevalence if prior is None else prior, loss.head_weights))
+    priors = tuple(one.prevalence if prior is None else prior for one in classes)
+    return ObjectiveTrainer(network, NonNegative(priors, loss.head_weights))
 
 
 def build_multiple_instance(network, loss, **_) -> "ObjectiveTrainer":
@@ -53,27 +55,30 @@ class ObjectiveTrainer(StepTrainer):
 
 @dataclass(frozen=True)
 class NonNegative:
-    """Negative-unlabelled risk per head (losses.negative_unlabelled); eta is not used, `prior` takes its part."""
+    """Negative-unlabelled risk per head and class; eta is not used, `priors` take its part."""
 
-    prior: float
+    priors: tuple[float, ...]
     head_weights: list | None
     terms = ("background_risk", "marker_risk", "area_abnormal", "area_normal")
 
     def __call__(self, logits, batch) -> dict:
         terms = dict.fromkeys(("loss", *self.terms), 0.0)
-        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
-            background, risk = partial_risks(marker, batch["organ_a"], abnormal, self.prior)
+        for weight, index, lesion, abnormal in _class_maps(logits, batch, self.head_weights):
+            background, risk = partial_risks(lesion, batch["organ_a"], abnormal, self.priors[index])
             observed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(risk))
             terms["loss"] += weight * non_negative(background, risk, observed)
             terms["background_risk"] += weight * background
             terms["marker_risk"] += weight * risk
-            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+            _add_areas(terms, weight, lesion, batch["organ_a"], abnormal)
         return terms
 
 
 @dataclass(frozen=True)
 class MultipleInstance:
-    """Cross-entropy of the pooled P(marker) of the organ with the label, per head; eta is not used: labels of slices are sure."""
+    """Cross-entropy of the pooled P(lesion) of the organ with the label, per head and class.
+
+    eta is not used: labels of slices are sure.
+    """
 
     pooling: str
     sharpness: float
@@ -82,12 +87,12 @@ class MultipleInstance:
 
     def __call__(self, logits, batch) -> dict:
         terms = dict.fromkeys(("loss", *self.terms), 0.0)
-        for weight, marker, abnormal in _markers(logits, batch, self.head_weights):
-            score = POOLINGS[self.pooling](marker, batch["organ_a"], self.sharpness)
+        for weight, _, lesion, abnormal in _class_maps(logits, batch, self.head_weights):
+            score = POOLINGS[self.pooling](lesion, batch["organ_a"], self.sharpness)
             terms["loss"] += weight * ops.mean(bag_cross_entropy(score, abnormal))
             terms["score_abnormal"] += weight * _class_mean(score, abnormal)
             terms["score_normal"] += weight * _class_mean(score, 1.0 - abnormal)
-            _add_areas(terms, weight, marker, batch["organ_a"], abnormal)
+            _add_areas(terms, weight, lesion, batch["organ_a"], abnormal)
         return terms
 
 
@@ -107,19 +112,23 @@ class Classification:
         }
 
 
-def _markers(logits, batch, head_weights):
-    """(weight, P(marker) (B, H, W), abnormal (B,)) of every head that has a weight; the weights sum to 1."""
-    abnormal = ops.cast(batch["label"] > 0, "float32")
+def _class_maps(logits, batch, head_weights):
+    """Yield (weight, index of the class, its probability (B, H, W), whether slices show it (B,)).
+
+    There is one for every head that has a weight and every class; the weights sum to 1.
+    """
+    shown = ops.cast(batch["eta"] > 0, "float32")
     outputs = log_probabilities(logits)
     heads = head_names(outputs)
     for head, weight in zip(heads, head_shares(heads, head_weights)):
         if weight:
-            yield weight, 1.0 - ops.exp(outputs[head][..., 0]), abnormal
+            for index in range(shown.shape[1]):
+                yield weight / shown.shape[1], index, ops.exp(outputs[head][..., index + 1]), shown[:, index]
 
 
-def _add_areas(terms, weight, marker, organ, abnormal):
-    """Marked share of the organ at probability 0.5, per class: its creep is the alarm of METHOD section 4."""
-    area = organ_mean(ops.cast(marker > 0.5, "float32"), organ)
+def _add_areas(terms, weight, lesion, organ, abnormal):
+    """Marked share of the organ at probability 0.5, per label: its creep is the alarm of METHOD section 4."""
+    area = organ_mean(ops.cast(lesion > 0.5, "float32"), organ)
     terms["area_abnormal"] += weight * _class_mean(area, abnormal)
     terms["area_normal"] += weight * _class_mean(area, 1.0 - abnormal)
 

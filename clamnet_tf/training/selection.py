@@ -7,6 +7,7 @@ import numpy as np
 from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
 from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.metrics.ranking import auroc
+from clamnet_tf.recipe.classes import UNNAMED
 
 
 @dataclass(frozen=True)
@@ -19,36 +20,52 @@ class Look:
     normal_area: float  # validation normals, at the threshold
     abnormal_area: float  # validation abnormals, at the threshold
     abnormal_area_half: float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
-    markers: dict | None = None  # of several: name -> row of its own look; the numbers above are their means
+    markers: dict | None = None  # name of a class -> row of its own look; the numbers above are the means
 
     def row(self) -> dict:
         return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
-def look_at(marker, step: int, training_abnormal, validation, section, power: float = 6.0) -> Look:
-    """Judge the present weights.
+def look_at(predictor, step: int, training, validation, section, classes, power: float = 6.0) -> Look:
+    """Judge the present weights class by class, without a mask; the rule decides by the means.
+
+    A slice counts as normal for a class that its label excludes, also when it shows another one: a network
+    that confuses them marks there.
 
     Args:
-        marker: callable, images (N, H, W, C) -> P(marker) (N, H, W).
-        training_abnormal: (images, organ) of abnormal training slices; fixes the threshold by prevalence.
-        validation: (images, organ, labels) of validation slices.
-        section: SelectionSection. power: of the generalised mean that makes image scores.
+        predictor: callable, images (N, H, W, C) -> P of each lesion class (N, H, W, M).
+        step: number of the optimizer step.
+        training: (images, organ, shown (N, M) bool) of abnormal training slices; fixes the thresholds by
+            prevalence.
+        validation: the same of validation slices.
+        section: SelectionSection.
+        classes: LesionClass of each of the M maps.
+        power: of the generalised mean that makes image scores.
     """
-    threshold = section.threshold
-    if threshold == "prevalence":
-        threshold = prevalence_thresholds({"": marker(training_abnormal[0])}, training_abnormal[1], section.prevalence)[""]
-    images, organ, labels = validation
-    return _judged(step, threshold, marker(images), organ, labels > 0, power)
+    (images, organ, shown), (seen, region, present) = training, validation
+    learned = predictor(images) if section.threshold == "prevalence" else None
+    judged, looks = predictor(seen), []
+    for index, one in enumerate(classes):
+        threshold, own = section.threshold, shown[:, index]
+        if learned is not None:
+            threshold = prevalence_thresholds({"": learned[own, ..., index]}, organ[own], one.prevalence)[""]
+        looks.append(_judged(step, threshold, judged[..., index], region, present[:, index], power))
+    known = [look.auroc for look in looks if look.auroc is not None]
+    areas = ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")
+    means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in areas}
+    rows = {one.name: look.row() for one, look in zip(classes, looks) if one.name != UNNAMED}
+    return Look(step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means)
 
 
 def look_at_classifier(teacher, step: int, validation) -> Look:
     """Judge classifiers: the areas of the Look are shares of whole slices that score above 0.5.
 
     Args:
-        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, labels) of validation slices.
+        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of
+            validation slices.
     """
-    images, _, labels = validation
-    scores, abnormal = teacher.probability(images), labels > 0
+    images, _, shown = validation
+    scores, abnormal = teacher.probability(images), shown.any(axis=1)
     shares = [float((scores[rows] > 0.5).mean()) if rows.any() else 0.0 for rows in (~abnormal, abnormal)]
     return Look(step, 0.5, auroc(scores, abnormal), shares[0], shares[1], shares[1])
 
@@ -58,30 +75,6 @@ def choose_classifier(looks: list, section) -> tuple:
     last = looks[-1]
     text = "not known, one class only" if last.auroc is None else f"{last.auroc:.3f}"
     return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
-
-
-def look_at_markers(marker, step: int, training, validation, section, markers, power: float = 6.0) -> Look:
-    """Judge the present weights marker by marker; the rule decides by the means over markers.
-
-    A slice counts as normal for a marker that its label excludes, also when it shows another one: a network that confuses them marks there.
-
-    Args:
-        marker: callable, images (N, H, W, C) -> P of each marker (N, H, W, M).
-        training, validation: (images, organ, shown (N, M) bool) of abnormal training slices, and of validation slices.
-        section: SelectionSection. markers: with `name` and `prevalence`. power: as in `look_at`.
-    """
-    (images, organ, shown), (seen, region, present) = training, validation
-    learned = marker(images) if section.threshold == "prevalence" else None
-    judged, looks = marker(seen), []
-    for number, one in enumerate(markers):
-        threshold, own = section.threshold, shown[:, number]
-        if learned is not None:
-            threshold = prevalence_thresholds({"": learned[own, ..., number]}, organ[own], one.prevalence)[""]
-        looks.append(_judged(step, threshold, judged[..., number], region, present[:, number], power))
-    known = [look.auroc for look in looks if look.auroc is not None]
-    means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")}
-    rows = {one.name: look.row() for one, look in zip(markers, looks)}
-    return Look(step=step, auroc=float(np.mean(known)) if known else None, markers=rows, **means)
 
 
 def _judged(step, threshold, probability, organ, abnormal, power) -> Look:

@@ -3,10 +3,8 @@
 from keras import ops
 
 from clamnet_tf.data.views import sample, sample_by_gather
-from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
-from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
-from clamnet_tf.losses.pooling import generalised_mean
-from clamnet_tf.losses.several_markers import markers_contrast, markers_hybrid
+from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_agreement, ramp, squared_agreement
+from clamnet_tf.losses.hybrid import hybrid_of_labels, organ_mean
 from clamnet_tf.networks.build import head_names, logits_network
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
@@ -35,12 +33,11 @@ class SiameseTrainer(StepTrainer):
 
     Each step takes the dict of `data.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
 
-        mean over slices and heads of [ w * mean_organ h_k(class of the image, p) ]       w = eta on abnormal, 1 on normal
-        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)                         positive pairs, both directions
-        + contrast * margin(u_abnormal - u_normal)                                         negative pairs
+        mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
+        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)              positive pairs, both directions
+        + contrast * contrast_of_labels(p of an abnormal and of a normal slice) negative pairs
 
-    Both classes count alike since a batch holds as many abnormal as normal slices. Of several markers (a batch with marker_eta) the
-    first and the last term are those of `losses.several_markers`.
+    Abnormal and normal slices count alike, since a batch holds as many of the ones as of the others.
 
     Args:
         network: functional network with outputs head_1.. (B, H, W, C).
@@ -78,7 +75,7 @@ class SiameseTrainer(StepTrainer):
         """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is logged."""
         views = self._views(batch, training)
         abnormal = ops.cast(batch["label"] > 0, "float32")
-        supervised = self._several if "marker_eta" in batch else self._one
+        k, margin, power = (self.options[name] for name in ("k", "contrast_margin", "pooling_power"))
         terms = {"hybrid": 0.0, "agreement": 0.0, "contrast": 0.0, "raw": 0.0, "area": 0.0}
         learned = views[:1] if self.kind == "ema" else views
         for head, head_weight in zip(self.heads, self.head_weights):
@@ -86,38 +83,26 @@ class SiameseTrainer(StepTrainer):
                 continue
             for view, organ in zip(learned, (batch["organ_a"], batch.get("organ_b"))):
                 share = head_weight / len(learned)
-                marker = 1.0 - ops.exp(view[head][..., 0])
-                raw, weighted, contrast = supervised(view[head], marker, organ, abnormal, batch)
+                raw, weighted = hybrid_of_labels(view[head], organ, batch["eta"], k)
+                contrast = contrast_of_labels(view[head], organ, batch["eta"], margin, power)
+                lesion = 1.0 - ops.exp(view[head][..., 0])
                 terms["raw"] += share * raw
                 terms["hybrid"] += share * weighted
                 terms["contrast"] += share * ops.repeat(contrast, 2)
-                terms["area"] += share * organ_mean(ops.cast(marker > 0.5, "float32"), organ)
+                terms["area"] += share * organ_mean(ops.cast(lesion > 0.5, "float32"), organ)
             if len(views) == 2:
-                terms["agreement"] += head_weight * self._agreement(views[0][head], views[1][head], abnormal, batch)
+                terms["agreement"] += head_weight * self._agreement(views[0][head], views[1][head], batch)
         terms["abnormal"] = abnormal
         return terms
 
-    def _one(self, log_probabilities, marker, organ, abnormal, batch):
-        """Of one view and head: the hybrid term without and with eta, (B,), and the contrast of the pairs, (B / 2,)."""
-        target = ops.one_hot(batch["label"], log_probabilities.shape[-1])[:, None, None, :]
-        weight = abnormal * ops.cast(batch["eta"], "float32") + (1.0 - abnormal)
-        raw = organ_mean(hybrid_per_pixel(target, log_probabilities, self.options["k"]), organ)
-        pairs = ops.reshape(generalised_mean(marker, organ, self.options["pooling_power"]), (-1, 2))
-        return raw, weight * raw, margin_contrast(pairs[:, 0], pairs[:, 1], self.options["contrast_margin"])
-
-    def _several(self, log_probabilities, marker, organ, abnormal, batch):
-        """The same of several markers."""
-        raw, weighted = markers_hybrid(log_probabilities, organ, batch["marker_eta"], self.options["k"])
-        return raw, weighted, markers_contrast(log_probabilities, organ, batch["marker_eta"], self.options["contrast_margin"], self.options["pooling_power"])
-
-    def _agreement(self, log_a, log_b, abnormal, batch):
+    def _agreement(self, log_a, log_b, batch):
         """Symmetric agreement of two views of one slice inside both organs, (B,)."""
         result = 0.0
         both = ((log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"), (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"))
         for first, second, warp, first_organ, second_organ in both:
             moving = ops.exp(first)
-            if self.kind == "ema" and first is log_b:  # targets of the teacher: zero marker where the label excludes it
-                moving = moving * _possible(abnormal, batch)[:, None, None, :]
+            if self.kind == "ema" and first is log_b:  # the label excludes classes of the teacher
+                moving = moving * _possible(batch["eta"])[:, None, None, :]
                 background = moving[..., :1] + (1.0 - ops.sum(moving, axis=-1, keepdims=True))
                 moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
             elif self.kind == "ema":
@@ -158,8 +143,6 @@ class SiameseTrainer(StepTrainer):
         self.step_counter.assign_add(1)
 
 
-def _possible(abnormal, batch):
-    """Which classes a slice may show, as far as the background's share is made up for: (B, 1) of one marker, (B, 1 + M) of several."""
-    if "marker_eta" not in batch:
-        return abnormal[:, None]
-    return ops.concatenate([ops.ones_like(abnormal)[:, None], ops.cast(batch["marker_eta"] > 0, abnormal.dtype)], axis=-1)
+def _possible(eta):
+    """Return which classes a slice may show, (B, 1 + M) of 0 and 1: the background, and those with an eta."""
+    return ops.concatenate([ops.ones_like(eta[:, :1]), ops.cast(eta > 0, eta.dtype)], axis=-1)

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from clamnet_tf.data.markers import membership
+from clamnet_tf.data.classes import shown_classes
 from clamnet_tf.data.stratify import draw_patients
 from clamnet_tf.data.trainable import lacking_slices
 from clamnet_tf.errors import DataError
+from clamnet_tf.recipe.classes import UNNAMED, class_names
 
 LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
 
@@ -18,29 +19,28 @@ class TrainingSlices:
     Args:
         prepared: Prepared slices whose table holds every slice's split.
         minimum_organ_fraction: slices with less organ are left out, and those without a label.
-        markers: names of those that the recipe tells apart; abnormal slices that show none of them are left out. None: one marker.
+        classes: names of the recipe's lesion classes; abnormal slices that show none of them are left out.
         patients: how many training patients are kept, None for all. shuffle_labels: negative control, see `shuffled`.
         seed: of both draws.
 
     Attributes:
         rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned from; those of
-        the validation slices are always the true ones. shown: (N, markers) bool, which markers a slice of the table shows.
+        the validation slices are always the true ones. shown: (N, M) bool, which lesion classes a slice of the table shows.
 
     Raises:
-        DataError: no usable slices on a side, none that shows one of the markers, or fewer training patients than asked for.
+        DataError: no usable slices on a side, none that shows one of the classes, or fewer training patients than asked for.
     """
 
-    def __init__(self, prepared, *, minimum_organ_fraction: float, markers=(), patients: int | None = None, shuffle_labels: bool = False, seed: int = 0):
+    def __init__(self, prepared, *, minimum_organ_fraction: float, classes=(UNNAMED,), patients: int | None = None, shuffle_labels: bool = False, seed: int = 0):
         table = prepared.table
         usable = (table.area > minimum_organ_fraction) & (table.label >= 0)
-        if markers:
-            usable &= (table.label == 0) | membership(table.markers, markers).any(axis=1)
+        usable &= (table.label == 0) | shown_classes(table.label, table.markers, classes).any(axis=1)
         self.prepared = prepared
         self.rows, validation = (np.flatnonzero(usable & (table.split == side)) for side in ("train", "val"))
         if patients is not None:
             self.rows = _of_patients(table, self.rows, patients, seed)
         self.table = shuffled(table, self.rows, seed) if shuffle_labels else table
-        self.shown = membership(self.table.markers, markers)
+        self.shown = shown_classes(self.table.label, self.table.markers, classes)
         self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
         labels = self.table.label[validation]
         self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
@@ -52,7 +52,7 @@ class TrainingSlices:
             table.split,
             usable & (trained | (table.split != "train")),
             shown=self.shown,
-            markers=markers,
+            names=classes,
             advice=advice,
         )
         if lacking:
@@ -63,30 +63,25 @@ class TrainingSlices:
         """As the recipe's sections data and training say."""
         section = recipe.training
         return cls(
-            prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, markers=[one.name for one in recipe.markers or ()],
+            prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, classes=class_names(recipe),
             patients=section.patients, shuffle_labels=section.shuffle_labels, seed=section.seed,
         )  # fmt: skip
 
     def training_abnormal(self):
-        """(images, organ) of abnormal training slices, to fix the threshold by prevalence."""
-        return self.prepared.images[self._abnormal], self.prepared.organ[self._abnormal]
+        """(images, organ, shown) of abnormal training slices, to fix the threshold by prevalence."""
+        return self._of(self._abnormal)
 
     def validation(self):
-        """(images, organ, labels) of validation slices."""
-        return self.prepared.images[self._validation], self.prepared.organ[self._validation], self.table.label[self._validation]
+        """(images, organ, shown) of validation slices; a normal one shows no class."""
+        return self._of(self._validation)
+
+    def _of(self, rows):
+        return self.prepared.images[rows], self.prepared.organ[rows], self.shown[rows]
 
     @property
     def validation_rows(self) -> np.ndarray:
         """Rows of the prepared slices that `validation` returns, rising."""
         return self._validation
-
-    def training_markers(self):
-        """(images, organ, shown) of the same slices as `training_abnormal`."""
-        return *self.training_abnormal(), self.shown[self._abnormal]
-
-    def validation_markers(self):
-        """(images, organ, shown) of the same slices as `validation`."""
-        return *self.validation()[:2], self.shown[self._validation]
 
 
 def shuffled(table, rows: np.ndarray, seed: int):

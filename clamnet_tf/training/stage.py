@@ -15,7 +15,7 @@ import tensorflow as tf
 from clamnet_tf.data.pipeline import Share
 from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.inference import Predictor
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
 from clamnet_tf.training.selection import Look
@@ -49,7 +49,7 @@ class Stage:
     """What a stage needs.
 
     name: for folders and messages. schedule: its steps.
-    trainer: compiled, with `network` (and `twin`). marker: MarkerProbability of the network that is kept.
+    trainer: compiled, with `network` (and `twin`). marker: Predictor of the network that is kept.
     dataset: (start, Share) -> tf.data of the remaining steps. look: step -> Look at the present weights.
     choose: looks -> (the one to keep, why).
     """
@@ -57,7 +57,7 @@ class Stage:
     name: str
     schedule: Schedule
     trainer: StepTrainer
-    marker: MarkerProbability
+    marker: Predictor
     dataset: Callable[[int, Share], tf.data.Dataset]
     look: Callable[[int], Look]
     choose: Callable[[list[Look]], tuple[Look, str]]

@@ -15,16 +15,19 @@ from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilitie
 LESION_FACTOR = 2.0
 
 
-def training_masks(manifest, prepared, rows, markers: int = 1, say=lambda line: None):
-    """Masks of training rows on the prepared grid; `markers`: how many the recipe tells apart; `say`: gets a line on what was
-    assumed in reading them.
+def training_masks(manifest, prepared, rows, classes: int = 1, say=lambda line: None):
+    """Return the masks of training rows on the prepared grid.
+
+    classes: how many lesion classes the recipe has. say: gets a line on what was assumed in reading them.
 
     Returns:
         kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is empty).
-        masks: (len(kept), H, W) uint8, 1 = marker; of several 1, 2 ..
+        masks: (len(kept), H, W) uint8 label maps: 0 background, 1 .. `classes`.
     """
     notes: dict[str, str] = {}
-    masks = open_masks(manifest, prepared, rows, purpose="supervision", grid="prepared", markers=markers, notes=notes)
+    masks = open_masks(
+        manifest, prepared, rows, purpose="supervision", grid="prepared", classes=classes, notes=notes
+    )
     for note, first in notes.items():
         say(f"Note on masks (first {first}): {note}")
     kept = np.array([place for place, mask in enumerate(masks) if mask is not None], dtype=np.int64)
@@ -36,8 +39,9 @@ def training_masks(manifest, prepared, rows, markers: int = 1, say=lambda line: 
 class SupervisedTrainer(StepTrainer):
     """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
 
-    Of several markers the soft Dice is the mean over those that the mask holds, over all of them where it holds none: else a marker
-    would be rewarded for being empty in every slice of the others, many times for each slice that shows it.
+    The soft Dice is the mean over the lesion classes that the mask holds, over all of them where it holds
+    none: else a class would be rewarded for being empty in every slice of the others, many times for each
+    slice that shows it.
 
     Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
 
@@ -60,11 +64,8 @@ class SupervisedTrainer(StepTrainer):
         for head, weight in zip(self.heads, self.head_weights):
             truth = ops.one_hot(ops.where(mask == IGNORED, 0, mask), outputs[head].shape[-1])
             terms["hybrid"] += weight * organ_mean(hybrid_per_pixel(truth, outputs[head], self.k), organ)
-            if truth.shape[-1] == 2:
-                loss = self._soft_dice(1.0 - ops.exp(outputs[head][..., 0]), 1.0 - truth[..., 0], organ)
-            else:
-                loss = _of_held(self._soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None]), truth, organ)
-            terms["soft_dice"] += weight * loss * self._counted(mask, organ)
+            loss = self._soft_dice(ops.exp(outputs[head][..., 1:]), truth[..., 1:], organ[..., None])
+            terms["soft_dice"] += weight * _of_held(loss, truth, organ) * self._counted(mask, organ)
         return terms
 
     def _counted(self, mask, organ):
@@ -75,7 +76,7 @@ class SupervisedTrainer(StepTrainer):
         return held * LESION_FACTOR
 
     def _soft_dice(self, probability, truth, organ):
-        """1 - smoothed Dice of (B, H, W[, M]) maps -> (B[, M])."""
+        """1 - smoothed Dice of (B, H, W, M) maps -> (B, M)."""
         overlap = ops.sum(probability * truth * organ, axis=(1, 2))
         sizes = ops.sum((probability + truth) * organ, axis=(1, 2))
         return 1.0 - (2.0 * overlap + self.dice.smoothing) / (sizes + self.dice.smoothing)
@@ -87,7 +88,7 @@ class SupervisedTrainer(StepTrainer):
 
 
 def _of_held(values, truth, organ):
-    """Mean of (B, M) over the markers that each mask holds, over all where it holds none, (B,)."""
+    """Mean of (B, M) over the lesion classes that each mask holds, over all where it holds none, (B,)."""
     held = ops.cast(ops.sum(truth[..., 1:] * organ[..., None], axis=(1, 2)) > 0, "float32")
     share = ops.where(ops.sum(held, axis=-1, keepdims=True) > 0, held, 1.0)
     return ops.sum(values * share, axis=-1) / ops.sum(share, axis=-1)

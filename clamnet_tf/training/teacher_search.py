@@ -16,8 +16,9 @@ from clamnet_tf.marking.volume_marking import VolumeMarking
 from clamnet_tf.networks import attribution
 from clamnet_tf.networks.attribution_map import AttributionMap
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.inference import Predictor
 from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.classes import UNNAMED
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.training import checkpoints
@@ -103,8 +104,8 @@ def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dic
         specific_fall: mean fall of the logit when the marks are erased, less that of the same shapes elsewhere.
         fall, fall_elsewhere: both of them. marked_area, normal_area: mean marked share of the organ in abnormal and normal slices.
     """
-    images, organ, labels = slices.validation()
-    images, organ, abnormal = np.asarray(images, np.float32), np.asarray(organ, bool), np.asarray(labels) > 0
+    images, organ, shown = slices.validation()
+    images, organ, abnormal = np.asarray(images, np.float32), np.asarray(organ, bool), shown.any(axis=1)
     rows = slices.validation_rows
     marks = _marks(run, images, organ, slices.table.volume[rows])
     areas = marks.sum(axis=(1, 2)) / np.maximum(organ.sum(axis=(1, 2)), 1)
@@ -143,11 +144,12 @@ def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> Attributio
 def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:
     """What the run's network marks at its own cut, volume by volume, (N, H, W) bool."""
     network = load_network(run.model)
-    marking = VolumeMarking.from_row(run.read_selection()["markings"]["mean"])
-    probability, result = MarkerProbability(network)(images), np.zeros(organ.shape, bool)
+    marking = VolumeMarking.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
+    probability, result = Predictor(network)(images), np.zeros(organ.shape, bool)
     for number in np.unique(volumes):
         rows = np.flatnonzero(volumes == number)
-        result[rows] = (marking(probability[rows], images[rows], organ[rows]) >= marking.threshold) & organ[rows]
+        maps = marking(probability[rows], images[rows], organ[rows])
+        result[rows] = (maps >= marking.threshold).any(axis=-1) & organ[rows]
     return result
 
 

@@ -3,51 +3,45 @@
 import numpy as np
 
 from clamnet_tf.data.pipeline import RowView
-from clamnet_tf.marking.several_markers import MarkersMarking
-from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps, calibrate, fixed
+from clamnet_tf.marking.class_marking import VolumeSteps, calibrate, fixed
+from clamnet_tf.marking.volume_marking import VolumeMarking
 
 
-def fit_markings(marker, slices, selection, steps: VolumeSteps) -> dict[str, VolumeMarking]:
-    """A VolumeMarking for the mean of the heads ("mean") and for every head.
+def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> dict[str, VolumeMarking]:
+    """Return a VolumeMarking for the mean of the heads ("mean") and for every head.
+
+    Each lesion class is cut by its own prevalence in the slices that show it.
 
     Args:
-        marker: MarkerProbability. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the recipe.
+        predictor: Predictor. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the
+            recipe.
+        classes: LesionClass of each of the predictor's maps.
     """
-    names = ["mean", *marker.head_names]
+    names, class_names = ["mean", *predictor.head_names], tuple(one.name for one in classes)
     if selection.threshold != "prevalence":
-        return {name: fixed(steps, float(selection.threshold)) for name in names}
-    prepared, label = slices.prepared, slices.table.label
-    volumes = []
+        cut = fixed(steps, float(selection.threshold))
+        return {name: VolumeMarking(class_names, (cut,) * len(classes)) for name in names}
+    prepared, volumes = slices.prepared, []
     for rows in _volumes(slices):
         images = RowView(prepared.images, rows)
-        heads = marker.heads(images).astype(np.float16)
-        volumes.append((heads, images, prepared.organ[rows], label[rows] > 0))
-    markings = {}
-    for number, name in enumerate(names):
-        maps = (heads.astype(np.float32).mean(axis=0) if name == "mean" else heads[number - 1].astype(np.float32) for heads, *_ in volumes)
-        markings[name] = calibrate(steps, [(own, *rest) for own, (_, *rest) in zip(maps, volumes)], selection.prevalence)
-    return markings
-
-
-def fit_markers_markings(marker, slices, selection, steps: VolumeSteps, markers) -> dict[str, MarkersMarking]:
-    """The same of several markers, each cut by its own prevalence in the slices that show it; markers: with `name` and `prevalence`."""
-    names, own_names = ["mean", *marker.head_names], tuple(one.name for one in markers)
-    if selection.threshold != "prevalence":
-        return {name: MarkersMarking(own_names, (fixed(steps, float(selection.threshold)),) * len(markers)) for name in names}
-    prepared = slices.prepared
-    volumes = []
-    for rows in _volumes(slices):
-        images = RowView(prepared.images, rows)
-        volumes.append((marker.heads(images).astype(np.float16), images, prepared.organ[rows], slices.shown[rows]))
+        heads = predictor.heads(images).astype(np.float16)
+        volumes.append((heads, images, prepared.organ[rows], slices.shown[rows]))
     markings = {}
     for number, name in enumerate(names):
         parts = []
-        for place, one in enumerate(markers):
-            maps = ((heads.astype(np.float32).mean(axis=0) if name == "mean" else heads[number - 1].astype(np.float32))[..., place] for heads, *_ in volumes)
-            seen = [(own, images, organ, shown[:, place]) for own, (_, images, organ, shown) in zip(maps, volumes)]
-            parts.append(calibrate(steps, seen, one.prevalence))
-        markings[name] = MarkersMarking(own_names, tuple(parts))
+        for index, one in enumerate(classes):
+            own = [
+                (_maps(heads[..., index], number), images, organ, shown[:, index])
+                for heads, images, organ, shown in volumes
+            ]
+            parts.append(calibrate(steps, own, one.prevalence))
+        markings[name] = VolumeMarking(class_names, tuple(parts))
     return markings
+
+
+def _maps(heads, number: int) -> np.ndarray:
+    """(heads, S, H, W) -> (S, H, W) float32: head `number`, from 1, or the mean of the heads (0)."""
+    return heads[number - 1].astype(np.float32) if number else heads.astype(np.float32).mean(axis=0)
 
 
 def _volumes(slices) -> list[np.ndarray]:

@@ -14,8 +14,7 @@ class TrainingData:
 
     Args:
         slices: usable slices of the training side.
-        eta: weight of an abnormal slice whose manifest row gives none.
-        class_etas: the same per class, when the recipe tells several apart; else empty.
+        etas: weight of a slice that shows a class and whose manifest row gives none, one per class.
         data_service: address of what makes the batches (grpc://host:port); None: this process.
 
     Attributes:
@@ -24,9 +23,9 @@ class TrainingData:
         label, volume: (N,) of these rows. shown: (N, classes) bool.
     """
 
-    def __init__(self, slices: TrainingSlices, *, eta: float, class_etas=(), data_service: str | None = None):
+    def __init__(self, slices: TrainingSlices, *, etas, data_service: str | None = None):
         prepared, self.rows = slices.prepared, slices.rows
-        self.slices, self.eta, self.class_etas = slices, eta, list(class_etas)
+        self.slices, self.etas = slices, list(etas)
         self.images, self.organ = RowView(prepared.images, self.rows), RowView(prepared.organ, self.rows)
         self.label, self.volume = slices.table.label[self.rows], slices.table.volume[self.rows]
         self.shown = slices.shown[self.rows]
@@ -36,13 +35,9 @@ class TrainingData:
     def store(self, rows) -> SliceStore:
         """What the pipelines read of these rows of the prepared slices."""
         prepared, table = self.slices.prepared, self.slices.table
-        unknown = np.isnan(table.eta[rows])
-        eta = np.where(unknown, self.eta, table.eta[rows])
-        parts = RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], eta
-        if not self.class_etas:
-            return SliceStore(*parts)
-        of_classes = np.where(unknown[:, None], self.class_etas, table.eta[rows][:, None])
-        return SliceStore(*parts, of_classes * self.slices.shown[rows])
+        own = table.eta[rows][:, None]
+        etas = np.where(np.isnan(own), self.etas, own) * self.slices.shown[rows]
+        return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas)
 
     def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
         """Which normal slice stands against which abnormal one; matching: options of `data.pairs.PairPlan`."""

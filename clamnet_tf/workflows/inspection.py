@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from clamnet_tf.data.classes import class_account
 from clamnet_tf.data.manifest import Manifest
-from clamnet_tf.data.markers import marker_account
 from clamnet_tf.data.prepare import Prepared
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.errors import UserInputError
 from clamnet_tf.progress import Reporter
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.recipe.classes import class_names
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.workflows.dataset import prepare_split
@@ -23,7 +23,7 @@ def training_problems(recipe: Recipe, manifest: Manifest, cache: str | Path | No
         manifest: with every case's split set. cache: folder of prepared slices; None: the default one.
     """
     try:
-        for line in marker_account(manifest, [marker.name for marker in markers_of(recipe)]):
+        for line in class_account(manifest, class_names(recipe)):
             reporter.line(line)
         prepared = prepare_split(recipe, manifest, cache, reporter)
         check_trainable(recipe, manifest, prepared)
@@ -35,7 +35,7 @@ def training_problems(recipe: Recipe, manifest: Manifest, cache: str | Path | No
 
 def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None:
     """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
-    table, markers = prepared.table, max(1, len(markers_of(recipe)))
+    table, classes = prepared.table, len(class_names(recipe))
     opened = [("test", "evaluation")]
     if recipe.training.supervision == "masks":
         opened.append(("train", "supervision"))
@@ -43,4 +43,4 @@ def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None
         rows = np.flatnonzero(table.split == side)
         for volume in np.unique(table.volume[rows]):
             own = rows[table.volume[rows] == volume]
-            open_masks(manifest, prepared, own, purpose=purpose, grid="original", markers=markers)
+            open_masks(manifest, prepared, own, purpose=purpose, grid="original", classes=classes)

@@ -19,6 +19,7 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
+from clamnet_tf.zoo.classes import class_rows, cuts, rows_of_figures, rule_of_figures, trained_eta
 from clamnet_tf.zoo.entry import (
     BASELINES_FILE,
     CARD_FILE,
@@ -29,7 +30,6 @@ from clamnet_tf.zoo.entry import (
     is_entry,
 )
 from clamnet_tf.zoo.golden import golden_output
-from clamnet_tf.zoo.markers import cuts, marker_cuts, markers_of_figures, rule_of_figures, trained_eta
 from clamnet_tf.zoo.measured import metrics_of
 from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
 from clamnet_tf.zoo.verify import verify
@@ -94,8 +94,8 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     recipe = load_recipe(run.recipe)
     try:
         selection = run.read_selection()
-        threshold, markers = cuts(recipe, selection), marker_cuts(recipe, selection)
-        rule = rule_of_figures(recipe, selection) if markers else None
+        threshold, classes = cuts(recipe, selection), class_rows(recipe, selection)
+        rule = rule_of_figures(recipe, selection) if classes else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ZooError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
     figures = read_figures(figures_file, selection, threshold["value"], rule)
@@ -104,7 +104,7 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     if is_classifier(network):
         raise ZooError(f"{run_folder}: expected a network that marks; this one classifies slices (loss.objective), a baseline only.")
     try:
-        cut = {"threshold": threshold, "markers": markers_of_figures(figures, markers)}
+        cut = {"threshold": threshold, "markers": rows_of_figures(figures, classes)}
     except (KeyError, TypeError) as error:
         raise ZooError(f"{figures_file}: expected figures of each marker ({type(error).__name__}: {error}). Evaluate this run.") from error
     entry = _entry(target, kind, run, recipe, network, cut, selection, figures, about, changelog)
@@ -143,7 +143,7 @@ def publish_again(source, target, about: About, release: Release, *, figures_fil
     check_held_out(Path(figures_file), figures, {})
     data = before.model_dump(mode="json") | {
         "name": target.name, "summary": about.summary, "metrics": metrics_of(figures, recipe), "training_data": about.training_data.model_dump(),
-        "markers": markers_of_figures(figures, marker_cuts(recipe, selection)) or None, "changelog": changelog_of(target, older, release),
+        "markers": rows_of_figures(figures, class_rows(recipe, selection)) or None, "changelog": changelog_of(target, older, release),
         "version": release.version, "intended_use": about.intended_use, "limits": about.limits, "notes": about.notes,
     }  # fmt: skip
     data["weights"]["licence"] = about.weights_licence

@@ -10,9 +10,9 @@ from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
+from clamnet_tf.zoo.classes import class_rows, cuts, trained_eta
 from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
 from clamnet_tf.zoo.golden import golden_difference, golden_output
-from clamnet_tf.zoo.markers import cuts, marker_cuts, trained_eta
 from clamnet_tf.zoo.read import check_weights, read_entry
 
 LARGEST_JSON = 5_000_000  # bytes, of selection.json and golden.json
@@ -86,7 +86,7 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
             "threshold.raw_value": (entry.threshold.raw_value, threshold["raw_value"]),
             "threshold.rule": (entry.threshold.rule, selection["threshold_rule"]),
             "metrics.seed": (entry.metrics.seed, recipe.training.seed),
-            **_marker_pairs(entry, marker_cuts(recipe, selection)),
+            **_class_pairs(entry, class_rows(recipe, selection)),
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ZooError(f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
@@ -97,8 +97,8 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
         read_kept(folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels)
 
 
-def _marker_pairs(entry: Entry, wanted: list[dict]) -> dict:
-    """What the entry repeats of several markers; their names alone where these differ."""
+def _class_pairs(entry: Entry, wanted: list[dict]) -> dict:
+    """What the entry repeats of classes with names; the names alone where these differ."""
     ours = entry.markers or []
     names = [", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])]
     pairs = {"markers": tuple(names)}

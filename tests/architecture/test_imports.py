@@ -75,7 +75,7 @@ LIGHT = (
     "clamnet_tf.workflows",
 )
 HEAVY = (
-    "clamnet_tf.zoo.markers",
+    "clamnet_tf.zoo.classes",
     "clamnet_tf.zoo.models",
     "clamnet_tf.zoo.publish",
     "clamnet_tf.zoo.verify",
@@ -109,7 +109,7 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.marking",
     "clamnet_tf.training.slices",
     "clamnet_tf.data.pairs",
-    "clamnet_tf.data.markers",
+    "clamnet_tf.data.classes",
     "clamnet_tf.data.matching",
     "clamnet_tf.data.pipeline",
     "clamnet_tf.data.data_service",

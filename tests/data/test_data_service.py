@@ -47,7 +47,7 @@ def store(tmp_path_factory):
     labels = np.array([0, 1, 0, 2, 0, 1, 0, 1, 0, 1])
     etas = np.linspace(0.1, 1, 10, dtype=np.float32)
     organ = (rng.random((31, 12, 12)) > 0.3).astype(np.uint8)
-    return SliceStore(RowView(images, ROWS), RowView(organ, ROWS), labels, etas, np.stack([etas, 1 - etas], axis=1))
+    return SliceStore(RowView(images, ROWS), RowView(organ, ROWS), labels, np.stack([etas, 1 - etas], axis=1))
 
 
 def pairs(store, steps=12, **options):

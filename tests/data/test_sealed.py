@@ -28,14 +28,14 @@ def kaggle(make_kaggle, tmp_path):
 def test_masks_on_the_original_grid(kaggle):
     masks = open_masks(*kaggle, [2, 0, 9], "evaluation", "original")
     np.testing.assert_array_equal(masks, [TRUTH, np.zeros_like(TRUTH), TRUTH])
-    assert masks[0].dtype == bool
+    assert masks[0].dtype == np.uint8
 
 
 def test_masks_on_the_prepared_grid_lie_on_their_lesion(kaggle):
     manifest, prepared = kaggle
     rows = np.flatnonzero(prepared.table.label == 1)
     masks = open_masks(manifest, prepared, rows, "supervision", "prepared")
-    assert all(mask.shape == (40, 40) and mask.dtype == bool for mask in masks)
+    assert all(mask.shape == (40, 40) and mask.dtype == np.uint8 for mask in masks)
     images = np.asarray(prepared.images, np.float32)[rows].mean(-1)
     inside = prepared.organ[rows].astype(bool) & (images > 0)
     assert np.mean([image[mask].mean() - image[organ & ~mask].mean() for image, mask, organ in zip(images, masks, inside)]) > 0.8

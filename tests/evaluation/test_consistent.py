@@ -7,7 +7,7 @@ import pytest
 
 from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
 from clamnet_tf.evaluation.baselines.kept import fitted, restored
-from clamnet_tf.marking.volume_marking import VolumeSteps
+from clamnet_tf.marking.class_marking import VolumeSteps
 
 STEPS = VolumeSteps(through_plane=0.7, main_component=0.3, appearance=0.5)
 SIDE, SLICES = 48, 9

@@ -28,9 +28,9 @@ def test_onnx_in_onnxruntime(gray_source, tmp_path):
     images = prepared_slices(32, 1)
     session = onnxruntime.InferenceSession(str(written.path), providers=["CPUExecutionProvider"])
     (found,) = session.run(["probability"], {"images": images})
-    np.testing.assert_allclose(found, gray_source.original(images), atol=5e-4)
+    np.testing.assert_allclose(found, gray_source.original(images)[..., 0], atol=5e-4)
     contract = json.loads((tmp_path / "mri_carcinoma.onnx.json").read_text())
-    assert contract["measured"]["largest_difference"] <= 5e-4 and contract["threshold"]["value"] == gray_source.threshold
+    assert contract["measured"]["largest_difference"] <= 5e-4 and contract["threshold"]["value"] == gray_source.thresholds[0]
     with pytest.raises(UserInputError, match=r"mri_carcinoma\.onnx: is there already"):
         export_onnx(gray_source, tmp_path)
 
@@ -39,15 +39,15 @@ def test_litert_float_and_int8_in_litert(gray_source, slices, tmp_path, monkeypa
     monkeypatch.setattr(litert_module, "LEAST_AGREEMENT", 0.0)  # weights drawn at random stand rounding badly
     images = prepared_slices(32, 1)
     floats = export_litert(gray_source, tmp_path)
-    np.testing.assert_allclose(run_litert(floats.path, images), gray_source.original(images), atol=5e-4)
+    np.testing.assert_allclose(run_litert(floats.path, images), gray_source.original(images)[..., 0], atol=5e-4)
     int8 = export_litert(gray_source, tmp_path, slices=slices)
     assert int8.path.name == "mri_carcinoma_int8.tflite" and int8.path.stat().st_size < floats.path.stat().st_size
     measured = json.loads((tmp_path / "mri_carcinoma_int8.tflite.json").read_text())["measured"]
     assert (measured["calibrated_on"], measured["measured_on"], measured["slices_with_truth"]) == (6, 6, 6)
     # Dice by hand, of the slices that were measured (every second one)
     rows = np.arange(1, 12, 2)
-    found = run_litert(int8.path, np.float32(slices.images[rows])) >= gray_source.threshold
-    wanted = gray_source.original(slices.images[rows]) >= gray_source.threshold
+    found = run_litert(int8.path, np.float32(slices.images[rows])) >= gray_source.thresholds[0]
+    wanted = gray_source.original(slices.images[rows])[..., 0] >= gray_source.thresholds[0]
     assert measured["dice_with_float_masks"] == pytest.approx(2 * (found & wanted).sum() / (found.sum() + wanted.sum()))
     truth = np.stack([slices.truth[row] for row in rows])
     assert measured["dice_with_truth_int8"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()))

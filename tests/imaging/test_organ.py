@@ -176,7 +176,8 @@ def test_a_map_comes_back_inside_its_organ_and_range():
     steps = (np.indices((45, 45)).sum(0) // 5 % 2).astype(np.float32)
     organ = np.zeros((45, 45), np.float32)
     organ[5:40, 10:30] = 1
-    probability, inside = box.restore_map(steps * 1.2 - 0.1, organ)
+    maps, inside = box.restore_map((steps * 1.2 - 0.1)[..., None], organ)
+    probability = maps[..., 0]
     assert probability.shape == inside.shape == (128, 128) and probability.dtype == np.float32 and inside.dtype == bool
     assert probability.min() == 0 and probability.max() == 1 and not probability[~inside].any()
     rows, columns = np.where(inside)

@@ -205,7 +205,7 @@ def test_activation_maps_equal_tf_keras_vis(network, images, method):
         np.testing.assert_allclose(subject._raw(number, images), enlarged, rtol=1e-3, atol=1e-6)
         smooth = ndimage.gaussian_filter(enlarged.astype(float), (0, 1, 1), mode="constant", truncate=4)
         scaled.append(np.maximum(smooth / smooth.max(axis=(1, 2), keepdims=True), 1e-6))
-    found, combined = subject(images.numpy()), np.sqrt(scaled[0] * scaled[1])
+    found, combined = subject(images.numpy())[..., 0], np.sqrt(scaled[0] * scaled[1])
     np.testing.assert_allclose(found, np.where(combined > 2e-6, combined, 0), rtol=1e-3, atol=1e-4)
     assert found.max() <= 1 and found.min() >= 0
 
@@ -223,7 +223,7 @@ def test_every_method_is_what_its_function_says(network, images, method):
         }[method]()
         np.testing.assert_allclose(subject._raw(number, images), expected, rtol=1e-3, atol=1e-4)
     maps = subject(images.numpy())
-    assert maps.shape == (3, SIDE, SIDE) and 0 < maps.max() <= 1
+    assert maps.shape == (3, SIDE, SIDE, 1) and 0 < maps.max() <= 1
 
 
 def test_maps_and_probabilities_do_not_depend_on_the_company_of_a_slice(network, images):
@@ -241,7 +241,7 @@ def test_a_slice_without_positive_evidence_has_an_empty_map(network):
     silent = keras.models.clone_model(network)
     silent.set_weights([np.zeros_like(value) for value in silent.get_weights()])
     found = AttributionMap(silent, section_of(copies=2))(np.ones((2, SIDE, SIDE, 2), np.float32))
-    np.testing.assert_array_equal(found, np.zeros((2, SIDE, SIDE)))
+    np.testing.assert_array_equal(found, np.zeros((2, SIDE, SIDE, 1)))
 
 
 def test_methods_are_those_of_the_recipe():

@@ -22,7 +22,9 @@ WRONG = {
     "sigmoid_classes": (["network.output=sigmoid", *TWO], "network.output", "expected softmax, .*received sigmoid with network.classes 3"),
     "classes_of_markers": (["network.classes=3"], "network.classes", "expected 2: background and one marker, since markers is null, received 3"),
     "markers_once": (["markers=[{name: one}, {name: one}]", "network.classes=3"], "markers[1].name", "expected each marker once, received one again"),
-    "markers_need_the_hybrid_loss": ([*TWO, "loss.objective=non_negative", *ALONE], "loss.objective", "expected hybrid, .*received non_negative"),
+    "classifiers_tell_no_markers_apart": (
+        [*TWO, "loss.objective=classification", *ALONE], "loss.objective", "expected an objective of maps, .*received classification",
+    ),
     "markers_have_their_own_share": ([*TWO, "self_training.marker=0.1"], "self_training.marker", "expected null, since every marker .*received 0.1"),
     "markers_keep_holes": ([*TWO, "inference.fill_holes=true"], "inference.fill_holes", "expected false, since a hole of one marker may be another"),
     "window_given": (["data.normalization=window"], "data.window", "expected a window .center, width., .*received nothing .null."),

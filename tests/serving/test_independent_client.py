@@ -34,9 +34,9 @@ def test_it_gets_what_local_prediction_gives(ports, gray_source, tmp_path):
     said = json.loads(done.stdout)
     assert said["status"]["1"]["state"] == "AVAILABLE"
     assert said["metadata"]["inputs"]["images"]["shape"] == [-1, 32, 32, 1]
-    answer, wanted = np.load(tmp_path / "answer.npz"), gray_source.original(images)
+    answer, wanted = np.load(tmp_path / "answer.npz"), gray_source.original(images)[..., 0]
     np.testing.assert_allclose(answer["probability"], wanted, atol=1e-5)
-    np.testing.assert_array_equal(answer["mask"], (wanted >= gray_source.threshold) & (images != 0).any(-1))
+    np.testing.assert_array_equal(answer["mask"], (wanted >= gray_source.thresholds[0]) & (images != 0).any(-1))
     assert answer["presence"].shape == (3,)
 
 

@@ -44,16 +44,32 @@ def test_numbers_are_those_of_local_prediction(ask, gray_source, rest, grpc_addr
         assert found.dtype == np.float32
         # slices in other company are summed in another order; the stock layers of Keras differ by far more then
         np.testing.assert_allclose(found, wanted, atol=1e-5 if most_bytes == 10**7 else 3e-5)
-    assert ask(rest)(images[:0]).shape == (0, 32, 32)
+    assert ask(rest)(images[:0]).shape == (0, 32, 32, 1)
 
 
 def test_a_run_knows_what_it_expects(gray_run, gray_source, rest):
     from clamnet_tf.runs import RunFolder
 
     run = RunFolder.open_finished(gray_run)
-    client = served_probability(rest, run=run, recipe_sha256=recipe_hash(load_recipe(str(run.recipe))), marker=gray_source.original, side=32)
+    client = served_probability(rest, run=run, recipe_sha256=recipe_hash(load_recipe(str(run.recipe))), predictor=gray_source.original, side=32)
     assert client.expected == gray_source.identity
-    assert client(prepared_slices(32, 1)[:1]).shape == (1, 32, 32)
+    assert client(prepared_slices(32, 1)[:1]).shape == (1, 32, 32, 1)
+
+
+def test_maps_of_several_classes_have_an_axis_and_others_are_refused(gray_source, rng):
+    class Server:
+        address = parse_address("http://host:8501/v1/models/name")
+
+        def predict(self, signature, name, images, most_bytes):
+            yield {"probability": maps, "identity": [gray_source.identity.text] * len(images)}
+
+    maps, images = rng.random((3, 32, 32, 2)).astype(np.float32), prepared_slices(32, 1)
+    found = ServedProbability(Server(), gray_source.identity, side=32, classes=2)(images)
+    np.testing.assert_array_equal(found, maps)
+    with pytest.raises(UserInputError, match=r"maps of \(32, 32, 2\) pixels; MODEL's have 32 x 32\."):
+        ServedProbability(Server(), gray_source.identity, side=32)(images)
+    with pytest.raises(UserInputError, match="MODEL's have 32 x 32 x 3"):
+        ServedProbability(Server(), gray_source.identity, side=32, classes=3)(images)
 
 
 def test_another_model_is_noticed(ask, gray_source, rest, grpc_address):
@@ -132,5 +148,5 @@ def test_masks_of_a_volume_are_those_of_local_prediction(gray_run, rest, grpc_ad
     wanted = masks(trained)
     assert 0.02 < wanted.mean() < 0.6
     for address in (rest, grpc_address):
-        remote = served_probability(address, run=run, recipe_sha256=recipe_hash(recipe), marker=trained.probability, side=recipe.data.side)
+        remote = served_probability(address, run=run, recipe_sha256=recipe_hash(recipe), predictor=trained.probability, side=recipe.data.side)
         np.testing.assert_array_equal(masks(dataclasses.replace(trained, probability=remote)), wanted)

@@ -38,7 +38,7 @@ def toy_batch(slices, size=8, seed=0):
     from clamnet_tf.data.views import ViewLaw
 
     images, organ, labels, _ = slices
-    store = SliceStore(images, organ, labels, np.full(len(labels), 0.7))
+    store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     columns = {"position": np.zeros(len(labels)), "area": np.zeros(len(labels)), "site": np.full(len(labels), "a")}
     plan = PairPlan(labels, columns, batch_size=size, seed=seed, matching={"on": "none"})
     return next(iter(pair_dataset(store, plan, ViewLaw(), start=0, steps=1, seed=seed, twin=True)))

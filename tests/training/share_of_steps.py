@@ -48,7 +48,7 @@ def prepared(kind, strategy):
     from clamnet_tf.training.siamese import SiameseTrainer
 
     images, organ, labels, _ = toy_slices(np.random.default_rng(0))
-    store = SliceStore(images, organ, labels, np.full(len(labels), 0.7))
+    store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     plan = PairPlan(labels, {name: np.zeros(len(labels)) for name in ("position", "area", "site")}, batch_size=BATCH, seed=0, matching={"on": "none"})
     law = ViewLaw(noise=0.1, rotate_degrees=10.0, channel_loss=0.3)
     keras.utils.set_random_seed(5)
@@ -67,9 +67,9 @@ def passes(trainer, workers):
     """Mean P(marker) of 7 slices, two per pass."""
     from conftest import toy_slices
 
-    from clamnet_tf.networks.inference import MarkerProbability
+    from clamnet_tf.networks.inference import Predictor
 
-    marker = MarkerProbability(trainer.network, batch_size=2)
+    marker = Predictor(trainer.network, batch_size=2)
     marker.workers = workers
     return marker(toy_slices(np.random.default_rng(0))[0][:7]).mean(axis=(1, 2)).tolist()
 

@@ -21,7 +21,7 @@ class BrightestBlob:
     def __call__(self, images):
         rows, columns = np.mgrid[:SIDE, :SIDE]
         places = [np.unravel_index(one[..., 0].argmax(), one.shape[:2]) for one in images]
-        return np.stack([np.exp(-np.hypot(rows - y, columns - x) ** 2 / 8) for y, x in places]).astype(np.float32)
+        return np.stack([np.exp(-np.hypot(rows - y, columns - x) ** 2 / 8) for y, x in places])[..., None].astype(np.float32)
 
     def probability(self, images):
         return (images[..., 0].max(axis=(1, 2)) > 1).astype(np.float32)
@@ -118,7 +118,7 @@ def test_the_channel_of_the_recipe_outlines(channel):
 def test_a_students_marks_are_taught_where_the_outlines_agree():
     image = np.stack([3.0 * disc(14, 16), 3.0 * disc(14, 16), np.zeros((SIDE, SIDE))]).astype(np.float32)[..., None]
     maps = np.stack([0.9 * disc(14, 16, 2.5), np.full((SIDE, SIDE), 0.2), np.ones((SIDE, SIDE))]).astype(np.float32)
-    student = lambda rows: maps[: len(rows)]  # noqa: E731  the abnormal slices, which stand first
+    student = lambda rows: maps[: len(rows), ..., None]  # noqa: E731  the abnormal slices, which stand first
     section = AttributionSection(refinement={"methods": ["halfway"], "reach": 6.0, "smoothing": 0.0, "doubtful": 0.25})
     result = student_labels(student, image, np.ones(image.shape[:3], np.uint8), np.array([1, 1, 0]), np.arange(3), section)
     inner, outer = disc(14, 16, 2.5), disc(14, 16)

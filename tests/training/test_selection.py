@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
+from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED, pseudo_labels
 from clamnet_tf.training.selection import Look, choose, look_at
@@ -58,12 +59,12 @@ def test_a_look_measures_areas_and_auroc(rng):
     labels = np.array([0, 1] * 4)
     images[labels == 1, 4:8, 4:8] = 0.9
     organ = np.ones((8, 16, 16), np.uint8)
-    section = SelectionSection(prevalence=16 / 256)
-    seen = look_at(lambda x: x[..., 0], 7, (images[labels == 1], organ[labels == 1]), (images, organ, labels), section)
+    shown, section, one = labels[:, None] > 0, SelectionSection(), LesionClass(UNNAMED, 1.0, 16 / 256)
+    seen = look_at(lambda x: x, 7, (images[labels == 1], organ[labels == 1], shown[labels == 1]), (images, organ, shown), section, (one,))
     assert 0.39 < seen.threshold <= 0.9
     assert (seen.step, seen.auroc) == (7, 1.0) and seen.normal_area < 2e-3
     assert seen.abnormal_area == pytest.approx(16 / 256, abs=1e-3) and seen.abnormal_area_half == pytest.approx(16 / 256)
-    fixed = look_at(lambda x: x[..., 0], 7, (images, organ), (images, organ, labels), SelectionSection(threshold=0.2))
+    fixed = look_at(lambda x: x, 7, (images, organ, shown), (images, organ, shown), SelectionSection(threshold=0.2), (one,))
     assert fixed.threshold == 0.2 and fixed.normal_area > 0.3
     assert dataclasses.asdict(seen) == {**seen.row(), "markers": None}
 
@@ -71,7 +72,7 @@ def test_a_look_measures_areas_and_auroc(rng):
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
     images = rng.random((10, 20, 20, 1)).astype(np.float32)
     labels = np.array([0, 1] * 5)
-    found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((10, 20, 20), np.uint8), labels, np.repeat([0, 1], 5), marked=0.1, background=0.7)
+    found = pseudo_labels(lambda rows: images[rows], images, np.ones((10, 20, 20), np.uint8), labels[:, None], np.repeat([0, 1], 5), marked=[0.1], background=0.7)
     assert (found[labels == 0] == BACKGROUND).all()
     abnormal, values = found[labels == 1], images[labels == 1][..., 0]
     shares = [(abnormal == kind).mean() for kind in (FOREGROUND, BACKGROUND, IGNORED)]
@@ -83,6 +84,6 @@ def test_an_abnormal_slice_without_marks_teaches_nothing(rng):
     images = rng.random((6, 20, 20, 1)).astype(np.float32)
     images[3] *= 0.2  # the network sees nothing there, the label says there is something
     labels = np.array([0, 1, 1, 1, 1, 0])
-    found = pseudo_labels(lambda rows: images[rows, ..., 0], images, np.ones((6, 20, 20), np.uint8), labels, np.zeros(6), marked=0.1, background=0.7)
+    found = pseudo_labels(lambda rows: images[rows], images, np.ones((6, 20, 20), np.uint8), labels[:, None], np.zeros(6), marked=[0.1], background=0.7)
     assert (found[3] == IGNORED).all() and (found[[0, 5]] == BACKGROUND).all()
     assert all((found[place] == FOREGROUND).any() and (found[place] == BACKGROUND).any() for place in (1, 2, 4))

@@ -32,7 +32,7 @@ def slices(rng):
     images[..., 0] += 4.0 * lesion
     labels, organ = np.array([1] * 6 + [0] * 4), np.ones((10, SIDE, SIDE), np.uint8)
     table = SimpleNamespace(volume=np.arange(10))
-    found = SimpleNamespace(validation=lambda: (images, organ, labels), validation_rows=np.arange(10), table=table)
+    found = SimpleNamespace(validation=lambda: (images, organ, np.asarray(labels)[:, None] > 0), validation_rows=np.arange(10), table=table)
     return found, lesion
 
 

@@ -27,7 +27,7 @@ def slices(rng):
 def data_of(slices, kind="pairs", **options):
     images, organ, labels, masks = slices
     plan = PairPlan(labels, {name: np.zeros(len(labels)) for name in ("position", "area", "site")}, batch_size=8, seed=0, matching={"on": "none"})
-    store = SliceStore(images, organ, labels, np.full(len(labels), 0.7))
+    store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     if kind == "masks":
         return mask_dataset(store, masks, plan, LAW, start=1, steps=4, seed=3, **options)
     return pair_dataset(store, plan, LAW, start=1, steps=4, seed=3, twin=True, **options)

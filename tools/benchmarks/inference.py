@@ -16,7 +16,7 @@ from clamnet_tf.export.freezing import frozen_probability
 from clamnet_tf.export.litert import converted as to_litert
 from clamnet_tf.export.onnx import converted as to_onnx
 from clamnet_tf.export.source import Source
-from clamnet_tf.networks.markers import build_marker
+from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.serving.identity import Identity
@@ -30,9 +30,9 @@ def source_of(network, head) -> Source:
     recipe = load_recipe("mri_carcinoma", [f"data.side={network.input.shape[1]}"])
     section = recipe.inference.model_copy(update={"head": head, "flip_views": False})
     part = network if head == "mean" else prune(network, head)
-    original, marker = (build_marker(each, section, head=head) for each in (network, folded(part)))
+    original, predictor = (build_predictor(each, section, head=head) for each in (network, folded(part)))
     return Source(
-        name="bench", original=original, marker=marker, side=network.input.shape[1], channels=network.input.shape[-1], threshold=0.5, rule="fixed",
+        name="bench", original=original, predictor=predictor, side=network.input.shape[1], channels=network.input.shape[-1], names=("",), thresholds=(0.5,), rule="fixed",
         pooling_power=6.0, data=recipe.data, organ=recipe.organ, identity=Identity("0", "0", str(head), "no"), recipe_text="",
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ def runners(size, batch: int, folder: Path) -> dict:
     network = size.network("batch")
     settle(network)
     images = np.random.default_rng(1).normal(size=(batch, *network.input.shape[1:])).astype(np.float32)
-    stock = build_marker(network, load_recipe("mri_carcinoma").inference, head="mean").stock()
+    stock = build_predictor(network, load_recipe("mri_carcinoma").inference, head="mean").stock()
     function = tf.function(lambda x: tf.reduce_mean(stock.maps(x), axis=0), autograph=False)
     whole, second = source_of(network, "mean"), source_of(network, 2 if len(network.output) >= 2 else 1)
     network.compile(jit_compile=False)

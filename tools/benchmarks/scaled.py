@@ -13,11 +13,11 @@ def main() -> None:
     from benchmarks.scaling import size_of
     from benchmarks.subjects import our_step, slices_for
 
-    from clamnet_tf.networks.inference import MarkerProbability
+    from clamnet_tf.networks.inference import Predictor
 
     setting, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
     network = size_of(setting).network("group")
-    marker, images = MarkerProbability(network, batch_size=setting["batch"]), slices_for(network, setting["batch"])
+    marker, images = Predictor(network, batch_size=setting["batch"]), slices_for(network, setting["batch"])
     found = interleaved({"training": our_step(network, setting["batch"]), "inference": lambda: marker(images)}, rounds)
     told = {f"{name}_{by}": round(value, 5) for name, taken in found.items() for by, value in (("s", taken.clock), ("processor_s", taken.processor))}
     print(json.dumps({**told, "peak_gb": round(peak_gb(), 3)}))

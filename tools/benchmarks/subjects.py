@@ -100,7 +100,7 @@ def pairs(side: int, batch: int, *, steps: int, twin: bool = True, slices: int =
     labels = np.arange(slices) % 2
     columns = {"position": rng.random(slices), "area": rng.random(slices), "site": np.zeros(slices, int)}
     plan = PairPlan(labels, columns, batch_size=batch, seed=0, matching={"on": "position", "tolerance": 0.05, "same_site": True})
-    store = SliceStore(images, organ, labels, np.full(slices, 0.7))
+    store = SliceStore(images, organ, labels, 0.7 * labels[:, None])
     return lambda start, *share: pair_dataset(store, plan, LAW, start=start, steps=steps, seed=0, twin=twin, **({"share": share[0]} if share else {}))
 
 

@@ -57,19 +57,20 @@ def entry(path: Path) -> None:
 
 
 def selection(path: Path) -> None:
-    """Read as evaluation.trained does, which loads TensorFlow: of one marker, or of several."""
+    """Read as evaluation.trained does, which loads TensorFlow: of one class, or of several."""
     from clamnet_tf.errors import RunError
-    from clamnet_tf.marking.several_markers import MarkersMarking
     from clamnet_tf.marking.volume_marking import VolumeMarking
+    from clamnet_tf.recipe.classes import UNNAMED
     from clamnet_tf.runs import RunFolder
 
     folder = _folder(path)
     shutil.copy(path, folder / "selection.json")
     read = RunFolder(folder).read_selection()
     reasons = []
-    for kind in (VolumeMarking, MarkersMarking):
+    for several in (False, True):
         try:
-            [kind.from_row(row) for row in read["markings"].values()], int(read["step"])
+            rows = list(read["markings"].values())
+            [VolumeMarking.from_row(row, tuple(row) if several else (UNNAMED,)) for row in rows], int(read["step"])
             return
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             reasons.append(repr(error))
@@ -120,7 +121,7 @@ def answer(path: Path) -> None:
         found = ServedProbability(model, Identity("0" * 64, "1" * 64, "mean"), side=8)(
             np.zeros((2, 8, 8, 1), np.float32)
         )
-    assert found.shape == (2, 8, 8) and 0 <= found.min() <= found.max() <= 1
+    assert found.shape == (2, 8, 8, 1) and 0 <= found.min() <= found.max() <= 1
 
 
 def registry(path: Path) -> None:

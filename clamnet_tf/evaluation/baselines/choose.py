@@ -8,10 +8,10 @@ from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
 from clamnet_tf.evaluation.baselines.intensity import Baseline, intensity_baselines, training_free
 from clamnet_tf.evaluation.baselines.kept import fitted, read_kept
-from clamnet_tf.evaluation.several_markers import fit_sizes
+from clamnet_tf.evaluation.per_class import fit_sizes
 from clamnet_tf.files import write_json
-from clamnet_tf.marking.volume_marking import VolumeSteps
-from clamnet_tf.recipe.markers import markers_of
+from clamnet_tf.marking.class_marking import VolumeSteps
+from clamnet_tf.recipe.classes import classes_of, named
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 NOT_KEPT = (
@@ -28,7 +28,7 @@ FITTED_HERE = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """methods: of everything marked (""), and of each of several markers, name -> callable(images, organ) ->
+    """methods: of everything marked (""), and of each class that has a name, name -> callable(images, organ) ->
     masks of one volume.
 
     note: what the reader must know when methods are lacking or fitted to other images than the network's.
@@ -50,20 +50,20 @@ def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Cho
     Raises:
         RunError: the kept file is damaged or of another recipe.
     """
-    markers, atlas, channels = markers_of(recipe), prepared.atlas is not None, prepared.images.shape[3]
-    names = tuple(one.name for one in markers)
+    classes, atlas, channels = classes_of(recipe), prepared.atlas is not None, prepared.images.shape[3]
+    names = named(one.name for one in classes)
     path, kept, new, note = run.path / KEPT_FILE, {}, None, None
     if path.exists():
         kept = read_kept(path, names, channels)
     elif split not in (None, "train"):
-        kept = _fit(recipe, prepared, markers)
+        kept = _fit(recipe, prepared, classes)
         content = {what: fitted(methods) for what, methods in kept.items()}
-        new = (content if markers else content[""]) if content else None
+        new = (content if names else content[""]) if content else None
         if new and run.split.exists():
             write_json(path, new)
             new = None
         note = FITTED_HERE if new else None
-    free = {what: training_free(channels, share, atlas) for what, share in _shares(recipe, markers).items()}
+    free = {what: training_free(channels, share, atlas) for what, share in _shares(classes).items()}
     why = (
         "it was published before they were"
         if not run.split.exists()
@@ -73,28 +73,22 @@ def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Cho
     return Chosen(methods, note if kept else NOT_KEPT.format(why=why), new)
 
 
-def _shares(recipe, markers) -> dict[str, float]:
-    """Expected share of the organ, of everything marked and of each marker.
+def _shares(classes) -> dict[str, float]:
+    """Expected share of the organ, of everything marked and of each class.
 
     Of all together it is the mean, since an abnormal slice shows at least one of them.
     """
-    if not markers:
-        return {"": recipe.selection.prevalence}
-    own = {one.name: one.prevalence for one in markers}
+    own = {one.name: one.prevalence for one in classes}
     return {"": float(np.mean(list(own.values()))), **own}
 
 
-def _fit(recipe, prepared, markers) -> dict[str, dict[str, Baseline]]:
+def _fit(recipe, prepared, classes) -> dict[str, dict[str, Baseline]]:
     """Every method, fitted to abnormal training slices; {} without any."""
     table, atlas = prepared.table, prepared.atlas is not None
     train = np.flatnonzero(
         (table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label > 0)
     )
-    wanted = (
-        fit_sizes(markers, table.markers[train])
-        if markers
-        else {"": (np.ones(len(train), bool), recipe.selection.prevalence)}
-    )
+    wanted = fit_sizes(classes, table.label[train], table.markers[train])
     found = {}
     for what, (chosen, prevalence) in wanted.items():
         if (rows := train[chosen]).size:

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from clamnet_tf.evaluation.baselines.intensity import Baseline, channel_names, smoothed
-from clamnet_tf.marking.volume_marking import VolumeMarking, VolumeSteps, calibrate
+from clamnet_tf.marking.class_marking import ClassMarking, VolumeSteps, calibrate
 
 SIGMA = 2.0  # pixels of a slice 128 wide
 SLOPE = 2.0  # log-odds per standard deviation of the smoothed values inside the organ; set once, not tuned
@@ -44,7 +44,7 @@ def consistent_baselines(volumes, steps: VolumeSteps, prevalence: float, atlas: 
 
 def consistent_masks(images, organ, *, channel: int, centre: float, scale: float, marking: dict) -> np.ndarray:
     """Masks of one volume; the keywords are what was fitted."""
-    marked, inside = VolumeMarking.from_row(marking), np.asarray(organ) > 0
+    marked, inside = ClassMarking.from_row(marking), np.asarray(organ) > 0
     maps = marked(_suspicion(_smoothed_volume(images, organ, channel), centre, scale), images, inside)
     return inside & (maps >= marked.threshold)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from clamnet_tf.errors import RunError
 from clamnet_tf.evaluation.baselines.consistent import consistent_masks
 from clamnet_tf.evaluation.baselines.intensity import Baseline, cut_masks, otsu_masks, size_masks, whole_organ
-from clamnet_tf.marking.volume_marking import VolumeMarking
+from clamnet_tf.marking.class_marking import ClassMarking
 
 FUNCTIONS = {
     "whole_organ": whole_organ, "_otsu_masks": otsu_masks, "_cut_masks": cut_masks, "size_masks": size_masks,
@@ -43,11 +43,11 @@ def restored(content: Mapping) -> dict[str, Baseline]:
     }
 
 
-def read_kept(path: Path, markers: tuple[str, ...], channels: int) -> dict[str, dict[str, Baseline]]:
-    """Read the file of a run or entry: {"": methods}, of several markers {"" and each name: methods}.
+def read_kept(path: Path, names: tuple[str, ...], channels: int) -> dict[str, dict[str, Baseline]]:
+    """Read the file of a run or entry: {"": methods}, of classes with names {"" and each name: methods}.
 
     Args:
-        path: the file. markers: names of several markers, () for one.
+        path: the file. names: of the lesion classes, () for one without a name.
         channels: of an image, with that of the atlas.
 
     Raises:
@@ -55,8 +55,8 @@ def read_kept(path: Path, markers: tuple[str, ...], channels: int) -> dict[str, 
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content = content if markers else {"": content}
-        if not set(content) <= {"", *markers}:
+        content = content if names else {"": content}
+        if not set(content) <= {"", *names}:
             raise ValueError(f"it is of the markers {', '.join(filter(None, content)) or 'none'}")
         for methods in content.values():
             for name, entry in methods.items():
@@ -64,7 +64,7 @@ def read_kept(path: Path, markers: tuple[str, ...], channels: int) -> dict[str, 
         return {what: restored(methods) for what, methods in content.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = f"simple methods for {channels} channel(s)" + (
-            f" and the markers {', '.join(markers)}" if markers else ""
+            f" and the markers {', '.join(names)}" if names else ""
         )
         raise RunError(
             f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared without them."
@@ -85,4 +85,4 @@ def _check(name: str, entry: Mapping, channels: int) -> None:
     if not 0 <= keywords.get("channel", 0) < channels:
         raise ValueError(f"{name}: channel is {keywords['channel']}")
     if "marking" in keywords:
-        VolumeMarking.from_row(keywords["marking"])
+        ClassMarking.from_row(keywords["marking"])

@@ -1,12 +1,13 @@
-"""The hybrid loss of several markers, against the formula written out in NumPy, pixel by pixel."""
+"""The hybrid loss of slices whose labels name their classes, against the formula written out in NumPy, pixel by pixel."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from clamnet_tf.losses.hybrid import class_hybrid, hybrid_per_pixel
-from clamnet_tf.losses.several_markers import markers_contrast, markers_hybrid
+from clamnet_tf.losses.contrastive import contrast_of_labels, margin_contrast
+from clamnet_tf.losses.hybrid import hybrid_of_labels, hybrid_per_pixel, hybrid_terms, organ_mean
+from clamnet_tf.losses.pooling import generalised_mean
 
 
 def by_hand(p, organ, etas, k):
@@ -40,7 +41,7 @@ def slices(rng):
 def test_it_is_the_mean_over_the_markers_shown(slices, k):
     logits, organ, etas = slices
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    found = markers_hybrid(ops.log_softmax(logits), organ, etas, k)
+    found = hybrid_of_labels(ops.log_softmax(logits), organ, etas, k)
     for one, expected in zip(found, by_hand(p, organ, etas, k)):
         np.testing.assert_allclose(np.asarray(one), expected, rtol=2e-5)
 
@@ -49,7 +50,7 @@ def test_every_class_alone_is_the_one_hot_target(slices):
     log_p = ops.log_softmax(slices[0])
     for c in range(4):
         one_hot = np.eye(4, dtype=np.float32)[c]
-        np.testing.assert_allclose(np.asarray(class_hybrid(log_p, 2))[..., c], np.asarray(hybrid_per_pixel(one_hot, log_p, 2)), rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(hybrid_terms(1.0, log_p, 2))[..., c], np.asarray(hybrid_per_pixel(one_hot, log_p, 2)), rtol=1e-6)
 
 
 def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices):
@@ -59,7 +60,7 @@ def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices)
     _, organ, etas = slices
     logits = tf.Variable(np.zeros((4, 5, 6, 4), np.float32))
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(markers_hybrid(ops.log_softmax(logits), organ, etas, 1)[1])
+        loss = tf.reduce_sum(hybrid_of_labels(ops.log_softmax(logits), organ, etas, 1)[1])
     step = -tape.gradient(loss, logits).numpy()
     inside = organ > 0
     one, normal, two = step[0][inside[0]], step[1][inside[1]], step[2][inside[2]]
@@ -75,5 +76,19 @@ def test_the_contrast_is_between_pooled_maps_of_the_markers_shown(slices):
     pooled = np.array([[np.mean(p[s, ..., c + 1][organ[s] > 0] ** 6) ** (1 / 6) for c in range(3)] for s in range(4)])
     first = 0.5 * max(0, 0.7 - (pooled[0, 0] - pooled[1, 0])) ** 2
     second = np.mean([0.5 * max(0, 0.7 - (pooled[2, c] - pooled[3, c])) ** 2 for c in (0, 2)])
-    found = markers_contrast(ops.log_softmax(logits), organ, keras.ops.convert_to_tensor(etas), 0.7, 6.0)
+    found = contrast_of_labels(ops.log_softmax(logits), organ, keras.ops.convert_to_tensor(etas), 0.7, 6.0)
     np.testing.assert_allclose(np.asarray(found), [first, second], rtol=1e-4)
+
+
+def test_a_single_class_is_the_hybrid_loss_against_the_label_weighted_by_eta(rng):
+    """Bit by bit: the binary case is that of one class, not a path of its own."""
+    log_p = ops.log_softmax(rng.normal(0, 2, (4, 8, 8, 2)).astype(np.float32))
+    organ, label = (rng.random((4, 8, 8)) < 0.7).astype(np.float32), np.array([1, 0, 1, 0])
+    eta = np.array([0.7, 0.7, 0.3, 0.3], np.float32)
+    raw, weighted = hybrid_of_labels(log_p, organ, (eta * label)[:, None], 2)
+    expected = organ_mean(hybrid_per_pixel(np.eye(2, dtype=np.float32)[label][:, None, None, :], log_p, 2), organ)
+    np.testing.assert_array_equal(np.asarray(raw), np.asarray(expected))
+    np.testing.assert_array_equal(np.asarray(weighted), np.asarray(expected) * np.where(label, eta, 1))
+    pooled = np.asarray(generalised_mean(ops.exp(log_p[..., 1]), organ, 6.0))
+    found = contrast_of_labels(log_p, organ, (eta * label)[:, None], 0.7, 6.0)
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(margin_contrast(pooled[::2], pooled[1::2], 0.7)))

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from clamnet_tf.cli.main import main
@@ -134,19 +135,28 @@ def test_nothing_marked_is_a_segmentation_too(run, predict, write_series, tmp_pa
     assert len(seg.SegmentSequence) == 2 and not seg.pixel_array.any()
 
 
-def test_what_holds_one_marker_only_refuses_several(run, tmp_path, rng):
-    from click.testing import CliRunner
+def test_an_export_gives_a_map_per_class_and_the_numbers_of_classes(run, tmp_path, rng):
+    import tensorflow as tf
 
-    def call(*arguments):
-        result = CliRunner().invoke(main, [*map(str, arguments)], prog_name="clamnet-tf")
-        return result.exit_code, " ".join(str(result.output).split() + str(result.exception).split())
+    code, said = call("export", run, "--format", "savedmodel", "--out", tmp_path)
+    assert code == 0 and "threshold 0.500, 0.500" in said, said
+    image = scan(rng)
+    slices = np.pad(image, ((0, 0), (0, 0), (4, 4)))[..., None].astype(np.float32)
+    answer = tf.saved_model.load(tmp_path / "by_hand" / "1").signatures["serving_default"](images=tf.constant(slices))
+    np.testing.assert_array_equal(answer["mask"].numpy()[..., 4:-4], classes(image))
+    assert answer["probability"].shape == (5, SIDE, SIDE, 2) and answer["presence"].shape == (5,)
+    contract = json.loads((tmp_path / "by_hand" / "1" / "assets" / "contract.json").read_text())
+    assert contract["threshold"]["value"] == dict.fromkeys(NAMES, 0.5)
+    assert "1 bright, 2 very_bright" in contract["signatures"]["serving_default"]["output"]["mask"]
 
-    for kind in ("savedmodel", "litert", "onnx"):
-        code, said = call("export", run, "--format", kind, "--out", tmp_path / "out")
-        assert code and "tells 2 markers apart (bright, very_bright)" in said and "clamnet-tf predict" in said
-    assert not (tmp_path / "out").exists()
-    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "one.png")
-    code, said = call("predict", run, tmp_path / "one.png", "--out", tmp_path / "marked", "--server", "http://localhost:1/v1/models/x")
-    assert code == 2 and "the networks that are served mark one condition" in said.replace("│ ", "")
-    code, said = call("fit", run / "recipe.yaml", "--search", "eta", "--out", tmp_path / "run")
-    assert code == 2 and "search it for one marker at a time" in said.replace("│ ", "")
+
+def test_a_search_of_eta_needs_a_class_that_takes_it(run, tmp_path):
+    own = f"markers=[{{name: {NAMES[0]}, eta: 0.5}}, {{name: {NAMES[1]}, eta: 0.9}}]"
+    code, said = call("fit", run / "recipe.yaml", "--search", "eta", "--set", own, "--out", tmp_path / "run")
+    assert code == 2 and "every marker has its own eta" in said.replace("│ ", "")
+
+
+def call(*arguments):
+    """(exit code, what was said in one line) of the command."""
+    result = CliRunner().invoke(main, [*map(str, arguments)], prog_name="clamnet-tf")
+    return result.exit_code, " ".join(str(result.output).split() + str(result.exception).split())

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clamnet_tf.data.classes import class_account, shown_classes
 from clamnet_tf.data.manifest import Case, Manifest, read_manifest, write_manifest
-from clamnet_tf.data.markers import marker_account, membership
 from clamnet_tf.data.sealed import open_masks
 from clamnet_tf.data.split import split_manifest
 from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.recipe.classes import UNNAMED
 from clamnet_tf.recipe.schema_data import SplitSection
 
 NAMES = ("intraparenchymal", "subdural")
@@ -53,25 +54,27 @@ def test_what_cannot_be_meant_is_refused_with_its_line(table, row, message):
 
 def test_the_account_counts_names_and_what_is_left_out(table):
     manifest = read_manifest(table((0, ""), (1, "subdural"), (1, "subdural+intraparenchymal"), (1, ""), (1, "")))
-    first, second = marker_account(manifest, NAMES)
+    first, second = class_account(manifest, NAMES)
     assert first == "Markers: intraparenchymal 1, subdural 2, several at once 1."
     assert second == "Left out of training and of figures by label: 2 abnormal images that name none of these markers."
-    assert marker_account(manifest, ()) == []
+    assert class_account(manifest, (UNNAMED,)) == []
     said = dataclasses.replace(manifest, account=("Markers: intraparenchymal 1, subdural 2.",))
-    assert marker_account(said, NAMES) == ["Several markers at once: 1 images.", second]
+    assert class_account(said, NAMES) == ["Several markers at once: 1 images.", second]
 
 
 def test_a_name_that_the_recipe_does_not_have_is_told_with_the_nearest(table):
     manifest = read_manifest(table((1, "subdurral"), (1, "subdurral"), (1, "epidural"), (0, "")))
     with pytest.raises(DataError, match=r"its markers: intraparenchymal, subdural(.|\n)*'subdurral' of 2 image\(s\), .*0.png \(did you mean 'subdural'\?\)") as error:
-        marker_account(manifest, NAMES)
+        class_account(manifest, NAMES)
     assert "'epidural' of 1 image(s)" in str(error.value) and "leave the cell of an image empty" in str(error.value)
 
 
-def test_membership_is_a_table_in_the_order_of_the_recipe():
+def test_what_slices_show_is_a_table_in_the_order_of_the_recipe():
     column = np.array(["", "subdural", "intraparenchymal+subdural", "other"])
-    np.testing.assert_array_equal(membership(column, NAMES), [[0, 0], [0, 1], [1, 1], [0, 0]])
-    assert membership(column, ()).shape == (4, 0) and membership(column[:0], NAMES).shape == (0, 2)
+    labels = np.array([0, 1, 2, -1])
+    np.testing.assert_array_equal(shown_classes(labels, column, NAMES), [[0, 0], [0, 1], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(shown_classes(labels, column, (UNNAMED,)), [[0], [1], [1], [0]])
+    assert shown_classes(labels[:0], column[:0], NAMES).shape == (0, 2)
 
 
 def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
@@ -85,17 +88,17 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
         case=np.arange(4), split=np.full(4, "train"), slice_index=np.zeros(4, int), image=np.full(4, "x"), box=np.array([[0, 0, 12, 12, 12]] * 4)
     )
     manifest, prepared = Manifest(tmp_path, tuple(cases)), SimpleNamespace(table=table, images=np.zeros((4, 24, 24, 1)))
-    original, empty = open_masks(manifest, prepared, [0, 3], "evaluation", "original", markers=2)
+    original, empty = open_masks(manifest, prepared, [0, 3], "evaluation", "original", classes=2)
     np.testing.assert_array_equal(original, mask)
     assert empty.dtype == np.uint8 and not empty.any()
-    [large] = open_masks(manifest, prepared, [0], "supervision", "prepared", markers=2)
+    [large] = open_masks(manifest, prepared, [0], "supervision", "prepared", classes=2)
     np.testing.assert_array_equal(large, mask.repeat(2, axis=0).repeat(2, axis=1))
     [one] = open_masks(manifest, prepared, [0], "evaluation", "original")
-    assert one.dtype == bool and (one == (mask > 0)).all()
+    assert one.dtype == np.uint8 and (one == (mask > 0)).all()
     with pytest.raises(ImageError, match="gray.png: expected the values 0 to 2, background and the recipe's markers in their order; received 0, 127, 254"):
-        open_masks(manifest, prepared, [1], "evaluation", "original", markers=2)
+        open_masks(manifest, prepared, [1], "evaluation", "original", classes=2)
     with pytest.raises(ImageError, match="mask.jpg: a mask of several markers cannot be a JPEG"):
-        open_masks(manifest, prepared, [2], "evaluation", "original", markers=2)
+        open_masks(manifest, prepared, [2], "evaluation", "original", classes=2)
 
 
 def test_a_split_spreads_patients_of_each_marker_evenly():

@@ -1,13 +1,13 @@
-"""Which way of marking belongs to a trained network: its heads, or the activation map of a classifier."""
+"""Which predictor belongs to a trained network: its heads, or the activation map of a classifier."""
 
 from clamnet_tf.networks.activation_maps import ActivationMap
 from clamnet_tf.networks.classifier import is_classifier
-from clamnet_tf.networks.inference import MarkerProbability
+from clamnet_tf.networks.inference import Predictor
 from clamnet_tf.recipe.schema import InferenceSection
 
 
-def build_marker(network, section: InferenceSection, *, head=None) -> MarkerProbability:
-    """The callable images -> P(marker) of `network`, as the inference section says; `head` stands in for the section's.
+def build_predictor(network, section: InferenceSection, *, head=None) -> Predictor:
+    """Return the predictor of `network`, as the inference section says; `head` stands in for the section's.
 
     Raises:
         NetworkError: the network has no such head, or no such level.
@@ -15,4 +15,4 @@ def build_marker(network, section: InferenceSection, *, head=None) -> MarkerProb
     views = {"batch_size": section.batch_size, "flip_views": section.flip_views}
     if is_classifier(network):
         return ActivationMap(network, method=section.activation_map.method, level=section.activation_map.level, **views)
-    return MarkerProbability(network, head=section.head if head is None else head, **views)
+    return Predictor(network, head=section.head if head is None else head, **views)

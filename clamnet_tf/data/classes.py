@@ -1,20 +1,23 @@
-"""Which of a recipe's markers a slice shows: the manifest's column markers, checked and as a table of yes and no."""
+"""Which lesion classes of a recipe a slice shows, by the manifest's labels and its column markers."""
 
 import numpy as np
 
 from clamnet_tf.data.manifest import Manifest, listed, nearest
 from clamnet_tf.errors import DataError
+from clamnet_tf.recipe.classes import UNNAMED
 
 
-def marker_account(manifest: Manifest, names) -> list[str]:
-    """Lines that say how often each of the recipe's markers `names` is named, and what is left out; nothing for no names.
+def class_account(manifest: Manifest, names) -> list[str]:
+    """Return lines that say how often each of the recipe's classes `names` is named, and what is left out.
+
+    There are none for a class without a name.
 
     An abnormal image (label 1 or above) that names none of them shows something else, or its kind is not known: it is left out of
     training and of the figures that go by labels, and the lines say how many there are.
 
     DataError, every problem at once, for names that the recipe does not have.
     """
-    if not names:
+    if UNNAMED in names:
         return []
     unknown = {}
     for case in manifest.cases:
@@ -38,7 +41,19 @@ def marker_account(manifest: Manifest, names) -> list[str]:
     return lines
 
 
-def membership(markers: np.ndarray, names) -> np.ndarray:
-    """Column markers of a SliceTable (N,), names joined by + -> (N, len(names)) bool, the order of `names`."""
-    found = [set(text.split("+")) for text in markers.tolist()]
-    return np.array([[name in each for name in names] for each in found], bool).reshape(len(found), len(names))
+def shown_classes(labels: np.ndarray, markers: np.ndarray, names) -> np.ndarray:
+    """Return which of the lesion classes `names` each slice shows.
+
+    Args:
+        labels: (N,) int, 0 normal, 1.. abnormal, -1 unknown: what a class without a name goes by.
+        markers: (N,) text, the column markers of a SliceTable, names joined by +.
+
+    Returns:
+        (N, M) bool, in the order of `names`.
+    """
+    named = [set(text.split("+")) for text in markers.tolist()]
+    columns = [
+        np.asarray(labels) > 0 if name == UNNAMED else np.array([name in each for each in named], bool)
+        for name in names
+    ]
+    return np.stack(columns, axis=1)

@@ -8,13 +8,13 @@ import pytest
 from clamnet_tf.evaluation.cases import Marking, SliceCase, Walk
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.per_class import add_columns, class_headline, fit_sizes, split_by_class
 from clamnet_tf.evaluation.pictures import MARKER_RGB, overlay, with_legend
 from clamnet_tf.evaluation.report import write_report
-from clamnet_tf.evaluation.several_markers import add_columns, fit_sizes, marker_headline, split_by_marker
-from clamnet_tf.recipe.markers import Marker
+from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 
 NAMES = ("one", "two")
-TRAINED = SimpleNamespace(markers=NAMES, marking=Marking(0.5, "by hand"))
+TRAINED = SimpleNamespace(classes=NAMES, marking=Marking(0.5, "by hand"))
 
 
 def dice(a, b):
@@ -35,7 +35,7 @@ def walked(rng):
             if patient == "b" and number == 2:
                 maps[2:5, 15:20, 0] = 0.8  # the first marker, falsely
             whole = SliceCase(patient, f"{patient}.dcm", number, int(truth.any()), np.ones((24, 24), bool), None, truth, spacing_mm=(1, 1, 1), picture=rng.random((24, 24)))
-            cases = split_by_marker(whole, maps, TRAINED, "+".join(NAMES[value - 1] for value in shown if number))
+            cases = split_by_class(whole, maps, {}, TRAINED, "+".join(NAMES[value - 1] for value in shown if number))
             seen.append((patient, truth, cases[""].mask))
             for name, case in cases.items():
                 walks[name].add(case)
@@ -58,9 +58,9 @@ def test_dice_per_patient_and_marker(walked):
 
 def test_a_slice_that_shows_something_else_has_no_label_and_an_excluded_marker_has_an_empty_mask():
     maps, organ = np.zeros((8, 8, 2), np.float32), np.ones((8, 8), bool)
-    other = split_by_marker(SliceCase("p", "x", 0, 1, organ, None), maps, TRAINED, "")
+    other = split_by_class(SliceCase("p", "x", 0, 1, organ, None), maps, {"head_1": maps}, TRAINED, "")
     assert [case.label for case in other.values()] == [None] * 3
-    shown = split_by_marker(SliceCase("p", "x", 0, 1, organ, None), maps, TRAINED, "two")
+    shown = split_by_class(SliceCase("p", "x", 0, 1, organ, None), maps, {"head_1": maps}, TRAINED, "two")
     assert {name: case.label for name, case in shown.items()} == {"": 1, "one": 0, "two": 1}
     walk = Walk(TRAINED.marking)
     assert walk.add(shown["one"])["truth_px"] == 0  # its label excludes it: known to be empty without a mask
@@ -69,15 +69,15 @@ def test_a_slice_that_shows_something_else_has_no_label_and_an_excluded_marker_h
 
 def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
     walks, gallery, _ = walked
-    of_markers = {name: walk.evaluation() for name, walk in walks.items()}
-    evaluation = of_markers.pop("")
-    result = figures(evaluation, samples=100) | {"markers": {name: figures(each, samples=100) for name, each in of_markers.items()}}
-    add_columns(evaluation, of_markers)
+    of_classes = {name: walk.evaluation() for name, walk in walks.items()}
+    evaluation = of_classes.pop("")
+    result = figures(evaluation, samples=100) | {"markers": {name: figures(each, samples=100) for name, each in of_classes.items()}}
+    add_columns(evaluation, of_classes)
     first = evaluation.patients[1]
     assert first["patient"] == "b" and first["one_truth_px"] == 0 < first["one_marked_px"] and first["one_dice"] is None and first["two_dice"] > 0
     assert first["one_marked_share"] == first["one_marked_px"] / (4 * 24 * 24) and first["two_marked_share"] is None
     assert {row["two_label"] for row in evaluation.slices} == {0, 1}
-    lines = marker_headline(result)
+    lines = class_headline(result)
     assert lines[0].startswith("  one: Dice ") and "on 1 patient with a lesion" in lines[0] and "on 2 patients with a lesion" in lines[1] and "slice AUROC" in lines[1]
     write_report(tmp_path / "r.html", title="T", run={}, figures=result, patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=gallery.choose(evaluation.patients))
     page = (tmp_path / "r.html").read_text()
@@ -101,7 +101,21 @@ def test_overlays_have_a_colour_per_marker_and_a_legend():
 
 def test_baselines_are_fitted_to_the_size_of_each_marker():
     column = np.array(["one", "two", "one+two", ""])
-    found = fit_sizes((Marker("one", 1, 0.1), Marker("two", 1, 0.3)), column)
+    found = fit_sizes((LesionClass("one", 1, 0.1), LesionClass("two", 1, 0.3)), np.ones(4), column)
     assert {name: (rows.tolist(), share) for name, (rows, share) in found.items()} == {
         "": ([True, True, True, False], pytest.approx((0.1 + 0.3 + 0.4) / 3)), "one": ([True, False, True, False], 0.1), "two": ([False, True, True, False], 0.3),
     }  # fmt: skip
+    alone = fit_sizes((LesionClass(UNNAMED, 1, 0.2),), np.array([1, 2]), column[2:])
+    assert {name: (rows.tolist(), share) for name, (rows, share) in alone.items()} == {"": ([True, True], 0.2)}
+
+
+def test_a_class_without_a_name_is_both_itself_and_everything(rng):
+    maps, organ = rng.random((8, 8, 1)).astype(np.float32), np.ones((8, 8), bool)
+    trained = SimpleNamespace(classes=(UNNAMED,), marking=Marking(0.6, ""))
+    whole = SliceCase("p", "x", 0, 2, organ, None, (maps[..., 0] > 0.5).astype(np.uint8))
+    cases = split_by_class(whole, maps, {"head_1": maps}, trained, "")
+    assert list(cases) == [""] and cases[""].label == 2 and list(cases[""].heads) == ["head_1"]
+    np.testing.assert_array_equal(cases[""].mask, maps[..., 0] >= 0.6)
+    np.testing.assert_array_equal(cases[""].truth, maps[..., 0] > 0.5)
+    unknown = split_by_class(SliceCase("p", "x", 0, None, organ, None), maps, {}, trained, "")
+    assert unknown[""].label is None and unknown[""].truth is None
