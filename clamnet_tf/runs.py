@@ -40,7 +40,7 @@ class RunFolder:
     """Paths of one run and its log; a lock keeps a second process out.
 
     keep: called whenever what was written should outlive this machine (a checkpoint, the end); does nothing unless the
-    folder is the copy of a remote one (machine/remote_folder.py).
+    folder is the copy of a remote one (runtime/remote_folder.py).
     """
 
     def __init__(self, path):

@@ -61,11 +61,11 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     import dataclasses
     from pathlib import Path
 
-    from clamnet_tf.data.layouts import recognize
-    from clamnet_tf.data.manifest import write_manifest as save_manifest
-    from clamnet_tf.data.split import split_manifest
-    from clamnet_tf.data.split import write_split as save_split
-    from clamnet_tf.data.trainable import split_problems
+    from clamnet_tf.datasets.layouts.recognition import recognize
+    from clamnet_tf.datasets.manifest import write_manifest as save_manifest
+    from clamnet_tf.datasets.split import split_manifest
+    from clamnet_tf.datasets.split import write_split as save_split
+    from clamnet_tf.preprocessing.trainable import split_problems
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.schema_data import SplitSection
@@ -113,10 +113,10 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
 
 def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
     """Read every image, say what they are; why they cannot be trained on. split: with sides, or None."""
-    from clamnet_tf.data.survey import survey
+    from clamnet_tf.preprocessing.pixel_survey import survey_pixels
 
     with reporter.bar("Reading images", len(manifest.cases)) as bar:
-        lines, problems = survey(
+        lines, problems = survey_pixels(
             manifest, split=split, dicom_backend=dicom_backend, progress=lambda done, total: bar.update(done)
         )
     for line in lines:
@@ -142,7 +142,7 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
 
     A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started several times, on
     several machines with one cache, the processes share the work. Records (--format) hold the same slices for readers
-    other than `fit`; what is in them, and how to read them: `pydoc clamnet_tf.data.records`.
+    other than `fit`; what is in them, and how to read them: `pydoc clamnet_tf.preprocessing.tfrecords`.
     """
     import time
 

@@ -19,8 +19,8 @@ def data_service(workers, port, dispatcher, host):
 
     Example: clamnet-tf data-service --workers 2, then clamnet-tf fit mri_carcinoma --set runtime.data_service=grpc://localhost:5050
     """
-    from clamnet_tf.machine.data_servers import keep_working, start_dispatcher, work
     from clamnet_tf.quiet import silence
+    from clamnet_tf.runtime.data_servers import keep_working, start_dispatcher, work
 
     silence()
     if dispatcher and workers == 1:

@@ -14,11 +14,11 @@ def describe(recipe, overrides, side, channels, picture):
 
     Example: clamnet-tf describe mri_carcinoma --draw network.svg
     """
-    from clamnet_tf.data.cohorts import COHORTS
     from clamnet_tf.networks.describe import classifier_cost
     from clamnet_tf.networks.describe import describe as describe_network
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.objectives import OBJECTIVES
+    from clamnet_tf.simulation.cohorts import COHORTS
 
     loaded = load_recipe(recipe, overrides)
     side = loaded.data.side if side is None else side

@@ -29,13 +29,13 @@ def doctor(context, as_json):
 
 def examine():
     """All findings, in the order in which they are read."""
-    from clamnet_tf.machine import decoders, devices, hardware, packages
-    from clamnet_tf.machine.finding import Finding
+    from clamnet_tf.diagnostics import decoders, devices, hardware, packages
+    from clamnet_tf.diagnostics.finding import Finding
 
     findings = [*packages.examine_program(), *packages.examine_packages(), *devices.examine_devices()]
     findings += [*hardware.examine_hardware(), *decoders.examine_decoders()]
     try:
-        from clamnet_tf.data.prepare import default_cache
+        from clamnet_tf.preprocessing.cache import default_cache
     except ImportError as error:
         findings.append(Finding("Packages", "imports", "broken", str(error), "python -m pip install --force-reinstall clamnet-tf"))
     else:

@@ -39,10 +39,10 @@ def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
     recipe = load_recipe(str(run.recipe))
     silence()
     from clamnet_tf.evaluation.calibration_slices import calibration_slices
-    from clamnet_tf.evaluation.trained import load_trained
     from clamnet_tf.export.source import source_of
+    from clamnet_tf.inference.trained_model import load_trained_model
 
-    source = source_of(run, recipe, load_trained(run, recipe), head)
+    source = source_of(run, recipe, load_trained_model(run, recipe), head)
     cuts = ", ".join(f"{one:.3f}" for one in source.thresholds)
     reporter.line(f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {cuts}: {source.rule}")
     if kind == "savedmodel":

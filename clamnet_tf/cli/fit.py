@@ -34,9 +34,9 @@ def fit(
     With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with another number of
     channels or classes.
     """
-    from clamnet_tf.machine.cluster import place_in_cluster
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import resolve
+    from clamnet_tf.runtime.cluster import place_in_cluster
     from clamnet_tf.workflows.dataset import Source
     from clamnet_tf.workflows.fit import FINISHED_BEFORE, STOPPED, follow
     from clamnet_tf.workflows.fit import fit as fit_recipe
@@ -61,7 +61,7 @@ def fit(
 
 def _refuse_together(recipe, out, place, search, initial):
     """UsageError when the options cannot be used together, or not with this recipe."""
-    from clamnet_tf.machine.remote_folder import is_remote
+    from clamnet_tf.runtime.remote_folder import is_remote
 
     choosing = recipe.self_training.teacher == "auto"
     refused = {

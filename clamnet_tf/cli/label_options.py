@@ -31,7 +31,7 @@ def label_options(function):
     def with_source(*arguments, labels, normal, abnormal, **options):
         from pathlib import Path
 
-        from clamnet_tf.data.folders.label_words import LabelSource, LabelWords
+        from clamnet_tf.datasets.layouts.label_words import LabelSource, LabelWords
 
         source = LabelSource(Path(labels) if labels else None, LabelWords(normal, abnormal))
         return function(*arguments, labels=source, **options)

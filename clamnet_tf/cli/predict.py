@@ -63,10 +63,10 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
-    from clamnet_tf.data.inputs import RESULT_TABLE, find_inputs
-    from clamnet_tf.data.manifest import listed
+    from clamnet_tf.datasets.manifest import listed
+    from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.prediction.fingerprint import fingerprint
-    from clamnet_tf.prediction.journal import check_folder
+    from clamnet_tf.prediction.progress_log import check_folder
     from clamnet_tf.prediction.tables import totals
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
@@ -74,8 +74,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
 
-    crew = _crew()
-    reporter = Reporter(quiet=quiet or crew.index > 0)
+    process_group = _crew()
+    reporter = Reporter(quiet=quiet or process_group.index > 0)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
     out = check_folder(out)
@@ -88,18 +88,18 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     for line in found.manifest.account:
         reporter.line(f"  {line}")
     silence()
-    from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import Choice, predict_inputs
 
-    trained = load_trained(run, recipe)
+    trained = load_trained_model(run, recipe)
     reporter.line(f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold {trained.marking.threshold:.3f}: {trained.marking.rule}")
     if server:
         trained = _asking(server, trained, run, recipe)
         reporter.line(f"Probabilities: asked of {server}")
     choice = Choice(formats, segmentation, keep_identifiers, any_modality)
     organ_network = organ_network_of(recipe, reporter)
-    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network, crew=crew)
-    if crew.index:
+    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network, process_group=process_group)
+    if process_group.index:
         return
     if outcome.resumed:
         reporter.line(f"Went on in {out}: {outcome.resumed} of the volumes were finished already")
@@ -119,8 +119,8 @@ def _crew():
     """The processes that TF_CONFIG, or else SLURM's job step, names; this one alone when neither names several."""
     import os
 
-    from clamnet_tf.machine.cluster import named_cluster
-    from clamnet_tf.machine.crew import Crew
+    from clamnet_tf.runtime.cluster import named_cluster
+    from clamnet_tf.runtime.process_group import ProcessGroup
 
     cluster = named_cluster("auto")
     if cluster is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
@@ -130,7 +130,7 @@ def _crew():
         from clamnet_tf.training.strategy import slurm_cluster
 
         cluster = slurm_cluster()
-    return Crew(cluster)
+    return ProcessGroup(cluster)
 
 
 def _asking(server, trained, run, recipe):

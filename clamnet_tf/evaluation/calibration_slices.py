@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.data.dataset import prepare_with_progress
-from clamnet_tf.data.inputs import find_inputs
-from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError
+from clamnet_tf.preprocessing.dataset import prepare_with_progress
+from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.recipe.classes import class_names
 
 

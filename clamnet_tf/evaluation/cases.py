@@ -15,7 +15,7 @@ import numpy as np
 from clamnet_tf import spreadsheet
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path
-from clamnet_tf.marking.slice_masks import label_map
+from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointing_game
 from clamnet_tf.metrics.overlap import Overlap, count_overlap, dice, iou, precision, sensitivity
 from clamnet_tf.metrics.ranking import EDGES, histogram
@@ -53,30 +53,6 @@ class SliceCase:
     site: str | None = None
     picture: np.ndarray | None = None
     """Image (H, W) or (H, W, C) to show in the report, any units."""
-
-
-@dataclass(frozen=True)
-class Marking:
-    """How probabilities become masks; the same for our result and its heads."""
-
-    threshold: float
-    rule: str
-    """Where the threshold comes from, in words."""
-    smallest_component: float = 0.0
-    fill_holes: bool = False
-    head_thresholds: Mapping[str, float] = field(default_factory=dict)
-    """Own thresholds of heads; a head without one uses `threshold`."""
-    pooling_power: float = 6.0
-    """Of the slice score, see metrics.localisation.image_score."""
-
-    def mask(self, maps: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
-        """Return the label map (H, W) uint8 of maps (H, W, M) float, all cut at `threshold`, or where `head` is cut."""
-        threshold = self.head_thresholds.get(head, self.threshold)
-        return label_map(maps, organ, threshold, self.smallest_component, self.fill_holes)
-
-    def cut(self, probability: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
-        """Return what is marked in the map of one class, or of all together: (H, W) float -> (H, W) bool."""
-        return self.mask(probability[..., None], organ, head) > 0
 
 
 @dataclass(eq=False)
@@ -122,7 +98,7 @@ class PatientCounts:
 class Evaluation:
     """All that figures.py and report.py need. `slices` in the order of the reference list, `patients` by first slice."""
 
-    marking: Marking
+    marking: ThresholdRule
     slices: list[dict]
     patients: list[dict]
     counts: list[PatientCounts]
@@ -130,7 +106,7 @@ class Evaluation:
     baselines: tuple[str, ...]
 
 
-def evaluate_slices(cases: Iterable[SliceCase], marking: Marking, collect: Callable[[SliceCase, np.ndarray | None, dict], None] | None = None) -> Evaluation:
+def evaluate_slices(cases: Iterable[SliceCase], marking: ThresholdRule, collect: Callable[[SliceCase, np.ndarray | None, dict], None] | None = None) -> Evaluation:
     """Walk the reference list once. `collect(case, mask or None, row)` sees each slice, e.g. to keep pictures.
 
     Raises DataError: no slices, a slice named twice, shapes that differ, probabilities outside of 0..1.
@@ -144,7 +120,7 @@ def evaluate_slices(cases: Iterable[SliceCase], marking: Marking, collect: Calla
 class Walk:
     """`evaluate_slices` for lists that come slice by slice: `add` each of them, then take the `evaluation`."""
 
-    def __init__(self, marking: Marking, collect=None):
+    def __init__(self, marking: ThresholdRule, collect=None):
         self.marking, self.collect = marking, collect
         self._slices, self._patients, self._seen = [], {}, set()
         self._heads, self._baselines = (), ()
@@ -182,7 +158,7 @@ class Walk:
         return Evaluation(self.marking, self._slices, rows, counts, self._heads, self._baselines)
 
 
-def _slice_row(case: SliceCase, marking: Marking, counts: PatientCounts) -> tuple[dict, np.ndarray | None]:
+def _slice_row(case: SliceCase, marking: ThresholdRule, counts: PatientCounts) -> tuple[dict, np.ndarray | None]:
     organ = np.asarray(case.organ, bool)
     truth = case.truth if case.truth is None else np.asarray(case.truth, bool)
     if truth is None and case.label == 0:

@@ -1,7 +1,7 @@
 """The lines that `fit` and `evaluate` print at their end, from the figures of metrics.json."""
 
 from clamnet_tf.evaluation.per_class import class_headline
-from clamnet_tf.evaluation.words import (
+from clamnet_tf.reporting.wording import (
     best_simple,
     count,
     headline_key,

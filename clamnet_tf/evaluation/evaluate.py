@@ -5,25 +5,25 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.data.cohorts import COHORTS
-from clamnet_tf.data.hidden import hidden_table
-from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.datasets.pseudonyms import hidden_table
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.choose import choose_baselines
 from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
-from clamnet_tf.evaluation.originals import original_slices
+from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, split_by_class
-from clamnet_tf.evaluation.pictures import overlay, with_legend, write_png
 from clamnet_tf.evaluation.report import write_report
-from clamnet_tf.evaluation.trained import load_trained
-from clamnet_tf.evaluation.words import consistency, percent
 from clamnet_tf.files import make_folder, write_json
-from clamnet_tf.imaging.crop import CropBox
+from clamnet_tf.inference.trained_model import load_trained_model
+from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
+from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
+from clamnet_tf.reporting.wording import consistency, percent
 from clamnet_tf.runs import KEPT_FILE, RunFolder
+from clamnet_tf.simulation.cohorts import COHORTS
 
 
 def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
@@ -45,7 +45,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     if not len(rows):
         raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
     prepared = replace(prepared, table=hidden_table(prepared.table, manifest))
-    trained, selection = load_trained(run, recipe), run.read_selection()
+    trained, selection = load_trained_model(run, recipe), run.read_selection()
     trained.probability.workers = workers
     channels = prepared.images.shape[3] - (prepared.atlas is not None)
     if channels != trained.channels:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from clamnet_tf.evaluation.cases import SliceCase, is_normal
-from clamnet_tf.evaluation.pictures import by_number, display_gray
+from clamnet_tf.reporting.overlays import by_number, display_gray
 
 LIMIT = 60
 NORMAL_SHARE = 5

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from clamnet_tf.data.classes import shown_classes
+from clamnet_tf.datasets.classes import shown_classes
 from clamnet_tf.evaluation.cases import SliceCase
-from clamnet_tf.evaluation.words import best_simple, headline_key, measured_on, number, within
+from clamnet_tf.reporting.wording import best_simple, headline_key, measured_on, number, within
 
 
 def split_by_class(
@@ -24,7 +24,7 @@ def split_by_class(
         whole: the slice without probability; its truth is a label map.
         maps: (H, W, M) of trained.volume, on the original grid.
         heads: name -> (H, W, M) of that head of the network, measured for each class by itself.
-        trained: evaluation.trained.Trained.
+        trained: inference.trained_model.Trained.
         markers: names of classes in its label, joined by +; a slice that is abnormal and names none of them
             shows something else, so that its label says nothing here.
     """

@@ -27,15 +27,15 @@ import numpy as np
 from PIL import Image
 
 from clamnet_tf import files
-from clamnet_tf.evaluation import charts, words
 from clamnet_tf.evaluation.gallery import LIMIT, GalleryItem
-from clamnet_tf.evaluation.pictures import (
+from clamnet_tf.reporting import charts, wording
+from clamnet_tf.reporting.overlays import (
     by_number,
+    class_rgb,
     contour_path,
     data_uri,
     heat_png,
     heat_rgba,
-    marker_rgb,
     png,
 )
 
@@ -74,21 +74,21 @@ def write_report(
     none; gallery: from gallery.Gallery.choose, shown in this order, the first LIMIT of them.
     """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": words.number, "percent": words.percent, "within": words.within, "signed": words.signed, "spaced": _spaced}
-    run, key = dict.fromkeys(RUN_KEYS) | run, words.headline_key(figures)
+    environment.filters |= {"number": wording.number, "percent": wording.percent, "within": wording.within, "signed": wording.signed, "spaced": _spaced}
+    run, key = dict.fromkeys(RUN_KEYS) | run, wording.headline_key(figures)
     content = {
         "title": title,
         "run": run,
         "rows": _run_rows(run, figures),
         "figures": figures,
-        "summary": words.summary(figures),
-        "verdict": words.verdict(figures, _spaced),
-        "whole_organ": words.whole_organ(figures),
+        "summary": wording.summary(figures),
+        "verdict": wording.verdict(figures, _spaced),
+        "whole_organ": wording.whole_organ(figures),
         "tiles": _tiles(figures),
         "key": key,
         "unit": "patient" if key == "dice_volume" else "outlined slice",
-        "measured_on": words.measured_on(figures),
-        "best": words.best_simple(figures),
+        "measured_on": wording.measured_on(figures),
+        "best": wording.best_simple(figures),
         "comparison": _comparison(figures),
         "markers": _markers(figures),
         "heads": _heads(figures),
@@ -97,11 +97,11 @@ def write_report(
         "strip": _strip(patients, _PER_PATIENT[key]),
         "scatter": _scatter(slices),
         "panels": _panels(curves, run["step"]),
-        "hd95_unit": words.distance_key(figures)[-2:],
+        "hd95_unit": wording.distance_key(figures)[-2:],
         "heat_scale": ", ".join(f"rgba({r},{g},{b},{a / 255:.2f})" for r, g, b, a in heat_rgba()[::9].tolist()),
         "few": _FEW + 1,
         "bar": charts.interval_bar,
-        "floor": words.FLOOR,
+        "floor": wording.FLOOR,
     }
     template = environment.get_template("report.html.j2")
     shots = [(item, _outlines(item)) for item in gallery[:LIMIT]]
@@ -124,30 +124,30 @@ def _spaced(name: str) -> str:
 
 def _tiles(figures: dict) -> list[dict]:
     """The secondary figures as cards: name, value, interval, what it means."""
-    unit = words.distance_key(figures)[-2:]
+    unit = wording.distance_key(figures)[-2:]
     found = [
-        ("dice_slice", "Dice per slice", words.number, "Overlap in each slice that holds a lesion; one that is missed counts 0."),
-        ("iou", "Intersection over union", words.number, "A stricter overlap than Dice, per patient with a lesion."),
+        ("dice_slice", "Dice per slice", wording.number, "Overlap in each slice that holds a lesion; one that is missed counts 0."),
+        ("iou", "Intersection over union", wording.number, "A stricter overlap than Dice, per patient with a lesion."),
         (f"hd95_{unit}", "Border distance (HD95)", lambda value: "not measured" if value is None else f"{value:.1f} {unit}", f"95 % of the outline lies within this distance, {'millimetres' if unit == 'mm' else 'pixels'}; a lesion that is missed counts as the image's diagonal."),
-        ("pointing_game", "Pointing game", words.percent, "Lesion slices whose most suspicious point lies inside the lesion."),
-        ("auroc_slice", "Slice AUROC", words.number, "Tells abnormal from normal slices. 0.5 is a coin toss, 1 is perfect."),
-        ("average_precision_pixel", "Pixel average precision", words.number, "How well pixels are ranked, whatever the threshold."),
-        ("normal_area", "False marks on normal slices", words.percent, "Share of the organ that is marked where nothing is. Lower is better."),
-        ("specificity_patient", "Patients without a lesion left unmarked", words.percent, "Those of whom not a single pixel is marked.")
+        ("pointing_game", "Pointing game", wording.percent, "Lesion slices whose most suspicious point lies inside the lesion."),
+        ("auroc_slice", "Slice AUROC", wording.number, "Tells abnormal from normal slices. 0.5 is a coin toss, 1 is perfect."),
+        ("average_precision_pixel", "Pixel average precision", wording.number, "How well pixels are ranked, whatever the threshold."),
+        ("normal_area", "False marks on normal slices", wording.percent, "Share of the organ that is marked where nothing is. Lower is better."),
+        ("specificity_patient", "Patients without a lesion left unmarked", wording.percent, "Those of whom not a single pixel is marked.")
         if figures["specificity_patient"] is not None
-        else ("specificity_slice", "Normal slices left unmarked", words.percent, "Normal slices without a single marked pixel."),
+        else ("specificity_slice", "Normal slices left unmarked", wording.percent, "Normal slices without a single marked pixel."),
     ]
     tiles = []
     for key, name, form, meaning in found:
         entry = figures[key]
         value, interval = (entry["mean"], entry) if isinstance(entry, dict) else (entry, figures["intervals"][key])
-        tiles.append({"name": name, "value": form(value), "interval": words.within(interval, form), "meaning": meaning, "why": figures["reasons"].get(key) if value is None else None})
+        tiles.append({"name": name, "value": form(value), "interval": wording.within(interval, form), "meaning": meaning, "why": figures["reasons"].get(key) if value is None else None})
     return tiles
 
 
 def _comparison(figures: dict) -> list[dict]:
     """Rows of the table of methods: ours first, then the others from best to worst, the whole organ always among the first."""
-    key, less = words.headline_key(figures), words.difference_key(figures)
+    key, less = wording.headline_key(figures), wording.difference_key(figures)
     ours = figures[key]
     rows = [{"name": "This network", "kind": "ours", "dice": ours, "difference": None, "say": ("ours", ""), **_marks(figures)}]
     measured = [each for each in figures["baselines"].items() if each[1][key]["mean"] is not None]
@@ -155,7 +155,7 @@ def _comparison(figures: dict) -> list[dict]:
     last = [each for each in others[_FEW:] if each[0] == "whole_organ"]
     others = others[: _FEW - len(last)] + last + [each for each in others[_FEW - len(last) :] if each not in last]
     for name, row in others:
-        say = words.against(_spaced(name), ours["mean"], row[key]["mean"], row[less])
+        say = wording.against(_spaced(name), ours["mean"], row[key]["mean"], row[less])
         rows.append({"name": _spaced(name), "kind": "other", "dice": row[key], "difference": row[less], "say": say, **_marks(row)})
     return rows
 
@@ -169,16 +169,16 @@ def _markers(figures: dict) -> list[dict]:
     """Rows of the table of several markers, in their order; none for one marker."""
     rows = []
     for number, (name, own) in enumerate(figures.get("markers", {}).items(), start=1):
-        key, best = words.headline_key(own), words.best_simple(own)
+        key, best = wording.headline_key(own), wording.best_simple(own)
         rows.append({
-            "name": _spaced(name), "colour": "rgb({}, {}, {})".format(*marker_rgb(number)), "dice": own[key], "on": words.measured_on(own), "auroc": own["auroc_slice"],
+            "name": _spaced(name), "colour": "rgb({}, {}, {})".format(*class_rgb(number)), "dice": own[key], "on": wording.measured_on(own), "auroc": own["auroc_slice"],
             "auroc_interval": own["intervals"]["auroc_slice"], "pointing": own["pointing_game"], "false": own["normal_area"], "best": best and best[1][key]["mean"],
         })  # fmt: skip
     return rows
 
 
 def _heads(figures: dict) -> list[dict]:
-    key = words.headline_key(figures)
+    key = wording.headline_key(figures)
     rows = [{"name": "Used for the masks", "kind": "ours", "dice": figures[key], "oracle": figures["oracle"], "precision": figures["average_precision_pixel"], "threshold": figures["threshold"]}]
     for name, row in figures["heads"].items():
         rows.append({"name": _spaced(name), "kind": "other", "dice": row[key], "oracle": row["oracle"], "precision": row["average_precision_pixel"], "threshold": row["threshold"]})
@@ -237,17 +237,17 @@ def _run_rows(run: dict, figures: dict) -> list[tuple[str, str]]:
         ("Data", run["data"]),
         ("Learned from", labels.get(run["supervision"], run["supervision"])),
         ("Patients", ", ".join(f"{side} {count}" for side, count in split.items())),
-        ("Evaluated", f"{_patients(figures)}, {words.count(figures['slices'], 'slice')}" + (f", split {run['split']}" if run["split"] else "")),
+        ("Evaluated", f"{_patients(figures)}, {wording.count(figures['slices'], 'slice')}" + (f", split {run['split']}" if run["split"] else "")),
         ("Network", run["network"]),
         ("Checkpoint", "; ".join(filter(None, (_step(run), run["checkpoint_rule"])))),
         ("Threshold", f"{figures['threshold']:.3g}; {figures['threshold_rule']}"),
-        ("Expected size", None if run["prevalence"] is None else f"{words.percent(run['prevalence'])} of the organ in abnormal slices"),
+        ("Expected size", None if run["prevalence"] is None else f"{wording.percent(run['prevalence'])} of the organ in abnormal slices"),
         ("Weight eta", run["eta"]),
         ("Training time", _duration(run["seconds"])),
         ("Seed", run["seed"]),
         ("Started", environment.get("started")),
         ("Command", shlex.join(environment.get("command") or [])),
-        ("Machine", ", ".join(filter(None, (environment.get("machine"), environment.get("processors") and words.count(environment["processors"], "core"))))),
+        ("Machine", ", ".join(filter(None, (environment.get("machine"), environment.get("processors") and wording.count(environment["processors"], "core"))))),
         ("Versions", ", ".join(f"{name} {version}" for name, version in (environment.get("packages") or {}).items())),
         ("Source", git.get("commit", "")[:12] + (", changed since" if git.get("changed") else "")),
         ("Intervals", f"{figures['bootstrap']['samples']} bootstrap samples of patients, seed {figures['bootstrap']['seed']}"),
@@ -262,7 +262,7 @@ def _patients(figures: dict) -> str:
     """How many patients there are, and of which kinds."""
     kinds = {"with_lesion": "with a lesion", "without_lesion": "without", "incomplete": "not outlined whole", "blank": "without an organ"}
     parts = [f"{figures[f'patients_{key}']} {text}" for key, text in kinds.items() if figures[f"patients_{key}"]]
-    return words.count(figures["patients"], "patient") + (f" ({', '.join(parts)})" if parts else "")
+    return wording.count(figures["patients"], "patient") + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _step(run: dict) -> str | None:
@@ -287,7 +287,7 @@ def _outlines(item: GalleryItem) -> dict:
         "width": item.gray.shape[1],
         "height": item.gray.shape[0],
         "truth": "".join(contour_path(one) for _, one in by_number(item.truth)),
-        "marked": [("" if value == 1 else "rgb({}, {}, {})".format(*marker_rgb(value)), contour_path(one)) for value, one in by_number(item.marked)],
+        "marked": [("" if value == 1 else "rgb({}, {}, {})".format(*class_rgb(value)), contour_path(one)) for value, one in by_number(item.marked)],
     }
 
 

@@ -89,9 +89,9 @@ def prepared_slices(source) -> str:
     """What `PREPARED` takes, in words."""
     data = source.data
     first = f"window of width {data.window.width:g} around {data.window.center:g} first (pictures of 8 bits show it already: 0 to 255 there); " if data.window is not None else ""
-    atlas = "; the last channel is the deviation from normal slices, see clamnet_tf.data.normal_atlas" if data.normal_atlas else ""
+    atlas = "; the last channel is the deviation from normal slices, see clamnet_tf.preprocessing.normal_atlas" if data.normal_atlas else ""
     return (
-        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as clamnet_tf.data.prepared_volume.prepare_volume makes them{atlas}. "
+        f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as clamnet_tf.preprocessing.prepared_volume.prepare_volume makes them{atlas}. "
         f"{first}{_PER_VOLUME[data.normalization]}; {_outside(source.organ)} ({source.organ.method}); cropped to the square around the volume's organ, "
         f"margin {source.organ.margin:g}; bilinear, antialiased, to {source.side} pixels"
     )

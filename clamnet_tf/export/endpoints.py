@@ -42,7 +42,7 @@ class Endpoints(tf.Module):
         return tf.function(method, input_signature=[spec], autograph=False)
 
     def probability(self, images):
-        """(B, side, side, C) prepared -> (B, side, side, M) float32, as networks.inference.Predictor."""
+        """(B, side, side, C) prepared -> (B, side, side, M) float32, as inference.predictor.Predictor."""
         predictor = self.source.predictor
         heads = predictor.both_views(images)
         if predictor.head == "mean":
@@ -110,7 +110,7 @@ def label_map(maps, organ, thresholds):
 
 
 def _log_odds(probability):
-    """As `marking.class_marking.log_odds`."""
+    """As `inference.postprocessing.one_class.log_odds`."""
     clipped = tf.clip_by_value(probability, 1e-6, 1 - 1e-6)
     return tf.math.log(clipped) - tf.math.log1p(-clipped)
 

@@ -1,6 +1,6 @@
-"""The organ of one slice and the crop around it in TensorFlow's own operations: what `imaging.organ` does, inside a served graph.
+"""The organ of one slice and the crop around it in TensorFlow's own operations: what `preprocessing.organs.foreground` does, inside a served graph.
 
-`foreground`, `without_rim` and `crop_box` follow clamnet_tf.imaging.organ and .crop step by step for a volume of one
+`foreground`, `without_rim` and `crop_box` follow clamnet_tf.preprocessing.organs.foreground and .crop step by step for a volume of one
 slice and give the same pixels (tested on images; a value that lies on a histogram's edge to the last bit may fall on
 the other side).
 """
@@ -9,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from clamnet_tf.export.morphology_ops import deeper_than, dilate, erode, fill_holes, largest_component
-from clamnet_tf.imaging import organ as reference
+from clamnet_tf.preprocessing.organs import foreground as reference
 
 _BINS = 256
 _RADIUS = 4  # of the Gaussian of deviation 1, cut off at 4 deviations
 
 
 def foreground(image):
-    """(rows, columns, channels) float32 in any unit -> (rows, columns) bool, as `imaging.organ.foreground` of one slice."""
+    """(rows, columns, channels) float32 in any unit -> (rows, columns) bool, as `preprocessing.organs.foreground.foreground` of one slice."""
     brightness, known = _brightness(image)
     smooth = _gaussian(brightness)
     noisy = _variance(smooth) < reference._NOISE_LEFT * _variance(brightness)
@@ -28,7 +28,7 @@ def foreground(image):
 
 
 def without_rim(region, rim: float):
-    """(rows, columns) bool without its outermost layer, as `imaging.organ.without_rim`."""
+    """(rows, columns) bool without its outermost layer, as `preprocessing.organs.foreground.without_rim`."""
     if rim == 0:
         return region
     area = tf.reduce_sum(tf.cast(region, tf.float64))
@@ -36,7 +36,7 @@ def without_rim(region, rim: float):
 
 
 def crop_box(region, margin: float):
-    """(rows, columns) bool -> [top, left, size] int32, as `imaging.crop.crop_box`."""
+    """(rows, columns) bool -> [top, left, size] int32, as `preprocessing.crop.crop_box`."""
     shape = tf.shape(region)
     there = tf.reduce_any(region)
     top, bottom = _extent(tf.reduce_any(region, axis=1))
@@ -60,12 +60,12 @@ def crop(image, box):
 
 
 def resize(image, shape):
-    """(rows, columns, channels) -> (*shape, channels) float32: bilinear, antialiased when shrinking, as `imaging.resize`."""
+    """(rows, columns, channels) -> (*shape, channels) float32: bilinear, antialiased when shrinking, as `preprocessing.resize`."""
     return tf.image.resize(image, shape, method="bilinear", antialias=True)
 
 
 def resize_nearest(image, side: int):
-    """(size, size, channels) -> (side, side, channels): the value under each new pixel's centre, as `imaging.resize`."""
+    """(size, size, channels) -> (side, side, channels): the value under each new pixel's centre, as `preprocessing.resize`."""
     size = tf.shape(image)[0]
     places = tf.cast((np.arange(side) + 0.5) * tf.cast(size, tf.float64) / side, tf.int32)
     places = tf.minimum(places, size - 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from clamnet_tf.errors import ExportFailure
 from clamnet_tf.export.reference import Reference
 
-_STRANGER = Path(__file__).with_name("stranger.py")
+_STRANGER = Path(__file__).with_name("verify_in_subprocess.py")
 
 
 def check(kind: str, path: Path, reference: Reference) -> dict:

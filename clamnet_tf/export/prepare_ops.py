@@ -5,7 +5,6 @@ Each picture is a volume of its own: its organ is found in it alone, and its sta
 
 import tensorflow as tf
 
-from clamnet_tf.data.prepared_volume import _LARGEST_FLOAT16
 from clamnet_tf.export.organ_ops import (
     crop,
     crop_box,
@@ -15,13 +14,14 @@ from clamnet_tf.export.organ_ops import (
     resize_nearest,
     without_rim,
 )
-from clamnet_tf.imaging.brain import FALLBACK_RIM
 from clamnet_tf.imaging.windows import SHADES, ZSCORE_LIMIT
+from clamnet_tf.preprocessing.organs.brain import FALLBACK_RIM
+from clamnet_tf.preprocessing.prepared_volume import _LARGEST_FLOAT16
 from clamnet_tf.recipe.schema_data import OrganSection
 
 #: organ.method -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
 ORGANS = {
-    "foreground": "the head or body, found in the picture itself as clamnet_tf.imaging.organ does, without its rim",
+    "foreground": "the head or body, found in the picture itself as clamnet_tf.preprocessing.organs.foreground does, without its rim",
     "none": "the whole picture",
 }
 
@@ -67,7 +67,7 @@ def window(values, center: float, width: float):
 
 def organ_of_pictures(organ: OrganSection) -> OrganSection:
     """What finds the organ of a single picture in a graph: the section itself, or for brain, cranium and network their fallback in
-    `data.organ_region`, the foreground without its rim."""
+    `preprocessing.organ_region`, the foreground without its rim."""
     if organ.method in ("brain", "cranium", "network"):
         return organ.model_copy(update={"method": "foreground", "network": None, "rim": FALLBACK_RIM})
     return organ

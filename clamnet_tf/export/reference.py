@@ -10,14 +10,14 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from clamnet_tf.data.prepared_volume import prepare_volume
-from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.export.endpoints import has_fixed_window
 from clamnet_tf.export.prepare_ops import organ_of_pictures
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
-from clamnet_tf.marking.class_marking import log_odds
+from clamnet_tf.inference.postprocessing.one_class import log_odds
 from clamnet_tf.metrics.localisation import image_score
+from clamnet_tf.preprocessing.prepared_volume import prepare_volume
+from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.serving.signatures import (
     BOX,
     DEFAULT,

@@ -6,9 +6,9 @@ import keras
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.export.folding import folded
+from clamnet_tf.inference.build import build_predictor
+from clamnet_tf.inference.predictor import Predictor
 from clamnet_tf.networks.classifier import is_classifier
-from clamnet_tf.networks.inference import Predictor
-from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.writer import recipe_hash, to_yaml
@@ -17,7 +17,7 @@ from clamnet_tf.serving.identity import Identity
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """original: the network as it was trained; predictor: the one to be exported, see networks.inference
+    """original: the network as it was trained; predictor: the one to be exported, see inference.predictor
     thresholds: of each lesion class, of the probability of a slice without neighbours, fixed on training images; rule: how
     left_out: what local prediction does after the network to whole volumes or to masks, and an export does not
     """
@@ -55,7 +55,7 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     """From a finished run or a zoo entry.
 
     Args:
-        run: with the paths `model` and `recipe`. recipe: its Recipe. trained: evaluation.trained.Trained of both.
+        run: with the paths `model` and `recipe`. recipe: its Recipe. trained: inference.trained_model.Trained of both.
         head: the only head to be exported; None = as the recipe's inference section says.
 
     Raises:

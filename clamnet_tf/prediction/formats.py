@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.pictures import display_gray, overlay, with_legend, write_png
 from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, SHEARED, is_sheared, write_nifti
+from clamnet_tf.reporting.overlays import display_gray, overlay, with_legend, write_png
 
 FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.data.prepared_volume import PreparedVolume
-from clamnet_tf.data.volumes import AssembledVolume
 from clamnet_tf.imaging.orientation import IDENTITY, reorient, restore, spacing_of
 from clamnet_tf.imaging.series_sorting import SET_ASIDE
 from clamnet_tf.imaging.volume import Grid, SliceReference
 from clamnet_tf.metrics.localisation import image_score, marked_fraction
 from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
+from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
+from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.classes import named
 
 
@@ -86,7 +86,7 @@ class MarkedVolume:
 def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, names, name, stem, channel, keep_probability: bool) -> MarkedVolume:
     """The network's answer, put back on the files' grid and thresholded.
 
-    trained: see evaluation.trained.Trained. names: case index -> (input as it is called in tables, stem of its results).
+    trained: see inference.trained_model.Trained. names: case index -> (input as it is called in tables, stem of its results).
     """
     stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0)
     scores = stack.fill(trained, prepared)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.data.volumes import AssembledVolume
+from clamnet_tf.preprocessing.volumes import AssembledVolume
 
 _SAME_PLACE_MM = 1e-3
 _EVEN = 0.05  # of the usual step: how far a step may be off ...

@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf import __version__
-from clamnet_tf.data.deviation_channel import volume_with_deviation
-from clamnet_tf.data.expected_images import expected_images
-from clamnet_tf.data.inputs import RESULT_TABLE, Inputs
-from clamnet_tf.data.manifest import Manifest, listed
-from clamnet_tf.data.organ_region import without_organ
-from clamnet_tf.data.prepare import prepare
-from clamnet_tf.data.prepared_volume import PreparedVolume, prepare_volume
-from clamnet_tf.data.volumes import Group, assemble, group_cases
+from clamnet_tf.datasets.expected_images import expected_images
+from clamnet_tf.datasets.manifest import Manifest, listed
+from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, Inputs
 from clamnet_tf.errors import DataError, EnvironmentFailure, ImageError, UserInputError
 from clamnet_tf.evaluation.evaluate import display_channel
-from clamnet_tf.imaging.crop import CropBox
 from clamnet_tf.imaging.readers import read_volume
-from clamnet_tf.machine.crew import AGAIN, Crew
 from clamnet_tf.prediction.dicom_seg import Algorithm
 from clamnet_tf.prediction.formats import formats_for, write_masks
-from clamnet_tf.prediction.journal import Journal
 from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
+from clamnet_tf.prediction.output_paths import volume_output_names
+from clamnet_tf.prediction.progress_log import ProgressLog
 from clamnet_tf.prediction.report import INDEX, write_index, write_volume_page
-from clamnet_tf.prediction.stems import volume_stems
 from clamnet_tf.prediction.tables import VOLUME_TABLE, notes_of, slice_row, volume_row, write_table
+from clamnet_tf.preprocessing.atlas_channel import volume_with_atlas_channel
+from clamnet_tf.preprocessing.cache import prepare
+from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.organ_region import without_organ
+from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
+from clamnet_tf.preprocessing.volumes import Group, assemble, group_cases
 from clamnet_tf.recipe.classes import named
+from clamnet_tf.runtime.process_group import AGAIN, ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Choice:
 
 
 @dataclass
-class Outcome:
+class PredictionSummary:
     """slices, marked_slices: counts; volumes: rows of volumes.csv; failures: why inputs were left out; notes: what readers
     had to assume; resumed: groups of files that an earlier call had finished."""
 
@@ -57,7 +57,7 @@ class Outcome:
     resumed: int = 0
 
 
-def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dict[str, str], choice: Choice = Choice(), cache=None, organ_network=None, crew: Crew = Crew()) -> Outcome:
+def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dict[str, str], choice: Choice = Choice(), cache=None, organ_network=None, process_group: ProcessGroup = ProcessGroup()) -> PredictionSummary:
     """Mark every volume of `inputs`; only one is held in memory.
 
     Below `out`, at the place that `inputs.outputs` names, the files of `formats.write_masks` and a page per volume; then
@@ -76,32 +76,32 @@ def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dic
     """
     groups = group_cases(inputs.manifest)
     work = _Work(trained, recipe, inputs, Path(out), model, choice, cache, organ_network, alone=len(groups) == 1)
-    own = range(crew.index, len(groups), crew.count)
+    own = range(process_group.index, len(groups), process_group.count)
     failures, gone = [], []  # (number of the group, why)
-    with crew.in_turn(Journal.open(out, _settings(model, inputs, groups, choice), crew.index)) as journal:
-        resumed = set(journal.groups)
+    with process_group.in_turn(ProgressLog.open(out, _settings(model, inputs, groups, choice), process_group.index)) as progress_log:
+        resumed = set(progress_log.groups)
         try:
             done, total = (sum(len(groups[number].cases) for number in some) for some in (resumed & {*own}, own))
             with reporter.bar("Marking", total, done) as bar:
-                for number, (group, stem) in enumerate(zip(groups, volume_stems(inputs, groups))):
+                for number, (group, stem) in enumerate(zip(groups, volume_output_names(inputs, groups))):
                     if number in resumed or number not in own:
                         continue
                     try:
-                        journal.add(number, work.mark(group, stem))
+                        progress_log.add(number, work.mark(group, stem))
                     except UserInputError as error:
                         failures.append((number, inputs.hide(str(error))))
                     done += len(group.cases)
                     bar.update(done)
-            if crew.index:
-                crew.report(failures)
-                return Outcome()
-            for index, told in crew.reports().items():
+            if process_group.index:
+                process_group.report(failures)
+                return PredictionSummary()
+            for index, told in process_group.reports().items():
                 failures += [tuple(failure) for failure in told or []]
                 gone += [f"worker {index}"] if told is None else []
-            journal.read()
+            progress_log.read()
         finally:
-            if not crew.index:
-                outcome = _finish(journal, Path(out), [*inputs.failures, *(text for _, text in sorted(failures))], work, trained)
+            if not process_group.index:
+                outcome = _finish(progress_log, Path(out), [*inputs.failures, *(text for _, text in sorted(failures))], work, trained)
         outcome.resumed = len(resumed)
     if gone:
         raise EnvironmentFailure(f"{', '.join(gone)}: ended before all volumes were marked; the tables hold those that are. {AGAIN}")
@@ -110,16 +110,16 @@ def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dic
     return outcome
 
 
-def _finish(journal: Journal, out: Path, failures: list[str], work: "_Work", trained) -> Outcome:
+def _finish(progress_log: ProgressLog, out: Path, failures: list[str], work: "_Work", trained) -> PredictionSummary:
     """Tables and the page over all from what is finished; rows go from file to file."""
-    outcome = Outcome(failures=failures)
-    for content in journal.finished():
+    outcome = PredictionSummary(failures=failures)
+    for content in progress_log.finished():
         outcome.volumes += content["volumes"]
         outcome.failures += content["failures"]
         outcome.notes += content["notes"]
     outcome.slices = sum(row["slices"] for row in outcome.volumes)
     outcome.marked_slices = sum(row["marked_slices"] for row in outcome.volumes)
-    write_table(out / RESULT_TABLE, (row for content in journal.finished() for row in content["slices"]))
+    write_table(out / RESULT_TABLE, (row for content in progress_log.finished() for row in content["slices"]))
     write_table(out / VOLUME_TABLE, outcome.volumes)
     if any(row["report"] not in (None, INDEX) for row in outcome.volumes):
         write_index(out / INDEX, outcome.volumes, outcome.failures, work.facts())
@@ -240,7 +240,7 @@ class _Work:
         if self.cache is None:
             for volume in volumes:
                 ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, recipe.data, recipe.organ, self.organ_network)
-                ready = volume_with_deviation(ready, self.trained.atlas)
+                ready = volume_with_atlas_channel(ready, self.trained.atlas)
                 yield ready, without_organ(recipe.organ.method, ready.fallback)
             return
         own = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
@@ -250,4 +250,4 @@ class _Work:
             box = CropBox(*(int(value) for value in kept.table.box[rows[0]]))
             hashes = tuple(kept.table.pixel_hash[rows].tolist())
             ready = PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes)
-            yield volume_with_deviation(ready, self.trained.atlas), without_organ(recipe.organ.method, kept.fallback)
+            yield volume_with_atlas_channel(ready, self.trained.atlas), without_organ(recipe.organ.method, kept.fallback)

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from clamnet_tf import files
-from clamnet_tf.evaluation import words
-from clamnet_tf.evaluation.pictures import contour_path, data_uri, marker_rgb
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import Plane
 from clamnet_tf.prediction.tables import class_sizes, short_size, size
+from clamnet_tf.reporting import wording
+from clamnet_tf.reporting.overlays import class_rgb, contour_path, data_uri
 
 INDEX = "report.html"
 PAGE_BYTES = 6_000_000
@@ -48,7 +48,7 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "row": row,
         "size": short_size(row),
         "reason": size(row).removeprefix(short_size(row)).strip(" ()"),
-        "share": words.percent(row["marked_fraction"]) if row["marked_fraction"] is not None else None,
+        "share": wording.percent(row["marked_fraction"]) if row["marked_fraction"] is not None else None,
         "notes": [note.removeprefix(f"{volume.name}: ") for note in notes] + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
         "facts": facts,
         "width": width,
@@ -56,7 +56,7 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "aspect": f"{width * spacing[2]:.6g} / {height * spacing[1]:.6g}",
         "letters": _orientation(volume.slices[0].plane),
         "scale_share": _scale(width * spacing[2]) if volume.spacing_mm else None,
-        "markers": [{"text": text, "colour": "rgb({}, {}, {})".format(*marker_rgb(number))} for number, text in enumerate(class_sizes(row), start=1)],
+        "markers": [{"text": text, "colour": "rgb({}, {}, {})".format(*class_rgb(number))} for number, text in enumerate(class_sizes(row), start=1)],
         "slices": [
             {
                 "picture": data_uri(picture).replace("image/png", "image/jpeg"),

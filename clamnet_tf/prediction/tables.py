@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf import spreadsheet
-from clamnet_tf.data.inputs import RESULT_COLUMNS
-from clamnet_tf.evaluation.words import percent
+from clamnet_tf.datasets.unlabelled_inputs import RESULT_COLUMNS
 from clamnet_tf.files import atomic_path
 from clamnet_tf.prediction.marked_volume import MarkedSlice, MarkedVolume
 from clamnet_tf.prediction.planes import thicknesses
+from clamnet_tf.reporting.wording import percent
 from clamnet_tf.texts import HANDLER
 
 VOLUME_TABLE = "volumes.csv"

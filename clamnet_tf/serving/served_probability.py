@@ -1,4 +1,4 @@
-"""Probabilities from a model server in the place of networks.inference.Predictor: preparation and marking stay here."""
+"""Probabilities from a model server in the place of inference.predictor.Predictor: preparation and marking stay here."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
-from clamnet_tf.evaluation.words import FLOOR
+from clamnet_tf.reporting.wording import FLOOR
 from clamnet_tf.study.gather import Repetition, Result
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.significance import holm, sign_flip_p

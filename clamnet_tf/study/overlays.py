@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from clamnet_tf.evaluation.pictures import MARKED_RGB, TRUTH_RGB
+from clamnet_tf.reporting.overlays import MARKED_RGB, TRUTH_RGB
 from clamnet_tf.study.gather import Result
 
 SIDE = 240

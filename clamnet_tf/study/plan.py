@@ -13,9 +13,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clamnet_tf.data.contents import ContentHashes
-from clamnet_tf.data.folders.label_words import NOTHING_SAID, LabelSource, LabelWords
+from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelSource, LabelWords
 from clamnet_tf.errors import RecipeError
+from clamnet_tf.preprocessing.content_hashes import ContentHashes
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_names
 from clamnet_tf.recipe.writer import hashed_content, resolve, to_yaml
 from clamnet_tf.study.schema import Arm, Group, Study

@@ -5,12 +5,12 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from clamnet_tf.evaluation import charts
-from clamnet_tf.evaluation import words as figures_words
 from clamnet_tf.evaluation.cases import write_rows
 from clamnet_tf.evaluation.report import TEMPLATES
 from clamnet_tf.files import write_bytes, write_text
-from clamnet_tf.study import words
+from clamnet_tf.reporting import charts
+from clamnet_tf.reporting import wording as figures_words
+from clamnet_tf.study import wording
 from clamnet_tf.study.boxes import box_plot
 from clamnet_tf.study.compare import Row, compare, flat
 from clamnet_tf.study.folder import StudyFolder
@@ -49,11 +49,11 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
     environment.filters |= {
         "number": figures_words.number,
         "percent": figures_words.percent,
-        "signed": words.signed,
-        "p": words.p_text,
-        "interval": words.interval,
-        "budget": words.budget_text,
-        "seeds": words.seeds_text,
+        "signed": wording.signed,
+        "p": wording.p_text,
+        "interval": wording.interval,
+        "budget": wording.budget_text,
+        "seeds": wording.seeds_text,
         "distance": distance,
         "duration": duration,
     }
@@ -65,15 +65,15 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         groups=[_group(study, group, rows, reference) for group in study.groups],
         rows=rows,
         reference=reference,
-        headline=words.headline(study, rows),
-        missing=words.missing_note(rows),
-        method=words.method_note(study, rows),
-        controls=[(row, words.control_text(row, floor), words.fell(row)) for row in rows if row.kind == "control" and floor],
+        headline=wording.headline(study, rows),
+        missing=wording.missing_note(rows),
+        method=wording.method_note(study, rows),
+        controls=[(row, wording.control_text(row, floor), wording.fell(row)) for row in rows if row.kind == "control" and floor],
         oracle=[row for row in rows if row.oracle is not None and row.dice],
-        intensity=words.intensity_note(*best) if (best := best_intensity(results, study.reference)) else "",
+        intensity=wording.intensity_note(*best) if (best := best_intensity(results, study.reference)) else "",
         boxes=_inline(box_plot(results, study.reference)),
         sheets=picture_sheets(results, study.reference),
-        readings=words.READINGS,
+        readings=wording.READINGS,
         bar=charts.interval_bar,
         split=study.splits[0],
         convention=measured[0].figures["hd95_convention"] if measured else "",
@@ -88,7 +88,7 @@ def _group(study, group, rows: list[Row], reference: Row) -> dict:
     if group.kind != "main" and reference not in own:  # what they are compared with stands above them
         own = [reference, *own]
     span = max((abs(edge) for row in own if row.difference for edge in row.difference if edge is not None), default=0.0) or 0.1
-    return {"group": group, "rows": own, "span": (-span, span), "budget": words.budget_note(own, reference), "ratios": any(row.ratio for row in own)}
+    return {"group": group, "rows": own, "span": (-span, span), "budget": wording.budget_note(own, reference), "ratios": any(row.ratio for row in own)}
 
 
 def _source(measured) -> dict:

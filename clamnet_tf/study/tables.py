@@ -1,11 +1,11 @@
 """summary.csv and summary.md: a study's rows for machines and for a README."""
 
-from clamnet_tf.evaluation.words import number, percent
-from clamnet_tf.study import words
+from clamnet_tf.reporting.wording import number, percent
+from clamnet_tf.study import wording
 from clamnet_tf.study.compare import Row
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.times import duration
-from clamnet_tf.study.words import READINGS, budget_text, interval, p_text, seeds_text, signed
+from clamnet_tf.study.wording import READINGS, budget_text, interval, p_text, seeds_text, signed
 
 COLUMNS = (
     *("Arm", "Seeds", "Dice per patient with a lesion (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading"),
@@ -16,21 +16,21 @@ COLUMNS = (
 def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> str:
     """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of gather.best_intensity."""
     reference = next(row for row in rows if row.name == study.reference)
-    parts = [f"# {study.title}", *([study.about] if study.about else []), words.method_note(study, rows)]
-    parts += [note for note in (words.missing_note(rows),) if note]
+    parts = [f"# {study.title}", *([study.about] if study.about else []), wording.method_note(study, rows)]
+    parts += [note for note in (wording.missing_note(rows),) if note]
     for group in study.groups:
         own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
         parts += [f"## {group.title}", *([group.about] if group.about else [])]
         parts.append(table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in own]))
-        if note := words.budget_note(own, reference):
+        if note := wording.budget_note(own, reference):
             parts.append(f"**{note}**")
-        parts += [words.control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
+        parts += [wording.control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
         parts += [f"{row.title}: {row.state}. {message}" for row in own for message in row.messages]
     oracle = [row for row in rows if row.oracle is not None]
     if oracle:
         parts.append("## Oracle: thresholds chosen with the masks")
         parts.append("Not results, but bounds: what each arm would reach, had somebody told it the best threshold.")
-        parts += [words.intensity_note(*intensity)] if intensity else []
+        parts += [wording.intensity_note(*intensity)] if intensity else []
         scores = [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]
         parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), scores))
     return "\n\n".join(parts) + "\n"

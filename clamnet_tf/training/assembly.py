@@ -5,14 +5,14 @@ import hashlib
 import keras
 import numpy as np
 
-from clamnet_tf.data.pairs import ShuffledPlan
-from clamnet_tf.data.views import ViewLaw
-from clamnet_tf.marking.class_marking import VolumeSteps
-from clamnet_tf.networks.attribution_map import AttributionMap
+from clamnet_tf.inference.attribution_map import AttributionMap
+from clamnet_tf.inference.build import build_predictor
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
+from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
@@ -24,13 +24,13 @@ from clamnet_tf.training.pseudo_labels import pseudo_labels
 from clamnet_tf.training.selection import (
     choose,
     choose_classifier,
-    look_at,
-    look_at_classifier,
+    score_checkpoint,
+    score_classifier,
 )
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
-from clamnet_tf.training.thresholds import fit_markings
+from clamnet_tf.training.thresholds import fit_postprocessors
 from clamnet_tf.training.training_data import TrainingData
 from clamnet_tf.training.workers import Workers
 
@@ -45,7 +45,7 @@ class TrainingAssembly:
         say: callable, for a line to the reader.
 
     Attributes:
-        slices: TrainingSlices. data: TrainingData. postprocessor: VolumeSteps. classes: LesionClass of each map.
+        slices: TrainingSlices. data: TrainingData. postprocessor: PostprocessingConfig. classes: LesionClass of each map.
         numbers: of the stages, in order: 0 learns from labels or masks, 1.. from the marks of the one before.
         key: text that is the same in two processes when they train the same.
 
@@ -61,7 +61,7 @@ class TrainingAssembly:
         self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
         self.classes = classes_of(recipe)
         self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
-        self.postprocessor = VolumeSteps.of(recipe.inference)
+        self.postprocessor = PostprocessingConfig.of(recipe.inference)
         self.slices = TrainingSlices.of(recipe, prepared)
         etas = [one.eta for one in self.classes]
         self.data = TrainingData(self.slices, etas=etas, data_service=recipe.runtime.data_service)
@@ -138,7 +138,7 @@ class TrainingAssembly:
             trainer = ClassifierTrainer(network, self.attribution, steps=own.steps)
             self._compile(trainer, own.optimizer, own.steps)
         plan = self._plan(own.matching, own.batch_size, seed)
-        views = ViewLaw(**own.views.model_dump())
+        views = AugmentationConfig(**own.views.model_dump())
         dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
         teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
         return Stage(
@@ -147,7 +147,7 @@ class TrainingAssembly:
             trainer=trainer,
             marker=teacher,
             dataset=dataset,
-            look=lambda step: look_at_classifier(teacher, step, slices.validation()),
+            look=lambda step: score_classifier(teacher, step, slices.validation()),
             choose=lambda looks: choose_classifier(looks, self.selection),
         )
 
@@ -200,7 +200,7 @@ class TrainingAssembly:
 
     def cuts(self, marker) -> dict:
         """The cuts of the mean of the heads ("mean") and of every head, fixed on training images."""
-        return fit_markings(marker, self.slices, self.selection, self.postprocessor, self.classes)
+        return fit_postprocessors(marker, self.slices, self.selection, self.postprocessor, self.classes)
 
     def cut_facts(self) -> dict:
         """How the cuts are fixed and at which share of the organ, for selection.json."""
@@ -220,7 +220,7 @@ class TrainingAssembly:
         slices, section, power = self.slices, self.selection, self.loss.contrast.pooling_power
 
         def look(step):
-            return look_at(marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power)
+            return score_checkpoint(marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power)
 
         schedule = self._schedule(first_step, steps, self.training.batch_size)
         return Stage(name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section))
@@ -250,8 +250,8 @@ class TrainingAssembly:
     def _plan(self, matching, batch_size: int, seed: int):
         return self.data.pair_plan(matching=matching.model_dump(), batch_size=batch_size, seed=seed)
 
-    def _views(self) -> ViewLaw:
-        return ViewLaw(**self.pairs.views.model_dump())
+    def _views(self) -> AugmentationConfig:
+        return AugmentationConfig(**self.pairs.views.model_dump())
 
 
 def _digest(slices: TrainingSlices) -> str:

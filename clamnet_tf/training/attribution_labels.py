@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from clamnet_tf.marking.refinement import METHODS, seeds_of
-from clamnet_tf.networks import attribution
+from clamnet_tf.inference import attribution
+from clamnet_tf.inference.postprocessing.attribution_refinement import METHODS, seeds_of
 from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED
 
 
@@ -12,7 +12,7 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
     """Mark, in every abnormal training slice, what the classifiers look at, outlined by the image's own intensities.
 
     Args:
-        teacher: networks.attribution_map.AttributionMap.
+        teacher: inference.attribution_map.AttributionMap.
         images, organ, labels: of the training slices: (N, H, W, C), (N, H, W), (N,) with 0 for normal.
         volumes: (N,) number of each slice's volume; its slices stand in order.
         section: recipe section `attribution`. prevalence: stands in for a share of null.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 from keras import ops
 
-from clamnet_tf.networks import attribution
+from clamnet_tf.inference import attribution
 from clamnet_tf.networks.evidence_classifier import LOGIT, classifiers_of
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.steps import StepTrainer
@@ -13,7 +13,7 @@ _ERASURE_SMOOTHING = 1 / 24  # of the side: deviation of the Gaussian on the gra
 
 
 class ClassifierTrainer(StepTrainer):
-    """Trains the classifiers of `build_evidence_classifiers` on the batches of `data.pipeline.pair_dataset`.
+    """Trains the classifiers of `build_evidence_classifiers` on the batches of `input_pipeline.pipeline.pair_dataset`.
 
     The classifiers see the two views of a batch in turn: positive pairs, two views of one slice, get the same label by
     classifiers of different initial weights. With `erasure.weight` above 0, an abnormal slice and the same slice without

@@ -9,7 +9,7 @@ import dataclasses
 
 from clamnet_tf.files import write_json
 from clamnet_tf.recipe.schema import Recipe
-from clamnet_tf.training.selection import Look, choose
+from clamnet_tf.training.selection import CheckpointScore, choose
 from clamnet_tf.training.trial_runs import TrialRuns
 
 CANDIDATES = (0.3, 0.5, 0.7, 0.9)
@@ -50,7 +50,7 @@ def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Reci
     return with_eta(recipe, eta)
 
 
-def kept_look(selection: dict) -> Look:
+def kept_look(selection: dict) -> CheckpointScore:
     """The look that a run's selection.json keeps."""
     row = next(row for row in reversed(selection["looks"]) if row["step"] == selection["step"])
-    return Look(**{field.name: row[field.name] for field in dataclasses.fields(Look) if field.name in row})
+    return CheckpointScore(**{field.name: row[field.name] for field in dataclasses.fields(CheckpointScore) if field.name in row})

@@ -10,7 +10,7 @@ from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.initial import plan_initial
-from clamnet_tf.training.selection import Look
+from clamnet_tf.training.selection import CheckpointScore
 from clamnet_tf.training.stage import Session, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy, check_replicas
 from clamnet_tf.training.trainable import check_trainable
@@ -18,17 +18,17 @@ from clamnet_tf.training.workers import Workers
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor; look is
     None when it was stopped."""
 
-    look: Look | None
+    look: CheckpointScore | None
     reason: str
     seconds: float
     marker: object = None
 
 
-def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None) -> Outcome:
+def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None) -> TrainingResult:
     """Train, look, select; whatever a resumed run needs is in `run` at any moment.
 
     Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of self-training.
@@ -62,7 +62,7 @@ def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | 
     return _all_stages(parts, run, reporter)
 
 
-def _all_stages(parts: TrainingAssembly, run, reporter) -> Outcome:
+def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
     """Run the stages one after the other, fix the cuts and write the model."""
     began, marker, looks, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
@@ -71,7 +71,7 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> Outcome:
             stage = parts.stage(number, first_step, marker)
             ended = run_stage(stage, session)
             if ended is None:
-                return Outcome(None, "stopped on request", time.perf_counter() - began)
+                return TrainingResult(None, "stopped on request", time.perf_counter() - began)
             chosen, reason, seen = ended
             looks += [{"stage": stage.name, **look.row()} for look in seen]
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
@@ -94,4 +94,4 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> Outcome:
                 **({"normal_atlas": atlas.row()} if atlas else {}),
             },
         )
-    return Outcome(chosen, reason, time.perf_counter() - began, marker)
+    return TrainingResult(chosen, reason, time.perf_counter() - began, marker)

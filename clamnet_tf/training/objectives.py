@@ -37,7 +37,7 @@ def build_classification(network, loss, **_) -> "ObjectiveTrainer":
 
 
 class ObjectiveTrainer(StepTrainer):
-    """Trains `network` on the batches of `data.pipeline.pair_dataset` (without twin) by one of the objectives below."""
+    """Trains `network` on the batches of `input_pipeline.pipeline.pair_dataset` (without twin) by one of the objectives below."""
 
     def __init__(self, network, objective, **kwargs):
         super().__init__(network, objective.terms, **kwargs)
@@ -98,7 +98,7 @@ class MultipleInstance:
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross-entropy of a classifier's P(abnormal) with the label; `networks.activation_maps` says where it looks."""
+    """Cross-entropy of a classifier's P(abnormal) with the label; `inference.activation_maps` says where it looks."""
 
     terms = ("score_abnormal", "score_normal")
 

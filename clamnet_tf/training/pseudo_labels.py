@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.data.pipeline import RowView
-from clamnet_tf.marking.class_marking import VolumeSteps, calibrate, log_odds_above
-from clamnet_tf.marking.prevalence import AreaHistogram
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate, log_odds_above
+from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
+from clamnet_tf.input_pipeline.pipeline import RowView
 
 IGNORED = 255
 BACKGROUND, FOREGROUND = 0, 1
-NO_STEPS = VolumeSteps()
+NO_STEPS = PostprocessingConfig()
 
 
 def pseudo_labels(
@@ -22,7 +22,7 @@ def pseudo_labels(
     *,
     marked,
     background: float,
-    steps: VolumeSteps = NO_STEPS,
+    steps: PostprocessingConfig = NO_STEPS,
     distinct: bool = True,
 ) -> np.ndarray:
     """Make masks for training slices from image labels and a network's probabilities; no mask is read.

@@ -4,14 +4,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
+from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram, prevalence_thresholds
 from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.metrics.ranking import auroc
 from clamnet_tf.recipe.classes import UNNAMED
 
 
 @dataclass(frozen=True)
-class Look:
+class CheckpointScore:
     """What one mask-free look at a checkpoint saw. Areas are mean marked fractions of the organ, in 0..1."""
 
     step: int
@@ -26,7 +26,7 @@ class Look:
         return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
-def look_at(predictor, step: int, training, validation, section, classes, power: float = 6.0) -> Look:
+def score_checkpoint(predictor, step: int, training, validation, section, classes, power: float = 6.0) -> CheckpointScore:
     """Judge the present weights class by class, without a mask; the rule decides by the means.
 
     A slice counts as normal for a class that its label excludes, also when it shows another one: a network
@@ -54,20 +54,20 @@ def look_at(predictor, step: int, training, validation, section, classes, power:
     areas = ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")
     means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in areas}
     rows = {one.name: look.row() for one, look in zip(classes, looks) if one.name != UNNAMED}
-    return Look(step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means)
+    return CheckpointScore(step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means)
 
 
-def look_at_classifier(teacher, step: int, validation) -> Look:
+def score_classifier(teacher, step: int, validation) -> CheckpointScore:
     """Judge classifiers: the areas of the Look are shares of whole slices that score above 0.5.
 
     Args:
-        teacher: networks.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of
+        teacher: inference.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of
             validation slices.
     """
     images, _, shown = validation
     scores, abnormal = teacher.probability(images), shown.any(axis=1)
     shares = [float((scores[rows] > 0.5).mean()) if rows.any() else 0.0 for rows in (~abnormal, abnormal)]
-    return Look(step, 0.5, auroc(scores, abnormal), shares[0], shares[1], shares[1])
+    return CheckpointScore(step, 0.5, auroc(scores, abnormal), shares[0], shares[1], shares[1])
 
 
 def choose_classifier(looks: list, section) -> tuple:
@@ -77,12 +77,12 @@ def choose_classifier(looks: list, section) -> tuple:
     return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
 
 
-def _judged(step, threshold, probability, organ, abnormal, power) -> Look:
+def _judged(step, threshold, probability, organ, abnormal, power) -> CheckpointScore:
     areas = {}
     for name, rows in (("normal", ~abnormal), ("abnormal", abnormal)):
         areas[name] = AreaHistogram()
         areas[name].add(probability[rows], organ[rows])
-    return Look(
+    return CheckpointScore(
         step=step,
         threshold=float(threshold),
         auroc=auroc([image_score(map_, inside, power) for map_, inside in zip(probability, organ)], abnormal),

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from clamnet_tf.data.views import sample, sample_by_gather
+from clamnet_tf.input_pipeline.augmentation import sample, sample_by_gather
 from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_agreement, ramp, squared_agreement
 from clamnet_tf.losses.hybrid import hybrid_of_labels, organ_mean
 from clamnet_tf.networks.build import head_names, logits_network
@@ -31,7 +31,7 @@ def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer"
 class SiameseTrainer(StepTrainer):
     """Trains `network`; holds its twin by composition and never becomes part of what is saved.
 
-    Each step takes the dict of `data.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
+    Each step takes the dict of `input_pipeline.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
 
         mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
         + agreement * ramp(step) * mean_organ distance(T p_a, p_b)              positive pairs, both directions

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from clamnet_tf.data.classes import shown_classes
-from clamnet_tf.data.stratify import draw_patients
-from clamnet_tf.data.trainable import lacking_slices
+from clamnet_tf.datasets.classes import shown_classes
+from clamnet_tf.datasets.stratify import draw_patients
 from clamnet_tf.errors import DataError
+from clamnet_tf.preprocessing.trainable import lacking_slices
 from clamnet_tf.recipe.classes import UNNAMED, class_names
 
 LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from clamnet_tf.data.pipeline import Share
-from clamnet_tf.data.sealed import mask_firewall
 from clamnet_tf.files import make_folder, write_json
-from clamnet_tf.networks.inference import Predictor
+from clamnet_tf.inference.predictor import Predictor
+from clamnet_tf.input_pipeline.pipeline import Share
+from clamnet_tf.preprocessing.mask_access import mask_firewall
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
-from clamnet_tf.training.selection import Look
+from clamnet_tf.training.selection import CheckpointScore
 from clamnet_tf.training.steps import StepTrainer
 from clamnet_tf.training.updates import updates
 
@@ -59,8 +59,8 @@ class Stage:
     trainer: StepTrainer
     marker: Predictor
     dataset: Callable[[int, Share], tf.data.Dataset]
-    look: Callable[[int], Look]
-    choose: Callable[[list[Look]], tuple[Look, str]]
+    look: Callable[[int], CheckpointScore]
+    choose: Callable[[list[CheckpointScore]], tuple[CheckpointScore, str]]
 
 
 class StopRequest:
@@ -117,7 +117,7 @@ def run_stage(stage: Stage, session: Session):
         if run:
             write_json(folder / END, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
     else:  # this stage ended before the run was interrupted
-        chosen, reason, looks = Look(**ended["look"]), ended["reason"], [Look(**row) for row in ended["looks"]]
+        chosen, reason, looks = CheckpointScore(**ended["look"]), ended["reason"], [CheckpointScore(**row) for row in ended["looks"]]
     kept = stage.marker.network
     if run:
         checkpoints.load_weights(_candidate(folder, chosen.step), kept)
@@ -129,7 +129,7 @@ def _train(stage: Stage, folder: Path | None, session: Session):
     """All looks of the stage, whose steps are done then; None when stopped."""
     trainer, schedule, run = stage.trainer, stage.schedule, session.run
     start, found = _restored(stage, folder, session)
-    looks, first, last = [Look(**row) for row in found.get("looks", [])], schedule.first_step + start, schedule.last_step
+    looks, first, last = [CheckpointScore(**row) for row in found.get("looks", [])], schedule.first_step + start, schedule.last_step
     if run:
         run.truncate_metrics(first)
     log = MetricsLog(

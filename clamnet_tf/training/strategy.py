@@ -6,7 +6,7 @@ import socket
 import tensorflow as tf
 
 from clamnet_tf.errors import DataError, EnvironmentFailure
-from clamnet_tf.machine.cluster import Cluster, meet, named_cluster, patience, place_in_cluster
+from clamnet_tf.runtime.cluster import Cluster, meet, named_cluster, patience, place_in_cluster
 
 SLURM_PORT = 8888  # of a node's first task; the next ones follow
 

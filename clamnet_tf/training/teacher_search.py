@@ -12,11 +12,11 @@ import numpy as np
 from scipy import ndimage
 
 from clamnet_tf.files import write_json
-from clamnet_tf.marking.volume_marking import VolumeMarking
-from clamnet_tf.networks import attribution
-from clamnet_tf.networks.attribution_map import AttributionMap
+from clamnet_tf.inference import attribution
+from clamnet_tf.inference.attribution_map import AttributionMap
+from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
+from clamnet_tf.inference.predictor import Predictor
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.networks.inference import Predictor
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.classes import UNNAMED
 from clamnet_tf.recipe.schema import Recipe
@@ -144,7 +144,7 @@ def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> Attributio
 def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:
     """What the run's network marks at its own cut, volume by volume, (N, H, W) bool."""
     network = load_network(run.model)
-    marking = VolumeMarking.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
+    marking = VolumePostprocessor.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
     probability, result = Predictor(network)(images), np.zeros(organ.shape, bool)
     for number in np.unique(volumes):
         rows = np.flatnonzero(volumes == number)

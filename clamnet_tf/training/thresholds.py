@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from clamnet_tf.data.pipeline import RowView
-from clamnet_tf.marking.class_marking import VolumeSteps, calibrate, fixed
-from clamnet_tf.marking.volume_marking import VolumeMarking
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate, fixed
+from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
+from clamnet_tf.input_pipeline.pipeline import RowView
 
 
-def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> dict[str, VolumeMarking]:
-    """Return a VolumeMarking for the mean of the heads ("mean") and for every head.
+def fit_postprocessors(predictor, slices, selection, steps: PostprocessingConfig, classes) -> dict[str, VolumePostprocessor]:
+    """Return a VolumePostprocessor for the mean of the heads ("mean") and for every head.
 
     Each lesion class is cut by its own prevalence in the slices that show it.
 
@@ -20,7 +20,7 @@ def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> d
     names, class_names = ["mean", *predictor.head_names], tuple(one.name for one in classes)
     if selection.threshold != "prevalence":
         cut = fixed(steps, float(selection.threshold))
-        return {name: VolumeMarking(class_names, (cut,) * len(classes)) for name in names}
+        return {name: VolumePostprocessor(class_names, (cut,) * len(classes)) for name in names}
     prepared, volumes = slices.prepared, []
     for rows in _volumes(slices):
         images = RowView(prepared.images, rows)
@@ -35,7 +35,7 @@ def fit_markings(predictor, slices, selection, steps: VolumeSteps, classes) -> d
                 for heads, images, organ, shown in volumes
             ]
             parts.append(calibrate(steps, own, one.prevalence))
-        markings[name] = VolumeMarking(class_names, tuple(parts))
+        markings[name] = VolumePostprocessor(class_names, tuple(parts))
     return markings
 
 

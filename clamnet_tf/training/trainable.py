@@ -4,8 +4,8 @@ too.
 
 import numpy as np
 
-from clamnet_tf.data.trainable import check_test_side, without_pairs
 from clamnet_tf.errors import DataError
+from clamnet_tf.preprocessing.trainable import check_test_side, without_pairs
 from clamnet_tf.training.slices import TrainingSlices
 
 

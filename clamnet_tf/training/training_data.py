@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from clamnet_tf.data.data_service import DataService
-from clamnet_tf.data.pairs import PairPlan
-from clamnet_tf.data.pipeline import RowView, SliceStore, mask_dataset, pair_dataset
-from clamnet_tf.data.views import ViewLaw
+from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+from clamnet_tf.input_pipeline.data_service import DataService
+from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+from clamnet_tf.input_pipeline.pipeline import RowView, SliceStore, mask_dataset, pair_dataset
 from clamnet_tf.training.slices import TrainingSlices
 
 
@@ -40,17 +40,17 @@ class TrainingData:
         return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas)
 
     def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
-        """Which normal slice stands against which abnormal one; matching: options of `data.pairs.PairPlan`."""
+        """Which normal slice stands against which abnormal one; matching: options of `input_pipeline.pair_sampling.PairPlan`."""
         table = self.slices.table.select(self.rows)
         columns = {"position": table.position, "area": table.area, "site": table.site}
         return PairPlan(table.label, columns, batch_size=batch_size, seed=seed, matching=matching)
 
-    def pairs(self, plan: PairPlan, views: ViewLaw, *, steps: int, seed: int, twin: bool):
+    def pairs(self, plan: PairPlan, views: AugmentationConfig, *, steps: int, seed: int, twin: bool):
         """(start, Share) -> the pairs of the remaining steps, with a second view of each slice for a twin."""
         store, options = self.store(self.rows), {"steps": steps, "seed": seed, "twin": twin, "service": self._service}
         return lambda start, share: pair_dataset(store, plan, views, start=start, share=share, **options)
 
-    def masked(self, rows, masks, plan, views: ViewLaw, *, steps: int, seed: int):
+    def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int):
         """(start, Share) -> views with masks, true or taught, of the remaining steps; masks: (len(rows), H, W) uint8."""
         store, options = self.store(rows), {"steps": steps, "seed": seed, "service": self._service}
         return lambda start, share: mask_dataset(store, masks, plan, views, start=start, share=share, **options)

@@ -7,7 +7,7 @@ of what it logs.
 
 import tensorflow as tf
 
-from clamnet_tf.data.pipeline import Share
+from clamnet_tf.input_pipeline.pipeline import Share
 from clamnet_tf.training.workers import clear_loss
 
 SUM = tf.distribute.ReduceOp.SUM

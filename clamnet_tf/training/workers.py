@@ -12,8 +12,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from clamnet_tf.data.data_service import LOST
 from clamnet_tf.errors import DataError, TrainingFailure
+from clamnet_tf.input_pipeline.data_service import LOST
 
 EXCHANGED = (tf.float32, tf.float64, tf.int32, tf.int64)
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)

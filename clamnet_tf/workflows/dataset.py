@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clamnet_tf.data.dataset import find_split, prepare_with_progress
-from clamnet_tf.data.folders.label_words import LabelSource
-from clamnet_tf.data.manifest import Manifest
-from clamnet_tf.data.prepare import Prepared
-from clamnet_tf.data.split import check_leakage
+from clamnet_tf.datasets.layouts.label_words import LabelSource
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.datasets.split import check_leakage
+from clamnet_tf.preprocessing.cache import Prepared
+from clamnet_tf.preprocessing.dataset import find_split, prepare_with_progress
 from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.normal_reference import with_normal_atlas

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from clamnet_tf.data.dataset import find_cases, prepare_with_progress
-from clamnet_tf.data.deviation_channel import atlas_of, with_deviation
-from clamnet_tf.data.evaluated import choose_cases
-from clamnet_tf.data.hidden import hiding
+from clamnet_tf.datasets.evaluation_subset import choose_cases
+from clamnet_tf.datasets.pseudonyms import hiding
+from clamnet_tf.preprocessing.atlas_channel import atlas_of, with_atlas_channel
+from clamnet_tf.preprocessing.dataset import find_cases, prepare_with_progress
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.schema import Recipe
@@ -42,14 +42,14 @@ def evaluate(
         silence()
         from clamnet_tf.evaluation.console import headline
         from clamnet_tf.evaluation.evaluate import evaluate_run
-        from clamnet_tf.evaluation.trained import load_trained
+        from clamnet_tf.inference.trained_model import load_trained_model
 
-        channels, organ_network = load_trained(run, recipe).channels, organ_network_of(recipe, reporter)
+        channels, organ_network = load_trained_model(run, recipe).channels, organ_network_of(recipe, reporter)
         expected = {"channels": channels, "any_modality": source.any_modality}
         prepared = prepare_with_progress(recipe, manifest, source.cache, reporter, organ_network, **expected)
         atlas = atlas_of(run, recipe)
         if atlas:
-            prepared = with_deviation(prepared, atlas, source.cache)
+            prepared = with_atlas_channel(prepared, atlas, source.cache)
         figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
         for line in headline(figures):
             reporter.line(line)

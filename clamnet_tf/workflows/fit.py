@@ -3,16 +3,16 @@
 import contextlib
 from typing import Literal
 
-from clamnet_tf.data.hidden import hiding
-from clamnet_tf.data.prepare import default_cache
-from clamnet_tf.data.split import write_split
+from clamnet_tf.datasets.pseudonyms import hiding
+from clamnet_tf.datasets.split import write_split
 from clamnet_tf.errors import ClamnetError
-from clamnet_tf.machine.remote_folder import is_remote, remote_folder
+from clamnet_tf.preprocessing.cache import default_cache
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.writer import resolve, to_yaml
 from clamnet_tf.runs import RunFolder
+from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
 from clamnet_tf.workflows.search import chosen_recipe

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.data.classes import class_account
-from clamnet_tf.data.manifest import Manifest
-from clamnet_tf.data.prepare import Prepared
-from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.datasets.classes import class_account
+from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import UserInputError
+from clamnet_tf.preprocessing.cache import Prepared
+from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.classes import class_names
 from clamnet_tf.recipe.schema import Recipe

@@ -4,15 +4,15 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from clamnet_tf.data.announced_channels import announced_channels
-from clamnet_tf.data.archive import check_archive, prepare_archive, prepare_on_worker
-from clamnet_tf.data.dataset import find_split
-from clamnet_tf.data.expected_images import expected_images
-from clamnet_tf.data.manifest import Manifest
-from clamnet_tf.data.prepare import default_cache
-from clamnet_tf.data.shards import count_shards
+from clamnet_tf.datasets.announced_channels import announced_channels
+from clamnet_tf.datasets.expected_images import expected_images
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.diagnostics.packages import install_extra
 from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.machine.packages import install_extra
+from clamnet_tf.preprocessing.archive import check_archive, prepare_archive, prepare_on_worker
+from clamnet_tf.preprocessing.cache import default_cache
+from clamnet_tf.preprocessing.dataset import find_split
+from clamnet_tf.preprocessing.shards import count_shards
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.schema import Recipe
@@ -70,7 +70,7 @@ def prepare_slices(
 def _beam(manifest: Manifest, open_organ_network: Callable, options: tuple[str, ...]) -> Callable:
     """run(target, make): the shards of `manifest` by Beam."""
     try:
-        from clamnet_tf.data.beam_runner import run_on_beam
+        from clamnet_tf.preprocessing.beam_runner import run_on_beam
     except ModuleNotFoundError as error:
         if error.name != "apache_beam":
             raise
@@ -81,7 +81,7 @@ def _beam(manifest: Manifest, open_organ_network: Callable, options: tuple[str, 
 
 def _write_records(manifest, form, out, sections, on_beam, open_organ_network, reporter) -> None:
     silence()
-    from clamnet_tf.data.records import open_folder, write_every_shard, write_on_worker
+    from clamnet_tf.preprocessing.tfrecords import open_folder, write_every_shard, write_on_worker
 
     out = open_folder(out, form, shards=count_shards(manifest), **sections)
     if on_beam:

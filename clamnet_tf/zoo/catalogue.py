@@ -41,7 +41,7 @@ def own_folders() -> list[Path]:
 
 def pulled_folder() -> Path:
     """Where registries' entries are kept: one folder per registry, in it <name>-<version>/."""
-    from clamnet_tf.data.prepare import (
+    from clamnet_tf.preprocessing.cache import (
         default_cache,  # loads NumPy and the image readers: only where it is needed
     )
 

@@ -3,20 +3,20 @@
 `publish` writes it, `verify` compares it.
 """
 
-from clamnet_tf.evaluation.trained import measured_rule
-from clamnet_tf.marking.volume_marking import VolumeMarking
+from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
+from clamnet_tf.inference.trained_model import measured_rule
 from clamnet_tf.recipe.classes import UNNAMED, class_names, classes_of
 from clamnet_tf.zoo.measured import as_figure, measured
 
 
-def marking_of(recipe, selection: dict) -> VolumeMarking:
+def marking_of(recipe, selection: dict) -> VolumePostprocessor:
     """Return the marking of selection.json that inference.head chooses.
 
     ValueError: a head's classes in the selection are not those of the recipe, in this order.
     """
     names, head = class_names(recipe), recipe.inference.head
     markings = {
-        name: VolumeMarking.from_row(row, names, called=f"the markers of {name}")
+        name: VolumePostprocessor.from_row(row, names, called=f"the markers of {name}")
         for name, row in selection["markings"].items()
     }
     return markings["mean" if head == "mean" else f"head_{head}"]
@@ -54,7 +54,7 @@ def trained_eta(recipe) -> float | None:
     return recipe.loss.eta if recipe.learns_from_pairs and class_names(recipe) == (UNNAMED,) else None
 
 
-def rule_of_figures(recipe, selection: dict) -> str:
+def rule_of_metrics(recipe, selection: dict) -> str:
     """Return threshold_rule as an evaluation of these weights writes it, with the cuts of named classes."""
     return measured_rule(selection["threshold_rule"], marking_of(recipe, selection))
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clamnet_tf.evaluation.words import best_simple, difference_key, headline_key
+from clamnet_tf.reporting.wording import best_simple, difference_key, headline_key
 
 FIGURES = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient")
 

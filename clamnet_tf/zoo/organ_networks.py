@@ -13,7 +13,7 @@ def organ_network_of(recipe, reporter=None):
     from clamnet_tf.zoo.resolve import open_model
 
     silence()
-    from clamnet_tf.evaluation.organ_network import OrganNetwork
+    from clamnet_tf.inference.organ_network import OrganNetwork
 
     run = open_model(recipe.organ.network, reporter)
     return OrganNetwork(run, load_recipe(str(run.recipe)))

@@ -19,7 +19,7 @@ from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
-from clamnet_tf.zoo.classes import class_rows, cuts, rows_of_figures, rule_of_figures, trained_eta
+from clamnet_tf.zoo.classes import class_rows, cuts, rows_of_figures, rule_of_metrics, trained_eta
 from clamnet_tf.zoo.entry import (
     BASELINES_FILE,
     CARD_FILE,
@@ -95,7 +95,7 @@ def publish(run_folder, target, about: About, release: Release, *, kind: str = "
     try:
         selection = run.read_selection()
         threshold, classes = cuts(recipe, selection), class_rows(recipe, selection)
-        rule = rule_of_figures(recipe, selection) if classes else None
+        rule = rule_of_metrics(recipe, selection) if classes else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ZooError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
     figures = read_figures(figures_file, selection, threshold["value"], rule)
@@ -138,7 +138,7 @@ def publish_again(source, target, about: About, release: Release, *, figures_fil
         raise ZooError(f"{source}: is a zoo entry, which holds no evaluation; name its metrics.json with --figures, or publish a run.")
     before, older = read_entry(source), last_version(target)
     recipe, selection = load_recipe(source / "recipe.yaml"), json.loads((source / "selection.json").read_text(encoding="utf-8"))
-    rule = rule_of_figures(recipe, selection) if before.markers else None
+    rule = rule_of_metrics(recipe, selection) if before.markers else None
     figures = read_figures(Path(figures_file), selection, before.threshold.value, rule)
     check_held_out(Path(figures_file), figures, {})
     data = before.model_dump(mode="json") | {

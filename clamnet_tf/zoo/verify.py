@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import ClamnetError, ZooError
-from clamnet_tf.evaluation.baselines.kept import read_kept
+from clamnet_tf.evaluation.baselines.serialization import read_kept
 from clamnet_tf.files import open_regular
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json

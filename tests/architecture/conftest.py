@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Import:
-    """One name imported: "clamnet_tf.data.sealed" for a module, `name` what is taken from it, `top` = at
+    """One name imported: "clamnet_tf.preprocessing.mask_access" for a module, `name` what is taken from it, `top` = at
     module level."""
 
     target: str

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from clamnet_tf.cli import doctor
-from clamnet_tf.machine import decoders, devices, hardware, packages
-from clamnet_tf.machine.finding import Finding
+from clamnet_tf.diagnostics import decoders, devices, hardware, packages
+from clamnet_tf.diagnostics.finding import Finding
 
 
 def run_doctor(*arguments, path=None, **variables):

@@ -15,9 +15,9 @@ import pytest
 import SimpleITK
 from PIL import Image
 
-from clamnet_tf.data.identifiers import Identifiers, patient_texts
-from clamnet_tf.data.inputs import find_inputs
-from clamnet_tf.data.layouts import recognize
+from clamnet_tf.datasets.deidentify import Identifiers, patient_texts
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.files import write_json, write_text
 from clamnet_tf.imaging.readers import read_volume

@@ -12,11 +12,11 @@ import SimpleITK
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from clamnet_tf.data.contents import ContentHashes
-from clamnet_tf.data.inputs import find_inputs
-from clamnet_tf.data.layouts import recognize
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.preprocessing.content_hashes import ContentHashes
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares
 from clinic_inputs import DIRECTIONS, dicom, itk_image, nrrd, numbered, scan

@@ -9,13 +9,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.manifest import Case, Manifest
-from clamnet_tf.data.prepare import prepare
-from clamnet_tf.data.sealed import open_masks
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.evaluation.originals import original_slices
+from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.preprocessing.cache import prepare
+from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 STORAGES = (

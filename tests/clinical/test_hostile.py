@@ -363,7 +363,7 @@ def test_pipes_and_devices_are_no_images(tmp_path, child):
 
 
 def test_pipes_in_a_folder_are_passed_over(tmp_path):
-    from clamnet_tf.data.inputs import find_inputs
+    from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 
     os.mkfifo(tmp_path / "a.dcm")
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "b.png")
@@ -376,7 +376,7 @@ def test_a_nul_in_a_name():
 
 
 def test_long_names_get_results_that_fit(tmp_path):
-    from clamnet_tf.data.inputs import find_inputs
+    from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 
     for letter in "ab":
         Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / f"{'x' * 249}{letter}.png")

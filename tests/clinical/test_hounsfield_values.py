@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clamnet_tf.data.cohorts import write_cohort
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.schema_data import CohortSection
+from clamnet_tf.simulation.cohorts import write_cohort
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hand_made import SIDE, call, dice, write_run, written_mask

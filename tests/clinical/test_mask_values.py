@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from clamnet_tf.data.layouts import recognize
+from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.mask_files import read_mask
 

@@ -6,11 +6,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from clamnet_tf.data.inputs import find_inputs
-from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.volumes import group_cases
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.preprocessing.volumes import group_cases
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DIGITAL_XRAY = "1.2.840.10008.5.1.4.1.1.1.1"

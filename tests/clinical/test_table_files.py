@@ -11,8 +11,8 @@ import openpyxl
 import pandas
 import pytest
 
-from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.table_files import open_table, read_table
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.datasets.table_files import open_table, read_table
 from clamnet_tf.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares

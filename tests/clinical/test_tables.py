@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clamnet_tf.data.folders.label_words import LabelWords, class_numbers, is_unknown
-from clamnet_tf.data.layouts import recognize
+from clamnet_tf.datasets.layouts.label_words import LabelWords, class_numbers, is_unknown
+from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the inputs that this folder shares

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from clamnet_tf.data.expected_images import expected_images, read_expected
+from clamnet_tf.datasets.expected_images import expected_images, read_expected
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.recipe.catalogue import load_recipe
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 SHAPE = (48, 56)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -72,7 +73,7 @@ RUN = {
 def evaluated():
     """(evaluation, figures, gallery items) of the made-up test set."""
     gallery = Gallery()
-    evaluation = evaluate_slices(make_cases(), Marking(0.4, "prevalence 6 % on abnormal training slices"), collect=gallery.add)
+    evaluation = evaluate_slices(make_cases(), ThresholdRule(0.4, "prevalence 6 % on abnormal training slices"), collect=gallery.add)
     return evaluation, figures(evaluation, samples=300), gallery.choose(evaluation.patients)
 
 

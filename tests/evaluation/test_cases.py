@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices, write_rows
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices, write_rows
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 ORGAN = np.ones((3, 4), bool)
 TRUTH = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
 EMPTY = np.zeros_like(TRUTH)
-MARKING = Marking(0.5, "by hand")
+MARKING = ThresholdRule(0.5, "by hand")
 
 
 def case(probability, truth=TRUTH, patient="p", image="a.png", label=1, **more):
@@ -78,7 +79,7 @@ def test_no_prediction_is_worse_than_a_missing_one(rng, truth):
 
 def test_heads_and_baselines_are_counted_by_the_same_rule():
     heads = {"head_1": map_of(TRUTH) * 0.5, "head_2": None}
-    evaluation = evaluate(case(map_of(TRUTH), heads=heads, baselines={"all": ORGAN, "none": EMPTY}), marking=Marking(0.5, "", head_thresholds={"head_1": 0.4}))
+    evaluation = evaluate(case(map_of(TRUTH), heads=heads, baselines={"all": ORGAN, "none": EMPTY}), marking=ThresholdRule(0.5, "", head_thresholds={"head_1": 0.4}))
     (row,) = evaluation.patients
     assert (row["dice_head_1"], row["dice_head_2"]) == (1, 0)
     assert (row["dice_all"], row["dice_none"]) == (pytest.approx(8 / 16), 0)
@@ -112,7 +113,7 @@ def test_without_any_lesion_no_patient_is_scored():
 def test_postprocessing_is_part_of_the_result():
     speck = TRUTH.copy()
     speck[2, 3] = True
-    assert evaluate(case(map_of(speck)), marking=Marking(0.5, "", smallest_component=2 / 12)).slices[0]["dice"] == 1
+    assert evaluate(case(map_of(speck)), marking=ThresholdRule(0.5, "", smallest_component=2 / 12)).slices[0]["dice"] == 1
 
 
 def test_every_slice_is_shown_to_the_collector():

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation import charts
+from clamnet_tf.reporting import charts
 
 
 def parsed(markup):

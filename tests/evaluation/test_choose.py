@@ -8,7 +8,7 @@ import pytest
 
 from clamnet_tf.errors import RunError
 from clamnet_tf.evaluation.baselines.choose import choose_baselines
-from clamnet_tf.evaluation.baselines.kept import read_kept
+from clamnet_tf.evaluation.baselines.serialization import read_kept
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.zoo.entry import BASELINES_FILE

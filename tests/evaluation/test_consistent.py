@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
-from clamnet_tf.evaluation.baselines.kept import fitted, restored
-from clamnet_tf.marking.class_marking import VolumeSteps
+from clamnet_tf.evaluation.baselines.serialization import fitted, restored
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
 
-STEPS = VolumeSteps(through_plane=0.7, main_component=0.3, appearance=0.5)
+STEPS = PostprocessingConfig(through_plane=0.7, main_component=0.3, appearance=0.5)
 SIDE, SLICES = 48, 9
 
 
@@ -65,5 +65,5 @@ def test_scale_and_level_of_a_channel_do_not_matter(volumes):
 
 def test_without_steps_there_are_none_and_the_last_channel_may_be_the_deviation(volumes):
     seen = [one[:3] for one in volumes]
-    assert consistent_baselines(seen, VolumeSteps(), 0.1) == {} == consistent_baselines([], STEPS, 0.1)
+    assert consistent_baselines(seen, PostprocessingConfig(), 0.1) == {} == consistent_baselines([], STEPS, 0.1)
     assert "consistent_deviation_bright" in consistent_baselines(seen, STEPS, 0.1, atlas=True)

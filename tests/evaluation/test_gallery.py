@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
 from clamnet_tf.evaluation.gallery import SIDE, Gallery
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 
 def walk(cases, limit=60):
     gallery = Gallery(limit)
-    evaluation = evaluate_slices(cases, Marking(0.4, ""), collect=gallery.add)
+    evaluation = evaluate_slices(cases, ThresholdRule(0.4, ""), collect=gallery.add)
     return evaluation, gallery.choose(evaluation.patients)
 
 

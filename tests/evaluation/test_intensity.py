@@ -14,7 +14,7 @@ from clamnet_tf.evaluation.baselines.intensity import (
     smoothed,
     training_free,
 )
-from clamnet_tf.evaluation.baselines.kept import fitted, restored
+from clamnet_tf.evaluation.baselines.serialization import fitted, restored
 
 
 @pytest.fixture

@@ -5,16 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import Marking, SliceCase, Walk
+from clamnet_tf.evaluation.cases import SliceCase, Walk
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.per_class import add_columns, class_headline, fit_sizes, split_by_class
-from clamnet_tf.evaluation.pictures import MARKER_RGB, overlay, with_legend
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
+from clamnet_tf.reporting.overlays import CLASS_RGB, overlay, with_legend
 
 NAMES = ("one", "two")
-TRAINED = SimpleNamespace(classes=NAMES, marking=Marking(0.5, "by hand"))
+TRAINED = SimpleNamespace(classes=NAMES, marking=ThresholdRule(0.5, "by hand"))
 
 
 def dice(a, b):
@@ -91,12 +92,12 @@ def test_overlays_have_a_colour_per_marker_and_a_legend():
     mask[5:15, 5:15], mask[20:30, 30:50] = 1, 2
     picture = overlay(gray, mask, mask)
     for value in (1, 2):
-        here = (picture == MARKER_RGB[value - 1]).all(-1)
+        here = (picture == CLASS_RGB[value - 1]).all(-1)
         assert here.any() and not here[mask != value].any()
     np.testing.assert_array_equal(overlay(gray, mask == 1), overlay(gray, (mask == 1).astype(np.uint8)))
     legend = with_legend(picture, ("one", "a_rather_long_name", "x"))
     np.testing.assert_array_equal(legend[:40], picture)
-    assert legend.shape[1] == 60 and all((legend[40:] == MARKER_RGB[number]).all(-1).any() for number in range(3))
+    assert legend.shape[1] == 60 and all((legend[40:] == CLASS_RGB[number]).all(-1).any() for number in range(3))
 
 
 def test_baselines_are_fitted_to_the_size_of_each_marker():
@@ -111,7 +112,7 @@ def test_baselines_are_fitted_to_the_size_of_each_marker():
 
 def test_a_class_without_a_name_is_both_itself_and_everything(rng):
     maps, organ = rng.random((8, 8, 1)).astype(np.float32), np.ones((8, 8), bool)
-    trained = SimpleNamespace(classes=(UNNAMED,), marking=Marking(0.6, ""))
+    trained = SimpleNamespace(classes=(UNNAMED,), marking=ThresholdRule(0.6, ""))
     whole = SliceCase("p", "x", 0, 2, organ, None, (maps[..., 0] > 0.5).astype(np.uint8))
     cases = split_by_class(whole, maps, {"head_1": maps}, trained, "")
     assert list(cases) == [""] and cases[""].label == 2 and list(cases[""].heads) == ["head_1"]

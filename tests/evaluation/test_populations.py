@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation.bootstrap import interval, paired
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
 from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 ORGAN = np.ones((10, 10), bool)
 EMPTY = np.zeros((10, 10), bool)
@@ -37,7 +38,7 @@ def one(patient, probability, truth=EMPTY, number=0, **masks):
 
 
 def found_of(*cases):
-    evaluation = evaluate_slices(cases, Marking(0.5, "by hand"))
+    evaluation = evaluate_slices(cases, ThresholdRule(0.5, "by hand"))
     return figures(evaluation, samples=200), {row["patient"]: row for row in evaluation.patients}
 
 

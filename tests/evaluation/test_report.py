@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation import report as module
-from clamnet_tf.evaluation.cases import Marking, SliceCase, evaluate_slices
+from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
 from clamnet_tf.evaluation.figures import figures
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -94,7 +95,7 @@ def test_names_cannot_break_the_page(tmp_path, build_cases):
     evil = '</script><script>alert(1)</script>"\'&'
     cases = [dataclasses.replace(case, patient=evil, image=evil + case.image, site=evil) for case in build_cases(patients=1, missing=())]
     gallery = Gallery()
-    evaluation = evaluate_slices(cases, Marking(0.4, evil), collect=gallery.add)
+    evaluation = evaluate_slices(cases, ThresholdRule(0.4, evil), collect=gallery.add)
     page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), run={"recipe": evil, "details": {evil: evil}}, title=evil)
     Page(page)
     assert page.count("<script>") == 1 and "alert(1)" in page
@@ -111,7 +112,7 @@ def test_odd_evaluations_have_a_page_too(tmp_path, rng, kind):
         "one patient": [SliceCase("p", "a.png", 0, 1, organ, rng.random(organ.shape), truth, picture=rng.random(organ.shape))],
     }[kind]
     gallery = Gallery()
-    evaluation = evaluate_slices(cases, Marking(0.5, "fixed"), collect=gallery.add)
+    evaluation = evaluate_slices(cases, ThresholdRule(0.5, "fixed"), collect=gallery.add)
     page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), [{"step": 1, "loss": 1.0}])
     Page(page)
     assert ("not measured" in page) and (kind == "one patient" or "no slice has a lesion" in page)
@@ -122,7 +123,7 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
     cases = build_cases(patients=3, missing=())
     for case in cases:
         case.baselines.update({f"threshold_channel0_sigma{number}_bright": case.truth for number in range(9)})
-    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
     assert "Show the other 5 methods" in page
     assert page.count('class="other folded"') == 5
     assert re.search(r'<tr class="other"><th scope="row">Whole organ', page)
@@ -131,10 +132,10 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
 
 def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, build_cases):
     cases, words = build_cases(patients=3, missing=()), "so much is not owed to the network"
-    assert words not in write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    assert words not in write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
     for case in cases:
         case.baselines["consistent_channel1_bright"] = case.truth
-    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.4, "")))
+    page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
     assert words in page and "does WORSE than bright channel 1, consistent in the volume" in page
 
 
@@ -181,7 +182,7 @@ def test_the_fracture_case_is_not_called_better(tmp_path):
     """Every lesion missed, most normals rightly left alone: both bad, and the normals are told apart."""
     truth, nothing = lesion(), np.zeros((20, 20), bool)
     cases = [single(f"p{number}", 0, truth, nothing) for number in range(6)] + [single(f"n{number}", 0, nothing, nothing | (number == 0)) for number in range(10)]
-    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.5, "")))
+    page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     Page(page)
     body = page.split("</style>", 1)[1]
     assert "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.03 for the best of them (whole organ)." in body
@@ -195,7 +196,7 @@ def test_the_best_simple_method_and_the_whole_organ_stand_beside_the_figure(tmp_
     truth = np.zeros((20, 20), bool)
     truth[:6] = True  # 120 of 400 pixels: all marked gives 240 / 520
     cases = [single(f"p{number}", 0, truth, np.arange(400).reshape(20, 20) != (0, 399)[number % 2]) for number in range(6)]
-    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.5, "")))
+    page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     head = page.split('<div class="headline">')[1].split('<div class="tiles">')[0]
     assert re.search(r'id="best-simple"><dt>Best simple method <span>whole organ, picked with the masks</span></dt><dd>0\.46</dd>', head)
     assert "NOT shown to be better than whole organ on these 6 patients with a lesion: Dice 0.46, and 0.46 for the best" in head
@@ -206,7 +207,7 @@ def test_the_best_simple_method_and_the_whole_organ_stand_beside_the_figure(tmp_
 def test_where_single_slices_are_outlined_they_are_the_headline(tmp_path):
     truth = lesion()
     cases = [single(patient, number, truth, truth, label=number) for patient in "abc" for number in (0, 1)]
-    page = write(tmp_path / "r.html", evaluate_slices(cases, Marking(0.5, "")))
+    page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     Page(page)
     head = page.split('<div class="headline">')[1].split('<div class="tiles">')[0]
     assert '<p class="name">Dice per outlined slice</p>' in head and '<p class="big">1.00</p>' in head and "not measured" not in head

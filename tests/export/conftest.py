@@ -41,14 +41,14 @@ def write_run(folder, *, channels=1, threshold=0.5, **sections):
 
 def open_source(folder, head=None):
     """(run, recipe, Source) of a run folder."""
-    from clamnet_tf.evaluation.trained import load_trained
     from clamnet_tf.export.source import source_of
+    from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.runs import RunFolder
 
     run = RunFolder.open_finished(folder)
     recipe = load_recipe(str(run.recipe))
-    return source_of(run, recipe, load_trained(run, recipe), head)
+    return source_of(run, recipe, load_trained_model(run, recipe), head)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import tensorflow as tf
 from scipy import ndimage
 
 from clamnet_tf.export import morphology_ops, organ_ops
-from clamnet_tf.imaging import organ
-from clamnet_tf.imaging.crop import CropBox, crop_box
-from clamnet_tf.imaging.resize import resize_bilinear, resize_nearest
+from clamnet_tf.preprocessing.crop import CropBox, crop_box
+from clamnet_tf.preprocessing.organs import foreground
+from clamnet_tf.preprocessing.resize import resize_bilinear, resize_nearest
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 
@@ -62,11 +62,11 @@ def test_a_spiral_is_one_component_and_an_empty_mask_has_none():
 @pytest.mark.parametrize(("height", "width", "channels"), [(120, 100, 1), (300, 420, 3), (64, 64, 2)])
 def test_foreground_rim_and_box_equal_the_packages_own(rng, height, width, channels):
     image = head(rng, height, width, channels)
-    wanted = organ.foreground(image[None])[0]
+    wanted = foreground.foreground(image[None])[0]
     found = organ_ops.foreground(tf.constant(image)).numpy()
     assert 0.2 < wanted.mean() < 0.6
     assert (found != wanted).sum() <= 2  # a value on a histogram's edge to the last bit
-    inner = organ.without_rim(wanted[None], 0.07)[0]
+    inner = foreground.without_rim(wanted[None], 0.07)[0]
     np.testing.assert_array_equal(organ_ops.without_rim(tf.constant(wanted), 0.07).numpy(), inner)
     box = crop_box(inner[None], 0.02)
     np.testing.assert_array_equal(organ_ops.crop_box(tf.constant(inner), 0.02), [box.top, box.left, box.size])
@@ -75,7 +75,7 @@ def test_foreground_rim_and_box_equal_the_packages_own(rng, height, width, chann
 @pytest.mark.parametrize("image", [np.zeros((40, 40, 1)), np.full((40, 50, 1), 7.0), np.random.default_rng(0).normal(size=(60, 60, 1))], ids=["zeros", "constant", "noise"])
 def test_images_without_an_organ(image):
     image = image.astype(np.float32)
-    np.testing.assert_array_equal(organ_ops.foreground(tf.constant(image)).numpy(), organ.foreground(image[None])[0])
+    np.testing.assert_array_equal(organ_ops.foreground(tf.constant(image)).numpy(), foreground.foreground(image[None])[0])
     box = crop_box(np.zeros((1, *image.shape[:2]), bool), 0.02)
     np.testing.assert_array_equal(organ_ops.crop_box(tf.zeros(image.shape[:2], tf.bool), 0.02), [box.top, box.left, box.size])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.imaging.body import body
+from clamnet_tf.preprocessing.organs.body import body
 
 SIDE, SLICES = 160, 4
 

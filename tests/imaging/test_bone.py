@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.imaging.bone import bone
+from clamnet_tf.preprocessing.organs.bone import bone
 
 HEIGHT, WIDTH = 280, 230
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]

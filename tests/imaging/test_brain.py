@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from clamnet_tf.imaging.brain import FALLBACK_RIM, brain
-from clamnet_tf.imaging.organ import foreground, without_rim
+from clamnet_tf.preprocessing.organs.brain import FALLBACK_RIM, brain
+from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 
 SIDE, FACE, BRAIN = 128, 3, 9  # slices: 3 of the face, 9 of the brain from the orbits (2) to the vertex, 1 of scalp, 1 blank
 TEXTURE = ndimage.gaussian_filter(np.random.default_rng(3).normal(0, 1, (SIDE, SIDE)), 2)

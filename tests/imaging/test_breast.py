@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.imaging.breast import breast
+from clamnet_tf.preprocessing.organs.breast import breast
 
 HEIGHT, WIDTH = 300, 220
 CROSS = 200.0 * ((abs(np.arange(HEIGHT) - 150) < 15)[:, None] | (abs(np.arange(WIDTH) - 110) < 15))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.imaging.cranium import cranium
+from clamnet_tf.preprocessing.organs.cranium import cranium
 
 SIDE, SLICES = 160, 9
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clamnet_tf.data.folders.listing import PICTURES, VOLUMES
+from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.formats import FORMATS, SUFFIXES, FileFormat, titles
 from clamnet_tf.imaging.other_formats import OTHER_FORMATS

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from clamnet_tf.imaging.lungs_ct import lungs_ct
+from clamnet_tf.preprocessing.organs.lungs_ct import lungs_ct
 
 SIDE, SLICES = 192, 5
 WINDOW = (-600.0, 1500.0)

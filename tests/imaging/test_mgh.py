@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from clamnet_tf.data.folders.listing import list_folder
+from clamnet_tf.datasets.layouts.listing import list_folder
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.limits import MEMORY_VARIABLE
 from clamnet_tf.imaging.mask_files import read_mask

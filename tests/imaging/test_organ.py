@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.imaging.crop import CropBox, crop_box
-from clamnet_tf.imaging.organ import foreground, without_rim
+from clamnet_tf.preprocessing.crop import CropBox, crop_box
+from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 
 
 def ellipse(side, center, radii):

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from clamnet_tf.errors import NetworkError
-from clamnet_tf.networks.activation_maps import METHODS, ActivationMap, as_probability, grad_cam, layer_cam
+from clamnet_tf.inference.activation_maps import METHODS, ActivationMap, as_probability, grad_cam, layer_cam
+from clamnet_tf.inference.build import build_predictor
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier, is_classifier, levels
 from clamnet_tf.networks.describe import classifier_cost
-from clamnet_tf.networks.predictor import build_predictor
 from clamnet_tf.recipe.schema import InferenceSection, NetworkSection
 
 SIDE = 16

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from clamnet_tf.networks import attribution
-from clamnet_tf.networks.attribution_map import AttributionMap
+from clamnet_tf.inference import attribution
+from clamnet_tf.inference.attribution_map import AttributionMap
 from clamnet_tf.networks.evidence_classifier import (
     EVIDENCE,
     LOGIT,

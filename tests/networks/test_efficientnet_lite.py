@@ -87,7 +87,7 @@ def test_the_classifiers_begin_undecided(images):
 
 
 def test_activation_maps_of_the_deepest_level(images):
-    from clamnet_tf.networks.attribution_map import AttributionMap
+    from clamnet_tf.inference.attribution_map import AttributionMap
 
     section = AttributionSection(classifier={"backbone": "efficientnet_lite0", "networks": 1}, method="layer_cam", smoothing=0.0)
     network = build_evidence_classifiers(section.classifier, side=96, channels=1)

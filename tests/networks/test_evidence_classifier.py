@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.special import logsumexp
 
 from clamnet_tf.errors import NetworkError
-from clamnet_tf.networks import attribution
+from clamnet_tf.inference import attribution
 from clamnet_tf.networks.evidence_classifier import (
     EVIDENCE,
     LOGIT,

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from clamnet_tf.cli.main import main
-from clamnet_tf.evaluation.pictures import MARKER_RGB
 from clamnet_tf.files import write_json, write_text
 from clamnet_tf.recipe.schema import (
     DataSection,
@@ -23,6 +22,7 @@ from clamnet_tf.recipe.schema import (
     Recipe,
 )
 from clamnet_tf.recipe.writer import to_yaml
+from clamnet_tf.reporting.overlays import CLASS_RGB
 from clamnet_tf.runs import RunFolder
 
 NAMES = ("bright", "very_bright")
@@ -88,9 +88,9 @@ def test_masks_tables_overlays_and_pages_tell_the_markers_apart(run, predict, wr
         picture = np.asarray(Image.open(out / row["overlay"]))
         assert picture.shape[1] == 24 and picture.shape[0] > 32, "a legend stands below"
         for value in (1, 2):
-            here = (picture[:32] == MARKER_RGB[value - 1]).all(-1)
+            here = (picture[:32] == CLASS_RGB[value - 1]).all(-1)
             assert not here[expected[number] != value].any() and here.any() == (expected[number] == value).any()
-        assert (picture[32:] == MARKER_RGB[1]).all(-1).any()
+        assert (picture[32:] == CLASS_RGB[1]).all(-1).any()
     assert float(rows[0]["very_bright_score"]) < 0.01 < 0.5 < float(rows[1]["very_bright_score"])
     mask = nibabel.load(next(out.glob("*_mask.nii.gz")))
     np.testing.assert_array_equal(np.asarray(mask.dataobj).transpose(2, 1, 0), expected)

@@ -9,9 +9,9 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from clamnet_tf.data.inputs import find_inputs
-from clamnet_tf.evaluation.pictures import MARKED_RGB
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.progress import Reporter
+from clamnet_tf.reporting.overlays import MARKED_RGB
 from clamnet_tf.runs import RunFolder
 
 BRIGHT = 150  # what the run of conftest.py marks
@@ -287,7 +287,7 @@ def test_cache_and_quiet(run, predict, tmp_path, rng, own_cache):
 
 
 def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tmp_path, rng):
-    from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import predict_inputs
     from clamnet_tf.recipe.catalogue import load_recipe
 
@@ -307,7 +307,7 @@ def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tm
     recipe = load_recipe(str(run / "recipe.yaml"))
     with pytest.raises(KeyboardInterrupt):
         predict_inputs(
-            load_trained(RunFolder(run), recipe), recipe, find_inputs([tmp_path]), out=tmp_path / "out", reporter=Stopped(quiet=True), model={"model": "x"}
+            load_trained_model(RunFolder(run), recipe), recipe, find_inputs([tmp_path]), out=tmp_path / "out", reporter=Stopped(quiet=True), model={"model": "x"}
         )
     assert [row["input"] for row in rows_of(tmp_path / "out" / "marks.csv")] == ["a.png"]
     assert [row["volume"] for row in rows_of(tmp_path / "out" / "volumes.csv")] == ["a.png"]

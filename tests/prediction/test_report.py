@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clamnet_tf.evaluation.pictures import MARKED_RGB
 from clamnet_tf.imaging.volume import Grid, SliceReference
 from clamnet_tf.prediction.marked_volume import MarkedSlice, MarkedVolume
 from clamnet_tf.prediction.planes import Plane
 from clamnet_tf.prediction.report import PAGE_BYTES, SLICES, write_index, write_volume_page
 from clamnet_tf.prediction.tables import volume_row
+from clamnet_tf.reporting.overlays import MARKED_RGB
 
 FACTS = {"Recipe": "mri_carcinoma (MRI, carcinoma)", "Program": "clamnet-tf"}
 

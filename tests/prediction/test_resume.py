@@ -44,15 +44,15 @@ def test_killed_and_gone_on_with(run, predict, studies, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert predict(run, studies, out=whole)[0].exit_code == 1
     process = subprocess.Popen(command(run, studies, broken), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    journal = broken / ".progress.jsonl"
-    while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
+    progress_log = broken / ".progress.jsonl"
+    while process.poll() is None and not (progress_log.exists() and progress_log.read_bytes().count(b"\n") >= 3):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = [json.loads(line)["volumes"][0]["report"] for line in journal.read_bytes().split(b"\n")[:-1]]
+    done = [json.loads(line)["volumes"][0]["report"] for line in progress_log.read_bytes().split(b"\n")[:-1]]
     assert 3 <= len(done) < 11 and not (broken / "marks.csv").exists(), "killed in the middle"
     stamps = {name: (broken / name).stat().st_mtime_ns for name in done}
-    with open(journal, "ab") as stream:
+    with open(progress_log, "ab") as stream:
         stream.write(b'{"group": 11, "slices": [{"torn')
     again, _, _ = predict(run, studies, out=broken)
     assert again.exit_code == 1 and f"Went on in {broken}: {len(done)} of the volumes were finished already" in again.stdout

@@ -62,8 +62,8 @@ def test_a_killed_process_is_missed_and_gone_on_for(run, predict, studies, tmp_p
     alone, together = tmp_path / "alone", tmp_path / "together"
     predict(run, studies, out=alone, options=["--format", "png,report"])
     with launch(run, studies, together, tmp_path / "logs") as job:
-        journal = together / ".progress-1.jsonl"
-        while not (journal.exists() and journal.read_bytes().endswith(b"\n")):
+        progress_log = together / ".progress-1.jsonl"
+        while not (progress_log.exists() and progress_log.read_bytes().endswith(b"\n")):
             assert job.poll() is None, job.communicate()
             time.sleep(0.005)
         for number in Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split():

@@ -131,12 +131,12 @@ def test_wrong_addresses(text):
 
 def test_masks_of_a_volume_are_those_of_local_prediction(gray_run, rest, grpc_address, rng):
     """What `predict --server` does: another probability in the same Trained; consistency of the volume and marking stay on this side."""
-    from clamnet_tf.evaluation.trained import load_trained
+    from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.runs import RunFolder
 
     run = RunFolder.open_finished(gray_run)
     recipe = load_recipe(str(run.recipe))
-    trained = load_trained(run, recipe)
+    trained = load_trained_model(run, recipe)
     images = np.float16(np.repeat(prepared_slices(32, 1)[:1], 6, axis=0) + 0.2 * rng.normal(size=(6, 32, 32, 1)))
     organ = np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 14
     images, organ = images * organ[..., None], np.repeat(organ[None], 6, axis=0)

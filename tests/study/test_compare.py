@@ -12,7 +12,7 @@ from clamnet_tf.study.compare import compare
 from clamnet_tf.study.gather import best_intensity, gather, patient_rows
 from clamnet_tf.study.runner import Job
 from clamnet_tf.study.tables import summary_markdown
-from clamnet_tf.study.words import headline
+from clamnet_tf.study.wording import headline
 
 
 @pytest.fixture

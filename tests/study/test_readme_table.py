@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clamnet_tf.study.report import write_results
-from clamnet_tf.study.words import READINGS
+from clamnet_tf.study.wording import READINGS
 
 TOOL = Path(__file__).parents[2] / "tools" / "readme-figures"
 

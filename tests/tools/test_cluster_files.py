@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clamnet_tf.machine.cluster import from_tf_config
+from clamnet_tf.runtime.cluster import from_tf_config
 
 FOLDER = Path(__file__).parents[2] / "tools" / "cluster"
 

@@ -33,12 +33,12 @@ def toy(rng):
 
 def toy_batch(slices, size=8, seed=0):
     """One batch of the pair pipeline, as a dict of arrays."""
-    from clamnet_tf.data.pairs import PairPlan
-    from clamnet_tf.data.pipeline import SliceStore, pair_dataset
-    from clamnet_tf.data.views import ViewLaw
+    from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+    from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+    from clamnet_tf.input_pipeline.pipeline import SliceStore, pair_dataset
 
     images, organ, labels, _ = slices
     store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     columns = {"position": np.zeros(len(labels)), "area": np.zeros(len(labels)), "site": np.full(len(labels), "a")}
     plan = PairPlan(labels, columns, batch_size=size, seed=seed, matching={"on": "none"})
-    return next(iter(pair_dataset(store, plan, ViewLaw(), start=0, steps=1, seed=seed, twin=True)))
+    return next(iter(pair_dataset(store, plan, AugmentationConfig(), start=0, steps=1, seed=seed, twin=True)))

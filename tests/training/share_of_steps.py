@@ -39,9 +39,9 @@ def prepared(kind, strategy):
     import keras
     from conftest import LOSS, TINY, toy_slices
 
-    from clamnet_tf.data.pairs import PairPlan
-    from clamnet_tf.data.pipeline import SliceStore, pair_dataset
-    from clamnet_tf.data.views import ViewLaw
+    from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+    from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+    from clamnet_tf.input_pipeline.pipeline import SliceStore, pair_dataset
     from clamnet_tf.networks.build import build_network
     from clamnet_tf.recipe.schema import OptimizerSection
     from clamnet_tf.training.optimizers import build_optimizer
@@ -50,7 +50,7 @@ def prepared(kind, strategy):
     images, organ, labels, _ = toy_slices(np.random.default_rng(0))
     store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     plan = PairPlan(labels, {name: np.zeros(len(labels)) for name in ("position", "area", "site")}, batch_size=BATCH, seed=0, matching={"on": "none"})
-    law = ViewLaw(noise=0.1, rotate_degrees=10.0, channel_loss=0.3)
+    law = AugmentationConfig(noise=0.1, rotate_degrees=10.0, channel_loss=0.3)
     keras.utils.set_random_seed(5)
     with strategy.scope():
         section = TINY.model_copy(update={"norm": "group"})
@@ -67,7 +67,7 @@ def passes(trainer, workers):
     """Mean P(marker) of 7 slices, two per pass."""
     from conftest import toy_slices
 
-    from clamnet_tf.networks.inference import Predictor
+    from clamnet_tf.inference.predictor import Predictor
 
     marker = Predictor(trainer.network, batch_size=2)
     marker.workers = workers

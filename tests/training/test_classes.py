@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from clamnet_tf.data.pairs import PairPlan
-from clamnet_tf.data.pipeline import Share, SliceStore, pair_dataset
-from clamnet_tf.data.views import ViewLaw
 from clamnet_tf.errors import DataError
-from clamnet_tf.marking.class_marking import VolumeSteps
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
+from clamnet_tf.inference.predictor import Predictor
+from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+from clamnet_tf.input_pipeline.pipeline import Share, SliceStore, pair_dataset
 from clamnet_tf.networks.build import build_network, logits_network
-from clamnet_tf.networks.inference import Predictor
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 from clamnet_tf.recipe.schema import SelectionSection, SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED, pseudo_labels
-from clamnet_tf.training.selection import choose, look_at
+from clamnet_tf.training.selection import choose, score_checkpoint
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.supervised import SupervisedTrainer
-from clamnet_tf.training.thresholds import fit_markings
+from clamnet_tf.training.thresholds import fit_postprocessors
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -48,7 +48,7 @@ def several(seed=0):
 
 def batch_of(share=Share(), step=0):
     store, plan, _ = several()
-    return next(iter(pair_dataset(store, plan, ViewLaw(), start=step, steps=step + 1, seed=0, twin=True, share=share)))
+    return next(iter(pair_dataset(store, plan, AugmentationConfig(), start=step, steps=step + 1, seed=0, twin=True, share=share)))
 
 
 def trainer(kind="shared", **changes):
@@ -151,17 +151,17 @@ def test_a_look_at_several_markers_is_the_mean_of_looks_at_each(rng):
     maps[:10, ..., 0] += 0.3
     maps = np.minimum(maps, 1)
     section = SelectionSection()
-    both = look_at(lambda x: x, 4, (maps[:20], organ[:20], shown[:20]), (maps, organ, shown), section, CLASSES)
+    both = score_checkpoint(lambda x: x, 4, (maps[:20], organ[:20], shown[:20]), (maps, organ, shown), section, CLASSES)
     for c, one in enumerate(CLASSES):
         fixing = np.flatnonzero(shown[:20, c])
         own_class = (LesionClass(UNNAMED, one.eta, one.prevalence),)
         training, validation = ((part[rows] for part in (maps, organ, shown[:, c : c + 1])) for rows in (fixing, slice(None)))
-        alone = look_at(lambda x: x[..., c : c + 1], 4, training, validation, section, own_class)  # noqa: B023
+        alone = score_checkpoint(lambda x: x[..., c : c + 1], 4, training, validation, section, own_class)  # noqa: B023
         assert both.markers[one.name] == alone.row()
     for name in ("threshold", "auroc", "normal_area", "abnormal_area", "abnormal_area_half"):
         assert getattr(both, name) == pytest.approx(np.mean([row[name] for row in both.markers.values()]))
     assert both.markers["one"]["auroc"] > 0.9 and choose([both], section)[0] is both
-    assert look_at(lambda x: x, 4, (maps[:20], organ[:20], shown[:20]), (maps, organ, shown), SelectionSection(threshold=0.4), CLASSES).threshold == 0.4
+    assert score_checkpoint(lambda x: x, 4, (maps[:20], organ[:20], shown[:20]), (maps, organ, shown), SelectionSection(threshold=0.4), CLASSES).threshold == 0.4
 
 
 def test_taught_masks_hold_each_marker_where_its_slices_show_it(rng):
@@ -213,14 +213,14 @@ def test_cuts_are_fitted_for_each_marker_on_the_slices_that_show_it(rng):
     )
     marker = Predictor(network)
     assert marker.classes == 2 and marker(slices.prepared.images).shape == (12, 8, 8, 2)
-    found = fit_markings(marker, slices, SelectionSection(), VolumeSteps(), CLASSES)
+    found = fit_postprocessors(marker, slices, SelectionSection(), PostprocessingConfig(), CLASSES)
     assert list(found) == ["mean", "head_1"] and found["mean"].names == ("one", "two")
     for c, one in enumerate(CLASSES):
         alone = SimpleNamespace(head_names=marker.head_names, heads=lambda images: marker.heads(images)[..., c : c + 1])  # noqa: B023
         own = SimpleNamespace(prepared=slices.prepared, rows=slices.rows, table=table, shown=slices.shown[:, c : c + 1])
-        single = fit_markings(alone, own, SelectionSection(), VolumeSteps(), (one,))["mean"]
+        single = fit_postprocessors(alone, own, SelectionSection(), PostprocessingConfig(), (one,))["mean"]
         assert found["mean"].parts[c] == single.parts[0]
-    fixed = fit_markings(marker, slices, SelectionSection(threshold=0.3), VolumeSteps(), CLASSES)
+    fixed = fit_postprocessors(marker, slices, SelectionSection(threshold=0.3), PostprocessingConfig(), CLASSES)
     assert [part.threshold for part in fixed["mean"].parts] == [0.3, 0.3]
 
 

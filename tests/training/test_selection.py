@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clamnet_tf.marking.prevalence import AreaHistogram, prevalence_thresholds
+from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram, prevalence_thresholds
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED, pseudo_labels
-from clamnet_tf.training.selection import Look, choose, look_at
+from clamnet_tf.training.selection import CheckpointScore, choose, score_checkpoint
 
 
 def test_the_histogram_counts_like_a_loop(rng):
@@ -32,7 +32,7 @@ def test_the_threshold_marks_the_prevalence(rng, prevalence):
 
 
 def look(step, auroc, normal_area):
-    return Look(step=step, threshold=0.5, auroc=auroc, normal_area=normal_area, abnormal_area=0.1, abnormal_area_half=0.1)
+    return CheckpointScore(step=step, threshold=0.5, auroc=auroc, normal_area=normal_area, abnormal_area=0.1, abnormal_area_half=0.1)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_a_look_measures_areas_and_auroc(rng):
     images[labels == 1, 4:8, 4:8] = 0.9
     organ = np.ones((8, 16, 16), np.uint8)
     shown, section, one = labels[:, None] > 0, SelectionSection(), LesionClass(UNNAMED, 1.0, 16 / 256)
-    seen = look_at(lambda x: x, 7, (images[labels == 1], organ[labels == 1], shown[labels == 1]), (images, organ, shown), section, (one,))
+    seen = score_checkpoint(lambda x: x, 7, (images[labels == 1], organ[labels == 1], shown[labels == 1]), (images, organ, shown), section, (one,))
     assert 0.39 < seen.threshold <= 0.9
     assert (seen.step, seen.auroc) == (7, 1.0) and seen.normal_area < 2e-3
     assert seen.abnormal_area == pytest.approx(16 / 256, abs=1e-3) and seen.abnormal_area_half == pytest.approx(16 / 256)
-    fixed = look_at(lambda x: x, 7, (images, organ, shown), (images, organ, shown), SelectionSection(threshold=0.2), (one,))
+    fixed = score_checkpoint(lambda x: x, 7, (images, organ, shown), (images, organ, shown), SelectionSection(threshold=0.2), (one,))
     assert fixed.threshold == 0.2 and fixed.normal_area > 0.3
     assert dataclasses.asdict(seen) == {**seen.row(), "markers": None}
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clamnet_tf.data.stratify import draw_patients
-from clamnet_tf.data.table import SliceTable
+from clamnet_tf.datasets.stratify import draw_patients
 from clamnet_tf.errors import DataError
+from clamnet_tf.preprocessing.slice_table import SliceTable
 from clamnet_tf.training.slices import TrainingSlices
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from clamnet_tf.data.pairs import PairPlan
-from clamnet_tf.data.pipeline import Share, SliceStore, mask_dataset, pair_dataset
-from clamnet_tf.data.views import ViewLaw
+from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+from clamnet_tf.input_pipeline.pipeline import Share, SliceStore, mask_dataset, pair_dataset
 from clamnet_tf.training.updates import updates
 
 sys.path.insert(0, str(Path(__file__).parent))
 import test_siamese
 from conftest import toy_slices
 
-LAW = ViewLaw(noise=0.2, rotate_degrees=15.0, zoom=(0.9, 1.1), channel_loss=0.5, main_channel=1)
+LAW = AugmentationConfig(noise=0.2, rotate_degrees=15.0, zoom=(0.9, 1.1), channel_loss=0.5, main_channel=1)
 
 
 @pytest.fixture

@@ -138,8 +138,8 @@ def small_entry(small_run, tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_markers_run(small_run, tmp_path_factory):
     """The small run with a network that tells two markers apart, random weights too; figures made up, with those of each marker."""
-    from clamnet_tf.evaluation.trained import measured_rule
-    from clamnet_tf.marking.volume_marking import VolumeMarking
+    from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
+    from clamnet_tf.inference.trained_model import measured_rule
     from clamnet_tf.networks.build import build_network
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import to_yaml
@@ -160,7 +160,7 @@ def small_markers_run(small_run, tmp_path_factory):
     alike = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient", "intervals", "patients_incomplete", "baselines")
     own = {key: figures[key] for key in alike}
     figures |= {
-        "threshold": 0.5, "heads": {}, "threshold_rule": measured_rule("as expected", VolumeMarking.from_row(row, tuple(row))),
+        "threshold": 0.5, "heads": {}, "threshold_rule": measured_rule("as expected", VolumePostprocessor.from_row(row, tuple(row))),
         "markers": {
             "intraparenchymal": {**own, "dice_volume": {**volumes, "mean": 0.5, "low": 0.25, "high": 0.75, "median": 0.625, "patients": 8}, "dice_slice": slices, "patients_with_lesion": 8},
             "subdural": {  # no patient has it

@@ -88,8 +88,8 @@ def test_pull_without_a_registry_says_what_to_set():
 
 
 def test_evaluate_takes_a_name_and_leaves_the_zoo_alone(tmp_path):
-    from clamnet_tf.data.cohorts import write_cohort
     from clamnet_tf.recipe.schema_data import CohortSection
+    from clamnet_tf.simulation.cohorts import write_cohort
 
     data = write_cohort(CohortSection(patients=4, slices=4, side=64), tmp_path / "cohort", lambda done, total: None).root
     before = {path: path.stat().st_mtime_ns for path in (ROOT / "zoo").rglob("*")}

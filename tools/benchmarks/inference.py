@@ -16,7 +16,7 @@ from clamnet_tf.export.freezing import frozen_probability
 from clamnet_tf.export.litert import converted as to_litert
 from clamnet_tf.export.onnx import converted as to_onnx
 from clamnet_tf.export.source import Source
-from clamnet_tf.networks.predictor import build_predictor
+from clamnet_tf.inference.build import build_predictor
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.serving.identity import Identity

@@ -10,8 +10,8 @@ from benchmarks.rows import Row, figure, milliseconds, ratio
 from benchmarks.subjects import pairs, siamese_step
 from PIL import Image
 
-from clamnet_tf.data.layouts import recognize
-from clamnet_tf.data.prepare import prepare
+from clamnet_tf.datasets.layouts.recognition import recognize
+from clamnet_tf.preprocessing.cache import prepare
 from clamnet_tf.recipe.catalogue import load_recipe
 
 GROUP = "Input"

@@ -13,7 +13,7 @@ def main() -> None:
     from benchmarks.scaling import size_of
     from benchmarks.subjects import our_step, slices_for
 
-    from clamnet_tf.networks.inference import Predictor
+    from clamnet_tf.inference.predictor import Predictor
 
     setting, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
     network = size_of(setting).network("group")

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from clamnet_tf.data.pairs import PairPlan
-from clamnet_tf.data.pipeline import SliceStore, pair_dataset
-from clamnet_tf.data.views import ViewLaw
+from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
+from clamnet_tf.input_pipeline.pair_sampling import PairPlan
+from clamnet_tf.input_pipeline.pipeline import SliceStore, pair_dataset
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.cost import network_cost
 from clamnet_tf.networks.grid import grid_of
@@ -23,7 +23,7 @@ LOSS = {
     "contrast_weight": 0.5, "contrast_margin": 0.7, "pooling_power": 6.0,
 }  # fmt: skip
 #: Views with everything in them, affine included.
-LAW = ViewLaw(rotate_degrees=10.0, zoom=(0.9, 1.1), intensity=0.2, noise=0.05)
+LAW = AugmentationConfig(rotate_degrees=10.0, zoom=(0.9, 1.1), intensity=0.2, noise=0.05)
 
 
 @dataclass(frozen=True)

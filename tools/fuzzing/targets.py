@@ -18,7 +18,7 @@ HEAVY = ("keras",)
 
 def image(path: Path) -> None:
     """Read as `predict` does: what it is, whose it is, its pixels; and as a mask."""
-    from clamnet_tf.data.inputs import find_inputs
+    from clamnet_tf.datasets.unlabelled_inputs import find_inputs
     from clamnet_tf.errors import ClamnetError
     from clamnet_tf.imaging.mask_files import read_mask
     from clamnet_tf.imaging.readers import read_volume
@@ -57,9 +57,9 @@ def entry(path: Path) -> None:
 
 
 def selection(path: Path) -> None:
-    """Read as evaluation.trained does, which loads TensorFlow: of one class, or of several."""
+    """Read as inference.trained_model does, which loads TensorFlow: of one class, or of several."""
     from clamnet_tf.errors import RunError
-    from clamnet_tf.marking.volume_marking import VolumeMarking
+    from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
     from clamnet_tf.recipe.classes import UNNAMED
     from clamnet_tf.runs import RunFolder
 
@@ -70,7 +70,7 @@ def selection(path: Path) -> None:
     for several in (False, True):
         try:
             rows = list(read["markings"].values())
-            [VolumeMarking.from_row(row, tuple(row) if several else (UNNAMED,)) for row in rows], int(read["step"])
+            [VolumePostprocessor.from_row(row, tuple(row) if several else (UNNAMED,)) for row in rows], int(read["step"])
             return
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             reasons.append(repr(error))
@@ -84,19 +84,19 @@ def index(path: Path) -> None:
 
 
 def manifest(path: Path) -> None:
-    from clamnet_tf.data.layouts import recognize
+    from clamnet_tf.datasets.layouts.recognition import recognize
 
     recognize(_with_images(path, "manifest.csv"))
 
 
 def labels(path: Path) -> None:
-    from clamnet_tf.data.layouts import recognize
+    from clamnet_tf.datasets.layouts.recognition import recognize
 
     recognize(_with_images(path, "labels.csv"))
 
 
 def split(path: Path) -> None:
-    from clamnet_tf.data.split import read_split
+    from clamnet_tf.datasets.split import read_split
 
     read_split(path, [f"p{number}" for number in range(6)])
 

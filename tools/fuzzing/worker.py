@@ -22,8 +22,8 @@ def serve(heavy: bool) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    import clamnet_tf.data.inputs
-    import clamnet_tf.data.layouts
+    import clamnet_tf.datasets.layouts.recognition
+    import clamnet_tf.datasets.unlabelled_inputs
     import clamnet_tf.study.read
     import clamnet_tf.zoo.remote
     from fuzzing import targets

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.data.pipeline import RowView
 from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
 from clamnet_tf.evaluation.baselines.intensity import Baseline, intensity_baselines, training_free
-from clamnet_tf.evaluation.baselines.kept import fitted, read_kept
+from clamnet_tf.evaluation.baselines.serialization import fitted, read_kept
 from clamnet_tf.evaluation.per_class import fit_sizes
 from clamnet_tf.files import write_json
-from clamnet_tf.marking.class_marking import VolumeSteps
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
+from clamnet_tf.input_pipeline.pipeline import RowView
 from clamnet_tf.recipe.classes import classes_of, named
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
@@ -97,7 +97,7 @@ def _fit(recipe, prepared, classes) -> dict[str, dict[str, Baseline]]:
             )
             volumes = _training_volumes(prepared, rows)
             found[what] = simple | consistent_baselines(
-                volumes, VolumeSteps.of(recipe.inference), prevalence, atlas=atlas
+                volumes, PostprocessingConfig.of(recipe.inference), prevalence, atlas=atlas
             )
     return found
 

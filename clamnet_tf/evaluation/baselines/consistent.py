@@ -12,13 +12,13 @@ import functools
 import numpy as np
 
 from clamnet_tf.evaluation.baselines.intensity import Baseline, channel_names, smoothed
-from clamnet_tf.marking.class_marking import ClassMarking, VolumeSteps, calibrate
+from clamnet_tf.inference.postprocessing.one_class import ClassPostprocessor, PostprocessingConfig, calibrate
 
 SIGMA = 2.0  # pixels of a slice 128 wide
 SLOPE = 2.0  # log-odds per standard deviation of the smoothed values inside the organ; set once, not tuned
 
 
-def consistent_baselines(volumes, steps: VolumeSteps, prevalence: float, atlas: bool = False) -> dict[str, Baseline]:
+def consistent_baselines(volumes, steps: PostprocessingConfig, prevalence: float, atlas: bool = False) -> dict[str, Baseline]:
     """Fit every channel and side on whole training volumes; {} where the recipe has no steps.
 
     volumes     list of (images (S, H, W, C) float, organ (S, H, W) nonzero = organ, abnormal (S,) bool), slices in order
@@ -44,7 +44,7 @@ def consistent_baselines(volumes, steps: VolumeSteps, prevalence: float, atlas: 
 
 def consistent_masks(images, organ, *, channel: int, centre: float, scale: float, marking: dict) -> np.ndarray:
     """Masks of one volume; the keywords are what was fitted."""
-    marked, inside = ClassMarking.from_row(marking), np.asarray(organ) > 0
+    marked, inside = ClassPostprocessor.from_row(marking), np.asarray(organ) > 0
     maps = marked(_suspicion(_smoothed_volume(images, organ, channel), centre, scale), images, inside)
     return inside & (maps >= marked.threshold)
 

@@ -1,0 +1,129 @@
+"""The files that a row of a label table means: by path, by name with or without suffix, or by the patient's
+name.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from clamnet_tf.datasets.file_names import alike, nearest_name
+from clamnet_tf.datasets.layouts.label_table import LabelTable
+from clamnet_tf.datasets.layouts.listing import Listing, stem_of
+from clamnet_tf.datasets.manifest import RowReader
+from clamnet_tf.imaging.companions import companions
+
+_IMAGE_FOLDERS = ("image", "images", "img", "imgs")
+_ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|/)")  # how a path of another machine begins: C:\ \\server /
+_NOT_RAW = (
+    "derivatives",
+    "sourcedata",
+    "code",
+    "stimuli",
+)  # folders of a BIDS data set that hold no raw images
+_DERIVED = re.compile(r".*_(mask|dseg|probseg|pseg)", re.IGNORECASE)  # BIDS: what was computed from an image
+
+
+class FileFinder:
+    """Finds files for rows. Names that differ in case, Unicode form or separators alone count as equal.
+
+    elsewhere: how many rows named a path of another machine and were found by the end of it.
+    """
+
+    def __init__(self, listing: Listing, files, table: LabelTable):
+        self.listing, self.table, self.elsewhere = listing, table, 0
+        self.bids = (listing.root / "dataset_description.json").is_file()
+        self.files = [path for path in files if not (self.bids and self._derived(path))]
+        self.by_path: dict[str, list[Path]] = {}
+        self.by_name: dict[str, list[Path]] = {}
+        for path in self.files:
+            second = companions(path, listing.kind(path) or "")  # scan.img means the volume of scan.hdr
+            for spelled in (path, *second):
+                self.by_path.setdefault(alike(str(spelled)), []).append(path)
+            for key in self._keys(path) | {alike(other.name) for other in second}:
+                self.by_name.setdefault(key, []).append(path)
+
+    def find(self, reader: RowReader, line: int, cells) -> list[Path]:
+        """The files of one row, mostly one; none when a problem was told to `reader`."""
+        column = "image" if "image" in self.table.columns else "patient"
+        text, named = cells[column], self.table.columns[column]
+        if not text:
+            reader.problem(line, f"{named}: is empty")
+            return []
+        found = self._at_path(text) or self.by_name.get(alike(text), []) or self._at_end(text)
+        exact = [path for path in found if path.name == text or stem_of(path) == text]
+        found = exact if len(exact) == 1 else found
+        if len(found) > 1:
+            preferred = [path for path in found if path.parent.name.lower() in _IMAGE_FOLDERS]
+            found = preferred if len(preferred) == 1 else found
+        if len(found) > 1 and column == "patient" and all(path.name.startswith("sub-") for path in found):
+            return self._of_participant(reader, line, text, named, found)
+        if len(found) == 1:
+            return found
+        if found:
+            names = ", ".join(str(self.listing.relative(path)) for path in found[:3])
+            reader.problem(
+                line, f"{named}: {text!r} could be any of {len(found)} files ({names} ...); write its path"
+            )
+        else:
+            near = nearest_name(text, [name for path in self.files for name in (path.name, stem_of(path))])
+            reader.problem(
+                line, f"{named}: no such file: {text!r} (searched below {self.listing.root}){near}"
+            )
+        return []
+
+    def _keys(self, path: Path) -> set[str]:
+        keys = {path.name, stem_of(path)}
+        if "image" not in self.table.columns:
+            folders = self.listing.relative(path).parts[:-1]
+            keys.add(path.parent.name)
+            subject = next(
+                (part for part in (*folders, path.name.split("_")[0]) if part.startswith("sub-")), None
+            )
+            keys |= {subject, subject.removeprefix("sub-")} if subject else set()
+        return {alike(key) for key in keys}
+
+    def _derived(self, path: Path) -> bool:
+        return (
+            self.listing.relative(path).parts[0] in _NOT_RAW or _DERIVED.fullmatch(stem_of(path)) is not None
+        )
+
+    def _at_path(self, text: str) -> list[Path]:
+        for folder in (self.table.path.parent, self.listing.root):
+            for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
+                path = os.path.abspath(folder / spelled)
+                found = self.by_path.get(alike(path), [])
+                if exact := [one for one in found if str(one) == path]:
+                    return exact
+                if found:
+                    return found
+        return []
+
+    def _at_end(self, text: str) -> list[Path]:
+        """Files whose path ends as an absolute path of another machine does: the longest end that any file
+        has.
+        """
+        if not _ELSEWHERE.match(text):
+            return []
+        parts = alike(text).split("/")
+        for start in range(1, len(parts)):
+            end = "/" + "/".join(parts[start:])
+            found = [path for key, paths in self.by_path.items() if key.endswith(end) for path in paths]
+            if found:
+                self.elsewhere += 1
+                return found
+        return []
+
+    def _of_participant(self, reader, line, text, named, found) -> list[Path]:
+        """All images of a BIDS participant, when they are of one kind: sessions and runs share the
+        participant's label.
+        """
+        kinds = sorted({stem_of(path).rsplit("_", 1)[-1] for path in found})
+        if len(kinds) == 1:
+            return found
+        shown = ", ".join(kinds)
+        reader.problem(
+            line,
+            f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({shown}); write a labels.csv"
+            " whose column image names those of one kind",
+        )
+        return []

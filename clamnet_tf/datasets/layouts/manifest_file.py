@@ -1,0 +1,16 @@
+"""A folder with a manifest.csv (or .tsv, .xlsx), our own format."""
+
+from pathlib import Path
+
+from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
+from clamnet_tf.datasets.layouts.listing import Listing
+from clamnet_tf.datasets.manifest import Manifest, read_manifest
+from clamnet_tf.datasets.table_files import SUFFIXES
+
+NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
+
+
+def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
+    """The Manifest of <folder>/manifest.csv, or None."""
+    found = [listing.root / name for name in NAMES if listing.root / name in listing.files]
+    return read_manifest(found[0]) if labels is None and found else None

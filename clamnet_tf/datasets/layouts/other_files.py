@@ -1,0 +1,41 @@
+"""The files of a folder that are not read as images: which of them somebody will miss, and why they are not
+read.
+"""
+
+import collections
+from pathlib import Path
+
+from clamnet_tf.datasets.layouts.listing import Listing
+from clamnet_tf.errors import ImageError
+from clamnet_tf.imaging.companions import header_of
+from clamnet_tf.imaging.other_formats import ARCHIVES, OTHER_FORMATS, PICTURES, VOLUMES, advice
+from clamnet_tf.imaging.readers import not_readable
+from clamnet_tf.imaging.sniff import sniff
+
+_NO_IMAGES = "files that are not images"
+_MISSED = (*VOLUMES, "jpeg2000")  # formats in which clinics keep images of patients
+
+
+def other_files(listing: Listing, paths: list[Path]) -> tuple[collections.Counter, list[str]]:
+    """({words: count} of files that are passed over, one message per file that somebody will miss).
+
+    Missed are volumes in formats that are not read, and files that cannot be opened. Pictures of other
+    formats and archives are passed over by name, since viewers and web pages lie beside images too; all else
+    is no image.
+    """
+    passed, failures = collections.Counter(), []
+    for path in paths:
+        try:
+            kind = sniff(path)
+        except ImageError as error:
+            failures.append(str(error))
+            continue
+        if kind in _MISSED and not (kind == "parrec" and path.suffix.lower() == ".rec"):
+            failures.append(not_readable(path))
+        elif kind in (*PICTURES, *ARCHIVES, "npz"):
+            passed[
+                f"of a format that is not read: {OTHER_FORMATS[kind][0]} ({advice(kind).rstrip('.')})"
+            ] += 1
+        elif header_of(path) is None and path.name != "DICOMDIR":
+            passed[_NO_IMAGES] += 1
+    return passed, failures

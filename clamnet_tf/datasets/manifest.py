@@ -1,0 +1,290 @@
+"""Cases: which image, of which patient, with which label. The manifest CSV and its checks.
+
+Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers.
+Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
+"""
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from clamnet_tf import spreadsheet
+from clamnet_tf.datasets.file_names import FolderNames
+from clamnet_tf.datasets.problems import SHOWN, listed, nearest
+from clamnet_tf.datasets.table_files import open_table
+from clamnet_tf.datasets.table_limits import LONGEST_NUMBER, shown_cell, shown_columns
+from clamnet_tf.errors import DataError
+from clamnet_tf.files import write_text
+
+REQUIRED = ("image", "patient", "label")
+OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
+SIDES = ("train", "val", "test")
+SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
+_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes of one name, signs of a whole path, that a file system takes
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled image file, or one slice of it.
+
+    image        file (any format of imaging.readers) or a folder that holds one DICOM series
+    label        0 normal, 1.. marker class; None unknown (prediction only)
+    site         institution or scanner, for stratification and matching
+    series       cases of one patient with the same series are slices of one volume; without series but with
+                 position, a patient's cases are one volume; without both, each file is a volume of its own
+    slice_index  slice of a multi-slice file, by the file's own number (datasets.slice_numbers): k of img[:, :, k] of NIfTI, a frame or
+                 page, from 0; of a folder of DICOM its InstanceNumber; of DICOM also its SOPInstanceUID (text); None = all of them
+    position     order of the slice in its series: any increasing number
+    eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
+    mask         marker mask; only `preprocessing.mask_access.open_masks` opens it. Of several markers: values 1, 2 .. in the order of the recipe's markers
+    split        train, val or test
+    organ        organ mask, read when the recipe says `organ.method: given`
+    markers      names of what an abnormal image shows, for recipes that tell several markers apart; in the file joined by +
+    """
+
+    image: Path
+    patient: str
+    label: int | None
+    site: str | None = None
+    series: str | None = None
+    slice_index: int | str | None = None
+    position: float | None = None
+    eta: float | None = None
+    mask: Path | None = None
+    split: str | None = None
+    organ: Path | None = None
+    markers: tuple[str, ...] = ()
+
+
+class HidesIdentifiers(Protocol):
+    """Says what is written instead of identifiers of patients."""
+
+    digest: str
+
+    def hide(self, text: str) -> str:
+        """Return `text`, a path or a message, without identifiers."""
+
+    def patient(self, name: str) -> str:
+        """Return the name that is written for a patient."""
+
+    @property
+    def any(self) -> bool:
+        """Return whether the name of any patient is replaced."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Cases of one data folder, and the lines that say how they were recognised.
+
+    hidden: what is written for identifiers of patients (datasets.pseudonyms.Hidden); None to keep them
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    account: tuple[str, ...] = ()
+    layout: str = "manifest"
+    hidden: HidesIdentifiers | None = None
+
+    def hide(self, text: str) -> str:
+        """`text`, a path or a message about these cases, as it may be written."""
+        return text if self.hidden is None else self.hidden.hide(text)
+
+
+class RowReader:
+    """Turns the cells of one table into values and collects every problem with its line number."""
+
+    def __init__(self, root: Path):
+        self.root = Path(os.path.abspath(root))
+        self.problems: list[tuple[int, str]] = []
+        self.folders = FolderNames()
+
+    def problem(self, line: int, message: str) -> None:
+        self.problems.append((line, message))
+
+    def required_text(self, line, column, text):
+        if not text:
+            self.problem(line, f"{column}: is empty")
+        return text
+
+    def whole(self, line, column, text, advice):
+        """A whole number from 0, or None when the cell is empty or wrong."""
+        if not text:
+            return None
+        if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER:
+            return int(text)
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
+        return None
+
+    def slice(self, line, text):
+        """A slice's number, or a SOPInstanceUID as text, or None."""
+        if _UID.fullmatch(text):
+            return text
+        return self.whole(line, "slice", text, "a slice's number in its file, or a SOPInstanceUID")
+
+    def number(self, line, column, text, advice="a number", valid=lambda value: True):
+        """A finite float for which `valid` holds, or None."""
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and valid(value):
+            return value
+        self.problem(line, f"{column}: expected {advice}, received {shown_cell(text)}")
+        return None
+
+    def file(self, line, column, text, folder_allowed=False):
+        """An existing path, or None. Relative text is taken from the table's folder and may not leave it.
+
+        A name that differs from a file's in case, Unicode form or separators alone is that file, if there is
+        one such file.
+        """
+        if not text:
+            return None
+        if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(text).parts) or len(text) > LONGEST_PATH:
+            self.problem(line, f"{column}: {shown_cell(text)} is not a path")
+            return None
+        path = Path(os.path.normpath(self.root / text))
+        if not os.path.isabs(text) and not path.is_relative_to(self.root):
+            self.problem(line, f"{column}: {text!r} leaves the folder {self.root}; copy the file into it or give an absolute path")
+            return None
+        usable = lambda path: path.is_file() or (folder_allowed and path.is_dir())  # noqa: E731
+        if usable(path):
+            return path
+        start = Path(path.anchor) if os.path.isabs(text) else self.root
+        found = [
+            path
+            for path in self.folders.find(start, text)
+            if usable(path) and (os.path.isabs(text) or path.is_relative_to(self.root))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(str(path) for path in found[:3])
+            self.problem(
+                line,
+                f"{column}: {text!r} could be any of {len(found)} files that differ in case or letters alone:"
+                f" {names}",
+            )
+        else:
+            self.problem(line, f"{column}: no such file: {text!r}{self.folders.nearest(start, text)}")
+        return None
+
+    def side(self, line, column, text):
+        """train, val or test ('validation' is accepted), or None."""
+        if not text:
+            return None
+        if text.lower() in SIDE_NAMES:
+            return SIDE_NAMES[text.lower()]
+        self.problem(line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}")
+        return None
+
+    def names(self, line, column, text, label):
+        """Names joined by +, each once, sorted; they belong to abnormal images."""
+        found = [name.strip() for name in text.split("+")] if text else []
+        if "" in found or len(set(found)) < len(found):
+            self.problem(line, f"{column}: expected names joined by +, each once, received {text!r}")
+        elif found and label == 0:
+            self.problem(line, f"{column}: expected nothing, since label is 0, received {text!r}")
+        return tuple(sorted(found))
+
+    def finish(self, table) -> None:
+        """Raise one DataError with all problems, if there are any."""
+        if self.problems:
+            lines = [f"line {line}: {message}" for line, message in sorted(self.problems)]
+            raise DataError(f"{table}: {len(lines)} problem(s):\n{listed(lines)}")
+
+
+def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
+    """One row, keyed by the names of REQUIRED and OPTIONAL, as a Case; problems go to `reader`."""
+    get = lambda name: cells.get(name, "")  # noqa: E731
+    image = get("image")
+    if not image:
+        reader.problem(line, "image: is empty")
+    label = reader.whole(line, "label", get("label"), "a whole number (0 normal, 1.. abnormal)")
+    return Case(
+        image=reader.file(line, "image", image, folder_allowed=True),
+        patient=reader.required_text(line, "patient", get("patient")),
+        label=label,
+        site=get("site") or None,
+        series=get("series") or None,
+        slice_index=reader.slice(line, get("slice")),
+        position=reader.number(line, "position", get("position")),
+        eta=reader.number(line, "eta", get("eta"), "a probability in (0, 1]", lambda value: 0 < value <= 1),
+        mask=reader.file(line, "mask", get("mask")),
+        split=reader.side(line, "split", get("split")),
+        organ=reader.file(line, "organ", get("organ")),
+        markers=reader.names(line, "markers", get("markers"), label),
+    )
+
+
+def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
+    """Report an image (or slice of it) that is listed twice, whole and by slice, or for two patients."""
+    seen: dict[Path, dict] = {}
+    for line, case in rows:
+        if case.image is None:
+            continue
+        slices = seen.setdefault(case.image, {"patient": (line, case.patient)})
+        first_line, patient = slices["patient"]
+        if patient != case.patient:
+            reader.problem(line, f"image {case.image.name!r} belongs to patient {case.patient!r} here and to {patient!r} in line {first_line}")
+        elif case.slice_index in slices:
+            what = "" if case.slice_index is None else f" slice {case.slice_index}"
+            reader.problem(line, f"image {case.image.name!r}{what} is already in line {slices[case.slice_index]}")
+        elif len(slices) > 1 and (case.slice_index is None or None in slices):
+            reader.problem(line, f"image {case.image.name!r} is listed both whole and by slice (line {first_line})")
+        slices.setdefault(case.slice_index, line)
+
+
+def read_manifest(csv_path) -> Manifest:
+    """Read a manifest CSV; DataError lists every problem with its line (at most 20, then their number)."""
+    csv_path = Path(csv_path)
+    table = open_table(csv_path)
+    header, rows = table.header, table.rows
+    known = REQUIRED + OPTIONAL
+    reader = RowReader(csv_path.parent)
+    unknown = [name for name in header if name not in known]
+    for number, name in enumerate(unknown):  # those that are not shown are counted only
+        near = nearest(name, known) if number < SHOWN else ""
+        reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
+    for name in REQUIRED:
+        if name not in header:
+            reader.problem(1, f"column {name!r} is missing")
+    cases = [(line, read_cells(reader, line, cells)) for line, cells in rows] if not reader.problems else []
+    check_repeats(reader, cases)
+    reader.finish(csv_path)
+    if not cases:
+        raise DataError(f"{csv_path}: has a header but no rows; write one row per image.")
+    return Manifest(
+        root=reader.root,
+        cases=tuple(case for _, case in cases),
+        account=(
+            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {shown_columns(header)}.",
+            *table.notes,
+        ),
+        layout="manifest",
+    )
+
+
+def write_manifest(manifest: Manifest, csv_path) -> None:
+    """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute."""
+    csv_path = Path(csv_path)
+    root = Path(os.path.abspath(csv_path.parent))
+    lines = [spreadsheet.line(REQUIRED + OPTIONAL)]
+
+    def text(value):
+        if isinstance(value, Path):
+            path = Path(os.path.abspath(value))
+            return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+    for case in manifest.cases:
+        values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
+        more = (case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))
+        lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
+    write_text(csv_path, "".join(lines))

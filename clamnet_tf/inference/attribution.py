@@ -1,0 +1,101 @@
+"""Attribution maps of an image classifier: what each pixel contributes to the score, as pure functions on tensors.
+
+In all of them `score` is a callable, images (B, H, W, C) float32 -> (B,) float32 (a logit), and the result is (B, H, W)
+float32, at least 0: more is more evidence for "abnormal". Nothing is scaled from slice to slice.
+
+    gradient_input         relu(sum_c g_c (x_c - b_c)), the mean over noisy copies    Shrikumar 2017, Smilkov 2017
+    integrated_gradients   relu(sum_c (x_c - b_c) mean_t g_c(b + t (x - b)))          Sundararajan 2017, eq. (1)
+    occlusion              relu(score - score with a window replaced), averaged       Zeiler and Fergus 2014
+    grad_cam, layer_cam    of one level's activations                                 inference.activation_maps
+"""
+
+import numpy as np
+import tensorflow as tf
+
+_SURROUNDINGS = 1 / 8  # of the side: deviation of the Gaussian that makes the baseline `surroundings`
+_NOISE_SEED = 20221
+
+
+def gradient_of(score, images):
+    """Gradient of each image's score with respect to its pixels, (B, H, W, C)."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(score(images))
+    return tape.gradient(total, images)
+
+
+def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 0.3):
+    """Average the positive part of gradient x (input - baseline) over noisy copies of the images.
+
+    Args:
+        score, images: see the module. baseline: broadcastable to images, what an absent finding looks like.
+        copies: how many; their noise is the same for every image and every call. noise: its deviation, in the images' units.
+    """
+    total, shape = tf.zeros(tf.shape(images)[:3]), tf.concat([[1], tf.shape(images)[1:]], axis=0)
+    for copy in tf.range(copies):  # a loop of the graph: traced once
+        noisy = images + noise * tf.random.stateless_normal(shape, tf.stack([_NOISE_SEED, copy]))
+        total += tf.nn.relu(tf.reduce_sum(gradient_of(score, noisy) * (noisy - baseline), axis=-1))
+    return total / float(copies)
+
+
+def integrated_gradients(score, images, baseline, *, steps: int = 16):
+    """Integrate the gradient along the straight line from baseline to image, by the midpoint rule with `steps` steps."""
+    total = tf.zeros_like(images)
+    for step in tf.range(steps):
+        total += gradient_of(score, baseline + (tf.cast(step, tf.float32) + 0.5) / float(steps) * (images - baseline))
+    return tf.nn.relu(tf.reduce_sum((images - baseline) * total / float(steps), axis=-1))
+
+
+def occlusion(score, images, baseline, *, windows=(7, 11, 15)):
+    """Average how far the score falls when a window that covers the pixel is replaced by the baseline.
+
+    Args:
+        score, images: see the module. baseline: broadcastable to images. windows: sides in pixels; each moves by half of its side.
+    """
+    whole, result = score(images), tf.zeros(tf.shape(images)[:3])
+    height, width = images.shape[1:3]
+    for window in windows:
+        fall, covered = tf.zeros(tf.shape(images)[:3]), np.zeros((height, width), np.float32)
+        stride = max(1, window // 2)
+        for top in _starts(height, window, stride):
+            for left in _starts(width, window, stride):
+                inside = np.zeros((height, width), np.float32)
+                inside[top : top + window, left : left + window] = 1
+                hidden = images + (baseline - images) * inside[None, ..., None]
+                fall += tf.nn.relu(whole - score(hidden))[:, None, None] * inside
+                covered += inside
+        result += fall / covered
+    return result / float(len(windows))
+
+
+def _starts(length: int, window: int, stride: int) -> list[int]:
+    """First rows of windows that together cover 0..length-1."""
+    last = max(0, length - window)
+    return sorted({*range(0, last + 1, stride), last})
+
+
+def smoothed(maps, deviation: float):
+    """Smooth (B, H, W) by a Gaussian of `deviation` pixels, 0 beyond the border."""
+    if not deviation:
+        return maps
+    radius = max(1, int(4 * deviation + 0.5))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
+    kernel = tf.constant(weights / weights.sum(), tf.float32)
+    result = tf.nn.conv2d(maps[..., None], kernel[:, None, None, None], strides=1, padding="SAME")
+    return tf.nn.conv2d(result, kernel[None, :, None, None], strides=1, padding="SAME")[..., 0]
+
+
+def surroundings(images):
+    """The images smoothed so heavily that no finding is left, with weights that do not count what lies beyond the border."""
+    deviation = _SURROUNDINGS * images.shape[1]
+    ones = smoothed(tf.ones_like(images[:1, ..., 0]), deviation)
+    channels = [smoothed(images[..., channel], deviation) / ones for channel in range(images.shape[-1])]
+    return tf.stack(channels, axis=-1)
+
+
+#: Recipe value -> images (B, H, W, C) -> baseline, broadcastable to them. Prepared slices are 0 at the organ's mean.
+BASELINES = {
+    "black": lambda images: tf.reduce_min(images, axis=(1, 2), keepdims=True),
+    "mean": lambda images: tf.zeros_like(images[:, :1, :1]),
+    "surroundings": surroundings,
+}

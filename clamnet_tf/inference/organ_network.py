@@ -1,0 +1,61 @@
+"""A trained network that finds the organ: `organ.method: network` of a recipe, which names a run or a zoo entry in `organ.network`."""
+
+import dataclasses
+import hashlib
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf.errors import DataError, RunError
+from clamnet_tf.inference.trained_model import load_trained_model
+from clamnet_tf.preprocessing.prepared_volume import prepare_volume
+from clamnet_tf.preprocessing.volumes import AssembledVolume
+
+_SMALLEST = 0.02  # of the image; less is no organ
+
+
+class OrganNetwork:
+    """The organ of a volume by a trained network, on the volume's own grid.
+
+    Args:
+        run: RunFolder or zoo entry of the organ network. recipe: its recipe.
+
+    Attributes:
+        key: sha256 of weights, recipe and selection; part of the key of prepared slices.
+    """
+
+    def __init__(self, run, recipe):
+        if recipe.organ.method == "network":
+            raise RunError(f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one.")
+        if recipe.data.normal_atlas is not None:
+            raise RunError(f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it cannot serve as organ network.")
+        if recipe.markers:
+            raise RunError(f"{run.recipe}: expected a network that marks one organ; this one tells {len(recipe.markers)} markers apart.")
+        self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
+        digest = hashlib.sha256()
+        for path in (run.model, run.recipe, run.selection):
+            digest.update(Path(path).read_bytes())
+        self.key = digest.hexdigest()
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, volume: AssembledVolume) -> np.ndarray:
+        """Bool (slices, rows, columns); all False in a slice where less than 2 % of the image was marked.
+
+        DataError: the volume has another number of channels than the network takes; a gray picture saved as RGB is taken as gray.
+        """
+        array = volume.array
+        if self.trained.channels == 1 and array.shape[3] == 3 and (array == array[..., :1]).all():
+            array = array[..., :1]
+        if array.shape[3] != self.trained.channels:
+            raise DataError(f"organ.network {self.name}: takes {self.trained.channels} channel(s), these images have {array.shape[3]}; choose data.channels.")
+        whole = dataclasses.replace(volume, array=array, wanted=tuple((number, 0, number, 0.5) for number in range(len(array))), organ=None)
+        ready = prepare_volume(whole, Path("organ"), self.recipe.data, self.recipe.organ)
+        with self._one_at_a_time:
+            maps = self.trained.volume(self.trained.probability(ready.images), ready.images, ready.organ)
+        found = np.zeros(array.shape[:3], bool)
+        for number, probability in enumerate(maps):
+            mask = self.trained.marking.mask(*ready.box.restore_map(probability, ready.organ[number])) > 0
+            if mask.mean() >= _SMALLEST:
+                found[number] = mask
+        return found

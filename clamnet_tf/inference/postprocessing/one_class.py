@@ -1,0 +1,160 @@
+"""From the maps of one lesion class to maps that agree with their neighbours in depth and with the volume's intensities.
+
+In this order, each step with its switch in the recipe's `inference` section:
+1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever network made p;
+2. `through_plane`: smoothing over neighbouring slices;
+3. `main_component`: 3-D components that weigh little beside the heaviest are left out (`one_sided`: those with a twin on the other side weigh less);
+4. `appearance`: the volume's own intensities shift what is near the cut;
+5. components once more.
+The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked: no mask is read.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from clamnet_tf.inference.postprocessing.axial_smoothing import smooth_axially
+from clamnet_tf.inference.postprocessing.components import keep_largest_components
+from clamnet_tf.inference.postprocessing.intensity_refinement import intensity_evidence
+from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
+
+_MOST_LOGIT = 3.0
+_SHARPNESS = 6.0  # of calibrated probability against evidence
+_DOUBTFUL = 0.07  # share of the organ between the marked and the unmarked that teaches neither Gaussian
+_JUST_BELOW = 0.999
+
+
+@dataclass(frozen=True)
+class PostprocessingConfig:
+    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off.
+    one_sided: how components are weighed."""
+
+    through_plane: float = 0.0
+    main_component: float = 0.0
+    appearance: float = 0.0
+    one_sided: bool = False
+
+    @classmethod
+    def of(cls, inference) -> "PostprocessingConfig":
+        """The switches of a recipe's `inference` section."""
+        return cls(inference.through_plane, inference.main_component, inference.appearance, inference.one_sided)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.through_plane or self.main_component or self.appearance)
+
+
+@dataclass(frozen=True)
+class ClassPostprocessor:
+    """The steps with the cuts of one lesion class. `threshold` is the cut of what `__call__` returns."""
+
+    steps: PostprocessingConfig
+    raw_threshold: float
+    seed_threshold: float = 0.5
+    background_threshold: float = 0.0
+    threshold: float = 0.5
+
+    def __call__(self, probability: np.ndarray, images: np.ndarray, organ: np.ndarray) -> np.ndarray:
+        """One volume, slices in order: (S, H, W) float 0..1, (S, H, W, C), (S, H, W) -> (S, H, W) float32 0..1."""
+        organ = np.asarray(organ, bool)
+        if not self.steps.any:
+            return np.where(organ, probability, 0).astype(np.float32)
+        refined = self._with_evidence(self._consistent(probability, organ), images, organ)
+        return _below_the_cut(refined, self.threshold, self._main(refined, self.threshold))
+
+    def _consistent(self, probability, organ):
+        return smooth_axially(_calibrated(probability, self.raw_threshold), organ, self.steps.through_plane)
+
+    def _main(self, maps, threshold):
+        return keep_largest_components(maps, threshold, self.steps.main_component, self.steps.one_sided)
+
+    def _with_evidence(self, consistent, images, organ):
+        if not self.steps.appearance:
+            return consistent
+        kept = self._main(consistent, self.seed_threshold)
+        seeds = np.where(kept, consistent - self.seed_threshold + 1e-3, 0)
+        evidence = intensity_evidence(images, organ, seeds, consistent < self.background_threshold)
+        base = _below_the_cut(consistent, self.seed_threshold, kept)
+        middle = 0.5 * (self.seed_threshold + self.background_threshold)
+        return np.where(organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0).astype(np.float32)
+
+    def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
+        """The same with steps left out, or one_sided turned on or off; their cuts are known.
+        ValueError for a step that was not calibrated or another deviation."""
+        if steps == self.steps:
+            return self
+        if not steps.any:
+            return ClassPostprocessor(steps, self.raw_threshold, threshold=self.raw_threshold)
+        if steps.through_plane != self.steps.through_plane or steps.appearance not in (0.0, self.steps.appearance) or not self.steps.any:
+            raise ValueError("through_plane and appearance can be left out, not changed")
+        threshold = self.threshold if steps.appearance else self.seed_threshold
+        return ClassPostprocessor(steps, self.raw_threshold, self.seed_threshold, self.background_threshold, threshold)
+
+    def row(self) -> dict:
+        """As JSON; `from_row` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict) -> "ClassPostprocessor":
+        return cls(**{**row, "steps": PostprocessingConfig(**row["steps"])})
+
+
+def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassPostprocessor:
+    """Fix the cuts on training volumes.
+
+    Args:
+        volumes: list of (probability (S, H, W) float, images (S, H, W, C), organ (S, H, W), abnormal (S,) bool).
+        prevalence: share of the organ that abnormal slices are to mark on average.
+    """
+    raw = _cut(((probability, organ, abnormal) for probability, _, organ, abnormal in volumes), prevalence)
+    marking = ClassPostprocessor(steps, raw, threshold=raw)
+    if not steps.any:
+        return marking
+    consistent = [marking._consistent(probability, np.asarray(organ, bool)) for probability, _, organ, _ in volumes]
+    known = [(organ, abnormal) for _, _, organ, abnormal in volumes]
+    seed = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), prevalence)
+    background = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), min(1.0, prevalence + _DOUBTFUL))
+    if not steps.appearance:
+        return ClassPostprocessor(steps, raw, seed, background, seed)
+    marking = ClassPostprocessor(steps, raw, seed, background)
+    refined = (marking._with_evidence(maps, images, np.asarray(organ, bool)) for maps, (_, images, organ, _) in zip(consistent, volumes))
+    return ClassPostprocessor(steps, raw, seed, background, _cut(((maps, *facts) for maps, facts in zip(refined, known)), prevalence))
+
+
+def fixed(steps: PostprocessingConfig, threshold: float) -> ClassPostprocessor:
+    """For a probability that the recipe fixes: after calibration it lies at 0.5, doubt begins at half of that."""
+    if not steps.any:
+        return ClassPostprocessor(steps, threshold, threshold=threshold)
+    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.appearance else 0.5  # no evidence, consistent probability 0.5
+    return ClassPostprocessor(steps, threshold, 0.5, 0.25, cut)
+
+
+def _cut(parts, prevalence: float) -> float:
+    histogram = AreaHistogram()
+    for maps, organ, abnormal in parts:
+        histogram.add(maps[abnormal], np.asarray(organ)[abnormal])
+    return histogram.threshold(prevalence)
+
+
+def _calibrated(probability, raw_threshold: float) -> np.ndarray:
+    return _sigmoid(np.clip(log_odds_above(probability, raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
+
+
+def _below_the_cut(probability: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray:
+    """Left-out components fall just below the threshold, so that scores of the rest stay comparable."""
+    return np.where((probability >= threshold) & ~kept, np.float32(_JUST_BELOW * threshold), probability)
+
+
+def log_odds(probability):
+    """log(p / (1 - p)) of float 0..1, which is kept 1e-6 away from both ends; float32."""
+    clipped = np.clip(np.asarray(probability, np.float32), 1e-6, 1 - 1e-6)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def log_odds_above(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the log-odds of float 0..1 less those of the threshold, float32: at or above 0 is marked."""
+    return log_odds(probability) - log_odds(threshold)
+
+
+def _sigmoid(value):
+    return (1.0 / (1.0 + np.exp(-value))).astype(np.float32)

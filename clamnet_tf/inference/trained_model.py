@@ -1,0 +1,95 @@
+"""A finished run, ready to mark: its network as probabilities, and how those become masks."""
+
+from dataclasses import dataclass, field, replace
+
+from clamnet_tf.errors import RunError, UserInputError
+from clamnet_tf.inference.build import build_predictor
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
+from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
+from clamnet_tf.inference.predictor import Predictor
+from clamnet_tf.inference.thresholding import ThresholdRule
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.preprocessing.atlas_channel import atlas_of
+from clamnet_tf.preprocessing.normal_atlas import NormalAtlas
+from clamnet_tf.recipe.classes import UNNAMED, class_names
+from clamnet_tf.runs import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network with all that its marks need.
+
+    probability: (N, side, side, channels) normalised float -> (N, side, side, M) float32 in 0..1
+    volume: maps of one volume -> consistent maps, see inference.postprocessing.volume
+    marking: threshold of these with its rule, and what is done to the mask
+    channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the chosen checkpoint
+    threshold_rule: where the cuts of `volume` come from, in words
+    head_thresholds: name of a class -> name of a head -> cut of its own maps
+    atlas: of normal slices, or None
+    """
+
+    probability: Predictor
+    volume: VolumePostprocessor
+    marking: ThresholdRule
+    channels: int
+    step: int
+    threshold_rule: str = ""
+    head_thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
+    atlas: NormalAtlas | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the lesion classes, in the order of the maps; a single one may be UNNAMED."""
+        return self.volume.names
+
+    def marking_of(self, name: str) -> ThresholdRule:
+        """Return `marking` with the cuts that the heads have for the class `name`."""
+        return replace(self.marking, head_thresholds=self.head_thresholds.get(name, {}))
+
+
+def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
+    """Model and selection of a finished run or of a zoo entry. RunError, NetworkError: damaged, or not what its recipe says."""
+    inference = recipe.inference
+    try:
+        selection = run.read_selection()
+        names = class_names(recipe)
+        markings = {name: VolumePostprocessor.from_row(row, names) for name, row in selection["markings"].items()}
+        head = f"head_{inference.head}"
+        volume = markings[head if head in markings else "mean"]
+        rule = selection["threshold_rule"]
+        head_thresholds = {
+            name: {head: each.parts[index].raw_threshold for head, each in markings.items() if head != "mean"}
+            for index, name in enumerate(names)
+        }
+        step = int(selection["step"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
+    try:
+        volume = volume.with_steps(PostprocessingConfig.of(inference))
+    except ValueError as error:
+        raise UserInputError(f"section inference: {error} without training again; {run.recipe} has other values.") from error
+    network = load_network(run.model)
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
+        raise RunError(f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; {run.recipe.name} beside it is of another network.")
+    _, height, width, channels = network.inputs[0].shape
+    side = recipe.data.side
+    if (height, width) not in ((side, side), (None, None)):
+        raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
+    marking = ThresholdRule(
+        threshold=volume.threshold,
+        rule=measured_rule(rule, volume),
+        smallest_component=inference.smallest_component,
+        fill_holes=inference.fill_holes,
+        pooling_power=recipe.loss.contrast.pooling_power,
+    )
+    atlas = atlas_of(run, recipe)
+    return TrainedModel(build_predictor(network, inference), volume, marking, int(channels) - (atlas is not None), step, rule, head_thresholds, atlas)
+
+
+def measured_rule(rule: str, volume: VolumePostprocessor) -> str:
+    """Return the rule of a selection, and what the cuts become where several classes are told apart."""
+    if UNNAMED in volume.names:
+        return rule
+    cuts = ", ".join(f"{name} {part.threshold:.3g}" for name, part in zip(volume.names, volume.parts))
+    shifted = f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}"
+    return f"{rule}; {shifted}, and a pixel belongs to the one that is highest then"

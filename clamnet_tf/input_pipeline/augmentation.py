@@ -1,0 +1,196 @@
+"""Random views of slices as graph ops, with the warp that relates two views (paper 3.3, METHOD section 3).
+
+A view is resampled once to a lower resolution (blur, or stretch followed by resizing back) and once into its own
+frame (stretch followed by padding, flip, rotation, zoom), both bilinear. Geometry is kept as 3x3 matrices in pixel
+coordinates (x, y, 1) that map a place of the VIEW to a place of the SOURCE slice, so that
+`warp_between(a, b)` aligns a map of view a with view b. All draws are stateless: the same seed gives the same view,
+eagerly and inside tf.data, before and after a resume. Source of the seeds: (training.seed, step).
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class AugmentationConfig(NamedTuple):
+    """The distribution of views; the same for both classes (fields as in the recipe's `pairs.views`)."""
+
+    blur: tuple = (0.9, 1.0)
+    stretch: tuple = (0.8, 1.0)
+    restore: str = "random"
+    flip: bool = True
+    rotate_degrees: float = 0.0
+    zoom: tuple = (1.0, 1.0)
+    intensity: float = 0.1
+    noise: float = 0.0
+    channel_loss: float = 0.0
+    main_channel: int | None = None
+    rand_augment: float = 0.0
+    quarter_turns: bool = False
+    shift: float = 0.0
+
+
+def _scale(x, y, center):
+    """(B, 3, 3) matrices p -> (p - center) * (x, y) + center."""
+    zero, one = tf.zeros_like(x), tf.ones_like(x)
+    return tf.reshape(
+        tf.stack([x, zero, center * (1 - x), zero, y, center * (1 - y), zero, zero, one], axis=1), [-1, 3, 3]
+    )
+
+
+def _rotation(angle, center):
+    cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
+    return tf.reshape(
+        tf.stack([cos, -sin, center * (1 - cos) + center * sin, sin, cos, center * (1 - cos) - center * sin, zero, zero, one], axis=1),
+        [-1, 3, 3],
+    )
+
+
+def _quarter_turns(count, upside_down, center):
+    """(B, 3, 3) exact turns by `count` (B,) quarters about the centre, rows reversed before where `upside_down` is -1."""
+    cos = tf.gather(tf.constant([1.0, 0.0, -1.0, 0.0]), count)
+    sin = tf.gather(tf.constant([0.0, 1.0, 0.0, -1.0]), count)
+    zero, one = tf.zeros_like(cos), tf.ones_like(cos)
+    turn = tf.reshape(
+        tf.stack([cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos), zero, zero, one], axis=1), [-1, 3, 3]
+    )
+    return turn @ _scale(one, upside_down, center)
+
+
+def _translation(x, y):
+    """(B, 3, 3) matrices p -> p + (x, y)."""
+    zero, one = tf.zeros_like(x), tf.ones_like(x)
+    return tf.reshape(tf.stack([one, zero, x, zero, one, y, zero, zero, one], axis=1), [-1, 3, 3])
+
+
+def sample(images, matrices):
+    """Resample (B, H, W, C) float32 at matrices (B, 3, 3) applied to each output pixel; bilinear, 0 outside."""
+    flat = tf.reshape(matrices, [-1, 9])
+    flat = flat[:, :8] / flat[:, 8:9]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=flat, output_shape=tf.shape(images)[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0
+    )
+
+
+def sample_by_gather(images, matrices):
+    """The same numbers as `sample` from gathers alone, which XLA can compile (it cannot compile the op behind `sample`)."""
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    grid = tf.cast(tf.stack([columns, rows, tf.ones_like(rows)], axis=-1), tf.float32)
+    places = tf.einsum("bij,yxj->byxi", matrices / matrices[:, 2:, 2:], grid)
+    left, top = tf.floor(places[..., 0]), tf.floor(places[..., 1])
+    result = tf.zeros_like(images)
+    for down in (0.0, 1.0):
+        for right in (0.0, 1.0):
+            x, y = left + right, top + down
+            weight = (1.0 - tf.abs(places[..., 0] - x)) * (1.0 - tf.abs(places[..., 1] - y))
+            inside = (x >= 0) & (x < tf.cast(width, tf.float32)) & (y >= 0) & (y < tf.cast(height, tf.float32))
+            column, row = (tf.clip_by_value(tf.cast(at, tf.int32), 0, size - 1) for at, size in ((x, width), (y, height)))
+            flat = tf.reshape(images, [tf.shape(images)[0], height * width, -1])
+            found = tf.gather(flat, tf.reshape(row * width + column, [tf.shape(images)[0], -1]), axis=1, batch_dims=1)
+            result += tf.reshape(found, tf.shape(images)) * (weight * tf.cast(inside, tf.float32))[..., None]
+    return result
+
+
+def warp_between(matrix_a, matrix_b):
+    """Matrices that sample a map of view a on the grid of view b: (B, 3, 3)."""
+    return tf.linalg.inv(matrix_a) @ matrix_b
+
+
+def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
+    """One random view of each slice.
+
+    Args:
+        images: (B, H, W, C) float32, square, normalised intensities.
+        organ: (B, H, W) float32 in 0..1.
+        seed: int32 (2,), the stateless seed of this batch and view.
+        law: the distribution.
+        place: (first, whole): these slices are rows first.. of a batch of `whole`, and get the views that they get there.
+            None: they are the batch.
+
+    Returns:
+        view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in pixels.
+    """
+    batch, side = tf.shape(images)[0], tf.shape(images)[1]
+    first, whole = (0, batch) if place is None else place
+
+    def drawn_with(own_seed, law_of_numbers, *columns, **limits):
+        """Random numbers (B, *columns): those of the whole batch, of which this part is taken."""
+        return law_of_numbers([whole, *columns], own_seed, **limits)[first : first + batch]
+
+    def drawn(law_of_numbers, index, *columns, **limits):
+        return drawn_with(seeds[index], law_of_numbers, *columns, **limits)
+
+    center = (tf.cast(side, tf.float32) - 1.0) / 2.0
+    seeds = tf.random.split(seed, 10)
+
+    def uniform(index, low, high, *columns):
+        return drawn(tf.random.stateless_uniform, index, *columns, minval=low, maxval=high)
+
+    resolution = uniform(0, *law.blur)
+    stretch = uniform(1, *law.stretch, 2)
+    pads = {"pad": tf.ones([batch]), "resize": tf.zeros([batch])}.get(law.restore)
+    if pads is None:
+        pads = tf.cast(uniform(2, 0.0, 1.0) < 0.5, tf.float32)
+    pads = pads[:, None]
+    kept = resolution[:, None] * (stretch * (1 - pads) + pads)  # resolution left, per axis
+    frame = stretch * pads + (1 - pads)  # size left in the frame, per axis
+    zoom = uniform(3, *law.zoom)
+    mirrored = tf.where(uniform(4, 0.0, 1.0) < (0.5 if law.flip else 0.0), -1.0, 1.0)
+    geometry = _scale(mirrored / (frame[:, 0] * zoom), 1.0 / (frame[:, 1] * zoom), center)
+    if law.rotate_degrees:
+        limit = law.rotate_degrees * 3.141592653589793 / 180.0
+        geometry = _rotation(uniform(5, -limit, limit), center) @ geometry
+    geometry = _turned_and_shifted(geometry, seed, law, drawn_with, center, tf.cast(side, tf.float32))
+
+    lower = _scale(kept[:, 0], kept[:, 1], center)
+    coarse = sample(images, tf.linalg.inv(lower))
+    view = sample(coarse, lower @ geometry)
+    view_organ = tf.round(sample(organ[..., None], geometry)[..., 0])
+    return _intensities(view, drawn, uniform, law), view_organ, geometry
+
+
+def _turned_and_shifted(geometry, seed, law: AugmentationConfig, drawn_with, center, side):
+    """`geometry` after random quarter turns and shifts, whose draws have seeds of their own: those of the others stay."""
+    if law.quarter_turns:
+        draw = drawn_with(tf.random.fold_in(seed, 20), tf.random.stateless_uniform, 2)
+        upside_down = tf.where(draw[:, 1] < 0.5, -1.0, 1.0)
+        geometry = _quarter_turns(tf.minimum(tf.cast(4.0 * draw[:, 0], tf.int32), 3), upside_down, center) @ geometry
+    if law.shift:
+        limit = law.shift * side
+        draw = drawn_with(tf.random.fold_in(seed, 21), tf.random.stateless_uniform, 2, minval=-limit, maxval=limit)
+        draw = tf.round(draw)  # whole pixels need no interpolation
+        geometry = _translation(draw[:, 0], draw[:, 1]) @ geometry
+    return geometry
+
+
+def _channel_order(draw, channels, law: AugmentationConfig):
+    """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one, as archives do.
+
+    Without a main channel, one channel is replaced by another one, with probability channel_loss. With one, it fills the
+    place of a single other channel (half of channel_loss) or of all others (the other half). draw: (B, 3) in 0..1.
+    """
+    order = tf.range(channels)[None, :]
+    if law.main_channel is None:
+        lost = tf.cast(draw[:, 1] * channels, tf.int32)
+        source = (lost + 1 + tf.cast(draw[:, 2] * (channels - 1), tf.int32)) % channels
+        lost = tf.where(draw[:, 0] < law.channel_loss, lost, source)  # a channel replaced by itself is kept
+        return tf.where(order == lost[:, None], source[:, None], order)
+    other = (law.main_channel + 1 + tf.cast(draw[:, 1] * (channels - 1), tf.int32)) % channels
+    replaced = (order == other[:, None]) | (draw[:, :1] < law.channel_loss / 2)
+    return tf.where(replaced & (draw[:, :1] < law.channel_loss), law.main_channel, order)
+
+
+def _intensities(view, drawn, uniform, law: AugmentationConfig):
+    """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly 0) stay 0."""
+    channels = view.shape[-1]
+    visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
+    if law.channel_loss and channels > 1:
+        view = tf.gather(view, _channel_order(uniform(9, 0.0, 1.0, 3), channels, law), axis=-1, batch_dims=1)
+    if law.intensity:
+        contrast = tf.exp(uniform(6, -law.intensity, law.intensity, channels))
+        brightness = uniform(7, -law.intensity, law.intensity, channels)
+        view = view * contrast[:, None, None, :] + brightness[:, None, None, :]
+    if law.noise:
+        view += law.noise * drawn(tf.random.stateless_normal, 8, *tf.unstack(tf.shape(view)[1:]))
+    return view * visible

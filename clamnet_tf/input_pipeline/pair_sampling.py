@@ -1,0 +1,68 @@
+"""Which slices meet in which step: a plan that depends on the seed and the step alone, so that a resumed run continues it.
+
+A batch interleaves abnormal and normal slices: rows 2i and 2i+1 are a negative pair, so that splitting a batch over
+replicas never separates a pair.
+"""
+
+import numpy as np
+
+from clamnet_tf.errors import DataError
+from clamnet_tf.input_pipeline.matching import matching_weights
+from clamnet_tf.preprocessing.trainable import without_pairs
+
+
+class PairPlan:
+    """Negative pairs (abnormal, matched normal) for every step.
+
+    Args:
+        labels: (N,) int, 0 normal, >= 1 abnormal, of the training rows.
+        columns: `position`, `area`, `site` of the same rows.
+        batch_size: even number of slices per step.
+        seed: of the plan.
+        matching: keyword arguments of `matching_weights`.
+
+    Raises:
+        DataError: when one of the two classes is missing.
+    """
+
+    def __init__(self, labels, columns: dict, *, batch_size: int, seed: int, matching: dict):
+        labels = np.asarray(labels)
+        self.abnormal = np.flatnonzero(labels > 0)
+        self.normal = np.flatnonzero(labels == 0)
+        if problem := without_pairs(len(self.abnormal), len(self.normal)):
+            raise DataError(problem)
+        self.pairs_per_step = batch_size // 2
+        self.seed = seed
+        pick = {name: (np.asarray(values)[self.abnormal], np.asarray(values)[self.normal]) for name, values in columns.items()}
+        weights = matching_weights(
+            {name: both[0] for name, both in pick.items()}, {name: both[1] for name, both in pick.items()}, **matching
+        )
+        self._cumulative = np.cumsum(weights, axis=1)
+        self._epoch = (-1, None)
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.abnormal)))
+        return self._epoch[1]
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows of the batch of `step`: (batch_size,) int64, abnormal and matched normal in turn."""
+        count = len(self.abnormal)
+        drawn = [self._shuffled(place // count)[place % count] for place in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)]
+        uniform = np.random.default_rng([self.seed, 2, step]).random(self.pairs_per_step)
+        partners = [min(np.searchsorted(self._cumulative[a], u), len(self.normal) - 1) for a, u in zip(drawn, uniform)]
+        return np.stack([self.abnormal[drawn], self.normal[partners]], axis=1).reshape(-1)
+
+
+class ShuffledPlan:
+    """Every row once per epoch, for supervised training: `rows(step)` -> (batch_size,) int64."""
+
+    def __init__(self, count: int, *, batch_size: int, seed: int):
+        if count < 1:
+            raise DataError("training needs at least one slice with a mask; received none.")
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+
+    def rows(self, step: int) -> np.ndarray:
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        shuffles = {epoch: np.random.default_rng([self.seed, 3, epoch]).permutation(self.count) for epoch in set(places // self.count)}
+        return np.array([shuffles[place // self.count][place % self.count] for place in places], dtype=np.int64)

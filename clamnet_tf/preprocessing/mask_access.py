@@ -1,0 +1,121 @@
+"""The only way to lesion masks, and the firewall that closes it (METHOD: section 6, point 2).
+
+Training from image labels and selection run inside `with mask_firewall():`; there `open_masks` raises MaskAccessError.
+The firewall is a counter of the whole process, guarded by a lock, and not a context variable, since those do not
+reach threads that exist already (tf.data, pools). It is closed for every thread until the last block has been left.
+"""
+
+import contextlib
+import threading
+from typing import Literal
+
+import numpy as np
+
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.errors import DataError, MaskAccessError
+from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.mask_orientation import read_mask_of
+
+PURPOSES = ("evaluation", "supervision")
+GRIDS = ("original", "prepared")
+
+_lock = threading.Lock()
+_closed = 0
+
+
+@contextlib.contextmanager
+def mask_firewall():
+    """Inside the block no thread of this process can open a mask. Blocks may nest and overlap."""
+    global _closed
+    with _lock:
+        _closed += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _closed -= 1
+
+
+def is_closed() -> bool:
+    """Whether a firewall block is active anywhere in this process."""
+    with _lock:
+        return _closed > 0
+
+
+def open_masks(
+    manifest: Manifest,
+    prepared,
+    rows,
+    purpose: Literal["evaluation", "supervision"],
+    grid: Literal["original", "prepared"],
+    classes: int = 1,
+    notes: dict[str, str] | None = None,
+) -> list[np.ndarray | None]:
+    """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
+
+    Args:
+        manifest: of the cases. prepared: Prepared made from it. rows: row numbers.
+        purpose: what the masks are for.
+        grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and
+            resized by nearest neighbour.
+        classes: how many lesion classes the recipe has.
+        notes: gets {note: first file} of what was assumed in reading.
+
+    Returns:
+        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
+        mask; any other slice without one gets None, and the caller leaves it out of figures and of supervised
+        training.
+
+    Raises:
+        MaskAccessError: inside `mask_firewall()`, and for test rows when the purpose is supervision.
+        DataError: a mask does not fit its image. ImageError: it cannot be read.
+    """
+    if purpose not in PURPOSES or grid not in GRIDS:
+        raise ValueError(f"purpose is one of {PURPOSES}, grid one of {GRIDS}; received {purpose!r}, {grid!r}")
+    table, side = prepared.table, prepared.images.shape[1]
+    rows = [int(row) for row in rows]
+    if purpose == "supervision" and (held_out := [row for row in rows if table.split[row] == "test"]):
+        raise MaskAccessError(
+            f"supervised training asked for the masks of {len(held_out)} test slices (first: {table.image[held_out[0]]}); only train and val may be used."
+        )
+    masks: list[np.ndarray | None] = []
+    of_case = np.bincount(table.case) if len(table.case) else []  # slices per case
+    last = (None, None)
+    for row in rows:
+        if is_closed():
+            raise MaskAccessError(
+                f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is closed: "
+                "training from image labels and selection may not see masks."
+            )
+        case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
+        if case.mask is None:
+            mask = np.zeros((box.height, box.width), np.uint8) if case.label == 0 else None
+        else:
+            key = (case.mask, case.image)
+            if last[0] != key:
+                read = read_mask_of(case.mask, case.image, classes=classes)
+                last = (key, read.values)
+                for note in read.notes if notes is not None else ():
+                    notes.setdefault(note, str(case.mask))
+            if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
+                raise DataError(
+                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} axial slices of {case.image} or its series. "
+                    "Give the masks as one NIfTI file with the affine of the image."
+                )
+            mask = _slice(last[1], case, int(table.slice_index[row]), box)
+        if mask is not None and grid == "prepared":
+            mask = box.crop(mask, side, nearest=True)
+        masks.append(mask)
+    return masks
+
+
+def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:
+    """The slice of a mask volume that belongs to slice `index` of the image; a mask of one slice belongs to its case."""
+    if len(volume) == 1 and (case.slice_index is not None or index == 0):
+        index = 0
+    if index >= len(volume) or volume.shape[1:] != (box.height, box.width):
+        raise DataError(
+            f"{case.mask}: mask of shape {volume.shape} (slices, rows, columns) does not fit slice {index} of {case.image}, "
+            f"which has {box.height} rows and {box.width} columns; give the mask on the image's own grid."
+        )
+    return volume[index].copy()
