@@ -27,7 +27,9 @@ _ADVICE = {
 
 def environment_failure(error: OSError, path) -> EnvironmentFailure:
     """The clear form of an OSError met while writing `path`."""
-    return EnvironmentFailure(f"{path}: cannot be written: {_ADVICE.get(error.errno, error.strerror or str(error))}.")
+    return EnvironmentFailure(
+        f"{path}: cannot be written: {_ADVICE.get(error.errno, error.strerror or str(error))}."
+    )
 
 
 @contextlib.contextmanager
@@ -66,9 +68,11 @@ def open_regular(path):
 
 @contextlib.contextmanager
 def hold(path, needed: bool = True):
-    """Hold the lock file `path` in the block; yield False when another process holds it. It ends with the process, however it ends.
+    """Hold the lock file `path` in the block; yield False when another process holds it. It ends with the
+    process, however it ends.
 
-    needed: False yields True, without a lock, where the file cannot be written or the file system knows no locks.
+    needed: False yields True, without a lock, where the file cannot be written or the file system knows no
+    locks.
     """
     try:
         stream = open(path, "w")
@@ -93,8 +97,8 @@ def hold(path, needed: bool = True):
 def atomic_path(path):
     """Yield a temporary sibling of `path`; rename it to `path` when the block succeeds, remove it otherwise.
 
-    The sibling may become a file or a folder. It ends with the same suffixes as `path`, since writers look at them.
-    An existing folder at `path` is not replaced: OSError, hence EnvironmentFailure.
+    The sibling may become a file or a folder. It ends with the same suffixes as `path`, since writers look at
+    them. An existing folder at `path` is not replaced: OSError, hence EnvironmentFailure.
     """
     path = Path(path)
     with writing(path):

@@ -1,4 +1,5 @@
-"""JSON of somebody else: bounded in nesting and digits, with one named error for whatever is wrong with it.
+"""JSON of somebody else: bounded in nesting and digits, with one named error for whatever is wrong with
+it.
 """
 
 import json

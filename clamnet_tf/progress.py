@@ -40,7 +40,9 @@ class _Silent:
 
 
 class _PlainBar(_Silent):
-    """A line every 10 % or every 30 seconds, whichever is rarer at the start and not more often than each second."""
+    """A line every 10 % or every 30 seconds, whichever is rarer at the start and not more often than each
+    second.
+    """
 
     def __init__(self, title, total, done):
         self.title, self.total, self.first = title, max(1, total), done
@@ -48,11 +50,15 @@ class _PlainBar(_Silent):
 
     def update(self, done, note=""):
         now = time.monotonic()
-        if (done / self.total < self.next_share and now - self.last < 30) or (now - self.last < 1 and done < self.total):
+        if (done / self.total < self.next_share and now - self.last < 30) or (
+            now - self.last < 1 and done < self.total
+        ):
             return
         self.next_share, self.last = done / self.total + 0.1, now
         left = (now - self.started) / max(1, done - self.first) * (self.total - done)
-        print(f"{self.title}: {done}/{self.total}{', ' + note if note else ''}, {left:.0f} s left", flush=True)
+        print(
+            f"{self.title}: {done}/{self.total}{', ' + note if note else ''}, {left:.0f} s left", flush=True
+        )
 
 
 class _RichBar:
@@ -60,7 +66,11 @@ class _RichBar:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[note]}")
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
         )
         self.task = self.progress.add_task(title, total=total, completed=done, note="")
 

@@ -1,7 +1,8 @@
 """TensorFlow's start-up noise, silenced unless the user asked for it with -v.
 
-Measured on TensorFlow 2.21: TF_CPP_MIN_LOG_LEVEL=3 silences everything after the import, but not the lines that its
-libraries write while they are loaded (`WARNING: All log messages before absl::InitializeLog()`, oneDNN, CUDA
+Measured on TensorFlow 2.21: TF_CPP_MIN_LOG_LEVEL=3 silences everything after the import, but not the lines
+that its libraries write while they are loaded (`WARNING: All log messages before absl::InitializeLog()`,
+oneDNN, CUDA
 factories): those come before any logging is configured. So the import itself runs with stderr held back.
 """
 

@@ -9,7 +9,8 @@
     intensity_baselines.json   simple methods as fitted to the training images, to be compared with
     FINISHED           written last
 
-A zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json of these, besides files of its own; nothing is written into it.
+A zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json of these, besides files
+of its own; nothing is written into it.
 """
 
 import collections
@@ -33,14 +34,26 @@ from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.texts import HANDLER
 
 KEPT_FILE = "intensity_baselines.json"
-PACKAGES = ("clamnet-tf", "tensorflow", "tensorflow-cpu", "keras", "keras-cv", "numpy", "pydicom", "nibabel", "scipy", "scikit-image", "pydantic")
+PACKAGES = (
+    "clamnet-tf",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "keras-cv",
+    "numpy",
+    "pydicom",
+    "nibabel",
+    "scipy",
+    "scikit-image",
+    "pydantic",
+)
 
 
 class RunFolder:
     """Paths of one run and its log; a lock keeps a second process out.
 
-    keep: called whenever what was written should outlive this machine (a checkpoint, the end); does nothing unless the
-    folder is the copy of a remote one (runtime/remote_folder.py).
+    keep: called whenever what was written should outlive this machine (a checkpoint, the end); does nothing
+    unless the folder is the copy of a remote one (runtime/remote_folder.py).
     """
 
     def __init__(self, path):
@@ -62,30 +75,43 @@ class RunFolder:
 
     @classmethod
     def open_for_training(cls, path, recipe_text: str, *, resume: bool, shown=None) -> "RunFolder":
-        """Make a new run folder, or go on in an unfinished one. shown: how messages name it, when that is not `path`.
+        """Make a new run folder, or go on in an unfinished one. shown: how messages name it, when that is not
+        `path`.
 
         Raises:
-            RunError: the folder holds other files, a finished run, an unfinished run without `resume`, or a run of
-                another recipe.
+            RunError: the folder holds other files, a finished run, an unfinished run without `resume`, or a
+                run of another recipe.
             EnvironmentFailure: it cannot be written.
         """
         run, shown = cls(path), shown or path
         if resume and not run.recipe.exists():
-            raise RunError(f"{shown}: expected an unfinished run to resume; found no recipe.yaml. Start it without --resume.")
+            raise RunError(
+                f"{shown}: expected an unfinished run to resume; found no recipe.yaml. Start it without "
+                f"--resume."
+            )
         if run.path.exists() and not run.path.is_dir():
             raise RunError(f"{shown}: expected a folder; it is a file. Choose another --out.")
         if run.recipe.exists():
             if run.finished.exists():
-                raise RunError(f"{shown}: holds a finished run. Choose another --out, or remove the folder to train again.")
+                raise RunError(
+                    f"{shown}: holds a finished run. Choose another --out, or remove the folder to train "
+                    f"again."
+                )
             if not resume:
-                raise RunError(f"{shown}: holds an unfinished run. Add --resume to go on with it, or choose another --out.")
+                raise RunError(
+                    f"{shown}: holds an unfinished run. Add --resume to go on with it, or choose another "
+                    f"--out."
+                )
             if not run.has_recipe(recipe_text):
                 raise RunError(
-                    f"{shown}: the run was started with another recipe (see {run.recipe}). Resume it with that one: "
+                    f"{shown}: the run was started with another recipe (see {run.recipe}). Resume it with "
+                    f"that one: "
                     f"clamnet-tf fit {run.recipe} --resume ..., or choose another --out."
                 )
         elif run.path.exists() and any(run.path.iterdir()):
-            raise RunError(f"{shown}: expected a new or empty folder; it holds other files. Choose another --out.")
+            raise RunError(
+                f"{shown}: expected a new or empty folder; it holds other files. Choose another --out."
+            )
         else:
             make_folder(run.path)
             write_text(run.recipe, recipe_text)
@@ -98,11 +124,16 @@ class RunFolder:
         run = cls(path)
         for part in (run.recipe, run.model, run.selection):
             if not part.is_file():
-                raise RunError(f"{path}: expected a run folder with a trained model; {part.name} is missing. Finish it with clamnet-tf fit ... --resume.")
+                raise RunError(
+                    f"{path}: expected a run folder with a trained model; {part.name} is missing. Finish it "
+                    f"with clamnet-tf fit ... --resume."
+                )
         return run
 
     def has_recipe(self, recipe_text: str) -> bool:
-        """Whether the run is one of this recipe, as `recipe.writer.to_yaml` writes it; also where keys have moved since (recipe/moved.py)."""
+        """Whether the run is one of this recipe, as `recipe.writer.to_yaml` writes it; also where keys have
+        moved since (recipe/moved.py).
+        """
         if self.recipe.read_text(encoding="utf-8") == recipe_text:
             return True
         try:
@@ -112,10 +143,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Hold the folder; RunError when another process trains in it. The lock ends with the process, however it ends."""
+        """Hold the folder; RunError when another process trains in it. The lock ends with the process,
+        however it ends.
+        """
         with hold(self.path / ".lock") as held:
             if not held:
-                raise RunError(f"{self.path}: another process is training in this folder. Wait for it, or choose another --out.")
+                raise RunError(
+                    f"{self.path}: another process is training in this folder. Wait for it, or choose "
+                    f"another --out."
+                )
             yield self
 
     def log(self, message: str) -> None:
@@ -124,10 +160,15 @@ class RunFolder:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
     def write_environment(self, hide=str, **more) -> None:
-        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out of paths."""
+        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out
+        of paths.
+        """
         own = environment()
         own["command"] = [hide(part) for part in own["command"]]
-        write_json(self.environment, {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}})
+        write_json(
+            self.environment,
+            {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}},
+        )
 
     def append_metrics(self, row: dict) -> None:
         """One JSON line; a torn last line (power cut) is dropped when the file is read."""
@@ -149,8 +190,15 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
     def read_selection(self) -> dict:
-        """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step, checkpoint_rule, seconds, looks."""
-        return plain_json(self.selection.read_bytes(), lambda reason: RunError(f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."))
+        """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step,
+        checkpoint_rule, seconds, looks.
+        """
+        return plain_json(
+            self.selection.read_bytes(),
+            lambda reason: RunError(
+                f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."
+            ),
+        )
 
     def split_patients(self) -> dict:
         """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""
@@ -168,14 +216,18 @@ class RunFolder:
         return not self.metrics.exists() and not any(self.checkpoints.glob("*"))
 
     def discard_if_untrained(self) -> None:
-        """Remove a folder in which nothing was learned yet, so that a corrected command can use the same --out."""
+        """Remove a folder in which nothing was learned yet, so that a corrected command can use the same
+        --out.
+        """
         if self.is_untrained():
             shutil.rmtree(self.path, ignore_errors=True)
 
     def begin_with(self, model, origin: dict) -> None:
-        """Keep a copy of the weights that the run starts from, so that it can be resumed whatever becomes of them.
+        """Keep a copy of the weights that the run starts from, so that it can be resumed whatever becomes of
+        them.
 
-        model: a .keras file. origin: where it comes from, for initialization.json; its key sha256 tells weights apart.
+        model: a .keras file. origin: where it comes from, for initialization.json; its key sha256 tells
+        weights apart.
         RunError: training has begun already, from other weights or from none.
         """
         if self.is_untrained():
@@ -183,10 +235,17 @@ class RunFolder:
                 shutil.copyfile(model, temporary)
             write_json(self.initialization, origin)
             return
-        before = json.loads(self.initialization.read_text(encoding="utf-8")) if self.initialization.exists() else None
+        before = (
+            json.loads(self.initialization.read_text(encoding="utf-8"))
+            if self.initialization.exists()
+            else None
+        )
         if before is None or before["sha256"] != origin["sha256"]:
             began = f"from {before['from']}" if before else "without --init"
-            raise RunError(f"{self.path}: the run was started {began}. Resume it without another --init, or choose another --out.")
+            raise RunError(
+                f"{self.path}: the run was started {began}. Resume it without another --init, or choose "
+                f"another --out."
+            )
 
     def finish(self) -> None:
         """Mark the run as finished; the last thing that is written."""
@@ -194,15 +253,21 @@ class RunFolder:
 
 
 def check_output(path) -> Path:
-    """A folder for results that does not hold any yet; made when missing. RunError when it is a file or not empty."""
+    """A folder for results that does not hold any yet; made when missing. RunError when it is a file or not
+    empty.
+    """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path}: expected a new or empty folder for the results; it is in use. Choose another --out.")
+        raise RunError(
+            f"{path}: expected a new or empty folder for the results; it is in use. Choose another --out."
+        )
     return make_folder(path)
 
 
 def environment() -> dict:
-    """What this process runs on: package versions, Python, machine, cores, git commit of the code, command line."""
+    """What this process runs on: package versions, Python, machine, cores, git commit of the code, command
+    line.
+    """
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -221,8 +286,12 @@ def environment() -> dict:
 def git_state(folder: Path):
     """Commit and whether the tree is changed, or None outside a checkout."""
     try:
-        commit = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "changed": bool(status.strip())}

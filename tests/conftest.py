@@ -19,13 +19,17 @@ OWN_ENVIRONMENTS = {"tfio": ("tensorflow_io", "tools/test-tfio"), "kserve": ("ks
 
 
 def pytest_collection_modifyitems(items):
-    """The folders of FIRST before all others, for an early answer; tests with a marker of OWN_ENVIRONMENTS only where its package is installed."""
+    """The folders of FIRST before all others, for an early answer; tests with a marker of OWN_ENVIRONMENTS
+    only where its package is installed.
+    """
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
     for marker, (package, tool) in OWN_ENVIRONMENTS.items():
         if importlib.util.find_spec(package) is None:
             for item in items:
                 if item.get_closest_marker(marker):
-                    item.add_marker(pytest.mark.skip(reason=f"{package} is not installed; {tool} makes its environment"))
+                    item.add_marker(
+                        pytest.mark.skip(reason=f"{package} is not installed; {tool} makes its environment")
+                    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,22 +55,34 @@ def rng():
     return np.random.default_rng(0)
 
 
-QUIET_BROWSER = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync disable-dev-shm-usage"
+QUIET_BROWSER = (
+    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    "disable-component-update disable-sync disable-dev-shm-usage"
+)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """A headless Chromium that keeps its console and network log; skips where there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pages were not tried in a browser")
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="selenium is not installed: pages were not tried in a browser"
+    )
     from selenium.webdriver.chrome.service import Service
 
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver = shutil.which("chromedriver")
     if not program or not driver:
-        pytest.skip("no Chromium with its chromedriver here: pages were not tried in a browser (Debian: apt-get install chromium chromium-driver)")
+        pytest.skip(
+            "no Chromium with its chromedriver here: pages were not tried in a browser (Debian: apt-get "
+            "install chromium chromium-driver)"
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for option in (*QUIET_BROWSER.split(), "window-size=1280,900", f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    for option in (
+        *QUIET_BROWSER.split(),
+        "window-size=1280,900",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
         options.add_argument(f"--{option}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))

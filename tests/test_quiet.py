@@ -22,8 +22,14 @@ network.fit(np.ones((4, 16, 16, 3)), np.ones((4, 14, 14, 4)), verbose=0)
 
 
 def stderr_of(code, **variables):
-    environment = {name: value for name, value in os.environ.items() if name not in ("TF_CPP_MIN_LOG_LEVEL", "CLAMNET_TF_VERBOSE")}
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **variables})
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("TF_CPP_MIN_LOG_LEVEL", "CLAMNET_TF_VERBOSE")
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **variables}
+    )
     assert answer.returncode == 0, answer.stderr
     return answer.stderr
 

@@ -5,4 +5,9 @@ import re
 
 def insert(text: str, name: str, content: str) -> str:
     """`text` with `content` between its markers <!-- name:begin --> and <!-- name:end -->."""
-    return re.sub(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", lambda found: found[1] + content + found[2], text, flags=re.S)
+    return re.sub(
+        rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)",
+        lambda found: found[1] + content + found[2],
+        text,
+        flags=re.S,
+    )

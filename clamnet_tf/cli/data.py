@@ -82,7 +82,9 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         save_manifest(manifest, write_manifest)
         reporter.line(f"Manifest written: {write_manifest}")
     if write_split:
-        free = dataclasses.replace(manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases))
+        free = dataclasses.replace(
+            manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases)
+        )
         drawn = split_manifest(free, section)
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
@@ -126,23 +128,80 @@ def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -
 
 @data.command()
 @click.argument("recipe_name", metavar="RECIPE")
-@click.option("--data", "folder", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(),
+    help="Folder of labelled images; without it the recipe's built-in cohort is used.",
+)
 @label_options
-@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example data.side=128; may be repeated.")
-@click.option("--runner", type=click.Choice(["local", "beam"]), default="local", show_default=True, help="beam: Apache Beam (extra `beam`), here or on a cluster.")
-@click.option("--beam-option", "beam_options", multiple=True, metavar="OPTION", help="Option of the Beam pipeline, for example --runner=FlinkRunner; may be repeated.")
-@click.option("--format", "form", type=click.Choice(["cache", "tfrecord", "array_record"]), default="cache", show_default=True, help="cache: what fit opens; else records for other readers.")
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it the split is drawn by patient.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe, for example data.side=128; may be repeated.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "beam"]),
+    default="local",
+    show_default=True,
+    help="beam: Apache Beam (extra `beam`), here or on a cluster.",
+)
+@click.option(
+    "--beam-option",
+    "beam_options",
+    multiple=True,
+    metavar="OPTION",
+    help="Option of the Beam pipeline, for example --runner=FlinkRunner; may be repeated.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["cache", "tfrecord", "array_record"]),
+    default="cache",
+    show_default=True,
+    help="cache: what fit opens; else records for other readers.",
+)
 @click.option("--out", type=click.Path(), help="Folder of the records.")
-@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
+@click.option(
+    "--any-modality",
+    is_flag=True,
+    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
+    "[default: refused]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, beam_options, form, out, any_modality, quiet):
+def prepare(
+    recipe_name,
+    folder,
+    labels,
+    split_file,
+    cache,
+    overrides,
+    runner,
+    beam_options,
+    form,
+    out,
+    any_modality,
+    quiet,
+):
     """Prepare the slices of a data folder as RECIPE says: organ, crop, normalisation, resizing.
 
-    A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started several times, on
-    several machines with one cache, the processes share the work. Records (--format) hold the same slices for readers
-    other than `fit`; what is in them, and how to read them: `pydoc clamnet_tf.preprocessing.tfrecords`.
+    A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started
+    several times, on several machines with one cache, the processes share the work. Records (--format) hold
+    the same slices for readers other than `fit`; what is in them, and how to read them: `pydoc
+    clamnet_tf.preprocessing.tfrecords`.
     """
     import time
 
@@ -152,13 +211,17 @@ def prepare(recipe_name, folder, labels, split_file, cache, overrides, runner, b
     from clamnet_tf.workflows.preparation import prepare_slices
 
     if (form != "cache") != bool(out):
-        raise click.UsageError("--format tfrecord or array_record goes with --out FOLDER, and --out with one of them.")
+        raise click.UsageError(
+            "--format tfrecord or array_record goes with --out FOLDER, and --out with one of them."
+        )
     if beam_options and runner != "beam":
         raise click.UsageError("--beam-option goes with --runner beam.")
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     recipe = load_recipe(recipe_name, overrides)
     source = Source(folder, labels, split_file, cache, any_modality)
     records = None if form == "cache" else (form, out)
-    written = prepare_slices(recipe, source, reporter, records=records, beam=beam_options if runner == "beam" else None)
+    written = prepare_slices(
+        recipe, source, reporter, records=records, beam=beam_options if runner == "beam" else None
+    )
     done = "Written" if records else "Prepared"
     reporter.line(f"{done} in {time.monotonic() - started:.1f} s: {out or written}")

@@ -5,12 +5,30 @@ import rich_click as click
 
 @click.command()
 @click.argument("recipe", metavar="RECIPE")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, for example network.up=bilinear; may be repeated.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key, for example network.up=bilinear; may be repeated.",
+)
 @click.option("--side", type=int, help="Side of the images in pixels.  [default: data.side of the recipe]")
-@click.option("--channels", type=int, help="Channels of the images.  [default: as many as data.channels names, else as many as the recipe's cohort has, or 1]")
-@click.option("--draw", "picture", type=click.Path(dir_okay=False), metavar="FILE", help="Draw the grid into FILE, .svg or .png.")
+@click.option(
+    "--channels",
+    type=int,
+    help="Channels of the images.  [default: as many as data.channels names, else as many as the recipe's "
+    "cohort has, or 1]",
+)
+@click.option(
+    "--draw",
+    "picture",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Draw the grid into FILE, .svg or .png.",
+)
 def describe(recipe, overrides, side, channels, picture):
-    """Print the network of RECIPE (a shipped name or a path): maps, kernels, receptive fields, parameters, GFLOP.
+    """Print the network of RECIPE (a shipped name or a path): maps, kernels, receptive fields, parameters,
+    GFLOP.
 
     Example: clamnet-tf describe mri_carcinoma --draw network.svg
     """
@@ -23,7 +41,11 @@ def describe(recipe, overrides, side, channels, picture):
     loaded = load_recipe(recipe, overrides)
     side = loaded.data.side if side is None else side
     if channels is None:
-        channels = len(loaded.data.channels) if loaded.data.channels else (COHORTS[loaded.data.cohort.kind].channels if loaded.data.cohort else 1)
+        channels = (
+            len(loaded.data.channels)
+            if loaded.data.channels
+            else (COHORTS[loaded.data.cohort.kind].channels if loaded.data.cohort else 1)
+        )
     description = describe_network(loaded.network, side=side, channels=channels)
     if picture:
         from clamnet_tf.networks.drawing import draw
@@ -33,7 +55,8 @@ def describe(recipe, overrides, side, channels, picture):
     if OBJECTIVES[loaded.loss.objective].classifies:
         cost = classifier_cost(loaded.network, side=side, channels=channels)
         click.echo(
-            f"\nloss.objective {loaded.loss.objective} trains a classifier on the encoder X[0,0]..X[{loaded.network.depth - 1},0] alone: "
+            f"\nloss.objective {loaded.loss.objective} trains a classifier on the encoder "
+            f"X[0,0]..X[{loaded.network.depth - 1},0] alone: "
             f"{cost.parameters:,} parameters, {cost.gflop:.3f} GFLOP."
         )
     if picture:

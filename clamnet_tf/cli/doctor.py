@@ -21,7 +21,11 @@ def doctor(context, as_json):
     findings = examine()
     broken = [finding for finding in findings if finding.state == "broken"]
     if as_json:
-        click.echo(json.dumps({"healthy": not broken, "findings": [dataclasses.asdict(each) for each in findings]}, indent=2))
+        click.echo(
+            json.dumps(
+                {"healthy": not broken, "findings": [dataclasses.asdict(each) for each in findings]}, indent=2
+            )
+        )
     else:
         show(findings)
     context.exit(1 if broken else 0)
@@ -37,7 +41,15 @@ def examine():
     try:
         from clamnet_tf.preprocessing.cache import default_cache
     except ImportError as error:
-        findings.append(Finding("Packages", "imports", "broken", str(error), "python -m pip install --force-reinstall clamnet-tf"))
+        findings.append(
+            Finding(
+                "Packages",
+                "imports",
+                "broken",
+                str(error),
+                "python -m pip install --force-reinstall clamnet-tf",
+            )
+        )
     else:
         findings += hardware.examine_disk(default_cache())
     return [*findings, *packages.examine_extras(), *hardware.examine_browser()]

@@ -8,22 +8,58 @@ from clamnet_tf.errors import UserInputError
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
-@click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the run's recipe.")
-@label_options
-@click.option("--split-file", type=click.Path(), help="CSV patient,split; needed only for --split on data that name none.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Evaluate this side only.  [default: all cases]")
-@click.option("--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe's section inference, for example inference.head=2; may be repeated."
+    "--data",
+    type=click.Path(),
+    help="Folder of labelled images; without it the built-in cohort of the run's recipe.",
 )
-@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
-@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in tables, pages, pictures and messages.  [default: replaced, as by predict]")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@label_options
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split; needed only for --split on data that name none.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Evaluate this side only.  [default: all cases]",
+)
+@click.option(
+    "--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe's section inference, for example inference.head=2; may be repeated.",
+)
+@click.option(
+    "--any-modality",
+    is_flag=True,
+    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
+    "[default: refused]",
+)
+@click.option(
+    "--keep-identifiers",
+    is_flag=True,
+    help="Keep names of patients in tables, pages, pictures and messages.  [default: replaced, as by "
+    "predict]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def evaluate(model, data, labels, split_file, split, out, overrides, any_modality, keep_identifiers, cache, quiet):
-    """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are known.
+def evaluate(
+    model, data, labels, split_file, split, out, overrides, any_modality, keep_identifiers, cache, quiet
+):
+    """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are
+    known.
 
-    Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv --out evaluation/
+    Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv
+    --out evaluation/
     """
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -39,11 +75,19 @@ def evaluate(model, data, labels, split_file, split, out, overrides, any_modalit
 
 
 def _of_inference(overrides):
-    """What can be changed without training again; the threshold of a single head is in the run's selection."""
+    """What can be changed without training again; the threshold of a single head is in the run's
+    selection.
+    """
     for override in overrides:
         key, _, value = override.partition("=")
         if not key.strip().startswith("inference."):
-            raise UserInputError(f"--set {override}: expected a key of the section inference; all others need a training: use clamnet-tf fit.")
+            raise UserInputError(
+                f"--set {override}: expected a key of the section inference; all others need a training: "
+                f"use clamnet-tf fit."
+            )
         if key.strip() == "inference.head" and value.strip() == "mean":
-            raise UserInputError(f"--set {override}: a run keeps the thresholds of its single heads, not another one for their mean; name a head, or train again.")
+            raise UserInputError(
+                f"--set {override}: a run keeps the thresholds of its single heads, not another one for "
+                f"their mean; name a head, or train again."
+            )
     return overrides

@@ -7,19 +7,48 @@ FORMATS = ("savedmodel", "litert", "onnx")
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
-@click.option("--format", "kind", type=click.Choice(FORMATS), required=True, help="savedmodel: TensorFlow Serving; litert: small devices; onnx: onnxruntime.")
-@click.option("--out", type=click.Path(), required=True, help="Folder: <out>/<name>/<version>/ of a SavedModel, <out>/<name>.tflite or .onnx with a .json.")
-@click.option("--head", type=int, help="Export this head alone, without the nodes it does not need.  [default: as the recipe marks]")
-@click.option("--dicom", is_flag=True, help="savedmodel: also take DICOM files; needs tensorflow-io (TensorFlow 2.17) here and on the server.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    required=True,
+    help="savedmodel: TensorFlow Serving; litert: small devices; onnx: onnxruntime.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    required=True,
+    help="Folder: <out>/<name>/<version>/ of a SavedModel, <out>/<name>.tflite or .onnx with a .json.",
+)
+@click.option(
+    "--head",
+    type=int,
+    help="Export this head alone, without the nodes it does not need.  [default: as the recipe marks]",
+)
+@click.option(
+    "--dicom",
+    is_flag=True,
+    help="savedmodel: also take DICOM files; needs tensorflow-io (TensorFlow 2.17) here and on the server.",
+)
 @click.option("--int8", is_flag=True, help="litert: 8-bit weights and activations; needs --calibrate.")
-@click.option("--calibrate", type=click.Path(exists=True), help="litert --int8: folder of images (labelled or not) or of prepared slices.")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option(
+    "--calibrate",
+    type=click.Path(exists=True),
+    help="litert --int8: folder of images (labelled or not) or of prepared slices.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
-    """Write MODEL (a run folder, or a zoo entry's name or folder) for other runtimes, checked in a fresh process before it gets its name.
+    """Write MODEL (a run folder, or a zoo entry's name or folder) for other runtimes, checked in a fresh
+    process before it gets its name.
 
-    What it takes and gives stands in contract.json (savedmodel: in assets/). Masks of single slices are made with a fixed
-    threshold; consistency of a volume is clamnet-tf's own: clamnet-tf predict MODEL --server URL.
+    What it takes and gives stands in contract.json (savedmodel: in assets/). Masks of single slices are made
+    with a fixed threshold; consistency of a volume is clamnet-tf's own: clamnet-tf predict MODEL --server
+    URL.
 
     Example: clamnet-tf export zoo/mri_carcinoma --format savedmodel --out models/
     """
@@ -44,7 +73,10 @@ def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
 
     source = source_of(run, recipe, load_trained_model(run, recipe), head)
     cuts = ", ".join(f"{one:.3f}" for one in source.thresholds)
-    reporter.line(f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {cuts}: {source.rule}")
+    reporter.line(
+        f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {cuts}: "
+        f"{source.rule}"
+    )
     if kind == "savedmodel":
         from clamnet_tf.export.saved_model import export_savedmodel
 

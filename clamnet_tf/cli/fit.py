@@ -7,32 +7,89 @@ from clamnet_tf.cli.label_options import label_options
 
 @click.command()
 @click.argument("recipe_name", metavar="RECIPE")
-@click.option("--data", type=click.Path(), help="Folder of labelled images; without it the recipe's built-in cohort is used.")
+@click.option(
+    "--data",
+    type=click.Path(),
+    help="Folder of labelled images; without it the recipe's built-in cohort is used.",
+)
 @label_options
-@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it the split is drawn by patient.")
-@click.option("--out", type=click.Path(), help="Run folder, or an address that TensorFlow can write to, such as gs://bucket/runs/first.  [default: runs/RECIPE]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe, for example network.depth=3; may be repeated.")
-@click.option("--search", type=click.Choice(["eta"]), help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.")
-@click.option("--init", "initial", metavar="MODEL", help="Start from the weights of a zoo entry or a run; what fits of them is said.")
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it the split is drawn by patient.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Run folder, or an address that TensorFlow can write to, such as gs://bucket/runs/first.  "
+    "[default: runs/RECIPE]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key of the recipe, for example network.depth=3; may be repeated.",
+)
+@click.option(
+    "--search",
+    type=click.Choice(["eta"]),
+    help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.",
+)
+@click.option(
+    "--init",
+    "initial",
+    metavar="MODEL",
+    help="Start from the weights of a zoo entry or a run; what fits of them is said.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
-@click.option("--start-or-resume", is_flag=True, help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.")
-@click.option("--any-modality", is_flag=True, help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  [default: refused]")
-@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in the run folder and in messages.  [default: replaced, as by predict]")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option(
+    "--start-or-resume",
+    is_flag=True,
+    help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.",
+)
+@click.option(
+    "--any-modality",
+    is_flag=True,
+    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
+    "[default: refused]",
+)
+@click.option(
+    "--keep-identifiers",
+    is_flag=True,
+    help="Keep names of patients in the run folder and in messages.  [default: replaced, as by predict]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def fit(
-    recipe_name, data, labels, split_file, out, overrides, search, initial, resume, start_or_resume, any_modality, keep_identifiers, cache,
+    recipe_name,
+    data,
+    labels,
+    split_file,
+    out,
+    overrides,
+    search,
+    initial,
+    resume,
+    start_or_resume,
+    any_modality,
+    keep_identifiers,
+    cache,
     quiet,
-):  # fmt: skip
+):
     """Learn to mark lesions from image-level labels alone.
 
-    RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run folder gets
-    the model, the log and, for the held-out patients, figures and a report.
+    RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run
+    folder gets the model, the log and, for the held-out patients, figures and a report.
 
     Example: clamnet-tf fit mri_carcinoma --data studies/ --out runs/first
 
-    With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with another number of
-    channels or classes.
+    With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with
+    another number of channels or classes.
     """
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import resolve
@@ -65,18 +122,17 @@ def _refuse_together(recipe, out, place, search, initial):
 
     choosing = recipe.self_training.teacher == "auto"
     refused = {
-        "--search eta needs a recipe that names its teacher; received self_training.teacher auto.": choosing and search,
-        "self_training.teacher auto is chosen in one process: let it choose first, then train with the teacher it names.": (
-            choosing and place
-        ),
-        "--search eta chooses loss.eta; every marker has its own eta. Write eta: null for the markers that are to take it.": (
-            search and recipe.markers and all(one.eta is not None for one in recipe.markers)
-        ),
+        "--search eta needs a recipe that names its teacher; received self_training.teacher auto.": choosing
+        and search,
+        "self_training.teacher auto is chosen in one process: let it choose first, then train with the "
+        "teacher it names.": (choosing and place),
+        "--search eta chooses loss.eta; every marker has its own eta. Write eta: null for the markers that "
+        "are to take it.": (search and recipe.markers and all(one.eta is not None for one in recipe.markers)),
         "--init runs in one process; train on several without it.": place and initial,
-        "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place and search,
-        "A search keeps its short trainings beside the run: search into a folder, then train with what it chose, by --set.": (
-            (search or choosing) and is_remote(out)
-        ),
+        "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place
+        and search,
+        "A search keeps its short trainings beside the run: search into a folder, then train with what it "
+        "chose, by --set.": ((search or choosing) and is_remote(out)),
     }
     for message, applies in refused.items():
         if applies:

@@ -94,7 +94,9 @@ class CommandTable(click.RichGroup):
 
 @contextlib.contextmanager
 def plain_errors():
-    """Errors that a message explains become `Error: message` on stderr and an exit code; bugs keep their traceback."""
+    """Errors that a message explains become `Error: message` on stderr and an exit code; bugs keep their
+    traceback.
+    """
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:  # its message is the help
@@ -132,7 +134,9 @@ def usage_hint(context) -> str:
 def main():
     """Lesion masks learned from image-level labels.
 
-    To begin: "clamnet-tf fit mri_carcinoma" learns on a built-in simulated cohort; add "--data FOLDER" for images of
-    your own.
+    To begin: "clamnet-tf fit mri_carcinoma" learns on a built-in simulated cohort; add "--data FOLDER" for
+    images of your own.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says: the networks run on nothing else
+    os.environ["KERAS_BACKEND"] = (
+        "tensorflow"  # whatever ~/.keras/keras.json says: the networks run on nothing else
+    )

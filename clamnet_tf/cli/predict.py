@@ -8,58 +8,104 @@ DEFAULT = "report, overlay, and nifti for NIfTI, png for all others"
 
 def _formats(context, parameter, values) -> tuple[str, ...]:
     """--format may be given several times, and name several, separated by commas."""
-    names = dict.fromkeys(name.strip().lower() for value in values for name in value.split(",") if name.strip())
+    names = dict.fromkeys(
+        name.strip().lower() for value in values for name in value.split(",") if name.strip()
+    )
     for name in names:
         if name not in FORMATS:
-            raise click.BadParameter(f"expected {', '.join(FORMATS)}, or several of them separated by commas; received {name!r}.", context, parameter)
+            raise click.BadParameter(
+                f"expected {', '.join(FORMATS)}, or several of them separated by commas; received {name!r}.",
+                context,
+                parameter,
+            )
     return tuple(name for name in FORMATS if name in names)
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.argument("inputs", metavar="INPUT...", type=click.Path(), nargs=-1, required=True)
-@click.option("--out", type=click.Path(), required=True, help="Folder for the results: new, empty, or begun by the same command, which then goes on.")
-@click.option("--format", "formats", metavar="FORMAT,...", multiple=True, callback=_formats, help=f"What to write: {', '.join(FORMATS)}.  [default: {DEFAULT}]")
 @click.option(
-    "--segmentation", type=click.Choice(["binary", "fractional"]), default="binary", show_default=True,
+    "--out",
+    type=click.Path(),
+    required=True,
+    help="Folder for the results: new, empty, or begun by the same command, which then goes on.",
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="FORMAT,...",
+    multiple=True,
+    callback=_formats,
+    help=f"What to write: {', '.join(FORMATS)}.  [default: {DEFAULT}]",
+)
+@click.option(
+    "--segmentation",
+    type=click.Choice(["binary", "fractional"]),
+    default="binary",
+    show_default=True,
     help="Of dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
-)  # fmt: skip
-@click.option("--keep-identifiers", is_flag=True, help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]")
-@click.option("--any-modality", is_flag=True, help="Mark images of another modality than the model's, or not in Hounsfield units, all the same.  [default: refused]")
-@click.option("--server", metavar="URL", help="Ask this model server for probabilities: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/NAME.  [default: computed here]")
-@click.option("--cache", type=click.Path(), help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing is kept]")
+)
+@click.option(
+    "--keep-identifiers",
+    is_flag=True,
+    help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]",
+)
+@click.option(
+    "--any-modality",
+    is_flag=True,
+    help="Mark images of another modality than the model's, or not in Hounsfield units, all the same.  "
+    "[default: refused]",
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Ask this model server for probabilities: http://HOST:8501/v1/models/NAME, or "
+    "grpc://HOST:8500/NAME.  [default: computed here]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing "
+    "is kept]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
     INPUT: image files (DICOM, NIfTI, PNG and the other formats of README) and folders of them, in any mix.
-    The DICOM files of a series are one volume, and so are pictures of one folder and size that are named alike
-    but for a number at the end
-    (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what belongs together.
-    DICOM objects that are no images to mark (segmentations, structure sets, reports, localizers) are passed over.
+    The DICOM files of a series are one volume, and so are pictures of one folder and size that are named
+    alike but for a number at the end
+    (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what
+    belongs together. DICOM objects that are no images to mark (segmentations, structure sets, reports,
+    localizers) are passed over.
 
-    Volumes with a place in the patient are brought to axial slices to be marked, whatever way they are stored, and results go back
-    onto the files' own grid. A series that holds several volumes (phases, echoes, b-values, acquisitions, fields of view) is split;
-    copies count once; images that belong to no volume are set aside and named.
+    Volumes with a place in the patient are brought to axial slices to be marked, whatever way they are
+    stored, and results go back onto the files' own grid. A series that holds several volumes (phases, echoes,
+    b-values, acquisitions, fields of view) is split; copies count once; images that belong to no volume are
+    set aside and named.
 
-    Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the input:
-    png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM with the patient's
-    geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install 'clamnet-tf[dicom]'); report report.html,
-    to look through. A model that tells several markers apart writes their numbers (1, 2 ..) into masks, one segment each into
-    dicom-seg, a colour each into overlays and pages, and columns of their own into the tables.
+    Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the
+    input: png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM
+    with the patient's geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install
+    'clamnet-tf[dicom]'); report report.html, to look through. A model that tells several markers apart writes
+    their numbers (1, 2 ..) into masks, one segment each into dicom-seg, a colour each into overlays and
+    pages, and columns of their own into the tables.
 
-    With --server the network runs there (see clamnet-tf export); MODEL says how slices are prepared and marked, and must be the one that is served.
+    With --server the network runs there (see clamnet-tf export); MODEL says how slices are prepared and
+    marked, and must be the one that is served.
 
-    Started as several processes (TF_CONFIG, or SLURM's srun) on storage that all see, each marks its share of the volumes, and the first one
-    writes the tables and pages over all.
+    Started as several processes (TF_CONFIG, or SLURM's srun) on storage that all see, each marks its share of
+    the volumes, and the first one writes the tables and pages over all.
 
-    A folder of many studies goes through one volume at a time. Killed at any moment, the same command goes on where it
-    stopped. Failures are listed at the end. Exit code 1 when some inputs could not be used, 2 when none could.
+    A folder of many studies goes through one volume at a time. Killed at any moment, the same command goes on
+    where it stopped. Failures are listed at the end. Exit code 1 when some inputs could not be used, 2 when
+    none could.
 
-    Of DICOM headers nothing but geometry and UIDs is written, and where names of folders and files repeat the patient's
-    name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on. Names that no header
-    repeats are your own and stay, and so do words in the pixels. Exception: dicom-seg objects hold patient and study of their source, as the standard
-    demands; an archive could not file them otherwise.
+    Of DICOM headers nothing but geometry and UIDs is written, and where names of folders and files repeat the
+    patient's name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on.
+    Names that no header repeats are your own and stay, and so do words in the pixels. Exception: dicom-seg
+    objects hold patient and study of their source, as the standard demands; an archive could not file them
+    otherwise.
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
@@ -84,7 +130,10 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
 
         require_highdicom()
     found = find_inputs(inputs, stacks=recipe.modality != "xray", keep_identifiers=keep_identifiers)
-    reporter.line(f"Input: {len(found.manifest.cases)} files in {len(set(found.volumes))} volumes below {found.hide(str(found.manifest.root))}")
+    reporter.line(
+        f"Input: {len(found.manifest.cases)} files in {len(set(found.volumes))} volumes below "
+        f"{found.hide(str(found.manifest.root))}"
+    )
     for line in found.manifest.account:
         reporter.line(f"  {line}")
     silence()
@@ -92,13 +141,27 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     from clamnet_tf.prediction.predict import Choice, predict_inputs
 
     trained = load_trained_model(run, recipe)
-    reporter.line(f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold {trained.marking.threshold:.3f}: {trained.marking.rule}")
+    reporter.line(
+        f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
+        f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
+    )
     if server:
         trained = _asking(server, trained, run, recipe)
         reporter.line(f"Probabilities: asked of {server}")
     choice = Choice(formats, segmentation, keep_identifiers, any_modality)
     organ_network = organ_network_of(recipe, reporter)
-    outcome = predict_inputs(trained, recipe, found, out=out, reporter=reporter, model=fingerprint(run), choice=choice, cache=cache, organ_network=organ_network, process_group=process_group)
+    outcome = predict_inputs(
+        trained,
+        recipe,
+        found,
+        out=out,
+        reporter=reporter,
+        model=fingerprint(run),
+        choice=choice,
+        cache=cache,
+        organ_network=organ_network,
+        process_group=process_group,
+    )
     if process_group.index:
         return
     if outcome.resumed:
@@ -111,12 +174,17 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     reporter.line(f"Results: {out}")
     reporter.line(f"Table: {out / RESULT_TABLE}")
     if outcome.failures:
-        click.echo(f"Error: {len(outcome.failures)} of the inputs could not be used:\n{listed(outcome.failures)}", err=True)
+        click.echo(
+            f"Error: {len(outcome.failures)} of the inputs could not be used:\n{listed(outcome.failures)}",
+            err=True,
+        )
         raise click.exceptions.Exit(1)
 
 
 def _crew():
-    """The processes that TF_CONFIG, or else SLURM's job step, names; this one alone when neither names several."""
+    """The processes that TF_CONFIG, or else SLURM's job step, names; this one alone when neither names
+    several.
+    """
     import os
 
     from clamnet_tf.runtime.cluster import named_cluster
@@ -140,5 +208,11 @@ def _asking(server, trained, run, recipe):
     from clamnet_tf.recipe.writer import recipe_hash
     from clamnet_tf.serving.served_probability import served_probability
 
-    asked = served_probability(server, run=run, recipe_sha256=recipe_hash(recipe), predictor=trained.probability, side=recipe.data.side)
+    asked = served_probability(
+        server,
+        run=run,
+        recipe_sha256=recipe_hash(recipe),
+        predictor=trained.probability,
+        side=recipe.data.side,
+    )
     return dataclasses.replace(trained, probability=asked)

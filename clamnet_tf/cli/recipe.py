@@ -14,7 +14,11 @@ def recipe():
 
 
 _overrides = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, for example network.dropout=0.1; may be repeated."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one key, for example network.dropout=0.1; may be repeated.",
 )
 
 
@@ -33,7 +37,9 @@ def list_recipes():
 
 def table(rows, width=_WIDTH):
     """Lines of at most `width` columns: names in full, the rest cut at the end of a word where it must be."""
-    name_width, modality_width, condition_width = (max(len(row[column]) for row in rows) for column in range(3))
+    name_width, modality_width, condition_width = (
+        max(len(row[column]) for row in rows) for column in range(3)
+    )
     condition_width = min(condition_width, 20, max(width - name_width - modality_width - 4, 3))
     room = width - name_width - modality_width - condition_width - 6
     for name, modality, condition, description in rows:
@@ -48,7 +54,9 @@ def table(rows, width=_WIDTH):
 @click.argument("name")
 @_overrides
 def show(name, overrides):
-    """Print recipe NAME (a shipped name or a path) in full: every key, with defaults, overrides and drawn levels."""
+    """Print recipe NAME (a shipped name or a path) in full: every key, with defaults, overrides and drawn
+    levels.
+    """
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import to_full_yaml
 
@@ -71,8 +79,8 @@ def validate(file, overrides):
 def schema():
     """Print the JSON Schema (draft 2020-12) of a recipe, for editors.
 
-    With the YAML language server: clamnet-tf recipe schema > recipe.schema.json, then open the recipe with the line
-    "# yaml-language-server: $schema=recipe.schema.json".
+    With the YAML language server: clamnet-tf recipe schema > recipe.schema.json, then open the recipe with
+    the line "# yaml-language-server: $schema=recipe.schema.json".
     """
     from clamnet_tf.recipe.json_schema import json_schema
 

@@ -8,22 +8,41 @@ from clamnet_tf.errors import TrainingFailure, UserInputError
 
 @click.command()
 @click.argument("study_file", metavar="STUDY")
-@click.option("--data", type=click.Path(), help="Folder of labelled images; without it the built-in cohort of the base recipe.")
+@click.option(
+    "--data",
+    type=click.Path(),
+    help="Folder of labelled images; without it the built-in cohort of the base recipe.",
+)
 @label_options
-@click.option("--split-file", type=click.Path(), help="CSV patient,split (train, val, test); without it each recipe draws its split.")
+@click.option(
+    "--split-file",
+    type=click.Path(),
+    help="CSV patient,split (train, val, test); without it each recipe draws its split.",
+)
 @click.option("--out", type=click.Path(), help="Folder of the study.  [default: studies/STUDY]")
 @click.option("--only", metavar="NAME,...", help="Run these arms only; finished ones stay in the tables.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at the same time.")
-@click.option("--list", "listing", is_flag=True, help="Say how far each arm is, and what is left; run nothing.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at the same time."
+)
+@click.option(
+    "--list", "listing", is_flag=True, help="Say how far each arm is, and what is left; run nothing."
+)
 @click.option("--report-only", is_flag=True, help="Write tables and page from what is finished; run nothing.")
-@click.option("--cache", type=click.Path(), help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]")
+@click.option(
+    "--cache",
+    type=click.Path(),
+    help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def study(study_file, data, labels, split_file, out, only, jobs, listing, report_only, cache, quiet):
-    """Train and compare the arms of STUDY, a YAML file, over several seeds; write one page, two CSV files and a Markdown table.
+    """Train and compare the arms of STUDY, a YAML file, over several seeds; write one page, two CSV files and
+    a Markdown table.
 
-    What is finished is used as it is: stop at any moment, also with kill -9, and start the same command again.
+    What is finished is used as it is: stop at any moment, also with kill -9, and start the same command
+    again.
 
-    Example: clamnet-tf study recipes/study_mri.yaml --data studies/ --split-file split.csv --out studies/first
+    Example: clamnet-tf study recipes/study_mri.yaml --data studies/ --split-file split.csv --out
+    studies/first
     """
     from clamnet_tf.files import write_text
     from clamnet_tf.progress import Reporter
@@ -52,13 +71,24 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
             reporter.line(f"{name} is not valid and is left out:\n{problem}")
         try:
             if not report_only:
-                run_study(planned, folder, source, reporter, only=chosen, jobs=jobs, finished=lambda: write_results(planned, folder))
+                run_study(
+                    planned,
+                    folder,
+                    source,
+                    reporter,
+                    only=chosen,
+                    jobs=jobs,
+                    finished=lambda: write_results(planned, folder),
+                )
         finally:
             page = write_results(planned, folder)
         reporter.line(f"Page: {page}")
         failed = [run.title for run in planned.runs if folder.state(run).name == "failed"] + list(problems)
         if failed and not report_only:
-            raise TrainingFailure(f"{len(failed)} of the runs failed ({', '.join(failed)}); the page says why. The same command tries them again.")
+            raise TrainingFailure(
+                f"{len(failed)} of the runs failed ({', '.join(failed)}); the page says why. The same "
+                f"command tries them again."
+            )
 
 
 def _chosen(only, found):
@@ -68,5 +98,8 @@ def _chosen(only, found):
     known = [arm.name for arm in found.arms()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise UserInputError(f"--only {only}: expected names of arms ({', '.join(known)}); received {', '.join(unknown) or 'none'}.")
+        raise UserInputError(
+            f"--only {only}: expected names of arms ({', '.join(known)}); received "
+            f"{', '.join(unknown) or 'none'}."
+        )
     return names

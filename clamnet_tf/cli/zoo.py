@@ -18,18 +18,26 @@ _FLEXIBLE = (3, 6)  # columns that may be cut, down to the width of their headin
 def zoo():
     """Trained networks: list, show, verify, publish and pull entries of the zoo.
 
-    An entry is a folder with the network, its recipe and a card. They are looked up in the packaged zoo, in the folders
-    of $CLAMNET_TF_ZOO, among pulled entries and in the registries of $CLAMNET_TF_REGISTRY.
+    An entry is a folder with the network, its recipe and a card. They are looked up in the packaged zoo, in
+    the folders of $CLAMNET_TF_ZOO, among pulled entries and in the registries of $CLAMNET_TF_REGISTRY.
     """
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
-_timeout = click.option("--timeout", type=click.FloatRange(min=1), default=20, show_default=True, help="Seconds without data before a connection is given up.")
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=20,
+    show_default=True,
+    help="Seconds without data before a connection is given up.",
+)
 
 
 @zoo.command("list")
 @_json
-@click.option("--remote", is_flag=True, help="Also ask the registries of $CLAMNET_TF_REGISTRY for what they offer.")
+@click.option(
+    "--remote", is_flag=True, help="Also ask the registries of $CLAMNET_TF_REGISTRY for what they offer."
+)
 @_timeout
 def list_entries(as_json, remote, timeout):
     """List the entries on this machine: what they mark, how well, measured on what."""
@@ -50,7 +58,10 @@ def list_entries(as_json, remote, timeout):
         for line in _table(rows):
             click.echo(line)
         for offer in offers:
-            click.echo(f"{offer['name']} version {offer['version']}, {offer['bytes'] / 1e6:.1f} MB, offered by {offer['source']}")
+            click.echo(
+                f"{offer['name']} version {offer['version']}, {offer['bytes'] / 1e6:.1f} MB, offered by "
+                f"{offer['source']}"
+            )
     for message in unreadable:
         first, *others = message.splitlines()
         more = f" (and {len(others)} more problems: clamnet-tf zoo verify)" if others else ""
@@ -68,7 +79,9 @@ def show(name, as_json):
     found = entry_at(name)
     entry = found.read()
     if as_json:
-        click.echo(json.dumps({**entry.model_dump(mode="json"), "folder": str(found.folder.resolve())}, indent=2))
+        click.echo(
+            json.dumps({**entry.model_dump(mode="json"), "folder": str(found.folder.resolve())}, indent=2)
+        )
         return
     click.echo(card(entry), nl=False)
     click.echo(f"\nFolder: {found.folder.resolve()}")
@@ -77,10 +90,11 @@ def show(name, as_json):
 @zoo.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def verify(names):
-    """Check entries (names or folders; all on this machine when none is given); exit code 1 when one is wrong.
+    """Check entries (names or folders; all on this machine when none is given); exit code 1 when one is
+    wrong.
 
-    Checked are the schema, sha256 and size of the weights, what is declared against recipe and network, the golden output
-    and the card.
+    Checked are the schema, sha256 and size of the weights, what is declared against recipe and network, the
+    golden output and the card.
     """
     from clamnet_tf.quiet import silence
     from clamnet_tf.zoo.catalogue import local_entries
@@ -95,7 +109,10 @@ def verify(names):
         checks = check_entry(found.folder)
         wrong = [check for check in checks if check.problem]
         failed += bool(wrong)
-        click.echo(f"{'WRONG' if wrong else 'OK':5}  {found.folder}  ({', '.join(check.name for check in checks if not check.problem)})")
+        click.echo(
+            f"{'WRONG' if wrong else 'OK':5}  {found.folder}  "
+            f"({', '.join(check.name for check in checks if not check.problem)})"
+        )
         for check in wrong:
             click.echo(textwrap.indent(f"{check.name}: {check.problem}", "       "))
     if failed:
@@ -104,20 +121,50 @@ def verify(names):
 
 @zoo.command()
 @click.argument("run", type=click.Path())
-@click.option("--to", required=True, type=click.Path(), help="Folder of the entry, named like it: zoo/mri_carcinoma.")
-@click.option("--about", type=click.Path(), help="YAML with what the run cannot know: summary, licences, origin of the data, intended use, limits.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One text of that file, for example weights_licence=...; may be repeated.")
-@click.option("--figures", type=click.Path(), help="metrics.json of an evaluation of these weights.  [default: RUN/evaluation/metrics.json]")
-@click.option("--kind", type=click.Choice(["marker", "organ"]), default="marker", show_default=True, help="Marks lesions, or finds the organ.")
-@click.option("--version", type=click.IntRange(min=1), default=1, show_default=True, help="Must be raised to replace an entry.")
+@click.option(
+    "--to", required=True, type=click.Path(), help="Folder of the entry, named like it: zoo/mri_carcinoma."
+)
+@click.option(
+    "--about",
+    type=click.Path(),
+    help="YAML with what the run cannot know: summary, licences, origin of the data, intended use, limits.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One text of that file, for example weights_licence=...; may be repeated.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(),
+    help="metrics.json of an evaluation of these weights.  [default: RUN/evaluation/metrics.json]",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["marker", "organ"]),
+    default="marker",
+    show_default=True,
+    help="Marks lesions, or finds the organ.",
+)
+@click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Must be raised to replace an entry.",
+)
 @click.option("--change", help="Line for the changelog; needed when an entry is replaced.")
 def publish(run, to, about, overrides, figures, kind, version, change):
-    """Make a zoo entry from RUN, a finished and evaluated run folder; or from an entry that was measured again (--figures).
+    """Make a zoo entry from RUN, a finished and evaluated run folder; or from an entry that was measured
+    again (--figures).
 
-    Texts that are not given are taken from the version that is replaced. Refused are runs without figures, figures of
-    other weights, entries without licences or origin of the data, and weights above 10 MB.
+    Texts that are not given are taken from the version that is replaced. Refused are runs without figures,
+    figures of other weights, entries without licences or origin of the data, and weights above 10 MB.
 
-    Example: clamnet-tf zoo publish runs/first --to zoo/mri_carcinoma --version 2 --change "Trained on more patients."
+    Example: clamnet-tf zoo publish runs/first --to zoo/mri_carcinoma --version 2 --change "Trained on more
+    patients."
     """
     from clamnet_tf.quiet import silence
     from clamnet_tf.zoo.about import read_about
@@ -133,7 +180,11 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     else:
         entry = publish_run(run, to, texts, release, kind=kind, figures_file=figures)
     metrics = entry.metrics
-    on = f"{metrics.patients_with_lesion} patients with a lesion" if metrics.dice_volume else f"{metrics.outlined_slices} outlined slices"
+    on = (
+        f"{metrics.patients_with_lesion} patients with a lesion"
+        if metrics.dice_volume
+        else f"{metrics.outlined_slices} outlined slices"
+    )
     measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
     click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
 
@@ -141,7 +192,10 @@ def publish(run, to, about, overrides, figures, kind, version, change):
 @zoo.command()
 @click.argument("name")
 @click.option(
-    "--from", "registry", help="One registry instead of those of $CLAMNET_TF_REGISTRY: https://HOST/index.json or hf://OWNER/REPOSITORY[@REVISION]."
+    "--from",
+    "registry",
+    help="One registry instead of those of $CLAMNET_TF_REGISTRY: https://HOST/index.json or "
+    "hf://OWNER/REPOSITORY[@REVISION].",
 )
 @_timeout
 @click.option("--quiet", is_flag=True, help="Print errors only.")
@@ -175,14 +229,26 @@ def _facts(entry) -> dict:
     """What lists show of an entry."""
     metrics = entry.metrics
     return {
-        "name": entry.name, "version": entry.version, "kind": entry.kind, "modality": entry.modality, "condition": entry.condition,
-        "summary": entry.summary, "bytes": entry.weights.bytes, "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
-        "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(), "data": metrics.data,
-        "simulated": metrics.simulated, "split": metrics.split, "patients": metrics.patients, "patients_with_lesion": metrics.patients_with_lesion,
-        "patients_without_lesion": metrics.patients_without_lesion, "seed": metrics.seed,
-        "markers": entry.markers and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
+        "name": entry.name,
+        "version": entry.version,
+        "kind": entry.kind,
+        "modality": entry.modality,
+        "condition": entry.condition,
+        "summary": entry.summary,
+        "bytes": entry.weights.bytes,
+        "dice_volume": metrics.dice_volume and metrics.dice_volume.model_dump(),
+        "dice_slice": metrics.dice_slice and metrics.dice_slice.model_dump(),
+        "data": metrics.data,
+        "simulated": metrics.simulated,
+        "split": metrics.split,
+        "patients": metrics.patients,
+        "patients_with_lesion": metrics.patients_with_lesion,
+        "patients_without_lesion": metrics.patients_without_lesion,
+        "seed": metrics.seed,
+        "markers": entry.markers
+        and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
         "weights_licence": entry.weights.licence,
-    }  # fmt: skip
+    }
 
 
 def _offers(timeout) -> list[dict]:
@@ -196,7 +262,9 @@ def _offers(timeout) -> list[dict]:
 
 
 def _table(rows):
-    """Lines no wider than the terminal (at least 80 columns; uncut in a pipe): a long name on a line of its own, conditions and data sets cut."""
+    """Lines no wider than the terminal (at least 80 columns; uncut in a pipe): a long name on a line of its
+    own, conditions and data sets cut.
+    """
     shown = sys.stdout.isatty() or "COLUMNS" in os.environ
     lines, room = [_HEAD], max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns) if shown else math.inf
     for row in rows:
@@ -214,7 +282,13 @@ def _table(rows):
         if len(name) > widths[0]:
             yield name
             name = ""
-        cells = [name, *(cell if len(cell) <= width else f"{cell[: width - 3].rstrip()}..." for cell, width in zip(others, widths[1:]))]
+        cells = [
+            name,
+            *(
+                cell if len(cell) <= width else f"{cell[: width - 3].rstrip()}..."
+                for cell, width in zip(others, widths[1:])
+            ),
+        ]
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths)).rstrip()
         if number == 0 and len(lines) == 1:
             yield "(no entry)"

@@ -12,8 +12,9 @@ def class_account(manifest: Manifest, names) -> list[str]:
 
     There are none for a class without a name.
 
-    An abnormal image (label 1 or above) that names none of them shows something else, or its kind is not known: it is left out of
-    training and of the figures that go by labels, and the lines say how many there are.
+    An abnormal image (label 1 or above) that names none of them shows something else, or its kind is not
+    known: it is left out of training and of the figures that go by labels, and the lines say how many there
+    are.
 
     DataError, every problem at once, for names that the recipe does not have.
     """
@@ -24,10 +25,14 @@ def class_account(manifest: Manifest, names) -> list[str]:
         for name in case.markers:
             if name not in names:
                 unknown.setdefault(name, []).append(case.image)
-    problems = [f"{name!r} of {len(images)} image(s), first {images[0]}{nearest(name, names)}" for name, images in unknown.items()]
+    problems = [
+        f"{name!r} of {len(images)} image(s), first {images[0]}{nearest(name, names)}"
+        for name, images in unknown.items()
+    ]
     if problems:
         raise DataError(
-            f"{manifest.root}: the column markers names what the recipe does not have (its markers: {', '.join(names)}):\n{listed(problems)}\n"
+            f"{manifest.root}: the column markers names what the recipe does not have (its markers: "
+            f"{', '.join(names)}):\n{listed(problems)}\n"
             "Correct the names; leave the cell of an image empty that shows something else."
         )
     several = sum(len(case.markers) > 1 for case in manifest.cases)
@@ -37,7 +42,10 @@ def class_account(manifest: Manifest, names) -> list[str]:
     if any(line.startswith("Markers: ") for line in manifest.account):  # said when the folder was recognised
         lines = [f"Several markers at once: {several} images."] if several else []
     if other:
-        lines.append(f"Left out of training and of figures by label: {other} abnormal images that name none of these markers.")
+        lines.append(
+            f"Left out of training and of figures by label: {other} abnormal images that name none of these "
+            f"markers."
+        )
     return lines
 
 

@@ -1,7 +1,8 @@
 """What a DICOM header says of who the patient is, and keeping that out of names, tables and messages.
 
-Folders and files are often named after the patient. Results are named after them, so every part of a path that repeats
-an identifier of a header that was read is replaced: patient1, patient2 ... for persons, hidden1 ... for institutions,
+Folders and files are often named after the patient. Results are named after them, so every part of a path
+that repeats an identifier of a header that was read is replaced: patient1, patient2 ... for persons, hidden1
+... for institutions,
 physicians and visits. UIDs stay: they name no person, and are the way back to the archive.
 """
 
@@ -12,9 +13,24 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-_PERSON = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+_PERSON = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "PatientBirthName",
+    "PatientMotherBirthName",
+)
 _PERSON_MORE = ("PatientAddress", "PatientTelephoneNumbers", "MedicalRecordLocator")
-_VISIT = ("AccessionNumber", "StudyID", "AdmissionID", "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName")
+_VISIT = (
+    "AccessionNumber",
+    "StudyID",
+    "AdmissionID",
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+)
 _WORD = re.compile(r"[^\W_]+")
 _UID = re.compile(r"(?<![0-9.])[0-2](?:\.[0-9]+){4,}(?![0-9.])")
 _LONGEST_RUN = 8  # words of one identifier, as in the name of a hospital
@@ -27,7 +43,8 @@ _COUNTED = ("line ", "slice ", "frame ", "row ", "column ")  # words before a nu
 
 @dataclass(frozen=True)
 class PatientTexts:
-    """Identifiers of one file as plain lower-case letters and digits: of the person, and of visit, place and staff.
+    """Identifiers of one file as plain lower-case letters and digits: of the person, and of visit, place and
+    staff.
     key: what tells one patient from another: ID and name."""
 
     key: str = ""
@@ -36,18 +53,24 @@ class PatientTexts:
 
 
 def patient_texts(dataset: Dataset) -> PatientTexts:
-    """Names whole and by part, IDs, birth date in the usual spellings; every other name of a person (PN) at the top level."""
+    """Names whole and by part, IDs, birth date in the usual spellings; every other name of a person (PN) at
+    the top level.
+    """
     person, visit = set(), set()
     for keyword in (*_PERSON, *_PERSON_MORE):
         for text in _values(dataset, keyword):
-            person |= _names(text) if "Name" in keyword else _dates(text) if "Date" in keyword else {_plain(text)}
+            person |= (
+                _names(text) if "Name" in keyword else _dates(text) if "Date" in keyword else {_plain(text)}
+            )
     for keyword in _VISIT:
         visit |= {_plain(text) for text in _values(dataset, keyword)}
     for tag in dataset.keys():  # noqa: SIM118  elements as such would all be decoded
         if dictionary_has_tag(tag) and dictionary_VR(tag) == "PN" and keyword_for_tag(tag) not in _PERSON:
             for text in _values(dataset, keyword_for_tag(tag)):
                 visit |= _names(text)
-    key = " ".join(_plain(text) for keyword in ("PatientID", "PatientName") for text in _values(dataset, keyword))
+    key = " ".join(
+        _plain(text) for keyword in ("PatientID", "PatientName") for text in _values(dataset, keyword)
+    )
     return PatientTexts(key, frozenset(person - {""}), frozenset(visit - {""} - person))
 
 
@@ -61,7 +84,9 @@ class Identifiers:
     others: int = 0
 
     def add(self, texts: PatientTexts) -> None:
-        """Files come in the order of the input, so that words are the same in every call on the same input."""
+        """Files come in the order of the input, so that words are the same in every call on the same
+        input.
+        """
         if texts.person:
             word = self.persons.setdefault(texts.key, f"patient{len(self.persons) + 1}")
             self.personal |= texts.person
@@ -106,7 +131,9 @@ class Identifiers:
         return "".join([*result, text[end:]])
 
     def _longest(self, text, found, place, names):
-        """(identifier, index behind its last word) of the longest one that begins with word `place`; (None, None) without."""
+        """(identifier, index behind its last word) of the longest one that begins with word `place`; (None,
+        None) without.
+        """
         for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
             run = "".join(word.group() for word in found[place:stop]).casefold()
             start, end = found[place].start(), found[stop - 1].end()
@@ -157,7 +184,12 @@ def _names(text: str) -> set[str]:
     found = set()
     for form in text.split("="):
         words = [word.casefold() for word in _WORD.findall(form)]
-        found |= {word for word in words if len(word) > 1} | {"".join(words), "".join(reversed(words)), "".join(words[:2]), "".join(reversed(words[:2]))}
+        found |= {word for word in words if len(word) > 1} | {
+            "".join(words),
+            "".join(reversed(words)),
+            "".join(words[:2]),
+            "".join(reversed(words[:2])),
+        }
     return found
 
 

@@ -99,12 +99,15 @@ def read_expected(
 
 
 def _shrunk(array: np.ndarray, side: int | None) -> tuple[str, ...]:
-    """A note on an image that is shrunk so far that it shows another field of view than the model's patches."""
+    """A note on an image that is shrunk so far that it shows another field of view than the model's
+    patches.
+    """
     rows, columns = array.shape[1:3]
     if side is None or max(rows, columns) <= MOST_SHRUNK * side:
         return ()
     return (
-        f"ATTENTION: {rows} x {columns} pixels are shrunk to {side} x {side}: was the model trained on fields of view of this "
+        f"ATTENTION: {rows} x {columns} pixels are shrunk to {side} x {side}: was the model trained on "
+        f"fields of view of this "
         "size? A model of small patches marks nothing meaningful in whole slices",
     )
 

@@ -11,7 +11,9 @@ from clamnet_tf.texts import printable
 
 
 def alike(text: str) -> str:
-    """Return one form for all names that differ in case, Unicode form (NFC, NFD) or backslashes for slashes alone."""
+    """Return one form for all names that differ in case, Unicode form (NFC, NFD) or backslashes for slashes
+    alone.
+    """
     plain = unicodedata.normalize("NFC", printable(text).replace("\\", "/"))
     return unicodedata.normalize("NFC", plain.casefold())
 

@@ -36,8 +36,9 @@ class Case:
     site         institution or scanner, for stratification and matching
     series       cases of one patient with the same series are slices of one volume; without series but with
                  position, a patient's cases are one volume; without both, each file is a volume of its own
-    slice_index  slice of a multi-slice file, by the file's own number (datasets.slice_numbers): k of img[:, :, k] of NIfTI, a frame or
-                 page, from 0; of a folder of DICOM its InstanceNumber; of DICOM also its SOPInstanceUID (text); None = all of them
+    slice_index  slice of a multi-slice file, by the file's own number (datasets.slice_numbers): k of img[:,
+                 :, k] of NIfTI, a frame or page, from 0; of a folder of DICOM its InstanceNumber; of DICOM
+                 also its SOPInstanceUID (text); None = all of them
     position     order of the slice in its series: any increasing number
     eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
     mask         marker mask; only `preprocessing.mask_access.open_masks` opens it. Of several markers: values 1, 2 .. in the order of the recipe's markers
@@ -146,14 +147,22 @@ class RowReader:
         """
         if not text:
             return None
-        if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(text).parts) or len(text) > LONGEST_PATH:
+        if (
+            "\0" in text
+            or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(text).parts)
+            or len(text) > LONGEST_PATH
+        ):
             self.problem(line, f"{column}: {shown_cell(text)} is not a path")
             return None
         path = Path(os.path.normpath(self.root / text))
         if not os.path.isabs(text) and not path.is_relative_to(self.root):
-            self.problem(line, f"{column}: {text!r} leaves the folder {self.root}; copy the file into it or give an absolute path")
+            self.problem(
+                line,
+                f"{column}: {text!r} leaves the folder {self.root}; copy the file into it or give an "
+                f"absolute path",
+            )
             return None
-        usable = lambda path: path.is_file() or (folder_allowed and path.is_dir())  # noqa: E731
+        usable = lambda path: path.is_file() or (folder_allowed and path.is_dir())
         if usable(path):
             return path
         start = Path(path.anchor) if os.path.isabs(text) else self.root
@@ -181,7 +190,9 @@ class RowReader:
             return None
         if text.lower() in SIDE_NAMES:
             return SIDE_NAMES[text.lower()]
-        self.problem(line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}")
+        self.problem(
+            line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}"
+        )
         return None
 
     def names(self, line, column, text, label):
@@ -202,7 +213,7 @@ class RowReader:
 
 def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
     """One row, keyed by the names of REQUIRED and OPTIONAL, as a Case; problems go to `reader`."""
-    get = lambda name: cells.get(name, "")  # noqa: E731
+    get = lambda name: cells.get(name, "")
     image = get("image")
     if not image:
         reader.problem(line, "image: is empty")
@@ -232,12 +243,20 @@ def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
         slices = seen.setdefault(case.image, {"patient": (line, case.patient)})
         first_line, patient = slices["patient"]
         if patient != case.patient:
-            reader.problem(line, f"image {case.image.name!r} belongs to patient {case.patient!r} here and to {patient!r} in line {first_line}")
+            reader.problem(
+                line,
+                f"image {case.image.name!r} belongs to patient {case.patient!r} here and to {patient!r} in "
+                f"line {first_line}",
+            )
         elif case.slice_index in slices:
             what = "" if case.slice_index is None else f" slice {case.slice_index}"
-            reader.problem(line, f"image {case.image.name!r}{what} is already in line {slices[case.slice_index]}")
+            reader.problem(
+                line, f"image {case.image.name!r}{what} is already in line {slices[case.slice_index]}"
+            )
         elif len(slices) > 1 and (case.slice_index is None or None in slices):
-            reader.problem(line, f"image {case.image.name!r} is listed both whole and by slice (line {first_line})")
+            reader.problem(
+                line, f"image {case.image.name!r} is listed both whole and by slice (line {first_line})"
+            )
         slices.setdefault(case.slice_index, line)
 
 
@@ -264,7 +283,8 @@ def read_manifest(csv_path) -> Manifest:
         root=reader.root,
         cases=tuple(case for _, case in cases),
         account=(
-            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns {shown_columns(header)}.",
+            f"Layout manifest: {csv_path} lists {len(cases)} images with the columns "
+            f"{shown_columns(header)}.",
             *table.notes,
         ),
         layout="manifest",

@@ -1,8 +1,8 @@
 """What stands for identifiers of patients in everything that `fit` and `evaluate` write: tables, pages,
 pictures, logs.
 
-The rule is that of `predict` (datasets/deidentify.py): what a DICOM header says of patient, visit, institution
-and staff is
+The rule is that of `predict` (datasets/deidentify.py): what a DICOM header says of patient, visit,
+institution and staff is
 replaced wherever it is repeated, unless --keep-identifiers is given; names that no header repeats are the
 user's own.
 Data are split and trained on under their true names, so that results do not depend on hiding; names change on
@@ -129,7 +129,9 @@ def _dicom_of(case: Case) -> Path | None:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether a file is read as DICOM; False for one that cannot be opened, which is named when it is read."""
+    """Whether a file is read as DICOM; False for one that cannot be opened, which is named when it is
+    read.
+    """
     try:
         return kind_of(path) == "dicom"
     except ImageError:

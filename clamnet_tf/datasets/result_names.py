@@ -15,24 +15,41 @@ LONGEST_NAME = 180  # bytes; file systems take 255, and results are <name>_<slic
 
 
 def short_name(name: str) -> str:
-    """A name that still fits into a file system with what results put behind it; a long one is cut and told apart by a digest."""
+    """A name that still fits into a file system with what results put behind it; a long one is cut and told
+    apart by a digest.
+    """
     content = os.fsencode(name)
     if len(content) <= LONGEST_NAME:
         return name
-    return f"{content[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+    return (
+        f"{content[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+    )
 
 
 def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
-    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in the name,
-    as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a slice 0). hide: takes
-    identifiers of patients out of a part of a path."""
-    places = [(case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(), stem_of(case.image)) for case in cases]
+    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in
+    the name, as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a
+    slice 0). hide: takes identifiers of patients out of a part of a path."""
     places = [
-        (Path(*(short_name(_writable(hide(part))) for part in folder.parts)), short_name(_writable(hide(stem))))
+        (
+            case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(),
+            stem_of(case.image),
+        )
+        for case in cases
+    ]
+    places = [
+        (
+            Path(*(short_name(_writable(hide(part))) for part in folder.parts)),
+            short_name(_writable(hide(stem))),
+        )
         for folder, stem in places
     ]
     taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
-    numbered = {(folder, match["stem"].lower()) for folder, stem in places if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"}
+    numbered = {
+        (folder, match["stem"].lower())
+        for folder, stem in places
+        if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"
+    }
     outputs, used = [], set()
     for case, (folder, stem) in zip(cases, places):
         suffix = suffix_of(case.image) or ""

@@ -15,19 +15,24 @@ from clamnet_tf.files import write_text
 from clamnet_tf.recipe.schema_data import SplitSection
 
 
-def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path | None = None, *, both_classes: bool = True) -> Manifest:
+def split_manifest(
+    manifest: Manifest, section: SplitSection, split_file: Path | None = None, *, both_classes: bool = True
+) -> Manifest:
     """The manifest with a side for every case, and account lines that say which.
 
-    In this order: `split_file` (CSV patient,split naming every patient), the manifest's own split, or a draw by
-    patient, stratified by the set of labels a patient has and by site, seeded. A split that has no val at all gets
-    it from train by the same draw. DataError when a patient is on two sides or on none, when a patient of the file
-    is unknown or one of the manifest is missing from it, when train or val lacks normal or abnormal images (with
-    both_classes; training from masks does without), or when there are too few patients; see also `check_leakage`,
-    which needs the pixels.
+    In this order: `split_file` (CSV patient,split naming every patient), the manifest's own split, or a draw
+    by patient, stratified by the set of labels a patient has and by site, seeded. A split that has no val at
+    all gets it from train by the same draw. DataError when a patient is on two sides or on none, when a
+    patient of the file is unknown or one of the manifest is missing from it, when train or val lacks normal
+    or abnormal images (with both_classes; training from masks does without), or when there are too few
+    patients; see also `check_leakage`, which needs the pixels.
     """
     unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
     if unlabelled:
-        raise DataError(f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have none:\n{listed(unlabelled)}")
+        raise DataError(
+            f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have "
+            f"none:\n{listed(unlabelled)}"
+        )
     patients = _by_patient(manifest)
     if split_file is not None:
         sides, origin = read_split(split_file, patients, manifest.hidden), f"given by {split_file}"
@@ -35,7 +40,9 @@ def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path |
         sides, origin = _own_split(manifest, patients), "given by the data itself"
     else:
         _check_fractions(section)
-        sides = draw_sides(patients, {side: getattr(section, side) for side in SIDES}, section.seed, manifest.root)
+        sides = draw_sides(
+            patients, {side: getattr(section, side) for side in SIDES}, section.seed, manifest.root
+        )
         origin = f"drawn by patient, stratified by label and site, seed {section.seed}"
     if "val" not in sides.values() and "train" in sides.values():
         _check_fractions(section)
@@ -50,19 +57,25 @@ def split_manifest(manifest: Manifest, section: SplitSection, split_file: Path |
         inside = [case for case in cases if case.split == side]
         normal = sum(case.label == 0 for case in inside)
         count = len({case.patient for case in inside})
-        lines.append(f"  {side}: {count} patients, {len(inside)} images ({len(inside) - normal} abnormal, {normal} normal)")
+        lines.append(
+            f"  {side}: {count} patients, {len(inside)} images ({len(inside) - normal} abnormal, {normal} "
+            f"normal)"
+        )
     return replace(manifest, cases=cases, account=(*manifest.account, *lines))
 
 
 def read_split(path, patients, hidden=None) -> dict[str, str]:
     """Read a CSV patient,split that names exactly `patients`. DataError with every problem and its line.
 
-    hidden: datasets.pseudonyms.Hidden of the data: a column data, which `write_split` adds, says that its words stand for names.
+    hidden: datasets.pseudonyms.Hidden of the data: a column data, which `write_split` adds, says that its
+    words stand for names.
     """
     header, rows = read_table(path)
     names = [name.lower() for name in header]
     if sorted(names) not in (["patient", "split"], ["data", "patient", "split"]):
-        raise DataError(f"{path}: a split file has the columns patient,split; received {shown_columns(header)}.")
+        raise DataError(
+            f"{path}: a split file has the columns patient,split; received {shown_columns(header)}."
+        )
     known, lines, problems = set(patients), {}, []
     sides: dict[str, str] = {}
     for line, cells in rows:
@@ -70,13 +83,23 @@ def read_split(path, patients, hidden=None) -> dict[str, str]:
         named = unicodedata.normalize("NFC", cells["patient"])
         patient, side = true_name(named, cells.get("data"), known, hidden, path), cells["split"]
         if side.lower() not in SIDE_NAMES:
-            problems.append(f"line {line}: split: expected train, val or test, received {side!r}{nearest(side, SIDE_NAMES)}")
+            problems.append(
+                f"line {line}: split: expected train, val or test, received "
+                f"{side!r}{nearest(side, SIDE_NAMES)}"
+            )
         elif patient not in known:
-            problems.append(f"line {line}: patient {patient!r} is not in the data{nearest_exact(patient, known)}")
+            problems.append(
+                f"line {line}: patient {patient!r} is not in the data{nearest_exact(patient, known)}"
+            )
         elif sides.setdefault(patient, SIDE_NAMES[side.lower()]) != SIDE_NAMES[side.lower()]:
-            problems.append(f"line {line}: patient {patient!r} is on two sides: {sides[patient]} in line {lines[patient]}, {side} here")
+            problems.append(
+                f"line {line}: patient {patient!r} is on two sides: {sides[patient]} in line "
+                f"{lines[patient]}, {side} here"
+            )
         lines.setdefault(patient, line)
-    problems += [f"patient {patient!r} of the data has no line" for patient in patients if patient not in lines]
+    problems += [
+        f"patient {patient!r} of the data has no line" for patient in patients if patient not in lines
+    ]
     if problems:
         raise DataError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
     return sides
@@ -84,17 +107,24 @@ def read_split(path, patients, hidden=None) -> dict[str, str]:
 
 def nearest_exact(patient: str, known) -> str:
     """' (did you mean ...?)' for the patient whose name begins or ends alike, or ''."""
-    alike = sorted(name for name in known if name.startswith(patient) or patient.startswith(name)) if patient else []
+    alike = (
+        sorted(name for name in known if name.startswith(patient) or patient.startswith(name))
+        if patient
+        else []
+    )
     return f" (did you mean {alike[0]!r}?)" if alike else ""
 
 
 def write_split(manifest: Manifest, path) -> None:
     """Write the split as CSV patient,split, readable as a split file; patients in the order of the manifest.
 
-    Names that are hidden stand as they are written elsewhere, with a column data by which the file is known to fit its data.
+    Names that are hidden stand as they are written elsewhere, with a column data by which the file is known
+    to fit its data.
     """
     hidden = manifest.hidden if manifest.hidden is not None and manifest.hidden.any else None
-    head, more = (("patient", "split"), ()) if hidden is None else (("patient", "split", "data"), (hidden.digest,))
+    head, more = (
+        (("patient", "split"), ()) if hidden is None else (("patient", "split", "data"), (hidden.digest,))
+    )
     name = str if hidden is None else hidden.patient
     rows = {case.patient: (name(case.patient), case.split or "", *more) for case in manifest.cases}.values()
     write_text(path, "".join(spreadsheet.line(row) for row in (head, *rows)))
@@ -103,7 +133,8 @@ def write_split(manifest: Manifest, path) -> None:
 def check_leakage(manifest: Manifest, hashes) -> None:
     """Refuse the same pixels, or the same patient, on two sides; DataError names patients and files.
 
-    hashes: {case index: [pixel hash, ...]} as `SliceTable.hashes()` gives it (constant images are left out there).
+    hashes: {case index: [pixel hash, ...]} as `SliceTable.hashes()` gives it (constant images are left out
+    there).
     """
     _own_split(manifest, _by_patient(manifest))
     first: dict[str, int] = {}
@@ -114,11 +145,13 @@ def check_leakage(manifest: Manifest, hashes) -> None:
             other = manifest.cases[first.setdefault(value, index)]
             if other.split != case.split:
                 problems.append(
-                    f"{other.image} (patient {other.patient}, {other.split}) and {case.image} (patient {case.patient}, {case.split})"
+                    f"{other.image} (patient {other.patient}, {other.split}) and {case.image} (patient "
+                    f"{case.patient}, {case.split})"
                 )
     if problems:
         raise DataError(
-            f"{manifest.root}: {len(problems)} image(s) have the same pixels on two sides of the split:\n{listed(problems)}\n"
+            f"{manifest.root}: {len(problems)} image(s) have the same pixels on two sides of the "
+            f"split:\n{listed(problems)}\n"
             "Give both patients the same side (--split-file), or remove one copy."
         )
 
@@ -135,14 +168,18 @@ def _own_split(manifest: Manifest, patients) -> dict[str, str]:
     for patient, cases in patients.items():
         found = {case.split for case in cases}
         if len(found) > 1:
-            examples = ", ".join(f"{side or 'no side'}: {next(c.image.name for c in cases if c.split == side)}" for side in sorted(found, key=str))
+            examples = ", ".join(
+                f"{side or 'no side'}: {next(c.image.name for c in cases if c.split == side)}"
+                for side in sorted(found, key=str)
+            )
             problems.append(f"patient {patient!r} is on two sides ({examples})")
         elif None in found:
             problems.append(f"patient {patient!r} has no side")
         sides[patient] = cases[0].split
     if problems:
         raise DataError(
-            f"{manifest.root}: {len(problems)} patient(s) are not on one side of the split:\n{listed(problems)}\n"
+            f"{manifest.root}: {len(problems)} patient(s) are not on one side of the "
+            f"split:\n{listed(problems)}\n"
             "Give every patient one side: edit the manifest, or use --split-file; "
             "`clamnet-tf data inspect DIR --write-split FILE` draws such a file by patient."
         )
@@ -161,7 +198,8 @@ def _check_classes(manifest: Manifest, cases) -> None:
     present = {case.label > 0 for case in cases}
     if len(present) == 1:
         raise DataError(
-            f"{manifest.root}: one class only: every image is {'abnormal' if present == {True} else 'normal'}; "
+            f"{manifest.root}: one class only: every image is "
+            f"{'abnormal' if present == {True} else 'normal'}; "
             "training needs normal (label 0) and abnormal images."
         )
     problems = []

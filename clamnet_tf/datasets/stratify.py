@@ -1,25 +1,33 @@
-"""The stratified draw of patients to sides, and of some patients out of many. Order comes from sha256 of seed and name: the same on every machine."""
+"""The stratified draw of patients to sides, and of some patients out of many. Order comes from sha256 of seed
+and name: the same on every machine.
+"""
 
 import collections
 import hashlib
 
 from clamnet_tf.errors import DataError
 
-_NEED_BOTH_CLASSES = {"train": 100, "val": 10, "test": 1}  # how much it matters that normal and abnormal are there
+_NEED_BOTH_CLASSES = {
+    "train": 100,
+    "val": 10,
+    "test": 1,
+}  # how much it matters that normal and abnormal are there
 
 
 def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int, root) -> dict[str, str]:
     """{patient: side}, with shares as in `fractions` (train, val, test -> weight; 0 leaves a side out).
 
-    patients: {name: cases with label, markers and site}. Stratified by label profile (the sets of a patient's labels and markers): each
-    profile gets its share of every side, one patient at least where it has enough, spread evenly over its sites.
-    Where a side then lacks a class, patients are exchanged if that can mend it. DataError for fewer patients than sides.
+    patients: {name: cases with label, markers and site}. Stratified by label profile (the sets of a patient's
+    labels and markers): each profile gets its share of every side, one patient at least where it has enough,
+    spread evenly over its sites. Where a side then lacks a class, patients are exchanged if that can mend it.
+    DataError for fewer patients than sides.
     """
     total = sum(fractions.values())
     fractions = {side: fraction / total for side, fraction in fractions.items() if fraction > 0}
     if len(patients) < len(fractions):
         raise DataError(
-            f"{root}: {len(patients)} patient(s) cannot be split into {' and '.join(fractions)}; at least {len(fractions)} are needed, better 20."
+            f"{root}: {len(patients)} patient(s) cannot be split into {' and '.join(fractions)}; at least "
+            f"{len(fractions)} are needed, better 20."
         )
     profiles: dict[tuple, list[str]] = collections.defaultdict(list)
     for patient, cases in patients.items():
@@ -32,7 +40,9 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
         wanted = {side: fraction * len(names) + carried[side] for side, fraction in fractions.items()}
         counts = _whole_shares(wanted, len(names))
         carried = {side: wanted[side] - counts[side] for side in fractions}
-        sides |= _spread(_by_site(names, {name: patients[name][0].site or "" for name in names}, seed), counts)
+        sides |= _spread(
+            _by_site(names, {name: patients[name][0].site or "" for name in names}, seed), counts
+        )
     classes = {name: frozenset(case.label > 0 for case in cases) for name, cases in patients.items()}
     return _mended(sides, classes, tuple(fractions), seed)
 
@@ -40,14 +50,16 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
 def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str]:
     """`count` of the names in `patients`, sorted; the same for the same seed on every machine.
 
-    patients: {name: (labels of its cases, site)}. Stratified as above: each label profile in proportion, one patient at
-    least where `count` reaches so far, spread evenly over its sites.
+    patients: {name: (labels of its cases, site)}. Stratified as above: each label profile in proportion, one
+    patient at least where `count` reaches so far, spread evenly over its sites.
     """
     profiles: dict[tuple, list[str]] = collections.defaultdict(list)
     for patient, (labels, _) in patients.items():
         profiles[tuple(sorted(labels))].append(patient)
     order = sorted(profiles, key=lambda key: (-len(profiles[key]), key))
-    shares = _whole_shares({profile: count * len(profiles[profile]) / len(patients) for profile in order}, count)
+    shares = _whole_shares(
+        {profile: count * len(profiles[profile]) / len(patients) for profile in order}, count
+    )
     drawn: list[str] = []
     for profile in order:
         names = _by_site(profiles[profile], {name: patients[name][1] for name in profiles[profile]}, seed)
@@ -58,11 +70,16 @@ def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str
 
 def _by_site(names: list[str], site: dict[str, str], seed: int) -> list[str]:
     """`names` in a random order, those of one site together."""
-    return sorted(names, key=lambda name: (_rank(seed, "site", site[name]), site[name], _rank(seed, "patient", name), name))
+    return sorted(
+        names,
+        key=lambda name: (_rank(seed, "site", site[name]), site[name], _rank(seed, "patient", name), name),
+    )
 
 
 def _whole_shares(wanted: dict[str, float], count: int) -> dict[str, int]:
-    """Whole shares that sum to `count`; at least one per side when `count` allows, largest remainders first."""
+    """Whole shares that sum to `count`; at least one per side when `count` allows, largest remainders
+    first.
+    """
     floor = 1 if count >= len(wanted) else 0
     shares = dict.fromkeys(wanted, floor)
     for _ in range(count - floor * len(wanted)):
@@ -84,13 +101,21 @@ def _mended(sides: dict[str, str], classes: dict[str, frozenset], names: tuple, 
     """Exchange two patients, or move one, as long as that brings a missing class to a side."""
 
     def lack(assigned) -> int:
-        present = {side: set().union(*(classes[patient] for patient in assigned if assigned[patient] == side)) for side in names}
+        present = {
+            side: set().union(*(classes[patient] for patient in assigned if assigned[patient] == side))
+            for side in names
+        }
         return sum(_NEED_BOTH_CLASSES[side] * (2 - len(present[side])) for side in names)
 
     now = lack(sides)
     while now:
         order = sorted(sides, key=lambda name: (_rank(seed, "mend", name), name))
-        exchanges = ({a: sides[b], b: sides[a]} for a in order for b in order if sides[a] < sides[b] and classes[a] != classes[b])
+        exchanges = (
+            {a: sides[b], b: sides[a]}
+            for a in order
+            for b in order
+            if sides[a] < sides[b] and classes[a] != classes[b]
+        )
         moves = ({patient: side} for patient in order for side in names if side != sides[patient])
         for change in (*exchanges, *moves):
             after = lack(sides | change)

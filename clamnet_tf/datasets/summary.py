@@ -10,29 +10,53 @@ def dataset_summary(manifest: Manifest) -> list[str]:
     cases = manifest.cases
     labels = collections.Counter("unknown" if case.label is None else case.label for case in cases)
     names = {0: "normal"}
-    shown = [f"{names.get(label, f'label {label}')} {count}" for label, count in sorted(labels.items(), key=str)]
+    shown = [
+        f"{names.get(label, f'label {label}')} {count}" for label, count in sorted(labels.items(), key=str)
+    ]
     mixed = collections.Counter()
     for patient_labels in _labels_by_patient(cases).values():
-        mixed["both" if len(patient_labels) > 1 else "normal only" if patient_labels == {True} else "abnormal only"] += 1
+        mixed[
+            "both"
+            if len(patient_labels) > 1
+            else "normal only"
+            if patient_labels == {True}
+            else "abnormal only"
+        ] += 1
     lines = [
-        f"Patients: {len({case.patient for case in cases})} ({', '.join(f'{count} {kind}' for kind, count in sorted(mixed.items()))}).",
+        f"Patients: {len({case.patient for case in cases})} "
+        f"({', '.join(f'{count} {kind}' for kind, count in sorted(mixed.items()))}).",
         f"Images: {len(cases)} rows in {len({case.image for case in cases})} files.",
         f"Labels: {', '.join(shown)}.",
     ]
     markers = collections.Counter(name for case in cases for name in case.markers)
     if markers:
-        lines.append("Markers: " + ", ".join(f"{name} {count}" for name, count in sorted(markers.items())) + ".")
+        lines.append(
+            "Markers: " + ", ".join(f"{name} {count}" for name, count in sorted(markers.items())) + "."
+        )
     sites = collections.Counter(case.site for case in cases)
     if set(sites) != {None}:
-        lines.append("Sites: " + ", ".join(f"{site or 'unknown'} {count}" for site, count in sorted(sites.items(), key=lambda item: str(item[0]))) + ".")
+        lines.append(
+            "Sites: "
+            + ", ".join(
+                f"{site or 'unknown'} {count}"
+                for site, count in sorted(sites.items(), key=lambda item: str(item[0]))
+            )
+            + "."
+        )
     masks = sum(case.mask is not None for case in cases)
-    lines.append(f"Masks: {masks} of {len(cases)} (opened for evaluation only)." if masks else "Masks: none; figures against masks will not be possible.")
+    lines.append(
+        f"Masks: {masks} of {len(cases)} (opened for evaluation only)."
+        if masks
+        else "Masks: none; figures against masks will not be possible."
+    )
     organs = sum(case.organ is not None for case in cases)
     if organs:
         lines.append(f"Organ masks: {organs} of {len(cases)}.")
     sides = collections.Counter(case.split for case in cases)
     if set(sides) != {None}:
-        lines.append("Split: " + ", ".join(f"{side} {sides[side]}" for side in (*SIDES, None) if sides[side]) + ".")
+        lines.append(
+            "Split: " + ", ".join(f"{side} {sides[side]}" for side in (*SIDES, None) if sides[side]) + "."
+        )
     return lines
 
 

@@ -102,7 +102,9 @@ def _checked(path, numbered):
     check_cells(path, sum(len(cells) for _, cells in numbered))
     header = header[: _filled(header)]  # without the columns that a spreadsheet adds at the right
     counts = collections.Counter(name for name in header if name)
-    problems = [f"column {shown_cell(name)} appears twice" for name, count in sorted(counts.items()) if count > 1]
+    problems = [
+        f"column {shown_cell(name)} appears twice" for name, count in sorted(counts.items()) if count > 1
+    ]
     rows = []
     for line, cells in numbered[1:]:
         cells = cells[: max(_filled(cells), min(len(cells), len(header)))]
@@ -190,7 +192,9 @@ def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
             check_cells(path, cells)
             if not numbered:
                 check_columns(path, row)
-            numbered.append((reader.line_num + before, [restored(cell.strip().strip(_INVISIBLE)) for cell in row]))
+            numbered.append(
+                (reader.line_num + before, [restored(cell.strip().strip(_INVISIBLE)) for cell in row])
+            )
         return numbered
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num + before}: is not a CSV table: {error}.") from error

@@ -12,7 +12,8 @@ NAMED = 20  # columns
 
 
 def check_table_file(path) -> None:
-    """DataError for a pipe, device or folder, and beyond LARGEST_TABLE; OSError when there is no such file.
+    """DataError for a pipe, device or folder, and beyond LARGEST_TABLE; OSError when there is no such
+    file.
     """
     path = Path(path)
     if not path.is_file() and path.exists():

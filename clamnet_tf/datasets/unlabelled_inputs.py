@@ -1,7 +1,9 @@
-"""What `predict` was given -> cases without labels: which files are images, which of them form one volume, how results are named.
+"""What `predict` was given -> cases without labels: which files are images, which of them form one volume,
+how results are named.
 
-Crop box and statistics belong to a volume, so single-slice files must be put together as in training: DICOM files by
-series; pictures of one folder, one size and names <stem>_<n> or <stem>-<n> by n. Any other file is a volume of its own.
+Crop box and statistics belong to a volume, so single-slice files must be put together as in training: DICOM
+files by series; pictures of one folder, one size and names <stem>_<n> or <stem>-<n> by n. Any other file is a
+volume of its own.
 """
 
 import collections
@@ -25,7 +27,9 @@ from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.texts import printable
 
 RESULT_TABLE = "marks.csv"  # what predict writes; a folder that holds one is left out
-RESULT_SETTINGS = "prediction.json"  # likewise, written before anything else: also of a prediction that was killed
+RESULT_SETTINGS = (
+    "prediction.json"  # likewise, written before anything else: also of a prediction that was killed
+)
 RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # that table begins with these
 _MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
 _MASKS = "masks (<name>_mask.*)"
@@ -33,15 +37,16 @@ _MASKS = "masks (<name>_mask.*)"
 
 @dataclass(frozen=True)
 class Inputs:
-    """manifest: cases with label None; its root is the deepest folder around all inputs, its account says what was taken as what.
+    """manifest: cases with label None; its root is the deepest folder around all inputs, its account says
+    what was taken as what.
 
     volumes: per case, what the volume it belongs to is called
     names: per case, what its file is called in tables: its path below the root
     outputs: per case, where its results go: a path below the output folder, without suffix, all different
     failures: why some of what was given cannot be used, one message each
     notes: {what a volume is called: lines on images of its series that were set aside}
-    identifiers: of patients, as found in DICOM headers. They are taken out of account, volumes, names, outputs and failures;
-        the manifest's cases hold true paths. Empty when identifiers are to be kept.
+    identifiers: of patients, as found in DICOM headers. They are taken out of account, volumes, names,
+        outputs and failures; the manifest's cases hold true paths. Empty when identifiers are to be kept.
     """
 
     manifest: Manifest
@@ -60,10 +65,12 @@ class Inputs:
 def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -> Inputs:
     """Files and folders, in any mix -> Inputs, in the order given (folders in natural order).
 
-    paths: image files; folders, searched to the bottom; manifest CSVs, which say themselves what forms a volume and where
-    organ masks are. Twice the same file counts once. In folders, masks (<name>_mask.*), earlier results and files of other
-    kinds are passed over, and the account says so. stacks: whether numbered pictures form volumes; an X-ray has no slices.
-    keep_identifiers: leave names of patients in names. DataError when nothing can be used; what only a part suffers from is in `failures`.
+    paths: image files; folders, searched to the bottom; manifest CSVs, which say themselves what forms a
+    volume and where organ masks are. Twice the same file counts once. In folders, masks (<name>_mask.*),
+    earlier results and files of other kinds are passed over, and the account says so. stacks: whether
+    numbered pictures form volumes; an X-ray has no slices.
+    keep_identifiers: leave names of patients in names. DataError when nothing can be used; what only a part
+    suffers from is in `failures`.
     """
     found = _Found(keep_identifiers=keep_identifiers)
     for path in paths:
@@ -75,7 +82,9 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
     failures = tuple(printable(found.identifiers.hide(failure)) for failure in found.failures)
     if not cases:
         problems = failures or ("no INPUT was given",)
-        raise DataError(problems[0] if len(problems) == 1 else f"None of the inputs can be used:\n{listed(problems)}")
+        raise DataError(
+            problems[0] if len(problems) == 1 else f"None of the inputs can be used:\n{listed(problems)}"
+        )
     manifest = Manifest(root, tuple(cases), tuple(builder.account), "inputs")
     volumes = tuple(hide(builder.names[case.image]) for case in cases)
     names = tuple(hide(builder.short(case.image)) for case in cases)
@@ -102,7 +111,9 @@ class _Found:
     alone: set[Path] = field(default_factory=set)  # files that were given by their own name
     roots: list[Path] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    passed: collections.Counter = field(default_factory=collections.Counter)  # words: count of files passed over
+    passed: collections.Counter = field(
+        default_factory=collections.Counter
+    )  # words: count of files passed over
     identifiers: Identifiers = field(default_factory=Identifiers)
     keep_identifiers: bool = False
 
@@ -141,7 +152,11 @@ class _Found:
         except DataError:
             self.failures.append(f"{given}: the folder holds no files.")
             return
-        results = [path.parent for path in listing.files if path.name in (RESULT_TABLE, RESULT_SETTINGS) and _is_result(path)]
+        results = [
+            path.parent
+            for path in listing.files
+            if path.name in (RESULT_TABLE, RESULT_SETTINGS) and _is_result(path)
+        ]
         passed, others = collections.Counter(), []
         for path in listing.files:
             if any(path.is_relative_to(folder) for folder in results):
@@ -172,7 +187,10 @@ class _Found:
             return
         for case in cases:
             if case.image not in self.files:
-                self.tabled.setdefault(case.image, replace(case, label=None, mask=None, split=None, eta=None, slice_index=None, markers=()))
+                self.tabled.setdefault(
+                    case.image,
+                    replace(case, label=None, mask=None, split=None, eta=None, slice_index=None, markers=()),
+                )
         self.roots += [path.parent, *dict.fromkeys(case.image.parent for case in cases)]
 
 
@@ -194,7 +212,11 @@ class _Builder:
             [path for path, kind in self.found.files.items() if kind not in (*PICTURES, "dicom")], "Files"
         )
         if self.found.passed:
-            self.account.append("Passed over: " + ", ".join(f"{count} {what}" for what, count in self.found.passed.items()) + ".")
+            self.account.append(
+                "Passed over: "
+                + ", ".join(f"{count} {what}" for what, count in self.found.passed.items())
+                + "."
+            )
         return [self.cases[path] for path in (*self.found.tabled, *self.found.files) if path in self.cases]
 
     def _tabled(self) -> None:
@@ -205,7 +227,10 @@ class _Builder:
             grouped = case.series is not None or case.position is not None
             self.names[path] = f"{case.patient} {case.series or ''}".strip() if grouped else self.short(path)
         if self.found.tabled:
-            self.account.append(f"Manifest: {len(self.found.tabled)} files in {len(set(self.names.values()))} volumes, as its columns say.")
+            self.account.append(
+                f"Manifest: {len(self.found.tabled)} files in {len(set(self.names.values()))} volumes, as "
+                f"its columns say."
+            )
 
     def _dicom(self, paths: list[Path]) -> None:
         headers: list[Header] = []
@@ -218,7 +243,10 @@ class _Builder:
                 continue
             self._remember(header)
             if header.is_cut_off:
-                self.found.failures.append(f"{path}: damaged or cut off DICOM file: {header.kind} without Rows and Columns. Export or copy it again.")
+                self.found.failures.append(
+                    f"{path}: damaged or cut off DICOM file: {header.kind} without Rows and Columns. Export "
+                    f"or copy it again."
+                )
             elif not header.is_image:
                 self.found.passed[f"DICOM files without an image to mark ({header.kind})"] += 1
             elif header.is_localizer and path not in self.found.alone:
@@ -238,7 +266,10 @@ class _Builder:
         self._say(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:
-            self.account.append(f"ATTENTION: {labelled} images have words in their pixels (BurnedInAnnotation), perhaps a name; pictures of results show them.")
+            self.account.append(
+                f"ATTENTION: {labelled} images have words in their pixels (BurnedInAnnotation), perhaps a "
+                f"name; pictures of results show them."
+            )
 
     def _series(self, found: SortedHeaders) -> list[str]:
         """Put the volumes of a series; lines on them."""
@@ -249,7 +280,13 @@ class _Builder:
             called = f"series {found.uid}" + (f", {volume.words}" if volume.words else "")
             name = self.short(volume.headers[0].path) if alone else f"{folder}: {called}"
             for header in volume.headers:
-                self._put(header.path, name, header.patient or header.study, volume.key, None if alone else header.position)
+                self._put(
+                    header.path,
+                    name,
+                    header.patient or header.study,
+                    volume.key,
+                    None if alone else header.position,
+                )
             how = "one volume" if not alone or len(found.volumes) == 1 else "a volume of its own"
             lines.append(
                 f"{self.called(folder)}: DICOM {called}, {len(volume.headers)} file{'s' * (not alone)}, {how}"
@@ -269,7 +306,9 @@ class _Builder:
         patterns: dict[tuple, list[Path]] = collections.defaultdict(list)
         for path in paths:
             match = NUMBERED.fullmatch(stem_of(path)) if self.stacks else None
-            patterns[(path.parent, match["stem"] + match["dash"], suffix_of(path)) if match else path].append(path)
+            patterns[(path.parent, match["stem"] + match["dash"], suffix_of(path)) if match else path].append(
+                path
+            )
         stacks, alone = [], []
         for pattern, members in patterns.items():
             if len(members) == 1:
@@ -285,7 +324,14 @@ class _Builder:
                 if shape[0] > 1 or len(same) == 1:
                     alone += same
                 else:
-                    stacks.append((pattern, shape, sorted(same, key=lambda path: natural_key(path.name)), len(sizes) > 1))
+                    stacks.append(
+                        (
+                            pattern,
+                            shape,
+                            sorted(same, key=lambda path: natural_key(path.name)),
+                            len(sizes) > 1,
+                        )
+                    )
         lines = []
         for (folder, stem, suffix), (_, height, width, channels), members, several in stacks:
             numbers = [int(NUMBERED.fullmatch(stem_of(path))["number"]) for path in members]
@@ -295,7 +341,11 @@ class _Builder:
             )
             for path, number in zip(members, numbers):
                 self._put(path, name, name, name, float(number))
-            gaps = len(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if max(numbers) - min(numbers) < 10**6 else 0
+            gaps = (
+                len(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
+                if max(numbers) - min(numbers) < 10**6
+                else 0
+            )
             missing = f", {gaps} number(s) between them missing" if gaps else ""
             lines.append(
                 f"{self.called(self.short(folder / stem))}<n>{suffix or ''}: {len(members)} pictures of"
@@ -334,6 +384,10 @@ def _is_result(path: Path) -> bool:
     try:
         with open(path, encoding="utf-8") as stream:
             head = stream.read(2000)
-            return head.startswith(",".join(RESULT_COLUMNS)) if path.name == RESULT_TABLE else '"keep_identifiers"' in head
+            return (
+                head.startswith(",".join(RESULT_COLUMNS))
+                if path.name == RESULT_TABLE
+                else '"keep_identifiers"' in head
+            )
     except (OSError, UnicodeDecodeError):
         return False

@@ -22,7 +22,11 @@ def examine_decoders() -> list[Finding]:
     try:
         from pydicom.pixels import get_decoder
     except ImportError as error:
-        return [Finding(SECTION, "pydicom", "broken", str(error), "python -m pip install --force-reinstall pydicom")]
+        return [
+            Finding(
+                SECTION, "pydicom", "broken", str(error), "python -m pip install --force-reinstall pydicom"
+            )
+        ]
     findings = []
     for name, syntaxes in SYNTAXES.items():
         decoders = [get_decoder(syntax) for syntax in syntaxes]

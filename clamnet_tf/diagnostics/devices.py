@@ -33,7 +33,15 @@ def examine_devices(patience: float = 300.0) -> list[Finding]:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=patience, env=environment)
     except subprocess.TimeoutExpired:
-        return [Finding(SECTION, "TensorFlow", "broken", f"did not start within {patience:.0f} s", "See what else the machine is doing.")]
+        return [
+            Finding(
+                SECTION,
+                "TensorFlow",
+                "broken",
+                f"did not start within {patience:.0f} s",
+                "See what else the machine is doing.",
+            )
+        ]
     if answer.returncode:
         return [_failure(answer.returncode, answer.stderr)]
     told = json.loads(answer.stdout.strip().splitlines()[-1])
@@ -42,18 +50,36 @@ def examine_devices(patience: float = 300.0) -> list[Finding]:
     advice = f"python -m pip uninstall tensorflow tensorflow-cpu; {install_extra('cuda')}" if unused else ""
     value = f"starts in {told['seconds']:.1f} s and computes{'' if told['right'] else ' wrongly'}"
     return [
-        Finding(SECTION, "TensorFlow", "ok" if told["right"] else "broken", value, "" if told["right"] else "Reinstall tensorflow."),
-        Finding(SECTION, "GPU", "missing" if unused else "ok", ", ".join(graphics) or ("not used" if unused else "none"), advice),
+        Finding(
+            SECTION,
+            "TensorFlow",
+            "ok" if told["right"] else "broken",
+            value,
+            "" if told["right"] else "Reinstall tensorflow.",
+        ),
+        Finding(
+            SECTION,
+            "GPU",
+            "missing" if unused else "ok",
+            ", ".join(graphics) or ("not used" if unused else "none"),
+            advice,
+        ),
     ]
 
 
 def _failure(code: int, stderr: str) -> Finding:
     if code < 0:
         name = signal.Signals(-code).name
-        advice = "The processor lacks instructions (AVX) that the wheel needs." if name == "SIGILL" else "Reinstall tensorflow."
+        advice = (
+            "The processor lacks instructions (AVX) that the wheel needs."
+            if name == "SIGILL"
+            else "Reinstall tensorflow."
+        )
         return Finding(SECTION, "TensorFlow", "broken", f"ended by {name} while starting", advice)
     last = (stderr.strip().splitlines() or ["no message"])[-1]
-    return Finding(SECTION, "TensorFlow", "broken", last, "python -m pip install --force-reinstall tensorflow keras")
+    return Finding(
+        SECTION, "TensorFlow", "broken", last, "python -m pip install --force-reinstall tensorflow keras"
+    )
 
 
 def has_nvidia_driver() -> bool:

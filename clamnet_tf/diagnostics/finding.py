@@ -6,7 +6,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """broken: clamnet-tf cannot work; missing: a part of it cannot; advice: what to do, empty when nothing."""
+    """broken: clamnet-tf cannot work; missing: a part of it cannot; advice: what to do, empty when
+    nothing.
+    """
 
     section: str
     name: str

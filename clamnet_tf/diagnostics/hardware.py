@@ -12,7 +12,19 @@ from clamnet_tf.diagnostics.finding import Finding
 GIGABYTE = 1e9
 ENOUGH_MEMORY = 6e9  # bytes; what the quickstart may take
 ENOUGH_DISK = 2e9  # bytes; prepared slices and a run with its checkpoints
-VECTOR_FLAGS = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve")
+VECTOR_FLAGS = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "asimd",
+    "sve",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -28,7 +40,11 @@ def examine_hardware() -> list[Finding]:
     if total is None:
         return [*findings, Finding("Hardware", "memory", "ok", "unknown on this system")]
     enough = free >= ENOUGH_MEMORY
-    advice = "" if enough else "Training may take 6 GB: close programs, or lower data.side and training.batch_size."
+    advice = (
+        ""
+        if enough
+        else "Training may take 6 GB: close programs, or lower data.side and training.batch_size."
+    )
     value = f"{free / GIGABYTE:.1f} GB free of {total / GIGABYTE:.1f} GB"
     return [*findings, Finding("Hardware", "memory", "ok" if enough else "missing", value, advice)]
 
@@ -47,13 +63,17 @@ def processor() -> tuple[str, set[str]]:
 def memory() -> tuple[int | None, int | None]:
     """Total and free bytes, within the limit of a control group; None where the system does not say."""
     try:
-        table = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="utf-8"), re.M))
+        table = dict(
+            re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="utf-8"), re.M)
+        )
     except OSError:
         return None, None
     total, free = int(table["MemTotal"]) * 1024, int(table["MemAvailable"]) * 1024
     group = Path("/sys/fs/cgroup")
     try:
-        limit, used = (int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
+        limit, used = (
+            int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current")
+        )
     except (OSError, ValueError):  # no control group, or its limit is "max"
         return total, free
     return min(total, limit), min(free, max(limit - used, 0))
@@ -68,12 +88,18 @@ def _folder(name: str, path: Path) -> Finding:
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     value = f"{free / GIGABYTE:.1f} GB free in {path}"
-    elsewhere = "Set CLAMNET_TF_CACHE to another folder." if name == "cache" else "Work in another folder, or name one with --out."
+    elsewhere = (
+        "Set CLAMNET_TF_CACHE to another folder."
+        if name == "cache"
+        else "Work in another folder, or name one with --out."
+    )
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return Finding("Disk", name, "broken" if name == "cache" else "missing", f"{path}: {error.strerror}", elsewhere)
+        return Finding(
+            "Disk", name, "broken" if name == "cache" else "missing", f"{path}: {error.strerror}", elsewhere
+        )
     if free < ENOUGH_DISK:
         return Finding("Disk", name, "missing", value, f"A run may take 2 GB. {elsewhere}")
     return Finding("Disk", name, "ok", value)
@@ -85,5 +111,15 @@ def examine_browser() -> list[Finding]:
     driver = shutil.which("chromedriver")
     if browser and driver:
         return [Finding("Extras", "browser", "ok", f"report check: {browser}, {driver}")]
-    lacking = " and ".join(name for name, path in (("chromium", browser), ("chromedriver", driver)) if not path)
-    return [Finding("Extras", "browser", "missing", f"report check in the tests; lacks {lacking}", "apt-get install chromium chromium-driver")]
+    lacking = " and ".join(
+        name for name, path in (("chromium", browser), ("chromedriver", driver)) if not path
+    )
+    return [
+        Finding(
+            "Extras",
+            "browser",
+            "missing",
+            f"report check in the tests; lacks {lacking}",
+            "apt-get install chromium chromium-driver",
+        )
+    ]

@@ -36,7 +36,13 @@ def examine_program() -> list[Finding]:
     advice = "" if fits else f"Use Python {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}."
     return [
         Finding("Program", "clamnet-tf", "ok", f"{__version__} in {Path(__file__).parents[1]}"),
-        Finding("Program", "Python", "ok" if fits else "broken", f"{platform.python_version()}, {sys.executable}", advice),
+        Finding(
+            "Program",
+            "Python",
+            "ok" if fits else "broken",
+            f"{platform.python_version()}, {sys.executable}",
+            advice,
+        ),
         Finding("Program", "system", "ok", platform.platform(terse=True)),
     ]
 
@@ -56,9 +62,21 @@ def examine_extras() -> list[Finding]:
     findings = []
     for extra, purpose in EXTRAS.items():
         parts = [_examine(requirement, "Extras", "missing") for requirement in wanted.get(extra, [])]
-        lacking = [part.name if part.value == "not installed" else f"{part.name} {part.value}" for part in parts if part.state != "ok"]
+        lacking = [
+            part.name if part.value == "not installed" else f"{part.name} {part.value}"
+            for part in parts
+            if part.state != "ok"
+        ]
         value = f"{purpose}; lacks {', '.join(lacking)}" if lacking else purpose
-        findings.append(Finding("Extras", f"[{extra}]", "missing" if lacking else "ok", value, install_extra(extra) if lacking else ""))
+        findings.append(
+            Finding(
+                "Extras",
+                f"[{extra}]",
+                "missing" if lacking else "ok",
+                value,
+                install_extra(extra) if lacking else "",
+            )
+        )
     return findings
 
 
@@ -82,7 +100,9 @@ def requirements() -> dict[str, list[Requirement]] | None:
 
 
 def installed_version(name: str) -> tuple[str, str] | None:
-    """(distribution, version) of a distribution that provides `name`'s files, the most special one; None without any."""
+    """(distribution, version) of a distribution that provides `name`'s files, the most special one; None
+    without any.
+    """
     for candidate in (*STAND_INS.get(name, ()), name):
         try:
             return candidate, importlib.metadata.version(candidate)

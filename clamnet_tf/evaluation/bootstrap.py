@@ -1,8 +1,8 @@
 """Intervals by resampling patients: slices of one patient are not independent, so patients are what is drawn.
 
-Percentile bootstrap (Efron 1979): draw as many patients as there are, with replacement, `samples` times; the 95 %
-interval runs from the 2.5th to the 97.5th percentile of the statistic. Seeded: the same patients in the same order
-give the same interval, and two methods on the same patients are resampled alike.
+Percentile bootstrap (Efron 1979): draw as many patients as there are, with replacement, `samples` times; the
+95 % interval runs from the 2.5th to the 97.5th percentile of the statistic. Seeded: the same patients in the
+same order give the same interval, and two methods on the same patients are resampled alike.
 """
 
 from collections.abc import Callable
@@ -36,19 +36,32 @@ def multiplicities(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.n
     return np.bincount(flat, minlength=samples * patients).reshape(samples, patients)
 
 
-def interval(values_per_patient, statistic: Callable = np.mean, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """`statistic` (one that takes `axis`, such as np.mean or np.median) of one value per patient, with its interval."""
+def interval(
+    values_per_patient, statistic: Callable = np.mean, samples: int = SAMPLES, seed: int = 0
+) -> Interval:
+    """`statistic` (one that takes `axis`, such as np.mean or np.median) of one value per patient, with its
+    interval.
+    """
     values = np.asarray(values_per_patient, float)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise DataError(f"A bootstrap needs one finite value per patient; received {values.shape} with {np.isnan(values).sum()} NaN.")
-    return between(float(statistic(values, axis=0)), statistic(values[draws(values.size, samples, seed)], axis=1), values.size)
+        raise DataError(
+            f"A bootstrap needs one finite value per patient; received {values.shape} with "
+            f"{np.isnan(values).sum()} NaN."
+        )
+    return between(
+        float(statistic(values, axis=0)),
+        statistic(values[draws(values.size, samples, seed)], axis=1),
+        values.size,
+    )
 
 
 def paired(ours, theirs, statistic: Callable = np.mean, samples: int = SAMPLES, seed: int = 0) -> Interval:
     """Interval of the differences ours - theirs, patient by patient."""
     ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
     if ours.shape != theirs.shape:
-        raise DataError(f"Paired differences need the same patients; received {ours.shape} and {theirs.shape} values.")
+        raise DataError(
+            f"Paired differences need the same patients; received {ours.shape} and {theirs.shape} values."
+        )
     return interval(ours - theirs, statistic, samples, seed)
 
 
@@ -66,7 +79,9 @@ def ratio(ours, theirs, samples: int = SAMPLES, seed: int = 0) -> Interval:
 
 
 def pooled(sums, counts, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """Mean over slices, resampled by patient: per patient the sum of its slices' values and how many they are."""
+    """Mean over slices, resampled by patient: per patient the sum of its slices' values and how many they
+    are.
+    """
     sums, counts = np.asarray(sums, float), np.asarray(counts, float)
     if not counts.sum():
         raise DataError("A pooled mean needs at least one slice.")

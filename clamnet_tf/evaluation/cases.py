@@ -1,9 +1,11 @@
-"""Slice by slice through the reference list: rows for `cases.csv` and `patients.csv`, and the counts behind the figures.
+"""Slice by slice through the reference list: rows for `cases.csv` and `patients.csv`, and the counts behind
+the figures.
 
-The list of slices that OUGHT to have a prediction is walked, not the list of predictions: a missing one (None) is an
-error row and counts as the worst case, that is the truth turned inside out: every pixel of the lesion missed, all
-other pixels of the organ marked, score 0 when the slice is abnormal and 1 when it is normal, HD95 the diagonal.
-Only counts and histograms are kept, so memory grows with patients and not with pixels.
+The list of slices that OUGHT to have a prediction is walked, not the list of predictions: a missing one
+(None) is an error row and counts as the worst case, that is the truth turned inside out: every pixel of the
+lesion missed, all other pixels of the organ marked, score 0 when the slice is abnormal and 1 when it is
+normal, HD95 the diagonal. Only counts and histograms are kept, so memory grows with patients and not with
+pixels.
 """
 
 import math
@@ -27,7 +29,9 @@ OURS = "ours"
 
 @dataclass(frozen=True, eq=False)
 class SliceCase:
-    """One slice of the reference list with what was predicted for it. All arrays on the ORIGINAL grid (H, W)."""
+    """One slice of the reference list with what was predicted for it. All arrays on the ORIGINAL grid (H,
+    W).
+    """
 
     patient: str
     image: str
@@ -43,7 +47,9 @@ class SliceCase:
     truth: np.ndarray | None = None
     """Bool, or a label map; None: no mask exists. A normal slice without a mask is taken as empty."""
     mask: np.ndarray | None = None
-    """What is marked, where it is not `probability` alone that decides: bool, or a label map. None: probability is cut."""
+    """What is marked, where it is not `probability` alone that decides: bool, or a label map. None:
+    probability is cut.
+    """
     heads: Mapping[str, np.ndarray | None] = field(default_factory=dict)
     """Probability maps per head."""
     baselines: Mapping[str, np.ndarray | None] = field(default_factory=dict)
@@ -86,17 +92,23 @@ class PatientCounts:
 
     @property
     def without_lesion(self) -> bool:
-        """False marks of patients are measured on these patients; one who shows no organ at all is not among them."""
+        """False marks of patients are measured on these patients; one who shows no organ at all is not among
+        them.
+        """
         return self.complete and not self.overlaps[OURS].truth and self.organ_px > 0
 
     def marked_share(self, name: str) -> float | None:
-        """Marked share of the organ over all slices, 0..1; None for a patient who is not known to be without a lesion."""
+        """Marked share of the organ over all slices, 0..1; None for a patient who is not known to be without
+        a lesion.
+        """
         return self.overlaps[name].marked / self.organ_px if self.without_lesion else None
 
 
 @dataclass(eq=False)
 class Evaluation:
-    """All that figures.py and report.py need. `slices` in the order of the reference list, `patients` by first slice."""
+    """All that figures.py and report.py need. `slices` in the order of the reference list, `patients` by
+    first slice.
+    """
 
     marking: ThresholdRule
     slices: list[dict]
@@ -106,8 +118,13 @@ class Evaluation:
     baselines: tuple[str, ...]
 
 
-def evaluate_slices(cases: Iterable[SliceCase], marking: ThresholdRule, collect: Callable[[SliceCase, np.ndarray | None, dict], None] | None = None) -> Evaluation:
-    """Walk the reference list once. `collect(case, mask or None, row)` sees each slice, e.g. to keep pictures.
+def evaluate_slices(
+    cases: Iterable[SliceCase],
+    marking: ThresholdRule,
+    collect: Callable[[SliceCase, np.ndarray | None, dict], None] | None = None,
+) -> Evaluation:
+    """Walk the reference list once. `collect(case, mask or None, row)` sees each slice, e.g. to keep
+    pictures.
 
     Raises DataError: no slices, a slice named twice, shapes that differ, probabilities outside of 0..1.
     """
@@ -118,7 +135,9 @@ def evaluate_slices(cases: Iterable[SliceCase], marking: ThresholdRule, collect:
 
 
 class Walk:
-    """`evaluate_slices` for lists that come slice by slice: `add` each of them, then take the `evaluation`."""
+    """`evaluate_slices` for lists that come slice by slice: `add` each of them, then take the
+    `evaluation`.
+    """
 
     def __init__(self, marking: ThresholdRule, collect=None):
         self.marking, self.collect = marking, collect
@@ -129,13 +148,18 @@ class Walk:
         """Count a slice; its row. DataError as in `evaluate_slices`."""
         key = (case.patient, case.image, case.slice_index)
         if key in self._seen:
-            raise DataError(f"{case.image}: slice {case.slice_index} of patient {case.patient} is in the reference list twice; remove one.")
+            raise DataError(
+                f"{case.image}: slice {case.slice_index} of patient {case.patient} is in the reference list "
+                f"twice; remove one."
+            )
         if not self._seen:
             self._heads, self._baselines = tuple(case.heads), tuple(case.baselines)
         elif (self._heads, self._baselines) != (tuple(case.heads), tuple(case.baselines)):
             raise DataError(
-                f"{case.image}: slice {case.slice_index} names heads {list(case.heads)} and baselines {list(case.baselines)}; the first slice "
-                f"names {list(self._heads)} and {list(self._baselines)}. Give every slice the same names, None where one is missing."
+                f"{case.image}: slice {case.slice_index} names heads {list(case.heads)} and baselines "
+                f"{list(case.baselines)}; the first slice "
+                f"names {list(self._heads)} and {list(self._baselines)}. Give every slice the same names, "
+                f"None where one is missing."
             )
         self._seen.add(key)
         _check(case)
@@ -149,7 +173,9 @@ class Walk:
     def evaluation(self) -> Evaluation:
         """All that was added. DataError when it is nothing."""
         if not self._slices:
-            raise DataError("The reference list is empty: there is no slice to evaluate. Name a split that holds cases.")
+            raise DataError(
+                "The reference list is empty: there is no slice to evaluate. Name a split that holds cases."
+            )
         rows_of = {name: [] for name in self._patients}
         for row in self._slices:
             rows_of[row["patient"]].append(row)
@@ -158,7 +184,9 @@ class Walk:
         return Evaluation(self.marking, self._slices, rows, counts, self._heads, self._baselines)
 
 
-def _slice_row(case: SliceCase, marking: ThresholdRule, counts: PatientCounts) -> tuple[dict, np.ndarray | None]:
+def _slice_row(
+    case: SliceCase, marking: ThresholdRule, counts: PatientCounts
+) -> tuple[dict, np.ndarray | None]:
     organ = np.asarray(case.organ, bool)
     truth = case.truth if case.truth is None else np.asarray(case.truth, bool)
     if truth is None and case.label == 0:
@@ -166,12 +194,34 @@ def _slice_row(case: SliceCase, marking: ThresholdRule, counts: PatientCounts) -
     worst = organ if truth is None else organ & ~truth
     missing = case.probability is None
     probability = np.where(organ, worst if missing else case.probability, 0).astype(np.float32)
-    mask = worst if missing else marking.cut(probability, organ) if case.mask is None else np.asarray(case.mask, bool) & organ
+    mask = (
+        worst
+        if missing
+        else marking.cut(probability, organ)
+        if case.mask is None
+        else np.asarray(case.mask, bool) & organ
+    )
 
-    row = {"patient": case.patient, "image": case.image, "slice_index": case.slice_index, "site": case.site, "label": case.label}
-    row |= {"missing": missing, "organ_px": int(organ.sum()), "truth_px": None, "marked_px": int(mask.sum()), "both_px": None}
+    row = {
+        "patient": case.patient,
+        "image": case.image,
+        "slice_index": case.slice_index,
+        "site": case.site,
+        "label": case.label,
+    }
+    row |= {
+        "missing": missing,
+        "organ_px": int(organ.sum()),
+        "truth_px": None,
+        "marked_px": int(mask.sum()),
+        "both_px": None,
+    }
     row |= dict.fromkeys(("dice", "iou", "hd95_px", "hd95_mm", "pointing"))
-    row["score"] = float(case.label == 0) if missing and case.label is not None else image_score(probability, organ, marking.pooling_power)
+    row["score"] = (
+        float(case.label == 0)
+        if missing and case.label is not None
+        else image_score(probability, organ, marking.pooling_power)
+    )
     row["marked_fraction"] = marked_fraction(mask, organ)
     counts.slices += 1
     counts.missing += missing
@@ -200,7 +250,10 @@ def _count_patient(case, marking, counts, truth, worst, probability, mask) -> No
         values = np.where(organ, worst if head is None else head, 0).astype(np.float32)
         masks[name] = worst if head is None else marking.cut(values, organ, name)
         _add(counts.histograms, name, histogram(values, truth))
-    masks |= {name: worst if each is None else np.asarray(each, bool) & organ for name, each in case.baselines.items()}
+    masks |= {
+        name: worst if each is None else np.asarray(each, bool) & organ
+        for name, each in case.baselines.items()
+    }
     for name, marked in masks.items():
         found = count_overlap(truth, marked)
         _add(counts.overlaps, name, found)
@@ -217,9 +270,17 @@ def _count_patient(case, marking, counts, truth, worst, probability, mask) -> No
 
 
 def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...]) -> dict:
-    """A row of patients.csv: overlaps of a patient with a lesion, the marked share of one without, nothing of both together."""
+    """A row of patients.csv: overlaps of a patient with a lesion, the marked share of one without, nothing of
+    both together.
+    """
     ours = counts.overlaps.get(OURS) if counts.complete else None
-    row = {"patient": counts.patient, "site": counts.site, "slices": counts.slices, "slices_with_truth": counts.known, "missing": counts.missing}
+    row = {
+        "patient": counts.patient,
+        "site": counts.site,
+        "slices": counts.slices,
+        "slices_with_truth": counts.known,
+        "missing": counts.missing,
+    }
     row["slices_positive"] = sum(map(is_abnormal, rows))
     for name in ("truth", "marked", "both"):
         row[f"{name}_px"] = getattr(ours, name) if ours else None
@@ -231,7 +292,11 @@ def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...
         values = [each[name] for each in outlined]
         row[name] = None if None in values else mean_of(values)
     row["normal_area"] = mean_of(each["marked_fraction"] for each in rows if is_normal(each))
-    row |= {"outlined_slices": len(outlined), "dice_slice": mean_of(counts.slice_dice.get(OURS, ())), "marked_share": counts.marked_share(OURS)}
+    row |= {
+        "outlined_slices": len(outlined),
+        "dice_slice": mean_of(counts.slice_dice.get(OURS, ())),
+        "marked_share": counts.marked_share(OURS),
+    }
     row |= {f"dice_{name}": dice(counts.overlaps[name]) if counts.with_lesion else None for name in others}
     row |= {f"dice_slice_{name}": mean_of(counts.slice_dice.get(name, ())) for name in others}
     return row | {f"marked_share_{name}": counts.marked_share(name) for name in others}
@@ -255,12 +320,17 @@ def mean_of(values) -> float | None:
 
 def write_rows(path, rows: list[dict]) -> None:
     """CSV with one header line; None is an empty field, floats have 6 significant digits."""
-    with atomic_path(path) as temporary, open(
-        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
-    ) as stream:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors=HANDLER) as stream,
+    ):
         stream.write(spreadsheet.line(rows[0]))
         for row in rows:
-            stream.write(spreadsheet.line(f"{value:.6g}" if isinstance(value, float) else value for value in row.values()))
+            stream.write(
+                spreadsheet.line(
+                    f"{value:.6g}" if isinstance(value, float) else value for value in row.values()
+                )
+            )
 
 
 def _add(table: dict, name: str, value) -> None:
@@ -276,7 +346,12 @@ def _check(case: SliceCase) -> None:
     maps = {"probability": case.probability, **case.heads}
     for name, array in {"truth": case.truth, "mask": case.mask, **maps, **case.baselines}.items():
         if array is not None and np.shape(array) != shape:
-            raise DataError(f"{where}: {name} has shape {np.shape(array)}, its organ mask {shape}; bring both onto the original grid (H, W).")
+            raise DataError(
+                f"{where}: {name} has shape {np.shape(array)}, its organ mask {shape}; bring both onto the "
+                f"original grid (H, W)."
+            )
     for name, array in maps.items():
         if array is not None and not (np.min(array) >= EDGES[0] and np.max(array) <= EDGES[-1]):
-            raise DataError(f"{where}: {name} must lie in 0..1; received {np.min(array):g}..{np.max(array):g}.")
+            raise DataError(
+                f"{where}: {name} must lie in 0..1; received {np.min(array):g}..{np.max(array):g}."
+            )

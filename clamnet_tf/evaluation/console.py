@@ -21,12 +21,14 @@ def headline(figures: dict) -> list[str]:
         lines.append(f"Dice not measured: {figures['reasons']['dice_volume']}.")
     elif key == "dice_slice":
         lines.append(
-            f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on {measured_on(figures)}; no patient is outlined whole"
+            f"Dice per outlined slice: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on "
+            f"{measured_on(figures)}; no patient is outlined whole"
         )
     else:
         bound = number(figures["oracle"]["dice_volume"]["mean"], 3)
         lines.append(
-            f"Dice per patient volume: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on {measured_on(figures)}; "
+            f"Dice per patient volume: {number(dice['mean'], 3)} ({within(dice) or 'no interval'}) on "
+            f"{measured_on(figures)}; "
             f"threshold {figures['threshold']:.3f} chosen without masks (best possible with masks: {bound})"
         )
     lines += _simple(figures, key)
@@ -43,7 +45,8 @@ def _simple(figures: dict, key: str) -> list[str]:
     best = best_simple(figures)
     if best is not None and len(scores) > 1:
         lines.append(
-            f"  best of {count(len(scores), 'simple method')} (picked with masks): {best[1][key]['mean']:.3f} ({best[0]})"
+            f"  best of {count(len(scores), 'simple method')} (picked with masks): "
+            f"{best[1][key]['mean']:.3f} ({best[0]})"
         )
     said = verdict(figures)
     return [*lines, f"  {said}"] if said else lines

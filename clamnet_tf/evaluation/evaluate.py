@@ -27,15 +27,18 @@ from clamnet_tf.simulation.cohorts import COHORTS
 
 
 def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
-    """Predict every case of `split` (all when None), compare with the masks, write metrics.json, cases.csv, patients.csv, report.html.
+    """Predict every case of `split` (all when None), compare with the masks, write metrics.json, cases.csv,
+    patients.csv, report.html.
 
     Args:
         run: with model and selection. recipe: of the run. manifest, prepared: of the data to measure.
         out: folder for the results, made when missing. reporter: Reporter.
-        workers: training.workers.Workers whose other processes run `assist` now, to share the network's passes; None: alone.
+        workers: training.workers.Workers whose other processes run `assist` now, to share the network's
+            passes; None: alone.
 
     Returns:
-        The figures (see evaluation.figures). Without any mask the figures that need none are there, the others null.
+        The figures (see evaluation.figures). Without any mask the figures that need none are there, the
+        others null.
 
     Raises:
         DataError: no case on that side.
@@ -43,13 +46,19 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     out = make_folder(out)
     rows = _rows(prepared, split)
     if not len(rows):
-        raise DataError(f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name another --split.")
+        raise DataError(
+            f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name "
+            f"another --split."
+        )
     prepared = replace(prepared, table=hidden_table(prepared.table, manifest))
     trained, selection = load_trained_model(run, recipe), run.read_selection()
     trained.probability.workers = workers
     channels = prepared.images.shape[3] - (prepared.atlas is not None)
     if channels != trained.channels:
-        raise DataError(f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images have {channels}.")
+        raise DataError(
+            f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images "
+            f"have {channels}."
+        )
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     names = named(trained.classes)
     walks = {name: Walk(trained.marking_of(name), None if name else gallery.add) for name in ("", *names)}
@@ -67,7 +76,11 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         result["markers"] = {name: figures(each) for name, each in of_classes.items()}
         add_columns(evaluation, of_classes)
     result["notes"] = [chosen.note] if chosen.note else []
-    result["data"] = {"root": manifest.hide(str(manifest.root)), "split": split, "simulated": manifest.layout == "cohort"}
+    result["data"] = {
+        "root": manifest.hide(str(manifest.root)),
+        "split": split,
+        "simulated": manifest.layout == "cohort",
+    }
     if mask_notes:
         result["data"]["mask_notes"] = sorted(mask_notes)
     write_json(out / "metrics.json", result)
@@ -79,7 +92,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     write_pictures(out / "pictures", shown, names)
     write_report(
         out / "report.html",
-        title=f"{recipe.name} on {'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
+        title=f"{recipe.name} on "
+        f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
         run=_facts(run, recipe, manifest, split, selection) | {"notes": result["notes"]},
         figures=result,
         patients=evaluation.patients,
@@ -110,7 +124,8 @@ def _volumes(prepared, rows):
 
 
 def write_pictures(folder: Path, shown, names=()) -> None:
-    """One overlay per patient, of the slice with the largest lesion, best patient first: <rank>_dice<score>_<patient>.png.
+    """One overlay per patient, of the slice with the largest lesion, best patient first:
+    <rank>_dice<score>_<patient>.png.
 
     names: of the lesion classes that have one, each with a colour of its own.
     """
@@ -121,11 +136,15 @@ def write_pictures(folder: Path, shown, names=()) -> None:
         score = "" if dice is None else f"_dice{dice:.2f}"
         patient = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in item.patient)
         picture = overlay(item.gray, item.marked, item.truth, scale=2)
-        write_png(folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, names) if names else picture)
+        write_png(
+            folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, names) if names else picture
+        )
 
 
 def display_channel(recipe, channels: int):
-    """The channel shown as the picture: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the first."""
+    """The channel shown as the picture: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast),
+    else the first.
+    """
     return 1 if recipe.modality == "mri" and channels == 3 else 0
 
 
@@ -136,8 +155,19 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
         heads = marker.heads(images)
         combined = trained.volume(marker.combine(heads), images, organs)
-        masks = {what: {name: method(images, organs) for name, method in methods.items()} for what, methods in baselines.items()}
-        truths = open_masks(manifest, prepared, own, purpose="evaluation", grid="original", classes=len(trained.classes), notes=mask_notes)
+        masks = {
+            what: {name: method(images, organs) for name, method in methods.items()}
+            for what, methods in baselines.items()
+        }
+        truths = open_masks(
+            manifest,
+            prepared,
+            own,
+            purpose="evaluation",
+            grid="original",
+            classes=len(trained.classes),
+            notes=mask_notes,
+        )
         pictures = original_slices(manifest, prepared, own, recipe.data)
         for place, row in enumerate(own):
             box = CropBox(*(int(value) for value in table.box[row]))
@@ -155,9 +185,17 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 picture=pictures[place][0],
             )
             maps, *of_heads = (box.restore_map(one[place], organs[place])[0] for one in (combined, *heads))
-            cases = split_by_class(whole, maps, dict(zip(marker.head_names, of_heads)), trained, str(table.markers[row]))
+            cases = split_by_class(
+                whole, maps, dict(zip(marker.head_names, of_heads)), trained, str(table.markers[row])
+            )
             yield {
-                what: replace(case, baselines={name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5 for name, mask in masks.get(what, {}).items()})
+                what: replace(
+                    case,
+                    baselines={
+                        name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5
+                        for name, mask in masks.get(what, {}).items()
+                    },
+                )
                 for what, case in cases.items()
             }
         done += len(own)
@@ -186,7 +224,9 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "modality": recipe.modality,
         "condition": recipe.condition,
         "description": recipe.description,
-        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}" if simulated else manifest.hide(str(manifest.root)),
+        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}"
+        if simulated
+        else manifest.hide(str(manifest.root)),
         "simulated": simulated,
         "split": split or "all cases",
         "split_patients": run.split_patients(),
@@ -208,7 +248,10 @@ def _network(recipe) -> str:
     """The network whose marks are measured, in words."""
     rounds = recipe.self_training.rounds
     last = recipe.self_training.network if rounds else recipe.network
-    size = f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x {recipe.data.side} pixels"
+    size = (
+        f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x "
+        f"{recipe.data.side} pixels"
+    )
     if not OBJECTIVES[recipe.loss.objective].classifies or rounds:
         return f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {size}"
     own = recipe.inference.activation_map
@@ -217,7 +260,9 @@ def _network(recipe) -> str:
 
 
 def _details(recipe) -> dict:
-    """What is done after the network, and what sets a baseline or a control apart from the method, for the table "How it was run"."""
+    """What is done after the network, and what sets a baseline or a control apart from the method, for the
+    table "How it was run".
+    """
     training = recipe.training
     objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
     classes = [
@@ -231,5 +276,7 @@ def _details(recipe) -> dict:
         "Objective": objective,
         "Taught by": TEACHERS[recipe.self_training.teacher],
         "Training patients used": training.patients,
-        "Negative control": "the labels of the training slices were shuffled" if training.shuffle_labels else None,
+        "Negative control": "the labels of the training slices were shuffled"
+        if training.shuffle_labels
+        else None,
     }

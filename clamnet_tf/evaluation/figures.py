@@ -1,12 +1,13 @@
 """The figures of an evaluation: the content of `metrics.json`.
 
-Overlaps are measured where there is a lesion, false marks where there is none; the two are never averaged together.
-Which patients and slices belong to which depends on the truth alone: see populations.py.
+Overlaps are measured where there is a lesion, false marks where there is none; the two are never averaged
+together. Which patients and slices belong to which depends on the truth alone: see populations.py.
 
 definitions                2; without this key: of before November 2026, when a patient without a lesion was a Dice of 0 if marked
 dice_volume                mean, low, high, median, patients: PRIMARY. Dice of each patient's volume (counts summed over its
-                           slices), mean over the patients with a lesion, 95 % bootstrap interval over these patients. A lesion
-                           that is missed counts 0. One with a slice of unknown truth is left out (patients_incomplete).
+                           slices), mean over the patients with a lesion, 95 % bootstrap interval over these
+                           patients. A lesion that is missed counts 0. One with a slice of unknown truth is
+                           left out (patients_incomplete).
 dice_slice                 mean, low, high, slices: Dice of the slices with a lesion. Where no patient is outlined whole
                            (dice_volume.mean is null) it is the headline
 iou                        intersection over union of each patient's volume, mean over the same patients as dice_volume
@@ -20,14 +21,16 @@ normal_area_patient        marked share of the organ over all slices of a patien
 specificity_patient        share of these patients without a single marked pixel
 threshold, threshold_rule  the cut and where it comes from
 patients, slices           in the reference list; patients_with_lesion (of dice_volume), patients_without_lesion (of
-                           specificity_patient), patients_incomplete (truth of a slice unknown), patients_blank (no organ, no
-                           lesion) add up to patients; slices_positive, _normal, _blank, _missing (counted as the worst case),
-                           _without_truth, label_conflicts (label and mask disagree: masks rule the pixel figures, labels the AUROC)
+                           specificity_patient), patients_incomplete (truth of a slice unknown),
+                           patients_blank (no organ, no lesion) add up to patients; slices_positive, _normal,
+                           _blank, _missing (counted as the worst case), _without_truth, label_conflicts
+                           (label and mask disagree: masks rule the pixel figures, labels the AUROC)
 oracle                     threshold, dice_volume: the cut that is best WITH the masks, without post-processing. Not a result.
 heads                      name -> threshold, dice_volume, dice_slice, oracle, average_precision_pixel
 baselines                  name -> dice_volume and dice_slice on the very same patients and slices; difference and
-                           difference_slice (mean, low, high of ours - theirs, paired by patient and by slice); normal_area,
-                           specificity_slice, normal_area_patient, specificity_patient with their intervals
+                           difference_slice (mean, low, high of ours - theirs, paired by patient and by
+                           slice); normal_area, specificity_slice, normal_area_patient, specificity_patient
+                           with their intervals
 markers                    of classes with names: name -> all of this for it alone (see per_class.py); heads are measured there
 intervals                  figure -> low, high: resampled by patient
 bootstrap                  samples, seed, confidence
@@ -90,11 +93,19 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
         reasons["dice_slice"] = NO_TRUTH
 
     volume_iou = volume_scores(counts, OURS, iou)
-    put("iou", bootstrap.interval(volume_iou, samples=samples, seed=seed) if volume_iou else None, reasons.get("dice_volume", ""))
+    put(
+        "iou",
+        bootstrap.interval(volume_iou, samples=samples, seed=seed) if volume_iou else None,
+        reasons.get("dice_volume", ""),
+    )
     unit = "mm" if with_truth and all(row["hd95_mm"] is not None for row in with_truth) else "px"
     put(f"hd95_{unit}", per_slice(with_truth, lambda row: row[f"hd95_{unit}"]), NO_TRUTH)
     put("average_precision_pixel", _average_precision(evaluation, OURS, samples, seed), NO_TRUTH)
-    put("auroc_slice", _slice_auroc(evaluation, patients, samples, seed), "needs abnormal and normal slices with an organ")
+    put(
+        "auroc_slice",
+        _slice_auroc(evaluation, patients, samples, seed),
+        "needs abnormal and normal slices with an organ",
+    )
     put("pointing_game", per_slice(with_truth, lambda row: row["pointing"]), NO_TRUTH)
     for name, value in false_marks(counts, OURS, samples, seed).items():
         put(name, value, NO_NORMAL_PATIENT if name.endswith("_patient") else NO_NORMAL)
@@ -106,49 +117,74 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
         "dice_slice": outlined,
         **found,
         "hd95_convention": HD95_CONVENTION,
-        "auroc_slice_score": f"generalised mean (power {marking.pooling_power:g}) of the probability over the organ",
+        "auroc_slice_score": f"generalised mean (power {marking.pooling_power:g}) of the probability over "
+        f"the organ",
         "threshold": float(marking.threshold),
         "threshold_rule": marking.rule,
         "patients": len(patients),
         "patients_with_lesion": sum(each.with_lesion for each in counts),
         "patients_without_lesion": sum(each.without_lesion for each in counts),
         "patients_incomplete": sum(not each.complete for each in counts),
-        "patients_blank": sum(each.complete and not each.with_lesion and not each.without_lesion for each in counts),
+        "patients_blank": sum(
+            each.complete and not each.with_lesion and not each.without_lesion for each in counts
+        ),
         "slices": len(rows),
         "slices_positive": sum(map(is_abnormal, rows)),
         "slices_normal": sum(map(is_normal, rows)),
         "slices_blank": len(blank),
         "slices_missing": sum(row["missing"] for row in rows),
         "slices_without_truth": sum(row["truth_px"] is None for row in rows),
-        "label_conflicts": sum(None not in (row["truth_px"], row["label"]) and bool(row["truth_px"]) != bool(row["label"]) for row in rows),
+        "label_conflicts": sum(
+            None not in (row["truth_px"], row["label"]) and bool(row["truth_px"]) != bool(row["label"])
+            for row in rows
+        ),
         "oracle": _oracle(evaluation, OURS, samples, seed),
         "heads": {name: _head(evaluation, name, samples, seed) for name in evaluation.heads},
         "baselines": {name: baseline_figures(counts, name, samples, seed) for name in evaluation.baselines},
         "intervals": intervals,
-        "bootstrap": {"samples": samples, "seed": seed, "confidence": bootstrap.CONFIDENCE, "unit": "patient"},
+        "bootstrap": {
+            "samples": samples,
+            "seed": seed,
+            "confidence": bootstrap.CONFIDENCE,
+            "unit": "patient",
+        },
         "reasons": reasons,
     }
 
 
 def _histograms(patients: list[PatientCounts], name: str) -> np.ndarray:
     """(patients with known truth, 2, bins)."""
-    return np.stack([counts.histograms[name] for counts in patients if counts.known] or [np.zeros((2, EDGES.size), int)])
+    return np.stack(
+        [counts.histograms[name] for counts in patients if counts.known] or [np.zeros((2, EDGES.size), int)]
+    )
 
 
-def _average_precision(evaluation: Evaluation, name: str, samples: int, seed: int) -> bootstrap.Interval | None:
+def _average_precision(
+    evaluation: Evaluation, name: str, samples: int, seed: int
+) -> bootstrap.Interval | None:
     stack = _histograms(evaluation.counts, name)
     value = histogram_average_precision(stack.sum(axis=0))
     if np.isnan(value):
         return None
     drawn = bootstrap.multiplicities(len(stack), samples, seed)
     flat = stack.reshape(len(stack), -1).astype(float)
-    resampled = [histogram_average_precision((part @ flat).reshape(-1, *stack.shape[1:])) for part in np.array_split(drawn, 20)]
+    resampled = [
+        histogram_average_precision((part @ flat).reshape(-1, *stack.shape[1:]))
+        for part in np.array_split(drawn, 20)
+    ]
     return bootstrap.between(float(value), np.concatenate(resampled), len(stack))
 
 
-def _slice_auroc(evaluation: Evaluation, patients: dict, samples: int, seed: int) -> bootstrap.Interval | None:
-    rows = [row for row in evaluation.slices if row["label"] is not None and (row["organ_px"] or row["truth_px"])]
-    scores, labels = np.array([row["score"] for row in rows]), np.array([row["label"] > 0 for row in rows], bool)
+def _slice_auroc(
+    evaluation: Evaluation, patients: dict, samples: int, seed: int
+) -> bootstrap.Interval | None:
+    rows = [
+        row for row in evaluation.slices if row["label"] is not None and (row["organ_px"] or row["truth_px"])
+    ]
+    scores, labels = (
+        np.array([row["score"] for row in rows]),
+        np.array([row["label"] > 0 for row in rows], bool),
+    )
     value = auroc(scores, labels) if rows else None
     if value is None:
         return None
@@ -171,7 +207,10 @@ def _oracle(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
 
 
 def _head(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
-    marking, precision = evaluation.marking, float(histogram_average_precision(_histograms(evaluation.counts, name).sum(axis=0)))
+    marking, precision = (
+        evaluation.marking,
+        float(histogram_average_precision(_histograms(evaluation.counts, name).sum(axis=0))),
+    )
     return {
         "threshold": float(marking.head_thresholds.get(name, marking.threshold)),
         "dice_volume": volume_dice(volume_scores(evaluation.counts, name), samples, seed),

@@ -1,6 +1,8 @@
-"""Which slices the report shows, kept while the evaluation streams by; small copies, not the arrays themselves.
+"""Which slices the report shows, kept while the evaluation streams by; small copies, not the arrays
+themselves.
 
-Patients run from the best to the worst; of each: the slice with the largest lesion, its best and its worst slice. At
+Patients run from the best to the worst; of each: the slice with the largest lesion, its best and its worst
+slice. At
 the end come normal slices: those with the most false marks, and some spread evenly over the rest.
 """
 
@@ -21,7 +23,9 @@ SIDE = 320
 
 @dataclass(frozen=True, eq=False)
 class GalleryItem:
-    """One slice as the report shows it: cut to the organ with a small margin and at most SIDE pixels long. Arrays (h, w)."""
+    """One slice as the report shows it: cut to the organ with a small margin and at most SIDE pixels long.
+    Arrays (h, w).
+    """
 
     patient: str
     name: str
@@ -48,8 +52,12 @@ class GalleryItem:
     """Why it is shown, in words."""
 
 
-def gallery_item(case: SliceCase, mask: np.ndarray | None, row: dict, channel: int | None = None) -> GalleryItem:
-    """The small copy of one slice. case.picture must be there; `mask` (H, W) bool on the same grid, `row` from cases.py."""
+def gallery_item(
+    case: SliceCase, mask: np.ndarray | None, row: dict, channel: int | None = None
+) -> GalleryItem:
+    """The small copy of one slice. case.picture must be there; `mask` (H, W) bool on the same grid, `row`
+    from cases.py.
+    """
     box = _around(case.organ)
     factor = min(1.0, SIDE / max(box[0].stop - box[0].start, box[1].stop - box[1].start))
 
@@ -61,9 +69,14 @@ def gallery_item(case: SliceCase, mask: np.ndarray | None, row: dict, channel: i
     def shrink_mask(array):
         if array is None:
             return None
-        parts = {value: shrink(one * np.uint8(255), Image.Resampling.BILINEAR) >= 128 for value, one in by_number(array)}
+        parts = {
+            value: shrink(one * np.uint8(255), Image.Resampling.BILINEAR) >= 128
+            for value, one in by_number(array)
+        }
         if not parts or np.asarray(array).dtype == bool:
-            return parts.get(1, np.zeros(shrink(np.asarray(array, np.uint8), Image.Resampling.BILINEAR).shape, bool))
+            return parts.get(
+                1, np.zeros(shrink(np.asarray(array, np.uint8), Image.Resampling.BILINEAR).shape, bool)
+            )
         return np.max([np.where(one, np.uint8(value), np.uint8(0)) for value, one in parts.items()], axis=0)
 
     heat = None
@@ -84,7 +97,8 @@ def gallery_item(case: SliceCase, mask: np.ndarray | None, row: dict, channel: i
 
 
 class Gallery:
-    """Collects candidates: `evaluate_slices(..., collect=gallery.add)`, then `gallery.choose(evaluation.patients)`.
+    """Collects candidates: `evaluate_slices(..., collect=gallery.add)`, then
+    `gallery.choose(evaluation.patients)`.
 
     Keeps at most four small copies per patient. A slice without a `picture` is passed over.
     """
@@ -105,23 +119,48 @@ class Gallery:
                 kept[role] = (value, item)
 
     def choose(self, patients: list[dict]) -> list[GalleryItem]:
-        """At most `limit` items: abnormal slices of the patients best to worst, then normal ones, most false marks first."""
+        """At most `limit` items: abnormal slices of the patients best to worst, then normal ones, most false
+        marks first.
+        """
         scores = {row["patient"]: row["dice"] for row in patients}
-        order = {name: self._outlined(name) if score is None else score for name, score in scores.items() if name in self._kept}
-        ranked = sorted((name for name in self._kept if self._abnormal(name)), key=lambda name: (order[name] is None, -(order[name] or 0)))
-        normals = [item for kept in self._kept.values() for role, (_, item) in kept.items() if role == "most false marks"]
+        order = {
+            name: self._outlined(name) if score is None else score
+            for name, score in scores.items()
+            if name in self._kept
+        }
+        ranked = sorted(
+            (name for name in self._kept if self._abnormal(name)),
+            key=lambda name: (order[name] is None, -(order[name] or 0)),
+        )
+        normals = [
+            item
+            for kept in self._kept.values()
+            for role, (_, item) in kept.items()
+            if role == "most false marks"
+        ]
         normals.sort(key=lambda item: -(item.marked_fraction or 0))
-        room = min(len(normals), max(self.limit // NORMAL_SHARE, self.limit - sum(len(self._abnormal(name)) for name in ranked)))
+        room = min(
+            len(normals),
+            max(self.limit // NORMAL_SHARE, self.limit - sum(len(self._abnormal(name)) for name in ranked)),
+        )
         normals = normals[: (room + 1) // 2] + _spread(normals[(room + 1) // 2 :], room // 2)
         ranked = _spread(ranked, self.limit - room)
         each, more = divmod(self.limit - room, len(ranked)) if ranked else (0, 0)
-        shown = [item for place, name in enumerate(ranked) for item in self._abnormal(name)[: each + (place < more)]]
+        shown = [
+            item
+            for place, name in enumerate(ranked)
+            for item in self._abnormal(name)[: each + (place < more)]
+        ]
         shown += [replace(item, role=_normal_role(item)) for item in normals]
         return [replace(item, patient_dice=scores[item.patient]) for item in shown]
 
     def _outlined(self, patient: str) -> float | None:
-        """Dice of the largest outlined lesion of a patient whose volume has none, since other slices are not outlined; None without any."""
-        return self._kept[patient]["largest lesion"][1].dice if "largest lesion" in self._kept[patient] else None
+        """Dice of the largest outlined lesion of a patient whose volume has none, since other slices are not
+        outlined; None without any.
+        """
+        return (
+            self._kept[patient]["largest lesion"][1].dice if "largest lesion" in self._kept[patient] else None
+        )
 
     def _abnormal(self, patient: str) -> list[GalleryItem]:
         """A patient's abnormal candidates, each slice once, the most telling first."""
@@ -153,7 +192,9 @@ def _spread(values: list, count: int) -> list:
     """`count` of the values, evenly spaced, the first and the last among them."""
     if count >= len(values):
         return values
-    return [values[place] for place in sorted(set(np.linspace(0, len(values) - 1, count).round().astype(int)))]
+    return [
+        values[place] for place in sorted(set(np.linspace(0, len(values) - 1, count).round().astype(int)))
+    ]
 
 
 def _around(organ: np.ndarray) -> tuple[slice, slice]:

@@ -64,7 +64,10 @@ def add_columns(evaluation, of_classes: dict) -> None:
     """Add Dice, pixels and false marks of every class to the rows of slices and of patients."""
     for name, own in of_classes.items():
         both = ("dice", "truth_px", "marked_px")
-        for rows, theirs, keys in ((evaluation.slices, own.slices, both), (evaluation.patients, own.patients, (*both, "marked_share"))):
+        for rows, theirs, keys in (
+            (evaluation.slices, own.slices, both),
+            (evaluation.patients, own.patients, (*both, "marked_share")),
+        ):
             for row, other in zip(rows, theirs, strict=True):
                 row |= {f"{name}_{key}": other[key] for key in keys}
         for row, other in zip(evaluation.slices, own.slices, strict=True):
@@ -78,8 +81,14 @@ def class_headline(figures: dict) -> list[str]:
         key = headline_key(own)
         dice, best = own[key], best_simple(own)
         text = f"  {name}: Dice {number(dice['mean'], 3)}"
-        text += f" ({within(dice) or 'no interval'}) on {measured_on(own)}" if dice["mean"] is not None else ""
+        text += (
+            f" ({within(dice) or 'no interval'}) on {measured_on(own)}" if dice["mean"] is not None else ""
+        )
         text += f", best simple method (picked with masks) {best[1][key]['mean']:.3f}" if best else ""
-        area = "no slice without it" if own["normal_area"] is None else f"marked where it is not {100 * own['normal_area']:.2f} %"
+        area = (
+            "no slice without it"
+            if own["normal_area"] is None
+            else f"marked where it is not {100 * own['normal_area']:.2f} %"
+        )
         lines.append(f"{text}, slice AUROC {number(own['auroc_slice'], 3)}, {area}")
     return lines

@@ -66,7 +66,9 @@ def false_marks(
 
 
 def baseline_figures(counts: list[PatientCounts], name: str, samples: int, seed: int) -> dict:
-    """What metrics.json says of a baseline; differences are ours - the baseline's, by patient and by slice."""
+    """What metrics.json says of a baseline; differences are ours - the baseline's, by patient and by
+    slice.
+    """
     ours, theirs = volume_scores(counts, OURS), volume_scores(counts, name)
     difference = bootstrap.paired(ours, theirs, samples=samples, seed=seed)._asdict() if ours else NO_INTERVAL
     marked = false_marks(counts, name, samples, seed)

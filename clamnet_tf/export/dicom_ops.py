@@ -1,7 +1,8 @@
-"""DICOM bytes -> modality values inside a graph, by tensorflow-io: for servers that have its operations (TensorFlow up to 2.17).
+"""DICOM bytes -> modality values inside a graph, by tensorflow-io: for servers that have its operations
+(TensorFlow up to 2.17).
 
-What tensorflow-io returns are neither stored values nor Hounsfield units; imaging.dicom_tensorflow_io says what they are and
-how that is undone. The same is done here with TensorFlow's operations.
+What tensorflow-io returns are neither stored values nor Hounsfield units; imaging.dicom_tensorflow_io says
+what they are and how that is undone. The same is done here with TensorFlow's operations.
 """
 
 import tensorflow as tf
@@ -17,23 +18,40 @@ def load_operations() -> None:
 
 
 def decode_dicom(content):
-    """Bytes (scalar string) of a DICOM file of one frame -> (rows, columns, 1 or 3) float32, as `imaging.dicom_pixels.read_pixels`; False, as they are not shades.
+    """Bytes (scalar string) of a DICOM file of one frame -> (rows, columns, 1 or 3) float32, as
+    `imaging.dicom_pixels.read_pixels`; False, as they are not shades.
 
-    Signed MONOCHROME1 lies one stored value off: tensorflow-io renders it so (measured), and here is no pydicom to compare with.
+    Signed MONOCHROME1 lies one stored value off: tensorflow-io renders it so (measured), and here is no
+    pydicom to compare with.
 
     InvalidArgumentError for several frames, and for anything that tensorflow-io cannot read.
     """
     import tensorflow_io
 
-    rendered = tensorflow_io.image.decode_dicom_image(content, on_error="strict", scale="preserve", dtype=tf.uint64)
+    rendered = tensorflow_io.image.decode_dicom_image(
+        content, on_error="strict", scale="preserve", dtype=tf.uint64
+    )
     tags = [getattr(tensorflow_io.image.dicom_tags, name) for name in _TAGS]
-    bits, signed, slope, intercept, photometric = tf.unstack(tensorflow_io.image.decode_dicom_data(content, tags), num=len(_TAGS))
+    bits, signed, slope, intercept, photometric = tf.unstack(
+        tensorflow_io.image.decode_dicom_data(content, tags), num=len(_TAGS)
+    )
     frames = tf.shape(rendered)[0]
-    with tf.control_dependencies([tf.debugging.Assert(frames == 1, ["image_bytes: expected DICOM files of one frame; found", frames])]):
+    with tf.control_dependencies(
+        [tf.debugging.Assert(frames == 1, ["image_bytes: expected DICOM files of one frame; found", frames])]
+    ):
         values = tf.cast(rendered[0], tf.float64)
     inverted = tf.strings.strip(photometric) == "MONOCHROME1"
-    gray = _modality(values, _number(bits, 16.0), _number(signed, 0.0), _number(slope, 1.0), _number(intercept, 0.0), inverted)
-    return tf.cast(tf.cond(tf.shape(values)[2] == 1, lambda: gray, lambda: values), tf.float32), tf.constant(False)
+    gray = _modality(
+        values,
+        _number(bits, 16.0),
+        _number(signed, 0.0),
+        _number(slope, 1.0),
+        _number(intercept, 0.0),
+        inverted,
+    )
+    return tf.cast(tf.cond(tf.shape(values)[2] == 1, lambda: gray, lambda: values), tf.float32), tf.constant(
+        False
+    )
 
 
 def _number(text, missing: float):
@@ -43,13 +61,20 @@ def _number(text, missing: float):
 
 
 def _modality(rendered, bits, signed, slope, intercept, inverted):
-    """DCMTK's rendering -> modality values, MONOCHROME1 mirrored so that bright means bright; float64, same shape."""
+    """DCMTK's rendering -> modality values, MONOCHROME1 mirrored so that bright means bright; float64, same
+    shape.
+    """
     half = 2.0 ** (bits - 1.0)
-    ends = tf.where(signed > 0, tf.stack([-half, half - 1.0]), tf.stack([0.0 * half, 2.0 * half - 1.0])) * slope + intercept
+    ends = (
+        tf.where(signed > 0, tf.stack([-half, half - 1.0]), tf.stack([0.0 * half, 2.0 * half - 1.0])) * slope
+        + intercept
+    )
     lowest, highest = tf.reduce_min(ends), tf.reduce_max(ends)
     scale = 2.0 ** _depth(lowest, highest)
     values = tf.where(inverted, scale - 1.0 - rendered, rendered)
-    modality = (values + 0.25) * (highest - lowest + 1.0) / scale + lowest  # a quarter: the middle of what floor cut off
+    modality = (values + 0.25) * (
+        highest - lowest + 1.0
+    ) / scale + lowest  # a quarter: the middle of what floor cut off
     modality = tf.round((modality - intercept) / slope) * slope + intercept
     return tf.where(inverted, lowest + highest - modality, modality)
 

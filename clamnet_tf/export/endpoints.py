@@ -20,7 +20,8 @@ from clamnet_tf.serving.signatures import (
 
 
 class Endpoints(tf.Module):
-    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save takes.
+    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save
+    takes.
 
     dicom: with the signature ENCODED_DICOM, whose operations only tensorflow-io has.
     """
@@ -28,11 +29,17 @@ class Endpoints(tf.Module):
     def __init__(self, source, dicom: bool = False):
         super().__init__(name=source.name)
         self.source = source
-        # TensorFlow's own variables: of tracked Keras objects a copy is saved that TensorFlow Serving's loader leaves uninitialised (measured)
+        # TensorFlow's own variables: of tracked Keras objects a copy is saved that TensorFlow Serving's
+        # loader leaves uninitialised (measured)
         self.weights = [variable.value for variable in source.network.variables]
-        self.slices = tf.TensorSpec([None, source.side, source.side, source.channels], tf.float32, name=IMAGES)
+        self.slices = tf.TensorSpec(
+            [None, source.side, source.side, source.channels], tf.float32, name=IMAGES
+        )
         self.files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
-        self.functions = {DEFAULT: self._function(self.from_slices, self.slices), PREPARED: self._function(self.from_prepared, self.slices)}
+        self.functions = {
+            DEFAULT: self._function(self.from_slices, self.slices),
+            PREPARED: self._function(self.from_prepared, self.slices),
+        }
         if why_not_encoded(source) is None:
             self.functions[ENCODED] = self._function(self.from_pictures, self.files)
             if dicom:
@@ -85,7 +92,9 @@ class Endpoints(tf.Module):
         source = self.source
         image, eight_bits = decoder(content)
         image = choose_channels(image, source.data.channels, source.channels)
-        return prepare(image, eight_bits, data=source.data, organ=organ_of_pictures(source.organ), side=source.side)
+        return prepare(
+            image, eight_bits, data=source.data, organ=organ_of_pictures(source.organ), side=source.side
+        )
 
     def _marked(self, images, organ):
         maps = self.probability(images)
@@ -116,7 +125,9 @@ def _log_odds(probability):
 
 
 def presence(probability, organ, power: float):
-    """(B, H, W) twice -> (B,) float32: `metrics.localisation.image_score`, the generalised mean over the organ; 0 without one."""
+    """(B, H, W) twice -> (B,) float32: `metrics.localisation.image_score`, the generalised mean over the
+    organ; 0 without one.
+    """
     inside = tf.cast(organ, tf.float64)
     pixels = tf.reduce_sum(inside, axis=[1, 2])
     total = tf.reduce_sum(inside * tf.cast(probability, tf.float64) ** power, axis=[1, 2])

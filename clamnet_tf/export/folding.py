@@ -1,8 +1,8 @@
 """Batch norms folded into the convolutions before them: equal in inference, one operation less each.
 
-A batch norm in inference is y -> gamma (y - mean) / sqrt(variance + epsilon) + beta with fixed numbers per channel, so
-for y = kernel * x + bias it is a convolution again (Jacob et al. 2018, section 3.2). Group and instance norms depend on
-the slice and stay.
+A batch norm in inference is y -> gamma (y - mean) / sqrt(variance + epsilon) + beta with fixed numbers per
+channel, so for y = kernel * x + bias it is a convolution again (Jacob et al. 2018, section 3.2). Group and
+instance norms depend on the slice and stay.
 """
 
 import keras
@@ -16,7 +16,11 @@ def folded(network: keras.Model) -> keras.Model:
     Layers keep their names. ValueError for a batch norm that stands behind anything
     but a convolution, which blocks.py does not build.
     """
-    before = {norm.name: _convolution_before(norm) for norm in network.layers if isinstance(norm, layers.BatchNormalization)}
+    before = {
+        norm.name: _convolution_before(norm)
+        for norm in network.layers
+        if isinstance(norm, layers.BatchNormalization)
+    }
     if not before:
         return network
     convolutions = set(before.values())
@@ -34,14 +38,19 @@ def folded(network: keras.Model) -> keras.Model:
         if layer.name not in convolutions and layer.name not in before:
             result.get_layer(layer.name).set_weights(layer.get_weights())
     for norm, convolution in before.items():
-        result.get_layer(convolution).set_weights(_folded_weights(network.get_layer(convolution), network.get_layer(norm)))
+        result.get_layer(convolution).set_weights(
+            _folded_weights(network.get_layer(convolution), network.get_layer(norm))
+        )
     return result
 
 
 def _convolution_before(norm) -> str:
     layer = norm.input._keras_history.operation
     if not isinstance(layer, layers.Conv2D):
-        raise ValueError(f"{norm.name} stands behind {layer.name}, a {type(layer).__name__}; only a batch norm behind a Conv2D can be folded")
+        raise ValueError(
+            f"{norm.name} stands behind {layer.name}, a {type(layer).__name__}; only a batch norm behind a "
+            f"Conv2D can be folded"
+        )
     return layer.name
 
 

@@ -1,6 +1,7 @@
 """One function of a Source with its weights as constants: what the converters for other runtimes take.
 
-LiteRT's converter, given the variables, made a file that answers NaN (measured on TensorFlow 2.21); constants do not.
+LiteRT's converter, given the variables, made a file that answers NaN (measured on TensorFlow 2.21); constants
+do not.
 """
 
 import dataclasses
@@ -13,9 +14,15 @@ from clamnet_tf.serving.signatures import IMAGES, PROBABILITY
 
 
 def probability_function(source) -> tf.types.experimental.GenericFunction:
-    """tf.function: images (batch, side, side, C) prepared -> {"probability": as serving.signatures.map_shape}."""
+    """tf.function: images (batch, side, side, C) prepared -> {"probability": as
+    serving.signatures.map_shape}.
+    """
     endpoints = Endpoints(dataclasses.replace(source, predictor=source.predictor.stock()))
-    return tf.function(lambda images: {PROBABILITY: source.written(endpoints.probability(images))}, input_signature=[endpoints.slices], autograph=False)
+    return tf.function(
+        lambda images: {PROBABILITY: source.written(endpoints.probability(images))},
+        input_signature=[endpoints.slices],
+        autograph=False,
+    )
 
 
 def frozen_probability(source):

@@ -1,7 +1,7 @@
 """Binary morphology of one slice in TensorFlow's own operations, so that a served graph needs no SciPy.
 
-Every function takes and gives (rows, columns) bool of any size and equals its counterpart in scipy.ndimage with the
-cross of four neighbours (tested). Outside of the image is False unless said otherwise.
+Every function takes and gives (rows, columns) bool of any size and equals its counterpart in scipy.ndimage
+with the cross of four neighbours (tested). Outside of the image is False unless said otherwise.
 """
 
 import tensorflow as tf
@@ -24,7 +24,9 @@ def _all_of(parts):
 
 
 def dilate(mask, times: int, within=None):
-    """`times` dilations; with `within` only there (binary_dilation(mask=within): what lies outside of it stays)."""
+    """`times` dilations; with `within` only there (binary_dilation(mask=within): what lies outside of it
+    stays).
+    """
     kept = mask if within is None else tf.logical_and(mask, tf.logical_not(within))
     for _ in range(times):
         grown = _any_of([mask, *_neighbours(mask, False)])
@@ -47,7 +49,9 @@ def fill_holes(mask):
 
 
 def largest_component(mask):
-    """(the largest 4-connected component, its pixels); of equals the first in reading order. All False, 0: there is none."""
+    """(the largest 4-connected component, its pixels); of equals the first in reading order. All False, 0:
+    there is none.
+    """
     count = tf.size(mask)
     # Numbers fall in reading order, so that the highest one in a component is that of its first pixel.
     labels = _spread(tf.where(mask, tf.reshape(count - tf.range(count), tf.shape(mask)), 0), mask)
@@ -59,14 +63,22 @@ def largest_component(mask):
 
 
 def deeper_than(mask, distance):
-    """Pixels whose Euclidean distance to the nearest False pixel, or to the outside, is more than `distance` (scalar float32, >= 0)."""
+    """Pixels whose Euclidean distance to the nearest False pixel, or to the outside, is more than `distance`
+    (scalar float32, >= 0).
+    """
     reach = tf.cast(tf.math.ceil(distance), tf.int32)
     vertical = ((1, 0), (-1, 0))
 
     def deepen(step, depth, inside):
-        return step + 1, depth + tf.cast(inside, tf.int32), _all_of([inside, *_neighbours(inside, False, vertical)])
+        return (
+            step + 1,
+            depth + tf.cast(inside, tf.int32),
+            _all_of([inside, *_neighbours(inside, False, vertical)]),
+        )
 
-    _, depth, _ = tf.while_loop(lambda step, *_: step <= reach, deepen, [0, tf.zeros_like(mask, tf.int32), mask])
+    _, depth, _ = tf.while_loop(
+        lambda step, *_: step <= reach, deepen, [0, tf.zeros_like(mask, tf.int32), mask]
+    )
     columns = tf.shape(mask)[1]
     padded = tf.pad(depth, [[0, 0], [reach, reach]])
 
@@ -80,9 +92,11 @@ def deeper_than(mask, distance):
 
 
 def _spread(values, mask):
-    """int32 at least 0, 0 outside of `mask`: in each 4-connected component of `mask` the highest value it holds.
+    """int32 at least 0, 0 outside of `mask`: in each 4-connected component of `mask` the highest value it
+    holds.
 
-    A value goes through its whole run of a row, then of a column, at once: few rounds until nothing changes any more.
+    A value goes through its whole run of a row, then of a column, at once: few rounds until nothing changes
+    any more.
     """
     rows, columns = _runs(mask), tf.transpose(_runs(tf.transpose(mask)))
     places = 2 * tf.size(mask) + tf.reduce_sum(tf.shape(mask))
@@ -101,4 +115,6 @@ def _spread(values, mask):
 def _runs(mask):
     """A number for each run of True along a row; False pixels share one with the run behind them."""
     height, width = tf.unstack(tf.shape(mask))
-    return tf.cumsum(tf.cast(tf.logical_not(mask), tf.int32), axis=1) + (width + 1) * tf.range(height)[:, None]
+    return (
+        tf.cumsum(tf.cast(tf.logical_not(mask), tf.int32), axis=1) + (width + 1) * tf.range(height)[:, None]
+    )

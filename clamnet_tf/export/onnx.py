@@ -19,8 +19,8 @@ OPSET = 18
 def export_onnx(source, out: Path) -> Exported:
     """Write <out>/<name>.onnx and <name>.onnx.json, its contract.
 
-    Input `images` (batch, side, side, C) float32, output `probability` (batch, side, side) float32, of several classes
-    (batch, side, side, classes), any batch.
+    Input `images` (batch, side, side, C) float32, output `probability` (batch, side, side) float32, of
+    several classes (batch, side, side, classes), any batch.
 
     Raises:
         EnvironmentFailure: tf2onnx or onnxruntime is not installed. UserInputError: files are in the way.
@@ -34,7 +34,12 @@ def export_onnx(source, out: Path) -> Exported:
     with leaves_nothing_behind(path.parent):
         with atomic_path(path) as temporary:
             temporary.write_bytes(converted(source))
-            facts = {"bytes": temporary.stat().st_size, "largest_difference": check("onnx", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[PREPARED]}
+            facts = {
+                "bytes": temporary.stat().st_size,
+                "largest_difference": check("onnx", temporary, runtime_reference(source, RUNTIME_TOLERANCE))[
+                    PREPARED
+                ],
+            }
             write_json(described, {**contract(source, kind="onnx"), "opset": OPSET, "measured": facts})
     return Exported(path, facts, (f"{facts['bytes'] / 1e6:.2f} MB, opset {OPSET}",))
 
@@ -46,5 +51,7 @@ def converted(source) -> bytes:
     function = probability_function(source)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with stderr_held_back():
-        model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+        model, _ = tf2onnx.convert.from_function(
+            function, input_signature=function.input_signature, opset=OPSET
+        )
     return model.SerializeToString()

@@ -1,8 +1,9 @@
-"""The organ of one slice and the crop around it in TensorFlow's own operations: what `preprocessing.organs.foreground` does, inside a served graph.
+"""The organ of one slice and the crop around it in TensorFlow's own operations: what
+`preprocessing.organs.foreground` does, inside a served graph.
 
-`foreground`, `without_rim` and `crop_box` follow clamnet_tf.preprocessing.organs.foreground and .crop step by step for a volume of one
-slice and give the same pixels (tested on images; a value that lies on a histogram's edge to the last bit may fall on
-the other side).
+`foreground`, `without_rim` and `crop_box` follow clamnet_tf.preprocessing.organs.foreground and .crop step by
+step for a volume of one slice and give the same pixels (tested on images; a value that lies on a histogram's
+edge to the last bit may fall on the other side).
 """
 
 import numpy as np
@@ -16,7 +17,9 @@ _RADIUS = 4  # of the Gaussian of deviation 1, cut off at 4 deviations
 
 
 def foreground(image):
-    """(rows, columns, channels) float32 in any unit -> (rows, columns) bool, as `preprocessing.organs.foreground.foreground` of one slice."""
+    """(rows, columns, channels) float32 in any unit -> (rows, columns) bool, as
+    `preprocessing.organs.foreground.foreground` of one slice.
+    """
     brightness, known = _brightness(image)
     smooth = _gaussian(brightness)
     noisy = _variance(smooth) < reference._NOISE_LEFT * _variance(brightness)
@@ -50,7 +53,9 @@ def crop_box(region, margin: float):
 
 
 def crop(image, box):
-    """(rows, columns, channels), [top, left, size] -> (size, size, channels); 0 where the box leaves the image."""
+    """(rows, columns, channels), [top, left, size] -> (size, size, channels); 0 where the box leaves the
+    image.
+    """
     top, left, size = tf.unstack(box)
     shape = tf.shape(image)
     before = [tf.maximum(-top, 0), tf.maximum(-left, 0)]
@@ -60,12 +65,16 @@ def crop(image, box):
 
 
 def resize(image, shape):
-    """(rows, columns, channels) -> (*shape, channels) float32: bilinear, antialiased when shrinking, as `preprocessing.resize`."""
+    """(rows, columns, channels) -> (*shape, channels) float32: bilinear, antialiased when shrinking, as
+    `preprocessing.resize`.
+    """
     return tf.image.resize(image, shape, method="bilinear", antialias=True)
 
 
 def resize_nearest(image, side: int):
-    """(size, size, channels) -> (side, side, channels): the value under each new pixel's centre, as `preprocessing.resize`."""
+    """(size, size, channels) -> (side, side, channels): the value under each new pixel's centre, as
+    `preprocessing.resize`.
+    """
     size = tf.shape(image)[0]
     places = tf.cast((np.arange(side) + 0.5) * tf.cast(size, tf.float64) / side, tf.int32)
     places = tf.minimum(places, size - 1)
@@ -87,7 +96,9 @@ def percentile(values, percent: float):
 def _brightness(image):
     """((rows, columns) float32 in 0..1 at the working side, whether any channel varies)."""
     sides = tf.shape(image)[:2]
-    scale = tf.minimum(tf.constant(1.0, tf.float64), reference._WORKING_SIDE / tf.cast(tf.reduce_max(sides), tf.float64))
+    scale = tf.minimum(
+        tf.constant(1.0, tf.float64), reference._WORKING_SIDE / tf.cast(tf.reduce_max(sides), tf.float64)
+    )
     shape = tf.maximum(1, tf.cast(tf.round(tf.cast(sides, tf.float64) * scale), tf.int32))
     values = tf.maximum(image, reference._AIR)
     values = tf.cond(tf.reduce_all(shape == sides), lambda: values, lambda: resize(values, shape))
@@ -111,7 +122,10 @@ def _gaussian(image):
     weights = (weights / weights.sum()).astype(np.float32)
     for axis in (0, 1):
         length = tf.shape(image)[axis]
-        moved = [tf.gather(image, tf.clip_by_value(tf.range(length) + int(place), 0, length - 1), axis=axis) for place in places]
+        moved = [
+            tf.gather(image, tf.clip_by_value(tf.range(length) + int(place), 0, length - 1), axis=axis)
+            for place in places
+        ]
         image = tf.add_n([float(weight) * one for weight, one in zip(weights, moved)])
     return image
 
@@ -151,7 +165,10 @@ def _largest_region(bright):
     enough = tf.cast(size, tf.float64) >= reference._SMALLEST * tf.cast(tf.size(bright), tf.float64)
     region = dilate(tf.logical_and(largest, enough), 3, within=bright)
     margin = 8
-    rows, columns = (tf.clip_by_value(tf.range(-margin, length + margin), 0, length - 1) for length in tf.unstack(tf.shape(region)))
+    rows, columns = (
+        tf.clip_by_value(tf.range(-margin, length + margin), 0, length - 1)
+        for length in tf.unstack(tf.shape(region))
+    )
     padded = tf.gather(tf.gather(region, rows, axis=0), columns, axis=1)
     closed = erode(dilate(padded, 6), 6)[margin:-margin, margin:-margin]
     region = erode(fill_holes(tf.logical_or(closed, region)), 1, outside=True)

@@ -1,6 +1,8 @@
-"""From the bytes of pictures to prepared slices inside a served graph: what `prepare_volume` does with a volume of one slice.
+"""From the bytes of pictures to prepared slices inside a served graph: what `prepare_volume` does with a
+volume of one slice.
 
-Each picture is a volume of its own: its organ is found in it alone, and its statistics are those of this one slice.
+Each picture is a volume of its own: its organ is found in it alone, and its statistics are those of this one
+slice.
 """
 
 import tensorflow as tf
@@ -21,22 +23,29 @@ from clamnet_tf.recipe.schema_data import OrganSection
 
 #: organ.method -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
 ORGANS = {
-    "foreground": "the head or body, found in the picture itself as clamnet_tf.preprocessing.organs.foreground does, without its rim",
+    "foreground": "the head or body, found in the picture itself as "
+    "clamnet_tf.preprocessing.organs.foreground does, without its rim",
     "none": "the whole picture",
 }
 
 
 def decode(content):
-    """Bytes (scalar string) of a PNG or JPEG file -> (rows, columns, channels) float32, values as stored; whether they have 8 bits.
+    """Bytes (scalar string) of a PNG or JPEG file -> (rows, columns, channels) float32, values as stored;
+    whether they have 8 bits.
 
-    8 bits give 0..255, 16-bit gray 0..65535. EXIF orientation is not applied. InvalidArgumentError for any other file.
+    8 bits give 0..255, 16-bit gray 0..65535. EXIF orientation is not applied. InvalidArgumentError for any
+    other file.
     """
     is_png = tf.strings.substr(content, 0, 4) == b"\x89PNG"
     is_jpeg = tf.strings.substr(content, 0, 3) == b"\xff\xd8\xff"
-    with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["image_bytes: expected the bytes of a PNG or JPEG file"])]):
+    with tf.control_dependencies(
+        [tf.debugging.Assert(is_png | is_jpeg, ["image_bytes: expected the bytes of a PNG or JPEG file"])]
+    ):
         content = tf.identity(content)
 
-    deep = is_png & (tf.strings.substr(tf.strings.join([content, "\0" * 25]), 24, 1) == b"\x10")  # bits per sample, PNG specification 11.2.1
+    deep = is_png & (
+        tf.strings.substr(tf.strings.join([content, "\0" * 25]), 24, 1) == b"\x10"
+    )  # bits per sample, PNG specification 11.2.1
 
     def png():
         return tf.cond(
@@ -45,14 +54,22 @@ def decode(content):
             lambda: tf.cast(tf.io.decode_png(content), tf.float32),
         )
 
-    return tf.cond(is_png, png, lambda: tf.cast(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"), tf.float32)), tf.logical_not(deep)
+    return tf.cond(
+        is_png, png, lambda: tf.cast(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"), tf.float32)
+    ), tf.logical_not(deep)
 
 
 def choose_channels(image, chosen, channels: int):
-    """(rows, columns, any) -> (rows, columns, channels); `chosen` is data.channels. InvalidArgumentError for another count."""
+    """(rows, columns, any) -> (rows, columns, channels); `chosen` is data.channels. InvalidArgumentError for
+    another count.
+    """
     found = tf.shape(image)[2]
     enough = found == channels if chosen is None else found > max(chosen)
-    message = ["a picture has another number of channels than the model expects; found, expected:", found, channels if chosen is None else max(chosen) + 1]
+    message = [
+        "a picture has another number of channels than the model expects; found, expected:",
+        found,
+        channels if chosen is None else max(chosen) + 1,
+    ]
     with tf.control_dependencies([tf.debugging.Assert(enough, message)]):
         image = tf.identity(image) if chosen is None else tf.gather(image, list(chosen), axis=2)
     return tf.ensure_shape(image, [None, None, channels])
@@ -66,27 +83,39 @@ def window(values, center: float, width: float):
 
 
 def organ_of_pictures(organ: OrganSection) -> OrganSection:
-    """What finds the organ of a single picture in a graph: the section itself, or for brain, cranium and network their fallback in
-    `preprocessing.organ_region`, the foreground without its rim."""
+    """What finds the organ of a single picture in a graph: the section itself, or for brain, cranium and
+    network their fallback in `preprocessing.organ_region`, the foreground without its rim."""
     if organ.method in ("brain", "cranium", "network"):
         return organ.model_copy(update={"method": "foreground", "network": None, "rim": FALLBACK_RIM})
     return organ
 
 
 def prepare(image, eight_bits, *, data, organ, side: int) -> dict:
-    """One picture (rows, columns, channels) float32, in the unit of its file, and whether it has 8 bits -> images, organ, box.
+    """One picture (rows, columns, channels) float32, in the unit of its file, and whether it has 8 bits ->
+    images, organ, box.
 
-    images (side, side, channels) float32, normalised as `data` says, 0 outside the organ unless its surroundings are kept, rounded to float16 as local
-    prediction does; organ (side, side) bool; box [top, left, size] int32 on the picture's own grid.
+    images (side, side, channels) float32, normalised as `data` says, 0 outside the organ unless its
+    surroundings are kept, rounded to float16 as local prediction does; organ (side, side) bool; box [top,
+    left, size] int32 on the picture's own grid.
     """
     varies = tf.reduce_any(tf.reduce_max(image, axis=[0, 1]) != tf.reduce_min(image, axis=[0, 1]))
-    region = without_rim(foreground(image), organ.rim) if organ.method == "foreground" else tf.ones(tf.shape(image)[:2], tf.bool)
+    region = (
+        without_rim(foreground(image), organ.rim)
+        if organ.method == "foreground"
+        else tf.ones(tf.shape(image)[:2], tf.bool)
+    )
     region = tf.logical_and(region, varies)
     box = crop_box(region, organ.margin)
     values = normalise(image, eight_bits, region, data)
     if organ.surroundings == "blank":
         values *= tf.cast(region, tf.float32)[..., None]
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_max(tf.abs(values)) <= _LARGEST_FLOAT16, ["values too large after normalisation"])]):
+    with tf.control_dependencies(
+        [
+            tf.debugging.Assert(
+                tf.reduce_max(tf.abs(values)) <= _LARGEST_FLOAT16, ["values too large after normalisation"]
+            )
+        ]
+    ):
         square = crop(values, box)
     images = tf.cast(tf.cast(resize(square, [side, side]), tf.float16), tf.float32)
     inside = resize_nearest(crop(tf.cast(region, tf.uint8)[..., None], box), side)[..., 0] > 0
@@ -101,20 +130,28 @@ def normalise(image, eight_bits, region, data):
     """`imaging.windows.normalize` of one slice, with the window of `imaging.windows.window_of`."""
     values = image
     if data.window is not None:
-        values = tf.cond(eight_bits, lambda: window(image, *SHADES), lambda: window(image, data.window.center, data.window.width))
+        values = tf.cond(
+            eight_bits,
+            lambda: window(image, *SHADES),
+            lambda: window(image, data.window.center, data.window.width),
+        )
     if data.normalization in ("window", "none"):
         return values
     scale = {"zscore": _zscore, "percentile": _percentile}[data.normalization]
     anywhere = tf.reduce_any(region)
     inside = tf.logical_or(region, tf.logical_not(anywhere))
-    return tf.stack([scale(one, tf.boolean_mask(one, inside)) for one in tf.unstack(values, axis=-1)], axis=-1)
+    return tf.stack(
+        [scale(one, tf.boolean_mask(one, inside)) for one in tf.unstack(values, axis=-1)], axis=-1
+    )
 
 
 def _zscore(values, inside):
     inside = tf.cast(inside, tf.float64)
     mean, deviation = tf.reduce_mean(inside), tf.math.reduce_std(inside)
     constant = tf.logical_not(deviation > 1e-6 * tf.maximum(tf.abs(mean), 1e-30))
-    scaled = (values - tf.cast(mean, tf.float32)) / tf.cast(tf.where(constant, tf.ones_like(deviation), deviation), tf.float32)
+    scaled = (values - tf.cast(mean, tf.float32)) / tf.cast(
+        tf.where(constant, tf.ones_like(deviation), deviation), tf.float32
+    )
     return tf.where(constant, tf.zeros_like(values), tf.clip_by_value(scaled, -ZSCORE_LIMIT, ZSCORE_LIMIT))
 
 

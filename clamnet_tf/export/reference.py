@@ -1,4 +1,6 @@
-"""Inputs made by formula, and what the network must give for them by local prediction: what every export is held against."""
+"""Inputs made by formula, and what the network must give for them by local prediction: what every export is
+held against.
+"""
 
 import io
 import tempfile
@@ -36,16 +38,20 @@ from clamnet_tf.serving.signatures import (
 TOLERANCE = 1e-5
 #: The same for a network whose batch norms were folded: other numbers, rounded elsewhere.
 FOLDED_TOLERANCE = 5e-5
-#: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32: 1.4e-4 from float64 measured,
+#: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32:
+#: 1.4e-4 from float64 measured,
 #: where TensorFlow lies at 5e-7; 5.5e-4 for mri_carcinoma version 2, on slices of noise.
 RUNTIME_TOLERANCE = 2e-3
-#: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th of it.
+#: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th
+#: of it.
 ENCODED_TOLERANCE = 2e-3
 
 
 @dataclass
 class Reference:
-    """calls: (signature, inputs by name, outputs by name, tolerance); an input that is a list holds the bytes of files."""
+    """calls: (signature, inputs by name, outputs by name, tolerance); an input that is a list holds the bytes
+    of files.
+    """
 
     thresholds: tuple[float, ...]
     calls: list = field(default_factory=list)
@@ -61,7 +67,10 @@ class Reference:
             arrays[f"{place}/tolerance"] = np.float64(tolerance)
             for name, value in inputs.items():
                 if isinstance(value, list):
-                    arrays |= {f"{place}/in/{name}/{index:03d}": np.frombuffer(content, np.uint8) for index, content in enumerate(value)}
+                    arrays |= {
+                        f"{place}/in/{name}/{index:03d}": np.frombuffer(content, np.uint8)
+                        for index, content in enumerate(value)
+                    }
                 else:
                     arrays[f"{place}/in/{name}"] = value
             arrays |= {f"{place}/out/{name}": value for name, value in outputs.items()}
@@ -75,7 +84,15 @@ def reference_of(source, signatures) -> Reference:
     slices = prepared_slices(source.side, source.channels)
     for count in (1, len(slices)):
         images = slices[:count]
-        reference.add(PREPARED, {IMAGES: images}, {PROBABILITY: source.written(source.original(images)), IDENTITY: np.array([source.identity.text] * count)}, tolerance)
+        reference.add(
+            PREPARED,
+            {IMAGES: images},
+            {
+                PROBABILITY: source.written(source.original(images)),
+                IDENTITY: np.array([source.identity.text] * count),
+            },
+            tolerance,
+        )
         raw, seen = images, images
         if has_fixed_window(source.data):
             center, width = source.data.window.center, source.data.window.width
@@ -96,7 +113,12 @@ def runtime_reference(source, tolerance: float) -> Reference:
     """Calls of `PREPARED` alone, for files that hold nothing else: of one slice and of several."""
     reference, images = Reference(source.thresholds), prepared_slices(source.side, source.channels)
     for count in (1, len(images)):
-        reference.add(PREPARED, {IMAGES: images[:count]}, {PROBABILITY: source.written(source.original(images[:count]))}, tolerance)
+        reference.add(
+            PREPARED,
+            {IMAGES: images[:count]},
+            {PROBABILITY: source.written(source.original(images[:count]))},
+            tolerance,
+        )
     return reference
 
 
@@ -105,13 +127,22 @@ def prepared_slices(side: int, channels: int) -> np.ndarray:
     rows, columns = np.mgrid[:side, :side] / side - 0.5
     radius = np.hypot(rows, columns)
     grain = np.random.default_rng(0).normal(size=(3, side, side, channels))
-    spots = [np.exp(-80 * ((rows - 0.1 * shift) ** 2 + (columns + 0.15 - 0.1 * shift) ** 2)) for shift in range(3)]
-    image = np.stack([np.stack([np.cos(20 * radius + channel) + 2 * spot for channel in range(channels)], axis=-1) for spot in spots])
+    spots = [
+        np.exp(-80 * ((rows - 0.1 * shift) ** 2 + (columns + 0.15 - 0.1 * shift) ** 2)) for shift in range(3)
+    ]
+    image = np.stack(
+        [
+            np.stack([np.cos(20 * radius + channel) + 2 * spot for channel in range(channels)], axis=-1)
+            for spot in spots
+        ]
+    )
     return ((image + 0.3 * grain) * (radius < 0.45)[..., None]).astype(np.float32)
 
 
 def pictures(channels: int) -> list[bytes]:
-    """A PNG, a JPEG and, for one channel, a 16-bit PNG of different sizes: a head with a spot on a dark ground."""
+    """A PNG, a JPEG and, for one channel, a 16-bit PNG of different sizes: a head with a spot on a dark
+    ground.
+    """
     contents = [_encoded(_head(150, 120, channels, 0), "PNG"), _encoded(_head(300, 260, channels, 1), "JPEG")]
     if channels == 1:
         contents.append(_encoded(_head(90, 100, 1, 2).astype(np.uint16) * 200, "PNG"))
@@ -125,13 +156,28 @@ def dicom_file(channels: int) -> bytes:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PixelRepresentation = (*head.shape[:2], channels, 0)
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PixelRepresentation = (
+        *head.shape[:2],
+        channels,
+        0,
+    )
     if channels == 1:
-        dataset.PhotometricInterpretation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = "MONOCHROME2", 16, 12, 11
+        dataset.PhotometricInterpretation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
+            "MONOCHROME2",
+            16,
+            12,
+            11,
+        )
         dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
         pixels, kind = head[..., 0].astype("<u2") * 8, "OW"
     else:
-        dataset.PhotometricInterpretation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PlanarConfiguration = "RGB", 8, 8, 7, 0
+        (
+            dataset.PhotometricInterpretation,
+            dataset.BitsAllocated,
+            dataset.BitsStored,
+            dataset.HighBit,
+            dataset.PlanarConfiguration,
+        ) = "RGB", 8, 8, 7, 0
         pixels, kind = head, "OB"
     dataset.PixelData = pixels.tobytes()
     dataset["PixelData"].VR = kind
@@ -146,13 +192,25 @@ def _head(height: int, width: int, channels: int, number: int) -> np.ndarray:
     inside = vertical**2 + horizontal**2 < 1
     spot = np.exp(-12 * ((vertical + 0.2) ** 2 + (horizontal - 0.3) ** 2))
     grain = np.random.default_rng(number).normal(size=(height, width, channels))
-    shades = np.stack([110 + 25 * np.sin(5 * vertical + channel) + (50 + 20 * channel) * spot for channel in range(channels)], axis=-1)
-    return np.clip(np.where(inside[..., None], shades + 6 * grain, 6 + 2 * grain), 0, 255).round().astype(np.uint8)
+    shades = np.stack(
+        [
+            110 + 25 * np.sin(5 * vertical + channel) + (50 + 20 * channel) * spot
+            for channel in range(channels)
+        ],
+        axis=-1,
+    )
+    return (
+        np.clip(np.where(inside[..., None], shades + 6 * grain, 6 + 2 * grain), 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def _encoded(array: np.ndarray, kind: str) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
+        stream, kind, **({"quality": 95} if kind == "JPEG" else {})
+    )
     return stream.getvalue()
 
 
@@ -160,14 +218,26 @@ def local(source, files: list[bytes]) -> dict:
     """What local prediction, in NumPy, SciPy and Pillow, gives for each picture as a volume of one slice."""
     prepared = []
     for content in files:
-        suffix = ".png" if content.startswith(b"\x89PNG") else ".jpg" if content.startswith(b"\xff\xd8") else ".dcm"
+        suffix = (
+            ".png"
+            if content.startswith(b"\x89PNG")
+            else ".jpg"
+            if content.startswith(b"\xff\xd8")
+            else ".dcm"
+        )
         with tempfile.NamedTemporaryFile(suffix=suffix) as file:
             file.write(content)
             file.flush()
             volume = read_volume(Path(file.name))
-        array = volume.array if source.data.channels is None else np.ascontiguousarray(volume.array[..., list(source.data.channels)])
+        array = (
+            volume.array
+            if source.data.channels is None
+            else np.ascontiguousarray(volume.array[..., list(source.data.channels)])
+        )
         assembled = AssembledVolume(array, ((0, 0, 0, 0.5),), None, None, (volume.grid,), (volume.affine,))
-        prepared.append(prepare_volume(assembled, Path("a picture"), source.data, organ_of_pictures(source.organ)))
+        prepared.append(
+            prepare_volume(assembled, Path("a picture"), source.data, organ_of_pictures(source.organ))
+        )
     images = np.concatenate([one.images for one in prepared]).astype(np.float32)
     organ = np.concatenate([one.organ for one in prepared]) > 0
     boxes = np.array([[one.box.top, one.box.left, one.box.size] for one in prepared], np.int32)
@@ -183,7 +253,9 @@ def marked(source, images: np.ndarray, organ: np.ndarray) -> dict:
 
 
 def labels(source, maps: np.ndarray, organ: np.ndarray) -> np.ndarray:
-    """Return the label maps (N, H, W) uint8 of maps (N, H, W, M) inside the organ (N, H, W) bool, as endpoints.label_map."""
+    """Return the label maps (N, H, W) uint8 of maps (N, H, W, M) inside the organ (N, H, W) bool, as
+    endpoints.label_map.
+    """
     cuts = np.array(source.thresholds, np.float32)
     number = 1 + (log_odds(maps) - log_odds(cuts)).argmax(axis=-1)
     return np.where((maps >= cuts).any(axis=-1) & organ, number, 0).astype(np.uint8)

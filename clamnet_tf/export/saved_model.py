@@ -1,4 +1,6 @@
-"""A SavedModel for TensorFlow Serving: <out>/<name>/<version>/, checked in a fresh process before it gets its name."""
+"""A SavedModel for TensorFlow Serving: <out>/<name>/<version>/, checked in a fresh process before it gets its
+name.
+"""
 
 import tempfile
 from pathlib import Path
@@ -27,7 +29,8 @@ def export_savedmodel(source, out: Path, *, dicom: bool = False) -> Exported:
 
     Args:
         source: export.source.Source. out: folder of models, made when missing.
-        dicom: with the signature `encoded_dicom`; the server then needs tensorflow-io, and the stock image refuses the whole model.
+        dicom: with the signature `encoded_dicom`; the server then needs tensorflow-io, and the stock image
+            refuses the whole model.
 
     Raises:
         EnvironmentFailure: tensorflow-serving-api is missing, or for `dicom` tensorflow-io does not work.
@@ -37,7 +40,9 @@ def export_savedmodel(source, out: Path, *, dicom: bool = False) -> Exported:
     if dicom:
         load_operations()
         if (reason := why_not_encoded(source)) is not None:
-            raise UserInputError(f"--dicom: {reason}. Leave --dicom out, and prepare slices before they are sent.")
+            raise UserInputError(
+                f"--dicom: {reason}. Leave --dicom out, and prepare slices before they are sent."
+            )
     model = Path(out) / source.name
     with leaves_nothing_behind(model), atomic_path(model / str(next_version(model))) as temporary:
         endpoints = Endpoints(source, dicom)

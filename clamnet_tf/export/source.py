@@ -1,4 +1,6 @@
-"""What an export is made from: a trained network with folded batch norms, what is done with it per slice, and what it is."""
+"""What an export is made from: a trained network with folded batch norms, what is done with it per slice, and
+what it is.
+"""
 
 from dataclasses import dataclass, field
 
@@ -18,8 +20,10 @@ from clamnet_tf.serving.identity import Identity
 @dataclass(frozen=True, eq=False)
 class Source:
     """original: the network as it was trained; predictor: the one to be exported, see inference.predictor
-    thresholds: of each lesion class, of the probability of a slice without neighbours, fixed on training images; rule: how
-    left_out: what local prediction does after the network to whole volumes or to masks, and an export does not
+    thresholds: of each lesion class, of the probability of a slice without neighbours, fixed on training
+    images; rule: how
+    left_out: what local prediction does after the network to whole volumes or to masks, and an export does
+    not
     """
 
     name: str
@@ -42,20 +46,25 @@ class Source:
         return self.predictor.network
 
     def written(self, maps):
-        """Return maps (B, side, side, M) as they are given: without the last axis where there is a single class."""
+        """Return maps (B, side, side, M) as they are given: without the last axis where there is a single
+        class.
+        """
         return maps[..., 0] if len(self.thresholds) == 1 else maps
 
     @property
     def was_folded(self) -> bool:
         """Whether the network as it was trained has batch norms."""
-        return any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.original.network.layers)
+        return any(
+            isinstance(layer, keras.layers.BatchNormalization) for layer in self.original.network.layers
+        )
 
 
 def source_of(run, recipe, trained, head: int | None = None) -> Source:
     """From a finished run or a zoo entry.
 
     Args:
-        run: with the paths `model` and `recipe`. recipe: its Recipe. trained: inference.trained_model.Trained of both.
+        run: with the paths `model` and `recipe`. recipe: its Recipe. trained: inference.trained_model.Trained
+            of both.
         head: the only head to be exported; None = as the recipe's inference section says.
 
     Raises:
@@ -64,7 +73,9 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     network, inference = trained.probability.network, recipe.inference
     if is_classifier(network):
         if head is not None:
-            raise NetworkError(f"--head {head}: {run.model} holds a classifier, which has no heads. Leave --head out.")
+            raise NetworkError(
+                f"--head {head}: {run.model} holds a classifier, which has no heads. Leave --head out."
+            )
         chosen, part = "activation_map", network
     else:
         chosen = inference.head if head is None else head

@@ -1,10 +1,12 @@
-"""Run by a fresh process that has never seen clamnet_tf: load an exported file, feed it, compare. Prints one JSON line.
+"""Run by a fresh process that has never seen clamnet_tf: load an exported file, feed it, compare. Prints one
+JSON line.
 
     python -c <this text> savedmodel|litert|onnx MODEL REFERENCE.npz
 
-REFERENCE holds arrays "<signature>/<call>/in/<name>" (for files ".../in/<name>/<number>", their bytes), "<signature>/<call>/out/<name>",
-"<signature>/<call>/tolerance", and "threshold". Outputs of whole numbers or text must be equal; "mask" may differ where a probability
-lies within the tolerance of its cut ("threshold" holds one per class), or two classes lie above theirs.
+REFERENCE holds arrays "<signature>/<call>/in/<name>" (for files ".../in/<name>/<number>", their bytes),
+"<signature>/<call>/out/<name>", "<signature>/<call>/tolerance", and "threshold". Outputs of whole numbers or
+text must be equal; "mask" may differ where a probability lies within the tolerance of its cut ("threshold"
+holds one per class), or two classes lie above theirs.
 """
 
 import collections
@@ -31,10 +33,20 @@ def savedmodel(path, signatures):
         definitions = tf.compat.v1.saved_model.loader.load(session, ["serve"], path).signature_def
 
     def call(name, inputs):
-        """As in Python, and as tensorflow_model_server does it: by a session, whose loader restores variables in its own way."""
-        found = {key: value.numpy() for key, value in functions[name](**{key: tf.constant(value) for key, value in inputs.items()}).items()}
+        """As in Python, and as tensorflow_model_server does it: by a session, whose loader restores variables
+        in its own way.
+        """
+        found = {
+            key: value.numpy()
+            for key, value in functions[name](
+                **{key: tf.constant(value) for key, value in inputs.items()}
+            ).items()
+        }
         definition = definitions[name]
-        fed = {definition.inputs[key].name: np.array(value, object) if isinstance(value, list) else value for key, value in inputs.items()}
+        fed = {
+            definition.inputs[key].name: np.array(value, object) if isinstance(value, list) else value
+            for key, value in inputs.items()
+        }
         again = session.run({key: value.name for key, value in definition.outputs.items()}, fed)
         for key, value in found.items():
             if not np.array_equal(value, again[key]) and not np.allclose(value, again[key], atol=1e-6):
@@ -115,7 +127,9 @@ def read(reference):
 
 def main(kind, path, reference):
     threshold, calls = read(reference)
-    run = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}[kind](path, {signature for signature, _ in calls})
+    run = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}[kind](
+        path, {signature for signature, _ in calls}
+    )
     answer = {"differences": {}, "wrong": []}
     for (signature, _), call in calls.items():
         largest, wrong = compare(run(signature, call["in"]), call["out"], call["tolerance"], threshold)

@@ -1,7 +1,8 @@
-"""assets.extra/tf_serving_warmup_requests: what TensorFlow Serving answers to itself before it takes requests for a version.
+"""assets.extra/tf_serving_warmup_requests: what TensorFlow Serving answers to itself before it takes requests
+for a version.
 
-A TFRecord of PredictionLog, https://www.tensorflow.org/tfx/serving/saved_model_warmup. Without it the first request of
-each shape pays for the graph's preparation.
+A TFRecord of PredictionLog, https://www.tensorflow.org/tfx/serving/saved_model_warmup. Without it the first
+request of each shape pays for the graph's preparation.
 """
 
 from pathlib import Path
@@ -16,12 +17,15 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write_warmup(folder: Path, name: str, reference: Reference) -> int:
-    """The requests of `reference` into the version's folder; how many. EnvironmentFailure without tensorflow-serving-api."""
+    """The requests of `reference` into the version's folder; how many. EnvironmentFailure without
+    tensorflow-serving-api.
+    """
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
         raise EnvironmentFailure(
-            f"Warm-up requests need tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[export]'."
+            f"Warm-up requests need tensorflow-serving-api, which cannot be loaded ({error}). Install it: "
+            f"pip install 'clamnet-tf[export]'."
         ) from error
     path = folder / FILE
     path.parent.mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""What all formats share: a file or folder is new, is told of, and nothing is left behind when it turns out wrong."""
+"""What all formats share: a file or folder is new, is told of, and nothing is left behind when it turns out
+wrong.
+"""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from clamnet_tf.errors import EnvironmentFailure, UserInputError
 
 @dataclass(frozen=True)
 class Exported:
-    """path: file or folder; differences: largest, per signature, from local prediction; notes: lines for the user."""
+    """path: file or folder; differences: largest, per signature, from local prediction; notes: lines for the
+    user.
+    """
 
     path: Path
     differences: dict
@@ -18,7 +22,9 @@ class Exported:
 
 @contextlib.contextmanager
 def leaves_nothing_behind(folder: Path):
-    """Remove the folders that the block made and left empty, as a failed one does: `folder` and those above it."""
+    """Remove the folders that the block made and left empty, as a failed one does: `folder` and those above
+    it.
+    """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield
@@ -33,7 +39,9 @@ def require_runtime(module: str, distribution: str) -> None:
     try:
         __import__(module)
     except ImportError as error:
-        raise EnvironmentFailure(f"{distribution} cannot be loaded ({error}). Install it: pip install 'clamnet-tf[export]'.") from error
+        raise EnvironmentFailure(
+            f"{distribution} cannot be loaded ({error}). Install it: pip install 'clamnet-tf[export]'."
+        ) from error
 
 
 def must_be_new(*paths: Path) -> None:

@@ -5,21 +5,29 @@ A damaged or hostile frame may announce 65,535 x 65,535 pixels inside a DICOM fi
 
 
 def announced_size(frame: bytes) -> tuple[int, int] | None:
-    """(rows, columns) of a JPEG, JPEG-LS or JPEG 2000 codestream (also inside JP2); None when no header is found."""
+    """(rows, columns) of a JPEG, JPEG-LS or JPEG 2000 codestream (also inside JP2); None when no header is
+    found.
+    """
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC and SIZ (ISO 15444-1 A.5.1)
     if start >= 0 and len(frame) >= start + 24:
-        width, height, left, top = (int.from_bytes(frame[start + 8 + 4 * n : start + 12 + 4 * n], "big") for n in range(4))
+        width, height, left, top = (
+            int.from_bytes(frame[start + 8 + 4 * n : start + 12 + 4 * n], "big") for n in range(4)
+        )
         return height - top, width - left
     if frame[:2] != b"\xff\xd8":
         return None
     place = 2
-    while place + 9 <= len(frame) and frame[place] == 0xFF:  # JPEG: a chain of marker segments (ISO 10918-1 B.1.1.4)
+    while (
+        place + 9 <= len(frame) and frame[place] == 0xFF
+    ):  # JPEG: a chain of marker segments (ISO 10918-1 B.1.1.4)
         marker = frame[place + 1]
         if marker == 0xFF:
             place += 1
             continue
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # start of frame
-            return int.from_bytes(frame[place + 5 : place + 7], "big"), int.from_bytes(frame[place + 7 : place + 9], "big")
+            return int.from_bytes(frame[place + 5 : place + 7], "big"), int.from_bytes(
+                frame[place + 7 : place + 9], "big"
+            )
         if marker == 0xDA:
             return None
         place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")

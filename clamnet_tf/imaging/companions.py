@@ -47,7 +47,7 @@ def text_header(path: Path, kind: str) -> dict[str, str]:
     else:
         end = re.search(rb"^[ \t]*ElementDataFile[ \t]*=.*$", head, re.MULTILINE | re.IGNORECASE)
         pairs = _META_FIELD.findall(head[: end.end()] if end else b"")
-    read = lambda raw: raw.decode("utf-8", "surrogateescape").strip()  # noqa: E731
+    read = lambda raw: raw.decode("utf-8", "surrogateescape").strip()
     fields = {read(name).lower(): read(value) for name, value in pairs}
     if not end and not ("data file" in fields or "datafile" in fields):
         raise ImageError(f"{path}: its header has no end: damaged or cut off. Export or copy it again.")

@@ -1,7 +1,7 @@
 """DICOM in: one file (also multi-frame), or a folder with one series, as a Volume.
 
-Three questions, three modules: what a header says (dicom_header), where slices are (dicom_geometry), what their
-pixels mean (dicom_pixels).
+Three questions, three modules: what a header says (dicom_header), where slices are (dicom_geometry), what
+their pixels mean (dicom_pixels).
 """
 
 import functools
@@ -35,11 +35,12 @@ _NO_SERIES = "(no SeriesInstanceUID)"
 
 
 def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool = False) -> Volume:
-    """One DICOM file as a volume: a single slice, or its frames sorted by position (as stored when they have none).
+    """One DICOM file as a volume: a single slice, or its frames sorted by position (as stored when they have
+    none).
 
-    Brought to axial slices as `orientation.to_axial` says; a single sagittal or coronal slice stays as it is stored. See
-    `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and affine; presentation: give the
-    values that the file says to show, see `presentation.present`.
+    Brought to axial slices as `orientation.to_axial` says; a single sagittal or coronal slice stays as it is
+    stored. See `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and
+    affine; presentation: give the values that the file says to show, see `presentation.present`.
     """
     path = Path(path)
     dataset = open_dataset(path, pixels=True)
@@ -51,20 +52,33 @@ def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool 
     return _assemble(frames, shown, (path,), path)
 
 
-def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str = "pydicom", presentation: bool = False) -> Volume:
+def read_dicom_folder(
+    folder: Path, *, series: str | None = None, backend: str = "pydicom", presentation: bool = False
+) -> Volume:
     """The one DICOM series in a folder (and its subfolders), or the one named by its SeriesInstanceUID.
 
-    series: SeriesInstanceUID; of a series that holds several volumes followed by a space and the words that the message says.
+    series: SeriesInstanceUID; of a series that holds several volumes followed by a space and the words that
+    the message says.
     """
     folder = Path(folder)
     found = group_series(folder)
     if not found:
-        raise ImageError(f"{folder}: no DICOM image in this folder ({_inventory(folder)}). Name a folder that holds one DICOM series.")
+        raise ImageError(
+            f"{folder}: no DICOM image in this folder ({_inventory(folder)}). Name a folder that holds one "
+            f"DICOM series."
+        )
     uid, _, part = (series or "").partition(" ")
     if series is None and len(found) > 1:
-        listed = names([f"{uid} ({len(files)} files, e.g. {files[0].relative_to(folder)})" for uid, files in found.items()], 8)
+        listed = names(
+            [
+                f"{uid} ({len(files)} files, e.g. {files[0].relative_to(folder)})"
+                for uid, files in found.items()
+            ],
+            8,
+        )
         raise ImageError(
-            f"{folder}: holds {len(found)} DICOM series, one is needed: {listed}. Choose one by read_volume(folder, series=UID) "
+            f"{folder}: holds {len(found)} DICOM series, one is needed: {listed}. Choose one by "
+            f"read_volume(folder, series=UID) "
             "or by a column 'series' in the table of labels, or move each series to a folder of its own."
         )
     if series is not None and series in found:
@@ -76,11 +90,17 @@ def read_dicom_folder(folder: Path, *, series: str | None = None, backend: str =
 
 
 def read_dicom_files(
-    files: Iterable[Path], where: Path, *, part: str = "", backend: str = "pydicom", presentation: bool = False
+    files: Iterable[Path],
+    where: Path,
+    *,
+    part: str = "",
+    backend: str = "pydicom",
+    presentation: bool = False,
 ) -> Volume:
     """The files of one series, in any order, as one volume; `where` is named in messages about several files.
 
-    Images that belong to no volume are set aside, true copies counted once, and both are named in the notes of the grid.
+    Images that belong to no volume are set aside, true copies counted once, and both are named in the notes
+    of the grid.
     part: which of several volumes of the series, in the words of the message that lists them.
     """
     headers: list[Frame] = []
@@ -105,7 +125,8 @@ def read_dicom_files(
             values = np.empty((len(headers), *pixels.shape[1:]), np.float32)
         if pixels.shape[1:] != values.shape[1:]:
             raise ImageError(
-                f"{where}: slices differ in channels: {values.shape[-1]} in {headers[0].path.name}, {pixels.shape[-1]} in {path.name}. "
+                f"{where}: slices differ in channels: {values.shape[-1]} in {headers[0].path.name}, "
+                f"{pixels.shape[-1]} in {path.name}. "
                 "Move the odd ones to another folder."
             )
         values[start : start + len(pixels)] = pixels
@@ -127,7 +148,9 @@ def pixel_digest(frame: Frame) -> str | None:
 
 
 def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[Frame], tuple[str, ...]]:
-    """(images of the one volume that a series holds, or of the one that `part` names; notes on the others)."""
+    """(images of the one volume that a series holds, or of the one that `part` names; notes on the
+    others).
+    """
     if found.unclear:
         raise ImageError(f"{where}: {found.unclear[0][1]}.")
     chosen = [images for words, images in found.volumes if words == part or len(found.volumes) == 1]
@@ -135,21 +158,24 @@ def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[F
         listed = names([f"{words!r} ({len(images)} images)" for words, images in found.volumes], 6)
         several = len({frame.path for _, images in found.volumes for frame in images}) > 1
         cure = (
-            "Choose one by read_volume(folder, series='UID words'), list its files in a manifest.csv, or move each volume to a folder of its own"
+            "Choose one by read_volume(folder, series='UID words'), list its files in a manifest.csv, or "
+            "move each volume to a folder of its own"
             if several
             else "Convert the file with `dcm2niix`, which writes one NIfTI file per volume"
         )
         raise ImageError(f"{where}: holds {len(found.volumes)} volumes, one is needed: {listed}. {cure}.")
     notes = [f"{frame.path.name}{SET_ASIDE}{why}" for frame, why in found.strays]
-    notes += [f"{copy.path.name} was left out: it repeats {original.path.name}" for copy, original in found.copies]
+    notes += [
+        f"{copy.path.name} was left out: it repeats {original.path.name}" for copy, original in found.copies
+    ]
     return list(chosen[0]), tuple(notes)
 
 
 def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
     """SeriesInstanceUID -> its image files, for a tree of any depth; both in sorted order.
 
-    Files that are not DICOM, and DICOM objects without an image (reports, DICOMDIR, plans, segmentations), are passed
-    over. A DICOM file that cannot be read is an ImageError that names it.
+    Files that are not DICOM, and DICOM objects without an image (reports, DICOMDIR, plans, segmentations),
+    are passed over. A DICOM file that cannot be read is an ImageError that names it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -198,7 +224,9 @@ def _assemble(frames, shown: Presented, sources, where) -> Volume:
         shape=shape,
         axes=axes,
         flips=flips,
-        order=arrangement.order if in_one_file and len(frames) > 1 else None,  # a folder has no order of its own
+        order=arrangement.order
+        if in_one_file and len(frames) > 1
+        else None,  # a folder has no order of its own
         references=_references(ordered, in_one_file),
         notes=(*arrangement.notes, *notes),
         modality=ordered[0].modality,
@@ -215,7 +243,10 @@ def _turn(directions, count, where, spaced):
         return IDENTITY
     axes, flips = to_axial(where, directions)
     if count == 1 and axes[0] and not spaced:
-        raise ImageError(f"{where}: a single {plane_name(directions)} slice without PixelSpacing. Give its whole series, or an axial slice.")
+        raise ImageError(
+            f"{where}: a single {plane_name(directions)} slice without PixelSpacing. Give its whole series, "
+            f"or an axial slice."
+        )
     return IDENTITY if count == 1 and axes[0] else (axes, flips)
 
 
@@ -243,4 +274,7 @@ def _inventory(folder) -> str:
         if path.is_file():
             kind = path.suffix.lower() or "without suffix"
             counts[kind] = counts.get(kind, 0) + 1
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1])[:5]) or "it is empty"
+    return (
+        ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1])[:5])
+        or "it is empty"
+    )

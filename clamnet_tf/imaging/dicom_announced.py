@@ -90,7 +90,8 @@ def require_pixel_memory(dataset: Dataset, path: Path, photometric: str) -> None
 
 
 def _end_of_meta(head: bytes) -> int | None:
-    """Where the data set begins: behind group 0002, whose length its first element says (PS3.10 section 7.1).
+    """Where the data set begins: behind group 0002, whose length its first element says (PS3.10 section
+    7.1).
     """
     if head[132:140] != b"\x02\0\0\0UL\x04\0":
         return None

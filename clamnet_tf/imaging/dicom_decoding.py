@@ -18,22 +18,32 @@ from clamnet_tf.imaging.gdcm_worker import decode_with_gdcm
 
 INSTALL = "pip install 'clamnet-tf[dicom]'"
 _PADDING = 1.5  # a codestream may be padded to whole blocks, but announces about what the header does
-_ORDER = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")  # the plugins, most robust against damage first
+_ORDER = (
+    "pydicom",
+    "pylibjpeg",
+    "pyjpegls",
+    "pillow",
+    "gdcm",
+)  # the plugins, most robust against damage first
 
 
 def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
-    """Stored values, colour as RGB, by pydicom and its plugins: (frames, rows, columns[, 3]), the file's own dtype."""
+    """Stored values, colour as RGB, by pydicom and its plugins: (frames, rows, columns[, 3]), the file's own
+    dtype.
+    """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
     except (NotImplementedError, ValueError):  # ValueError: no transfer syntax at all
         raise ImageError(
-            f"{path}: transfer syntax {syntax.name} ({syntax}) has no decoder; convert the file to Explicit VR Little Endian, "
+            f"{path}: transfer syntax {syntax.name} ({syntax}) has no decoder; convert the file to Explicit "
+            f"VR Little Endian, "
             "for example with `gdcmconv --raw in.dcm out.dcm`."
         ) from None
     if not decoder.is_available:
         raise ImageError(
-            f"{path}: compressed as {syntax.name} ({syntax}), and no decoder for it is installed. Install the decoders with "
+            f"{path}: compressed as {syntax.name} ({syntax}), and no decoder for it is installed. Install "
+            f"the decoders with "
             f"{INSTALL} and try again."
         )
     with decoding(lambda reason: ImageError(_why_not(reason, syntax, path))), quiet():
@@ -42,12 +52,17 @@ def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
     frames = int(number(dataset.get("NumberOfFrames")) or 1)
     shape = (frames, dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel") or 1)
     if stored.size != np.prod(shape):
-        raise ImageError(f"{path}: {stored.size:,} pixel values found, {shape} announced. The file is damaged; export it again.")
+        raise ImageError(
+            f"{path}: {stored.size:,} pixel values found, {shape} announced. The file is damaged; export it "
+            f"again."
+        )
     return stored.reshape(shape if shape[3] > 1 else shape[:3])
 
 
 def _decompress(dataset, decoder, path) -> np.ndarray:
-    """Pixels by one plugin. All of them give equal values; pylibjpeg-rle panics and GDCM aborts on damaged data."""
+    """Pixels by one plugin. All of them give equal values; pylibjpeg-rle panics and GDCM aborts on damaged
+    data.
+    """
     plugin = next((name for name in _ORDER if name in decoder.available_plugins), "")
     if plugin != "gdcm":
         return pixel_array(dataset, decoding_plugin=plugin)
@@ -64,11 +79,14 @@ def _refuse_bombs(dataset, syntax, path):
     if not syntax.is_encapsulated:
         return
     expected = int(dataset.Rows) * int(dataset.Columns)
-    for number_, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=int(number(dataset.get("NumberOfFrames")) or 1))):
+    for number_, frame in enumerate(
+        generate_frames(dataset.PixelData, number_of_frames=int(number(dataset.get("NumberOfFrames")) or 1))
+    ):
         size = announced_size(frame)
         if size is not None and size[0] * size[1] > _PADDING * expected:
             raise ImageError(
-                f"{path}: its header says {dataset.Rows} x {dataset.Columns} pixels, but compressed frame {number_ + 1} announces "
+                f"{path}: its header says {dataset.Rows} x {dataset.Columns} pixels, but compressed frame "
+                f"{number_ + 1} announces "
                 f"{size[0]} x {size[1]}: damaged or hostile. Export the image again."
             )
 
@@ -77,11 +95,14 @@ def _why_not(text: str, syntax, path) -> str:
     """A message for pixels that could not be decoded although a decoder is there."""
     if "12-bit" in text or "12 bit" in text or (syntax in JPEGTransferSyntaxes and "Extended" in syntax.name):
         return (
-            f"{path}: compressed as {syntax.name} ({syntax}) with 12 bits per sample, which none of the freely licensed decoders "
+            f"{path}: compressed as {syntax.name} ({syntax}) with 12 bits per sample, which none of the "
+            f"freely licensed decoders "
             f"reads ({text}). Convert it with DCMTK: `dcmdjpeg in.dcm out.dcm`."
         )
     advice = "The file is damaged or cut off; export or copy it again."
     if syntax.is_compressed:
         advice += f" If it opens elsewhere, make sure that all decoders are there: {INSTALL}."
-        return f"{path}: pixel data compressed as {syntax.name} ({syntax}) cannot be decoded: {text}. {advice}"
+        return (
+            f"{path}: pixel data compressed as {syntax.name} ({syntax}) cannot be decoded: {text}. {advice}"
+        )
     return f"{path}: pixel data ({syntax.name}) cannot be read: {text}. {advice}"

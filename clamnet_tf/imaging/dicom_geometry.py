@@ -1,7 +1,8 @@
-"""The place of DICOM slices in the patient: their order, gaps, affine, and everything that must not be guessed.
+"""The place of DICOM slices in the patient: their order, gaps, affine, and everything that must not be
+guessed.
 
-Slices are ordered by the position of their first pixel projected on the normal of ImageOrientationPatient, never by
-file name and by InstanceNumber only where no slice has a position (DICOM PS3.3 C.7.6.2.1.1).
+Slices are ordered by the position of their first pixel projected on the normal of ImageOrientationPatient,
+never by file name and by InstanceNumber only where no slice has a position (DICOM PS3.3 C.7.6.2.1.1).
 """
 
 from collections import Counter
@@ -23,8 +24,9 @@ _TILT_DEGREES = 0.2
 class Arrangement:
     """How frames form a stack, the volume before it is turned to axial slices.
 
-    `order[s]` is the frame that becomes slice s; spacing and affine as in `volume.Volume`, of the stack. directions: 4x4 like
-    affine, with the right directions and any lengths, also where pixel spacing is not known; None without positions.
+    `order[s]` is the frame that becomes slice s; spacing and affine as in `volume.Volume`, of the stack.
+    directions: 4x4 like affine, with the right directions and any lengths, also where pixel spacing is not
+    known; None without positions.
     """
 
     order: tuple[int, ...]
@@ -37,8 +39,9 @@ class Arrangement:
 def arrange(frames: list[Frame], where) -> Arrangement:
     """Sort the frames of one series and work out its grid. `where` is the folder or file named in messages.
 
-    ImageError, naming the files: mixed sizes, orientations, pixel spacings or frames of reference; some slices
-    without position; two slices at one place; missing slices and irregular gaps; slices that are not on one line.
+    ImageError, naming the files: mixed sizes, orientations, pixel spacings or frames of reference; some
+    slices without position; two slices at one place; missing slices and irregular gaps; slices that are not
+    on one line.
     """
     _same(frames, where, "size (rows x columns)", [f"{f.rows} x {f.columns}" for f in frames])
     _same(frames, where, "samples per pixel", [str(f.samples) for f in frames])
@@ -50,7 +53,8 @@ def arrange(frames: list[Frame], where) -> Arrangement:
     if not all(placed):
         lacking = [f.name for f, there in zip(frames, placed) if not there]
         raise ImageError(
-            f"{where}: {len(lacking)} of {len(frames)} slices have no ImagePositionPatient or ImageOrientationPatient: {names(lacking)}. "
+            f"{where}: {len(lacking)} of {len(frames)} slices have no ImagePositionPatient or "
+            f"ImageOrientationPatient: {names(lacking)}. "
             "They may be localizers or reports: move them to another folder."
         )
     right, down = _directions(frames, where)
@@ -72,7 +76,8 @@ def _same(frames, where, what, values):
     for value, _ in counts[1:4]:
         parts.append(f"{value} in {names([f.name for f, v in zip(frames, values) if v == value])}")
     raise ImageError(
-        f"{where}: slices differ in {what}: {usual} in {counts[0][1]} of {len(frames)}, but {'; '.join(parts)}. "
+        f"{where}: slices differ in {what}: {usual} in {counts[0][1]} of {len(frames)}, but "
+        f"{'; '.join(parts)}. "
         "One volume needs one grid: move the odd ones to another folder."
     )
 
@@ -85,7 +90,8 @@ def _directions(frames, where):
     bad = np.flatnonzero((np.abs(lengths - 1).max(1) > 0.01) | (skew > 0.01))
     if bad.size:
         raise ImageError(
-            f"{where}: ImageOrientationPatient of {frames[bad[0]].name} is {np.round(cosines[bad[0]], 4).tolist()}, "
+            f"{where}: ImageOrientationPatient of {frames[bad[0]].name} is "
+            f"{np.round(cosines[bad[0]], 4).tolist()}, "
             "which is not two perpendicular directions of length 1. Export the series again."
         )
     groups: list[list[int]] = []  # orientations seen, each with its frames
@@ -98,12 +104,22 @@ def _directions(frames, where):
             groups.append([number])
     if len(groups) > 1:
         groups.sort(key=len, reverse=True)
-        parts = [f"{np.round(cosines[g[0]], 3).tolist()} in {names([frames[n].name for n in g], 3)}" for g in groups[:4]]
+        parts = [
+            f"{np.round(cosines[g[0]], 3).tolist()} in {names([frames[n].name for n in g], 3)}"
+            for g in groups[:4]
+        ]
         raise ImageError(
-            f"{where}: slices of {len(groups)} orientations in one series (a localizer, or slices turned around an axis): "
-            f"{'; '.join(parts)}. One volume needs one orientation: move the others to another folder, or read them file by file."
+            f"{where}: slices of {len(groups)} orientations in one series (a localizer, or slices turned "
+            f"around an axis): "
+            f"{'; '.join(parts)}. One volume needs one orientation: move the others to another folder, or "
+            f"read them file by file."
         )
-    _same(frames, where, "PixelSpacing", [str(f.pixel_spacing and tuple(round(s, 3) for s in f.pixel_spacing)) for f in frames])
+    _same(
+        frames,
+        where,
+        "PixelSpacing",
+        [str(f.pixel_spacing and tuple(round(s, 3) for s in f.pixel_spacing)) for f in frames],
+    )
     right = cosines[0, :3] / np.linalg.norm(cosines[0, :3])
     down = cosines[0, 3:] - right * (right @ cosines[0, 3:])
     return right, down / np.linalg.norm(down)
@@ -126,7 +142,11 @@ def _with_positions(frames, where, right, down):
         _check_line(ordered, positions[order], step, where)
         notes = _tilt_notes(frames, normal, step)
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2] = step, down * (spacing or (1, 1))[0], right * (spacing or (1, 1))[1]
+    affine[:3, 0], affine[:3, 1], affine[:3, 2] = (
+        step,
+        down * (spacing or (1, 1))[0],
+        right * (spacing or (1, 1))[1],
+    )
     affine[:3, 3] = positions[order[0]]
     sequence = tuple(int(n) for n in order)
     if spacing is None:
@@ -171,7 +191,8 @@ def _check_line(ordered, positions, step, where):
     if off.max() > allowed:
         worst = ordered[int(off.argmax())]
         raise ImageError(
-            f"{where}: slices are shifted against one another: {worst.name} is {off.max():.2f} mm off the line through the first and "
+            f"{where}: slices are shifted against one another: {worst.name} is {off.max():.2f} mm off the "
+            f"line through the first and "
             "last slice. The series was put together from several scans: separate them."
         )
 
@@ -181,9 +202,15 @@ def _tilt_notes(frames, normal, step) -> tuple[str, ...]:
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     stated = frames[0].gantry_tilt or 0.0
     if tilt > _TILT_DEGREES:
-        return (f"tilted gantry: slices are sheared by {tilt:.1f} degrees against their normal (header: {stated:g}); the affine says so",)
+        return (
+            f"tilted gantry: slices are sheared by {tilt:.1f} degrees against their normal (header: "
+            f"{stated:g}); the affine says so",
+        )
     if abs(stated) > _TILT_DEGREES:
-        return (f"GantryDetectorTilt is {stated:g} degrees, but the positions show no shear: probably corrected by the scanner",)
+        return (
+            f"GantryDetectorTilt is {stated:g} degrees, but the positions show no shear: probably corrected "
+            f"by the scanner",
+        )
     return ()
 
 
@@ -197,10 +224,18 @@ def _without_positions(frames, where):
         return Arrangement(tuple(range(len(frames))), full, None, note)
     if any(f.instance_number is None for f in frames):
         lacking = names([f.name for f in frames if f.instance_number is None])
-        raise ImageError(f"{where}: slices have neither a position nor an InstanceNumber ({lacking}); read them file by file.")
+        raise ImageError(
+            f"{where}: slices have neither a position nor an InstanceNumber ({lacking}); read them file by "
+            f"file."
+        )
     keys = [(f.instance_number, f.index) for f in frames]
-    double = [f.name for f, key in zip(frames, keys) if keys.count(key) > 1] if len(set(keys)) < len(keys) else []
+    double = (
+        [f.name for f, key in zip(frames, keys) if keys.count(key) > 1] if len(set(keys)) < len(keys) else []
+    )
     if double:
-        raise ImageError(f"{where}: slices have no position, and one InstanceNumber in several: {names(double)}; read them file by file.")
+        raise ImageError(
+            f"{where}: slices have no position, and one InstanceNumber in several: {names(double)}; read "
+            f"them file by file."
+        )
     order = sorted(range(len(frames)), key=keys.__getitem__)
     return Arrangement(tuple(order), full, None, ("slices have no position: ordered by InstanceNumber",))

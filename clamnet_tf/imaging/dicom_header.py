@@ -36,17 +36,33 @@ LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
 
 # what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
 DAMAGE = (
-    InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    NotImplementedError, OverflowError, RecursionError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 
 _QUIET = threading.RLock()
 
 NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside, or not slice by slice
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it in the column mask of a manifest.csv",
-    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it in the column mask of a manifest.csv",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it in the column mask of a "
+    "manifest.csv",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it in the column "
+    "mask of a manifest.csv",
     "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose grid, not an image; leave it out",
-    "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave it out",
+    "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave "
+    "it out",
 }
 
 
@@ -72,7 +88,9 @@ class Frame:
     modality: str = ""  # Modality (0008,0060)
     photometric: str = ""  # PhotometricInterpretation
     image_type: tuple[str, ...] = ()
-    differences: dict[str, str | float] = field(default_factory=dict)  # what may tell volumes of one series apart, see acquisition.py
+    differences: dict[str, str | float] = field(
+        default_factory=dict
+    )  # what may tell volumes of one series apart, see acquisition.py
 
     @property
     def name(self) -> str:
@@ -81,17 +99,23 @@ class Frame:
 
 @contextlib.contextmanager
 def quiet():
-    """Silence warnings of pydicom and its decoders: what matters is raised as ImageError. One thread at a time."""
+    """Silence warnings of pydicom and its decoders: what matters is raised as ImageError. One thread at a
+    time.
+    """
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def open_dataset(path: Path, *, pixels: bool) -> Dataset:
-    """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not one."""
+    """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not
+    one.
+    """
     path = Path(path)
     sniff.require(path, "dicom")
-    refused = lambda reason: ImageError(f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again.")  # noqa: E731
+    refused = lambda reason: ImageError(
+        f"{path}: damaged or cut off DICOM file: {reason}. Export or copy it again."
+    )
     with decoding(refused), quiet():
         zipped = is_gzipped(path)
         if not zipped:
@@ -109,9 +133,18 @@ def is_gray(path: Path) -> bool:
 
 
 def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
-    """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict themselves."""
+    """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict
+    themselves.
+    """
     path = Path(path)
-    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")), quiet():
+    with (
+        decoding(
+            lambda reason: ImageError(
+                f"{path}: its DICOM header cannot be understood: {reason}. Export the image again."
+            )
+        ),
+        quiet(),
+    ):
         return _read_frames(dataset, path)
 
 
@@ -129,9 +162,14 @@ def _read_frames(dataset, path):
     refuse_impossible_frames(dataset, path, count)
     grouped = dataset.get("PerFrameFunctionalGroupsSequence")
     if grouped is not None and len(grouped) != count:
-        raise ImageError(f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image again.")
+        raise ImageError(
+            f"{path}: NumberOfFrames is {count}, but it describes {len(grouped)} frames. Export the image "
+            f"again."
+        )
     refuse_tiles_and_films(dataset, path, count)
-    single = count == 1 or grouped is not None  # a classic multi-frame object has one position for all its frames: of no use
+    single = (
+        count == 1 or grouped is not None
+    )  # a classic multi-frame object has one position for all its frames: of no use
     result = []
     for index in range(count):
         plane = _item(dataset, index, "PlanePositionSequence")
@@ -148,12 +186,15 @@ def _read_frames(dataset, path):
                 series_uid=str(dataset.get("SeriesInstanceUID") or ""),
                 sop_class_uid=what,
                 sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
-                instance_number=None if (place := number(dataset.get("InstanceNumber"))) is None else int(place),
+                instance_number=None
+                if (place := number(dataset.get("InstanceNumber"))) is None
+                else int(place),
                 frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
                 position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
                 orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,
                 pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
-                thickness=_positive(measures.get("SpacingBetweenSlices")) or _positive(measures.get("SliceThickness")),
+                thickness=_positive(measures.get("SpacingBetweenSlices"))
+                or _positive(measures.get("SliceThickness")),
                 gantry_tilt=number(dataset.get("GantryDetectorTilt")),
                 modality=str(dataset.get("Modality") or "").strip().upper(),
                 photometric=str(dataset.get("PhotometricInterpretation") or ""),

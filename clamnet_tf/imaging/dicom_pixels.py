@@ -1,7 +1,8 @@
-"""DICOM pixels: decoded values through colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3, C.11.1).
+"""DICOM pixels: decoded values through colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3,
+C.11.1).
 
-The result are the physical values (Hounsfield units of CT, arbitrary units of MR), not a picture for a screen: a
-window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
+The result are the physical values (Hounsfield units of CT, arbitrary units of MR), not a picture for a
+screen: a window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
 """
 
 from collections.abc import Callable
@@ -23,7 +24,9 @@ _COLOUR_AS_RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 
-BACKENDS: dict[str, Callable[[Dataset, Path], np.ndarray]] = {  # data.dicom_backend of a recipe -> decoder of stored values
+BACKENDS: dict[
+    str, Callable[[Dataset, Path], np.ndarray]
+] = {  # data.dicom_backend of a recipe -> decoder of stored values
     "pydicom": decode_pydicom,
     "tensorflow_io": decode_tensorflow_io,
 }
@@ -32,19 +35,31 @@ BACKENDS: dict[str, Callable[[Dataset, Path], np.ndarray]] = {  # data.dicom_bac
 def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", stored_too: bool = False):
     """All frames of an object as values after the modality LUT.
 
-    Returns (frames, rows, columns, channels) float32: one channel for MONOCHROME1/2, three (red, green, blue, in the
-    stored range) for RGB, YBR and PALETTE COLOR. Slope and intercept, or the modality LUT table, are applied per
-    frame where functional groups carry them. MONOCHROME1 is mirrored inside the range that its bits can hold:
-    v -> lowest + highest - v, with `value_range`, so that bright means bright in every slice alike. With stored_too a
+    Returns (frames, rows, columns, channels) float32: one channel for MONOCHROME1/2, three (red, green, blue,
+    in the stored range) for RGB, YBR and PALETTE COLOR. Slope and intercept, or the modality LUT table, are
+    applied per frame where functional groups carry them. MONOCHROME1 is mirrored inside the range that its
+    bits can hold: v -> lowest + highest - v, with `value_range`, so that bright means bright in every slice
+    alike. With stored_too a
     pair: these values, and the decoded ones before the modality LUT.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    with decoding(lambda reason: ImageError(f"{path}: its description of the pixels cannot be understood: {reason}. Export the image again.")):
+    with decoding(
+        lambda reason: ImageError(
+            f"{path}: its description of the pixels cannot be understood: {reason}. Export the image again."
+        )
+    ):
         photometric = _photometric(dataset, path)
         require_pixel_memory(dataset, path, photometric)
     stored = BACKENDS[backend](dataset, path)
-    with decoding(lambda reason: ImageError(f"{path}: its colour palette or modality LUT is damaged: {reason}. Export the image again.")), quiet():
+    with (
+        decoding(
+            lambda reason: ImageError(
+                f"{path}: its colour palette or modality LUT is damaged: {reason}. Export the image again."
+            )
+        ),
+        quiet(),
+    ):
         values = _to_values(stored, dataset, photometric)
     return (values, stored) if stored_too else values
 
@@ -52,7 +67,9 @@ def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", store
 def value_range(dataset: Dataset, frame: int = 0) -> tuple[float, float]:
     """The lowest and highest value that the frame's bits can hold, after the modality LUT."""
     bits = int(dataset.BitsStored)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.get("PixelRepresentation") else (0, 2**bits - 1)
+    low, high = (
+        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.get("PixelRepresentation") else (0, 2**bits - 1)
+    )
     table = _modality_table(dataset)
     if table is not None:
         ends = apply_modality_lut(np.array([low, high], dtype=np.int64), dataset)
@@ -64,7 +81,10 @@ def value_range(dataset: Dataset, frame: int = 0) -> tuple[float, float]:
 
 def _photometric(dataset, path) -> str:
     if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
-        raise ImageError(f"{path}: the DICOM file holds no pixel data (cut off, or a header alone). Export or copy it again.")
+        raise ImageError(
+            f"{path}: the DICOM file holds no pixel data (cut off, or a header alone). Export or copy it "
+            f"again."
+        )
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if photometric not in (*_GRAY, *_COLOUR_AS_RGB, "PALETTE COLOR"):
         raise ImageError(

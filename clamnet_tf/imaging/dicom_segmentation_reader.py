@@ -50,8 +50,8 @@ def read_segmentation(path: Path, image: Volume, classes: int) -> tuple[np.ndarr
     """Read a segmentation onto the grid of its image.
 
     Args:
-        path: the SEG file. image: what it belongs to. classes: how many lesion classes there are; segment k is
-            class k then, and of a single class every segment is the lesion.
+        path: the SEG file. image: what it belongs to. classes: how many lesion classes there are; segment k
+            is class k then, and of a single class every segment is the lesion.
 
     Returns:
         (uint8 (slices, rows, columns), notes on what was assumed).

@@ -24,7 +24,8 @@ def read_structures(path: Path, image: Volume, classes: int) -> tuple[np.ndarray
 
     Args:
         path: the RTSTRUCT file. image: what it was drawn on. classes: how many lesion classes there are: as
-            many structures must be there, numbered in the recipe's order; of a single class there must be one.
+            many structures must be there, numbered in the recipe's order; of a single class there must be
+            one.
 
     Returns:
         (uint8 (slices, rows, columns), notes on what was assumed).

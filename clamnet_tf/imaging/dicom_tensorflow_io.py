@@ -1,13 +1,16 @@
 """DICOM pixels by tensorflow-io (`data.dicom_backend: tensorflow_io`), checked file by file against pydicom.
 
-tensorflow-io 0.37.1, the last one, imports on any TensorFlow, but its operations load on TensorFlow 2.17 and older
-alone: only calling one tells. What it returns are neither stored values nor Hounsfield units, but DCMTK's rendering
-of the modality values v onto the least power of two that holds their range (measured; DCMTK DiMonoImage):
+tensorflow-io 0.37.1, the last one, imports on any TensorFlow, but its operations load on TensorFlow 2.17 and
+older
+alone: only calling one tells. What it returns are neither stored values nor Hounsfield units, but DCMTK's
+rendering of the modality values v onto the least power of two that holds their range (measured; DCMTK
+DiMonoImage):
 
     bits = those that hold lowest..highest (one more when lowest < 0)
     out  = floor((v - lowest) * 2**bits / (highest - lowest + 1));  MONOCHROME1: 2**bits - 1 - out
 
-with lowest and highest the modality values of the ends of the stored range. CT_small.dcm: out = 2 * stored + 65536;
+with lowest and highest the modality values of the ends of the stored range. CT_small.dcm: out = 2 * stored +
+65536;
 MR_small.dcm: out = stored + 32768. Undone here; a slope below 1 loses values and cannot be undone.
 """
 
@@ -31,33 +34,46 @@ _INSTEAD = "read it with data.dicom_backend: pydicom."
 def decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
     """Stored values as `dicom_decoding.decode_pydicom` gives them, equal to it in every value.
 
-    EnvironmentFailure when the operations do not load. ImageError, with the reason, for a file that tensorflow-io
-    cannot read, whose values it loses, or where it differs from pydicom (overlays burnt in, big-endian 32 bits,
-    palettes, data cut off that DCMTK fills up).
+    EnvironmentFailure when the operations do not load. ImageError, with the reason, for a file that
+    tensorflow-io cannot read, whose values it loses, or where it differs from pydicom (overlays burnt in,
+    big-endian 32 bits, palettes, data cut off that DCMTK fills up).
     """
     check_operations()
     if dataset.PhotometricInterpretation == "PALETTE COLOR" or dataset.get("ModalityLUTSequence"):
-        raise ImageError(f"{path}: tensorflow-io applies palettes and LUT tables itself and does not give stored values; {_INSTEAD}")
+        raise ImageError(
+            f"{path}: tensorflow-io applies palettes and LUT tables itself and does not give stored values; "
+            f"{_INSTEAD}"
+        )
     try:
         rendered = _render(unpacked(path, LARGEST_UNPACKED) if is_gzipped(path) else Path(path).read_bytes())
     except _operation_errors() as error:
         reason = str(error).splitlines()[0][-200:] if str(error) else type(error).__name__
-        raise ImageError(f"{path}: tensorflow-io cannot read this DICOM file ({reason}); {_INSTEAD}") from error
+        raise ImageError(
+            f"{path}: tensorflow-io cannot read this DICOM file ({reason}); {_INSTEAD}"
+        ) from error
     expected = decode_pydicom(dataset, path)
     frames = rendered.reshape(expected.shape) if rendered.size == expected.size else None
     if frames is None:
-        raise ImageError(f"{path}: tensorflow-io gives shape {rendered.shape}, pydicom {expected.shape}; {_INSTEAD}")
+        raise ImageError(
+            f"{path}: tensorflow-io gives shape {rendered.shape}, pydicom {expected.shape}; {_INSTEAD}"
+        )
     stored = frames if expected.ndim == 4 else undo_rendering(frames, dataset)
     different = int((stored != expected).sum())
     if different:
-        raise ImageError(f"{path}: tensorflow-io and pydicom differ in {different:,} of {expected.size:,} pixel values; {_INSTEAD}")
+        raise ImageError(
+            f"{path}: tensorflow-io and pydicom differ in {different:,} of {expected.size:,} pixel values; "
+            f"{_INSTEAD}"
+        )
     return stored.astype(expected.dtype)
 
 
 def undo_rendering(rendered: np.ndarray, dataset: Dataset) -> np.ndarray:
     """DCMTK's rendering (see above) of a grayscale object -> stored values, float64, same shape."""
     bits = int(dataset.BitsStored)
-    ends = np.array((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0, 2**bits - 1), dtype=np.float64)
+    ends = np.array(
+        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0, 2**bits - 1),
+        dtype=np.float64,
+    )
     slope = float(dataset.get("RescaleSlope") or 1.0)
     intercept = float(dataset.get("RescaleIntercept") or 0.0)
     lowest, highest = np.sort(ends * slope + intercept)
@@ -65,7 +81,9 @@ def undo_rendering(rendered: np.ndarray, dataset: Dataset) -> np.ndarray:
     values = rendered.astype(np.float64)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         values = 2.0**depth - 1 - values
-    modality = (values + 0.25) * (highest - lowest + 1) / 2.0**depth + lowest  # a quarter: the middle of what floor cut off
+    modality = (values + 0.25) * (
+        highest - lowest + 1
+    ) / 2.0**depth + lowest  # a quarter: the middle of what floor cut off
     return np.round((modality - intercept) / slope)
 
 
@@ -78,7 +96,12 @@ def check_operations() -> None:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 10, 10, 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = (
+        10,
+        10,
+        1,
+        "MONOCHROME2",
+    )
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
     dataset.PixelData = pixels.tobytes()
     dataset["PixelData"].VR = "OW"
@@ -88,11 +111,15 @@ def check_operations() -> None:
         returned = _render(stream.getvalue())
     except (ImportError, NotImplementedError, AttributeError, OSError) as error:
         raise EnvironmentFailure(
-            f"data.dicom_backend: tensorflow_io does not work here ({_versions()}): {str(error).splitlines()[0][:300]}. Its operations "
-            "load on TensorFlow 2.17 and older: make that environment with tools/test-tfio, or use data.dicom_backend: pydicom."
+            f"data.dicom_backend: tensorflow_io does not work here ({_versions()}): "
+            f"{str(error).splitlines()[0][:300]}. Its operations "
+            "load on TensorFlow 2.17 and older: make that environment with tools/test-tfio, or use "
+            "data.dicom_backend: pydicom."
         ) from error
     if not np.array_equal(undo_rendering(returned[..., 0], dataset)[0], pixels):
-        raise EnvironmentFailure(f"tensorflow-io returns wrong pixels here ({_versions()}); use data.dicom_backend: pydicom.")
+        raise EnvironmentFailure(
+            f"tensorflow-io returns wrong pixels here ({_versions()}); use data.dicom_backend: pydicom."
+        )
 
 
 def _render(content: bytes) -> np.ndarray:
@@ -100,7 +127,9 @@ def _render(content: bytes) -> np.ndarray:
     import tensorflow
     import tensorflow_io
 
-    return tensorflow_io.image.decode_dicom_image(content, on_error="strict", scale="preserve", dtype=tensorflow.uint64).numpy()
+    return tensorflow_io.image.decode_dicom_image(
+        content, on_error="strict", scale="preserve", dtype=tensorflow.uint64
+    ).numpy()
 
 
 def _operation_errors() -> tuple[type[Exception], ...]:
@@ -116,7 +145,12 @@ def _versions() -> str:
     for name in ("tensorflow", "tensorflow-cpu", "tensorflow-io"):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = f"{name} {version(name)}"
-    return ", ".join((found.get("tensorflow") or found.get("tensorflow-cpu") or "no tensorflow", found.get("tensorflow-io") or "no tensorflow-io"))
+    return ", ".join(
+        (
+            found.get("tensorflow") or found.get("tensorflow-cpu") or "no tensorflow",
+            found.get("tensorflow-io") or "no tensorflow-io",
+        )
+    )
 
 
 def _bits_of(lowest: float, highest: float) -> int:

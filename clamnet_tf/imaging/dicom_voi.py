@@ -1,7 +1,7 @@
 """The window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2).
 
-Of CT and MR readers never apply it: it is made for a screen and often differs from slice to slice. Of X-rays it is part
-of the image (see `imaging.presentation`).
+Of CT and MR readers never apply it: it is made for a screen and often differs from slice to slice. Of X-rays
+it is part of the image (see `imaging.presentation`).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from clamnet_tf.imaging.windows import apply_window
 class FileVoi:
     """One view proposed by a file, for the values that `read_volume` gives (MONOCHROME1 already inverted).
 
-    window: (center, width) and function LINEAR, LINEAR_EXACT or SIGMOID; or a table with the value of its first entry.
+    window: (center, width) and function LINEAR, LINEAR_EXACT or SIGMOID; or a table with the value of its
+    first entry.
     """
 
     explanation: str
@@ -43,10 +44,12 @@ class FileVoi:
 
 
 def file_voi(path: Path, *, frame: int = 0) -> tuple[FileVoi, ...]:
-    """All views that a DICOM file proposes for one frame, tables first, as pydicom's apply_voi_lut prefers; often none.
+    """All views that a DICOM file proposes for one frame, tables first, as pydicom's apply_voi_lut prefers;
+    often none.
 
-    A window for MONOCHROME1 is mirrored with the values: center -> lowest + highest - center + 1 (the 1 from the half
-    pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT and SIGMOID). ImageError for a damaged file or window.
+    A window for MONOCHROME1 is mirrored with the values: center -> lowest + highest - center + 1 (the 1 from
+    the half pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT and SIGMOID). ImageError for a damaged file or
+    window.
     """
     path = Path(path)
     return voi_of(open_dataset(path, pixels=False), path, frame)
@@ -58,7 +61,10 @@ def voi_of(dataset, path: Path, frame: int = 0) -> tuple[FileVoi, ...]:
         with quiet():
             return tuple(_views(dataset, frame))
     except DAMAGE as error:
-        raise ImageError(f"{path}: its VOI LUT or window cannot be understood: {error}. Give a window in the recipe instead.") from error
+        raise ImageError(
+            f"{path}: its VOI LUT or window cannot be understood: {error}. Give a window in the recipe "
+            f"instead."
+        ) from error
 
 
 def _views(dataset, frame):

@@ -1,8 +1,10 @@
-"""A process of its own for GDCM: damaged JPEG data make GDCM end its process, which must not be the training run.
+"""A process of its own for GDCM: damaged JPEG data make GDCM end its process, which must not be the training
+run.
 
-GDCM is the only freely licensed decoder of lossless JPEG (processes 14 and 14 SV1), which many hospitals send; the
-other syntaxes have decoders that fail with an error. One worker is started when first needed (0.5 s) and kept; it
-ends with the program. Run as `python -m clamnet_tf.imaging.gdcm_worker` it answers lines of JSON on its stdin.
+GDCM is the only freely licensed decoder of lossless JPEG (processes 14 and 14 SV1), which many hospitals
+send; the other syntaxes have decoders that fail with an error. One worker is started when first needed (0.5
+s) and kept; it ends with the program. Run as `python -m clamnet_tf.imaging.gdcm_worker` it answers lines of
+JSON on its stdin.
 """
 
 import atexit
@@ -26,7 +28,8 @@ _owner = 0  # process that started the worker: a forked child needs one of its o
 
 
 def decode_with_gdcm(path: Path) -> np.ndarray:
-    """Stored values of a DICOM file as `pydicom.pixels.pixel_array(path, decoding_plugin='gdcm')` gives them, read-only.
+    """Stored values of a DICOM file as `pydicom.pixels.pixel_array(path, decoding_plugin='gdcm')` gives them,
+    read-only.
 
     ValueError with GDCM's own words when it refuses; ImageError when the worker died or hung on the file.
     """
@@ -46,7 +49,10 @@ def decode_with_gdcm(path: Path) -> np.ndarray:
                 _stop_worker()
         if not answer or len(data) != json.loads(answer)["bytes"]:
             _stop_worker()
-            raise ImageError(f"{path}: its compressed pixel data are damaged: the decoder (GDCM) broke down on them. Export the image again.")
+            raise ImageError(
+                f"{path}: its compressed pixel data are damaged: the decoder (GDCM) broke down on them. "
+                f"Export the image again."
+            )
     facts = json.loads(answer)
     if facts["error"] is not None:
         raise ValueError(facts["error"])
@@ -88,17 +94,24 @@ atexit.register(_stop_worker)
 
 
 def _serve():
-    """Answer requests until stdin closes. GDCM may print on stdout: answers go to a copy of it, stdout to stderr."""
+    """Answer requests until stdin closes. GDCM may print on stdout: answers go to a copy of it, stdout to
+    stderr.
+    """
     from pydicom.pixels import pixel_array
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         path = json.loads(line)
-        faulthandler.dump_traceback_later(_LEAST_SECONDS + os.path.getsize(path) / _BYTES_PER_SECOND, exit=True)
+        faulthandler.dump_traceback_later(
+            _LEAST_SECONDS + os.path.getsize(path) / _BYTES_PER_SECOND, exit=True
+        )
         try:
             values = np.ascontiguousarray(pixel_array(path, decoding_plugin="gdcm"))
-            facts, data = {"error": None, "dtype": values.dtype.str, "shape": values.shape, "bytes": values.nbytes}, values.tobytes()
+            facts, data = (
+                {"error": None, "dtype": values.dtype.str, "shape": values.shape, "bytes": values.nbytes},
+                values.tobytes(),
+            )
         except Exception as error:  # whatever it is, it is said to the process that asked
             facts, data = {"error": str(error) or type(error).__name__, "bytes": 0}, b""
         faulthandler.cancel_dump_traceback_later()

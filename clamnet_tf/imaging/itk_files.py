@@ -23,8 +23,13 @@ INSTALL = "pip install 'clamnet-tf[itk]'"
 _NOWHERE = "its header states no orientation: orientation and spacing are not known, axes taken as stored"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PLACED_SPACES = (  # NRRD: spaces of a patient that ITK turns into LPS
-    "left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las",
-)  # fmt: skip
+    "left-posterior-superior",
+    "right-anterior-superior",
+    "left-anterior-superior",
+    "lps",
+    "ras",
+    "las",
+)
 _META_PLACE = ("transformmatrix", "rotation", "orientation")
 _READERS = {"nrrd": ("NrrdImageIO", ".nrrd", ".nhdr"), "metaimage": ("MetaImageIO", ".mha", ".mhd")}
 

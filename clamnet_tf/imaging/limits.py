@@ -20,7 +20,8 @@ MOST_SLICES = 20_000  # of one file or series; each takes a record of its own
 
 
 def memory_limit(file_bytes: int) -> int:
-    """Bytes that reading a file of `file_bytes` bytes may take. UserInputError: the variable holds no number.
+    """Bytes that reading a file of `file_bytes` bytes may take. UserInputError: the variable holds no
+    number.
     """
     text = os.environ.get(MEMORY_VARIABLE, "").strip()
     if not text:

@@ -20,11 +20,12 @@ _WRITE = "Write the mask with 0 for background and 1 for the lesion"
 def label_map(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read the values of a mask as numbers of lesion classes.
 
-    A single class may be stored as any class numbers, all of them the lesion, or as shades. Of several classes the
-    values must be their numbers.
+    A single class may be stored as any class numbers, all of them the lesion, or as shades. Of several
+    classes the values must be their numbers.
 
     Args:
-        path: named in messages. values: (slices, rows, columns), as stored. classes: how many lesion classes there are.
+        path: named in messages. values: (slices, rows, columns), as stored. classes: how many lesion classes
+            there are.
 
     Returns:
         (uint8 of the same shape, 0 background, 1 .. `classes`; notes on what was assumed).
@@ -109,7 +110,9 @@ def _are_whole(found) -> bool:
 
 
 def _is_picture(values, top) -> bool:
-    """Whether shades are everywhere, or go up and down; those of an edge only rise, from background to class."""
+    """Whether shades are everywhere, or go up and down; those of an edge only rise, from background to
+    class.
+    """
     between = (values > 0.1 * top) & (values < 0.9 * top)
     share, size = float(between.mean()), (1, 3, 3)
     if share > 0.5:

@@ -13,7 +13,8 @@ from clamnet_tf.imaging.volume import Volume
 
 _GOOD_RAS = slice(28, 30)  # of the header; nibabel sets it when it supposes an orientation
 _UNPLACED = (
-    "its header states no orientation (goodRASFlag 0): orientation and spacing are not known, axes taken as stored"
+    "its header states no orientation (goodRASFlag 0): orientation and spacing are not known, axes "
+    "taken as stored"
 )
 
 

@@ -1,8 +1,8 @@
 """NIfTI in: volumes of any orientation as axial slices, and back.
 
-Stored axes are reordered and reversed, never interpolated, to the nearest of: slices from inferior to superior, rows
-from anterior to posterior, columns from right to left (LPS, as axial DICOM is shown). `Volume.to_original` undoes it
-exactly.
+Stored axes are reordered and reversed, never interpolated, to the nearest of: slices from inferior to
+superior, rows from anterior to posterior, columns from right to left (LPS, as axial DICOM is shown).
+`Volume.to_original` undoes it exactly.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ def read_nifti(path: Path) -> Volume:
 
     The fourth dimension are channels; RGB types are read too.
 
-    Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has neither
-    sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged, complex numbers,
-    more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
+    Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has
+    neither sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged,
+    complex numbers, more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
     """
     path = _header(Path(path))
     sniff.require(path, "nifti")
@@ -85,14 +85,17 @@ def _header(path: Path) -> Path:
 @contextlib.contextmanager
 def opened(path: Path):
     """A file, or what is inside of it when it is gzip, as a stream."""
-    with BoundedFile(path) as file, (
-        gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file)
-    ) as stream:
+    with (
+        BoundedFile(path) as file,
+        gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file) as stream,
+    ):
         yield stream
 
 
 def _readable(path):
-    return decoding(lambda reason: ImageError(f"{path}: not a readable NIfTI file: {reason}. Export or copy it again."))
+    return decoding(
+        lambda reason: ImageError(f"{path}: not a readable NIfTI file: {reason}. Export or copy it again.")
+    )
 
 
 def _map(**streams) -> dict:
@@ -137,19 +140,26 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
     count = 3 if dtype.names else channels
     announced = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
     if not 0 <= offset <= _LARGEST_OFFSET:
-        raise ImageError(f"{path}: its values begin at byte {offset:,} (vox_offset), beyond any header. Export or copy it again.")
+        raise ImageError(
+            f"{path}: its values begin at byte {offset:,} (vox_offset), beyond any header. Export or copy "
+            f"it again."
+        )
     each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
     check_size(values, (*(spatial[axis] for axis in axes), count), bytes_each=each, deflated_bytes=announced)
     stored = _values(path, image, dtype).reshape(*spatial, count)
     notes: tuple[str, ...] = () if coded else (unplaced,)
     if turned is not None and axes[0] != 2:
-        notes = check_turned(path, tuple(spatial[axis] for axis in axes), turned, "coronal" if axes[1] == 2 else "sagittal")
+        notes = check_turned(
+            path, tuple(spatial[axis] for axis in axes), turned, "coronal" if axes[1] == 2 else "sagittal"
+        )
     grid = Grid(
         kind="nifti",
         shape=shape[:3] if len(shape) > 2 else shape,
         axes=axes,
         flips=flips,
-        references=tuple(SliceReference(path, plane, number=plane) for plane in _planes(spatial[axes[0]], flips[0])),
+        references=tuple(
+            SliceReference(path, plane, number=plane) for plane in _planes(spatial[axes[0]], flips[0])
+        ),
         nifti_affine=affine,
         nifti_header=header.copy(),
         notes=notes,
@@ -167,7 +177,9 @@ def _dimensions(path, shape, dtype):
     if len(shape) == 5 and shape[3] == 1:
         shape = (*shape[:3], shape[4])  # vector images keep their components in the fifth dimension
     if len(shape) < 2 or len(shape) > 4 or (dtype.names and len(shape) == 4):
-        raise ImageError(f"{path}: an array of shape {shape}; needed are 2, 3 or 4 dimensions, the fourth being channels.")
+        raise ImageError(
+            f"{path}: an array of shape {shape}; needed are 2, 3 or 4 dimensions, the fourth being channels."
+        )
     spatial = (*shape[:3], *[1] * (3 - min(len(shape), 3)))
     return spatial, shape[3] if len(shape) == 4 else 1
 
@@ -175,7 +187,9 @@ def _dimensions(path, shape, dtype):
 def check_affine(path, affine: np.ndarray) -> None:
     """Refuse a 4x4 affine that is not finite or cannot be inverted. ImageError."""
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise ImageError(f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform.")
+        raise ImageError(
+            f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform."
+        )
 
 
 def _to_axial(path, affine):
@@ -184,8 +198,14 @@ def _to_axial(path, affine):
 
 
 def _values(path, image, dtype):
-    """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of all would take too much."""
-    with decoding(lambda reason: ImageError(f"{path}: damaged or cut off NIfTI data: {reason}. Export or copy it again.")):
+    """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of
+    all would take too much.
+    """
+    with decoding(
+        lambda reason: ImageError(
+            f"{path}: damaged or cut off NIfTI data: {reason}. Export or copy it again."
+        )
+    ):
         if isinstance(image.dataobj, np.ndarray):  # values that another reader has decoded
             return image.dataobj
         stored = image.dataobj.get_unscaled()

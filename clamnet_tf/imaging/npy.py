@@ -13,18 +13,23 @@ from clamnet_tf.imaging.volume import SMALLEST_SIDE, Grid, SliceReference, Volum
 def read_npy(path: Path) -> Volume:
     """An array of numbers or booleans, without pickles.
 
-    Two dimensions: (rows, columns). Four: (slices, rows, columns, channels). Three are ambiguous and read so: a last
-    axis shorter than 8 are channels, (rows, columns, channels), since columns have at least 8; otherwise (slices,
-    rows, columns). Eight channels or more need four dimensions.
+    Two dimensions: (rows, columns). Four: (slices, rows, columns, channels). Three are ambiguous and read so:
+    a last axis shorter than 8 are channels, (rows, columns, channels), since columns have at least 8;
+    otherwise (slices, rows, columns). Eight channels or more need four dimensions.
     """
     path = Path(path)
     sniff.require(path, "npy")
     with decoding(lambda reason: _unusable(path, reason)):
-        stored = np.load(path, allow_pickle=False, mmap_mode="r")  # checks the announced shape against the file's size
+        stored = np.load(
+            path, allow_pickle=False, mmap_mode="r"
+        )  # checks the announced shape against the file's size
     if stored.dtype.kind not in "buif":
         raise ImageError(f"{path}: an array of type {stored.dtype}; needed are integers, floats or booleans.")
     if stored.ndim not in (2, 3, 4):
-        raise ImageError(f"{path}: an array of shape {stored.shape}; needed are 2, 3 or 4 axes: slices, rows, columns, channels.")
+        raise ImageError(
+            f"{path}: an array of shape {stored.shape}; needed are 2, 3 or 4 axes: slices, rows, columns, "
+            f"channels."
+        )
     if stored.ndim == 2:
         full, shape = stored[np.newaxis, ..., np.newaxis], stored.shape
     elif stored.ndim == 4:
@@ -34,7 +39,11 @@ def read_npy(path: Path) -> Volume:
     else:
         full, shape = stored[..., np.newaxis], stored.shape
     check_size(path, full.shape, bytes_each=stored.dtype.itemsize + 4)
-    grid = Grid("npy", shape, references=tuple(SliceReference(path, number, number=number) for number in range(len(full))))
+    grid = Grid(
+        "npy",
+        shape,
+        references=tuple(SliceReference(path, number, number=number) for number in range(len(full))),
+    )
     return Volume(finite_float32(path, full), None, None, (path,), grid)
 
 

@@ -24,8 +24,8 @@ _LARGEST_SATURATED = 0.98  # of the frame; a window that shows less than the res
 class Presented:
     """Frames as they are shown.
 
-    values: (frames, rows, columns, channels). excluded: bool (frames, rows, columns), where no patient is seen;
-    None = nowhere. notes: what could not be applied.
+    values: (frames, rows, columns, channels). excluded: bool (frames, rows, columns), where no patient is
+    seen; None = nowhere. notes: what could not be applied.
     """
 
     values: np.ndarray

@@ -10,14 +10,18 @@ from clamnet_tf.imaging.other_formats import advice
 from clamnet_tf.imaging.volume import Volume
 
 
-def read_volume(path: Path, *, dicom_backend: str = "pydicom", series: str | None = None, presentation: bool = False) -> Volume:
-    """An image as `volume.Volume`: float32 (slices, rows, columns, channels) in LPS order where the file knows it.
+def read_volume(
+    path: Path, *, dicom_backend: str = "pydicom", series: str | None = None, presentation: bool = False
+) -> Volume:
+    """An image as `volume.Volume`: float32 (slices, rows, columns, channels) in LPS order where the file
+    knows it.
 
     path: a file of any format of `formats`, which its content tells, whatever it is
     called, or a folder of one DICOM series; with `series`, the SeriesInstanceUID to take from several.
     dicom_backend: pydicom or tensorflow_io.
-    presentation: of DICOM the values that the file says to show (see `imaging.presentation`), instead of physical ones.
-    ImageError, whose message starts with the path, for everything that cannot be read in full; nothing is guessed.
+    presentation: of DICOM the values that the file says to show (see `imaging.presentation`), instead of
+    physical ones. ImageError, whose message starts with the path, for everything that cannot be read in full;
+    nothing is guessed.
     """
     path = Path(path)
     try:
@@ -30,7 +34,9 @@ def read_volume(path: Path, *, dicom_backend: str = "pydicom", series: str | Non
             return FORMATS[kind].read(path, backend=dicom_backend, presentation=presentation)
         return FORMATS[kind].read(path)
     except MemoryError as error:
-        raise ImageError(f"{path}: this machine has not enough free memory to read it. Close other programs, or shrink it.") from error
+        raise ImageError(
+            f"{path}: this machine has not enough free memory to read it. Close other programs, or shrink it."
+        ) from error
 
 
 def kind_of(path: Path) -> str | None:

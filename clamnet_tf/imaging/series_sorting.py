@@ -54,7 +54,9 @@ def sort_series(frames: list[Frame], pixels_of: Callable[[Frame], str | None]) -
     frames, copies = _without_copies(frames, pixels_of)
     views = [frame for frame in frames if _is_view(frame)]
     stacks, alone = by_grid([frame for frame in frames if not _is_view(frame)])
-    volumes: list[tuple[str, tuple[Frame, ...]]] = [(_view_name(frame) if len(views) > 1 or stacks else "", (frame,)) for frame in views]
+    volumes: list[tuple[str, tuple[Frame, ...]]] = [
+        (_view_name(frame) if len(views) > 1 or stacks else "", (frame,)) for frame in views
+    ]
     strays = []
     if stacks and max(map(len, stacks)) > 1:
         largest = max(stacks, key=len)

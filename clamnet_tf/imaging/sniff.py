@@ -53,7 +53,9 @@ _HEAD = 4096
 
 
 def sniff(path: Path) -> str:
-    """The kind of a file, one of the keys of `WORDS`. ImageError when it is missing, a folder or unreadable."""
+    """The kind of a file, one of the keys of `WORDS`. ImageError when it is missing, a folder or
+    unreadable.
+    """
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, an image file is expected here.")
@@ -61,9 +63,13 @@ def sniff(path: Path) -> str:
         with open_regular(path) as stream:
             head = stream.read(_HEAD)
     except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such file; check the name, or the column 'image' of the manifest.") from None
+        raise ImageError(
+            f"{path}: there is no such file; check the name, or the column 'image' of the manifest."
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageError(f"{ascii(str(path))[1:-1]}: cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+        raise ImageError(
+            f"{ascii(str(path))[1:-1]}: cannot be opened: {getattr(error, 'strerror', None) or error}."
+        ) from error
     kind = sniff_bytes(head)
     if kind == "gzip":
         inside = sniff_bytes(_unzipped_head(path))

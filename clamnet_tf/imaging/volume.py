@@ -1,6 +1,7 @@
 """One image or volume in memory: values, geometry, and the way back onto the grid of its file.
 
-Axis order everywhere: slices, rows (height), columns (width), channels. A single picture is a volume of one slice.
+Axis order everywhere: slices, rows (height), columns (width), channels. A single picture is a volume of one
+slice.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ if TYPE_CHECKING:  # nibabel is loaded by who reads or writes NIfTI
 
 SMALLEST_SIDE = 8  # rows and columns; also what tells channels from columns in a bare array (picture.py)
 LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
-LARGEST_RATIO = 1100  # of unpacked to packed bytes: deflate (gzip, zip, PNG, TIFF) cannot reach more than 1,032
+LARGEST_RATIO = (
+    1100  # of unpacked to packed bytes: deflate (gzip, zip, PNG, TIFF) cannot reach more than 1,032
+)
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,21 @@ class SliceReference:
     sop_class_uid: str | None = None  # DICOM only
     sop_instance_uid: str | None = None  # DICOM only
     position: tuple[float, float, float] | None = None  # DICOM only: ImagePositionPatient in mm
-    number: int | None = 0  # what the column `slice` of tables calls it: k of img[:, :, k], frame, page, in a folder InstanceNumber
+    number: int | None = (
+        0  # what the column `slice` of tables calls it: k of img[:, :, k], frame, page, in a folder InstanceNumber
+    )
 
 
 @dataclass(frozen=True)
 class Grid:
     """The grid of the file, and how the volume's (slices, rows, columns) were taken from it.
 
-    `shape` is the shape of the file's own array without channels: (rows, columns) of a picture, (slices, rows,
-    columns) of a stack, (i, j, k) of NIfTI. `axes[n]` is the axis of that array (with a leading axis of 1 put
-    before a two-dimensional one) that became axis n of the volume; `flips[n]` says that it runs backwards.
-    `order[s]` is the place in the file of slice s of the sorted stack, the first axis before `axes` and `flips` apply;
-    None = as stored. `references`: one per slice of the volume; of DICOM one per slice of the sorted stack, which is
-    something else when `axes[0]` is not 0 (a sagittal or coronal series).
+    `shape` is the shape of the file's own array without channels: (rows, columns) of a picture, (slices,
+    rows, columns) of a stack, (i, j, k) of NIfTI. `axes[n]` is the axis of that array (with a leading axis of
+    1 put before a two-dimensional one) that became axis n of the volume; `flips[n]` says that it runs
+    backwards. `order[s]` is the place in the file of slice s of the sorted stack, the first axis before
+    `axes` and `flips` apply; None = as stored. `references`: one per slice of the volume; of DICOM one per
+    slice of the sorted stack, which is something else when `axes[0]` is not 0 (a sagittal or coronal series).
     """
 
     kind: str  # dicom, nifti, picture or npy
@@ -56,7 +61,9 @@ class Grid:
     eight_bits: bool = False  # a picture whose values are shades 0..255, not measurements
     modality: str = ""  # DICOM only: Modality (0008,0060), CT, MR, DX ...
     largest: float = 0.0  # of a mask as stored, where white is 0: what its bits can hold
-    photometric: str = ""  # PhotometricInterpretation of DICOM; PALETTE or WHITE_IS_ZERO of a picture that is stored so
+    photometric: str = (
+        ""  # PhotometricInterpretation of DICOM; PALETTE or WHITE_IS_ZERO of a picture that is stored so
+    )
     notes: tuple[str, ...] = ()  # what a reader should know: gantry tilt, guessed order, ...
 
 
@@ -64,14 +71,15 @@ class Grid:
 class Volume:
     """An image as the software sees it.
 
-    array: (slices, rows, columns, channels) float32, finite; values after slope and intercept, before any window or
-        normalisation; MONOCHROME1 is already inverted, so that bright means bright.
-    spacing_mm: distance between slice planes (perpendicular), rows, columns in millimetres; None when the file does
-        not say. For a single slice without thickness the first number is 1.0 and means nothing.
-    affine: 4x4, (slice, row, column, 1) index of a voxel's centre -> patient millimetres, LPS axes (DICOM PS3.3
-        C.7.6.2.1.1); sheared for a tilted gantry; None when the file does not say.
+    array: (slices, rows, columns, channels) float32, finite; values after slope and intercept, before any
+        window or normalisation; MONOCHROME1 is already inverted, so that bright means bright.
+    spacing_mm: distance between slice planes (perpendicular), rows, columns in millimetres; None when the
+        file does not say. For a single slice without thickness the first number is 1.0 and means nothing.
+    affine: 4x4, (slice, row, column, 1) index of a voxel's centre -> patient millimetres, LPS axes (DICOM
+        PS3.3 C.7.6.2.1.1); sheared for a tilted gantry; None when the file does not say.
     sources: one path per slice, or one for all.
-    excluded: bool (slices, rows, columns), True where no patient is shown (padding, shutter, collimator); None: nowhere.
+    excluded: bool (slices, rows, columns), True where no patient is shown (padding, shutter, collimator);
+    None: nowhere.
     """
 
     array: np.ndarray
@@ -84,18 +92,23 @@ class Volume:
     def to_original(self, values: np.ndarray) -> np.ndarray:
         """Values on this volume's grid -> the file's own axis order and shape.
 
-        values: (slices, rows, columns) of any dtype, for example a mask. Returns an array of shape `grid.shape` and
+        values: (slices, rows, columns) of any dtype, for example a mask. Returns an array of shape
+        `grid.shape` and
         the same dtype: values are moved, never interpolated. ValueError when the shape is not this volume's.
         """
         values = np.asarray(values)
         if values.shape != self.array.shape[:3]:
-            raise ValueError(f"to_original needs shape {self.array.shape[:3]} (slices, rows, columns), got {values.shape}")
+            raise ValueError(
+                f"to_original needs shape {self.array.shape[:3]} (slices, rows, columns), got {values.shape}"
+            )
         stored = to_stored(values, self.grid)
         return np.ascontiguousarray(stored.reshape(self.grid.shape))
 
 
 def from_stored(stored: np.ndarray, grid: Grid) -> np.ndarray:
-    """(a, b, c[, channels]) in the file's order -> (slices, rows, columns[, channels]); inverse of `to_stored`."""
+    """(a, b, c[, channels]) in the file's order -> (slices, rows, columns[, channels]); inverse of
+    `to_stored`.
+    """
     return reorient(stored if grid.order is None else stored[list(grid.order)], grid.axes, grid.flips)
 
 
@@ -113,13 +126,20 @@ def unsorted(stack: np.ndarray, grid: Grid) -> np.ndarray:
     return values
 
 
-def check_size(path, shape: tuple[int, ...], *, bytes_each: float, deflated_bytes: int | None = None, file_bytes: int | None = None) -> None:
+def check_size(
+    path,
+    shape: tuple[int, ...],
+    *,
+    bytes_each: float,
+    deflated_bytes: int | None = None,
+    file_bytes: int | None = None,
+) -> None:
     """Refuse what is too small to look at or too large for memory, before pixels are decoded.
 
-    shape: (slices, rows, columns, channels) as announced by the file's header. bytes_each: what reading takes at most
-    per value, copies and the float32 result included (see `limits`). deflated_bytes: what the announced values take
-    unpacked, for a file that is stored plainly or by deflate: more than such a file can hold is refused. file_bytes:
-    of all files together when `path` is a folder.
+    shape: (slices, rows, columns, channels) as announced by the file's header. bytes_each: what reading takes
+    at most per value, copies and the float32 result included (see `limits`). deflated_bytes: what the
+    announced values take unpacked, for a file that is stored plainly or by deflate: more than such a file can
+    hold is refused. file_bytes: of all files together when `path` is a folder.
     """
     slices, rows, columns, channels = (int(side) for side in shape)
     if min(slices, channels) < 1 or min(rows, columns) < SMALLEST_SIDE:
@@ -129,13 +149,16 @@ def check_size(path, shape: tuple[int, ...], *, bytes_each: float, deflated_byte
         )
     if slices * rows * columns * channels > LARGEST_COUNT:
         raise ImageError(
-            f"{path}: too large: it announces {shown(slices)} slices of {shown(rows)} x {shown(columns)} pixels with {shown(channels)} channels, "
-            f"more than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, split or shrink it."
+            f"{path}: too large: it announces {shown(slices)} slices of {shown(rows)} x {shown(columns)} "
+            f"pixels with {shown(channels)} channels, "
+            f"more than {LARGEST_COUNT:,} values. A damaged or hostile file does that; if it is genuine, "
+            f"split or shrink it."
         )
     require_slices(path, slices)
     if deflated_bytes is not None and deflated_bytes > LARGEST_RATIO * Path(path).stat().st_size:
         raise ImageError(
-            f"{path}: too large: it announces {shown(deflated_bytes)} bytes of pixels, more than its {Path(path).stat().st_size:,} bytes can "
+            f"{path}: too large: it announces {shown(deflated_bytes)} bytes of pixels, more than its "
+            f"{Path(path).stat().st_size:,} bytes can "
             "hold even if compressed. The file is damaged, cut off or hostile; copy or export it again."
         )
     what = f"{slices} slices of {rows} x {columns} pixels with {channels} channels"
@@ -150,7 +173,8 @@ def finite_float32(path, array: np.ndarray) -> np.ndarray:
         nan = sum(int(np.isnan(part).sum()) for part in values)
         infinite = sum(int(np.isinf(part).sum()) for part in values)
         raise ImageError(
-            f"{path}: {nan:,} NaN and {infinite:,} infinite values of {values.size:,}; images must be finite numbers. "
+            f"{path}: {nan:,} NaN and {infinite:,} infinite values of {values.size:,}; images must be "
+            f"finite numbers. "
             f"Replace them (by 0 or the background's value) and save the image again."
         )
     return values

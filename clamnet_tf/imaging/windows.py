@@ -13,8 +13,9 @@ SHADES = (128.0, 256.0)  # center and width that show 0..255 as 0..1 (LINEAR of 
 def apply_window(array: np.ndarray, center: float, width: float, function: str | None = None) -> np.ndarray:
     """A window of DICOM PS3.3 C.11.2.1: values of any shape and unit -> float32 in 0..1, same shape.
 
-    function: LINEAR (C.11.2.1.2.1, the default for a width above 1): 0 up to center - 0.5 - (width-1)/2, 1 above
-    center - 0.5 + (width-1)/2, linear between. LINEAR_EXACT (C.11.2.1.3.2, the default for a width up to 1, where
+    function: LINEAR (C.11.2.1.2.1, the default for a width above 1): 0 up to center - 0.5 - (width-1)/2, 1
+    above center - 0.5 + (width-1)/2, linear between. LINEAR_EXACT (C.11.2.1.3.2, the default for a width up
+    to 1, where
     LINEAR degenerates to a step): 0 up to center - width/2, 1 above center + width/2. SIGMOID (C.11.2.1.3.1):
     1 / (1 + exp(-4 (x - center) / width)). UserInputError for a width that the function does not allow.
     """
@@ -25,7 +26,9 @@ def apply_window(array: np.ndarray, center: float, width: float, function: str |
     allowed = width >= 1 if function == "LINEAR" else width > 0
     if not (allowed and np.isfinite([center, width]).all()):
         least = "at least 1" if function == "LINEAR" else "above 0"
-        raise UserInputError(f"window of width {width} around {center}: {function} needs a finite center and a width {least}.")
+        raise UserInputError(
+            f"window of width {width} around {center}: {function} needs a finite center and a width {least}."
+        )
     values = np.asarray(array, dtype=np.float32)
     if function == "SIGMOID":
         with np.errstate(over="ignore"):  # exp of a far value overflows to infinity, hence 0: as it should be
@@ -39,30 +42,42 @@ def apply_window(array: np.ndarray, center: float, width: float, function: str |
 
 
 def window_of(window, eight_bits: bool):
-    """The recipe's data.window (or None) for the values of a file: pictures of 8 bits show the window already, so theirs is `SHADES`."""
+    """The recipe's data.window (or None) for the values of a file: pictures of 8 bits show the window
+    already, so theirs is `SHADES`.
+    """
     return SHADES if window is not None and eight_bits else window
 
 
-def normalize(array: np.ndarray, organ: np.ndarray, method: str, window: tuple[float, float] | None = None) -> np.ndarray:
-    """The ONE function of per-volume statistics: used on whole volumes by training, prediction and the zoo's contract.
+def normalize(
+    array: np.ndarray, organ: np.ndarray, method: str, window: tuple[float, float] | None = None
+) -> np.ndarray:
+    """The ONE function of per-volume statistics: used on whole volumes by training, prediction and the zoo's
+    contract.
 
-    array: (slices, rows, columns, channels), finite, in the unit of the file. organ: bool (slices, rows, columns);
-    statistics are taken inside it, over the whole volume when it is empty, and the result covers the whole volume.
+    array: (slices, rows, columns, channels), finite, in the unit of the file. organ: bool (slices, rows,
+    columns); statistics are taken inside it, over the whole volume when it is empty, and the result covers
+    the whole volume.
     window: (center, width) or an object with these attributes, applied first to every channel; None for none.
     method, per channel:
         zscore      (x - mean) / deviation, clipped to -5..5
         percentile  1st..99th percentile to 0..1, clipped
         window      the window's 0..1, as it is; needs `window`
         none        as it is
-    A channel that is constant inside the organ becomes 0 throughout under zscore and percentile. Returns float32.
+    A channel that is constant inside the organ becomes 0 throughout under zscore and percentile. Returns
+    float32.
     """
     array, organ = np.asarray(array), np.asarray(organ, dtype=bool)
     if array.ndim != 4 or organ.shape != array.shape[:3]:
-        raise ValueError(f"normalize needs (S, H, W, C) and an organ mask (S, H, W), got {array.shape} and {organ.shape}")
+        raise ValueError(
+            f"normalize needs (S, H, W, C) and an organ mask (S, H, W), got {array.shape} and {organ.shape}"
+        )
     if method not in NORMALIZATIONS:
         raise UserInputError(f"data.normalization is {method!r}; known are {', '.join(NORMALIZATIONS)}.")
     if method == "window" and window is None:
-        raise UserInputError("data.normalization is 'window', but data.window gives no center and width; give it, or use zscore.")
+        raise UserInputError(
+            "data.normalization is 'window', but data.window gives no center and width; give it, or use "
+            "zscore."
+        )
     if window is None:
         values = np.array(array, dtype=np.float32)
     else:

@@ -1,12 +1,14 @@
-"""Class activation maps of a classifier: where in the slice its decision comes from. Grad-CAM and LayerCAM (METHOD section 6, point 5).
+"""Class activation maps of a classifier: where in the slice its decision comes from. Grad-CAM and LayerCAM
+(METHOD section 6, point 5).
 
 With the activations A (h, w, K) of one encoder level and the gradient g of the logit with respect to them:
 
     Grad-CAM   relu(sum_k mean_hw(g_k) A_k)         Selvaraju et al. 2017, eq. (1) and (2)
     LayerCAM   relu(sum_k relu(g_k) A_k)            Jiang et al. 2021, eq. (6) and (7)
 
-Maps are compared ACROSS slices: one threshold holds for all, and the highest value scores the slice. Hence they are not
-scaled slice by slice. `as_probability` brings them to 0..1 by one fixed rule for every slice, in the logit's own unit.
+Maps are compared ACROSS slices: one threshold holds for all, and the highest value scores the slice. Hence
+they are not scaled slice by slice. `as_probability` brings them to 0..1 by one fixed rule for every slice, in
+the logit's own unit.
 """
 
 import keras
@@ -33,18 +35,21 @@ METHODS = {"grad_cam": grad_cam, "layer_cam": layer_cam}
 
 
 def as_probability(maps, places: int):
-    """(B, ...) at least 0 -> m / (1 + m) in 0..1, m = places * map: what a place says for abnormal, in units of the logit.
+    """(B, ...) at least 0 -> m / (1 + m) in 0..1, m = places * map: what a place says for abnormal, in units
+    of the logit.
 
-    `places` is h w of the level, over which the classifier averages: the mean of m is the part of the logit that the
-    positive places make up (Grad-CAM of the deepest level: exactly so, Zhou 2016). 0.5 is a place that would raise the
-    logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on it is one on the map itself.
+    `places` is h w of the level, over which the classifier averages: the mean of m is the part of the logit
+    that the positive places make up (Grad-CAM of the deepest level: exactly so, Zhou 2016). 0.5 is a place
+    that would raise the logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on it
+    is one on the map itself.
     """
     evidence = maps * float(places)
     return evidence / (1.0 + evidence)
 
 
 class ActivationMap(Predictor):
-    """The activation map of a classifier in place of P(lesion): the same interface, one head, `activation_map`.
+    """The activation map of a classifier in place of P(lesion): the same interface, one head,
+    `activation_map`.
 
     Args:
         network: built by `build_classifier`, or reloaded.
@@ -54,13 +59,27 @@ class ActivationMap(Predictor):
     Maps are upsampled bilinearly to the slice. NetworkError: the encoder has no such level.
     """
 
-    def __init__(self, network, *, method: str = "grad_cam", level: int | None = None, batch_size: int = 16, flip_views: bool = False):
+    def __init__(
+        self,
+        network,
+        *,
+        method: str = "grad_cam",
+        level: int | None = None,
+        batch_size: int = 16,
+        flip_views: bool = False,
+    ):
         count = levels(network)
         level = count - 1 if level is None else level
         if not 0 <= level < count:
-            raise NetworkError(f"inference.activation_map.level: expected a level from 0 to {count - 1} of {network.name}, received {level}.")
+            raise NetworkError(
+                f"inference.activation_map.level: expected a level from 0 to {count - 1} of {network.name}, "
+                f"received {level}."
+            )
         self.method = METHODS[method]
-        self._inner = keras.Model(network.input, [network.get_layer(f"x_{level}_0").output, network.get_layer(f"{SCORE}_logits").output])
+        self._inner = keras.Model(
+            network.input,
+            [network.get_layer(f"x_{level}_0").output, network.get_layer(f"{SCORE}_logits").output],
+        )
         super().__init__(network, batch_size=batch_size, flip_views=flip_views)
 
     def head_names_of(self, network) -> list:

@@ -1,6 +1,8 @@
-"""Attribution maps of an image classifier: what each pixel contributes to the score, as pure functions on tensors.
+"""Attribution maps of an image classifier: what each pixel contributes to the score, as pure functions on
+tensors.
 
-In all of them `score` is a callable, images (B, H, W, C) float32 -> (B,) float32 (a logit), and the result is (B, H, W)
+In all of them `score` is a callable, images (B, H, W, C) float32 -> (B,) float32 (a logit), and the result is
+(B, H, W)
 float32, at least 0: more is more evidence for "abnormal". Nothing is scaled from slice to slice.
 
     gradient_input         relu(sum_c g_c (x_c - b_c)), the mean over noisy copies    Shrikumar 2017, Smilkov 2017
@@ -29,7 +31,8 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
 
     Args:
         score, images: see the module. baseline: broadcastable to images, what an absent finding looks like.
-        copies: how many; their noise is the same for every image and every call. noise: its deviation, in the images' units.
+        copies: how many; their noise is the same for every image and every call. noise: its deviation, in the
+            images' units.
     """
     total, shape = tf.zeros(tf.shape(images)[:3]), tf.concat([[1], tf.shape(images)[1:]], axis=0)
     for copy in tf.range(copies):  # a loop of the graph: traced once
@@ -39,10 +42,14 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
 
 
 def integrated_gradients(score, images, baseline, *, steps: int = 16):
-    """Integrate the gradient along the straight line from baseline to image, by the midpoint rule with `steps` steps."""
+    """Integrate the gradient along the straight line from baseline to image, by the midpoint rule with
+    `steps` steps.
+    """
     total = tf.zeros_like(images)
     for step in tf.range(steps):
-        total += gradient_of(score, baseline + (tf.cast(step, tf.float32) + 0.5) / float(steps) * (images - baseline))
+        total += gradient_of(
+            score, baseline + (tf.cast(step, tf.float32) + 0.5) / float(steps) * (images - baseline)
+        )
     return tf.nn.relu(tf.reduce_sum((images - baseline) * total / float(steps), axis=-1))
 
 
@@ -50,7 +57,8 @@ def occlusion(score, images, baseline, *, windows=(7, 11, 15)):
     """Average how far the score falls when a window that covers the pixel is replaced by the baseline.
 
     Args:
-        score, images: see the module. baseline: broadcastable to images. windows: sides in pixels; each moves by half of its side.
+        score, images: see the module. baseline: broadcastable to images. windows: sides in pixels; each moves
+            by half of its side.
     """
     whole, result = score(images), tf.zeros(tf.shape(images)[:3])
     height, width = images.shape[1:3]
@@ -86,14 +94,17 @@ def smoothed(maps, deviation: float):
 
 
 def surroundings(images):
-    """The images smoothed so heavily that no finding is left, with weights that do not count what lies beyond the border."""
+    """The images smoothed so heavily that no finding is left, with weights that do not count what lies beyond
+    the border.
+    """
     deviation = _SURROUNDINGS * images.shape[1]
     ones = smoothed(tf.ones_like(images[:1, ..., 0]), deviation)
     channels = [smoothed(images[..., channel], deviation) / ones for channel in range(images.shape[-1])]
     return tf.stack(channels, axis=-1)
 
 
-#: Recipe value -> images (B, H, W, C) -> baseline, broadcastable to them. Prepared slices are 0 at the organ's mean.
+#: Recipe value -> images (B, H, W, C) -> baseline, broadcastable to them. Prepared slices are 0 at the
+#: organ's mean.
 BASELINES = {
     "black": lambda images: tf.reduce_min(images, axis=(1, 2), keepdims=True),
     "mean": lambda images: tf.zeros_like(images[:, :1, :1]),

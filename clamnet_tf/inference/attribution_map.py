@@ -1,4 +1,6 @@
-"""AttributionMap: the combined attribution of several image classifiers, called like any network's P(lesion)."""
+"""AttributionMap: the combined attribution of several image classifiers, called like any network's
+P(lesion).
+"""
 
 import keras
 import numpy as np
@@ -14,8 +16,9 @@ from clamnet_tf.networks.fast_form import fast_form
 class AttributionMap(Predictor):
     """Where the classifiers look: in 0..1 per slice, 1 at the place that most of them find most telling.
 
-    Every classifier's map is smoothed and scaled so that its highest value in the slice is 1; the maps are combined by
-    their geometric mean, so that a place counts only where all classifiers agree. Maps are comparable within a slice,
+    Every classifier's map is smoothed and scaled so that its highest value in the slice is 1; the maps are
+    combined by their geometric mean, so that a place counts only where all classifiers agree. Maps are
+    comparable within a slice,
     not from slice to slice: `probability` tells how abnormal the whole slice is.
 
     Args:
@@ -53,7 +56,7 @@ class AttributionMap(Predictor):
     def _raw(self, number: int, images):
         """The map of classifier `number`, (B, H, W), not smoothed."""
         section = self.section
-        score = lambda batch: self.classifiers[number](batch, training=False)[LOGIT]  # noqa: E731
+        score = lambda batch: self.classifiers[number](batch, training=False)[LOGIT]
         if section.method in ACTIVATION_MAPS:
             return self._activation_map(number, images)
         baseline = attribution.BASELINES[section.baseline](images)
@@ -75,11 +78,15 @@ class AttributionMap(Predictor):
         return tf.sigmoid(tf.add_n(logits) / float(len(logits)))
 
     def probability(self, images) -> np.ndarray:
-        """P(abnormal) of every slice, (N, H, W, C) -> (N,) float32: the sigmoid of the classifiers' mean logit."""
+        """P(abnormal) of every slice, (N, H, W, C) -> (N,) float32: the sigmoid of the classifiers' mean
+        logit.
+        """
         parts = []
         for start in range(0, len(images), self.batch_size):
             batch = np.asarray(images[start : start + self.batch_size], np.float32)
-            padded = np.concatenate([batch, np.zeros((self.batch_size - len(batch), *batch.shape[1:]), np.float32)])
+            padded = np.concatenate(
+                [batch, np.zeros((self.batch_size - len(batch), *batch.shape[1:]), np.float32)]
+            )
             parts.append(self._scores(tf.constant(padded)).numpy()[: len(batch)])
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 

@@ -14,5 +14,7 @@ def build_predictor(network, section: InferenceSection, *, head=None) -> Predict
     """
     views = {"batch_size": section.batch_size, "flip_views": section.flip_views}
     if is_classifier(network):
-        return ActivationMap(network, method=section.activation_map.method, level=section.activation_map.level, **views)
+        return ActivationMap(
+            network, method=section.activation_map.method, level=section.activation_map.level, **views
+        )
     return Predictor(network, head=section.head if head is None else head, **views)

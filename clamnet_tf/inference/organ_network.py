@@ -1,4 +1,6 @@
-"""A trained network that finds the organ: `organ.method: network` of a recipe, which names a run or a zoo entry in `organ.network`."""
+"""A trained network that finds the organ: `organ.method: network` of a recipe, which names a run or a zoo
+entry in `organ.network`.
+"""
 
 import dataclasses
 import hashlib
@@ -27,11 +29,19 @@ class OrganNetwork:
 
     def __init__(self, run, recipe):
         if recipe.organ.method == "network":
-            raise RunError(f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one.")
+            raise RunError(
+                f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one."
+            )
         if recipe.data.normal_atlas is not None:
-            raise RunError(f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it cannot serve as organ network.")
+            raise RunError(
+                f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it "
+                f"cannot serve as organ network."
+            )
         if recipe.markers:
-            raise RunError(f"{run.recipe}: expected a network that marks one organ; this one tells {len(recipe.markers)} markers apart.")
+            raise RunError(
+                f"{run.recipe}: expected a network that marks one organ; this one tells "
+                f"{len(recipe.markers)} markers apart."
+            )
         self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):
@@ -42,14 +52,23 @@ class OrganNetwork:
     def __call__(self, volume: AssembledVolume) -> np.ndarray:
         """Bool (slices, rows, columns); all False in a slice where less than 2 % of the image was marked.
 
-        DataError: the volume has another number of channels than the network takes; a gray picture saved as RGB is taken as gray.
+        DataError: the volume has another number of channels than the network takes; a gray picture saved as
+        RGB is taken as gray.
         """
         array = volume.array
         if self.trained.channels == 1 and array.shape[3] == 3 and (array == array[..., :1]).all():
             array = array[..., :1]
         if array.shape[3] != self.trained.channels:
-            raise DataError(f"organ.network {self.name}: takes {self.trained.channels} channel(s), these images have {array.shape[3]}; choose data.channels.")
-        whole = dataclasses.replace(volume, array=array, wanted=tuple((number, 0, number, 0.5) for number in range(len(array))), organ=None)
+            raise DataError(
+                f"organ.network {self.name}: takes {self.trained.channels} channel(s), these images have "
+                f"{array.shape[3]}; choose data.channels."
+            )
+        whole = dataclasses.replace(
+            volume,
+            array=array,
+            wanted=tuple((number, 0, number, 0.5) for number in range(len(array))),
+            organ=None,
+        )
         ready = prepare_volume(whole, Path("organ"), self.recipe.data, self.recipe.organ)
         with self._one_at_a_time:
             maps = self.trained.volume(self.trained.probability(ready.images), ready.images, ready.organ)

@@ -1,4 +1,6 @@
-"""A trained network as a function from prepared slices to lesion probabilities; the one forward pass of selection, evaluation and predict."""
+"""A trained network as a function from prepared slices to lesion probabilities; the one forward pass of
+selection, evaluation and predict.
+"""
 
 import copy
 
@@ -20,7 +22,8 @@ class Predictor:
 
     Attributes:
         classes: M, how many lesion classes the network has beside background.
-        workers: training.workers.Workers that call this network together, on the same images, and share the passes; None: alone.
+        workers: training.workers.Workers that call this network together, on the same images, and share the
+            passes; None: alone.
 
     Raises:
         NetworkError: the network has no such head.
@@ -31,13 +34,17 @@ class Predictor:
         self.head_names = self.head_names_of(network)
         self.classes = self.classes_of(network)
         if head != "mean" and f"head_{head}" not in self.head_names:
-            raise NetworkError(f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}.")
+            raise NetworkError(
+                f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}."
+            )
         self.workers = None
         self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 
     def stock(self) -> "Predictor":
-        """The same with stock layers only, which other runtimes convert better than the fast form of norms."""
+        """The same with stock layers only, which other runtimes convert better than the fast form of
+        norms.
+        """
         other = copy.copy(self)
         other._called = self.network
         other._forward = tf.function(other.both_views, reduce_retracing=True)
@@ -57,7 +64,9 @@ class Predictor:
         return tf.stack([lesion_channels(outputs[name]) for name in self.head_names])
 
     def both_views(self, images):
-        """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export holds."""
+        """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export
+        holds.
+        """
         result = self.maps(images)
         if self.flip_views:
             result = 0.5 * (result + tf.reverse(self.maps(tf.reverse(images, [2])), [3]))
@@ -67,19 +76,25 @@ class Predictor:
         """(N, H, W, C) normalised float -> (heads, N, H, W, M) float32 in 0..1."""
         if self.workers is not None and self.workers.count > 1:
             return self._shared_heads(images)
-        return np.concatenate([self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1)
+        return np.concatenate(
+            [self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1
+        )
 
     def _pass(self, images, start: int) -> np.ndarray:
         """The batch that begins at `start`."""
         batch = np.asarray(images[start : start + self.batch_size], np.float32)
         count = len(batch)
-        size = min(self.batch_size, 2 ** (count - 1).bit_length())  # few shapes, few traces; a lone slice costs one slice
+        size = min(
+            self.batch_size, 2 ** (count - 1).bit_length()
+        )  # few shapes, few traces; a lone slice costs one slice
         if count < size:
             batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
         return self._forward(tf.constant(batch)).numpy()[:, :count]
 
     def _shared_heads(self, images) -> np.ndarray:
-        """The same numbers, each batch computed by one of the workers and given to all of them, as many batches at a time as there are workers."""
+        """The same numbers, each batch computed by one of the workers and given to all of them, as many
+        batches at a time as there are workers.
+        """
         shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], self.classes), []
         for start in range(0, len(images), self.batch_size * self.workers.count):
             mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
@@ -91,7 +106,9 @@ class Predictor:
 
     def combine(self, heads: np.ndarray) -> np.ndarray:
         """(heads, N, H, W, M) -> (N, H, W, M): the mean, or the chosen head."""
-        return heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
+        return (
+            heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
+        )
 
     def __call__(self, images) -> np.ndarray:
         """(N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1."""
@@ -99,5 +116,7 @@ class Predictor:
 
 
 def lesion_channels(probabilities):
-    """(B, H, W, C) -> (B, H, W, M): softmax without its first channel, the background; a sigmoid channel as it is."""
+    """(B, H, W, C) -> (B, H, W, M): softmax without its first channel, the background; a sigmoid channel as
+    it is.
+    """
     return probabilities[..., min(1, probabilities.shape[-1] - 1) :]

@@ -23,7 +23,9 @@ class ThresholdRule:
     """Of the slice score, see metrics.localisation.image_score."""
 
     def mask(self, maps: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:
-        """Return the label map (H, W) uint8 of maps (H, W, M) float, all cut at `threshold`, or where `head` is cut."""
+        """Return the label map (H, W) uint8 of maps (H, W, M) float, all cut at `threshold`, or where `head`
+        is cut.
+        """
         threshold = self.head_thresholds.get(head, self.threshold)
         return label_map(maps, organ, threshold, self.smallest_component, self.fill_holes)
 

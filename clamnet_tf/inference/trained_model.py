@@ -22,7 +22,8 @@ class TrainedModel:
     probability: (N, side, side, channels) normalised float -> (N, side, side, M) float32 in 0..1
     volume: maps of one volume -> consistent maps, see inference.postprocessing.volume
     marking: threshold of these with its rule, and what is done to the mask
-    channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the chosen checkpoint
+    channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the
+    chosen checkpoint
     threshold_rule: where the cuts of `volume` come from, in words
     head_thresholds: name of a class -> name of a head -> cut of its own maps
     atlas: of normal slices, or None
@@ -48,12 +49,16 @@ class TrainedModel:
 
 
 def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
-    """Model and selection of a finished run or of a zoo entry. RunError, NetworkError: damaged, or not what its recipe says."""
+    """Model and selection of a finished run or of a zoo entry. RunError, NetworkError: damaged, or not what
+    its recipe says.
+    """
     inference = recipe.inference
     try:
         selection = run.read_selection()
         names = class_names(recipe)
-        markings = {name: VolumePostprocessor.from_row(row, names) for name, row in selection["markings"].items()}
+        markings = {
+            name: VolumePostprocessor.from_row(row, names) for name, row in selection["markings"].items()
+        }
         head = f"head_{inference.head}"
         volume = markings[head if head in markings else "mean"]
         rule = selection["threshold_rule"]
@@ -63,18 +68,29 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
         }
         step = int(selection["step"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise RunError(f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train the run again.") from error
+        raise RunError(
+            f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error}). Train "
+            f"the run again."
+        ) from error
     try:
         volume = volume.with_steps(PostprocessingConfig.of(inference))
     except ValueError as error:
-        raise UserInputError(f"section inference: {error} without training again; {run.recipe} has other values.") from error
+        raise UserInputError(
+            f"section inference: {error} without training again; {run.recipe} has other values."
+        ) from error
     network = load_network(run.model)
     if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
-        raise RunError(f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; {run.recipe.name} beside it is of another network.")
+        raise RunError(
+            f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; "
+            f"{run.recipe.name} beside it is of another network."
+        )
     _, height, width, channels = network.inputs[0].shape
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):
-        raise RunError(f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says data.side={side}. They are not of one run.")
+        raise RunError(
+            f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says "
+            f"data.side={side}. They are not of one run."
+        )
     marking = ThresholdRule(
         threshold=volume.threshold,
         rule=measured_rule(rule, volume),
@@ -83,7 +99,16 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
         pooling_power=recipe.loss.contrast.pooling_power,
     )
     atlas = atlas_of(run, recipe)
-    return TrainedModel(build_predictor(network, inference), volume, marking, int(channels) - (atlas is not None), step, rule, head_thresholds, atlas)
+    return TrainedModel(
+        build_predictor(network, inference),
+        volume,
+        marking,
+        int(channels) - (atlas is not None),
+        step,
+        rule,
+        head_thresholds,
+        atlas,
+    )
 
 
 def measured_rule(rule: str, volume: VolumePostprocessor) -> str:

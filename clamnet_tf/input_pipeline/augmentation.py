@@ -1,10 +1,10 @@
 """Random views of slices as graph ops, with the warp that relates two views (paper 3.3, METHOD section 3).
 
-A view is resampled once to a lower resolution (blur, or stretch followed by resizing back) and once into its own
-frame (stretch followed by padding, flip, rotation, zoom), both bilinear. Geometry is kept as 3x3 matrices in pixel
-coordinates (x, y, 1) that map a place of the VIEW to a place of the SOURCE slice, so that
-`warp_between(a, b)` aligns a map of view a with view b. All draws are stateless: the same seed gives the same view,
-eagerly and inside tf.data, before and after a resume. Source of the seeds: (training.seed, step).
+A view is resampled once to a lower resolution (blur, or stretch followed by resizing back) and once into its
+own frame (stretch followed by padding, flip, rotation, zoom), both bilinear. Geometry is kept as 3x3 matrices
+in pixel coordinates (x, y, 1) that map a place of the VIEW to a place of the SOURCE slice, so that
+`warp_between(a, b)` aligns a map of view a with view b. All draws are stateless: the same seed gives the same
+view, eagerly and inside tf.data, before and after a resume. Source of the seeds: (training.seed, step).
 """
 
 from typing import NamedTuple
@@ -41,18 +41,36 @@ def _scale(x, y, center):
 def _rotation(angle, center):
     cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
     return tf.reshape(
-        tf.stack([cos, -sin, center * (1 - cos) + center * sin, sin, cos, center * (1 - cos) - center * sin, zero, zero, one], axis=1),
+        tf.stack(
+            [
+                cos,
+                -sin,
+                center * (1 - cos) + center * sin,
+                sin,
+                cos,
+                center * (1 - cos) - center * sin,
+                zero,
+                zero,
+                one,
+            ],
+            axis=1,
+        ),
         [-1, 3, 3],
     )
 
 
 def _quarter_turns(count, upside_down, center):
-    """(B, 3, 3) exact turns by `count` (B,) quarters about the centre, rows reversed before where `upside_down` is -1."""
+    """(B, 3, 3) exact turns by `count` (B,) quarters about the centre, rows reversed before where
+    `upside_down` is -1.
+    """
     cos = tf.gather(tf.constant([1.0, 0.0, -1.0, 0.0]), count)
     sin = tf.gather(tf.constant([0.0, 1.0, 0.0, -1.0]), count)
     zero, one = tf.zeros_like(cos), tf.ones_like(cos)
     turn = tf.reshape(
-        tf.stack([cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos), zero, zero, one], axis=1), [-1, 3, 3]
+        tf.stack(
+            [cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos), zero, zero, one], axis=1
+        ),
+        [-1, 3, 3],
     )
     return turn @ _scale(one, upside_down, center)
 
@@ -64,16 +82,25 @@ def _translation(x, y):
 
 
 def sample(images, matrices):
-    """Resample (B, H, W, C) float32 at matrices (B, 3, 3) applied to each output pixel; bilinear, 0 outside."""
+    """Resample (B, H, W, C) float32 at matrices (B, 3, 3) applied to each output pixel; bilinear, 0
+    outside.
+    """
     flat = tf.reshape(matrices, [-1, 9])
     flat = flat[:, :8] / flat[:, 8:9]
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=flat, output_shape=tf.shape(images)[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0
+        images=images,
+        transforms=flat,
+        output_shape=tf.shape(images)[1:3],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
     )
 
 
 def sample_by_gather(images, matrices):
-    """The same numbers as `sample` from gathers alone, which XLA can compile (it cannot compile the op behind `sample`)."""
+    """The same numbers as `sample` from gathers alone, which XLA can compile (it cannot compile the op behind
+    `sample`).
+    """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
     grid = tf.cast(tf.stack([columns, rows, tf.ones_like(rows)], axis=-1), tf.float32)
@@ -84,10 +111,16 @@ def sample_by_gather(images, matrices):
         for right in (0.0, 1.0):
             x, y = left + right, top + down
             weight = (1.0 - tf.abs(places[..., 0] - x)) * (1.0 - tf.abs(places[..., 1] - y))
-            inside = (x >= 0) & (x < tf.cast(width, tf.float32)) & (y >= 0) & (y < tf.cast(height, tf.float32))
-            column, row = (tf.clip_by_value(tf.cast(at, tf.int32), 0, size - 1) for at, size in ((x, width), (y, height)))
+            inside = (
+                (x >= 0) & (x < tf.cast(width, tf.float32)) & (y >= 0) & (y < tf.cast(height, tf.float32))
+            )
+            column, row = (
+                tf.clip_by_value(tf.cast(at, tf.int32), 0, size - 1) for at, size in ((x, width), (y, height))
+            )
             flat = tf.reshape(images, [tf.shape(images)[0], height * width, -1])
-            found = tf.gather(flat, tf.reshape(row * width + column, [tf.shape(images)[0], -1]), axis=1, batch_dims=1)
+            found = tf.gather(
+                flat, tf.reshape(row * width + column, [tf.shape(images)[0], -1]), axis=1, batch_dims=1
+            )
             result += tf.reshape(found, tf.shape(images)) * (weight * tf.cast(inside, tf.float32))[..., None]
     return result
 
@@ -105,11 +138,13 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
         organ: (B, H, W) float32 in 0..1.
         seed: int32 (2,), the stateless seed of this batch and view.
         law: the distribution.
-        place: (first, whole): these slices are rows first.. of a batch of `whole`, and get the views that they get there.
+        place: (first, whole): these slices are rows first.. of a batch of `whole`, and get the views that
+            they get there.
             None: they are the batch.
 
     Returns:
-        view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in pixels.
+        view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in
+        pixels.
     """
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
     first, whole = (0, batch) if place is None else place
@@ -151,24 +186,32 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
 
 
 def _turned_and_shifted(geometry, seed, law: AugmentationConfig, drawn_with, center, side):
-    """`geometry` after random quarter turns and shifts, whose draws have seeds of their own: those of the others stay."""
+    """`geometry` after random quarter turns and shifts, whose draws have seeds of their own: those of the
+    others stay.
+    """
     if law.quarter_turns:
         draw = drawn_with(tf.random.fold_in(seed, 20), tf.random.stateless_uniform, 2)
         upside_down = tf.where(draw[:, 1] < 0.5, -1.0, 1.0)
-        geometry = _quarter_turns(tf.minimum(tf.cast(4.0 * draw[:, 0], tf.int32), 3), upside_down, center) @ geometry
+        geometry = (
+            _quarter_turns(tf.minimum(tf.cast(4.0 * draw[:, 0], tf.int32), 3), upside_down, center) @ geometry
+        )
     if law.shift:
         limit = law.shift * side
-        draw = drawn_with(tf.random.fold_in(seed, 21), tf.random.stateless_uniform, 2, minval=-limit, maxval=limit)
+        draw = drawn_with(
+            tf.random.fold_in(seed, 21), tf.random.stateless_uniform, 2, minval=-limit, maxval=limit
+        )
         draw = tf.round(draw)  # whole pixels need no interpolation
         geometry = _translation(draw[:, 0], draw[:, 1]) @ geometry
     return geometry
 
 
 def _channel_order(draw, channels, law: AugmentationConfig):
-    """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one, as archives do.
+    """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one,
+    as archives do.
 
-    Without a main channel, one channel is replaced by another one, with probability channel_loss. With one, it fills the
-    place of a single other channel (half of channel_loss) or of all others (the other half). draw: (B, 3) in 0..1.
+    Without a main channel, one channel is replaced by another one, with probability channel_loss. With one,
+    it fills the place of a single other channel (half of channel_loss) or of all others (the other half).
+    draw: (B, 3) in 0..1.
     """
     order = tf.range(channels)[None, :]
     if law.main_channel is None:
@@ -182,7 +225,9 @@ def _channel_order(draw, channels, law: AugmentationConfig):
 
 
 def _intensities(view, drawn, uniform, law: AugmentationConfig):
-    """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly 0) stay 0."""
+    """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly
+    0) stay 0.
+    """
     channels = view.shape[-1]
     visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
     if law.channel_loss and channels > 1:

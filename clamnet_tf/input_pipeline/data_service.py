@@ -1,8 +1,10 @@
-"""Batches made by the workers of a tf.data service, in the order and with the numbers that they have when made here.
+"""Batches made by the workers of a tf.data service, in the order and with the numbers that they have when
+made here.
 
-The service's own order is that of arrival. Here every element is a function of its number alone, so it is sent with the
-number and put in order on arrival; one that was lost with a worker is made in this process. Hence a worker that is killed,
-comes late or joins later changes nothing but time, and a resumed training goes on with the same batches.
+The service's own order is that of arrival. Here every element is a function of its number alone, so it is
+sent with the number and put in order on arrival; one that was lost with a worker is made in this process.
+Hence a worker that is killed, comes late or joins later changes nothing but time, and a resumed training goes
+on with the same batches.
 """
 
 import queue
@@ -21,7 +23,9 @@ LOST = "runtime.data_service"  # how messages of a dead service begin
 
 
 class DataService(NamedTuple):
-    """address: "grpc://host:port" of the dispatcher. folder: for arrays that stand in no file yet; the workers see it too."""
+    """address: "grpc://host:port" of the dispatcher. folder: for arrays that stand in no file yet; the
+    workers see it too.
+    """
 
     address: str
     folder: Path
@@ -33,7 +37,8 @@ class DataService(NamedTuple):
             socket.create_connection((host, int(port)), timeout=10.0).close()
         except OSError as error:
             raise EnvironmentFailure(
-                f"{LOST}: nothing answers at {self.address} ({error.strerror or error}). Start it with clamnet-tf data-service, or set it to null."
+                f"{LOST}: nothing answers at {self.address} ({error.strerror or error}). Start it with "
+                f"clamnet-tf data-service, or set it to null."
             ) from error
 
 
@@ -45,8 +50,12 @@ def served(make, count: int, service: DataService) -> tf.data.Dataset:
     service.check()
     numbers = tf.data.Dataset.range(count)
     spec = numbers.map(make).element_spec
-    distribute = tf.data.experimental.service.distribute("distributed_epoch", service.address, compression=None, max_outstanding_requests=MOST_WAITING // 2)
-    arriving = numbers.map(lambda number: (number, make(number)), num_parallel_calls=2, deterministic=True).apply(distribute)
+    distribute = tf.data.experimental.service.distribute(
+        "distributed_epoch", service.address, compression=None, max_outstanding_requests=MOST_WAITING // 2
+    )
+    arriving = numbers.map(
+        lambda number: (number, make(number)), num_parallel_calls=2, deterministic=True
+    ).apply(distribute)
 
     def in_order():
         early, come, here = {}, _read_ahead(arriving), None
@@ -62,12 +71,14 @@ def served(make, count: int, service: DataService) -> tf.data.Dataset:
                 early[wanted] = here(wanted)
             yield early.pop(wanted)
 
-    return tf.data.Dataset.from_generator(in_order, output_signature=spec).apply(tf.data.experimental.assert_cardinality(count))
+    return tf.data.Dataset.from_generator(in_order, output_signature=spec).apply(
+        tf.data.experimental.assert_cardinality(count)
+    )
 
 
 def made_here(make):
-    """A function: number -> `make(number)` as NumPy arrays, by a tf.data pipeline of this process: a tf.function would be optimised
-    otherwise and differ in the last bits."""
+    """A function: number -> `make(number)` as NumPy arrays, by a tf.data pipeline of this process: a
+    tf.function would be optimised otherwise and differ in the last bits."""
     wanted = tf.Variable(0, dtype=tf.int64, trainable=False)
     elements = tf.data.Dataset.from_tensors(0).map(lambda _: make(wanted.read_value()))
 
@@ -79,7 +90,9 @@ def made_here(make):
 
 
 def _read_ahead(arriving):
-    """(number, element) as they come, then (None, None); read in a thread, since a dead service would block for an hour."""
+    """(number, element) as they come, then (None, None); read in a thread, since a dead service would block
+    for an hour.
+    """
     come, ended = queue.Queue(maxsize=2), threading.Event()
 
     def put(item):
@@ -105,9 +118,15 @@ def _read_ahead(arriving):
             try:
                 number, element = come.get(timeout=PATIENCE)
             except queue.Empty:
-                raise RuntimeError(f"{LOST}: nothing came for {PATIENCE:g} s. Start the service again, and then the training with --resume.") from None
+                raise RuntimeError(
+                    f"{LOST}: nothing came for {PATIENCE:g} s. Start the service again, and then the "
+                    f"training with --resume."
+                ) from None
             if isinstance(element, tf.errors.OpError):
-                raise RuntimeError(f"{LOST}: {element.message.splitlines()[0]} (its workers must see the folder of prepared slices under the same path)")
+                raise RuntimeError(
+                    f"{LOST}: {element.message.splitlines()[0]} (its workers must see the folder of "
+                    f"prepared slices under the same path)"
+                )
             yield number, element
             if number is None:
                 return

@@ -1,4 +1,6 @@
-"""Rows of an array in a file, read by graph ops alone: any process that sees the file can run such a graph."""
+"""Rows of an array in a file, read by graph ops alone: any process that sees the file can run such a
+graph.
+"""
 
 import hashlib
 import math
@@ -15,7 +17,8 @@ _BLOCK = 256  # rows
 
 
 class FileRows(NamedTuple):
-    """An array (N, ...) of C order that begins `offset` bytes into `path`, mapped into memory when a graph asks for rows.
+    """An array (N, ...) of C order that begins `offset` bytes into `path`, mapped into memory when a graph
+    asks for rows.
 
     dtype: NumPy's. taken: rows of the file that are rows 0.. of this one, or None for all.
     """
@@ -31,23 +34,35 @@ class FileRows(NamedTuple):
         return np.asarray(rows if self.taken is None else self.taken[rows], np.int64)
 
     def gather(self, numbers):
-        """Rows of the file, (B,) int64 tensor -> (B, ...) tensor of the file's type. Only the pages of those rows are read."""
+        """Rows of the file, (B,) int64 tensor -> (B, ...) tensor of the file's type. Only the pages of those
+        rows are read.
+        """
         item, before = math.prod(self.shape[1:]), self.offset // self.dtype.itemsize
         block = math.gcd(item, before) if before else item  # so that header and rows are whole blocks
         content = tf.raw_ops.ImmutableConst(
-            dtype=tf.as_dtype(self.dtype), shape=[(before + self.shape[0] * item) // block, block], memory_region_name=self.path
+            dtype=tf.as_dtype(self.dtype),
+            shape=[(before + self.shape[0] * item) // block, block],
+            memory_region_name=self.path,
         )
-        places = before // block + numbers[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
+        places = (
+            before // block + numbers[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
+        )
         return tf.reshape(tf.gather(content, places), [-1, *self.shape[1:]])
 
 
 def file_rows(array, folder: Path) -> FileRows:
-    """`array`, which may have `array` and `rows` like a RowView, as rows of its memory-mapped file; else of a new one in `folder`.
+    """`array`, which may have `array` and `rows` like a RowView, as rows of its memory-mapped file; else of a
+    new one in `folder`.
 
     EnvironmentFailure: the folder cannot be written.
     """
     whole, taken = (array.array, array.rows) if hasattr(array, "rows") else (array, None)
-    if isinstance(whole, np.memmap) and isinstance(whole.base, mmap.mmap) and whole.flags.c_contiguous and whole.offset % whole.dtype.itemsize == 0:
+    if (
+        isinstance(whole, np.memmap)
+        and isinstance(whole.base, mmap.mmap)
+        and whole.flags.c_contiguous
+        and whole.offset % whole.dtype.itemsize == 0
+    ):
         return FileRows(str(Path(whole.filename).resolve()), whole.dtype, whole.offset, whole.shape, taken)
     dtype, digest = np.asarray(array[:1]).dtype, hashlib.sha256(str(array.shape).encode())
     digest.update(str(dtype).encode())

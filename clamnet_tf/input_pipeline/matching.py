@@ -1,4 +1,6 @@
-"""Normal slices matched to abnormal ones, so that neither height nor scanner gives the label away (METHOD section 4)."""
+"""Normal slices matched to abnormal ones, so that neither height nor scanner gives the label away (METHOD
+section 4).
+"""
 
 import numpy as np
 
@@ -11,8 +13,8 @@ def matching_weights(
     """Probability of drawing each normal slice beside each abnormal one.
 
     Args:
-        abnormal, normal: columns of the slices, each with `position` (0..1 in the volume), `area` (organ fraction of
-            the image) and `site` (text), arrays of length A and M.
+        abnormal, normal: columns of the slices, each with `position` (0..1 in the volume), `area` (organ
+            fraction of the image) and `site` (text), arrays of length A and M.
         on: "position", "area" or "none".
         tolerance: deviation of the Gaussian weight on the difference of the matched quantity, in its units.
         same_site: slices of another site get a tenth of the weight.
@@ -22,11 +24,15 @@ def matching_weights(
     """
     weights = np.zeros((len(abnormal["position"]), len(normal["position"])))
     if on != "none":
-        difference = (np.asarray(abnormal[on], float)[:, None] - np.asarray(normal[on], float)[None, :]) / tolerance
+        difference = (
+            np.asarray(abnormal[on], float)[:, None] - np.asarray(normal[on], float)[None, :]
+        ) / tolerance
         weights = -0.5 * difference**2
     if same_site:
         weights = weights + np.where(
-            np.asarray(abnormal["site"])[:, None] == np.asarray(normal["site"])[None, :], 0.0, np.log(OTHER_SITE_WEIGHT)
+            np.asarray(abnormal["site"])[:, None] == np.asarray(normal["site"])[None, :],
+            0.0,
+            np.log(OTHER_SITE_WEIGHT),
         )
     weights = np.exp(weights - weights.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)

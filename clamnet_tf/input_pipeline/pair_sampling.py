@@ -1,7 +1,8 @@
-"""Which slices meet in which step: a plan that depends on the seed and the step alone, so that a resumed run continues it.
+"""Which slices meet in which step: a plan that depends on the seed and the step alone, so that a resumed run
+continues it.
 
-A batch interleaves abnormal and normal slices: rows 2i and 2i+1 are a negative pair, so that splitting a batch over
-replicas never separates a pair.
+A batch interleaves abnormal and normal slices: rows 2i and 2i+1 are a negative pair, so that splitting a
+batch over replicas never separates a pair.
 """
 
 import numpy as np
@@ -33,24 +34,37 @@ class PairPlan:
             raise DataError(problem)
         self.pairs_per_step = batch_size // 2
         self.seed = seed
-        pick = {name: (np.asarray(values)[self.abnormal], np.asarray(values)[self.normal]) for name, values in columns.items()}
+        pick = {
+            name: (np.asarray(values)[self.abnormal], np.asarray(values)[self.normal])
+            for name, values in columns.items()
+        }
         weights = matching_weights(
-            {name: both[0] for name, both in pick.items()}, {name: both[1] for name, both in pick.items()}, **matching
+            {name: both[0] for name, both in pick.items()},
+            {name: both[1] for name, both in pick.items()},
+            **matching,
         )
         self._cumulative = np.cumsum(weights, axis=1)
         self._epoch = (-1, None)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         if self._epoch[0] != epoch:
-            self._epoch = (epoch, np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.abnormal)))
+            self._epoch = (
+                epoch,
+                np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.abnormal)),
+            )
         return self._epoch[1]
 
     def rows(self, step: int) -> np.ndarray:
         """Rows of the batch of `step`: (batch_size,) int64, abnormal and matched normal in turn."""
         count = len(self.abnormal)
-        drawn = [self._shuffled(place // count)[place % count] for place in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)]
+        drawn = [
+            self._shuffled(place // count)[place % count]
+            for place in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)
+        ]
         uniform = np.random.default_rng([self.seed, 2, step]).random(self.pairs_per_step)
-        partners = [min(np.searchsorted(self._cumulative[a], u), len(self.normal) - 1) for a, u in zip(drawn, uniform)]
+        partners = [
+            min(np.searchsorted(self._cumulative[a], u), len(self.normal) - 1) for a, u in zip(drawn, uniform)
+        ]
         return np.stack([self.abnormal[drawn], self.normal[partners]], axis=1).reshape(-1)
 
 
@@ -64,5 +78,10 @@ class ShuffledPlan:
 
     def rows(self, step: int) -> np.ndarray:
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        shuffles = {epoch: np.random.default_rng([self.seed, 3, epoch]).permutation(self.count) for epoch in set(places // self.count)}
-        return np.array([shuffles[place // self.count][place % self.count] for place in places], dtype=np.int64)
+        shuffles = {
+            epoch: np.random.default_rng([self.seed, 3, epoch]).permutation(self.count)
+            for epoch in set(places // self.count)
+        }
+        return np.array(
+            [shuffles[place // self.count][place % self.count] for place in places], dtype=np.int64
+        )

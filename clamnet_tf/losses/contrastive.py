@@ -1,4 +1,6 @@
-"""What the twins owe each other: agreement on positive pairs, a margin on negative pairs (METHOD section 3)."""
+"""What the twins owe each other: agreement on positive pairs, a margin on negative pairs (METHOD section
+3).
+"""
 
 from keras import ops
 
@@ -12,14 +14,17 @@ def squared_agreement(probabilities_a, probabilities_b):
 
 
 def hybrid_agreement(probabilities_a, log_probabilities_b, k: int = 1):
-    """h(sg(p_a), p_b): the hybrid loss against the other's stopped prediction, (B, H, W, C) twice -> (B, H, W)."""
+    """h(sg(p_a), p_b): the hybrid loss against the other's stopped prediction, (B, H, W, C) twice -> (B, H,
+    W).
+    """
     return hybrid_per_pixel(ops.stop_gradient(probabilities_a), log_probabilities_b, k)
 
 
 def margin_contrast(score_abnormal, score_normal, margin: float):
     """0.5 max(0, margin - (u_abnormal - u_normal))^2 of each negative pair: (P,), (P,) in 0..1 -> (P,).
 
-    Image scores, never pixels: two patients must not be pushed apart pixel by pixel, which asks for the whole organ.
+    Image scores, never pixels: two patients must not be pushed apart pixel by pixel, which asks for the whole
+    organ.
     """
     return 0.5 * ops.square(ops.maximum(margin - (score_abnormal - score_normal), 0.0))
 
@@ -46,7 +51,9 @@ def contrast_of_labels(log_probabilities, organ, eta, margin: float, power: floa
 
 
 def ramp(step, steps: int, fraction: float):
-    """0 to 1 linearly over the first `fraction` of `steps`, then 1; a constant map satisfies agreement, so it must wait."""
+    """0 to 1 linearly over the first `fraction` of `steps`, then 1; a constant map satisfies agreement, so it
+    must wait.
+    """
     if fraction <= 0:
         return ops.ones((), "float32")
     return ops.minimum(ops.cast(step, "float32") / max(1.0, fraction * steps), 1.0)

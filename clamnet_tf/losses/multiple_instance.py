@@ -1,4 +1,6 @@
-"""Multiple-instance learning: a slice is a bag of pixels, and its label is told by the pooled P(marker) alone (Pinheiro and Collobert 2015)."""
+"""Multiple-instance learning: a slice is a bag of pixels, and its label is told by the pooled P(marker) alone
+(Pinheiro and Collobert 2015).
+"""
 
 from keras import ops
 
@@ -10,5 +12,7 @@ _TINY = 1e-6
 
 
 def bag_cross_entropy(score, abnormal):
-    """-y log u - (1 - y) log(1 - u) of each slice: score u (B,) in 0..1, abnormal y (B,) 0 or 1 -> (B,) float32; at most 13.8."""
+    """-y log u - (1 - y) log(1 - u) of each slice: score u (B,) in 0..1, abnormal y (B,) 0 or 1 -> (B,)
+    float32; at most 13.8.
+    """
     return -abnormal * ops.log(score + _TINY) - (1.0 - abnormal) * ops.log(1.0 - score + _TINY)

@@ -27,4 +27,7 @@ def log_sum_exp(probability, organ, sharpness: float):
     """(1/r) log mean over the organ of exp(r p), in 0..1 (Pinheiro and Collobert 2015); shapes as above."""
     organ = ops.cast(organ, probability.dtype)
     pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
-    return ops.log(ops.maximum(ops.sum(ops.exp(sharpness * probability) * organ, axis=(1, 2)) / pixels, 1.0)) / sharpness
+    return (
+        ops.log(ops.maximum(ops.sum(ops.exp(sharpness * probability) * organ, axis=(1, 2)) / pixels, 1.0))
+        / sharpness
+    )

@@ -2,8 +2,9 @@
 
 Counts of several slices add up to the counts of their volume, so that a volume never has to be in memory.
 
-Conventions (METHOD section 6): where truth and mask are both empty there is no overlap to measure, so the score
-is None (left out of means and counted as specificity instead). A mask where the truth is empty scores 0.
+Conventions (METHOD section 6): where truth and mask are both empty there is no overlap to measure, so the
+score is None (left out of means and counted as specificity instead). A mask where the truth is empty scores
+0.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ def count_overlap(truth: np.ndarray, marked: np.ndarray) -> Overlap:
     """Counts of two boolean masks of one shape, any number of axes."""
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if truth.shape != marked.shape:
-        raise DataError(f"Masks of different shapes cannot be compared: truth {truth.shape}, mask {marked.shape}.")
+        raise DataError(
+            f"Masks of different shapes cannot be compared: truth {truth.shape}, mask {marked.shape}."
+        )
     both = int(np.count_nonzero(truth & marked))
     truth_only = int(np.count_nonzero(truth)) - both
     marked_only = int(np.count_nonzero(marked)) - both

@@ -1,15 +1,18 @@
 """Ranking scores: AUROC and average precision, exact for slices, from histograms for the many pixels.
 
-A histogram holds, per bin of probability, how many pixels are truth and how many are not. Histograms of slices add
-up, so a test set of any size needs the memory of its patients' histograms alone. Counting from a bin upwards gives
-exactly the mask `probability >= EDGES[bin]`; only the ranking within one bin is lost (pixels of a bin are tied).
+A histogram holds, per bin of probability, how many pixels are truth and how many are not. Histograms of
+slices add up, so a test set of any size needs the memory of its patients' histograms alone. Counting from a
+bin upwards gives exactly the mask `probability >= EDGES[bin]`; only the ranking within one bin is lost
+(pixels of a bin are tied).
 """
 
 import numpy as np
 
 
 def _edges() -> np.ndarray:
-    """Lower edges of the bins: every 0.001, and every 0.04 of the logit, since confident networks crowd at 0 and 1."""
+    """Lower edges of the bins: every 0.001, and every 0.04 of the logit, since confident networks crowd at 0
+    and 1.
+    """
     logits = np.arange(-24, 16.5, 0.04)
     return np.unique(np.concatenate([np.arange(1001) / 1000, 1 / (1 + np.exp(-logits))]).astype(np.float32))
 
@@ -19,7 +22,9 @@ EDGES = _edges()
 
 
 def histogram(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Pixel counts (2, bins) int64: row 0 not truth, row 1 truth. probability: float 0..1; truth: bool, same shape."""
+    """Pixel counts (2, bins) int64: row 0 not truth, row 1 truth. probability: float 0..1; truth: bool, same
+    shape.
+    """
     probability, truth = np.asarray(probability, np.float32).ravel(), np.asarray(truth, bool).ravel()
     some = probability > 0  # most pixels lie outside of the organ at exactly 0: no need to search their bin
     bins, hit = np.searchsorted(EDGES, probability[some], side="right") - 1, truth[some]
@@ -44,20 +49,24 @@ def histogram_average_precision(counts: np.ndarray) -> np.ndarray:
 
 
 def average_precision(scores, labels) -> float | None:
-    """Sum over distinct scores of (recall step) x precision, ties as one step; None when no label is positive."""
+    """Sum over distinct scores of (recall step) x precision, ties as one step; None when no label is
+    positive.
+    """
     labels = np.asarray(labels, bool)
     if not labels.any():
         return None
     groups = np.unique(np.asarray(scores), return_inverse=True)[1].ravel()
-    counts = np.stack([np.bincount(groups[labels == side], minlength=groups.max() + 1) for side in (False, True)])
+    counts = np.stack(
+        [np.bincount(groups[labels == side], minlength=groups.max() + 1) for side in (False, True)]
+    )
     return float(histogram_average_precision(counts))
 
 
 def auroc(scores, labels, weights=None):
     """P(a positive scores above a normal one), ties one half; None when one of the two is absent.
 
-    scores: (n,), labels: (n,) bool. With `weights` (samples, n), for example how often a resample drew each item:
-    (samples,) array, NaN where a side has no weight.
+    scores: (n,), labels: (n,) bool. With `weights` (samples, n), for example how often a resample drew each
+    item: (samples,) array, NaN where a side has no weight.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
     weighted = np.ones((1, scores.size)) if weights is None else np.asarray(weights, float)

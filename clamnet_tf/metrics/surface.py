@@ -1,10 +1,11 @@
 """Distances between the borders of two masks, in pixels or millimetres.
 
 Conventions, since HD95 differs by them (38.9 or 32.2 on one and the same case):
-- the border of a mask is made of its pixels with a 4-neighbour (6-neighbour in 3-D) outside of the mask; outside of
-  the image counts as outside of the mask (as MONAI and MetricsReloaded have it);
+- the border of a mask is made of its pixels with a 4-neighbour (6-neighbour in 3-D) outside of the mask;
+  outside of the image counts as outside of the mask (as MONAI and MetricsReloaded have it);
 - distances run from pixel centre to pixel centre of the other border, Euclidean;
-- HD95 is the LARGER of the two directed 95th percentiles (linear interpolation), not the percentile of both pooled;
+- HD95 is the LARGER of the two directed 95th percentiles (linear interpolation), not the percentile of both
+pooled;
 - one mask empty: the diagonal of the image, the worst there is; both empty: None.
 """
 
@@ -16,7 +17,8 @@ from scipy import ndimage
 from clamnet_tf.errors import DataError
 
 HD95_CONVENTION = (
-    "per slice with truth: larger of the two directed 95th percentiles (linear interpolation) of Euclidean distances "
+    "per slice with truth: larger of the two directed 95th percentiles (linear interpolation) of Euclidean "
+    "distances "
     "between border pixels (4-neighbour outside); empty or missing mask = image diagonal; mean over slices"
 )
 
@@ -32,16 +34,25 @@ def diagonal(shape: tuple[int, ...], spacing: tuple[float, ...] | None = None) -
     return math.sqrt(sum((side * step) ** 2 for side, step in zip(shape, _spacing(shape, spacing))))
 
 
-def directed_distances(truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(from each border pixel of the truth to the mask's border, from each of the mask's to the truth's), float64.
+def directed_distances(
+    truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(from each border pixel of the truth to the mask's border, from each of the mask's to the truth's),
+    float64.
 
-    Both masks must be non-empty, of one shape (rows, columns) or (slices, rows, columns); `spacing` per axis, mm.
+    Both masks must be non-empty, of one shape (rows, columns) or (slices, rows, columns); `spacing` per axis,
+    mm.
     """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if truth.shape != marked.shape:
-        raise DataError(f"Masks of different shapes cannot be compared: truth {truth.shape}, mask {marked.shape}.")
+        raise DataError(
+            f"Masks of different shapes cannot be compared: truth {truth.shape}, mask {marked.shape}."
+        )
     if not truth.any() or not marked.any():
-        raise DataError("Border distances need two masks that are not empty; use hd95, which names the convention for empty ones.")
+        raise DataError(
+            "Border distances need two masks that are not empty; use hd95, which names the convention for "
+            "empty ones."
+        )
     steps = _spacing(truth.shape, spacing)
     box = ndimage.find_objects((truth | marked).astype(np.uint8))[0]
     # Erosion at the box's own edge is right: whatever lies beyond it is outside of both masks.
@@ -66,5 +77,7 @@ def _spacing(shape, spacing) -> tuple[float, ...]:
     if spacing is None:
         return (1.0,) * len(shape)
     if len(spacing) != len(shape) or not all(math.isfinite(step) and step > 0 for step in spacing):
-        raise DataError(f"Spacing must be {len(shape)} positive numbers, one per axis; received {tuple(spacing)}.")
+        raise DataError(
+            f"Spacing must be {len(shape)} positive numbers, one per axis; received {tuple(spacing)}."
+        )
     return tuple(float(step) for step in spacing)

@@ -1,4 +1,6 @@
-"""The pieces of blocks, nodes and heads, of stock Keras layers: a saved network loads without this package."""
+"""The pieces of blocks, nodes and heads, of stock Keras layers: a saved network loads without this
+package.
+"""
 
 import keras
 from keras import layers
@@ -29,15 +31,27 @@ def penalty(l2: float):
 
 
 def convolution(
-    x, *, filters: int, kernel: int, stride: int, norm: str, activation: str, l2: float, prefix: str, number: int,
+    x,
+    *,
+    filters: int,
+    kernel: int,
+    stride: int,
+    norm: str,
+    activation: str,
+    l2: float,
+    prefix: str,
+    number: int,
     last: str | None = None,
-):  # fmt: skip
-    """Convolution, norm and activation on x (batch, height, width, channels), padded with zeros to keep the size.
+):
+    """Convolution, norm and activation on x (batch, height, width, channels), padded with zeros to keep the
+    size.
 
-    Layers are named `{prefix}_conv_{number}` and so on; `last` names the activation instead, so that a node's output can be
-    found by the node's name.
+    Layers are named `{prefix}_conv_{number}` and so on; `last` names the activation instead, so that a node's
+    output can be found by the node's name.
     """
-    x = normalised(x, filters=filters, kernel=kernel, stride=stride, norm=norm, l2=l2, prefix=prefix, number=number)
+    x = normalised(
+        x, filters=filters, kernel=kernel, stride=stride, norm=norm, l2=l2, prefix=prefix, number=number
+    )
     return layers.Activation(ACTIVATIONS[activation], name=last or f"{prefix}_activation_{number}")(x)
 
 
@@ -47,13 +61,20 @@ def normalised(x, *, filters: int, kernel: int, stride: int, norm: str, l2: floa
     The bias is left out before a norm, which has its own offset.
     """
     if kernel == 1 and stride > 1:
-        # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for stride 2 and
+        # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for
+        # stride 2 and
         # kernel 1 (TensorFlow 2.21) writes outside of its memory.
         x, stride = layers.MaxPooling2D(1, strides=stride, name=f"{prefix}_taken_{number}")(x), 1
     x = layers.Conv2D(
-        filters, kernel, strides=stride, padding="same", use_bias=NORMS[norm] is None,
-        kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=f"{prefix}_conv_{number}",
-    )(x)  # fmt: skip
+        filters,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=NORMS[norm] is None,
+        kernel_initializer="he_normal",
+        kernel_regularizer=penalty(l2),
+        name=f"{prefix}_conv_{number}",
+    )(x)
     return x if NORMS[norm] is None else NORMS[norm](filters, f"{prefix}_norm_{number}")(x)
 
 
@@ -63,9 +84,17 @@ def max_pool(x, *, name: str):
 
 
 def transposed_up(x, *, filters: int, l2: float, name: str):
-    """Double height and width by a 2 x 2 transposed convolution of stride 2, with bias, to `filters` channels."""
+    """Double height and width by a 2 x 2 transposed convolution of stride 2, with bias, to `filters`
+    channels.
+    """
     return layers.Conv2DTranspose(
-        filters, 2, strides=2, padding="same", kernel_initializer="he_normal", kernel_regularizer=penalty(l2), name=name
+        filters,
+        2,
+        strides=2,
+        padding="same",
+        kernel_initializer="he_normal",
+        kernel_regularizer=penalty(l2),
+        name=name,
     )(x)
 
 
@@ -79,10 +108,14 @@ UPS = {"transpose": transposed_up, "bilinear": bilinear_up}
 
 
 def head(x, *, classes: int, output: str, l2: float, name: str):
-    """1 x 1 convolution to logits (layer `{name}_logits`), then probabilities (layer `name`); both float32 under any policy.
+    """1 x 1 convolution to logits (layer `{name}_logits`), then probabilities (layer `name`); both float32
+    under any policy.
 
-    Returns (batch, height, width, classes), softmax, sums to 1; or (batch, height, width, 1), sigmoid, P(marker).
+    Returns (batch, height, width, classes), softmax, sums to 1; or (batch, height, width, 1), sigmoid,
+    P(marker).
     """
     channels = 1 if output == "sigmoid" else classes
-    logits = layers.Conv2D(channels, 1, kernel_regularizer=penalty(l2), dtype="float32", name=f"{name}_logits")(x)
+    logits = layers.Conv2D(
+        channels, 1, kernel_regularizer=penalty(l2), dtype="float32", name=f"{name}_logits"
+    )(x)
     return layers.Activation(output, dtype="float32", name=name)(logits)

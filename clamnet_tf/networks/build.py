@@ -1,6 +1,5 @@
 """From the network section of a recipe to a Keras model."""
 
-
 import keras
 
 from clamnet_tf.networks import blocks
@@ -9,37 +8,55 @@ from clamnet_tf.networks.unet_plus_plus import connect_grid
 from clamnet_tf.recipe.schema import NetworkSection
 
 
-def build_network(section: NetworkSection, *, side: int, channels: int, name: str | None = None) -> keras.Model:
+def build_network(
+    section: NetworkSection, *, side: int, channels: int, name: str | None = None
+) -> keras.Model:
     """Build the functional model of a network section.
 
     Input `image`: (batch, side, side, channels) float32, normalised as the recipe's data section says.
-    Output: a dict with one entry per head, "head_1", "head_2" ..: (batch, side, side, classes) float32 softmax
-    probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(marker). The model's name is
-    `name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels: unet_plus_plus_d5_dup1-3.
-    Stock Keras layers only. Raises NetworkError for an impossible section, an odd side, or no channel.
+    Output: a dict with one entry per head, "head_1", "head_2" ..: (batch, side, side, classes) float32
+    softmax probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(marker). The model's
+    name is
+    `name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels:
+    unet_plus_plus_d5_dup1-3. Stock Keras layers only. Raises NetworkError for an impossible section, an odd
+    side, or no channel.
     """
     grid = grid_of(section)
     check_side(side, section.depth)
     check_channels(channels)
     image = keras.Input((side, side, channels), name="image")
     tensors = connect_grid(
-        image, grid, block=section.block, down=section.down, up=section.up, norm=section.norm, activation=section.activation,
-        dropout=section.dropout, l2=section.l2,
-    )  # fmt: skip
+        image,
+        grid,
+        block=section.block,
+        down=section.down,
+        up=section.up,
+        norm=section.norm,
+        activation=section.activation,
+        dropout=section.dropout,
+        l2=section.l2,
+    )
     outputs = {
-        f"head_{number}": blocks.head(tensors[place], classes=section.classes, output=section.output, l2=section.l2, name=f"head_{number}")
+        f"head_{number}": blocks.head(
+            tensors[place],
+            classes=section.classes,
+            output=section.output,
+            l2=section.l2,
+            name=f"head_{number}",
+        )
         for number, place in grid.heads.items()
     }
     return keras.Model(image, outputs, name=full_name(section, grid, name))
 
 
 def head_names(outputs) -> list[str]:
-    """"head_1", "head_2" .. of a network's output dict, in the order of their numbers."""
+    """ "head_1", "head_2" .. of a network's output dict, in the order of their numbers."""
     return sorted(outputs, key=lambda name: int(name.rsplit("_", 1)[1]))
 
 
 def logits_network(network: keras.Model) -> keras.Model:
-    """The same layers and weights, ending before softmax or sigmoid: a dict of float32 logits with the same keys.
+    """The same layers and weights, ending before softmax or sigmoid: a dict of float32 logits with the same
+    keys.
 
     Works on a built or a reloaded network, also on a pruned one.
     """
@@ -48,10 +65,18 @@ def logits_network(network: keras.Model) -> keras.Model:
 
 
 def original_section(depth: int = 5) -> NetworkSection:
-    """The settings of the original UNet++ (Zhou 2018), first `depth` levels: the golden counts of METHOD section 8."""
+    """The settings of the original UNet++ (Zhou 2018), first `depth` levels: the golden counts of METHOD
+    section 8.
+    """
     return NetworkSection(
-        depth=depth, filters=[32, 64, 128, 256, 512, 1024, 2048][:depth], kernels=[3] * depth,
-        down="pool", up="transpose", norm="none", activation="relu", output="sigmoid",
+        depth=depth,
+        filters=[32, 64, 128, 256, 512, 1024, 2048][:depth],
+        kernels=[3] * depth,
+        down="pool",
+        up="transpose",
+        norm="none",
+        activation="relu",
+        output="sigmoid",
     )
 
 

@@ -1,5 +1,6 @@
-"""An image classifier on the encoder of the grid, column X[i,0]: the network whose activation maps are a baseline."""
-
+"""An image classifier on the encoder of the grid, column X[i,0]: the network whose activation maps are a
+baseline.
+"""
 
 import keras
 from keras import layers
@@ -13,25 +14,37 @@ from clamnet_tf.recipe.schema import NetworkSection
 SCORE = "classifier"
 
 
-def build_classifier(section: NetworkSection, *, side: int, channels: int, name: str | None = None) -> keras.Model:
+def build_classifier(
+    section: NetworkSection, *, side: int, channels: int, name: str | None = None
+) -> keras.Model:
     """Build the classifier of a network section: the same nodes and layer names as the UNet++'s first column.
 
-    Input `image`: (batch, side, side, channels) float32. Output: {"classifier": (batch, 1) float32, P(abnormal)}, the
-    sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged over the whole map. Plain
-    global average pooling (Zhou 2016) and not one over the organ: outside of the organ prepared slices are 0, the
-    network keeps the image as its only input, and activation maps have their textbook form. Stock Keras layers only.
-    NetworkError for an impossible section, an odd side, or no channel.
+    Input `image`: (batch, side, side, channels) float32. Output: {"classifier": (batch, 1) float32,
+    P(abnormal)}, the
+    sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged over the whole
+    map. Plain global average pooling (Zhou 2016) and not one over the organ: outside of the organ prepared
+    slices are 0, the network keeps the image as its only input, and activation maps have their textbook form.
+    Stock Keras layers only. NetworkError for an impossible section, an odd side, or no channel.
     """
     grid = grid_of(section)
     check_side(side, section.depth)
     check_channels(channels)
     image = keras.Input((side, side, channels), name="image")
     tensors = connect_grid(
-        image, encoder_of(grid), block=section.block, down=section.down, up=section.up, norm=section.norm, activation=section.activation,
-        dropout=section.dropout, l2=section.l2,
-    )  # fmt: skip
+        image,
+        encoder_of(grid),
+        block=section.block,
+        down=section.down,
+        up=section.up,
+        norm=section.norm,
+        activation=section.activation,
+        dropout=section.dropout,
+        l2=section.l2,
+    )
     pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pooled")(tensors[section.depth - 1, 0])
-    logits = layers.Dense(1, kernel_regularizer=blocks.penalty(section.l2), dtype="float32", name=f"{SCORE}_logits")(pooled)
+    logits = layers.Dense(
+        1, kernel_regularizer=blocks.penalty(section.l2), dtype="float32", name=f"{SCORE}_logits"
+    )(pooled)
     score = layers.Activation("sigmoid", dtype="float32", name=SCORE)(logits)
     return keras.Model(image, {SCORE: score}, name=full_name(section, grid, name or "classifier"))
 

@@ -1,7 +1,8 @@
 """Parameters and floating-point operations of the grid, counted layer by layer. No TensorFlow.
 
-Convention, the one that gives the golden figures of METHOD section 8: a multiply-add is 2 operations and adding a bias
-is 1; activations, norms, pooling, interpolation and softmax are left out. One GFLOP is 1e9 operations.
+Convention, the one that gives the golden figures of METHOD section 8: a multiply-add is 2 operations and
+adding a bias is 1; activations, norms, pooling, interpolation and softmax are left out. One GFLOP is 1e9
+operations.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ class Cost:
 def network_cost(section: NetworkSection, grid: Grid, heads, *, side: int, channels: int) -> Cost:
     """Cost of the network that holds these heads and the nodes they need; the full network for all heads."""
     places = {node.place for head in heads for node in grid.needed(head)}
-    costs = [node_cost(section, grid, grid.nodes[place], side=side, channels=channels) for place in sorted(places)]
+    costs = [
+        node_cost(section, grid, grid.nodes[place], side=side, channels=channels) for place in sorted(places)
+    ]
     outputs = 1 if section.output == "sigmoid" else section.classes
     costs += [_layer(section.filters[0], outputs, 1, side, bias=True) for _ in heads]
     return sum(costs, Cost())
@@ -56,8 +59,12 @@ def _node_layers(section: NetworkSection, grid: Grid, node: Node, side: int, cha
 
 
 def convolution_cost(received: int, filters: int, kernel: int, size: int, norm: str) -> Cost:
-    """Cost of a convolution of `received` channels that writes `filters` channels of size x size pixels, and of the norm behind it."""
-    return _layer(received, filters, kernel, size, bias=norm == "none") + Cost(parameters=NORM_WEIGHTS[norm] * filters)
+    """Cost of a convolution of `received` channels that writes `filters` channels of size x size pixels, and
+    of the norm behind it.
+    """
+    return _layer(received, filters, kernel, size, bias=norm == "none") + Cost(
+        parameters=NORM_WEIGHTS[norm] * filters
+    )
 
 
 def _layer(received: int, filters: int, kernel: int, size: int, *, bias: bool) -> Cost:

@@ -159,7 +159,9 @@ class _Layer:
             ), 0
         if self.kind == "Add":
             if any(shape[2] != channels for shape in inputs):
-                raise ValueError(f"adds {str([shape[2] for shape in inputs])[:60]} channels; expected as many of each")
+                raise ValueError(
+                    f"adds {str([shape[2] for shape in inputs])[:60]} channels; expected as many of each"
+                )
             return (rows, columns, channels), 0
         self._check_build(channels)
         if self.kind in _SAME_CHANNELS:
@@ -219,7 +221,8 @@ class _Layer:
         return value
 
     def _check_build(self, channels: int) -> None:
-        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it make.
+        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it
+        make.
         """
         shape = self.build.get("input_shape") if isinstance(self.build, dict) else None
         if shape is not None and (not isinstance(shape, list) or not shape or shape[-1] != channels):

@@ -1,4 +1,6 @@
-"""What a network section means in figures: maps, kernels, parameters, operations and receptive fields. No TensorFlow."""
+"""What a network section means in figures: maps, kernels, parameters, operations and receptive fields. No
+TensorFlow.
+"""
 
 import textwrap
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One head, as a pruned network: the nodes it needs, what a pixel of it sees, and its cost for one image."""
+    """One head, as a pruned network: the nodes it needs, what a pixel of it sees, and its cost for one
+    image.
+    """
 
     head: int
     node: str
@@ -51,7 +55,9 @@ class Description:
 
     def table(self) -> str:
         """The description as text, at most WIDTH columns wide."""
-        return "\n".join([*self._settings(), "", *self._level_lines(), "", *self._head_lines(), "", *self._notes()])
+        return "\n".join(
+            [*self._settings(), "", *self._level_lines(), "", *self._head_lines(), "", *self._notes()]
+        )
 
     def _settings(self):
         section = self.section
@@ -64,8 +70,12 @@ class Description:
         if section.block != "plain":
             lines.append(f"block {section.block}: {BLOCKS[section.block].words}")
         if self.grid.duplicated:
-            drawn = f" (drawn with seed {section.duplicate.seed})" if section.duplicate.levels == "random" else ""
-            lines.append(f"two subsequent blocks on levels {', '.join(map(str, self.grid.duplicated))}{drawn}")
+            drawn = (
+                f" (drawn with seed {section.duplicate.seed})" if section.duplicate.levels == "random" else ""
+            )
+            lines.append(
+                f"two subsequent blocks on levels {', '.join(map(str, self.grid.duplicated))}{drawn}"
+            )
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
 
     def _level_lines(self):
@@ -121,7 +131,15 @@ def describe(section: NetworkSection, *, side: int, channels: int) -> Descriptio
         nodes = [node for node in grid.nodes.values() if node.row == level]
         cost = sum((node_cost(section, grid, node, side=side, channels=channels) for node in nodes), Cost())
         levels.append(
-            LevelRow(level, side >> level, section.kernels[level], section.filters[level], len(nodes), level in grid.duplicated, cost)
+            LevelRow(
+                level,
+                side >> level,
+                section.kernels[level],
+                section.filters[level],
+                len(nodes),
+                level in grid.duplicated,
+                cost,
+            )
         )
     heads = []
     for head, place in grid.heads.items():
@@ -141,8 +159,13 @@ def describe(section: NetworkSection, *, side: int, channels: int) -> Descriptio
 
 
 def classifier_cost(section: NetworkSection, *, side: int, channels: int) -> Cost:
-    """Cost of the classifier of a section for one image: the encoder X[i,0] and one logit; the pooling is left out."""
+    """Cost of the classifier of a section for one image: the encoder X[i,0] and one logit; the pooling is
+    left out.
+    """
     grid = grid_of(section)
     encoder = encoder_of(grid)
     logit = Cost(section.filters[-1] + 1, 2 * section.filters[-1] + 1)
-    return sum((node_cost(section, grid, node, side=side, channels=channels) for node in encoder.nodes.values()), logit)
+    return sum(
+        (node_cost(section, grid, node, side=side, channels=channels) for node in encoder.nodes.values()),
+        logit,
+    )

@@ -13,7 +13,7 @@ from clamnet_tf.networks.grid import Node
 from clamnet_tf.recipe.network_blocks import BLOCKS
 
 SUFFIXES = (".svg", ".png")
-INCHES = 0.78           # per unit of the drawing; a step to the right neighbour is 2 units, to the level below 1 right and 1.35 down
+INCHES = 0.78  # per unit of the drawing; a step to the right neighbour is 2 units, to the level below 1 right and 1.35 down
 DROP = 1.35
 WIDTH, HEIGHT = 1.36, 0.66
 DOTS_PER_INCH = 200
@@ -30,7 +30,10 @@ def draw(description: Description, path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise NetworkError(f"{path}: expected a picture ending with {' or '.join(SUFFIXES)}, received {path.suffix or 'no ending'}; rename it")
+        raise NetworkError(
+            f"{path}: expected a picture ending with {' or '.join(SUFFIXES)}, received "
+            f"{path.suffix or 'no ending'}; rename it"
+        )
     figure = grid_figure(description)
     with matplotlib.rc_context({"svg.hashsalt": description.name}), atomic_path(path) as temporary:
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
@@ -58,7 +61,9 @@ def grid_figure(description: Description) -> Figure:
 
 
 def _center(place):
-    """Middle of a node: rows go down and to the right, columns to the right, so that all arrows between levels are diagonals."""
+    """Middle of a node: rows go down and to the right, columns to the right, so that all arrows between
+    levels are diagonals.
+    """
     row, column = place
     return row + 2.0 * column, -DROP * row
 
@@ -68,8 +73,13 @@ def _title(axes, description, x, y):
     kind = "U-Net" if description.section.skips == "plain" else "UNet++"
     total = description.total
     axes.text(
-        x, y - 0.36, f"{kind} · {_count(total.parameters)} parameters · {_count(total.operations)}FLOP per image · norm {description.section.norm}",
-        size=8.5, color=MUTED, va="center",
+        x,
+        y - 0.36,
+        f"{kind} · {_count(total.parameters)} parameters · {_count(total.operations)}FLOP per image · norm "
+        f"{description.section.norm}",
+        size=8.5,
+        color=MUTED,
+        va="center",
     )
 
 
@@ -77,7 +87,9 @@ def _levels(axes, description, x):
     for row in description.levels:
         y = -DROP * row.level
         axes.axhline(y, color="#e8ebee", linewidth=0.8, zorder=0)
-        axes.text(x, y + 0.16, f"level {row.level}", size=8.5, weight="bold", color=INK, va="center", bbox=_white())
+        axes.text(
+            x, y + 0.16, f"level {row.level}", size=8.5, weight="bold", color=INK, va="center", bbox=_white()
+        )
         axes.text(x, y - 0.16, f"{row.side} × {row.side} px", size=8, color=MUTED, va="center", bbox=_white())
 
 
@@ -88,8 +100,14 @@ def _white():
 def _box(axes, x, y, width, height, color, edge=INK, zorder=3):
     axes.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor=color, edgecolor=edge, linewidth=1.0, zorder=zorder,
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.12",
+            facecolor=color,
+            edgecolor=edge,
+            linewidth=1.0,
+            zorder=zorder,
         )
     )
 
@@ -102,7 +120,16 @@ def _node(axes, description, node: Node):
     _box(axes, x, y, WIDTH, HEIGHT, color)
     axes.text(x, y + 0.14, node.label, size=9, weight="bold", color=INK, ha="center", va="center", zorder=4)
     content = f"{node.kernel}×{node.kernel}, {node.filters}"
-    axes.text(x, y - 0.15, f"2·({content})" if node.blocks == 2 else content, size=7.6, color=INK, ha="center", va="center", zorder=4)
+    axes.text(
+        x,
+        y - 0.15,
+        f"2·({content})" if node.blocks == 2 else content,
+        size=7.6,
+        color=INK,
+        ha="center",
+        va="center",
+        zorder=4,
+    )
 
 
 def _sources(axes, description, node: Node):
@@ -118,18 +145,44 @@ def _sources(axes, description, node: Node):
         if node.column - place[1] == 1:
             _arrow(axes, (skip_x + WIDTH / 2, y), (x - WIDTH / 2, y), SKIP, 1.1, dashed=True)
         else:
-            _arrow(axes, (skip_x + 0.45, y + HEIGHT / 2), (x - 0.2, y + HEIGHT / 2), SKIP, 1.0, "arc3,rad=-0.16", dashed=True)
+            _arrow(
+                axes,
+                (skip_x + 0.45, y + HEIGHT / 2),
+                (x - 0.2, y + HEIGHT / 2),
+                SKIP,
+                1.0,
+                "arc3,rad=-0.16",
+                dashed=True,
+            )
     if not node.sources:
         _box(axes, x - 1.65, y, 0.95, HEIGHT, IMAGE)
-        axes.text(x - 1.65, y, f"image\n{description.channels} ch.", size=7.6, color=INK, ha="center", va="center", zorder=4)
+        axes.text(
+            x - 1.65,
+            y,
+            f"image\n{description.channels} ch.",
+            size=7.6,
+            color=INK,
+            ha="center",
+            va="center",
+            zorder=4,
+        )
         _arrow(axes, (x - 1.65 + 0.475, y), (x - WIDTH / 2, y), SKIP, 1.1)
 
 
 def _arrow(axes, start, end, color, width, connection="arc3", dashed=False):
     axes.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>,head_length=3.2,head_width=1.8", mutation_scale=1.3, connectionstyle=connection,
-            color=color, linewidth=width, linestyle=(0, (3, 2)) if dashed else "solid", shrinkA=0, shrinkB=0, zorder=2,
+            start,
+            end,
+            arrowstyle="-|>,head_length=3.2,head_width=1.8",
+            mutation_scale=1.3,
+            connectionstyle=connection,
+            color=color,
+            linewidth=width,
+            linestyle=(0, (3, 2)) if dashed else "solid",
+            shrinkA=0,
+            shrinkB=0,
+            zorder=2,
         )
     )
 
@@ -138,9 +191,27 @@ def _heads(axes, description):
     for row in description.heads:
         x, y = _center(description.grid.heads[row.head])
         _box(axes, x, y + 1.42, WIDTH + 0.3, 0.8, HEAD)
-        axes.text(x, y + 1.64, f"head {row.head}", size=8.8, weight="bold", color=INK, ha="center", va="center", zorder=4)
         axes.text(
-            x, y + 1.29, f"sees {row.field.mean:g} px\n{_count(row.cost.parameters)} parameters", size=7, color=INK, ha="center", va="center", zorder=4, linespacing=1.15
+            x,
+            y + 1.64,
+            f"head {row.head}",
+            size=8.8,
+            weight="bold",
+            color=INK,
+            ha="center",
+            va="center",
+            zorder=4,
+        )
+        axes.text(
+            x,
+            y + 1.29,
+            f"sees {row.field.mean:g} px\n{_count(row.cost.parameters)} parameters",
+            size=7,
+            color=INK,
+            ha="center",
+            va="center",
+            zorder=4,
+            linespacing=1.15,
         )
         _arrow(axes, (x, y + HEIGHT / 2), (x, y + 1.02), OUT, 1.3)
 
@@ -149,15 +220,28 @@ def _legend(axes, description, x, y):
     section, nodes = description.section, description.grid.nodes.values()
     arrows = []
     if any(node.above for node in nodes):
-        arrows.append((DOWN, "down: 2×2 max-pool" if section.down == "pool" else "down: stride 2 in the lower node's 2nd convolution", False))
+        arrows.append(
+            (
+                DOWN,
+                "down: 2×2 max-pool"
+                if section.down == "pool"
+                else "down: stride 2 in the lower node's 2nd convolution",
+                False,
+            )
+        )
     if any(node.below for node in nodes):
-        arrows.append((UP, "up: bilinear" if section.up == "bilinear" else "up: 2×2 transposed convolution", False))
+        arrows.append(
+            (UP, "up: bilinear" if section.up == "bilinear" else "up: 2×2 transposed convolution", False)
+        )
         arrows.append((SKIP, "skip, concatenated", True))
     for number, (color, text, dashed) in enumerate(arrows):
         line = y - 0.32 * number
         _arrow(axes, (x, line), (x + 0.6, line), color, 1.5, dashed=dashed)
         axes.text(x + 0.75, line, text, size=7.8, color=INK, va="center")
-    notes = [f"node: kernel, filters of {BLOCKS[section.block].words}", f"head: 1×1 convolution and {section.output}"]
+    notes = [
+        f"node: kernel, filters of {BLOCKS[section.block].words}",
+        f"head: 1×1 convolution and {section.output}",
+    ]
     if description.grid.duplicated:
         notes.append("2·( ): two subsequent blocks of that size")
     for number, text in enumerate(notes):

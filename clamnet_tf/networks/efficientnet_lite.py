@@ -1,8 +1,9 @@
 """EfficientNet-Lite0 as a feature extractor: stem and inverted residual blocks in Keras' functional API.
 
-Architecture: Tan and Le 2019 (https://arxiv.org/abs/1905.11946), without squeeze-and-excitation and with ReLU6 in place of
-swish, which is what "Lite" means (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Its
-weights come from ImageNet, see `networks.imagenet_weights`.
+Architecture: Tan and Le 2019 (https://arxiv.org/abs/1905.11946), without squeeze-and-excitation and with
+ReLU6 in place of swish, which is what "Lite" means
+(https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Its weights come from
+ImageNet, see `networks.imagenet_weights`.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from clamnet_tf.errors import NetworkError
 
 #: Channels of the stem's output.
 STEM_FILTERS = 32
-#: Factor on a normalised image (about zero mean, unit deviation): ImageNet's training images had a deviation of about 0.5.
+#: Factor on a normalised image (about zero mean, unit deviation): ImageNet's training images had a deviation
+#: of about 0.5.
 INPUT_SCALE = 0.5
 _EPSILON, _MOMENTUM = 1e-3, 0.99
 
 
 @dataclass(frozen=True)
 class InvertedResidual:
-    """One inverted residual block: expansion by a 1x1 convolution, depthwise convolution, projection by a 1x1 convolution."""
+    """One inverted residual block: expansion by a 1x1 convolution, depthwise convolution, projection by a 1x1
+    convolution.
+    """
 
     inputs: int
     outputs: int
@@ -68,8 +72,9 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
     """Connect the stem and the first `blocks` blocks to an image.
 
     Args:
-        image: (batch, height, width, channels) float32, about zero mean and unit deviation. Height and width are
-            multiples of `stride_after(blocks)`; with other sizes the padding would differ from that of the weights.
+        image: (batch, height, width, channels) float32, about zero mean and unit deviation. Height and width
+            are multiples of `stride_after(blocks)`; with other sizes the padding would differ from that of
+            the weights.
         blocks: how many blocks are connected, 0..16.
         frozen: the stem and this many blocks keep their weights and statistics; 0: everything is trained.
         last: name of the last layer; None: it gets a name of its own.
@@ -82,7 +87,8 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
     """
     if not 0 <= frozen <= blocks <= len(BLOCKS):
         raise NetworkError(
-            f"EfficientNet-Lite0: expected 0 <= frozen <= blocks <= {len(BLOCKS)}, received frozen {frozen}, blocks {blocks}."
+            f"EfficientNet-Lite0: expected 0 <= frozen <= blocks <= {len(BLOCKS)}, received frozen "
+            f"{frozen}, blocks {blocks}."
         )
     stride = stride_after(blocks)
     if any(size is not None and size % stride for size in image.shape[1:3]):
@@ -93,7 +99,13 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
     trained = not frozen
     x = layers.Rescaling(INPUT_SCALE, name="encoder_scale")(image)
     x = layers.Conv2D(
-        STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="encoder_stem_conv", trainable=trained
+        STEM_FILTERS,
+        3,
+        strides=2,
+        padding="same",
+        use_bias=False,
+        name="encoder_stem_conv",
+        trainable=trained,
     )(x)
     x = _normalised(x, "encoder_stem", trained, active=True)
     for number, block in enumerate(BLOCKS[:blocks]):
@@ -109,7 +121,12 @@ def _inverted_residual(x, block: InvertedResidual, name: str, *, trained: bool, 
         y = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_expand_conv", trainable=trained)(y)
         y = _normalised(y, f"{name}_expand", trained, active=True)
     y = layers.DepthwiseConv2D(
-        block.kernel, strides=block.stride, padding="same", use_bias=False, name=f"{name}_depth_conv", trainable=trained
+        block.kernel,
+        strides=block.stride,
+        padding="same",
+        use_bias=False,
+        name=f"{name}_depth_conv",
+        trainable=trained,
     )(y)
     y = _normalised(y, f"{name}_depth", trained, active=True)
     y = layers.Conv2D(block.outputs, 1, use_bias=False, name=f"{name}_project_conv", trainable=trained)(y)

@@ -1,4 +1,6 @@
-"""Image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD section 9)."""
+"""Image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD
+section 9).
+"""
 
 import math
 
@@ -12,7 +14,8 @@ from clamnet_tf.networks.imagenet_weights import load_imagenet_weights
 
 #: Key of a classifier's output: (batch,) float32, the logit of P(abnormal).
 LOGIT = "logit"
-#: Key of a classifier's other output: (batch, h, w) float32, the evidence of every place of the deepest level.
+#: Key of a classifier's other output: (batch, h, w) float32, the evidence of every place of the deepest
+#: level.
 EVIDENCE = "evidence"
 _TOP = "encoder_top"
 
@@ -23,7 +26,8 @@ def classifier_names(count: int) -> list[str]:
 
 
 def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Model:
-    """Build the classifiers of a ClassifierSection as one model, so that they are saved and restored together.
+    """Build the classifiers of a ClassifierSection as one model, so that they are saved and restored
+    together.
 
     Args:
         section: recipe section `attribution.classifier`.
@@ -31,12 +35,13 @@ def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Mo
         channels: of an image.
 
     Returns:
-        Functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit, ...}. Each
+        Functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit,
+        ...}. Each
         classifier is a layer of that name: a functional model with the outputs `logit` and `evidence`.
 
     Raises:
-        NetworkError: the side cannot be halved as often as the levels say, there is no channel, or the ImageNet weights of
-            a backbone are not installed.
+        NetworkError: the side cannot be halved as often as the levels say, there is no channel, or the
+            ImageNet weights of a backbone are not installed.
     """
     check_side(side, halvings(section) + 1)
     check_channels(channels)
@@ -71,13 +76,19 @@ def halvings(section) -> int:
 def _classifier(section, side, channels, name) -> keras.Model:
     image = keras.Input((side, side, channels), name="image")
     pretrained = section.backbone == "efficientnet_lite0"
-    x = connect_efficientnet_lite0(image, frozen=section.frozen_blocks, last=_TOP) if pretrained else _residual_levels(image, section)
+    x = (
+        connect_efficientnet_lite0(image, frozen=section.frozen_blocks, last=_TOP)
+        if pretrained
+        else _residual_levels(image, section)
+    )
     if section.dropout:
         x = layers.SpatialDropout2D(section.dropout, name="dropout")(x)
     start = "zeros" if pretrained else "glorot_uniform"
     evidence = layers.Conv2D(1, 1, dtype="float32", kernel_initializer=start, name="evidence_map")(x)
     places = evidence.shape[1] * evidence.shape[2]
-    pooled = (ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)) / section.sharpness
+    pooled = (
+        ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)
+    ) / section.sharpness
     network = keras.Model(image, {LOGIT: pooled, EVIDENCE: evidence[..., 0]}, name=name)
     if pretrained:
         load_imagenet_weights(network)
@@ -96,7 +107,8 @@ def _residual_levels(image, section):
 
 
 def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name: str | None = None):
-    """Add two normalised 3x3 convolutions to x (He 2016); a 1x1 convolution fits x where stride or filters change it.
+    """Add two normalised 3x3 convolutions to x (He 2016); a 1x1 convolution fits x where stride or filters
+    change it.
 
     Args:
         x: (batch, height, width, channels). stride: of the first convolution, 1 or 2.
@@ -109,16 +121,25 @@ def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name
     y = layers.Activation("relu", name=f"{prefix}_activation_1")(y)
     y = _convolved(y, filters, 1, norm, f"{prefix}_2")
     if stride != 1 or x.shape[-1] != filters:
-        # Every other pixel is taken before the 1x1 convolution and not by its stride: the same numbers, but the CPU kernel of
+        # Every other pixel is taken before the 1x1 convolution and not by its stride: the same numbers, but
+        # the CPU kernel of
         # Conv2DBackpropFilter for stride 2 and kernel 1 (TensorFlow 2.21) writes outside of its memory.
         taken = x[:, ::stride, ::stride] if stride != 1 else x
         x = _convolved(taken, filters, 1, norm, f"{prefix}_shortcut", kernel=1)
-    return layers.Activation("relu", name=name or f"{prefix}_activation_2")(layers.Add(name=f"{prefix}_add")([x, y]))
+    return layers.Activation("relu", name=name or f"{prefix}_activation_2")(
+        layers.Add(name=f"{prefix}_add")([x, y])
+    )
 
 
 def _convolved(x, filters, stride, norm, name, kernel=3):
     normalisation = blocks.NORMS[norm]
     x = layers.Conv2D(
-        filters, kernel, strides=stride, padding="same", use_bias=normalisation is None, kernel_initializer="he_normal", name=f"{name}_conv"
+        filters,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=normalisation is None,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
     )(x)
     return x if normalisation is None else normalisation(filters, f"{name}_norm")(x)

@@ -1,14 +1,16 @@
 """Convolutions with the same numbers and gradients as TensorFlow's, for training on a CPU.
 
-A convolution of a concatenation is the sum of the convolutions of its parts: the concatenation itself, which training would
-keep for the gradient, is never made. The weight gradient of a transposed convolution is one matrix product.
+A convolution of a concatenation is the sum of the convolutions of its parts: the concatenation itself, which
+training would keep for the gradient, is never made. The weight gradient of a transposed convolution is one
+matrix product.
 """
 
 import tensorflow as tf
 
 
 def convolution(parts: list, kernel, stride: int):
-    """Convolution, zeros around (SAME), of parts (batch, height, width, channels) as if they were joined along their channels.
+    """Convolution, zeros around (SAME), of parts (batch, height, width, channels) as if they were joined
+    along their channels.
 
     kernel: (rows, columns, channels of all parts, filters).
     """
@@ -20,9 +22,11 @@ def convolution(parts: list, kernel, stride: int):
 
 
 def doubling(x, kernel):
-    """2 x 2 transposed convolution of stride 2: (batch, height, width, channels) -> (batch, 2 height, 2 width, filters).
+    """2 x 2 transposed convolution of stride 2: (batch, height, width, channels) -> (batch, 2 height, 2
+    width, filters).
 
-    kernel: (2, 2, filters, channels). oneDNN takes two to three times as long for the kernel's gradient as the matrix product here.
+    kernel: (2, 2, filters, channels). oneDNN takes two to three times as long for the kernel's gradient as
+    the matrix product here.
     """
     filters, channels = kernel.shape[2:]
 

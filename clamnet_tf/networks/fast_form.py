@@ -1,8 +1,10 @@
-"""The same network computed faster on a CPU, with less memory: norms that pass over memory less often, no concatenations.
+"""The same network computed faster on a CPU, with less memory: norms that pass over memory less often, no
+concatenations.
 
-Keras 3 writes group and batch norm as many separate operations over the whole map. Here their sums come from matrix
-products and the result from one scale and shift per example and channel (group norm, with its own gradient), or from TensorFlow's
-fused operation (batch norm). Convolutions of a concatenation are computed part by part (fast_convolutions). What is saved
+Keras 3 writes group and batch norm as many separate operations over the whole map. Here their sums come from
+matrix products and the result from one scale and shift per example and channel (group norm, with its own
+gradient), or from TensorFlow's fused operation (batch norm). Convolutions of a concatenation are computed
+part by part (fast_convolutions). What is saved
 stays the stock network: both forms own the same variables.
 """
 
@@ -14,10 +16,11 @@ from clamnet_tf.networks import fast_convolutions
 
 
 def fast_form(network: keras.Model) -> keras.Model:
-    """A model with the layers and variables of `network`, norms and convolutions replaced; `network` itself when it has none of them.
+    """A model with the layers and variables of `network`, norms and convolutions replaced; `network` itself
+    when it has none of them.
 
-    Outputs, gradients and moving statistics are those of `network` up to float32 rounding. For calling only: save `network`.
-    A layer of lower precision than float32 (mixed precision) is left as it is.
+    Outputs, gradients and moving statistics are those of `network` up to float32 rounding. For calling only:
+    save `network`. A layer of lower precision than float32 (mixed precision) is left as it is.
     """
     if not any(_form_of(layer) for layer in network.layers):
         return network
@@ -48,22 +51,38 @@ def _is_left_out(layer) -> bool:
 
 def _form_of(layer):
     """The class that stands in for a stock layer, or None."""
-    if not isinstance(layer, layers.Layer) or layer.compute_dtype != "float32":  # a plain operation of keras.ops
+    if (
+        not isinstance(layer, layers.Layer) or layer.compute_dtype != "float32"
+    ):  # a plain operation of keras.ops
         return None
     if type(layer) is layers.Conv2D and _is_plain(layer) and layer.kernel_size != (1, 1):
         return _Convolution
-    if type(layer) is layers.Conv2DTranspose and _is_plain(layer) and layer.kernel_size == layer.strides == (2, 2):
+    if (
+        type(layer) is layers.Conv2DTranspose
+        and _is_plain(layer)
+        and layer.kernel_size == layer.strides == (2, 2)
+    ):
         return _Doubling
     if type(layer) is layers.GroupNormalization and layer.scale and layer.center and layer.axis == -1:
         return _GroupNorm
-    if type(layer) is layers.BatchNormalization and layer.scale and layer.center and layer.axis == -1 and not layer.synchronized:
+    if (
+        type(layer) is layers.BatchNormalization
+        and layer.scale
+        and layer.center
+        and layer.axis == -1
+        and not layer.synchronized
+    ):
         return _BatchNorm
     return None
 
 
 def _is_plain(layer) -> bool:
     """Whether a convolution, transposed or not, is one of those that blocks.py builds."""
-    usual = layer.padding == "same" and layer.data_format == "channels_last" and layer.activation is keras.activations.linear
+    usual = (
+        layer.padding == "same"
+        and layer.data_format == "channels_last"
+        and layer.activation is keras.activations.linear
+    )
     return usual and getattr(layer, "groups", 1) == 1 and layer.dilation_rate == (1, 1)
 
 
@@ -83,7 +102,9 @@ class _Convolution(_StandIn):
     """parts: list of (batch, height, width, channels), what the stock layer takes joined."""
 
     def call(self, parts):
-        y = fast_convolutions.convolution(parts, tf.convert_to_tensor(self.stock.kernel), self.stock.strides[0])
+        y = fast_convolutions.convolution(
+            parts, tf.convert_to_tensor(self.stock.kernel), self.stock.strides[0]
+        )
         return tf.nn.bias_add(y, tf.convert_to_tensor(self.stock.bias)) if self.stock.use_bias else y
 
 
@@ -97,23 +118,37 @@ class _Doubling(_StandIn):
 
 
 class _GroupNorm(_StandIn):
-    """x (batch, height, width, channels): statistics over height, width and the channels of a group, per example."""
+    """x (batch, height, width, channels): statistics over height, width and the channels of a group, per
+    example.
+    """
 
     def call(self, x):
         channels = x.shape[-1]
         groups = channels if self.stock.groups == -1 else self.stock.groups
-        return _group_norm(x, tf.convert_to_tensor(self.stock.gamma), tf.convert_to_tensor(self.stock.beta), groups, self.stock.epsilon)
+        return _group_norm(
+            x,
+            tf.convert_to_tensor(self.stock.gamma),
+            tf.convert_to_tensor(self.stock.beta),
+            groups,
+            self.stock.epsilon,
+        )
 
 
 def _group_norm(x, gamma, beta, groups: int, epsilon: float):
-    """Group normalisation (Wu and He 2018, eq. 1-4) as y = x * scale[b, c] + shift[b, c], with its gradient in three passes."""
+    """Group normalisation (Wu and He 2018, eq. 1-4) as y = x * scale[b, c] + shift[b, c], with its gradient
+    in three passes.
+    """
     shape, (height, width, channels) = tf.shape(x), x.shape[1:]
     pixels = shape[1] * shape[2] if height is None or width is None else height * width
-    flat_shape, size = (shape[0], pixels, channels) if tf.is_tensor(pixels) else (-1, pixels, channels), channels // groups
+    flat_shape, size = (
+        (shape[0], pixels, channels) if tf.is_tensor(pixels) else (-1, pixels, channels),
+        channels // groups,
+    )
     count = tf.cast(pixels * size, x.dtype)
     spread = tf.ones(size, x.dtype)
 
-    # All statistics are (batch, 1, channels), and shapes are constants where they can be: a graph of few operations, traced and started soon.
+    # All statistics are (batch, 1, channels), and shapes are constants where they can be: a graph of few
+    # operations, traced and started soon.
     def of_groups(values):  # the sum over each channel's group
         sums = tf.reduce_sum(tf.reshape(values, (-1, groups, size)), axis=2, keepdims=True)
         return tf.reshape(sums * spread, (-1, 1, channels))
@@ -122,9 +157,11 @@ def _group_norm(x, gamma, beta, groups: int, epsilon: float):
     def normalize(x, gamma, beta):
         flat = tf.reshape(x, flat_shape)
         ones = tf.ones((shape[0], 1, pixels), x.dtype)
-        total = lambda values: tf.matmul(ones, values)  # noqa: E731  (batch, pixels, channels) -> (batch, 1, channels)
+        total = lambda values: tf.matmul(ones, values)
         mean = of_groups(total(flat)) / count
-        inverse = tf.math.rsqrt(tf.maximum(of_groups(total(tf.square(flat))) / count - tf.square(mean), 0.0) + epsilon)
+        inverse = tf.math.rsqrt(
+            tf.maximum(of_groups(total(tf.square(flat))) / count - tf.square(mean), 0.0) + epsilon
+        )
         scale = inverse * gamma
         result = flat * scale + (beta - mean * scale)
 
@@ -134,8 +171,14 @@ def _group_norm(x, gamma, beta, groups: int, epsilon: float):
             sum_up_normal = (total(up * flat) - mean * sum_up) * inverse
             along = of_groups(gamma * sum_up_normal) / count  # mean of gamma * upstream * normalised x
             level = of_groups(gamma * sum_up) / count
-            back = up * scale - flat * (tf.square(inverse) * along) + (mean * inverse * along - level) * inverse
-            return tf.reshape(back, shape), tf.reduce_sum(sum_up_normal, axis=(0, 1)), tf.reduce_sum(sum_up, axis=(0, 1))
+            back = (
+                up * scale - flat * (tf.square(inverse) * along) + (mean * inverse * along - level) * inverse
+            )
+            return (
+                tf.reshape(back, shape),
+                tf.reduce_sum(sum_up_normal, axis=(0, 1)),
+                tf.reduce_sum(sum_up, axis=(0, 1)),
+            )
 
         return tf.reshape(result, shape), gradient
 
@@ -145,16 +188,22 @@ def _group_norm(x, gamma, beta, groups: int, epsilon: float):
 
 
 class _BatchNorm(_StandIn):
-    """x (batch, height, width, channels): batch statistics by the fused operation in training; otherwise the stock layer."""
+    """x (batch, height, width, channels): batch statistics by the fused operation in training; otherwise the
+    stock layer.
+    """
 
     def call(self, x, training=None, mask=None):
         stock = self.stock
         if not training or not stock.trainable:
             return stock(x, training=False)
         gamma, beta = tf.convert_to_tensor(stock.gamma), tf.convert_to_tensor(stock.beta)
-        result, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=stock.epsilon, is_training=True)
+        result, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=stock.epsilon, is_training=True
+        )
         count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
-        variance = variance * (count - 1.0) / count  # the operation gives the unbiased one, Keras keeps the biased one
+        variance = (
+            variance * (count - 1.0) / count
+        )  # the operation gives the unbiased one, Keras keeps the biased one
         for moving, value in ((stock.moving_mean, mean), (stock.moving_variance, variance)):
             moving.assign(moving * stock.momentum + value * (1.0 - stock.momentum))
         return result

@@ -1,7 +1,9 @@
-"""The node grid of UNet++ as plain data: which nodes there are, what feeds them, which heads they carry. No TensorFlow.
+"""The node grid of UNet++ as plain data: which nodes there are, what feeds them, which heads they carry. No
+TensorFlow.
 
-Rows are levels (row 0 = full resolution, each row below halves the sides), columns are decoder steps. The builder,
-the description, the receptive fields and the drawing all walk this one grid (Zhou 2018; paper section 3.1).
+Rows are levels (row 0 = full resolution, each row below halves the sides), columns are decoder steps. The
+builder, the description, the receptive fields and the drawing all walk this one grid (Zhou 2018; paper
+section 3.1).
 """
 
 import functools
@@ -24,10 +26,10 @@ class Node:
     column: int
     filters: int
     kernel: int
-    blocks: int                # 2 on the backbone of a duplicated level, else 1
-    above: Place | None     # source whose map is twice as large (backbone, rows 1..)
-    skips: tuple[Place, ...]   # sources of the same row
-    below: Place | None     # source whose map is half as large, through an up step
+    blocks: int  # 2 on the backbone of a duplicated level, else 1
+    above: Place | None  # source whose map is twice as large (backbone, rows 1..)
+    skips: tuple[Place, ...]  # sources of the same row
+    below: Place | None  # source whose map is half as large, through an up step
 
     @property
     def place(self) -> Place:
@@ -66,9 +68,13 @@ class Grid:
     duplicated: tuple[int, ...]
 
     def needed(self, head: int) -> tuple[Node, ...]:
-        """The nodes that head `head` depends on, in building order. NetworkError for a head that is not there."""
+        """The nodes that head `head` depends on, in building order. NetworkError for a head that is not
+        there.
+        """
         if head not in self.heads:
-            raise NetworkError(f"head: expected one of {sorted(self.heads)}, received {head}; choose a head of this network")
+            raise NetworkError(
+                f"head: expected one of {sorted(self.heads)}, received {head}; choose a head of this network"
+            )
         wanted, open_places = set(), [self.heads[head]]
         while open_places:
             place = open_places.pop()
@@ -89,9 +95,10 @@ def duplicated_levels(section: NetworkSection) -> tuple[int, ...]:
 def grid_of(section: NetworkSection) -> Grid:
     """The grid that a section describes.
 
-    `skips: nested` holds X[i,j] for all i + j < depth, with heads 1..depth-1 on X[0,1].. (depth 1: head 1 on X[0,0]).
-    `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its number is depth-1,
-    the column it stands on, so that head k means the same depth in both.
+    `skips: nested` holds X[i,j] for all i + j < depth, with heads 1..depth-1 on X[0,1].. (depth 1: head 1 on
+    X[0,0]).
+    `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its number is
+    depth-1, the column it stands on, so that head k means the same depth in both.
     NetworkError lists everything that is impossible about the section.
     """
     check_section(section)
@@ -137,14 +144,17 @@ def check_section(section: NetworkSection) -> None:
 
 
 def check_side(side: int, depth: int) -> None:
-    """NetworkError unless `side`, in pixels, can be halved depth - 1 times; names the nearest sides that can."""
+    """NetworkError unless `side`, in pixels, can be halved depth - 1 times; names the nearest sides that
+    can.
+    """
     step = 2 ** (depth - 1)
     if side >= step and side % step == 0:
         return
     smaller = max(side, 0) // step * step
     nearest = [valid for valid in (smaller, smaller + step) if valid >= step]
     raise NetworkError(
-        f"side: expected a positive multiple of {step} pixels, since a network of depth {depth} halves the map {depth - 1} times, "
+        f"side: expected a positive multiple of {step} pixels, since a network of depth {depth} halves the "
+        f"map {depth - 1} times, "
         f"received {side}; nearest: {' or '.join(map(str, nearest))}"
     )
 
@@ -152,11 +162,16 @@ def check_side(side: int, depth: int) -> None:
 def check_channels(channels: int) -> None:
     """NetworkError unless an image has at least one channel."""
     if channels < 1:
-        raise NetworkError(f"channels: expected 1 or more, received {channels}; check the images and data.channels of the recipe")
+        raise NetworkError(
+            f"channels: expected 1 or more, received {channels}; check the images and data.channels of the "
+            f"recipe"
+        )
 
 
 def full_name(section: NetworkSection, grid: Grid, name: str | None = None) -> str:
-    """`name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels: unet_plus_plus_d5_dup1-3."""
+    """`name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels:
+    unet_plus_plus_d5_dup1-3.
+    """
     base = name or ("unet" if section.skips == "plain" else "unet_plus_plus")
     duplicated = "_dup" + "-".join(map(str, grid.duplicated)) if grid.duplicated else ""
     return f"{base}_d{grid.depth}{duplicated}"

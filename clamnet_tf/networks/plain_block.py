@@ -14,9 +14,17 @@ def build(x, node: Node, *, down: str, norm: str, activation: str, l2: float, la
     count = 2 * node.blocks
     for number in range(1, count + 1):
         x = blocks.convolution(
-            x, filters=node.filters, kernel=node.kernel, stride=node.stride(number, down), norm=norm, activation=activation,
-            l2=l2, prefix=node.name, number=number, last=last if number == count else None,
-        )  # fmt: skip
+            x,
+            filters=node.filters,
+            kernel=node.kernel,
+            stride=node.stride(number, down),
+            norm=norm,
+            activation=activation,
+            l2=l2,
+            prefix=node.name,
+            number=number,
+            last=last if number == count else None,
+        )
     return x
 
 

@@ -1,11 +1,12 @@
 """Receptive fields by exact interval propagation over the node grid. No TensorFlow.
 
-An interval (first, last) of output positions along one axis needs an interval of every source; walking from a head to
-the image gives all pixels that can change one output pixel. Padding conventions are those of Keras, so that the
-intervals equal what the built network does (tested against its gradients):
-convolution, stride 1: kernel // 2 to both sides; stride 2 on an even map: (kernel - 2) // 2 before, the rest after;
-max-pool: 2m, 2m+1; 2 x 2 transposed convolution: o // 2; bilinear: (o - 1) // 2 .. (o + 1) // 2.
-Norms that take statistics over the map (group, instance; batch in training) see the whole image besides: not counted.
+An interval (first, last) of output positions along one axis needs an interval of every source; walking from a
+head to the image gives all pixels that can change one output pixel. Padding conventions are those of Keras,
+so that the intervals equal what the built network does (tested against its gradients):
+convolution, stride 1: kernel // 2 to both sides; stride 2 on an even map: (kernel - 2) // 2 before, the rest
+after; max-pool: 2m, 2m+1; 2 x 2 transposed convolution: o // 2; bilinear: (o - 1) // 2 .. (o + 1) // 2.
+Norms that take statistics over the map (group, instance; batch in training) see the whole image besides: not
+counted.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,9 @@ Interval = tuple[int, int]
 
 
 class ReceptiveField(NamedTuple):
-    """Side in pixels of the square of the image that one output pixel can see; it differs between pixel positions."""
+    """Side in pixels of the square of the image that one output pixel can see; it differs between pixel
+    positions.
+    """
 
     mean: float
     smallest: int
@@ -27,14 +30,16 @@ class ReceptiveField(NamedTuple):
 def receptive_field(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> ReceptiveField:
     """Receptive field of a head: mean, smallest and largest over pixel positions.
 
-    METHOD section 4 gives the means for stride down and bilinear up: 15, 35, 75, 155 for heads 1-4 with kernels of 3.
+    METHOD section 4 gives the means for stride down and bilinear up: 15, 35, 75, 155 for heads 1-4 with
+    kernels of 3.
     """
     sides = [last - first + 1 for first, last in pixel_intervals(grid, head, down=down, up=up, block=block)]
     return ReceptiveField(sum(sides) / len(sides), min(sides), max(sides))
 
 
 def pixel_intervals(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> list[Interval]:
-    """First and last input position that output position 0, 1 .. 2**(depth-1) - 1 of a head can see; then it repeats.
+    """First and last input position that output position 0, 1 .. 2**(depth-1) - 1 of a head can see; then it
+    repeats.
 
     Positions are relative to an unbounded image: they may be negative.
     """

@@ -23,9 +23,14 @@ def build(x, node: Node, *, down: str, norm: str, activation: str, l2: float, la
     for block in range(1, node.blocks + 1):
         first, second = 2 * block - 1, 2 * block
         y = blocks.convolution(
-            x, **usual, kernel=node.kernel, stride=node.stride(first, down), activation=activation, prefix=node.name,
+            x,
+            **usual,
+            kernel=node.kernel,
+            stride=node.stride(first, down),
+            activation=activation,
+            prefix=node.name,
             number=first,
-        )  # fmt: skip
+        )
         stride = node.stride(second, down)
         y = blocks.normalised(y, **usual, kernel=node.kernel, stride=stride, prefix=node.name, number=second)
         if stride != 1 or x.shape[-1] != node.filters:

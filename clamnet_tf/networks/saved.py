@@ -1,10 +1,11 @@
 """Loading a saved network without running anything that the file brings along.
 
-A .keras file names the classes to build by module and name, and Keras imports what it is told to; its safe mode stops
-Lambda layers, but several of its versions were talked into functions of Keras itself (CVE-2025-1550, CVE-2025-8747).
-So the file's configuration is read first, as plain JSON, and every class must stand in the table below: what this
-package's builders use. Sizes that it declares must not be more than the weights it brings
-along (declared.py), and these must be plain HDF5 data: no links or data outside of the file (CVE-2026-1669).
+A .keras file names the classes to build by module and name, and Keras imports what it is told to; its safe
+mode stops Lambda layers, but several of its versions were talked into functions of Keras itself
+(CVE-2025-1550, CVE-2025-8747). So the file's configuration is read first, as plain JSON, and every class must
+stand in the table below: what this package's builders use. Sizes that it declares must not be more than the
+weights it brings along (declared.py), and these must be plain HDF5 data: no links or data outside of the file
+(CVE-2026-1669).
 """
 
 import warnings
@@ -32,12 +33,23 @@ ALLOWED = {
     "keras": {"DTypePolicy"},
     "keras.src.models.functional": {"Functional"},
     "keras.layers": {
-        "InputLayer", "Conv2D", "Conv2DTranspose", "Dense", "GroupNormalization", "BatchNormalization", "Activation", "Concatenate", "Add",
-        "MaxPooling2D", "UpSampling2D", "SpatialDropout2D", "GlobalAveragePooling2D",
+        "InputLayer",
+        "Conv2D",
+        "Conv2DTranspose",
+        "Dense",
+        "GroupNormalization",
+        "BatchNormalization",
+        "Activation",
+        "Concatenate",
+        "Add",
+        "MaxPooling2D",
+        "UpSampling2D",
+        "SpatialDropout2D",
+        "GlobalAveragePooling2D",
     },
     "keras.initializers": {"Zeros", "Ones", "HeNormal", "GlorotUniform"},
     "keras.regularizers": {"L2"},
-}  # fmt: skip
+}
 TENSOR = "__keras_tensor__"  # stands for a layer's input, holds numbers and names only
 
 
@@ -45,23 +57,28 @@ def load_network(path) -> keras.Model:
     """The network of a .keras file, not compiled, with all its layers trainable as they were saved.
 
     Raises:
-        NetworkError: the file is no Keras 3 model, or asks for anything beyond the stock layers of `ALLOWED`; nothing of
-            it was run.
+        NetworkError: the file is no Keras 3 model, or asks for anything beyond the stock layers of `ALLOWED`;
+            nothing of it was run.
     """
     check_saved(path)
     with decoding(lambda reason: not_a_model(path, reason)), warnings.catch_warnings():
         # Keras only warns when layers find no weights in the file, and leaves them random
-        warnings.filterwarnings("error", "Skipping nested container|A total of .* objects could not be loaded", UserWarning)
+        warnings.filterwarnings(
+            "error", "Skipping nested container|A total of .* objects could not be loaded", UserWarning
+        )
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check_saved(path) -> None:
-    """NetworkError unless the file can be loaded without running code of its own and without more memory than its weights. Builds nothing."""
+    """NetworkError unless the file can be loaded without running code of its own and without more memory than
+    its weights. Builds nothing.
+    """
     config = read_config(file_of(path))
     foreign = sorted({_name(part) for part in _classes(config) if not _is_allowed(part)})
     if foreign:
         raise NetworkError(
-            f"{path}: names {', '.join(foreign[:5])}, which is not among the stock Keras layers of a marking network. It was not loaded, since "
+            f"{path}: names {', '.join(foreign[:5])}, which is not among the stock Keras layers of a "
+            f"marking network. It was not loaded, since "
             "loading could run its code. Only use files whose source you trust."
         )
     declared = declared_weights(path, config)
@@ -70,7 +87,8 @@ def check_saved(path) -> None:
     stored = stored_values(path, weights)
     if declared > stored:
         raise NetworkError(
-            f"{path}: its layers declare {declared:,} weights, the file holds {stored:,}. It was not loaded: it is damaged, or made to fill the memory."
+            f"{path}: its layers declare {declared:,} weights, the file holds {stored:,}. It was not "
+            f"loaded: it is damaged, or made to fill the memory."
         )
 
 

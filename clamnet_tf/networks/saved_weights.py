@@ -1,4 +1,5 @@
-"""The weights inside a .keras file: plain numbers that are really there, and nothing else that HDF5 can hold.
+"""The weights inside a .keras file: plain numbers that are really there, and nothing else that HDF5 can
+hold.
 """
 
 import io

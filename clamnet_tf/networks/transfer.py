@@ -1,12 +1,15 @@
-"""Weights of one network for another that is not quite the same: what fits is taken, what differs in channels or classes is adapted.
+"""Weights of one network for another that is not quite the same: what fits is taken, what differs in channels
+or classes is adapted.
 
-Layers meet by name, and names say the place in the grid (x_1_2_conv_1, head_2_logits), so that networks of different
-depth share what they have in common. Three things can be adapted:
+Layers meet by name, and names say the place in the grid (x_1_2_conv_1, head_2_logits), so that networks of
+different depth share what they have in common. Three things can be adapted:
 
     input channels   The first kernel's mean over its channels, for each new channel, times old / new: an image whose channels are
-                     all alike gives what it gave before. Which channel is which is not known, so none is preferred.
+                     all alike gives what it gave before. Which channel is which is not known, so none is
+                     preferred.
     classes          A head's marker logit, relative to the background's, goes to every new marker class, less the logarithm of
-                     their number: the probability of the background stays what it was. From two classes or sigmoid only.
+                     their number: the probability of the background stays what it was. From two classes or
+                         sigmoid only.
     a missing bias   A convolution before a norm has none. Kernels pass between networks with and without norms; bias and norm
                      are then new, and the features are no longer those of the source.
 """
@@ -25,7 +28,9 @@ FIRST = "x_0_0_conv_1"
 
 @dataclass(frozen=True)
 class LayerTransfer:
-    """What became of one layer. parameters: of the layer in the target; note: what was adapted, or why it is new."""
+    """What became of one layer. parameters: of the layer in the target; note: what was adapted, or why it is
+    new.
+    """
 
     layer: str
     outcome: Literal["reused", "adapted", "new"]
@@ -34,19 +39,24 @@ class LayerTransfer:
 
 
 def transfer_weights(source, target) -> list[LayerTransfer]:
-    """Copy what fits from `source` into `target` (built networks of this package); one row per layer with weights, in order.
+    """Copy what fits from `source` into `target` (built networks of this package); one row per layer with
+    weights, in order.
 
     Raises:
         NetworkError: not one convolution of the grid fits; `target` is unchanged.
     """
     named = {layer.name: layer for layer in source.layers if layer.weights}
     planned = [(layer, *_plan(named.get(layer.name), layer)) for layer in target.layers if layer.weights]
-    rows = [LayerTransfer(layer.name, outcome, int(layer.count_params()), note) for layer, outcome, _, note in planned]
+    rows = [
+        LayerTransfer(layer.name, outcome, int(layer.count_params()), note)
+        for layer, outcome, _, note in planned
+    ]
     if not any(row.outcome != "new" and row.layer.startswith("x_") and "_conv_" in row.layer for row in rows):
         convolutions = [row for row in rows if "_conv_" in row.layer][:3]
         reasons = "; ".join(f"{row.layer}: {row.note}" for row in convolutions)
         raise NetworkError(
-            f"The network {target.name} shares no convolution with the weights of {source.name} ({reasons}). Choose network.filters and "
+            f"The network {target.name} shares no convolution with the weights of {source.name} "
+            f"({reasons}). Choose network.filters and "
             "network.kernels as in the weights' recipe, or train without --init."
         )
     for layer, _, weights, _ in planned:
@@ -57,8 +67,13 @@ def transfer_weights(source, target) -> list[LayerTransfer]:
 
 def transfer_text(rows: list[LayerTransfer]) -> list[str]:
     """The rows in a few lines: how many layers and parameters, then what was adapted and what is new."""
-    groups = {outcome: [row for row in rows if row.outcome == outcome] for outcome in ("reused", "adapted", "new")}
-    counts = ", ".join(f"{len(group)} {outcome} ({sum(row.parameters for row in group)} parameters)" for outcome, group in groups.items())
+    groups = {
+        outcome: [row for row in rows if row.outcome == outcome] for outcome in ("reused", "adapted", "new")
+    }
+    counts = ", ".join(
+        f"{len(group)} {outcome} ({sum(row.parameters for row in group)} parameters)"
+        for outcome, group in groups.items()
+    )
     lines = [f"{len(rows)} layers with weights: {counts}"]
     for outcome in ("adapted", "new"):
         notes = {}
@@ -93,10 +108,16 @@ def _convolution(name: str, before: list, after: list):
     """A kernel whose input channels or bias differ."""
     (kernel, *bias), (wanted, *own_bias) = before, after
     notes = []
-    if name == FIRST and kernel.shape[2] != wanted.shape[2] and kernel.shape[:2] + kernel.shape[3:] == wanted.shape[:2] + wanted.shape[3:]:
+    if (
+        name == FIRST
+        and kernel.shape[2] != wanted.shape[2]
+        and kernel.shape[:2] + kernel.shape[3:] == wanted.shape[:2] + wanted.shape[3:]
+    ):
         channels, count = kernel.shape[2], wanted.shape[2]
         kernel = np.repeat(kernel.mean(axis=2, keepdims=True), count, axis=2) * (channels / count)
-        notes.append(f"{channels} input channels became {count}: their mean kernel, scaled by {channels}/{count}")
+        notes.append(
+            f"{channels} input channels became {count}: their mean kernel, scaled by {channels}/{count}"
+        )
     if kernel.shape != wanted.shape:
         return "new", None, f"kernel {_shape(kernel)} in the weights, {_shape(wanted)} here"
     if len(bias) != len(own_bias):
@@ -110,7 +131,11 @@ def _head(before: list, after: list):
     (kernel, bias), classes, own = before, before[0].shape[-1], after[0].shape[-1]
     if classes > 2:
         return "new", None, f"{classes} classes in the weights, {own} here"
-    marker = (kernel[..., -1:], bias[-1:]) if classes == 1 else (kernel[..., 1:] - kernel[..., :1], bias[1:] - bias[:1])
+    marker = (
+        (kernel[..., -1:], bias[-1:])
+        if classes == 1
+        else (kernel[..., 1:] - kernel[..., :1], bias[1:] - bias[:1])
+    )
     note = f"{_classes(classes)} became {_classes(own)}"
     if own == 1:
         return "adapted", list(marker), note

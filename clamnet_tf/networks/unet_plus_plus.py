@@ -8,12 +8,21 @@ from clamnet_tf.recipe.network_blocks import BLOCKS
 
 
 def connect_grid(
-    image, grid: Grid, *, block: str, down: str, up: str, norm: str, activation: str, dropout: float, l2: float
+    image,
+    grid: Grid,
+    *,
+    block: str,
+    down: str,
+    up: str,
+    norm: str,
+    activation: str,
+    dropout: float,
+    l2: float,
 ) -> dict:
     """Connect every node of `grid` to `image` (batch, side, side, channels).
 
-    Returns place (row, column) -> tensor (batch, side / 2**row, side / 2**row, filters of the row). The layer that gives
-    the tensor of a node bears the node's name, x_{row}_{column}.
+    Returns place (row, column) -> tensor (batch, side / 2**row, side / 2**row, filters of the row). The layer
+    that gives the tensor of a node bears the node's name, x_{row}_{column}.
     """
     tensors = {}
     for place, node in grid.nodes.items():
@@ -30,7 +39,9 @@ def _join(image, node: Node, tensors: dict, *, down: str, up: str, l2: float):
     """What goes into a node's first convolution: the image, the level above, or skips and the level below."""
     if node.below is not None:
         raised = blocks.UPS[up](tensors[node.below], filters=node.filters, l2=l2, name=f"{node.name}_up")
-        return layers.Concatenate(name=f"{node.name}_join")([*(tensors[place] for place in node.skips), raised])
+        return layers.Concatenate(name=f"{node.name}_join")(
+            [*(tensors[place] for place in node.skips), raised]
+        )
     if node.above is None:
         return image
     above = tensors[node.above]

@@ -1,4 +1,6 @@
-"""What a DICOM segmentation says in codes: what was segmented, and in which part of the body (SNOMED CT, PS3.16)."""
+"""What a DICOM segmentation says in codes: what was segmented, and in which part of the body (SNOMED CT,
+PS3.16).
+"""
 
 _LUNG = ("39607008", "SCT", "Lung")
 _ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")  # CID 7150
@@ -28,15 +30,22 @@ REGIONS = {  # BodyPartExamined (PS3.16 annex L) -> code
     "PROSTATE": ("41216001", "SCT", "Prostate"),
     "THORAX": _CHEST,
 }
-OF_CONDITIONS = {"pneumonia": _CHEST, "lungs": _CHEST}  # a recipe's condition, where it names the place; a carcinoma may be anywhere
+OF_CONDITIONS = {
+    "pneumonia": _CHEST,
+    "lungs": _CHEST,
+}  # a recipe's condition, where it names the place; a carcinoma may be anywhere
 
 
 def finding(condition: str) -> tuple[str, tuple, tuple]:
-    """(label, category, type) of the segment that a recipe of this condition marks: a lesion, unless it finds an organ."""
+    """(label, category, type) of the segment that a recipe of this condition marks: a lesion, unless it finds
+    an organ.
+    """
     return ORGANS.get(condition.lower(), LESION)
 
 
 def region(body_part: str, condition: str) -> tuple[str, str, str] | None:
-    """(value, scheme, meaning): what the image says of itself, else what the recipe's condition implies; None when neither is known."""
+    """(value, scheme, meaning): what the image says of itself, else what the recipe's condition implies; None
+    when neither is known.
+    """
     found = REGIONS.get("".join(sign for sign in str(body_part).upper() if sign.isalpha()))
     return found or OF_CONDITIONS.get(condition.lower())

@@ -1,10 +1,10 @@
 """A marked DICOM volume as a DICOM segmentation object (SEG, PS3.3 A.51), written through highdicom.
 
-Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column c of frame f
-lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be marked is back as it was
-stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay what they are. What the standard requires of
-the source's patient and study goes into the object, since no archive could file it otherwise, and nothing else of them
-(dicom_seg_privacy).
+Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column
+c of frame f lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be
+marked is back as it was stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay
+what they are. What the standard requires of the source's patient and study goes into the object, since no
+archive could file it otherwise, and nothing else of them (dicom_seg_privacy).
 """
 
 import uuid
@@ -28,15 +28,23 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume
 SEGMENTATIONS = ("binary", "fractional")
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName",
-)  # fmt: skip
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
 _LONGEST_TEXT = 64  # LO, PS3.5 6.2
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file; threshold: 0..1; names:
-    of the lesion classes, a segment each; () for one without a name."""
+    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file;
+    threshold: 0..1; names: of the lesion classes, a segment each; () for one without a name."""
 
     name: str
     condition: str
@@ -50,21 +58,27 @@ def require_highdicom():
     try:
         import highdicom
     except ImportError:
-        raise EnvironmentFailure("DICOM segmentations need the package highdicom, which is not installed. Run: pip install 'clamnet-tf[dicom]'") from None
+        raise EnvironmentFailure(
+            "DICOM segmentations need the package highdicom, which is not installed. Run: pip install "
+            "'clamnet-tf[dicom]'"
+        ) from None
     return highdicom
 
 
 def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algorithm: Algorithm) -> None:
     """Write one SEG object for the series of `volume`, with one segment per lesion class.
 
-    segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold). Frames without
-    anything marked are left out, as viewers expect; when nothing at all is marked every frame is written, empty, since
-    an object must have frames and "looked at, nothing found" is a result.
+    segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold).
+    Frames without anything marked are left out, as viewers expect; when nothing at all is marked every frame
+    is written, empty, since an object must have frames and "looked at, nothing found" is a result.
 
     DataError: not DICOM; or several slices without a frame of reference or position, which SEG cannot place.
     """
     if volume.kind != "dicom":
-        raise DataError(f"{volume.name}: is no DICOM image, hence no DICOM segmentation can refer to it. Ask for --format nifti or png.")
+        raise DataError(
+            f"{volume.name}: is no DICOM image, hence no DICOM segmentation can refer to it. Ask for "
+            f"--format nifti or png."
+        )
     highdicom = require_highdicom()
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
@@ -75,9 +89,14 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the source's own values, which are copied as they are
         try:
-            segmentation_object = _build(highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm)
+            segmentation_object = _build(
+                highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm
+            )
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-            raise DataError(f"{volume.name}: cannot be written as a DICOM segmentation: its header is not complete ({error}).") from error
+            raise DataError(
+                f"{volume.name}: cannot be written as a DICOM segmentation: its header is not complete "
+                f"({error})."
+            ) from error
         keep_required(segmentation_object, sources[0])
         with atomic_path(path) as temporary:
             segmentation_object.save_as(temporary)
@@ -93,11 +112,19 @@ def _sources(volume: MarkedVolume):
                 setattr(header, keyword, None if keyword != "PatientID" else "")
         if not header.get("FrameOfReferenceUID") and "FrameOfReferenceUID" in header:
             del header.FrameOfReferenceUID
-        if not header.get("StudyInstanceUID") or not header.get("SeriesInstanceUID") or not header.get("SOPInstanceUID"):
-            raise DataError(f"{volume.name}: has no study, series or instance UID, hence no DICOM segmentation can refer to it. Ask for --format nifti or png.")
+        if (
+            not header.get("StudyInstanceUID")
+            or not header.get("SeriesInstanceUID")
+            or not header.get("SOPInstanceUID")
+        ):
+            raise DataError(
+                f"{volume.name}: has no study, series or instance UID, hence no DICOM segmentation can "
+                f"refer to it. Ask for --format nifti or png."
+            )
         if several and ("FrameOfReferenceUID" not in header or any(plane is None for plane in volume.planes)):
             raise DataError(
-                f"{volume.name}: several slices without frame of reference or position; a DICOM segmentation could not place them. "
+                f"{volume.name}: several slices without frame of reference or position; a DICOM "
+                f"segmentation could not place them. "
                 "Ask for --format nifti or png."
             )
     return headers, (0 if len(headers) == 1 and several else None)
@@ -128,7 +155,12 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
             anatomic_regions=[code(*place)] if place else None,
         )
         for number, (own, tracked) in enumerate(
-            [(name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}") for name in algorithm.names] or [(label, algorithm.condition)], start=1
+            [
+                (name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}")
+                for name in algorithm.names
+            ]
+            or [(label, algorithm.condition)],
+            start=1,
         )
     ]
     built = highdicom.seg.Segmentation(
@@ -148,12 +180,18 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         max_fractional_value=LARGEST_FRACTION,
         content_label=label.upper(),
         content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
-        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
+        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} "
+        f"{'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool((pixels > 0).any()),
     )
-    if "SharedFunctionalGroupsSequence" in built and "PlaneOrientationSequence" not in built.SharedFunctionalGroupsSequence[0]:
-        built.PatientOrientation = first.get("PatientOrientation") or None  # of a projection; type 2C, may be empty
+    if (
+        "SharedFunctionalGroupsSequence" in built
+        and "PlaneOrientationSequence" not in built.SharedFunctionalGroupsSequence[0]
+    ):
+        built.PatientOrientation = (
+            first.get("PatientOrientation") or None
+        )  # of a projection; type 2C, may be empty
     if "ContentCreatorName" not in built:
         built.ContentCreatorName = None  # type 2: no person made it
     return built

@@ -56,7 +56,9 @@ def keep_required(segmentation: Dataset, source: Dataset) -> None:
     ones; geometry,
     pixels and segments are not in these.
     """
-    if "ContributingEquipmentSequence" in segmentation:  # type 3: names the scanner's institution and serial number
+    if (
+        "ContributingEquipmentSequence" in segmentation
+    ):  # type 3: names the scanner's institution and serial number
         del segmentation.ContributingEquipmentSequence
     for tag in list(segmentation.keys()):
         tag = Tag(tag)

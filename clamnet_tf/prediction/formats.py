@@ -15,7 +15,8 @@ FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
 
 @dataclass
 class Written:
-    """slices: per slice of the volume, format -> its file below the output folder; volume: files of the whole volume;
+    """slices: per slice of the volume, format -> its file below the output folder; volume: files of the whole
+    volume;
     failures: formats that this volume cannot have, and why; notes: what a reader of the files should know."""
 
     slices: list[dict[str, str]]
@@ -25,15 +26,27 @@ class Written:
 
 
 def formats_for(volume: MarkedVolume, asked: Iterable[str]) -> tuple[str, ...]:
-    """Those asked for; when none are: overlays, the report, and masks as NIfTI for NIfTI and as PNG for all others."""
+    """Those asked for; when none are: overlays, the report, and masks as NIfTI for NIfTI and as PNG for all
+    others.
+    """
     return tuple(asked) or ("nifti" if volume.kind == "nifti" else "png", "overlay", "report")
 
 
-def write_masks(volume: MarkedVolume, out: Path, formats: Iterable[str], *, segmentation: str, algorithm: Algorithm, keep_identifiers: bool) -> Written:
-    """Write masks and overlays below `out`; a format that the volume cannot have is told in `failures`, the others are written.
+def write_masks(
+    volume: MarkedVolume,
+    out: Path,
+    formats: Iterable[str],
+    *,
+    segmentation: str,
+    algorithm: Algorithm,
+    keep_identifiers: bool,
+) -> Written:
+    """Write masks and overlays below `out`; a format that the volume cannot have is told in `failures`, the
+    others are written.
 
-    <name>_mask.png (0 and 255; of classes with names their numbers) and <name>_overlay.png per slice, <name>_<slice>_... for a file of several slices;
-    <name>_mask.nii.gz and <name>_seg.dcm as nifti_masks and dicom_seg say. The report is not written here.
+    <name>_mask.png (0 and 255; of classes with names their numbers) and <name>_overlay.png per slice,
+    <name>_<slice>_... for a file of several slices; <name>_mask.nii.gz and <name>_seg.dcm as nifti_masks and
+    dicom_seg say. The report is not written here.
     """
     written = Written([{} for _ in volume.slices])
     for number, one in enumerate(volume.slices):

@@ -17,8 +17,9 @@ from clamnet_tf.recipe.classes import named
 
 @dataclass(frozen=True)
 class MarkedSlice:
-    """case: index in the manifest; inside: number of the slice in its file, as the column `slice` of tables means it; stem: where its results
-    go, below the output folder, without suffix; position_mm: along the normal of the volume; presence: score 0..1;
+    """case: index in the manifest; inside: number of the slice in its file, as the column `slice` of tables
+    means it; stem: where its results go, below the output folder, without suffix; position_mm: along the
+    normal of the volume; presence: score 0..1;
     of_classes: marked pixels and presence of each lesion class."""
 
     case: int
@@ -38,15 +39,17 @@ class MarkedSlice:
 
 @dataclass(frozen=True, eq=False)
 class MarkedVolume:
-    """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 label map and bool; probability:
-    (S, H, W, M) float32 0..1 of each lesion class, 0 outside of the organ, None unless asked for. All on the files' own
-    grid. Slices of DICOM are those that the files hold, sagittal ones too, in the order of position; those of a NIfTI file
-    are its axial planes.
+    """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 label map and bool;
+    probability: (S, H, W, M) float32 0..1 of each lesion class, 0 outside of the organ, None unless asked
+    for. All on the files' own grid. Slices of DICOM are those that the files hold, sagittal ones too, in the
+    order of position; those of a NIfTI file are its axial planes.
 
-    files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole volume go
-    channel: the one to show; spacing_mm: slices, rows, columns; names: of the lesion classes, () for one without a name
-    presences: the highest score of the slices that were marked, then of each lesion class; those are not the stored
-        slices of a sagittal or coronal series
+    files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole
+    volume go
+    channel: the one to show; spacing_mm: slices, rows, columns; names: of the lesion classes, () for one
+    without a name
+    presences: the highest score of the slices that were marked, then of each lesion class; those are not the
+        stored slices of a sagittal or coronal series
     """
 
     name: str
@@ -83,10 +86,21 @@ class MarkedVolume:
         return tuple(dict.fromkeys(one.reference.path for one in self.slices))
 
 
-def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, names, name, stem, channel, keep_probability: bool) -> MarkedVolume:
+def mark_volume(
+    trained,
+    volume: AssembledVolume,
+    prepared: PreparedVolume,
+    *,
+    names,
+    name,
+    stem,
+    channel,
+    keep_probability: bool,
+) -> MarkedVolume:
     """The network's answer, put back on the files' grid and thresholded.
 
-    trained: see inference.trained_model.Trained. names: case index -> (input as it is called in tables, stem of its results).
+    trained: see inference.trained_model.Trained. names: case index -> (input as it is called in tables, stem
+    of its results).
     """
     stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0)
     scores = stack.fill(trained, prepared)
@@ -108,7 +122,9 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
                 case=case,
                 inside=inside,
                 input=names[case][0],
-                stem=names[case][1] if len(grid.references) == 1 else names[case][1].with_name(f"{names[case][1].name}_{inside}"),
+                stem=names[case][1]
+                if len(grid.references) == 1
+                else names[case][1].with_name(f"{names[case][1].name}_{inside}"),
                 reference=reference,
                 plane=plane,
                 position_mm=positions[number],
@@ -116,22 +132,47 @@ def mark_volume(trained, volume: AssembledVolume, prepared: PreparedVolume, *, n
                 marked_px=count,
                 organ_px=int(organ.sum()),
                 marked_fraction=marked_fraction(marked, organ),
-                area_mm2=count * plane.pixel_mm2 if plane and pixel_mm2 else None if pixel_mm2 is None else count * pixel_mm2,
-                of_classes=tuple((int((marked == k + 1).sum()), presence[k + 1]) for k in range(len(trained.classes))),
+                area_mm2=count * plane.pixel_mm2
+                if plane and pixel_mm2
+                else None
+                if pixel_mm2 is None
+                else count * pixel_mm2,
+                of_classes=tuple(
+                    (int((marked == k + 1).sum()), presence[k + 1]) for k in range(len(trained.classes))
+                ),
             )
         )
     if len(volume.grids) == 1:
         files = ((volume.grids[0], names[slices[0].case][1], 0),)
     else:
-        files = tuple((grid, names[case][1], number) for number, (grid, case) in enumerate(zip(volume.grids, volume.cases)))
+        files = tuple(
+            (grid, names[case][1], number)
+            for number, (grid, case) in enumerate(zip(volume.grids, volume.cases))
+        )
     notes = tuple(dict.fromkeys([*volume.notes, *(note for grid in volume.grids for note in grid.notes)]))
     probability = stack.probability if keep_probability else None
     whole = tuple(map(max, zip(*scores)))
-    return MarkedVolume(name, stem, array, stack.mask, stack.organ, probability, tuple(slices), files, spacing, channel, notes, named(trained.classes), whole)
+    return MarkedVolume(
+        name,
+        stem,
+        array,
+        stack.mask,
+        stack.organ,
+        probability,
+        tuple(slices),
+        files,
+        spacing,
+        channel,
+        notes,
+        named(trained.classes),
+        whole,
+    )
 
 
 class _Stack:
-    """What is marked, in the order in which the files hold it; filled through views in the order in which it was computed."""
+    """What is marked, in the order in which the files hold it; filled through views in the order in which it
+    was computed.
+    """
 
     def __init__(self, volume: AssembledVolume, trained, keep_probability: bool):
         shape = restore(volume.array[..., 0], volume.axes, volume.flips).shape
@@ -145,7 +186,9 @@ class _Stack:
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
         power, found = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
-        for place, one in enumerate(trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)):
+        for place, one in enumerate(
+            trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)
+        ):
             number = self.volume.wanted[place][0]
             one, organ = prepared.box.restore_map(one, prepared.organ[place])
             mask[number], organs[number] = trained.marking.mask(one, organ), organ
@@ -167,7 +210,11 @@ def _source(volume: AssembledVolume, number: int):
     grid = volume.grids[0]
     reference = grid.references[number]
     cases = {one: case for one, case, *_ in volume.wanted}
-    case = volume.cases[0] if volume.axes[0] else cases.get(len(cases) - 1 - number if volume.flips[0] else number, volume.cases[0])
+    case = (
+        volume.cases[0]
+        if volume.axes[0]
+        else cases.get(len(cases) - 1 - number if volume.flips[0] else number, volume.cases[0])
+    )
     return grid, case, reference, number if reference.number is None else reference.number
 
 

@@ -1,4 +1,6 @@
-"""Masks as NIfTI: on a NIfTI file's own axes and affine; of DICOM with the patient's geometry; of pictures without any."""
+"""Masks as NIfTI: on a NIfTI file's own axes and affine; of DICOM with the patient's geometry; of pictures
+without any.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from clamnet_tf.imaging.volume import Grid, to_stored
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import affine_of, unevenness
 
-SHEARED = "its slices are sheared (tilted gantry): its NIfTI mask has the shear in the sform, and qform_code 0, since a qform cannot hold it"
+SHEARED = (
+    "its slices are sheared (tilted gantry): its NIfTI mask has the shear in the sform, and "
+    "qform_code 0, since a qform cannot hold it"
+)
 _SHEAR_MM = 0.1  # shift of the last slice against the first from which on an affine counts as sheared
 NO_GEOMETRY = "its NIfTI mask has neither sform nor qform, since the image has no place in the patient"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -19,11 +24,13 @@ _LONGEST_DESCRIPTION = 79  # bytes of the header's field, less the one that ends
 
 
 def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False) -> dict[int, Path]:
-    """Write <name>_mask.nii.gz, uint8, 1 = marked (of classes with names their numbers, named in the header's description); per slice of the volume, the file (below `out`) that holds it.
+    """Write <name>_mask.nii.gz, uint8, 1 = marked (of classes with names their numbers, named in the header's
+    description); per slice of the volume, the file (below `out`) that holds it.
 
-    NIfTI: one per file, with its axes, shape and affine; texts and extensions of its header, where exporters put names of
-    patients, are dropped unless keep_identifiers. Others: one per volume, axes (columns, rows, slices) in the order of
-    DICOM, LPS turned into RAS. Without position: pixel spacing where known, sform_code and qform_code 0.
+    NIfTI: one per file, with its axes, shape and affine; texts and extensions of its header, where exporters
+    put names of patients, are dropped unless keep_identifiers. Others: one per volume, axes (columns, rows,
+    slices) in the order of DICOM, LPS turned into RAS. Without position: pixel spacing where known,
+    sform_code and qform_code 0.
 
     DataError: DICOM slices that are not evenly spaced, which one affine cannot describe.
     """
@@ -35,7 +42,10 @@ def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = Fal
     for grid, stem, start in volume.files:
         count = len(grid.references)
         path = stem.with_name(f"{stem.name}_mask.nii.gz")
-        _save(_like_its_file(grid, volume.mask[start : start + count], volume.names, keep_identifiers), out / path)
+        _save(
+            _like_its_file(grid, volume.mask[start : start + count], volume.names, keep_identifiers),
+            out / path,
+        )
         written |= dict.fromkeys(range(start, start + count), path)
     return written
 
@@ -46,14 +56,18 @@ def _save(image, path: Path) -> None:
 
 
 def _describe(header, names: tuple[str, ...]) -> None:
-    """What the values mean, as far as the field holds it, and the window to look at them: that of the image would show a mask as black."""
+    """What the values mean, as far as the field holds it, and the window to look at them: that of the image
+    would show a mask as black.
+    """
     meanings = ", ".join(f"{value} {name}" for value, name in enumerate(names, start=1)) or "1 = marked"
     header["descrip"] = f"clamnet-tf: {meanings}".encode()[:_LONGEST_DESCRIPTION]
     header["cal_min"], header["cal_max"] = 0, max(1, len(names))
 
 
 def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_identifiers: bool):
-    """(slices, rows, columns) uint8 -> a NIfTI image of the kind, axes, shape and affine of the file that `grid` describes."""
+    """(slices, rows, columns) uint8 -> a NIfTI image of the kind, axes, shape and affine of the file that
+    `grid` describes.
+    """
     header = grid.nifti_header.copy()
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
@@ -83,13 +97,18 @@ def _from_planes(volume: MarkedVolume):
         return image
     uneven = unevenness(volume.planes)
     if uneven:
-        raise DataError(f"{volume.name}: cannot be written as NIfTI, which knows even steps only: {uneven}. Ask for --format dicom-seg or png.")
+        raise DataError(
+            f"{volume.name}: cannot be written as NIfTI, which knows even steps only: {uneven}. Ask for "
+            f"--format dicom-seg or png."
+        )
     lps = affine_of(volume.planes, spacing[0] if spacing else 1.0)
     ras = _LPS_TO_RAS @ lps[:, [2, 1, 0, 3]]
     image = nibabel.Nifti1Image(array, ras, header)
     image.set_sform(ras, "scanner")
     if is_sheared(volume):
-        image.set_qform(None, 0)  # a quaternion cannot hold a shear: readers of the qform would be millimetres off
+        image.set_qform(
+            None, 0
+        )  # a quaternion cannot hold a shear: readers of the qform would be millimetres off
     else:
         image.set_qform(ras, "scanner")
     return image
@@ -97,7 +116,12 @@ def _from_planes(volume: MarkedVolume):
 
 def is_sheared(volume: MarkedVolume) -> bool:
     """Return whether the slices of a regular grid are shifted against their normal, as by a tilted gantry."""
-    if volume.kind == "nifti" or any(plane is None for plane in volume.planes) or len(volume.planes) < 2 or unevenness(volume.planes):
+    if (
+        volume.kind == "nifti"
+        or any(plane is None for plane in volume.planes)
+        or len(volume.planes) < 2
+        or unevenness(volume.planes)
+    ):
         return False
     affine = affine_of(volume.planes, 1.0)
     span = affine[:3, 0] * (len(volume.planes) - 1)

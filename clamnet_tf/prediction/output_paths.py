@@ -1,4 +1,6 @@
-"""Names for results that concern a whole volume of several files: beside the results of its first file, all different."""
+"""Names for results that concern a whole volume of several files: beside the results of its first file, all
+different.
+"""
 
 from pathlib import Path
 
@@ -7,8 +9,9 @@ from clamnet_tf.preprocessing.volumes import Group
 
 
 def volume_output_names(inputs: Inputs, groups: list[Group]) -> list[Path]:
-    """Per group, a path below the output folder without suffix: the file's own for a group of one file; else, in the folder
-    of its first file, what its names have in common (head for head_1.png, head_2.png) or series_1, series_2 ..."""
+    """Per group, a path below the output folder without suffix: the file's own for a group of one file; else,
+    in the folder of its first file, what its names have in common (head for head_1.png, head_2.png) or
+    series_1, series_2 ..."""
     taken = {str(output).lower() for output in inputs.outputs}
     stems = []
     for group in groups:
@@ -16,7 +19,11 @@ def volume_output_names(inputs: Inputs, groups: list[Group]) -> list[Path]:
         if len(outputs) == 1:
             stems.append(outputs[0])
             continue
-        common = _common([output.name for output in outputs]) if len({output.parent for output in outputs}) == 1 else ""
+        common = (
+            _common([output.name for output in outputs])
+            if len({output.parent for output in outputs}) == 1
+            else ""
+        )
         base, count = common or "series_1", 1
         while str(outputs[0].parent / base).lower() in taken:
             count += 1
@@ -27,8 +34,12 @@ def volume_output_names(inputs: Inputs, groups: list[Group]) -> list[Path]:
 
 
 def _common(names: list[str]) -> str:
-    """The beginning that all share, without the number that is running; '' when nothing but numbers (a UID) is left."""
+    """The beginning that all share, without the number that is running; '' when nothing but numbers (a UID)
+    is left.
+    """
     shortest = min(names, key=len)
-    length = next((place for place in range(len(shortest)) if len({name[place] for name in names}) > 1), len(shortest))
+    length = next(
+        (place for place in range(len(shortest)) if len({name[place] for name in names}) > 1), len(shortest)
+    )
     common = shortest[:length].rstrip("0123456789").rstrip("_-. ")
     return common if any(sign.isalpha() for sign in common) else ""

@@ -1,4 +1,6 @@
-"""Where the slices of a volume lie in the patient: positions and thickness for tables, and one affine for NIfTI. Millimetres, LPS axes."""
+"""Where the slices of a volume lie in the patient: positions and thickness for tables, and one affine for
+NIfTI. Millimetres, LPS axes.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +16,9 @@ _ROUNDING_MM = 0.11  # ... and at least this: some scanners write positions with
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One slice. origin: centre of its first pixel; down, right: from one row or column to the next. (3,) each."""
+    """One slice. origin: centre of its first pixel; down, right: from one row or column to the next. (3,)
+    each.
+    """
 
     origin: np.ndarray
     down: np.ndarray
@@ -27,7 +31,9 @@ class Plane:
 
     @property
     def normal(self) -> np.ndarray:
-        """Unit vector (3,), right x down: towards the head for axial slices as DICOM shows them (PS3.3 C.7.6.2.1.1)."""
+        """Unit vector (3,), right x down: towards the head for axial slices as DICOM shows them (PS3.3
+        C.7.6.2.1.1).
+        """
         normal = np.cross(self.right, self.down)
         return normal / np.linalg.norm(normal)
 
@@ -47,7 +53,9 @@ def along_normal(planes) -> list[float | None]:
 
 
 def unevenness(planes) -> str | None:
-    """What keeps the slices from being one regular grid, in words; None when they are one (or a single slice)."""
+    """What keeps the slices from being one regular grid, in words; None when they are one (or a single
+    slice).
+    """
     if any(plane is None for plane in planes):
         return "slices without a position"
     first = planes[0]
@@ -61,14 +69,18 @@ def unevenness(planes) -> str | None:
         return "several images at one position (time points, echoes or copies)"
     usual = float(np.median(gaps))
     odd = gaps[np.abs(gaps - usual) > max(_EVEN * abs(usual), _ROUNDING_MM)]
-    return f"uneven gaps between slices (usually {abs(usual):.2f} mm, once {abs(odd[0]):.2f} mm)" if odd.size else None
+    return (
+        f"uneven gaps between slices (usually {abs(usual):.2f} mm, once {abs(odd[0]):.2f} mm)"
+        if odd.size
+        else None
+    )
 
 
 def thicknesses(planes) -> tuple[list[float] | None, str | None]:
     """Return what each slice stands for along the normal, in mm, and what a reader must know of it.
 
-    Half of the gap to each neighbour; the outermost slices count their one gap on both sides. Even steps give that step.
-    (None, reason) where no volume can be told; the reason is None where nothing needs to be said.
+    Half of the gap to each neighbour; the outermost slices count their one gap on both sides. Even steps give
+    that step. (None, reason) where no volume can be told; the reason is None where nothing needs to be said.
     """
     if len(planes) < 2:
         return None, "one slice alone has no thickness"
@@ -86,10 +98,14 @@ def thicknesses(planes) -> tuple[list[float] | None, str | None]:
 
 
 def affine_of(planes, thickness_mm: float) -> np.ndarray:
-    """4x4, (slice, row, column, 1) -> mm, LPS, of slices that are one regular grid. thickness_mm: the step of a single slice."""
+    """4x4, (slice, row, column, 1) -> mm, LPS, of slices that are one regular grid. thickness_mm: the step of
+    a single slice.
+    """
     first, last = planes[0], planes[-1]
     affine = np.eye(4)
-    affine[:3, 0] = (last.origin - first.origin) / (len(planes) - 1) if len(planes) > 1 else first.normal * thickness_mm
+    affine[:3, 0] = (
+        (last.origin - first.origin) / (len(planes) - 1) if len(planes) > 1 else first.normal * thickness_mm
+    )
     affine[:3, 1], affine[:3, 2], affine[:3, 3] = first.down, first.right, first.origin
     return affine
 

@@ -1,4 +1,6 @@
-"""A trained network on images without labels: masks, tables and pages, volume by volume, in one go or in several."""
+"""A trained network on images without labels: masks, tables and pages, volume by volume, in one go or in
+several.
+"""
 
 import datetime
 import hashlib
@@ -34,8 +36,9 @@ from clamnet_tf.runtime.process_group import AGAIN, ProcessGroup
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be written. formats: of formats.FORMATS; empty: what formats.formats_for gives. segmentation: binary or
-    fractional, of DICOM-SEG. keep_identifiers: let texts of file headers into results; names are settled in Inputs.
+    """What is to be written. formats: of formats.FORMATS; empty: what formats.formats_for gives.
+    segmentation: binary or fractional, of DICOM-SEG. keep_identifiers: let texts of file headers into
+    results; names are settled in Inputs.
     any_modality: take images of another modality than the model's, or of other units, with a note."""
 
     formats: tuple[str, ...] = ()
@@ -46,8 +49,8 @@ class Choice:
 
 @dataclass
 class PredictionSummary:
-    """slices, marked_slices: counts; volumes: rows of volumes.csv; failures: why inputs were left out; notes: what readers
-    had to assume; resumed: groups of files that an earlier call had finished."""
+    """slices, marked_slices: counts; volumes: rows of volumes.csv; failures: why inputs were left out; notes:
+    what readers had to assume; resumed: groups of files that an earlier call had finished."""
 
     slices: int = 0
     marked_slices: int = 0
@@ -57,31 +60,52 @@ class PredictionSummary:
     resumed: int = 0
 
 
-def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dict[str, str], choice: Choice = Choice(), cache=None, organ_network=None, process_group: ProcessGroup = ProcessGroup()) -> PredictionSummary:
+def predict_inputs(
+    trained,
+    recipe,
+    inputs: Inputs,
+    *,
+    out,
+    reporter,
+    model: dict[str, str],
+    choice: Choice = Choice(),
+    cache=None,
+    organ_network=None,
+    process_group: ProcessGroup = ProcessGroup(),
+) -> PredictionSummary:
     """Mark every volume of `inputs`; only one is held in memory.
 
-    Below `out`, at the place that `inputs.outputs` names, the files of `formats.write_masks` and a page per volume; then
-    marks.csv, one row per slice, volumes.csv and report.html over all, also when the work is broken off. A folder that
-    the same call began is gone on with: finished volumes are not done again, those that failed are tried again.
+    Below `out`, at the place that `inputs.outputs` names, the files of `formats.write_masks` and a page per
+    volume; then marks.csv, one row per slice, volumes.csv and report.html over all, also when the work is
+    broken off. A folder that
+    the same call began is gone on with: finished volumes are not done again, those that failed are tried
+    again.
 
-    model: names what marks; its entry "model" is the sha256 of the network. cache: keep prepared slices there.
+    model: names what marks; its entry "model" is the sha256 of the network. cache: keep prepared slices
+    there.
     organ_network: what finds the organ, for recipes with organ.method network.
 
-    crew: the processes that share out the volumes, all with the same arguments and `out` on storage that all see; the chief
-    alone writes what is over all, the Outcome of the others says nothing.
+    crew: the processes that share out the volumes, all with the same arguments and `out` on storage that all
+    see; the chief alone writes what is over all, the Outcome of the others says nothing.
 
-    What cannot be read is told in `failures` and does not stop the rest; the readable slices of its volume are marked.
-    DataError, with all reasons, when nothing could be marked; RunError for a folder that is in use otherwise;
-    EnvironmentFailure when another process of the crew is gone.
+    What cannot be read is told in `failures` and does not stop the rest; the readable slices of its volume
+    are marked. DataError, with all reasons, when nothing could be marked; RunError for a folder that is in
+    use otherwise; EnvironmentFailure when another process of the crew is gone.
     """
     groups = group_cases(inputs.manifest)
-    work = _Work(trained, recipe, inputs, Path(out), model, choice, cache, organ_network, alone=len(groups) == 1)
+    work = _Work(
+        trained, recipe, inputs, Path(out), model, choice, cache, organ_network, alone=len(groups) == 1
+    )
     own = range(process_group.index, len(groups), process_group.count)
     failures, gone = [], []  # (number of the group, why)
-    with process_group.in_turn(ProgressLog.open(out, _settings(model, inputs, groups, choice), process_group.index)) as progress_log:
+    with process_group.in_turn(
+        ProgressLog.open(out, _settings(model, inputs, groups, choice), process_group.index)
+    ) as progress_log:
         resumed = set(progress_log.groups)
         try:
-            done, total = (sum(len(groups[number].cases) for number in some) for some in (resumed & {*own}, own))
+            done, total = (
+                sum(len(groups[number].cases) for number in some) for some in (resumed & {*own}, own)
+            )
             with reporter.bar("Marking", total, done) as bar:
                 for number, (group, stem) in enumerate(zip(groups, volume_output_names(inputs, groups))):
                     if number in resumed or number not in own:
@@ -101,16 +125,27 @@ def predict_inputs(trained, recipe, inputs: Inputs, *, out, reporter, model: dic
             progress_log.read()
         finally:
             if not process_group.index:
-                outcome = _finish(progress_log, Path(out), [*inputs.failures, *(text for _, text in sorted(failures))], work, trained)
+                outcome = _finish(
+                    progress_log,
+                    Path(out),
+                    [*inputs.failures, *(text for _, text in sorted(failures))],
+                    work,
+                    trained,
+                )
         outcome.resumed = len(resumed)
     if gone:
-        raise EnvironmentFailure(f"{', '.join(gone)}: ended before all volumes were marked; the tables hold those that are. {AGAIN}")
+        raise EnvironmentFailure(
+            f"{', '.join(gone)}: ended before all volumes were marked; the tables hold those that are. "
+            f"{AGAIN}"
+        )
     if not outcome.slices:
         raise DataError(f"Nothing could be marked:\n{listed(outcome.failures)}")
     return outcome
 
 
-def _finish(progress_log: ProgressLog, out: Path, failures: list[str], work: "_Work", trained) -> PredictionSummary:
+def _finish(
+    progress_log: ProgressLog, out: Path, failures: list[str], work: "_Work", trained
+) -> PredictionSummary:
     """Tables and the page over all from what is finished; rows go from file to file."""
     outcome = PredictionSummary(failures=failures)
     for content in progress_log.finished():
@@ -127,9 +162,18 @@ def _finish(progress_log: ProgressLog, out: Path, failures: list[str], work: "_W
 
 
 def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice: Choice) -> dict:
-    """What must be equal for a folder to be gone on with; of the inputs a digest of their paths and sizes, no names."""
-    files = [[str(case.image), case.image.stat().st_size if case.image.is_file() else 0] for case in inputs.manifest.cases]
-    digest = hashlib.sha256(json.dumps([files, [group.cases for group in groups], [str(output) for output in inputs.outputs]]).encode())
+    """What must be equal for a folder to be gone on with; of the inputs a digest of their paths and sizes, no
+    names.
+    """
+    files = [
+        [str(case.image), case.image.stat().st_size if case.image.is_file() else 0]
+        for case in inputs.manifest.cases
+    ]
+    digest = hashlib.sha256(
+        json.dumps(
+            [files, [group.cases for group in groups], [str(output) for output in inputs.outputs]]
+        ).encode()
+    )
     return {
         "version": __version__,
         **model,
@@ -145,11 +189,23 @@ class _Work:
     """One group of files after another."""
 
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
-        self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = trained, recipe, inputs, out, choice, cache, alone
+        self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = (
+            trained,
+            recipe,
+            inputs,
+            out,
+            choice,
+            cache,
+            alone,
+        )
         self.organ_network = organ_network
         self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
-        self.algorithm = Algorithm(recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes))
-        self.names = {case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))}
+        self.algorithm = Algorithm(
+            recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes)
+        )
+        self.names = {
+            case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))
+        }
 
     def facts(self) -> dict[str, str]:
         """What a page says of how it was made."""
@@ -163,7 +219,9 @@ class _Work:
         }
 
     def mark(self, group: Group, stem: Path) -> dict:
-        """Mark the volumes of a group and write their files; what the journal keeps of it. UserInputError: nothing could be marked."""
+        """Mark the volumes of a group and write their files; what the journal keeps of it. UserInputError:
+        nothing could be marked.
+        """
         content = {"slices": [], "volumes": [], "failures": [], "notes": []}
         group, volumes = self._assemble(group, content["failures"])
         manifest = self.inputs.manifest
@@ -171,7 +229,8 @@ class _Work:
             image = manifest.cases[volume.wanted[0][1]].image
             if volume.array.shape[3] != self.trained.channels:
                 raise DataError(
-                    f"{image}: has {volume.array.shape[3]} channel(s), the model expects {self.trained.channels}, as in its training images. "
+                    f"{image}: has {volume.array.shape[3]} channel(s), the model expects "
+                    f"{self.trained.channels}, as in its training images. "
                     "Convert it, or use a model trained on such images."
                 )
         for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
@@ -185,24 +244,38 @@ class _Work:
                 name=self.inputs.volumes[first] if several else self.inputs.names[first],
                 stem=stem if several else self.inputs.outputs[first],
                 channel=display_channel(self.recipe, volume.array.shape[3]),
-                keep_probability=self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats,
+                keep_probability=self.choice.segmentation == "fractional"
+                and "dicom-seg" in self.choice.formats,
             )
             aside = self.inputs.notes.get(self.inputs.volumes[first], ())
-            self._write(replace(marked, notes=(*marked.notes, *aside, *notes)), content, alone=self.alone and len(volumes) == 1)
+            self._write(
+                replace(marked, notes=(*marked.notes, *aside, *notes)),
+                content,
+                alone=self.alone and len(volumes) == 1,
+            )
         return content
 
     def _write(self, marked: MarkedVolume, content: dict, *, alone: bool) -> None:
         formats = formats_for(marked, self.choice.formats)
         written = write_masks(
-            marked, self.out, formats, segmentation=self.choice.segmentation, algorithm=self.algorithm, keep_identifiers=self.choice.keep_identifiers
+            marked,
+            self.out,
+            formats,
+            segmentation=self.choice.segmentation,
+            algorithm=self.algorithm,
+            keep_identifiers=self.choice.keep_identifiers,
         )
         notes = [*notes_of(marked), *written.notes]
         if "report" in formats:
             page = Path(INDEX) if alone else marked.stem.with_name(f"{marked.stem.name}_report.html")
             written.volume["report"] = page.as_posix()
             index = None if alone else "../" * len(page.parent.parts) + INDEX
-            write_volume_page(self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=index)
-        content["slices"] += [slice_row(marked, one, files) for one, files in zip(marked.slices, written.slices)]
+            write_volume_page(
+                self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=index
+            )
+        content["slices"] += [
+            slice_row(marked, one, files) for one, files in zip(marked.slices, written.slices)
+        ]
         content["volumes"].append(volume_row(marked, written.volume))
         content["failures"] += [self.inputs.hide(failure) for failure in written.failures]
         content["notes"] += [self.inputs.hide(note) for note in notes]
@@ -213,9 +286,13 @@ class _Work:
 
         def read(some):
             return assemble(
-                manifest, some, channels=recipe.data.channels, dicom_backend=recipe.data.dicom_backend, with_organ=recipe.organ.method == "given",
+                manifest,
+                some,
+                channels=recipe.data.channels,
+                dicom_backend=recipe.data.dicom_backend,
+                with_organ=recipe.organ.method == "given",
                 expected=self.expected,
-            )  # fmt: skip
+            )
 
         try:
             return group, read(group)
@@ -239,15 +316,33 @@ class _Work:
         manifest, recipe = self.inputs.manifest, self.recipe
         if self.cache is None:
             for volume in volumes:
-                ready = prepare_volume(volume, manifest.cases[volume.wanted[0][1]].image, recipe.data, recipe.organ, self.organ_network)
+                ready = prepare_volume(
+                    volume,
+                    manifest.cases[volume.wanted[0][1]].image,
+                    recipe.data,
+                    recipe.organ,
+                    self.organ_network,
+                )
                 ready = volume_with_atlas_channel(ready, self.trained.atlas)
                 yield ready, without_organ(recipe.organ.method, ready.fallback)
             return
         own = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
-        kept = prepare(own, data=recipe.data, organ=recipe.organ, cache=self.cache, organ_network=self.organ_network, expected=self.expected)
+        kept = prepare(
+            own,
+            data=recipe.data,
+            organ=recipe.organ,
+            cache=self.cache,
+            organ_network=self.organ_network,
+            expected=self.expected,
+        )
         for number in range(len(volumes)):
             rows = np.flatnonzero(kept.table.volume == number)
             box = CropBox(*(int(value) for value in kept.table.box[rows[0]]))
             hashes = tuple(kept.table.pixel_hash[rows].tolist())
-            ready = PreparedVolume(kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes)
-            yield volume_with_atlas_channel(ready, self.trained.atlas), without_organ(recipe.organ.method, kept.fallback)
+            ready = PreparedVolume(
+                kept.images[rows], kept.organ[rows], box, tuple(kept.table.area[rows].tolist()), hashes
+            )
+            yield (
+                volume_with_atlas_channel(ready, self.trained.atlas),
+                without_organ(recipe.organ.method, kept.fallback),
+            )

@@ -1,10 +1,12 @@
-"""What is finished in an output folder: a killed prediction goes on where it stopped, and never mixes with another one.
+"""What is finished in an output folder: a killed prediction goes on where it stopped, and never mixes with
+another one.
 
     prediction.json   what was asked for: model, inputs, formats, version; read by people, compared on resuming
     .progress.jsonl   per finished group of files one line: its rows of the tables, failures and notes
     .lock             held while a process works here
 
-Of several processes that share out the groups, the first one has these; the others have .progress-1.jsonl, .lock-1 and so on.
+Of several processes that share out the groups, the first one has these; the others have .progress-1.jsonl,
+.lock-1 and so on.
 """
 
 import contextlib
@@ -24,11 +26,15 @@ LOCK = ".lock"
 
 
 class ProgressLog:
-    """One output folder, seen from process `index`. Rows stand on disk, not in memory; `groups` says where."""
+    """One output folder, seen from process `index`. Rows stand on disk, not in memory; `groups` says
+    where.
+    """
 
     def __init__(self, out: Path, index: int = 0):
         self.out, self.path = out, out / _of(index, PROGRESS)
-        self.groups: dict[int, tuple[Path, int]] = {}  # number of the group -> file, and where its line begins
+        self.groups: dict[
+            int, tuple[Path, int]
+        ] = {}  # number of the group -> file, and where its line begins
         self.resumed = False
 
     @classmethod
@@ -36,14 +42,18 @@ class ProgressLog:
     def open(cls, out, settings: dict, index: int = 0) -> Iterator["ProgressLog"]:
         """Hold the folder in the block; a new or empty one is begun, one of equal `settings` gone on with.
 
-        index: of this process; those that are not 0 come when 0 has opened the folder, and leave it to that one.
+        index: of this process; those that are not 0 come when 0 has opened the folder, and leave it to that
+        one.
 
-        RunError: other files are there, another process works there, or it was begun with other settings (named).
+        RunError: other files are there, another process works there, or it was begun with other settings
+        (named).
         """
         out = make_folder(check_folder(out))
         with hold(out / _of(index, LOCK)) as held:
             if not held:
-                raise RunError(f"{out}: another process writes its results here. Wait for it, or choose another --out.")
+                raise RunError(
+                    f"{out}: another process writes its results here. Wait for it, or choose another --out."
+                )
             progress_log = cls(out, index)
             if index:
                 _compare(out, settings)
@@ -59,7 +69,9 @@ class ProgressLog:
             try:
                 yield progress_log
             finally:
-                if not progress_log.groups and not index:  # nothing came of it: leave the folder as it was found
+                if (
+                    not progress_log.groups and not index
+                ):  # nothing came of it: leave the folder as it was found
                     for path in (out / SETTINGS, *_all(out)):
                         path.unlink(missing_ok=True)
                 (out / _of(index, LOCK)).unlink(missing_ok=True)
@@ -79,13 +91,18 @@ class ProgressLog:
     def finished(self) -> Iterator[dict]:
         """The contents of all finished groups, in the order of groups, one at a time."""
         with contextlib.ExitStack() as stack:
-            streams = {path: stack.enter_context(open(path, "rb")) for path in {path for path, _ in self.groups.values()}}
+            streams = {
+                path: stack.enter_context(open(path, "rb"))
+                for path in {path for path, _ in self.groups.values()}
+            }
             for _, (path, start) in sorted(self.groups.items()):
                 streams[path].seek(start)
                 yield json.loads(streams[path].readline())
 
     def read(self) -> None:
-        """Find the lines of all processes; a torn last one (power cut) of this one is cut off, so that the next line begins a line."""
+        """Find the lines of all processes; a torn last one (power cut) of this one is cut off, so that the
+        next line begins a line.
+        """
         for path in _all(self.out):
             whole = 0
             with open(path, "rb") as stream:
@@ -116,9 +133,13 @@ def _all(out: Path) -> list[Path]:
 def check_folder(out) -> Path:
     """A folder that results may go to: new, empty, or begun by an earlier call. RunError for any other."""
     out = Path(out)
-    if out.exists() and (not out.is_dir() or (any(not path.name.startswith(LOCK) for path in out.iterdir()) and not (out / SETTINGS).is_file())):
+    if out.exists() and (
+        not out.is_dir()
+        or (any(not path.name.startswith(LOCK) for path in out.iterdir()) and not (out / SETTINGS).is_file())
+    ):
         raise RunError(
-            f"{out}: expected a new or empty folder for the results, or one that an earlier call of the same command began; it is in use. Choose another --out."
+            f"{out}: expected a new or empty folder for the results, or one that an earlier call of the "
+            f"same command began; it is in use. Choose another --out."
         )
     return out
 
@@ -131,6 +152,7 @@ def _compare(out: Path, settings: dict) -> None:
     other = [name for name in settings if not isinstance(begun, dict) or begun.get(name) != settings[name]]
     if other:
         raise RunError(
-            f"{out}: holds results that were begun with another {', '.join(other)} (see {SETTINGS} there), so it cannot be gone on with. "
+            f"{out}: holds results that were begun with another {', '.join(other)} (see {SETTINGS} there), "
+            f"so it cannot be gone on with. "
             "Call with what was given then, or choose another --out."
         )

@@ -1,7 +1,8 @@
-"""Pages to look through a marked volume: slices with the mask on and off, score and area per slice, and an index of many.
+"""Pages to look through a marked volume: slices with the mask on and off, score and area per slice, and an
+index of many.
 
-A page is one file that opens offline. Pictures are JPEG, shrunk until the page is below PAGE_BYTES; masks are outlines in
-the pixels of the file, so they stay exact. Nothing of a file's header is shown but its geometry.
+A page is one file that opens offline. Pictures are JPEG, shrunk until the page is below PAGE_BYTES; masks are
+outlines in the pixels of the file, so they stay exact. Nothing of a file's header is shown but its geometry.
 """
 
 import io
@@ -20,7 +21,9 @@ from clamnet_tf.reporting.overlays import class_rgb, contour_path, data_uri
 
 INDEX = "report.html"
 PAGE_BYTES = 6_000_000
-SLICES = 400  # of a larger volume every second, third ... is shown; a marked stretch is never thinner than that
+SLICES = (
+    400  # of a larger volume every second, third ... is shown; a marked stretch is never thinner than that
+)
 LISTED = 2000  # volumes and failures of an index
 _SIDES = (512, 384, 288, 208, 144, 96)
 _QUALITY = 80
@@ -28,8 +31,12 @@ _LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))  # towards smaller and larger x,
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[str], facts: dict[str, str], *, index: str | None) -> None:
-    """row: of volumes.csv; notes: shown as warnings; facts: how it was made; index: address of the page over all, if any."""
+def write_volume_page(
+    path: Path, volume: MarkedVolume, row: dict, notes: list[str], facts: dict[str, str], *, index: str | None
+) -> None:
+    """row: of volumes.csv; notes: shown as warnings; facts: how it was made; index: address of the page over
+    all, if any.
+    """
     step = -(-len(volume.slices) // SLICES)
     numbers = range(0, len(volume.slices), step)
     gray = _gray(volume)
@@ -49,14 +56,18 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
         "size": short_size(row),
         "reason": size(row).removeprefix(short_size(row)).strip(" ()"),
         "share": wording.percent(row["marked_fraction"]) if row["marked_fraction"] is not None else None,
-        "notes": [note.removeprefix(f"{volume.name}: ") for note in notes] + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
+        "notes": [note.removeprefix(f"{volume.name}: ") for note in notes]
+        + ([f"{len(volume.slices)} slices; every {step}. is shown here"] if step > 1 else []),
         "facts": facts,
         "width": width,
         "height": height,
         "aspect": f"{width * spacing[2]:.6g} / {height * spacing[1]:.6g}",
         "letters": _orientation(volume.slices[0].plane),
         "scale_share": _scale(width * spacing[2]) if volume.spacing_mm else None,
-        "markers": [{"text": text, "colour": "rgb({}, {}, {})".format(*class_rgb(number))} for number, text in enumerate(class_sizes(row), start=1)],
+        "markers": [
+            {"text": text, "colour": "rgb({}, {}, {})".format(*class_rgb(number))}
+            for number, text in enumerate(class_sizes(row), start=1)
+        ],
         "slices": [
             {
                 "picture": data_uri(picture).replace("image/png", "image/jpeg"),
@@ -75,7 +86,9 @@ def write_volume_page(path: Path, volume: MarkedVolume, row: dict, notes: list[s
 
 
 def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str]) -> None:
-    """One line per volume with a link to its page; volumes: rows of volumes.csv; failures: what could not be used."""
+    """One line per volume with a link to its page; volumes: rows of volumes.csv; failures: what could not be
+    used.
+    """
     content = {
         "volumes": [row | {"size": short_size(row)} for row in volumes[:LISTED]],
         "count": len(volumes),
@@ -89,11 +102,15 @@ def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dic
 
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(_TEMPLATES)
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def _gray(volume: MarkedVolume) -> np.ndarray:
-    """(S, H, W) uint8 of the shown channel: black and white are the 1st and 99.5th percentile of the organ of the whole volume."""
+    """(S, H, W) uint8 of the shown channel: black and white are the 1st and 99.5th percentile of the organ of
+    the whole volume.
+    """
     values = volume.array[..., volume.channel]
     inside = values[volume.organ] if volume.organ.any() else values.ravel()
     black, white = np.percentile(inside[:: max(1, inside.size // 1_000_000)], [1, 99.5])
@@ -109,21 +126,32 @@ def _jpeg(gray: np.ndarray, side: int) -> bytes:
     factor = min(1.0, side / max(height, width))
     picture = Image.fromarray(gray)
     if factor < 1:
-        picture = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.BICUBIC)
+        picture = picture.resize(
+            (max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.BICUBIC
+        )
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 
 
 def _orientation(plane: Plane | None) -> dict[str, str]:
-    """Letters of the patient's sides at the picture's left, right, top and bottom; {} when unknown (PS3.3 C.7.6.1.1.1)."""
+    """Letters of the patient's sides at the picture's left, right, top and bottom; {} when unknown (PS3.3
+    C.7.6.1.1.1).
+    """
     if plane is None:
         return {}
-    return {"left": _side(-plane.right), "right": _side(plane.right), "top": _side(-plane.down), "bottom": _side(plane.down)}
+    return {
+        "left": _side(-plane.right),
+        "right": _side(plane.right),
+        "top": _side(-plane.down),
+        "bottom": _side(plane.down),
+    }
 
 
 def _side(direction: np.ndarray) -> str:
-    """R, L, A, P, F (feet) or H (head), the strongest first; a second one when the plane is clearly oblique."""
+    """R, L, A, P, F (feet) or H (head), the strongest first; a second one when the plane is clearly
+    oblique.
+    """
     unit = direction / np.linalg.norm(direction)
     order = np.argsort(-np.abs(unit))
     return "".join(_LETTERS[axis][int(unit[axis] > 0)] for axis in order[:2] if abs(unit[axis]) > 0.35)

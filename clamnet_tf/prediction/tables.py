@@ -19,8 +19,9 @@ VOLUME_TABLE = "volumes.csv"
 def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -> dict:
     """One row of marks.csv. written: format -> path of the slice's file below the output folder.
 
-    frame: page, frame or plane in the file, from 0. position_mm: of the slice along its volume's normal. z_mm: third
-    coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head. Empty = not known. Of classes with names,
+    frame: page, frame or plane in the file, from 0. position_mm: of the slice along its volume's normal.
+    z_mm: third coordinate of ImagePositionPatient, or of the same point of a NIfTI file; towards the head.
+    Empty = not known. Of classes with names,
     for each: <name>_px, <name>_score.
     """
     first = dict(zip(RESULT_COLUMNS, (one.input, one.inside, volume.name, one.presence)))
@@ -42,10 +43,13 @@ def slice_row(volume: MarkedVolume, one: MarkedSlice, written: dict[str, str]) -
 
 
 def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
-    """One row of volumes.csv. presence_score: the highest of the slices that were marked. first_mm, last_mm: positions of the outermost
-    marked slices along the normal. marked_ml: None where no volume can be told; ml_note: why, or how slices of uneven gaps were
+    """One row of volumes.csv. presence_score: the highest of the slices that were marked. first_mm, last_mm:
+    positions of the outermost
+    marked slices along the normal. marked_ml: None where no volume can be told; ml_note: why, or how slices
+    of uneven gaps were
     counted. set_aside: images of the series that belong to no volume, with the reason.
-    geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of the whole volume.
+    geometry: patient, when slices have a place in the patient, else none. nifti, dicom_seg, report: files of
+    the whole volume.
     Of classes with names, for each: <name>_px, <name>_ml, <name>_score."""
     slices = volume.slices
     pixel_ml, note = _pixel_ml(volume)
@@ -77,15 +81,28 @@ def _of_classes(volume: MarkedVolume, pixel_ml) -> dict:
     row = {}
     for place, name in enumerate(volume.names):
         pixels = [one.of_classes[place][0] for one in volume.slices]
-        score = volume.presences[place + 1] if volume.presences else max(one.of_classes[place][1] for one in volume.slices)
-        row |= {f"{name}_px": sum(pixels), f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels), f"{name}_score": score}
+        score = (
+            volume.presences[place + 1]
+            if volume.presences
+            else max(one.of_classes[place][1] for one in volume.slices)
+        )
+        row |= {
+            f"{name}_px": sum(pixels),
+            f"{name}_ml": None if pixel_ml is None else float(pixel_ml @ pixels),
+            f"{name}_score": score,
+        }
     return row
 
 
 def class_sizes(row: dict) -> list[str]:
     """How much of a volume is marked as each class with a name; row: of volumes.csv."""
     names = [key.removesuffix("_score") for key in row if key.endswith("_score") and key != "presence_score"]
-    return [f"{name} {row[f'{name}_px']} pixels" if row[f"{name}_ml"] is None else f"{name} {row[f'{name}_ml']:.2f} ml" for name in names]
+    return [
+        f"{name} {row[f'{name}_px']} pixels"
+        if row[f"{name}_ml"] is None
+        else f"{name} {row[f'{name}_ml']:.2f} ml"
+        for name in names
+    ]
 
 
 def notes_of(volume: MarkedVolume) -> list[str]:
@@ -98,29 +115,40 @@ def notes_of(volume: MarkedVolume) -> list[str]:
 
 
 def write_table(path: Path, rows: Iterable[dict]) -> int:
-    """CSV with one header line, written as rows come, then renamed; None is an empty field, floats have 6 significant digits.
-    Returns how many rows; without any, nothing is written."""
+    """CSV with one header line, written as rows come, then renamed; None is an empty field, floats have 6
+    significant digits. Returns how many rows; without any, nothing is written."""
     rows = iter(rows)
     first = next(rows, None)
     if first is None:
         return 0
     count = 0
-    with atomic_path(path) as temporary, open(
-        temporary, "w", newline="", encoding="utf-8", errors=HANDLER
-    ) as stream:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors=HANDLER) as stream,
+    ):
         stream.write(spreadsheet.line(first))
         while first is not None:
-            stream.write(spreadsheet.line(f"{value:.6g}" if isinstance(value, float) else value for value in first.values()))
+            stream.write(
+                spreadsheet.line(
+                    f"{value:.6g}" if isinstance(value, float) else value for value in first.values()
+                )
+            )
             first, count = next(rows, None), count + 1
     return count
 
 
 def totals(volumes: list[dict], shown: int = 20) -> list[str]:
-    """One line per volume: how much is marked, in ml where the grid is known, in mm2 for a single slice, else in pixels."""
+    """One line per volume: how much is marked, in ml where the grid is known, in mm2 for a single slice, else
+    in pixels.
+    """
     lines = []
     for row in volumes[:shown]:
         where = f" in {row['marked_slices']} of {row['slices']} slices" if row["slices"] > 1 else ""
-        share = f", {percent(row['marked_fraction'])} of the organ" if row["marked_fraction"] is not None else "; no organ found"
+        share = (
+            f", {percent(row['marked_fraction'])} of the organ"
+            if row["marked_fraction"] is not None
+            else "; no organ found"
+        )
         kinds = f" ({', '.join(class_sizes(row))})" if class_sizes(row) else ""
         lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}")
     if len(volumes) > shown:
@@ -132,7 +160,10 @@ def size(row: dict) -> str:
     """How much of a volume is marked, with its unit; why it is pixels."""
     if row["marked_ml"] is not None or row["area_mm2"] is not None:
         return short_size(row)
-    return f"{short_size(row)} ({row['ml_note'] + ', hence no ml' if row['slices'] > 1 else 'no spacing known, hence no mm2'})"
+    return (
+        f"{short_size(row)} "
+        f"({row['ml_note'] + ', hence no ml' if row['slices'] > 1 else 'no spacing known, hence no mm2'})"
+    )
 
 
 def short_size(row: dict) -> str:
@@ -150,7 +181,11 @@ def _pixel_ml(volume: MarkedVolume) -> tuple[np.ndarray | None, str | None]:
     if volume.spacing_mm is None:
         return None, "no spacing known"
     if any(plane is None for plane in volume.planes):  # files without a place have no distance between them
-        return (np.full(count, np.prod(volume.spacing_mm) / 1000), None) if len(volume.files) == 1 else (None, "slices without a position")
+        return (
+            (np.full(count, np.prod(volume.spacing_mm) / 1000), None)
+            if len(volume.files) == 1
+            else (None, "slices without a position")
+        )
     thick, note = thicknesses(volume.planes)
     if thick is None:
         return None, note

@@ -1,4 +1,6 @@
-"""`data prepare`: a data set of any size prepared and checked without being opened; of a slice some bytes stay in memory, of a case its row in the manifest."""
+"""`data prepare`: a data set of any size prepared and checked without being opened; of a slice some bytes
+stay in memory, of a case its row in the manifest.
+"""
 
 from dataclasses import dataclass
 
@@ -21,13 +23,28 @@ class Survey:
     left_out: int
 
 
-def prepare_archive(recipe, manifest: Manifest, *, cache, reporter, organ_network=None, expected: ExpectedImages = ExpectedImages()) -> list[KeptShard]:
-    """The finished shards of a split manifest, with a bar; says what was done. Errors as of `preprocessing.cache.prepare_shards`."""
+def prepare_archive(
+    recipe,
+    manifest: Manifest,
+    *,
+    cache,
+    reporter,
+    organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
+) -> list[KeptShard]:
+    """The finished shards of a split manifest, with a bar; says what was done. Errors as of
+    `preprocessing.cache.prepare_shards`.
+    """
     with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
         shards = prepare_shards(
-            manifest, data=recipe.data, organ=recipe.organ, cache=cache, progress=lambda done, total: bar.update(done), organ_network=organ_network,
+            manifest,
+            data=recipe.data,
+            organ=recipe.organ,
+            cache=cache,
+            progress=lambda done, total: bar.update(done),
+            organ_network=organ_network,
             expected=expected,
-        )  # fmt: skip
+        )
     say_prepared(recipe, manifest, shards, reporter)
     return shards
 
@@ -41,15 +58,25 @@ def prepare_on_worker(shard: Shard, *, cache, data, organ, organ_network, expect
 def say_prepared(recipe, manifest: Manifest, shards: list[KeptShard], reporter) -> None:
     """Lines on number, size and place of the slices, and on what could not be done as asked."""
     here, (_, side, _, channels) = sum(not shard.reused for shard in shards), shards[0].shape
-    how = "found in the cache" if not here else "prepared" if len(shards) == 1 else f"prepared, {here} of {len(shards)} shards by this process"
+    how = (
+        "found in the cache"
+        if not here
+        else "prepared"
+        if len(shards) == 1
+        else f"prepared, {here} of {len(shards)} shards by this process"
+    )
     folder = shards[0].folder if len(shards) == 1 else shards[0].folder.parent
-    reporter.line(f"  {sum(shard.shape[0] for shard in shards)} slices of {side} x {side} pixels, {channels} channel(s), {how}: {folder}")
+    reporter.line(
+        f"  {sum(shard.shape[0] for shard in shards)} slices of {side} x {side} pixels, {channels} "
+        f"channel(s), {how}: {folder}"
+    )
     for line in account(recipe.organ.method, shards, manifest):
         reporter.line(f"  {line}")
 
 
 def check_archive(manifest: Manifest, shards: list[KeptShard], minimum_organ_fraction: float) -> Survey:
-    """Count the slices, and refuse the same pixels on two sides of the split as `data.split.check_leakage` does.
+    """Count the slices, and refuse the same pixels on two sides of the split as `data.split.check_leakage`
+    does.
 
     Thirteen bytes of a slice are remembered: the first eight of its pixel hash, its case and its side.
     """
@@ -59,7 +86,11 @@ def check_archive(manifest: Manifest, shards: list[KeptShard], minimum_organ_fra
     for shard in shards:
         columns = read_stored(shard.folder / "table.csv")
         kept += int((columns["area"] >= minimum_organ_fraction).sum())
-        own = [(int(value[:16], 16), shard.cases[case]) for value, case in zip(columns["pixel_hash"].tolist(), columns["case"].tolist()) if value]
+        own = [
+            (int(value[:16], 16), shard.cases[case])
+            for value, case in zip(columns["pixel_hash"].tolist(), columns["case"].tolist())
+            if value
+        ]
         part = slice(found, found + len(own))
         hashes[part], cases[part] = [value for value, _ in own], [case for _, case in own]
         sides[part] = [SIDES.index(manifest.cases[case].split) for _, case in own]

@@ -20,23 +20,40 @@ _BLOCK = 64  # slices at a time
 
 
 def fit_atlas(section, prepared: Prepared, rows: np.ndarray, labels: np.ndarray) -> NormalAtlas:
-    """The atlas of the normal ones of `rows`, training slices of `prepared` with these labels; section: data.normal_atlas.
+    """The atlas of the normal ones of `rows`, training slices of `prepared` with these labels; section:
+    data.normal_atlas.
 
     DataError: the channel does not exist, or no normal slice shows the organ.
     """
     channels = prepared.images.shape[3]
     if section.channel >= channels:
-        raise DataError(f"data.normal_atlas.channel: expected 0 to {channels - 1}, since these images have {channels} channel(s); received {section.channel}.")
+        raise DataError(
+            f"data.normal_atlas.channel: expected 0 to {channels - 1}, since these images have {channels} "
+            f"channel(s); received {section.channel}."
+        )
     normal = rows[labels == 0]
-    normal = normal[np.unique(np.linspace(0, len(normal) - 1, min(len(normal), _ENOUGH)).round().astype(int))] if len(normal) else normal
+    normal = (
+        normal[np.unique(np.linspace(0, len(normal) - 1, min(len(normal), _ENOUGH)).round().astype(int))]
+        if len(normal)
+        else normal
+    )
     try:
         sign = 1 if section.lesions == "brighter" else -1
         return NormalAtlas.fit(
-            prepared.images[normal], prepared.organ[normal],
-            channel=section.channel, smoothing=section.smoothing, sign=sign, opening=section.opening, level=section.level, places=section.places,
+            prepared.images[normal],
+            prepared.organ[normal],
+            channel=section.channel,
+            smoothing=section.smoothing,
+            sign=sign,
+            opening=section.opening,
+            level=section.level,
+            places=section.places,
         )
     except ValueError as error:
-        raise DataError(f"data.normal_atlas: {error} among {len(normal)} normal training slices. Check labels, split and organ.method.") from error
+        raise DataError(
+            f"data.normal_atlas: {error} among {len(normal)} normal training slices. Check labels, split "
+            f"and organ.method."
+        ) from error
 
 
 def with_atlas_channel(prepared: Prepared, atlas: NormalAtlas, cache=None) -> Prepared:
@@ -57,28 +74,40 @@ def with_atlas_channel(prepared: Prepared, atlas: NormalAtlas, cache=None) -> Pr
                 raise
         images = _opened(folder, prepared)
         if images is None:
-            raise EnvironmentFailure(f"{folder}: was written but cannot be read back; check the disk, delete the folder and try again.")
+            raise EnvironmentFailure(
+                f"{folder}: was written but cannot be read back; check the disk, delete the folder and try "
+                f"again."
+            )
     return dataclasses.replace(prepared, images=images, key=key, atlas=atlas)
 
 
 def volume_with_atlas_channel(ready: PreparedVolume, atlas: NormalAtlas | None) -> PreparedVolume:
     """One volume, the same; unchanged without an atlas."""
-    return ready if atlas is None else dataclasses.replace(ready, images=atlas.append(ready.images, ready.organ))
+    return (
+        ready if atlas is None else dataclasses.replace(ready, images=atlas.append(ready.images, ready.organ))
+    )
 
 
 def atlas_of(run, recipe) -> NormalAtlas | None:
-    """The atlas that a finished run keeps in its selection.json; None when its recipe has none. RunError: missing or damaged."""
+    """The atlas that a finished run keeps in its selection.json; None when its recipe has none. RunError:
+    missing or damaged.
+    """
     if recipe.data.normal_atlas is None:
         return None
     try:
         return NormalAtlas.from_row(run.read_selection()["normal_atlas"])
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{run.selection}: has no usable normal_atlas, which its recipe demands ({type(error).__name__}: {error}). Train the run again.") from error
+        raise RunError(
+            f"{run.selection}: has no usable normal_atlas, which its recipe demands "
+            f"({type(error).__name__}: {error}). Train the run again."
+        ) from error
 
 
 def _write(folder: Path, prepared: Prepared, atlas: NormalAtlas) -> None:
     folder.mkdir()
-    with GrowingArray(folder / "images.npy", (*prepared.images.shape[1:3], prepared.images.shape[3] + 1), np.float16) as images:
+    with GrowingArray(
+        folder / "images.npy", (*prepared.images.shape[1:3], prepared.images.shape[3] + 1), np.float16
+    ) as images:
         for first in range(0, len(prepared.images), _BLOCK):
             part = slice(first, first + _BLOCK)
             images.append(atlas.append(prepared.images[part], prepared.organ[part]))

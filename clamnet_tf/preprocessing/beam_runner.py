@@ -1,10 +1,12 @@
-"""Shards prepared by Apache Beam: on this machine by its DirectRunner, elsewhere by Dataflow, Flink or Spark, as Beam's own options say.
+"""Shards prepared by Apache Beam: on this machine by its DirectRunner, elsewhere by Dataflow, Flink or Spark,
+as Beam's own options say.
 
-Every worker reads the images, the plan and the target by the same paths, so on several machines all lie on a shared file
-system (NFS, Filestore, Lustre, a mounted bucket), and clamnet-tf with its extra `beam` is installed where the workers run.
-An element of the pipeline is the number of a shard: what belongs to it stands in the plan, since a graph that names ten
-million files is refused. A shard is written whole or not at all and found again, so a pipeline that was killed, or a worker's second
-try, goes on. A shard that cannot be prepared is reported at the end; the others are finished.
+Every worker reads the images, the plan and the target by the same paths, so on several machines all lie on a
+shared file system (NFS, Filestore, Lustre, a mounted bucket), and clamnet-tf with its extra `beam` is
+installed where the workers run. An element of the pipeline is the number of a shard: what belongs to it
+stands in the plan, since a graph that names ten million files is refused. A shard is written whole or not at
+all and found again, so a pipeline that was killed, or a worker's second try, goes on. A shard that cannot be
+prepared is reported at the end; the others are finished.
 """
 
 import functools
@@ -41,12 +43,16 @@ class PrepareShard(beam.DoFn):
         yield json.dumps({"shard": number, **result})
 
 
-def run_on_beam(manifest: Manifest, target: Path, make: Callable, open_organ_network: Callable, options=()) -> list[dict]:
-    """`make(shard, organ_network=...)` for every shard by a Beam pipeline; what it returned, small JSON-able dicts, in order of the shards.
+def run_on_beam(
+    manifest: Manifest, target: Path, make: Callable, open_organ_network: Callable, options=()
+) -> list[dict]:
+    """`make(shard, organ_network=...)` for every shard by a Beam pipeline; what it returned, small JSON-able
+    dicts, in order of the shards.
 
-    target: folder that all workers reach; the plan stands there as long as the pipeline runs. make, open_organ_network:
-    functions that can be pickled; the latter gives what finds the organ, or None. options: as of any Beam pipeline
-    (--runner=FlinkRunner, --direct_num_workers=2 ...). DataError: shards that failed, with their messages.
+    target: folder that all workers reach; the plan stands there as long as the pipeline runs. make,
+    open_organ_network: functions that can be pickled; the latter gives what finds the organ, or None.
+    options: as of any Beam pipeline (--runner=FlinkRunner, --direct_num_workers=2 ...). DataError: shards
+    that failed, with their messages.
     EnvironmentFailure: the pipeline itself.
     """
     plan = Path(tempfile.mkdtemp(prefix=".plan-", dir=make_folder(target)))
@@ -66,10 +72,17 @@ def run_on_beam(manifest: Manifest, target: Path, make: Callable, open_organ_net
                 lines | "Results" >> beam.io.WriteToText(str(plan / "results"))
         except (RuntimeError, ValueError) as error:
             raise EnvironmentFailure(f"The Beam pipeline failed: {error}") from error
-        results = [json.loads(line) for path in plan.glob("results-*") for line in path.read_text(encoding="utf-8").splitlines()]
+        results = [
+            json.loads(line)
+            for path in plan.glob("results-*")
+            for line in path.read_text(encoding="utf-8").splitlines()
+        ]
     finally:
         shutil.rmtree(plan, ignore_errors=True)
     failed = [result["error"] for result in results if "error" in result]
     if failed:
-        raise DataError(f"{len(failed)} of {count} shards could not be prepared, the others are finished:\n{listed(failed)}")
+        raise DataError(
+            f"{len(failed)} of {count} shards could not be prepared, the others are "
+            f"finished:\n{listed(failed)}"
+        )
     return sorted(results, key=lambda result: result["shard"])

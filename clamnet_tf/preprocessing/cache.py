@@ -1,10 +1,12 @@
-"""From a manifest to prepared slices on disk: organ, crop, normalisation and resizing, shard by shard, each kept under a key of its causes.
+"""From a manifest to prepared slices on disk: organ, crop, normalisation and resizing, shard by shard, each
+kept under a key of its causes.
 
-Any number of processes, on one machine or on several with the cache on shared storage, may run the same command: each takes
-the next shard that nobody is at. A shard is claimed by a lock on a file, which ends with its process, however that ends;
-so a killed one loses the shard it was at, and another takes that over. (A fixed part per process, `3 of 16`, would need
-no locks, but waits for the slowest machine and leaves holes where one died.) On a file system without locks everyone does
-everything, and the first to finish a shard wins.
+Any number of processes, on one machine or on several with the cache on shared storage, may run the same
+command: each takes the next shard that nobody is at. A shard is claimed by a lock on a file, which ends with
+its process, however that ends; so a killed one loses the shard it was at, and another takes that over. (A
+fixed part per process, `3 of 16`, would need no locks, but waits for the slowest machine and leaves holes
+where one died.) On a file system without locks everyone does everything, and the first to finish a shard
+wins.
 """
 
 import contextlib
@@ -42,14 +44,16 @@ def default_cache() -> Path:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """Prepared slices, opened. The arrays are read-only in the order of `table`: a memory map, or of several shards one view of theirs.
+    """Prepared slices, opened. The arrays are read-only in the order of `table`: a memory map, or of several
+    shards one view of theirs.
 
     folder: of the slices, or the cache when there are several shards
     images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept
     organ: (N, side, side) uint8, 1 = organ
     atlas: its deviation is the last channel, or None (data.normal_atlas)
     key: sha256 of everything that affects them; reused: whether all were there before this call
-    account: a line on what the preparation could not do as asked, if anything; fallback: number of such slices
+    account: a line on what the preparation could not do as asked, if anything; fallback: number of such
+    slices
     """
 
     folder: Path
@@ -69,35 +73,68 @@ class Prepared:
 
 
 def prepare(
-    manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None, expected: ExpectedImages = ExpectedImages()
+    manifest: Manifest,
+    *,
+    data: DataSection,
+    organ: OrganSection,
+    cache,
+    progress=None,
+    organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
 ) -> Prepared:
-    """Prepare every slice of `manifest`, or open what an earlier run prepared from the same files and settings.
+    """Prepare every slice of `manifest`, or open what an earlier run prepared from the same files and
+    settings.
 
-    Per volume: channels are chosen, the organ found, one crop box laid around it, the values windowed and normalised
-    inside the organ, then resized to data.side. A constant slice gets an empty organ (area 0) and stays in the table.
-    The rest as in `prepare_shards`.
+    Per volume: channels are chosen, the organ found, one crop box laid around it, the values windowed and
+    normalised inside the organ, then resized to data.side. A constant slice gets an empty organ (area 0) and
+    stays in the table. The rest as in `prepare_shards`.
     """
-    kept = prepare_shards(manifest, data=data, organ=organ, cache=cache, progress=progress, organ_network=organ_network, expected=expected)
+    kept = prepare_shards(
+        manifest,
+        data=data,
+        organ=organ,
+        cache=cache,
+        progress=progress,
+        organ_network=organ_network,
+        expected=expected,
+    )
     counts = [shard.shape[0] for shard in kept]
-    images, organs = (open_rows([shard.folder / name for shard in kept], counts) for name in ("images.npy", "organ.npy"))
+    images, organs = (
+        open_rows([shard.folder / name for shard in kept], counts) for name in ("images.npy", "organ.npy")
+    )
     table = join_stored(((read_stored(shard.folder / "table.csv"), shard.cases) for shard in kept), manifest)
     alone = len(kept) == 1
     key = kept[0].key if alone else hashlib.sha256("".join(shard.key for shard in kept).encode()).hexdigest()
     return Prepared(
-        kept[0].folder if alone else kept[0].folder.parent, images, organs, table, key, all(shard.reused for shard in kept),
-        account(organ.method, kept, manifest), sum(sum(shard.fallback.values()) for shard in kept),
-    )  # fmt: skip
+        kept[0].folder if alone else kept[0].folder.parent,
+        images,
+        organs,
+        table,
+        key,
+        all(shard.reused for shard in kept),
+        account(organ.method, kept, manifest),
+        sum(sum(shard.fallback.values()) for shard in kept),
+    )
 
 
 def prepare_shards(
-    manifest: Manifest, *, data: DataSection, organ: OrganSection, cache, progress=None, organ_network=None, expected: ExpectedImages = ExpectedImages()
+    manifest: Manifest,
+    *,
+    data: DataSection,
+    organ: OrganSection,
+    cache,
+    progress=None,
+    organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
 ) -> list[KeptShard]:
-    """The same without opening it: some volumes are in memory at a time, and of every case what the manifest holds.
+    """The same without opening it: some volumes are in memory at a time, and of every case what the manifest
+    holds.
 
-    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network, with its `key`;
+    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network,
+    with its `key`;
     expected: what images must be like.
-    ImageError or DataError names the file; EnvironmentFailure for a full or read-only cache. Shards that are finished stay,
-    whatever happens to the others.
+    ImageError or DataError names the file; EnvironmentFailure for a full or read-only cache. Shards that are
+    finished stay, whatever happens to the others.
     """
     cache, total, done = make_folder(cache), len(manifest.cases), 0
     _sweep(cache)
@@ -110,19 +147,28 @@ def prepare_shards(
             progress(done, total)
 
     settings = json.dumps([data.model_dump(mode="json"), organ.model_dump(mode="json")])
-    mine = claimed(shards_of(manifest), lambda shard: cache / f"shard-{_digest(settings, manifest.root, shard.number)}.lock")
+    mine = claimed(
+        shards_of(manifest),
+        lambda shard: cache / f"shard-{_digest(settings, manifest.root, shard.number)}.lock",
+    )
     with contextlib.closing(mine):  # gives a lock back at once when something fails
         for shard in mine:
             before = done
-            one = kept[shard.number] = prepare_shard(shard, data, organ, cache, after_group, organ_network, expected)
+            one = kept[shard.number] = prepare_shard(
+                shard, data, organ, cache, after_group, organ_network, expected
+            )
             done = before + len(shard.cases)
             first = next(iter(kept.values()))
-            check_channels(*(each for of in (first, one) for each in (manifest.cases[of.cases[0]].image, of.shape[3])))
+            check_channels(
+                *(each for of in (first, one) for each in (manifest.cases[of.cases[0]].image, of.shape[3]))
+            )
     return [kept[number] for number in sorted(kept)]
 
 
 def claimed(shards, lock_of) -> Iterator[Shard]:
-    """Every shard once, while this process holds its lock file; those that another process is at come last, when it has done with them."""
+    """Every shard once, while this process holds its lock file; those that another process is at come last,
+    when it has done with them.
+    """
     while shards:
         busy = []
         for shard in shards:
@@ -142,28 +188,41 @@ def claimed(shards, lock_of) -> Iterator[Shard]:
 
 
 def account(method: str, kept: list[KeptShard], manifest: Manifest) -> tuple[str, ...]:
-    """A line each on slices where organ.method found nothing plausible, and on pictures that are taken to show data.window."""
+    """A line each on slices where organ.method found nothing plausible, and on pictures that are taken to
+    show data.window.
+    """
     lines, volumes = [], sum(shard.volumes for shard in kept)
     without = [(shard.cases[case], slices) for shard in kept for case, slices in shard.fallback.items()]
     if without:
         lines.append(
-            f"No plausible {method} in {sum(slices for _, slices in without)} slices of {len(without)} of {volumes} volumes "
+            f"No plausible {method} in {sum(slices for _, slices in without)} slices of {len(without)} of "
+            f"{volumes} volumes "
             f"(first {manifest.cases[without[0][0]].image}): {FALLBACK}."
         )
     if windowed := sum(shard.windowed for shard in kept):
-        lines.append(f"{windowed} of {volumes} volumes are pictures of 8 bits, which are taken to show data.window already.")
+        lines.append(
+            f"{windowed} of {volumes} volumes are pictures of 8 bits, which are taken to show data.window "
+            f"already."
+        )
     told: dict[str, list] = {}
     for shard in kept:
         for note, (case, count) in shard.notes.items():
             told.setdefault(note, [manifest.cases[shard.cases[case]].image, 0])[1] += count
-    lines += [f"{count} of {volumes} volumes (first {image}): {note}." for note, (image, count) in told.items()]
+    lines += [
+        f"{count} of {volumes} volumes (first {image}): {note}." for note, (image, count) in told.items()
+    ]
     return tuple(lines)
 
 
 def prepare_shard(
-    shard: Shard, data: DataSection, organ: OrganSection, cache: Path, progress=lambda cases: None, organ_network=None,
+    shard: Shard,
+    data: DataSection,
+    organ: OrganSection,
+    cache: Path,
+    progress=lambda cases: None,
+    organ_network=None,
     expected: ExpectedImages = ExpectedImages(),
-) -> KeptShard:  # fmt: skip
+) -> KeptShard:
     """One shard in the cache, made unless it is there; `progress(cases)` after every group that is made."""
     key = shard.key(data, organ, cache, organ_network, expected)
     folder = cache / f"prepared-{key[:20]}"
@@ -182,7 +241,9 @@ def prepare_shard(
             raise
     kept = open_shard(folder, shard, key, reused=lost_race)
     if kept is None:
-        raise EnvironmentFailure(f"{folder}: was written but cannot be read back; check the disk, delete the folder and try again.")
+        raise EnvironmentFailure(
+            f"{folder}: was written but cannot be read back; check the disk, delete the folder and try again."
+        )
     return kept
 
 

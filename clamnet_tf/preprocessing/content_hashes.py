@@ -25,7 +25,8 @@ def path_key(path) -> str:
 
 
 class ContentHashes:
-    """Content hashes of files and folders; the memo is a JSON file in the cache folder, one per `root` (a data folder, or a part of one).
+    """Content hashes of files and folders; the memo is a JSON file in the cache folder, one per `root` (a
+    data folder, or a part of one).
 
     A file whose size, modification and change time are those of the memo is not read again. Files changed in
     the last seconds are not remembered: a second change might leave the times as they are.

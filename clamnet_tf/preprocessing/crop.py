@@ -12,8 +12,8 @@ from clamnet_tf.preprocessing.resize import resize_bilinear, resize_nearest
 class CropBox:
     """A square of an image of (height, width) pixels: rows top..top+size-1, columns left..left+size-1.
 
-    It may leave the image: what lies outside counts as 0. Aspect is kept. Pixels are areas, not points: pixel i
-    covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of resampling.
+    It may leave the image: what lies outside counts as 0. Aspect is kept. Pixels are areas, not points: pixel
+    i covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of resampling.
     """
 
     top: int
@@ -24,17 +24,25 @@ class CropBox:
 
     def __post_init__(self):
         values = [getattr(self, field.name) for field in fields(self)]
-        if not all(isinstance(value, (int, np.integer)) for value in values) or min(self.size, self.height, self.width) < 1:
-            raise ValueError(f"a crop box needs whole numbers and positive size, height and width, got {self}")
+        if (
+            not all(isinstance(value, (int, np.integer)) for value in values)
+            or min(self.size, self.height, self.width) < 1
+        ):
+            raise ValueError(
+                f"a crop box needs whole numbers and positive size, height and width, got {self}"
+            )
 
     def crop(self, image: np.ndarray, side: int, *, nearest: bool = False) -> np.ndarray:
         """(height, width) or (height, width, channels) -> (side, side[, channels]).
 
-        Bilinear, antialiased when shrinking (float32); with nearest=True the value under each new pixel's centre, in
+        Bilinear, antialiased when shrinking (float32); with nearest=True the value under each new pixel's
+        centre, in
         the dtype of the image: for labels and masks.
         """
         if image.shape[:2] != (self.height, self.width) or image.ndim not in (2, 3):
-            raise ValueError(f"the box was made for images of {self.height} x {self.width}, got shape {image.shape}")
+            raise ValueError(
+                f"the box was made for images of {self.height} x {self.width}, got shape {image.shape}"
+            )
         inside, window = self._overlap()
         if inside[0].start == 0 == inside[1].start and inside[0].stop == self.size == inside[1].stop:
             square = image[window]
@@ -45,7 +53,10 @@ class CropBox:
             return resize_nearest(square, (side, side))
         if image.ndim == 2:
             return resize_bilinear(square, (side, side))
-        return np.stack([resize_bilinear(square[..., channel], (side, side)) for channel in range(image.shape[2])], axis=-1)
+        return np.stack(
+            [resize_bilinear(square[..., channel], (side, side)) for channel in range(image.shape[2])],
+            axis=-1,
+        )
 
     def restore(self, values: np.ndarray, *, nearest: bool = False) -> np.ndarray:
         """(side, side) of any side -> (height, width) float32 on the original grid; 0 outside of the box."""
@@ -79,14 +90,19 @@ class CropBox:
         """The inverse of `to_dict`; DataError for missing, unknown or impossible entries."""
         names = {field.name for field in fields(cls)}
         if set(values) != names:
-            raise DataError(f"a crop box needs the entries {', '.join(sorted(names))}; got {', '.join(sorted(map(str, values)))}.")
+            raise DataError(
+                f"a crop box needs the entries {', '.join(sorted(names))}; got "
+                f"{', '.join(sorted(map(str, values)))}."
+            )
         try:
             return cls(**values)
         except ValueError as error:
             raise DataError(f"a crop box cannot be used: {error}.") from error
 
     def _overlap(self):
-        """(slices inside the square, slices inside the image) of what both have in common; empty when they do not meet."""
+        """(slices inside the square, slices inside the image) of what both have in common; empty when they do
+        not meet.
+        """
         inside, window = [], []
         for start, length in ((self.top, self.height), (self.left, self.width)):
             low, high = max(start, 0), max(min(start + self.size, length), max(start, 0))
@@ -97,9 +113,11 @@ class CropBox:
 
 
 def crop_box(organ: np.ndarray, margin: float) -> CropBox:
-    """The one square box of a volume: the least that holds the organ of all its slices, plus `margin` on every side.
+    """The one square box of a volume: the least that holds the organ of all its slices, plus `margin` on
+    every side.
 
-    organ: bool (slices, rows, columns). margin: fraction of the box's side. The box is centred on the organ and may
+    organ: bool (slices, rows, columns). margin: fraction of the box's side. The box is centred on the organ
+    and may
     leave the image. Without any organ: the least square that holds the whole image.
     """
     organ = np.asarray(organ, dtype=bool)

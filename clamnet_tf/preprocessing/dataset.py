@@ -16,10 +16,11 @@ from clamnet_tf.simulation.cohorts import COHORTS, write_cohort
 
 
 def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
-    """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was recognised.
+    """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was
+    recognised.
 
-    labels: the path of a table, or a LabelSource; None: the data folder itself says. keep_identifiers: leave names of
-    patients in what is said and written; else `reporter` hides them from here on.
+    labels: the path of a table, or a LabelSource; None: the data folder itself says. keep_identifiers: leave
+    names of patients in what is said and written; else `reporter` hides them from here on.
 
     DataError: neither is there.
     """
@@ -37,15 +38,20 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         cohort = recipe.data.cohort
         if cohort is None:
             raise DataError(
-                f"--data: expected a folder or manifest of labelled images, since recipe {recipe.name} has no built-in cohort (data.cohort is "
-                "null); received none. The comment at its top says which data it is for: clamnet-tf recipe show " + recipe.name
+                f"--data: expected a folder or manifest of labelled images, since recipe {recipe.name} has "
+                f"no built-in cohort (data.cohort is "
+                "null); received none. The comment at its top says which data it is for: clamnet-tf recipe "
+                "show " + recipe.name
             )
         reporter.line(
-            f"Data: the built-in cohort of {COHORTS[cohort.kind].title} ({cohort.patients} patients, no --data was given); "
+            f"Data: the built-in cohort of {COHORTS[cohort.kind].title} ({cohort.patients} patients, no "
+            f"--data was given); "
             "figures on it say nothing about real patients."
         )
         with reporter.bar("Simulating patients", cohort.patients) as bar:
-            manifest = write_cohort(cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done))
+            manifest = write_cohort(
+                cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done)
+            )
     for line in (*manifest.account, *class_account(manifest, class_names(recipe))):
         reporter.line(f"  {line}")
     return manifest
@@ -56,13 +62,24 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identi
     manifest = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
     shown = len(manifest.account)
     both = recipe.training.supervision == "labels"
-    manifest = split_manifest(manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both)
+    manifest = split_manifest(
+        manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both
+    )
     for line in manifest.account[shown:]:
         reporter.line(f"  {line}")
     return manifest
 
 
-def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None, *, channels: int | None = None, any_modality: bool = False) -> Prepared:
+def prepare_with_progress(
+    recipe,
+    manifest,
+    cache,
+    reporter,
+    organ_network=None,
+    *,
+    channels: int | None = None,
+    any_modality: bool = False,
+) -> Prepared:
     """`preprocessing.cache.prepare` with a bar, of images as the recipe expects them.
 
     channels: of the model's images; None before training, when the images decide. any_modality: the option.
@@ -71,12 +88,19 @@ def prepare_with_progress(recipe, manifest, cache, reporter, organ_network=None,
         channels = announced_channels(manifest)
     with reporter.bar("Preparing slices", len(manifest.cases)) as bar:
         prepared = prepare(
-            manifest, data=recipe.data, organ=recipe.organ, cache=Path(cache or default_cache()), progress=lambda done, total: bar.update(done),
-            organ_network=organ_network, expected=expected_images(recipe, channels, any_modality=any_modality),
+            manifest,
+            data=recipe.data,
+            organ=recipe.organ,
+            cache=Path(cache or default_cache()),
+            progress=lambda done, total: bar.update(done),
+            organ_network=organ_network,
+            expected=expected_images(recipe, channels, any_modality=any_modality),
         )
     count, side, _, channels = prepared.images.shape
     how = "found in the cache" if prepared.reused else "prepared"
-    reporter.line(f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {how}: {prepared.folder}")
+    reporter.line(
+        f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {how}: {prepared.folder}"
+    )
     for line in prepared.account:
         reporter.line(f"  {line}")
     return prepared

@@ -1,8 +1,9 @@
 """The only way to lesion masks, and the firewall that closes it (METHOD: section 6, point 2).
 
-Training from image labels and selection run inside `with mask_firewall():`; there `open_masks` raises MaskAccessError.
-The firewall is a counter of the whole process, guarded by a lock, and not a context variable, since those do not
-reach threads that exist already (tf.data, pools). It is closed for every thread until the last block has been left.
+Training from image labels and selection run inside `with mask_firewall():`; there `open_masks` raises
+MaskAccessError. The firewall is a counter of the whole process, guarded by a lock, and not a context
+variable, since those do not reach threads that exist already (tf.data, pools). It is closed for every thread
+until the last block has been left.
 """
 
 import contextlib
@@ -76,7 +77,8 @@ def open_masks(
     rows = [int(row) for row in rows]
     if purpose == "supervision" and (held_out := [row for row in rows if table.split[row] == "test"]):
         raise MaskAccessError(
-            f"supervised training asked for the masks of {len(held_out)} test slices (first: {table.image[held_out[0]]}); only train and val may be used."
+            f"supervised training asked for the masks of {len(held_out)} test slices (first: "
+            f"{table.image[held_out[0]]}); only train and val may be used."
         )
     masks: list[np.ndarray | None] = []
     of_case = np.bincount(table.case) if len(table.case) else []  # slices per case
@@ -84,7 +86,8 @@ def open_masks(
     for row in rows:
         if is_closed():
             raise MaskAccessError(
-                f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is closed: "
+                f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is "
+                f"closed: "
                 "training from image labels and selection may not see masks."
             )
         case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
@@ -99,7 +102,8 @@ def open_masks(
                     notes.setdefault(note, str(case.mask))
             if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
                 raise DataError(
-                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} axial slices of {case.image} or its series. "
+                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} "
+                    f"axial slices of {case.image} or its series. "
                     "Give the masks as one NIfTI file with the affine of the image."
                 )
             mask = _slice(last[1], case, int(table.slice_index[row]), box)
@@ -110,12 +114,15 @@ def open_masks(
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:
-    """The slice of a mask volume that belongs to slice `index` of the image; a mask of one slice belongs to its case."""
+    """The slice of a mask volume that belongs to slice `index` of the image; a mask of one slice belongs to
+    its case.
+    """
     if len(volume) == 1 and (case.slice_index is not None or index == 0):
         index = 0
     if index >= len(volume) or volume.shape[1:] != (box.height, box.width):
         raise DataError(
-            f"{case.mask}: mask of shape {volume.shape} (slices, rows, columns) does not fit slice {index} of {case.image}, "
+            f"{case.mask}: mask of shape {volume.shape} (slices, rows, columns) does not fit slice {index} "
+            f"of {case.image}, "
             f"which has {box.height} rows and {box.width} columns; give the mask on the image's own grid."
         )
     return volume[index].copy()

@@ -32,7 +32,8 @@ def read_mask_of(
 
     Raises:
         DataError: the mask does not have the shape of the image as stored, so that it cannot be turned
-            with it. ImageError: as `imaging.mask_files.read_mask`; also for a mask on the image's grid that its affine
+            with it. ImageError: as `imaging.mask_files.read_mask`; also for a mask on the image's grid that
+                its affine
             puts elsewhere in the patient.
     """
     if needs_image(mask):
@@ -65,13 +66,19 @@ def read_mask_of(
 
 
 def _placed(mask: Path, volume: Volume, classes: int) -> Mask:
-    """A segmentation or structure set, placed on the slices as the image's files hold them, then turned like the image."""
+    """A segmentation or structure set, placed on the slices as the image's files hold them, then turned like
+    the image.
+    """
     axes, flips = turn_of(volume)
     if (axes, flips) == IDENTITY:
         return read_mask(mask, classes, image=volume)
     stack = np.ascontiguousarray(restore(volume.array, axes, flips))
     affine = stored_affine(volume)
-    spacing = volume.spacing_mm if affine is None else tuple(float(side) for side in np.linalg.norm(affine[:3, :3], axis=0))
+    spacing = (
+        volume.spacing_mm
+        if affine is None
+        else tuple(float(side) for side in np.linalg.norm(affine[:3, :3], axis=0))
+    )
     grid = replace(volume.grid, axes=IDENTITY[0], flips=IDENTITY[1])
     stored = replace(volume, array=stack, affine=affine, spacing_mm=spacing, grid=grid, excluded=None)
     read = read_mask(mask, classes, image=stored)

@@ -1,8 +1,10 @@
-"""What normal slices look like at each place of the organ, and how far a slice lies from it: image labels alone tell, no mask.
+"""What normal slices look like at each place of the organ, and how far a slice lies from it: image labels
+alone tell, no mask.
 
-A place is a cell of the organ: its left or right half (of the picture), row and column within that half, and the distance to the
-organ's rim. So lungs, heads and bellies of any size share one set of cells, and what is bright in every normal slice (falx, heart,
-partial volume under the skull) is bright in its cell. A reference of normal anatomy, as in one-class anomaly detection.
+A place is a cell of the organ: its left or right half (of the picture), row and column within that half, and
+the distance to the organ's rim. So lungs, heads and bellies of any size share one set of cells, and what is
+bright in every normal slice (falx, heart, partial volume under the skull) is bright in its cell. A reference
+of normal anatomy, as in one-class anomaly detection.
 """
 
 import functools
@@ -29,10 +31,10 @@ class NormalAtlas:
     channel, smoothing: which channel, and the deviation of the Gaussian before, in pixels of a slice of 128.
     sign: 1 when lesions are brighter than normal tissue, -1 when darker.
     opening: radius, in pixels of a slice of 128, of the disk that removes thin structures before; 0 for none.
-    level: quantile of the organ's values that is a slice's own level. The median of a lung that is half consolidated is
-        that of the lesion; its 15th percentile is that of the rest.
-    places: whether every cell has statistics of its own; False: one reference for the whole organ, which holds for
-        images of other origin too.
+    level: quantile of the organ's values that is a slice's own level. The median of a lung that is half
+        consolidated is that of the lesion; its 15th percentile is that of the rest.
+    places: whether every cell has statistics of its own; False: one reference for the whole organ, which
+        holds for images of other origin too.
     """
 
     middle: np.ndarray
@@ -46,10 +48,20 @@ class NormalAtlas:
 
     @classmethod
     def fit(
-        cls, images, organ, *, channel: int = 0, smoothing: float = 1.0, sign: int = 1,
-        opening: float = 0.0, level: float = 0.5, places: bool = True,
+        cls,
+        images,
+        organ,
+        *,
+        channel: int = 0,
+        smoothing: float = 1.0,
+        sign: int = 1,
+        opening: float = 0.0,
+        level: float = 0.5,
+        places: bool = True,
     ) -> "NormalAtlas":
-        """images (N, H, W, C) float, organ (N, H, W), of normal training slices; 500 are enough. ValueError: none shows an organ."""
+        """images (N, H, W, C) float, organ (N, H, W), of normal training slices; 500 are enough. ValueError:
+        none shows an organ.
+        """
         levelled = functools.partial(_levelled, smoothing=smoothing, sign=sign, opening=opening, level=level)
         values, cells = [], []
         for row in range(len(images)):
@@ -68,21 +80,35 @@ class NormalAtlas:
                 spread[cell] = high - middle[cell]
         rare = np.isnan(spread)
         middle[rare], spread[rare] = np.median(values), np.percentile(values, _UNUSUAL) - np.median(values)
-        atlas = cls(middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign, opening, level, places)
-        return cls.from_row(atlas.row())  # rounded as in a file, so that a run and what is read back from it agree to the bit
+        atlas = cls(
+            middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign, opening, level, places
+        )
+        return cls.from_row(
+            atlas.row()
+        )  # rounded as in a file, so that a run and what is read back from it agree to the bit
 
     def append(self, images, organ) -> np.ndarray:
-        """(N, H, W, C), (N, H, W) -> (N, H, W, C+1) float16: the deviation as the last channel, cut to -4..6."""
+        """(N, H, W, C), (N, H, W) -> (N, H, W, C+1) float16: the deviation as the last channel, cut to
+        -4..6.
+        """
         deviation = np.clip(self.deviation(images, organ), *LIMITS)
-        return np.concatenate([np.asarray(images, np.float16), deviation[..., None].astype(np.float16)], axis=-1)
+        return np.concatenate(
+            [np.asarray(images, np.float16), deviation[..., None].astype(np.float16)], axis=-1
+        )
 
     def probability(self, images, organ) -> np.ndarray:
-        """A stand-in for P(marker), (N, H, W) float32 in 0..1: the logistic function of deviation - 1, so 0.5 at the 95th percentile."""
-        return np.where(np.asarray(organ) > 0, 1 / (1 + np.exp(1 - self.deviation(images, organ))), 0).astype(np.float32)
+        """A stand-in for P(marker), (N, H, W) float32 in 0..1: the logistic function of deviation - 1, so 0.5
+        at the 95th percentile.
+        """
+        return np.where(np.asarray(organ) > 0, 1 / (1 + np.exp(1 - self.deviation(images, organ))), 0).astype(
+            np.float32
+        )
 
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""
-        numbers = {name: [round(float(value), 5) for value in getattr(self, name)] for name in ("middle", "spread")}
+        numbers = {
+            name: [round(float(value), 5) for value in getattr(self, name)] for name in ("middle", "spread")
+        }
         usual = {"opening": 0.0, "level": 0.5, "places": True}
         newer = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
         return {"channel": self.channel, "smoothing": self.smoothing, "sign": self.sign, **newer, **numbers}
@@ -96,12 +122,21 @@ class NormalAtlas:
         return cls(**{**row, **arrays})
 
     def deviation(self, images, organ) -> np.ndarray:
-        """(N, H, W, C), (N, H, W) -> (N, H, W) float32: 0 at the median of normal slices, 1 at their 95th percentile; 0 outside."""
+        """(N, H, W, C), (N, H, W) -> (N, H, W) float32: 0 at the median of normal slices, 1 at their 95th
+        percentile; 0 outside.
+        """
         result = np.zeros(np.shape(organ), np.float32)
         for row in range(len(result)):
             inside = np.asarray(organ[row]) > 0
             channel = np.asarray(images[row])[..., self.channel]
-            values = _levelled(channel, inside, smoothing=self.smoothing, sign=self.sign, opening=self.opening, level=self.level)
+            values = _levelled(
+                channel,
+                inside,
+                smoothing=self.smoothing,
+                sign=self.sign,
+                opening=self.opening,
+                level=self.level,
+            )
             cells = organ_cells(inside)
             result[row] = np.where(inside, (values - self.middle[cells]) / self.spread[cells], 0)
         return result
@@ -110,15 +145,17 @@ class NormalAtlas:
 def organ_cells(organ: np.ndarray) -> np.ndarray:
     """(H, W) bool -> (H, W) int32 in 0..CELLS-1; outside of the organ no meaning.
 
-    The halves lie left and right of the middle of the organ's box. Within a half, the row counts from its first to its last row,
-    the column from the organ's first to its last pixel of that row.
+    The halves lie left and right of the middle of the organ's box. Within a half, the row counts from its
+    first to its last row, the column from the organ's first to its last pixel of that row.
     """
     organ = np.asarray(organ, bool)
     cells = np.zeros(organ.shape, np.int32)
     columns = np.flatnonzero(organ.any(axis=0))
     if not len(columns):
         return cells
-    rim = np.digitize(ndimage.distance_transform_edt(np.pad(organ, 1))[1:-1, 1:-1] * 128 / organ.shape[0], RIMS)
+    rim = np.digitize(
+        ndimage.distance_transform_edt(np.pad(organ, 1))[1:-1, 1:-1] * 128 / organ.shape[0], RIMS
+    )
     middle = (columns[0] + columns[-1]) // 2 + 1
     for half, part in enumerate((slice(None, middle), slice(middle, None))):
         own = organ[:, part]
@@ -128,7 +165,9 @@ def organ_cells(organ: np.ndarray) -> np.ndarray:
         height = max(1, rows[-1] - rows[0])
         row = np.clip((np.arange(organ.shape[0]) - rows[0]) * ROWS // (height + 1), 0, ROWS - 1)[:, None]
         first, last = own.argmax(axis=1)[:, None], own.shape[1] - 1 - own[:, ::-1].argmax(axis=1)[:, None]
-        column = np.clip((np.arange(own.shape[1])[None, :] - first) * COLUMNS // (last - first + 1), 0, COLUMNS - 1)
+        column = np.clip(
+            (np.arange(own.shape[1])[None, :] - first) * COLUMNS // (last - first + 1), 0, COLUMNS - 1
+        )
         cells[:, part] = ((half * ROWS + row) * COLUMNS + column) * (len(RIMS) + 1) + rim[:, part]
     return cells
 
@@ -142,7 +181,9 @@ def _levelled(values, inside, *, smoothing: float, sign: int, opening: float, le
     if smoothing:
         sigma = smoothing * scale
         weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
-        values = np.where(inside, ndimage.gaussian_filter(values * inside, sigma) / np.maximum(weight, 1e-3), 0)
+        values = np.where(
+            inside, ndimage.gaussian_filter(values * inside, sigma) / np.maximum(weight, 1e-3), 0
+        )
     if not inside.any():
         return sign * values
     own = np.median(values[inside]) if level == 0.5 else sign * np.quantile(sign * values[inside], level)
@@ -150,10 +191,11 @@ def _levelled(values, inside, *, smoothing: float, sign: int, opening: float, le
 
 
 def _without_thin_structures(values: np.ndarray, inside: np.ndarray, radius: float) -> np.ndarray:
-    """Values (H, W) with bright structures narrower than a disk of `radius` pixels removed, then dark gaps of half of it closed.
+    """Values (H, W) with bright structures narrower than a disk of `radius` pixels removed, then dark gaps of
+    half of it closed.
 
-    Grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its darkest value, so that
-    a bright surrounding does not support what touches it.
+    Grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its darkest
+    value, so that a bright surrounding does not support what touches it.
     """
     filled = np.where(inside, values, values[inside].min())
     opened = ndimage.grey_opening(filled, footprint=_disk(radius))

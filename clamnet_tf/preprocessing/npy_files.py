@@ -1,4 +1,6 @@
-"""Arrays in .npy files: written block by block, and read as one array when their rows stand in several files."""
+"""Arrays in .npy files: written block by block, and read as one array when their rows stand in several
+files.
+"""
 
 import functools
 from pathlib import Path
@@ -11,8 +13,8 @@ _KEPT_OPEN = 128  # files per array: an archive has more shards than a process m
 
 
 class GrowingArray:
-    """An .npy file written block by block; its length stands in the header at the end. Plain writes, so that a full
-    disk is an OSError (a memory map would be killed by SIGBUS)."""
+    """An .npy file written block by block; its length stands in the header at the end. Plain writes, so that
+    a full disk is an OSError (a memory map would be killed by SIGBUS)."""
 
     def __init__(self, path: Path, item_shape: tuple, dtype):
         self.item_shape, self.dtype, self.count = item_shape, np.dtype(dtype), 0
@@ -45,12 +47,14 @@ class GrowingArray:
 class ShardedArray:
     """The rows of several .npy files as one read-only array (N, ...), read when they are asked for.
 
-    Index it by rows alone: an integer, a slice, an array of integers or of N booleans; what comes back is a copy in
-    memory, as of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
+    Index it by rows alone: an integer, a slice, an array of integers or of N booleans; what comes back is a
+    copy in memory, as of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
     """
 
     def __init__(self, paths, counts):
-        """paths: files of equal type and item shape, in order; counts: rows of each. Nothing is opened but the first."""
+        """paths: files of equal type and item shape, in order; counts: rows of each. Nothing is opened but
+        the first.
+        """
         self._paths, self._ends = [str(path) for path in paths], np.cumsum(counts)
         self._part = functools.lru_cache(_KEPT_OPEN)(self._open)
         first = self._part(0)
@@ -79,10 +83,15 @@ class ShardedArray:
         if rows.dtype == bool and rows.shape == (len(self),):
             return np.flatnonzero(rows)
         if isinstance(index, tuple) or (rows.size and rows.dtype.kind not in "iu"):
-            raise IndexError(f"rows of prepared slices are asked for by integers, a slice or {len(self)} booleans; received {index!r}")
+            raise IndexError(
+                f"rows of prepared slices are asked for by integers, a slice or {len(self)} booleans; "
+                f"received {index!r}"
+            )
         rows = rows.astype(np.int64)
         if rows.size and not -len(self) <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"row {rows.min() if rows.min() < -len(self) else rows.max()} of {len(self)} prepared slices")
+            raise IndexError(
+                f"row {rows.min() if rows.min() < -len(self) else rows.max()} of {len(self)} prepared slices"
+            )
         return np.where(rows < 0, rows + len(self), rows)
 
     def _gather(self, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,9 @@ from clamnet_tf.preprocessing.organs.lungs_ct import lungs_ct
 from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.schema_data import OrganSection
 
-Region = tuple[np.ndarray, int]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
+Region = tuple[
+    np.ndarray, int
+]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
 
 #: What stands in, where a method finds nothing: for messages.
 FALLBACK = "there the foreground without its rim is the organ"
@@ -28,7 +30,8 @@ def without_organ(method: str, slices: int) -> tuple[str, ...]:
 def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> Region:
     """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank.
 
-    network: for method network, a callable volume -> bool (slices, rows, columns), see `inference.organ_network`.
+    network: for method network, a callable volume -> bool (slices, rows, columns), see
+    `inference.organ_network`.
     """
     if organ.method == "network":
         return _network(volume, organ, network)
@@ -66,16 +69,27 @@ def _cranium(volume, organ) -> Region:
 
 
 def _found_by(find) -> Callable[[AssembledVolume, OrganSection], Region]:
-    """Make a method of `find`, which returns a FoundOrgan: the rim is taken off where it is not the fallback, which lost one already."""
+    """Make a method of `find`, which returns a FoundOrgan: the rim is taken off where it is not the fallback,
+    which lost one already.
+    """
 
     def method(volume, organ) -> Region:
         found = find(volume.array)
-        return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(found.fallback.sum())
+        return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(
+            found.fallback.sum()
+        )
 
     return method
 
 
 METHODS = {
-    "given": _given, "none": _whole_image, "foreground": _foreground, "brain": _found_by(brain), "cranium": _cranium,
-    "lungs_ct": _found_by(lungs_ct), "breast": _found_by(breast), "bone": _found_by(bone), "body": _found_by(body),
-}  # fmt: skip
+    "given": _given,
+    "none": _whole_image,
+    "foreground": _foreground,
+    "brain": _found_by(brain),
+    "cranium": _cranium,
+    "lungs_ct": _found_by(lungs_ct),
+    "breast": _found_by(breast),
+    "bone": _found_by(bone),
+    "body": _found_by(body),
+}

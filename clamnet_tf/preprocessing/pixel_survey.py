@@ -1,4 +1,5 @@
-"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop training.
+"""Look at the pixels of every image of a manifest: sizes, channels, and everything that would stop
+training.
 """
 
 import collections

@@ -1,7 +1,8 @@
-"""Resizing of one slice: bilinear with antialiasing for images, nearest for labels; both count from pixel edges.
+"""Resizing of one slice: bilinear with antialiasing for images, nearest for labels; both count from pixel
+edges.
 
-Pixel i covers [i, i+1) and its centre is i + 0.5 (half-pixel convention, as `tf.image.resize` and PyTorch with
-align_corners=False). Pillow's triangle filter widens with the shrink factor, so that nothing is skipped.
+Pixel i covers [i, i+1) and its centre is i + 0.5 (half-pixel convention, as `tf.image.resize` and PyTorch
+with align_corners=False). Pillow's triangle filter widens with the shrink factor, so that nothing is skipped.
 """
 
 import numpy as np
@@ -9,7 +10,9 @@ from PIL import Image
 
 
 def resize_bilinear(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) of any real dtype -> `shape` float32; antialiased when shrinking, plain bilinear when enlarging."""
+    """(rows, columns) of any real dtype -> `shape` float32; antialiased when shrinking, plain bilinear when
+    enlarging.
+    """
     source = np.ascontiguousarray(image, dtype=np.float32)
     if source.shape == tuple(shape):
         return source.copy()
@@ -17,8 +20,11 @@ def resize_bilinear(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def resize_nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) of any dtype -> `shape`, same dtype: the value of the pixel under each new pixel's centre."""
+    """(rows, columns) of any dtype -> `shape`, same dtype: the value of the pixel under each new pixel's
+    centre.
+    """
     rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1) for new, old in zip(shape, image.shape)
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)
+        for new, old in zip(shape, image.shape)
     )
     return image[np.ix_(rows, columns)]

@@ -23,8 +23,9 @@ from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 class PreparedGroup:
     """What became of one group of cases.
 
-    volumes: (images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices) each; `volume` in the
-    facts counts from 0 in the shard. fallback: {index of a volume's first case: slices without a plausible organ}.
+    volumes: (images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices) each;
+    `volume` in the facts counts from 0 in the shard. fallback: {index of a volume's first case: slices
+    without a plausible organ}.
     windowed: how many of them are pictures that are taken to show data.window already.
     notes: [(index of a volume's first case, what was accepted or changed to read it)].
     """
@@ -42,7 +43,8 @@ class KeptShard:
 
     shape: (n, side, side, C) of its images; volumes: how many they belong to
     notes: {text: [first case that it is true of, number of volumes]}
-    fallback: {first case: slices}, windowed: volumes, as in PreparedGroup; cases: index of each of its cases in the whole manifest
+    fallback: {first case: slices}, windowed: volumes, as in PreparedGroup; cases: index of each of its cases
+    in the whole manifest
     """
 
     folder: Path
@@ -57,27 +59,42 @@ class KeptShard:
 
 
 def prepared_groups(
-    shard: Shard, data: DataSection, organ: OrganSection, organ_network=None, expected: ExpectedImages = ExpectedImages()
+    shard: Shard,
+    data: DataSection,
+    organ: OrganSection,
+    organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
 ) -> Iterator[PreparedGroup]:
-    """The shard's groups in order, computed by two threads, at most four ahead: that much is in memory at a time.
+    """The shard's groups in order, computed by two threads, at most four ahead: that much is in memory at a
+    time.
 
     DataError or ImageError names the file; DataError too for a volume with other channels than the first.
     """
     manifest, channels, first, volumes = shard.manifest, None, None, 0
-    results = _in_order(lambda group: _compute(shard, group, data, organ, organ_network, expected), shard.groups)
+    results = _in_order(
+        lambda group: _compute(shard, group, data, organ, organ_network, expected), shard.groups
+    )
     with contextlib.closing(results):
         for group, ready in zip(shard.groups, results):
             numbered, fallback, notes = [], {}, []
             for images, regions, facts, without_organ, _, of_volume in ready:
                 case = facts[0]["case"]
-                channels, first = (channels, first) if channels else (images.shape[-1], manifest.cases[case].image)
+                channels, first = (
+                    (channels, first) if channels else (images.shape[-1], manifest.cases[case].image)
+                )
                 check_channels(first, channels, manifest.cases[case].image, images.shape[-1])
                 if without_organ:
                     fallback[case] = without_organ
                 notes += [(case, note) for note in of_volume]
                 numbered.append((images, regions, [{**fact, "volume": volumes} for fact in facts]))
                 volumes += 1
-            yield PreparedGroup(len(group.cases), tuple(numbered), fallback, sum(windowed for *_, windowed, _ in ready), tuple(notes))
+            yield PreparedGroup(
+                len(group.cases),
+                tuple(numbered),
+                fallback,
+                sum(windowed for *_, windowed, _ in ready),
+                tuple(notes),
+            )
 
 
 def check_channels(first: Path, channels: int, other: Path, count: int) -> None:
@@ -89,16 +106,29 @@ def check_channels(first: Path, channels: int, other: Path, count: int) -> None:
         )
 
 
-def write_shard(folder: Path, shard: Shard, data: DataSection, organ: OrganSection, key: str, progress, organ_network, expected=ExpectedImages()) -> None:
+def write_shard(
+    folder: Path,
+    shard: Shard,
+    data: DataSection,
+    organ: OrganSection,
+    key: str,
+    progress,
+    organ_network,
+    expected=ExpectedImages(),
+) -> None:
     """Prepare a shard into the new folder `folder`; `progress(cases)` after every group."""
     folder.mkdir()
     side, rows, fallback, windowed, notes = data.side, [], {}, 0, {}
     with contextlib.ExitStack() as stack:
         images = organs = None
-        for group in stack.enter_context(contextlib.closing(prepared_groups(shard, data, organ, organ_network, expected))):
+        for group in stack.enter_context(
+            contextlib.closing(prepared_groups(shard, data, organ, organ_network, expected))
+        ):
             for slices, regions, facts in group.volumes:
                 if images is None:
-                    images = stack.enter_context(GrowingArray(folder / "images.npy", slices.shape[1:], np.float16))
+                    images = stack.enter_context(
+                        GrowingArray(folder / "images.npy", slices.shape[1:], np.float16)
+                    )
                     organs = stack.enter_context(GrowingArray(folder / "organ.npy", (side, side), np.uint8))
                 images.append(slices)
                 organs.append(regions)
@@ -109,8 +139,19 @@ def write_shard(folder: Path, shard: Shard, data: DataSection, organ: OrganSecti
                 notes.setdefault(note, [case, 0])[1] += 1
             progress(group.cases)
     write_stored(rows, folder / "table.csv")
-    meta = {"key": key, "version": VERSION, "shape": [len(rows), *images.item_shape], "volumes": rows[-1]["volume"] + 1, "fallback": fallback, "windowed": windowed, "notes": notes,
-            "root": str(shard.manifest.root), "shard": [shard.number, shard.of], "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json")}  # fmt: skip
+    meta = {
+        "key": key,
+        "version": VERSION,
+        "shape": [len(rows), *images.item_shape],
+        "volumes": rows[-1]["volume"] + 1,
+        "fallback": fallback,
+        "windowed": windowed,
+        "notes": notes,
+        "root": str(shard.manifest.root),
+        "shard": [shard.number, shard.of],
+        "data": data.model_dump(mode="json"),
+        "organ": organ.model_dump(mode="json"),
+    }
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
@@ -125,29 +166,58 @@ def open_shard(folder: Path, shard: Shard, key: str, reused: bool) -> KeptShard 
         if lines.count(b"\n") != len(images) + 1 or not lines.endswith(b"\n"):
             return None
         fallback = {int(case): int(slices) for case, slices in meta["fallback"].items()}
-        return KeptShard(folder, key, images.shape, int(meta["volumes"]), fallback, int(meta["windowed"]), np.array(shard.cases), reused, dict(meta["notes"]))
+        return KeptShard(
+            folder,
+            key,
+            images.shape,
+            int(meta["volumes"]),
+            fallback,
+            int(meta["windowed"]),
+            np.array(shard.cases),
+            reused,
+            dict(meta["notes"]),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _compute(shard: Shard, group, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages):
-    """[(images, organ, facts, slices without an organ, whether the window is shown already, notes)] per volume of the group."""
+def _compute(
+    shard: Shard, group, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages
+):
+    """[(images, organ, facts, slices without an organ, whether the window is shown already, notes)] per
+    volume of the group.
+    """
     with_organ = organ.method == "given"
-    volumes = assemble(shard.manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=with_organ, expected=expected)
+    volumes = assemble(
+        shard.manifest,
+        group,
+        channels=data.channels,
+        dicom_backend=data.dicom_backend,
+        with_organ=with_organ,
+        expected=expected,
+    )
     return [_compute_volume(shard, volume, data, organ, organ_network) for volume in volumes]
 
 
-def _compute_volume(shard: Shard, volume: AssembledVolume, data: DataSection, organ: OrganSection, organ_network):
-    ready = prepare_volume(volume, shard.manifest.cases[volume.wanted[0][1]].image, data, organ, organ_network)
+def _compute_volume(
+    shard: Shard, volume: AssembledVolume, data: DataSection, organ: OrganSection, organ_network
+):
+    ready = prepare_volume(
+        volume, shard.manifest.cases[volume.wanted[0][1]].image, data, organ, organ_network
+    )
     box = ready.box
     facts = [
         {
-            "case": case, "slice_index": inside, "position": position, "area": area,
+            "case": case,
+            "slice_index": inside,
+            "position": position,
+            "area": area,
             "box": (box.top, box.left, box.size, box.height, box.width),
-            "spacing": volume.spacing_mm or (float("nan"),) * 3, "pixel_hash": pixel_hash,
+            "spacing": volume.spacing_mm or (float("nan"),) * 3,
+            "pixel_hash": pixel_hash,
         }
         for (_, case, inside, position), area, pixel_hash in zip(volume.wanted, ready.area, ready.pixel_hash)
-    ]  # fmt: skip
+    ]
     return ready.images, ready.organ, facts, ready.fallback, ready.windowed, ready.notes
 
 

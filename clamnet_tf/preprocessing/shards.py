@@ -1,8 +1,8 @@
 """A manifest in shards: parts of whole volumes that are prepared, kept and found again one by one.
 
-Which volume belongs to which shard follows from the manifest alone, so that every process and machine agrees without a
-word. What is prepared of a shard stands under a key of its own causes: a study more at the end of an archive leaves all
-shards before it as they are.
+Which volume belongs to which shard follows from the manifest alone, so that every process and machine agrees
+without a word. What is prepared of a shard stands under a key of its own causes: a study more at the end of
+an archive leaves all shards before it as they are.
 """
 
 import hashlib
@@ -41,8 +41,16 @@ class Shard:
     cases: tuple[int, ...]
     patients: tuple[int, ...]
 
-    def key(self, data: DataSection, organ: OrganSection, cache: Path | None, organ_network=None, expected: ExpectedImages = ExpectedImages()) -> str:
-        """sha256 of everything that affects pixels and rows; labels, sites, eta and split are joined on opening and do not.
+    def key(
+        self,
+        data: DataSection,
+        organ: OrganSection,
+        cache: Path | None,
+        organ_network=None,
+        expected: ExpectedImages = ExpectedImages(),
+    ) -> str:
+        """sha256 of everything that affects pixels and rows; labels, sites, eta and split are joined on
+        opening and do not.
 
         cache: where the hashes of files are remembered; None: nowhere. DataError: a file cannot be read.
         """
@@ -52,8 +60,16 @@ class Shard:
             hashed = contents.of(case.organ) if organ.method == "given" and case.organ else None
             files.append([contents.of(case.image), case.slice_index, case.position, hashed])
         contents.save()
-        settings = data.model_dump(mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"})
-        causes = [VERSION, settings, organ.model_dump(mode="json"), files, [group.cases for group in self.groups]]
+        settings = data.model_dump(
+            mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"}
+        )
+        causes = [
+            VERSION,
+            settings,
+            organ.model_dump(mode="json"),
+            files,
+            [group.cases for group in self.groups],
+        ]
         causes.append(expected.causes())
         if mixed := [number for number, group in enumerate(self.groups) if self._may_be_refused(group)]:
             causes.append(mixed)
@@ -62,28 +78,53 @@ class Shard:
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
 
     def _may_be_refused(self, group: Group) -> bool:
-        """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels are not (stacking.py)."""
+        """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels
+        are not (stacking.py).
+        """
         cases = [self.manifest.cases[index] for index in group.cases]
         promised = format_promised(cases[0].image)
         dicom = promised is None or promised.name == "dicom"
-        return dicom and len({case.image for case in cases}) > 1 and any(differs(case, cases[0]) for case in cases)
+        return (
+            dicom
+            and len({case.image for case in cases}) > 1
+            and any(differs(case, cases[0]) for case in cases)
+        )
 
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""
-        cases = [{name: str(value) if isinstance(value, Path) else value for name, value in vars(case).items()} for case in self.manifest.cases]
-        return {**vars(self), "manifest": {"root": str(self.manifest.root), "cases": cases}, "groups": [group.cases for group in self.groups]}
+        cases = [
+            {name: str(value) if isinstance(value, Path) else value for name, value in vars(case).items()}
+            for case in self.manifest.cases
+        ]
+        return {
+            **vars(self),
+            "manifest": {"root": str(self.manifest.root), "cases": cases},
+            "groups": [group.cases for group in self.groups],
+        }
 
     @classmethod
     def from_row(cls, row: dict) -> "Shard":
         paths, cases = ("image", "mask", "organ"), []
         for case in row["manifest"]["cases"]:
-            cases.append(Case(**{**case, **{name: case[name] and Path(case[name]) for name in paths}, "markers": tuple(case["markers"])}))
-        small, groups = Manifest(Path(row["manifest"]["root"]), tuple(cases)), tuple(Group(tuple(group)) for group in row["groups"])
+            cases.append(
+                Case(
+                    **{
+                        **case,
+                        **{name: case[name] and Path(case[name]) for name in paths},
+                        "markers": tuple(case["markers"]),
+                    }
+                )
+            )
+        small, groups = (
+            Manifest(Path(row["manifest"]["root"]), tuple(cases)),
+            tuple(Group(tuple(group)) for group in row["groups"]),
+        )
         return cls(row["number"], row["of"], small, groups, tuple(row["cases"]), tuple(row["patients"]))
 
 
 def shards_of(manifest: Manifest) -> Iterator[Shard]:
-    """The shards of a manifest, in order: groups of `volumes.group_cases` one after the other until SLICES slices are expected.
+    """The shards of a manifest, in order: groups of `volumes.group_cases` one after the other until SLICES
+    slices are expected.
 
     A file counts as one slice, one of a format of many slices, of which no single slice is named, as 64.
     """
@@ -98,7 +139,14 @@ def shards_of(manifest: Manifest) -> Iterator[Shard]:
             local.append(Group(tuple(range(len(cases), len(cases) + len(group.cases)))))
             cases += group.cases
         small = Manifest(manifest.root, tuple(manifest.cases[index] for index in cases))
-        yield Shard(number, len(ends), small, tuple(local), tuple(cases), tuple(patients[case.patient] for case in small.cases))
+        yield Shard(
+            number,
+            len(ends),
+            small,
+            tuple(local),
+            tuple(cases),
+            tuple(patients[case.patient] for case in small.cases),
+        )
 
 
 def count_shards(manifest: Manifest) -> int:

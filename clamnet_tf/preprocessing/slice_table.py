@@ -13,13 +13,22 @@ from clamnet_tf.errors import DataError
 STORED = ("case", "volume", "slice_index", "position", "area", "box", "spacing", "pixel_hash")
 MOST_VOLUMES = 40  # that cuts are fixed on
 _WIDTHS = {"box": 5, "spacing": 3}
-_TYPES = {"case": np.int64, "volume": np.int64, "slice_index": np.int64, "position": np.float64, "area": np.float64,
-          "box": np.int64, "spacing": np.float64, "pixel_hash": np.str_}  # fmt: skip
+_TYPES = {
+    "case": np.int64,
+    "volume": np.int64,
+    "slice_index": np.int64,
+    "position": np.float64,
+    "area": np.float64,
+    "box": np.int64,
+    "spacing": np.float64,
+    "pixel_hash": np.str_,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class SliceTable:
-    """Columns of length N, in the order of the prepared images. Missing text is '', missing label -1, missing number nan.
+    """Columns of length N, in the order of the prepared images. Missing text is '', missing label -1, missing
+    number nan.
 
     image, patient, site, series, split: text        label: 0 normal, 1.. abnormal
     markers: names of what the slice shows, joined by +
@@ -63,18 +72,28 @@ class SliceTable:
         return found
 
     def volumes_of(self, rows, most: int = MOST_VOLUMES) -> np.ndarray:
-        """Numbers of the volumes that hold one of `rows`, rising; when there are more than `most`, that many, evenly spread."""
+        """Numbers of the volumes that hold one of `rows`, rising; when there are more than `most`, that many,
+        evenly spread.
+        """
         numbers = np.unique(self.volume[rows])
-        return numbers if len(numbers) <= most else numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+        return (
+            numbers
+            if len(numbers) <= most
+            else numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+        )
 
 
 def write_stored(rows: list[dict], path: Path) -> None:
-    """Write the columns that depend on pixels and settings alone as CSV; box and spacing become one column per number."""
+    """Write the columns that depend on pixels and settings alone as CSV; box and spacing become one column
+    per number.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name for column in STORED for name in _names(column)])
     for row in rows:
-        values = [value for column in STORED for value in (row[column] if column in _WIDTHS else [row[column]])]
+        values = [
+            value for column in STORED for value in (row[column] if column in _WIDTHS else [row[column]])
+        ]
         writer.writerow([repr(value) if isinstance(value, float) else value for value in values])
     path.write_text(stream.getvalue(), encoding="utf-8")
 
@@ -94,9 +113,11 @@ def read_stored(path: Path) -> dict[str, np.ndarray]:
 
 
 def join_stored(parts, manifest: Manifest) -> SliceTable:
-    """One table of several parts as `read_stored` gives them, in order, with what the manifest says of each case now (labels, split, eta ...).
+    """One table of several parts as `read_stored` gives them, in order, with what the manifest says of each
+    case now (labels, split, eta ...).
 
-    parts: pairs of columns and the index in `manifest` of each case that they count from 0. Volumes are counted on.
+    parts: pairs of columns and the index in `manifest` of each case that they count from 0. Volumes are
+    counted on.
     """
     every, volumes = [], 0
     for columns, cases in parts:

@@ -1,4 +1,5 @@
-"""Prepared slices as records, for readers other than `fit`: one TFRecord or ArrayRecord file per shard, one tf.train.Example per slice.
+"""Prepared slices as records, for readers other than `fit`: one TFRecord or ArrayRecord file per shard, one
+tf.train.Example per slice.
 
     field         type                     shape; unit
     image         bytes, float16 little    (side, side, channels): normalised, 0 outside the organ
@@ -20,8 +21,9 @@
     eta           float32                  nan: the recipe's
     split         text                     train, val or test
 
-Pixels are those of the cache to the bit. Paths, names of patients and institutions are left out. A file's name ends with
-the key of what it was made of; a finished file is left alone, and one of a changed shard replaces the old one.
+Pixels are those of the cache to the bit. Paths, names of patients and institutions are left out. A file's
+name ends with the key of what it was made of; a finished file is left alone, and one of a changed shard
+replaces the old one.
 
     import tensorflow as tf
     from clamnet_tf.preprocessing.tfrecords import parse
@@ -29,7 +31,8 @@ the key of what it was made of; a finished file is left alone, and one of a chan
     slices = files.interleave(tf.data.TFRecordDataset, num_parallel_calls=2).map(parse, num_parallel_calls=2)
     batches = slices.filter(lambda one: one["split"] == "train").shuffle(1024, seed=0).batch(16)
 
-ArrayRecord: `parse(source[row])` with array_record.python.array_record_data_source.ArrayRecordDataSource(paths), at random.
+ArrayRecord: `parse(source[row])` with
+array_record.python.array_record_data_source.ArrayRecordDataSource(paths), at random.
 """
 
 import contextlib
@@ -71,29 +74,57 @@ def parse(record) -> dict[str, tf.Tensor]:
     return fields
 
 
-def open_folder(out, form: str, data: DataSection, organ: OrganSection, shards: int, expected: ExpectedImages = ExpectedImages()) -> Path:
+def open_folder(
+    out,
+    form: str,
+    data: DataSection,
+    organ: OrganSection,
+    shards: int,
+    expected: ExpectedImages = ExpectedImages(),
+) -> Path:
     """The folder of records, new or of the same settings. RunError: it holds records of others."""
     out = make_folder(out)
-    settings = {"version": VERSION, "format": form, "shards": shards, "data": data.model_dump(mode="json"), "organ": organ.model_dump(mode="json")}
+    settings = {
+        "version": VERSION,
+        "format": form,
+        "shards": shards,
+        "data": data.model_dump(mode="json"),
+        "organ": organ.model_dump(mode="json"),
+    }
     settings["expected"] = expected.causes()
     try:
         found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         write_json(out / SETTINGS, settings)
         return out
-    differing = [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]
+    differing = [
+        name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]
+    ]
     if differing:
-        raise RunError(f"{out}: holds records of other settings ({', '.join(differing)} differ, see {SETTINGS}); choose another --out, or delete that folder.")
+        raise RunError(
+            f"{out}: holds records of other settings ({', '.join(differing)} differ, see {SETTINGS}); "
+            f"choose another --out, or delete that folder."
+        )
     return out
 
 
 def write_every_shard(
-    manifest: Manifest, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None, progress=None,
+    manifest: Manifest,
+    out: Path,
+    form: str,
+    data: DataSection,
+    organ: OrganSection,
+    organ_network=None,
+    progress=None,
     expected: ExpectedImages = ExpectedImages(),
-) -> None:  # fmt: skip
-    """All shards of a manifest, shared with other processes that do the same (see `prepare.claimed`); `progress(done, total)` counts cases."""
+) -> None:
+    """All shards of a manifest, shared with other processes that do the same (see `prepare.claimed`);
+    `progress(done, total)` counts cases.
+    """
     done = 0
-    with contextlib.closing(claimed(shards_of(manifest), lambda shard: out / f".{_stem(shard)}.lock")) as mine:
+    with contextlib.closing(
+        claimed(shards_of(manifest), lambda shard: out / f".{_stem(shard)}.lock")
+    ) as mine:
         for shard in mine:
             write_records(shard, out, form, data, organ, organ_network, expected)
             done += len(shard.cases)
@@ -101,25 +132,45 @@ def write_every_shard(
                 progress(done, len(manifest.cases))
 
 
-def write_on_worker(shard: Shard, *, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network, expected=ExpectedImages()) -> dict:
+def write_on_worker(
+    shard: Shard,
+    *,
+    out: Path,
+    form: str,
+    data: DataSection,
+    organ: OrganSection,
+    organ_network,
+    expected=ExpectedImages(),
+) -> dict:
     """What `beam_runner.run_on_beam` makes of a shard."""
     path, reused = write_records(shard, out, form, data, organ, organ_network, expected)
     return {"file": path.name, "reused": reused}
 
 
 def write_records(
-    shard: Shard, out: Path, form: str, data: DataSection, organ: OrganSection, organ_network=None, expected: ExpectedImages = ExpectedImages()
+    shard: Shard,
+    out: Path,
+    form: str,
+    data: DataSection,
+    organ: OrganSection,
+    organ_network=None,
+    expected: ExpectedImages = ExpectedImages(),
 ) -> tuple[Path, bool]:
-    """Prepare a shard into its file in `out`; returns (path, whether it was there before). One volume after the other is in memory.
+    """Prepare a shard into its file in `out`; returns (path, whether it was there before). One volume after
+    the other is in memory.
 
-    form: tfrecord or array_record. Errors as of `shard_folder.prepared_groups`; EnvironmentFailure: `out` cannot be written.
+    form: tfrecord or array_record. Errors as of `shard_folder.prepared_groups`; EnvironmentFailure: `out`
+    cannot be written.
     """
     key, suffix = _key(shard, data, organ, organ_network, expected), SUFFIXES[form]
     path = out / f"{_stem(shard)}-{key[:12]}.{suffix}"
     if path.exists():
         return path, True
     with atomic_path(path) as temporary:
-        with _writer(temporary, form) as write, contextlib.closing(prepared_groups(shard, data, organ, organ_network, expected)) as groups:
+        with (
+            _writer(temporary, form) as write,
+            contextlib.closing(prepared_groups(shard, data, organ, organ_network, expected)) as groups,
+        ):
             for group in groups:
                 for images, organs, facts in group.volumes:
                     for image, inside, fact in zip(images, organs, facts):
@@ -134,7 +185,9 @@ def _stem(shard: Shard) -> str:
     return f"slices-{shard.number:05d}-of-{shard.of:05d}"
 
 
-def _key(shard: Shard, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages) -> str:
+def _key(
+    shard: Shard, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages
+) -> str:
     """As of the shard, and of what the manifest says."""
     told = [[case.label, case.markers, case.eta, case.split] for case in shard.manifest.cases]
     causes = [shard.key(data, organ, None, organ_network, expected), told, shard.cases, shard.patients]
@@ -144,18 +197,38 @@ def _key(shard: Shard, data: DataSection, organ: OrganSection, organ_network, ex
 def _example(shard: Shard, image, organ, fact: dict) -> bytes:
     case = shard.manifest.cases[fact["case"]]
     integers = {
-        "side": [image.shape[0]], "channels": [image.shape[2]], "case": [shard.cases[fact["case"]]], "patient": [shard.patients[fact["case"]]],
-        "shard": [shard.number], "volume": [fact["volume"]], "slice_index": [fact["slice_index"]], "label": [-1 if case.label is None else case.label],
+        "side": [image.shape[0]],
+        "channels": [image.shape[2]],
+        "case": [shard.cases[fact["case"]]],
+        "patient": [shard.patients[fact["case"]]],
+        "shard": [shard.number],
+        "volume": [fact["volume"]],
+        "slice_index": [fact["slice_index"]],
+        "label": [-1 if case.label is None else case.label],
         "box": fact["box"],
-    }  # fmt: skip
-    numbers = {"position": [fact["position"]], "area": [fact["area"]], "eta": [float("nan") if case.eta is None else case.eta], "spacing": fact["spacing"]}
+    }
+    numbers = {
+        "position": [fact["position"]],
+        "area": [fact["area"]],
+        "eta": [float("nan") if case.eta is None else case.eta],
+        "spacing": fact["spacing"],
+    }
     texts = {
-        "image": image.astype("<f2").tobytes(), "organ": organ.tobytes(), "pixel_hash": fact["pixel_hash"].encode(),
-        "markers": "+".join(case.markers).encode(), "split": (case.split or "").encode(),
-    }  # fmt: skip
-    features = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in integers.items()}
-    features |= {name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in numbers.items()}
-    features |= {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in texts.items()}
+        "image": image.astype("<f2").tobytes(),
+        "organ": organ.tobytes(),
+        "pixel_hash": fact["pixel_hash"].encode(),
+        "markers": "+".join(case.markers).encode(),
+        "split": (case.split or "").encode(),
+    }
+    features = {
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in integers.items()
+    }
+    features |= {
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in numbers.items()
+    }
+    features |= {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in texts.items()
+    }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
@@ -172,7 +245,9 @@ def _writer(path: Path, form: str):
     try:
         from array_record.python.array_record_module import ArrayRecordWriter
     except ImportError as error:
-        raise EnvironmentFailure("ArrayRecord files need the package array_record: python -m pip install 'clamnet-tf[beam]'") from error
+        raise EnvironmentFailure(
+            "ArrayRecord files need the package array_record: python -m pip install 'clamnet-tf[beam]'"
+        ) from error
     writer = ArrayRecordWriter(str(path), "group_size:1")
     try:
         yield writer.write

@@ -58,7 +58,9 @@ def lacking_slices(
         for name, found in (("abnormal training slices", abnormal), ("validation slices", validation))
         if not found.any()
     ]
-    missing = [] if shown is None else [name for name, found in zip(names, shown[abnormal].T) if not found.any()]
+    missing = (
+        [] if shown is None else [name for name, found in zip(names, shown[abnormal].T) if not found.any()]
+    )
     if missing and abnormal.any():
         problems.append(
             f"No training slice shows {' or '.join(missing)}, which the recipe tells apart from its other"

@@ -1,4 +1,6 @@
-"""From cases to volumes: which files make one volume, and reading it with every check that concerns several files."""
+"""From cases to volumes: which files make one volume, and reading it with every check that concerns several
+files.
+"""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -25,10 +27,11 @@ class Group:
 
 
 def group_cases(manifest: Manifest) -> list[Group]:
-    """Cases of one patient and series together; without series but with position, one group per patient; else one per file.
+    """Cases of one patient and series together; without series but with position, one group per patient; else
+    one per file.
 
-    Inside a group: by position when every case has one, else by the natural order of file names; then by slice_index.
-    Groups come in the order of their first case.
+    Inside a group: by position when every case has one, else by the natural order of file names; then by
+    slice_index. Groups come in the order of their first case.
     """
     groups: dict[tuple, list[int]] = {}
     for index, case in enumerate(manifest.cases):
@@ -43,16 +46,24 @@ def group_cases(manifest: Manifest) -> list[Group]:
 
 
 def _in_order(cases, indices) -> Group:
-    """The group of the cases at `indices`, in the order of their positions, or of their names where these do not tell."""
+    """The group of the cases at `indices`, in the order of their positions, or of their names where these do
+    not tell.
+    """
     places = {cases[index].position for index in indices}
     positioned = None not in places
 
     def order(index):
         case = cases[index]
-        if positioned and len(places) == len(indices):  # no two alike: names, which take long, say nothing more
+        if positioned and len(places) == len(
+            indices
+        ):  # no two alike: names, which take long, say nothing more
             return case.position
         name = [natural_key(part) for part in case.image.parts]
-        return (case.position if positioned else 0.0, name, -1 if case.slice_index is None else case.slice_index)
+        return (
+            case.position if positioned else 0.0,
+            name,
+            -1 if case.slice_index is None else case.slice_index,
+        )
 
     return Group(tuple(sorted(indices, key=order)))
 
@@ -61,14 +72,18 @@ def _in_order(cases, indices) -> Group:
 class AssembledVolume:
     """One volume, ready for the organ step.
 
-    array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a place in the patient
-    wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the volume)
-    grids: the way back to the files: of the one file of several slices, or of each file of one slice, in order
-    affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack: slices of DICOM as their
-        files hold them, in the order of position; of all other files `array` itself
+    array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a
+    place in the patient
+    wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the
+    volume)
+    grids: the way back to the files: of the one file of several slices, or of each file of one slice, in
+    order
+    affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack: slices
+        of DICOM as their files hold them, in the order of position; of all other files `array` itself
     axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`
     cases: per grid, index of its case
-    excluded: bool (S, H, W) like `array`, where no patient is shown (see `imaging.volume.Volume`), None = nowhere
+    excluded: bool (S, H, W) like `array`, where no patient is shown (see `imaging.volume.Volume`), None =
+    nowhere
     notes: what was accepted or changed to read it, beside the notes of the grids
     """
 
@@ -86,12 +101,19 @@ class AssembledVolume:
 
 
 def assemble(
-    manifest: Manifest, group: Group, *, channels, dicom_backend: str, with_organ: bool, expected: ExpectedImages = ExpectedImages()
+    manifest: Manifest,
+    group: Group,
+    *,
+    channels,
+    dicom_backend: str,
+    with_organ: bool,
+    expected: ExpectedImages = ExpectedImages(),
 ) -> list[AssembledVolume]:
     """Read the files of `group`: single-slice files become one volume, each file of several slices its own.
 
-    DataError for sizes or channel counts that differ inside the volume, a slice the file does not have, a channel
-    it does not have, an image that is not what `expected` says; ImageError (from imaging) for a file that cannot be read.
+    DataError for sizes or channel counts that differ inside the volume, a slice the file does not have, a
+    channel it does not have, an image that is not what `expected` says; ImageError (from imaging) for a file
+    that cannot be read.
     """
     volumes, single = [], []
     by_file: dict[Path, list[int]] = {}
@@ -135,7 +157,9 @@ def _checked(manifest: Manifest, volume: AssembledVolume, expected: ExpectedImag
 
 
 def slice_hash(image: np.ndarray) -> str:
-    """sha256 of shape and values of one slice (H, W, C); '' when every channel is constant (blank: no evidence of leakage)."""
+    """sha256 of shape and values of one slice (H, W, C); '' when every channel is constant (blank: no
+    evidence of leakage).
+    """
     if all(channel.min() == channel.max() for channel in np.moveaxis(image, -1, 0)):
         return ""
     digest = hashlib.sha256(repr(image.shape).encode())
@@ -149,7 +173,8 @@ def _choose(path, array, channels):
     count = array.shape[-1]
     if max(channels) >= count:
         raise DataError(
-            f"{path}: data.channels asks for channel {max(channels)}, the image has {count} (0..{count - 1}); change data.channels."
+            f"{path}: data.channels asks for channel {max(channels)}, the image has {count} "
+            f"(0..{count - 1}); change data.channels."
         )
     return np.ascontiguousarray(array[..., list(channels)])
 
@@ -158,12 +183,14 @@ def _organ(case: Case, volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
     """(bool (slices, rows, columns), notes on how the mask was read)."""
     if case.organ is None:
         raise DataError(
-            f"{case.image}: organ.method is 'given', but the manifest has no organ mask for this image; fill its column 'organ' or use organ.method=foreground."
+            f"{case.image}: organ.method is 'given', but the manifest has no organ mask for this image; "
+            f"fill its column 'organ' or use organ.method=foreground."
         )
     mask = read_mask_of(case.organ, case.image, lambda path: volume)
     if mask.values.shape != volume.array.shape[:3]:
         raise DataError(
-            f"{case.organ}: organ mask of shape {mask.values.shape}, its image {case.image} has {volume.array.shape[:3]} (slices, rows, columns)."
+            f"{case.organ}: organ mask of shape {mask.values.shape}, its image {case.image} has "
+            f"{volume.array.shape[:3]} (slices, rows, columns)."
         )
     return mask.values > 0, tuple(f"organ mask: {note}" for note in mask.notes)
 

@@ -18,7 +18,9 @@ _STUDY = "study_"
 
 
 def recipe_folder() -> Path:
-    """The folder of the shipped recipes: clamnet_tf/_recipes when installed, recipes/ of the checkout otherwise."""
+    """The folder of the shipped recipes: clamnet_tf/_recipes when installed, recipes/ of the checkout
+    otherwise.
+    """
     installed = _PACKAGE / "_recipes"
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
 
@@ -44,17 +46,25 @@ def find_recipe(name_or_path) -> Path:
         return path
     if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
         near = nearest(path.stem, names)
-        advice = f"the shipped recipe is named {near}, without folder and suffix" if near else "check the path"
-        raise RecipeError(f"{text}: expected the path of a recipe, received one that does not exist; {advice}")
+        advice = (
+            f"the shipped recipe is named {near}, without folder and suffix" if near else "check the path"
+        )
+        raise RecipeError(
+            f"{text}: expected the path of a recipe, received one that does not exist; {advice}"
+        )
     near = nearest(text, names)
     advice = f"nearest valid name {near}" if near else "give the path of your own recipe with its .yaml"
-    raise RecipeError(f"{text}: expected a shipped recipe ({', '.join(names) or 'none is installed'}) or a path, received neither; {advice}")
+    raise RecipeError(
+        f"{text}: expected a shipped recipe ({', '.join(names) or 'none is installed'}) or a path, received "
+        f"neither; {advice}"
+    )
 
 
 def load_recipe(name_or_path, overrides=()) -> Recipe:
     """The recipe of a shipped name or a path, with overrides ("network.depth=3") put in before validation.
 
-    RecipeError: every problem of file and overrides, one line each. Levels to be drawn stay "random": see `resolve`.
+    RecipeError: every problem of file and overrides, one line each. Levels to be drawn stay "random": see
+    `resolve`.
     """
     path = find_recipe(name_or_path)
     name = path if path == Path(name_or_path) else _short(path)
@@ -77,7 +87,9 @@ def recipe_of(text: str) -> Recipe:
 
 
 def _short(path):
-    """A shipped recipe's path as short as it can be said: relative to the working folder when it lies below."""
+    """A shipped recipe's path as short as it can be said: relative to the working folder when it lies
+    below.
+    """
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

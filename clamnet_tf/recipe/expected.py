@@ -8,7 +8,7 @@ from clamnet_tf.recipe.suggest import nearest
 
 
 def expected_text(schema: dict, part: dict) -> str:
-    """"a whole number from 1 to 7", "mean or a whole number from 1 to 6", "a list, each entry ..." """
+    """ "a whole number from 1 to 7", "mean or a whole number from 1 to 6", "a list, each entry ..." """
     candidates = sorted(alternatives(schema, part), key=lambda candidate: candidate.get("type") != "null")
     return " or ".join(_one(schema, candidate) for candidate in candidates)
 
@@ -18,7 +18,11 @@ def _one(schema, part):
         return either(part.get("enum", [part.get("const")]))
     kind = part.get("type")
     if kind == "object":
-        return f"a section with the keys {', '.join(part['properties'])}" if "properties" in part else "a section"
+        return (
+            f"a section with the keys {', '.join(part['properties'])}"
+            if "properties" in part
+            else "a section"
+        )
     if kind == "array":
         entry = part["prefixItems"][0] if "prefixItems" in part else part["items"]
         count = f" of {part['maxItems']} entries" if "prefixItems" in part else ""
@@ -26,7 +30,9 @@ def _one(schema, part):
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _range(part)
     if kind == "string":
-        length = f" of {part.get('minLength', 0)} to {part['maxLength']} characters" if "maxLength" in part else ""
+        length = (
+            f" of {part.get('minLength', 0)} to {part['maxLength']} characters" if "maxLength" in part else ""
+        )
         return f"text{length}" + (f" of the form {part['pattern']}" if "pattern" in part else "")
     return {"boolean": "true or false", "null": "null"}[kind]
 
@@ -37,7 +43,9 @@ def _range(part):
     if low is not None and high is not None:
         return f" from {_short(low)} to {_short(high)}"
     limits = [
-        f"{word} {_short(limit)}" for word, limit in (("of at least", low), ("above", above), ("at most", high), ("below", below)) if limit is not None
+        f"{word} {_short(limit)}"
+        for word, limit in (("of at least", low), ("above", above), ("at most", high), ("below", below))
+        if limit is not None
     ]
     return " " + " and ".join(limits) if limits else ""
 
@@ -62,7 +70,11 @@ def _received(value):
     if value is None:
         return "nothing (null)"
     if isinstance(value, dict):
-        return f"a section with the keys {', '.join(ascii(key)[1:-1] for key in value)}" if value else "an empty section"
+        return (
+            f"a section with the keys {', '.join(ascii(key)[1:-1] for key in value)}"
+            if value
+            else "an empty section"
+        )
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_received(item) for item in value)}]"
     if isinstance(value, str):
@@ -75,10 +87,17 @@ def _received(value):
 
 
 def advice_text(schema: dict, part: dict, value) -> str:
-    """How `value` becomes what `part` expects: a spelling of a number or boolean, the nearest word; or an empty string."""
+    """How `value` becomes what `part` expects: a spelling of a number or boolean, the nearest word; or an
+    empty string.
+    """
     candidates = alternatives(schema, part)
     kinds = {candidate.get("type") for candidate in candidates}
-    words = [word for candidate in candidates for word in candidate.get("enum", [candidate.get("const")]) if isinstance(word, str)]
+    words = [
+        word
+        for candidate in candidates
+        for word in candidate.get("enum", [candidate.get("const")])
+        if isinstance(word, str)
+    ]
     if isinstance(value, str):
         near = nearest(value, words)
         if near:

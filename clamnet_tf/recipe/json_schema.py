@@ -1,4 +1,6 @@
-"""The recipe's JSON Schema: for editors, and as the one description from which messages take what is expected."""
+"""The recipe's JSON Schema: for editors, and as the one description from which messages take what is
+expected.
+"""
 
 import functools
 
@@ -16,7 +18,11 @@ def json_schema() -> dict:
 
 def schema_of(model, title: str) -> dict:
     """JSON Schema of a model of closed sections."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_without_titles(model.model_json_schema())}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **_without_titles(model.model_json_schema()),
+    }
 
 
 def field_schema(schema: dict, path) -> dict:
@@ -64,7 +70,9 @@ def _without_titles(part):
     """pydantic gives every field a title made of its name, which editors show in place of the description."""
     if isinstance(part, dict):
         return {
-            key: {name: _without_titles(field) for name, field in value.items()} if key in ("properties", "$defs") else _without_titles(value)
+            key: {name: _without_titles(field) for name, field in value.items()}
+            if key in ("properties", "$defs")
+            else _without_titles(value)
             for key, value in part.items()
             if key != "title"
         }

@@ -1,7 +1,9 @@
-"""Keys that stand in another section than they used to: recipes of run folders and zoo entries were written before, and stay readable.
+"""Keys that stand in another section than they used to: recipes of run folders and zoo entries were written
+before, and stay readable.
 
-Recipe files are read as if they had the keys in their new place. An override is typed today: it gets the new key as advice.
-A recipe's hash is that of its old form, so that runs, studies and exported models go on to be recognised by it.
+Recipe files are read as if they had the keys in their new place. An override is typed today: it gets the new
+key as advice. A recipe's hash is that of its old form, so that runs, studies and exported models go on to be
+recognised by it.
 """
 
 from clamnet_tf.recipe.problems import Problem
@@ -15,7 +17,9 @@ MOVED = {
 
 
 def move_keys(root: Node) -> list:
-    """Put the moved keys of a file's tree where they belong now; a Problem for each that stands in both places."""
+    """Put the moved keys of a file's tree where they belong now; a Problem for each that stands in both
+    places.
+    """
     problems = []
     for (old_section, old_key), new in MOVED.items():
         section = root.value.get(old_section) if isinstance(root.value, dict) else None
@@ -38,11 +42,22 @@ def move_keys(root: Node) -> list:
 def moved_problem(path, place) -> Problem | None:
     """What an override of the moved key `path` is told; None for all others."""
     new = MOVED.get(tuple(path))
-    return None if new is None else Problem(place, tuple(path), f"{'.'.join(new)}, where this key stands now", "its old place", f"write --set {'.'.join(new)}=...")
+    return (
+        None
+        if new is None
+        else Problem(
+            place,
+            tuple(path),
+            f"{'.'.join(new)}, where this key stands now",
+            "its old place",
+            f"write --set {'.'.join(new)}=...",
+        )
+    )
 
 
 def before_moving(content: dict) -> dict:
-    """A serialised recipe with the moved keys where they used to be, and nothing of sections that were not there.
+    """A serialised recipe with the moved keys where they used to be, and nothing of sections that were not
+    there.
 
     So runtime.data_service does not count: it changes who makes the batches, not the batches.
     """

@@ -1,4 +1,5 @@
-"""`--set network.depth=3`: an override is read as strictly as the file and put into its tree before validation.
+"""`--set network.depth=3`: an override is read as strictly as the file and put into its tree before
+validation.
 
 So the problems of file and overrides are reported together, each with its own place.
 """
@@ -20,7 +21,15 @@ def apply_overrides(root: Node, overrides) -> list:
         place = Place(f"--set {path_text}", rank=rank)
         path = tuple(path_text.split("."))
         if not equals or not all(path):
-            problems.append(Problem(Place(f"--set {text}", rank=rank), (), "a key with dots, =, and a value", repr(text), _EXAMPLE))
+            problems.append(
+                Problem(
+                    Place(f"--set {text}", rank=rank),
+                    (),
+                    "a key with dots, =, and a value",
+                    repr(text),
+                    _EXAMPLE,
+                )
+            )
             continue
         if path in seen:
             problems.append(Problem(place, path, "each key once", "it again", "remove one of the overrides"))
@@ -31,12 +40,24 @@ def apply_overrides(root: Node, overrides) -> list:
             problems.append(moved)
             continue
         if not value_text.strip():
-            problems.append(Problem(place, path, "a value after =", "none", "write null for nothing, '' for an empty text"))
+            problems.append(
+                Problem(
+                    place, path, "a value after =", "none", "write null for nothing, '' for an empty text"
+                )
+            )
             continue
         node, found = read_value(value_text, place, path)
         if node is not None and isinstance(node.value, dict):
             example = f"{path_text}.{next(iter(node.value), 'key')}=..."
-            found.append(Problem(place, path, "a single value or a list", "a mapping", f"set its keys one by one: --set {example}"))
+            found.append(
+                Problem(
+                    place,
+                    path,
+                    "a single value or a list",
+                    "a mapping",
+                    f"set its keys one by one: --set {example}",
+                )
+            )
             node = None
         problems += found
         problems += _graft(root, path, node or Node(place, UNREADABLE), place)

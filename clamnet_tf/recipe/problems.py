@@ -11,7 +11,8 @@ MOST_SHOWN = 200  # problems of one file
 class Place:
     """Where a value was written: a line of a file, or an override.
 
-    `source` is the file as the user named it, or "--set network.depth"; `line` counts from 1, None for an override;
+    `source` is the file as the user named it, or "--set network.depth"; `line` counts from 1, None for an
+    override;
     `rank` orders the report: 0 for the file, then 1, 2 .. for the overrides.
     """
 

@@ -1,8 +1,9 @@
 """Strict YAML text -> a tree of nodes that know where they were written.
 
-Built from the events of PyYAML's SafeLoader, never by its constructors: no tag can create an object. Refused besides
-broken YAML: repeated keys, tags, merge keys, several documents, aliases that explode, deep nesting, files over 1 MB,
-other encodings than UTF-8. A problem at one value does not hide those of the others.
+Built from the events of PyYAML's SafeLoader, never by its constructors: no tag can create an object. Refused
+besides
+broken YAML: repeated keys, tags, merge keys, several documents, aliases that explode, deep nesting, files
+over 1 MB, other encodings than UTF-8. A problem at one value does not hide those of the others.
 """
 
 import copy
@@ -25,9 +26,15 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _CORE_TAGS = {
     "tag:yaml.org,2002:" + name: kinds
     for name, kinds in {
-        "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "null": (type(None),), "seq": (list,), "map": (dict,),
+        "str": (str,),
+        "int": (int,),
+        "float": (float, int),
+        "bool": (bool,),
+        "null": (type(None),),
+        "seq": (list,),
+        "map": (dict,),
     }.items()
-}  # fmt: skip
+}
 
 
 class Unreadable:
@@ -42,7 +49,9 @@ Value = Union[str, int, float, bool, None, "list[Node]", "dict[str, Node]", Unre
 
 @dataclass
 class Node:
-    """A value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE; `place` is that of its key."""
+    """A value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE; `place` is that of
+    its key.
+    """
 
     place: Place
     value: "Value"
@@ -77,7 +86,9 @@ class Refused(Exception):
 
 
 def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
-    """Tree and problems of a recipe file, called `name` in messages; the tree is None when nothing of it can be used."""
+    """Tree and problems of a recipe file, called `name` in messages; the tree is None when nothing of it can
+    be used.
+    """
     label = Place(os.fspath(name or path))
     try:
         with open_regular(path) as stream:
@@ -86,7 +97,15 @@ def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
     except IsADirectoryError:
         return None, [Problem(label, (), "a recipe file", "a folder", "name the .yaml file")]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        return None, [Problem(label, (), "a readable file", getattr(error, "strerror", None) or str(error), "check the path and its permissions")]
+        return None, [
+            Problem(
+                label,
+                (),
+                "a readable file",
+                getattr(error, "strerror", None) or str(error),
+                "check the path and its permissions",
+            )
+        ]
     if max(size, len(content)) > LARGEST_FILE:
         received = f"{size / 1e6:.1f} MB" if size > LARGEST_FILE else "more"
         return None, [Problem(label, (), "a recipe of at most 1 MB", received, "is this a recipe?")]
@@ -94,7 +113,11 @@ def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = Place(label.source, content.count(b"\n", 0, error.start) + 1)
-        return None, [Problem(place, (), "UTF-8 text", f"the byte 0x{content[error.start]:02x}", "save the file as UTF-8")]
+        return None, [
+            Problem(
+                place, (), "UTF-8 text", f"the byte 0x{content[error.start]:02x}", "save the file as UTF-8"
+            )
+        ]
     return read_text(text, label.source)
 
 
@@ -103,7 +126,9 @@ def read_text(text: str, source: str) -> "tuple[Node | None, list[Problem]]":
     node, problems = read_value(text, Place(source, 1))
     if node is not None and not isinstance(node.value, (dict, Unreadable)):
         received = {list: "a list", type(None): "nothing"}.get(type(node.value), "a single value")
-        problems.append(Problem(node.place, (), "keys and sections (name: ..., modality: ..., condition: ...)", received))
+        problems.append(
+            Problem(node.place, (), "keys and sections (name: ..., modality: ..., condition: ...)", received)
+        )
         return None, problems
     return node, problems
 
@@ -119,7 +144,9 @@ def read_value(text: str, place: Place, path=()) -> "tuple[Node | None, list[Pro
         builder.problems.append(refusal.args[0])
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        builder.report(path, "printable text", f"the character U+{error.character:04X}", line=line, advice="remove it")
+        builder.report(
+            path, "printable text", f"the character U+{error.character:04X}", line=line, advice="remove it"
+        )
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         received = _unquoted(": ".join(filter(None, [error.context, error.problem])))
@@ -151,7 +178,13 @@ class _Builder:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if node is not None:
-                    self.report(path, "one document", "a second one after ---", mark=event.start_mark, advice="split the file")
+                    self.report(
+                        path,
+                        "one document",
+                        "a second one after ---",
+                        mark=event.start_mark,
+                        advice="split the file",
+                    )
                     break
                 node = self.node(next(events), events, path)
         return Node(self.base, None) if node is None else node
@@ -162,12 +195,18 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, path)
         if len(path) > DEEPEST:
-            raise Refused(Problem(self.place(mark), tuple(path[:3]), f"at most {DEEPEST} levels of nesting", "more"))
+            raise Refused(
+                Problem(self.place(mark), tuple(path[:3]), f"at most {DEEPEST} levels of nesting", "more")
+            )
         node = Node(self.place(mark), None)
         if event.anchor:
             self.anchors[event.anchor] = None  # not before it is complete
         if isinstance(event, yaml.ScalarEvent):
-            node.value = event.value if event.style or event.tag == "tag:yaml.org,2002:str" else plain_value(event.value)
+            node.value = (
+                event.value
+                if event.style or event.tag == "tag:yaml.org,2002:str"
+                else plain_value(event.value)
+            )
             if not is_text(event.value):
                 self.report(path, "text", "an escape that is no character", mark=mark)
                 node.value = UNREADABLE
@@ -178,8 +217,18 @@ class _Builder:
         if isinstance(node.value, (list, dict)):
             children = node.value.values() if isinstance(node.value, dict) else node.value
             node.size += sum(child.size for child in children)
-        if event.tag and node.value is not UNREADABLE and type(node.value) not in _CORE_TAGS.get(event.tag, ()):
-            self.report(path, "a plain value", f"the tag {short_tag(event.tag)}", mark=mark, advice="remove the tag; recipes hold data only")
+        if (
+            event.tag
+            and node.value is not UNREADABLE
+            and type(node.value) not in _CORE_TAGS.get(event.tag, ())
+        ):
+            self.report(
+                path,
+                "a plain value",
+                f"the tag {short_tag(event.tag)}",
+                mark=mark,
+                advice="remove the tag; recipes hold data only",
+            )
             node.value = UNREADABLE
         if event.anchor:
             self.anchors[event.anchor] = node
@@ -189,13 +238,19 @@ class _Builder:
         self.values += values
         if self.values > MOST_VALUES:
             received = "more" if values == 1 else "aliases that expand to more"
-            raise Refused(Problem(self.place(mark), tuple(path), f"at most {MOST_VALUES} values in a recipe", received))
+            raise Refused(
+                Problem(self.place(mark), tuple(path), f"at most {MOST_VALUES} values in a recipe", received)
+            )
 
     def alias(self, event, path):
         target = self.anchors.get(event.anchor)
         mark = event.start_mark
         if target is None:
-            received = f"*{event.anchor} inside itself" if event.anchor in self.anchors else f"*{event.anchor}, which has no anchor before it"
+            received = (
+                f"*{event.anchor} inside itself"
+                if event.anchor in self.anchors
+                else f"*{event.anchor}, which has no anchor before it"
+            )
             self.report(path, "a value", received, mark=mark, advice="write the value out")
             return Node(self.place(mark), UNREADABLE)
         self.count(target.size - 1, path, mark)
@@ -220,8 +275,18 @@ class _Builder:
             if key is None:
                 continue
             if key in entries:
-                received = "it again" if place.line is None else f"it again (first on line {entries[key].place.line})"
-                self.report((*path, key), "each key once", received, mark=event.start_mark, advice="remove one of them")
+                received = (
+                    "it again"
+                    if place.line is None
+                    else f"it again (first on line {entries[key].place.line})"
+                )
+                self.report(
+                    (*path, key),
+                    "each key once",
+                    received,
+                    mark=event.start_mark,
+                    advice="remove one of them",
+                )
                 continue
             node.place = place
             entries[key] = node
@@ -231,10 +296,18 @@ class _Builder:
         """The text of a key as it is written (so that `on:` and `1:` are text), or None after reporting."""
         if isinstance(event, yaml.ScalarEvent):
             if event.value == "<<" and not event.style:
-                self.report(path, "a key", "the merge key <<", mark=event.start_mark, advice="write the keys out")
+                self.report(
+                    path, "a key", "the merge key <<", mark=event.start_mark, advice="write the keys out"
+                )
                 return None
             if event.tag not in (None, "tag:yaml.org,2002:str"):
-                self.report(path, "a plain key", f"the tag {short_tag(event.tag)}", mark=event.start_mark, advice="remove the tag")
+                self.report(
+                    path,
+                    "a plain key",
+                    f"the tag {short_tag(event.tag)}",
+                    mark=event.start_mark,
+                    advice="remove the tag",
+                )
                 return None
             if not is_text(event.value):
                 self.report(path, "a key", "an escape that is no character", mark=event.start_mark)
@@ -248,8 +321,12 @@ class _Builder:
 
 
 def _unquoted(text: str) -> str:
-    """What PyYAML says without the words of the file that it quotes; single signs and names of tokens in <> stay."""
-    return _QUOTED.sub(lambda found: found[0] if len(found[0]) <= 3 or found[0].startswith("'<") else "a word", text)
+    """What PyYAML says without the words of the file that it quotes; single signs and names of tokens in <>
+    stay.
+    """
+    return _QUOTED.sub(
+        lambda found: found[0] if len(found[0]) <= 3 or found[0].startswith("'<") else "a word", text
+    )
 
 
 def is_text(text: str) -> bool:

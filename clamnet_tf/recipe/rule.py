@@ -1,6 +1,7 @@
 """What a rule between several keys of a recipe is; rules.py states them.
 
-A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left out when
+A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left
+out when
 one of its keys is wrong already: what it would say, would only follow from that.
 """
 

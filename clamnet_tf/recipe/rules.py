@@ -1,4 +1,6 @@
-"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in rule.py."""
+"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in
+rule.py.
+"""
 
 import functools
 
@@ -55,14 +57,21 @@ def _rules_of_a_network(name, *, used=None):
     def one_per_level(key, values, depth):
         if len(values) != depth:
             levels = f"{depth} entries, one per level of {name}.depth {depth}"
-            example = (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
+            example = (
+                (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
+            )
             yield Finding((*place, key), levels, f"{len(values)}: {values}", f"for example {example}")
 
     @network_rule(f"{name}.kernels")
     def kernels_odd(kernels):
         for level, kernel in enumerate(kernels):
             if kernel % 2 == 0:
-                yield Finding((*place, "kernels", level), "an odd number", str(kernel), f"nearest: {kernel - 1} or {kernel + 1}")
+                yield Finding(
+                    (*place, "kernels", level),
+                    "an odd number",
+                    str(kernel),
+                    f"nearest: {kernel - 1} or {kernel + 1}",
+                )
 
     @network_rule(f"{name}.duplicate.levels", f"{name}.depth")
     def duplicate_levels(levels, depth):
@@ -78,7 +87,9 @@ def _rules_of_a_network(name, *, used=None):
     @network_rule(f"{name}.duplicate.count", f"{name}.duplicate.levels", f"{name}.depth")
     def duplicate_count(count, levels, depth):
         if levels == "random" and count > depth:
-            yield Finding((*place, "duplicate", "count"), f"at most the {depth} levels of {name}.depth", str(count))
+            yield Finding(
+                (*place, "duplicate", "count"), f"at most the {depth} levels of {name}.depth", str(count)
+            )
 
     @network_rule(f"{name}.output", f"{name}.classes")
     def sigmoid_classes(output, classes):
@@ -86,12 +97,15 @@ def _rules_of_a_network(name, *, used=None):
             expected = "softmax, since one sigmoid channel tells only 2 classes apart"
             yield Finding((*place, "output"), expected, f"sigmoid with {name}.classes {classes}")
 
-
     @network_rule(f"{name}.classes", "markers")
     def classes_of_markers(classes, markers):
         wanted = 1 + len(markers or [""])
         if classes != wanted:
-            what = f"background and {len(markers)} markers" if markers else "background and one marker, since markers is null"
+            what = (
+                f"background and {len(markers)} markers"
+                if markers
+                else "background and one marker, since markers is null"
+            )
             yield Finding((*place, "classes"), f"{wanted}: {what}", str(classes))
 
 
@@ -104,20 +118,29 @@ def markers_once(markers):
     names = [one["name"] for one in markers or []]
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Finding(("markers", index, "name"), "each marker once", f"{name} again", "remove one of them")
+            yield Finding(
+                ("markers", index, "name"), "each marker once", f"{name} again", "remove one of them"
+            )
 
 
 @rule("markers", "loss.objective")
 def classifiers_tell_no_markers_apart(markers, objective):
     if markers and objective == "classification":
-        expected = "an objective of maps, since a classifier of slices tells abnormal from normal; or markers: null, one marker at a time"
+        expected = (
+            "an objective of maps, since a classifier of slices tells abnormal from normal; or "
+            "markers: null, one marker at a time"
+        )
         yield Finding(("loss", "objective"), expected, objective)
 
 
 @rule("markers", "self_training.marker")
 def markers_have_their_own_share(markers, share):
     if markers and share is not None:
-        yield Finding(("self_training", "marker"), "null, since every marker has its own prevalence (markers[..].prevalence)", f"{share:g}")
+        yield Finding(
+            ("self_training", "marker"),
+            "null, since every marker has its own prevalence (markers[..].prevalence)",
+            f"{share:g}",
+        )
 
 
 @rule("markers", "inference.fill_holes")
@@ -137,16 +160,25 @@ def shuffled_labels_are_learned_from(shuffle_labels, supervision):
 def window_given(normalization, window):
     if normalization == "window" and window is None:
         expected = "a window (center, width), which data.normalization window scales by"
-        yield Finding(("data", "window"), expected, "nothing (null)", "give the window or choose another normalization")
+        yield Finding(
+            ("data", "window"), expected, "nothing (null)", "give the window or choose another normalization"
+        )
 
 
 @rule("organ.method", "organ.network")
 def organ_network_given(method, network):
     if method == "network" and not network:
-        expected = "a zoo entry or a run folder, since organ.method network lets a trained network find the organ"
+        expected = (
+            "a zoo entry or a run folder, since organ.method network lets a trained network find the organ"
+        )
         yield Finding(("organ", "network"), expected, "nothing (null)")
     if method != "network" and network:
-        yield Finding(("organ", "network"), f"null, since organ.method {method} uses no network", network, "or set organ.method: network")
+        yield Finding(
+            ("organ", "network"),
+            f"null, since organ.method {method} uses no network",
+            network,
+            "or set organ.method: network",
+        )
 
 
 @rule("data.cohort.slices", "data.cohort.kind")
@@ -164,27 +196,40 @@ def channels_once(channels):
         yield Finding(("data", "channels"), "at least one channel", "[]", "write null to keep all")
     for index, channel in enumerate(channels or []):
         if channel in channels[:index]:
-            yield Finding(("data", "channels", index), "each channel once", f"{channel} again", "remove one of them")
+            yield Finding(
+                ("data", "channels", index), "each channel once", f"{channel} again", "remove one of them"
+            )
 
 
 @rule("data.split.train", "data.split.val", "data.split.test")
 def split_whole(train, val, test):
     total = train + val + test
     if abs(total - 1) > SPLIT_TOLERANCE:
-        yield Finding(("data", "split"), "fractions train + val + test that make 1", f"{train:g} + {val:g} + {test:g} = {total:g}")
+        yield Finding(
+            ("data", "split"),
+            "fractions train + val + test that make 1",
+            f"{train:g} + {val:g} + {test:g} = {total:g}",
+        )
 
 
 @rule("data.split.train")
 def split_trains(train):
     if train == 0:
-        yield Finding(("data", "split", "train"), "a fraction above 0", "0", "nothing would be left to train on")
+        yield Finding(
+            ("data", "split", "train"), "a fraction above 0", "0", "nothing would be left to train on"
+        )
 
 
 @rule("data.split.val", "selection.checkpoint")
 def split_selects(val, checkpoint):
     if val == 0 and checkpoint == "rule":
         advice = "or set selection.checkpoint: last"
-        yield Finding(("data", "split", "val"), "a fraction above 0 for the validation patients of selection.checkpoint rule", "0", advice)
+        yield Finding(
+            ("data", "split", "val"),
+            "a fraction above 0 for the validation patients of selection.checkpoint rule",
+            "0",
+            advice,
+        )
 
 
 def _ordered(key):
@@ -192,7 +237,12 @@ def _ordered(key):
     def ordered(limits):
         low, high = limits
         if low > high:
-            yield Finding(("pairs", "views", key), "a range [low, high]", f"[{low:g}, {high:g}]", f"write [{high:g}, {low:g}]")
+            yield Finding(
+                ("pairs", "views", key),
+                "a range [low, high]",
+                f"[{low:g}, {high:g}]",
+                f"write [{high:g}, {low:g}]",
+            )
 
 
 _ordered("blur")
@@ -204,7 +254,12 @@ _ordered("zoom")
 def twin_agrees(weight, kind):
     path = ("loss", "agreement", "weight")
     if kind == "none" and weight > 0:
-        yield Finding(path, "0, since twin.kind none has no second view to agree with", f"{weight:g}", "set it to 0 or choose a twin")
+        yield Finding(
+            path,
+            "0, since twin.kind none has no second view to agree with",
+            f"{weight:g}",
+            "set it to 0 or choose a twin",
+        )
     if kind != "none" and weight == 0:
         expected = f"a number above 0, since nothing else ties the twins of twin.kind {kind}"
         yield Finding(path, expected, f"{weight:g}", "give it a weight or set twin.kind: none")
@@ -213,39 +268,62 @@ def twin_agrees(weight, kind):
 @rule("loss.objective", "training.supervision")
 def objective_is_minimised(objective, supervision):
     if objective != "hybrid" and supervision == "masks":
-        yield Finding(("loss", "objective"), "hybrid, since training.supervision masks learns from masks alone", objective)
+        yield Finding(
+            ("loss", "objective"),
+            "hybrid, since training.supervision masks learns from masks alone",
+            objective,
+        )
 
 
 @rule("twin.kind", "loss.objective")
 def baselines_have_no_twin(kind, objective):
     if not OBJECTIVES[objective].needs_pairs and kind != "none":
         expected = f"none, since loss.objective {objective} is a baseline without pairs"
-        yield Finding(("twin", "kind"), expected, kind, "set it, with loss.agreement.weight: 0 and loss.contrast.weight: 0")
+        yield Finding(
+            ("twin", "kind"),
+            expected,
+            kind,
+            "set it, with loss.agreement.weight: 0 and loss.contrast.weight: 0",
+        )
 
 
 @rule("loss.contrast.weight", "loss.objective")
 def baselines_have_no_contrast(weight, objective):
     if not OBJECTIVES[objective].needs_pairs and weight > 0:
-        yield Finding(("loss", "contrast", "weight"), f"0, since loss.objective {objective} is a baseline without pairs", f"{weight:g}")
+        yield Finding(
+            ("loss", "contrast", "weight"),
+            f"0, since loss.objective {objective} is a baseline without pairs",
+            f"{weight:g}",
+        )
 
 
 @rule("loss.head_weights", "loss.objective")
 def classifiers_have_no_heads(weights, objective):
     if OBJECTIVES[objective].classifies and weights is not None:
-        yield Finding(("loss", "head_weights"), f"null, since a classifier (loss.objective {objective}) has no heads", str(weights))
+        yield Finding(
+            ("loss", "head_weights"),
+            f"null, since a classifier (loss.objective {objective}) has no heads",
+            str(weights),
+        )
 
 
 @rule("inference.head", "loss.objective", "self_training.rounds")
 def classifiers_have_one_map(head, objective, rounds):
     if OBJECTIVES[objective].classifies and rounds == 0 and head != "mean":
-        yield Finding(("inference", "head"), f"mean, since a classifier (loss.objective {objective}) has one activation map", str(head))
+        yield Finding(
+            ("inference", "head"),
+            f"mean, since a classifier (loss.objective {objective}) has one activation map",
+            str(head),
+        )
 
 
 @rule("inference.activation_map.level", "network.depth", "loss.objective")
 def level_of_the_map_exists(level, depth, objective):
     if OBJECTIVES[objective].classifies and level is not None and level >= depth:
         expected = f"a level from 0 to {depth - 1}, below network.depth {depth}"
-        yield Finding(("inference", "activation_map", "level"), expected, str(level), "null takes the deepest")
+        yield Finding(
+            ("inference", "activation_map", "level"), expected, str(level), "null takes the deepest"
+        )
 
 
 @rule("loss.head_weights", "network.depth", "network.skips")
@@ -264,26 +342,51 @@ def _grid(depth, skips):
     return f"network.depth {depth}" + (" with network.skips plain" if skips == "plain" else "")
 
 
-@rule("inference.head", "network.depth", "network.skips", "self_training.rounds", "self_training.network.depth", "self_training.network.skips")
+@rule(
+    "inference.head",
+    "network.depth",
+    "network.skips",
+    "self_training.rounds",
+    "self_training.network.depth",
+    "self_training.network.skips",
+)
 def head_exists(head, depth, skips, rounds, last_depth, last_skips):
     depth, skips = (last_depth, last_skips) if rounds else (depth, skips)
     heads = head_numbers(depth, skips)
     if head != "mean" and head not in heads:
-        yield Finding(("inference", "head"), f"{either(['mean', *heads])}, the heads of {_grid(depth, skips)}", str(head))
+        yield Finding(
+            ("inference", "head"),
+            f"{either(['mean', *heads])}, the heads of {_grid(depth, skips)}",
+            str(head),
+        )
 
 
 @rule("inference.head", "loss.head_weights", "network.depth", "network.skips", "self_training.rounds")
 def head_trained(head, weights, depth, skips, rounds):
     heads = head_numbers(depth, skips)
-    if rounds == 0 and weights and len(weights) == len(heads) and any(weights) and head in heads and weights[heads.index(head)] == 0:
-        yield Finding(("inference", "head"), "a head that loss.head_weights trains", f"{head}, which has weight 0")
+    if (
+        rounds == 0
+        and weights
+        and len(weights) == len(heads)
+        and any(weights)
+        and head in heads
+        and weights[heads.index(head)] == 0
+    ):
+        yield Finding(
+            ("inference", "head"), "a head that loss.head_weights trains", f"{head}, which has weight 0"
+        )
 
 
 @rule("training.batch_size", "training.supervision")
 def batch_halves(batch_size, supervision):
     if supervision == "labels" and batch_size % 2:
         expected = "an even number, half abnormal and half normal slices"
-        yield Finding(("training", "batch_size"), expected, str(batch_size), f"nearest: {batch_size - 1} or {batch_size + 1}")
+        yield Finding(
+            ("training", "batch_size"),
+            expected,
+            str(batch_size),
+            f"nearest: {batch_size - 1} or {batch_size + 1}",
+        )
 
 
 @rule("training.optimizer.warmup_steps", "training.steps")
@@ -304,4 +407,9 @@ def served_views_repeat(data_service, rand_augment):
 def decay_applies(weight_decay, name):
     if weight_decay > 0 and name == "adam":
         advice = "set it to 0 or choose adamw"
-        yield Finding(("training", "optimizer", "weight_decay"), "0, since adam has no weight decay here", f"{weight_decay:g}", advice)
+        yield Finding(
+            ("training", "optimizer", "weight_decay"),
+            "0, since adam has no weight decay here",
+            f"{weight_decay:g}",
+            advice,
+        )

@@ -1,11 +1,19 @@
-"""Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an attribution."""
+"""Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an
+attribution.
+"""
 
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import Finding, rule
 from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierSection
 
 
-@rule("self_training.rounds", "self_training.marker", "self_training.background", "selection.prevalence", "markers")
+@rule(
+    "self_training.rounds",
+    "self_training.marker",
+    "self_training.background",
+    "selection.prevalence",
+    "markers",
+)
 def pseudo_labels_part(rounds, marker, background, prevalence, markers):
     if markers:
         marker = max(prevalence if one.get("prevalence") is None else one["prevalence"] for one in markers)
@@ -25,9 +33,17 @@ def self_training_from_labels(supervision, rounds):
 @rule("self_training.teacher", "self_training.rounds", "data.normal_atlas")
 def atlas_that_teaches(teacher, rounds, atlas):
     if teacher == "normal_atlas" and not rounds:
-        yield Finding(("self_training", "rounds"), "1 or more, since self_training.teacher normal_atlas trains no first network", "0")
+        yield Finding(
+            ("self_training", "rounds"),
+            "1 or more, since self_training.teacher normal_atlas trains no first network",
+            "0",
+        )
     if teacher == "normal_atlas" and atlas is None:
-        yield Finding(("data", "normal_atlas"), "a section, since self_training.teacher normal_atlas takes its marks from it", "null")
+        yield Finding(
+            ("data", "normal_atlas"),
+            "a section, since self_training.teacher normal_atlas takes its marks from it",
+            "null",
+        )
 
 
 @rule("self_training.teacher", "loss.objective")
@@ -40,13 +56,19 @@ def teacher_without_first_network(teacher, objective):
 @rule("self_training.teacher", "self_training.rounds", "attribution")
 def attribution_that_teaches(teacher, rounds, attribution):
     if teacher == "attribution" and not rounds:
-        expected = "1 or more, since the classifiers of self_training.teacher attribution only mark training slices"
+        expected = (
+            "1 or more, since the classifiers of self_training.teacher attribution only mark training slices"
+        )
         yield Finding(("self_training", "rounds"), expected, "0")
     if teacher in ("attribution", "auto") and attribution is None:
-        yield Finding(("attribution",), f"a section, since self_training.teacher {teacher} learns by it", "null")
+        yield Finding(
+            ("attribution",), f"a section, since self_training.teacher {teacher} learns by it", "null"
+        )
     if teacher not in ("attribution", "auto") and attribution is not None:
         expected = f"null, since self_training.teacher {teacher} does not use it"
-        yield Finding(("attribution",), expected, "a section", "remove it, or set self_training.teacher: attribution")
+        yield Finding(
+            ("attribution",), expected, "a section", "remove it, or set self_training.teacher: attribution"
+        )
 
 
 @rule("self_training.teacher", "markers")
@@ -62,7 +84,11 @@ def classifier_fits_the_side(attribution, side):
         return
     own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
     if own.batch_size % 2:
-        yield Finding((*place, "batch_size"), "an even number, half abnormal and half normal slices", str(own.batch_size))
+        yield Finding(
+            (*place, "batch_size"),
+            "an even number, half abnormal and half normal slices",
+            str(own.batch_size),
+        )
     if own.backbone == "efficientnet_lite0":
         yield from _pretrained(own, side, place)
         return
@@ -82,7 +108,9 @@ def _pretrained(own, side, place):
     usual = ClassifierSection()
     for key in ("filters", "blocks", "norm", "stem_stride"):
         if getattr(own, key) != getattr(usual, key):
-            expected = "left out, since attribution.classifier.backbone efficientnet_lite0 has levels of its own"
+            expected = (
+                "left out, since attribution.classifier.backbone efficientnet_lite0 has levels of its own"
+            )
             yield Finding((*place, key), expected, str(getattr(own, key)))
     if side % 32:
         expected = "a multiple of 32, halved 5 times by attribution.classifier.backbone efficientnet_lite0"
@@ -99,14 +127,20 @@ def attribution_marks_a_part(attribution, prevalence, side):
         expected = "at most 0.5, since surroundings must be left to compare with"
         yield Finding(("attribution", "share"), expected, f"{share:g}")
     if own.method == "occlusion" and max(own.windows, default=side) >= side:
-        yield Finding(("attribution", "windows"), f"one or more windows smaller than data.side {side}", str(own.windows))
+        yield Finding(
+            ("attribution", "windows"), f"one or more windows smaller than data.side {side}", str(own.windows)
+        )
     if not own.refinement.methods:
-        yield Finding(("attribution", "refinement", "methods"), "at least one method; none keeps the marked share", "[]")
+        yield Finding(
+            ("attribution", "refinement", "methods"), "at least one method; none keeps the marked share", "[]"
+        )
 
 
 @rule("attribution", "runtime.data_service")
 def classifier_trains_as_it_says(attribution, data_service):
-    """What the rules of rules.py ask of pairs.views and training.optimizer, of the classifier's own views and optimizer."""
+    """What the rules of rules.py ask of pairs.views and training.optimizer, of the classifier's own views and
+    optimizer.
+    """
     if attribution is None:
         return
     own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
@@ -120,7 +154,9 @@ def classifier_trains_as_it_says(attribution, data_service):
         yield Finding((*place, "views", "rand_augment"), expected, f"{own.views.rand_augment:g}")
     if own.optimizer.weight_decay and own.optimizer.name == "adam":
         expected = "0, since adam has no weight decay"
-        yield Finding((*place, "optimizer", "weight_decay"), expected, f"{own.optimizer.weight_decay:g}", "use adamw")
+        yield Finding(
+            (*place, "optimizer", "weight_decay"), expected, f"{own.optimizer.weight_decay:g}", "use adamw"
+        )
     if own.optimizer.warmup_steps >= own.steps:
         expected = f"fewer than the {own.steps} of attribution.classifier.steps"
         yield Finding((*place, "optimizer", "warmup_steps"), expected, str(own.optimizer.warmup_steps))

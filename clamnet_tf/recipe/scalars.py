@@ -1,8 +1,8 @@
 """What a plain YAML word means, where YAML 1.1 and 1.2 agree; a hint where they do not.
 
-YAML 1.1 (PyYAML) reads `no` as False, `010` as 8, `1:30` as 90 and `1e-3` as text; YAML 1.2 reads text, 10, text and
-0.001. Only spellings that mean the same in both are taken as booleans and numbers; all others stay text, which the
-schema then refuses wherever a boolean or number belongs, with the hint from here.
+YAML 1.1 (PyYAML) reads `no` as False, `010` as 8, `1:30` as 90 and `1e-3` as text; YAML 1.2 reads text, 10,
+text and 0.001. Only spellings that mean the same in both are taken as booleans and numbers; all others stay
+text, which the schema then refuses wherever a boolean or number belongs, with the hint from here.
 """
 
 import math
@@ -13,7 +13,16 @@ _FLOAT = re.compile(r"([-+]?[0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _EXPONENT = re.compile(r"([-+]?)([0-9]*)(\.[0-9]*)?[eE]([-+]?)([0-9]+)")
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
-_OTHER_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "true": "true", "no": "false", "off": "false", "n": "false", "false": "false"}
+_OTHER_BOOLEANS = {
+    "yes": "true",
+    "on": "true",
+    "y": "true",
+    "true": "true",
+    "no": "false",
+    "off": "false",
+    "n": "false",
+    "false": "false",
+}
 _LONGEST_NUMBER = 60
 
 
@@ -40,7 +49,7 @@ def number_text(value) -> str:
 
 
 def boolean_hint(text: str) -> str:
-    """"write true" for "yes", "On", "TRUE" ...; empty when the text is no boolean in any spelling."""
+    """ "write true" for "yes", "On", "TRUE" ...; empty when the text is no boolean in any spelling."""
     word = _OTHER_BOOLEANS.get(text.strip().lower())
     return f"write {word}" if word else ""
 

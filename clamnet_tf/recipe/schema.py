@@ -1,9 +1,10 @@
 """What a recipe may say: one class per section, every option with type, default, unit and allowed values.
 
 pydantic 2 rather than frozen dataclasses, because it reports every problem of a file in one go, with the path
-of each, and writes the JSON Schema that editors use; models are strict (nothing is coerced except int to float),
-closed (`extra="forbid"`), finite and frozen. Checks that concern several sections at once stand in `rules.py`.
-The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the paper".
+of each, and writes the JSON Schema that editors use; models are strict (nothing is coerced except int to
+float), closed (`extra="forbid"`), finite and frozen. Checks that concern several sections at once stand in
+`rules.py`. The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the
+paper".
 """
 
 from typing import Annotated, Literal
@@ -30,7 +31,9 @@ class DuplicateSection(Section):
     """Levels that get two subsequent blocks of equal size. [2]"""
 
     levels: Literal["random"] | list[Annotated[int, Field(ge=0)]] = Field(
-        default_factory=list, description="Level numbers (0 = full resolution), or random; the drawn levels are written into the resolved recipe."
+        default_factory=list,
+        description="Level numbers (0 = full resolution), or random; the drawn levels are written into the "
+        "resolved recipe.",
     )
     count: Annotated[int, Field(ge=0, le=7)] = Field(1, description="How many levels to draw when random.")
     seed: Seed = Field(0, description="Seed of the draw.")
@@ -40,23 +43,47 @@ class NetworkSection(Section):
     """The UNet++ grid. [1, 2, 3]"""
 
     depth: Annotated[int, Field(ge=1, le=7)] = Field(
-        5, description="Rows of the grid: depth d has heads on X[0,1]..X[0,d-1] (d = 1: one head on X[0,0]). The paper has 5."
+        5,
+        description="Rows of the grid: depth d has heads on X[0,1]..X[0,d-1] (d = 1: one head on X[0,0]). "
+        "The paper has 5.",
     )
-    filters: list[PositiveCount] = Field(default_factory=lambda: [16, 32, 64, 128, 256], description="Filters per level.")
-    kernels: list[PositiveCount] = Field(default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level.")
-    down: Literal["stride", "pool"] = Field("stride", description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).")
-    up: Literal["transpose", "bilinear"] = Field("transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling.")
+    filters: list[PositiveCount] = Field(
+        default_factory=lambda: [16, 32, 64, 128, 256], description="Filters per level."
+    )
+    kernels: list[PositiveCount] = Field(
+        default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level."
+    )
+    down: Literal["stride", "pool"] = Field(
+        "stride",
+        description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).",
+    )
+    up: Literal["transpose", "bilinear"] = Field(
+        "transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling."
+    )
     block: Literal[tuple(BLOCKS)] = Field(
-        "plain", description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in is added, by a 1x1 convolution where it must)."
+        "plain",
+        description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in "
+        "is added, by a 1x1 convolution where it must).",
     )
-    norm: Literal["group", "batch", "instance", "none"] = Field("group", description="Normalisation after each convolution.")
-    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field("relu", description="Activation after each normalisation.")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Spatial dropout after each node.")
+    norm: Literal["group", "batch", "instance", "none"] = Field(
+        "group", description="Normalisation after each convolution."
+    )
+    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field(
+        "relu", description="Activation after each normalisation."
+    )
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="Spatial dropout after each node."
+    )
     l2: NonNegative = Field(0.0, description="L2 penalty on convolution kernels.")
-    skips: Literal["nested", "plain"] = Field("nested", description="nested = UNet++; plain = U-Net (one head).")
+    skips: Literal["nested", "plain"] = Field(
+        "nested", description="nested = UNet++; plain = U-Net (one head)."
+    )
     duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
     classes: Annotated[int, Field(ge=2, le=64)] = Field(2, description="Background plus markers. [8]")
-    output: Literal["softmax", "sigmoid"] = Field("softmax", description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).")
+    output: Literal["softmax", "sigmoid"] = Field(
+        "softmax",
+        description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).",
+    )
 
     @model_serializer(mode="wrap")
     def _without_the_usual_block(self, handler):
@@ -67,16 +94,21 @@ class TwinSection(Section):
     """The second of the two identical models. [5]"""
 
     kind: Literal["shared", "separate", "ema", "none"] = Field(
-        "shared", description="shared weights; separate weights; ema teacher; none (no second view: a baseline)."
+        "shared",
+        description="shared weights; separate weights; ema teacher; none (no second view: a baseline).",
     )
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.99, description="Momentum of the ema teacher per step.")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.99, description="Momentum of the ema teacher per step."
+    )
 
 
 class AgreementSection(Section):
     """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
 
     weight: NonNegative = Field(0.5, description="Weight after the ramp.")
-    distance: Literal["hybrid", "squared"] = Field("squared", description="Hybrid loss against the other's stopped prediction, or squared distance.")
+    distance: Literal["hybrid", "squared"] = Field(
+        "squared", description="Hybrid loss against the other's stopped prediction, or squared distance."
+    )
     ramp: Fraction = Field(0.25, description="Fraction of the steps over which the weight rises from 0.")
 
 
@@ -84,24 +116,35 @@ class ContrastSection(Section):
     """Margin between the image scores of a negative pair. [7]"""
 
     weight: NonNegative = Field(0.5, description="Weight of the term.")
-    margin: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.7, description="Wanted difference of image scores, abnormal minus normal.")
-    pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(6.0, description="Exponent of the generalised mean that pools pixels.")
+    margin: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.7, description="Wanted difference of image scores, abnormal minus normal."
+    )
+    pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
+        6.0, description="Exponent of the generalised mean that pools pixels."
+    )
 
 
 class NonNegativeSection(Section):
-    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes exchanged)."""
+    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes
+    exchanged).
+    """
 
     prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None, description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence."
+        None,
+        description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence.",
     )
 
 
 class MultipleInstanceSection(Section):
     """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
 
-    pooling: Literal["generalised_mean", "log_sum_exp"] = Field("generalised_mean", description="How the P(marker) of the organ's pixels become one score.")
+    pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
+        "generalised_mean", description="How the P(marker) of the organ's pixels become one score."
+    )
     sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
-        6.0, description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the maximum."
+        6.0,
+        description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the "
+        "maximum.",
     )
 
 
@@ -109,9 +152,12 @@ class SoftDiceSection(Section):
     """The soft Dice loss beside the hybrid loss, where masks teach: true ones, or the marks of a teacher."""
 
     smoothing: Annotated[float, Field(gt=0.0, le=1000.0)] = Field(
-        50.0, description="Pixels added to numerator and denominator; beside small lesions it should be small."
+        50.0,
+        description="Pixels added to numerator and denominator; beside small lesions it should be small.",
     )
-    lesions_only: bool = Field(False, description="Leave slices out whose mask is empty; the hybrid loss teaches them.")
+    lesions_only: bool = Field(
+        False, description="Leave slices out whose mask is empty; the hybrid loss teaches them."
+    )
 
 
 class LossSection(Section):
@@ -119,14 +165,23 @@ class LossSection(Section):
 
     objective: Literal[tuple(OBJECTIVES)] = Field(
         "hybrid",
-        description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative (nnPU), multiple_instance, or "
+        description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative "
+        "(nnPU), multiple_instance, or "
         "classification (of slices, by the encoder alone; its activation map marks).",
     )
     non_negative: NonNegativeSection = Field(default_factory=NonNegativeSection)
     multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
-    eta: Probability = Field(0.7, description="P(the slice's region holds the marker): weight of an abnormal slice, unless the manifest gives its own. [9]")
-    k: Annotated[int, Field(ge=1, le=2)] = Field(1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]")
-    head_weights: list[NonNegative] | None = Field(None, description="Weight per head X[0,1].. in the loss; null weighs all alike.")
+    eta: Probability = Field(
+        0.7,
+        description="P(the slice's region holds the marker): weight of an abnormal slice, unless the "
+        "manifest gives its own. [9]",
+    )
+    k: Annotated[int, Field(ge=1, le=2)] = Field(
+        1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]"
+    )
+    head_weights: list[NonNegative] | None = Field(
+        None, description="Weight per head X[0,1].. in the loss; null weighs all alike."
+    )
     agreement: AgreementSection = Field(default_factory=AgreementSection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
     soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
@@ -139,19 +194,31 @@ class LossSection(Section):
 class TrainingSection(Section):
     """Steps and batches."""
 
-    supervision: Literal["labels", "masks"] = Field("labels", description="labels: image labels only; masks: supervised (ceilings, organ networks).")
+    supervision: Literal["labels", "masks"] = Field(
+        "labels", description="labels: image labels only; masks: supervised (ceilings, organ networks)."
+    )
     patients: PositiveCount | None = Field(
-        None, description="How many of the training patients are used, drawn with the seed and stratified like the split; null for all."
+        None,
+        description="How many of the training patients are used, drawn with the seed and stratified like "
+        "the split; null for all.",
     )
     shuffle_labels: bool = Field(
-        False, description="Negative control: the image labels of the training slices are permuted among them; those of the other sides stay."
+        False,
+        description="Negative control: the image labels of the training slices are permuted among them; "
+        "those of the other sides stay.",
     )
     steps: PositiveCount = Field(300, description="Optimizer steps.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(16, description="Slices per step, half abnormal, half normal (masks: any); per global batch.")
-    evaluate_every: PositiveCount = Field(50, description="Steps between mask-free looks at the validation patients; checkpoint candidates.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        16, description="Slices per step, half abnormal, half normal (masks: any); per global batch."
+    )
+    evaluate_every: PositiveCount = Field(
+        50, description="Steps between mask-free looks at the validation patients; checkpoint candidates."
+    )
     checkpoint_every: PositiveCount = Field(25, description="Steps between checkpoints for --resume.")
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection)
-    seed: Seed = Field(0, description="Seed of weights, pairs, views, and of the draws of patients and shuffled labels.")
+    seed: Seed = Field(
+        0, description="Seed of weights, pairs, views, and of the draws of patients and shuffled labels."
+    )
 
 
 class RuntimeSection(Section):
@@ -159,38 +226,58 @@ class RuntimeSection(Section):
 
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = Field(
         "auto",
-        description="tf.distribute strategy. one_device; mirrored: all GPUs of this machine; multi_worker: all processes that TF_CONFIG or a "
-        "SLURM job step names; auto: multi_worker when TF_CONFIG names two or more, else mirrored on two or more GPUs, else one_device.",
+        description="tf.distribute strategy. one_device; mirrored: all GPUs of this machine; multi_worker: "
+        "all processes that TF_CONFIG or a "
+        "SLURM job step names; auto: multi_worker when TF_CONFIG names two or more, else mirrored on two or "
+        "more GPUs, else one_device.",
     )
     mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
-    data_service: Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")] | None = Field(
-        None,
-        description="Address of a tf.data service (grpc://host:port of clamnet-tf data-service) whose workers make the batches, the same ones; "
-        "null: this process makes them. The workers must see the folder of prepared slices under the same path.",
+    data_service: Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")] | None = (
+        Field(
+            None,
+            description="Address of a tf.data service (grpc://host:port of clamnet-tf data-service) whose "
+            "workers make the batches, the same ones; "
+            "null: this process makes them. The workers must see the folder of prepared slices under the "
+            "same path.",
+        )
     )
 
 
 class SelfTrainingSection(Section):
-    """Further networks taught by the marks of the one before; the last one is the result (METHOD section 4)."""
+    """Further networks taught by the marks of the one before; the last one is the result (METHOD section
+    4).
+    """
 
-    rounds: Annotated[int, Field(ge=0, le=3)] = Field(0, description="How many networks follow the first one; 0 for none.")
+    rounds: Annotated[int, Field(ge=0, le=3)] = Field(
+        0, description="How many networks follow the first one; 0 for none."
+    )
     teacher: Literal["first_network", "normal_atlas", "attribution", "auto"] = Field(
         "first_network",
-        description="Whose marks teach the first round: the first network's, learned from pairs; those of data.normal_atlas; or "
-        "those of an image classifier's attribution (section attribution). With the last two no first network is trained. auto: short "
+        description="Whose marks teach the first round: the first network's, learned from pairs; those of "
+        "data.normal_atlas; or "
+        "those of an image classifier's attribution (section attribution). With the last two no first "
+        "network is trained. auto: short "
         "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
     marker: Probability | None = Field(
-        None, description="Share of the organ in abnormal training slices, highest P(marker) first, taken as marker; null: selection.prevalence."
+        None,
+        description="Share of the organ in abnormal training slices, highest P(marker) first, taken as "
+        "marker; null: selection.prevalence.",
     )
-    background: Probability = Field(0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored.")
+    background: Probability = Field(
+        0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored."
+    )
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False),
-        description="How a normal slice is drawn for each abnormal one; none shows the rounds every height, since their marks come from pixels.",
+        description="How a normal slice is drawn for each abnormal one; none shows the rounds every height, "
+        "since their marks come from pixels.",
     )
-    network: NetworkSection = Field(default_factory=NetworkSection, description="Network of the rounds; it may be deeper, since its marks come from pixels.")
+    network: NetworkSection = Field(
+        default_factory=NetworkSection,
+        description="Network of the rounds; it may be deeper, since its marks come from pixels.",
+    )
 
     @model_serializer(mode="wrap")
     def _without_the_usual_teacher(self, handler):
@@ -201,12 +288,18 @@ class SelectionSection(Section):
     """Checkpoint and threshold without masks (METHOD: section 5)."""
 
     prevalence: Probability = Field(
-        0.06, description="Expected mean marked fraction of the organ in abnormal slices, from the clinical size range; fixes the threshold."
+        0.06,
+        description="Expected mean marked fraction of the organ in abnormal slices, from the clinical size "
+        "range; fixes the threshold.",
     )
     threshold: Literal["prevalence"] | Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        "prevalence", description="prevalence: cut so that abnormal training slices mark that fraction on average; or a fixed probability."
+        "prevalence",
+        description="prevalence: cut so that abnormal training slices mark that fraction on average; or a "
+        "fixed probability.",
     )
-    normal_area_limit: Fraction = Field(0.01, description="Largest mean marked fraction on normal validation slices.")
+    normal_area_limit: Fraction = Field(
+        0.01, description="Largest mean marked fraction on normal validation slices."
+    )
     auroc_slack: Fraction = Field(0.01, description="Slice AUROC may lie this far below its best.")
     checkpoint: Literal["rule", "last"] = Field("rule", description="The mask-free rule, or the last step.")
 
@@ -214,29 +307,45 @@ class SelectionSection(Section):
 class ActivationMapSection(Section):
     """Where a classifier looks; used with loss.objective classification only."""
 
-    method: Literal["grad_cam", "layer_cam"] = Field("grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021).")
-    level: Annotated[int, Field(ge=0)] | None = Field(None, description="Encoder level whose map is taken, 0 = full resolution; null: the deepest.")
+    method: Literal["grad_cam", "layer_cam"] = Field(
+        "grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021)."
+    )
+    level: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Encoder level whose map is taken, 0 = full resolution; null: the deepest."
+    )
 
 
 class InferenceSection(Section):
     """From heads to masks."""
 
-    head: Literal["mean"] | Annotated[int, Field(ge=1, le=6)] = Field("mean", description="Mean of the heads, or head k. [3]")
+    head: Literal["mean"] | Annotated[int, Field(ge=1, le=6)] = Field(
+        "mean", description="Mean of the heads, or head k. [3]"
+    )
     batch_size: PositiveCount = Field(16, description="Slices per forward pass.")
     flip_views: bool = Field(False, description="Average with the left-right mirrored slice.")
-    smallest_component: NonNegative = Field(0.0, description="Remove components below this fraction of the organ's area; 0 keeps all.")
+    smallest_component: NonNegative = Field(
+        0.0, description="Remove components below this fraction of the organ's area; 0 keeps all."
+    )
     fill_holes: bool = Field(False, description="Fill holes of the mask.")
     through_plane: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
-        0.0, description="Smooth the maps over neighbouring slices of a volume: deviation of the Gaussian, in slices; 0 for none."
+        0.0,
+        description="Smooth the maps over neighbouring slices of a volume: deviation of the Gaussian, in "
+        "slices; 0 for none.",
     )
     main_component: Fraction = Field(
-        0.0, description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; 0 keeps all, 1 keeps one."
+        0.0,
+        description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; "
+        "0 keeps all, 1 keeps one.",
     )
     one_sided: bool = Field(
-        False, description="In that, a component weighs less the more is marked at its mirrored place, left and right: for an organ alike on both sides, with lesions on one."
+        False,
+        description="In that, a component weighs less the more is marked at its mirrored place, left and "
+        "right: for an organ alike on both sides, with lesions on one.",
     )
     appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
-        0.0, description="Weight of a volume's own intensities (what is surely marked there against the rest) near the cut; 0 for none."
+        0.0,
+        description="Weight of a volume's own intensities (what is surely marked there against the rest) "
+        "near the cut; 0 for none.",
     )
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
@@ -246,26 +355,42 @@ class InferenceSection(Section):
 
 
 class MarkerSection(Section):
-    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list. [8, 9]"""
+    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list.
+    [8, 9]
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
         description="Name, [a-z0-9_], as in the manifest's column markers."
     )
-    eta: Probability | None = Field(None, description="P(the slice's region holds this marker), weight of a slice that names it; null: loss.eta. [9]")
+    eta: Probability | None = Field(
+        None,
+        description="P(the slice's region holds this marker), weight of a slice that names it; null: "
+        "loss.eta. [9]",
+    )
     prevalence: Probability | None = Field(
-        None, description="Expected mean marked fraction of the organ in slices that name it; null: selection.prevalence."
+        None,
+        description="Expected mean marked fraction of the organ in slices that name it; null: "
+        "selection.prevalence.",
     )
 
 
 class Recipe(Section):
     """A whole recipe."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)] = Field(description="Name, [a-z0-9_].")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)] = Field(
+        description="Name, [a-z0-9_]."
+    )
     modality: Literal["mri", "ct", "xray"] = Field(description="How the images were made. [10]")
-    condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(description="What is marked: carcinoma, pneumonia, trauma ... [10]")
-    description: Annotated[str, Field(max_length=2000)] = Field("", description="What the recipe is for, in a sentence or two.")
+    condition: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+        description="What is marked: carcinoma, pneumonia, trauma ... [10]"
+    )
+    description: Annotated[str, Field(max_length=2000)] = Field(
+        "", description="What the recipe is for, in a sentence or two."
+    )
     markers: Annotated[list[MarkerSection], Field(min_length=2, max_length=63)] | None = Field(
-        None, description="Several conditions at once, told apart by the manifest's column markers; null: one marker against background. [8]"
+        None,
+        description="Several conditions at once, told apart by the manifest's column markers; null: one "
+        "marker against background. [8]",
     )
     data: DataSection = Field(default_factory=DataSection)
     organ: OrganSection = Field(default_factory=OrganSection)
@@ -276,7 +401,9 @@ class Recipe(Section):
     training: TrainingSection = Field(default_factory=TrainingSection)
     runtime: RuntimeSection = Field(default_factory=RuntimeSection)
     attribution: AttributionSection | None = Field(
-        None, description="The image classifier of self_training.teacher attribution, and how its decisions become marks; else null."
+        None,
+        description="The image classifier of self_training.teacher attribution, and how its decisions "
+        "become marks; else null.",
     )
     self_training: SelfTrainingSection = Field(default_factory=SelfTrainingSection)
     selection: SelectionSection = Field(default_factory=SelectionSection)
@@ -288,12 +415,16 @@ class Recipe(Section):
 
     @property
     def first_round(self) -> int:
-        """Number of the first network that is trained: 0 learns from image labels, 1 from the marks of the atlas."""
+        """Number of the first network that is trained: 0 learns from image labels, 1 from the marks of the
+        atlas.
+        """
         return 1 if self.self_training.teacher == "normal_atlas" else 0
 
     @property
     def learns_from_pairs(self) -> bool:
-        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by eta."""
+        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by
+        eta.
+        """
         labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"
 

@@ -1,4 +1,6 @@
-"""The recipe's sections from files to prepared slices: cohort, window, split, atlas of normal slices, organ."""
+"""The recipe's sections from files to prepared slices: cohort, window, split, atlas of normal slices,
+organ.
+"""
 
 from typing import Annotated, Literal
 
@@ -12,19 +14,27 @@ class CohortSection(Section):
 
     kind: Literal["brain_mri", "chest_ct", "abdomen_ct", "bone_xray", "head_ct"] = Field(
         "brain_mri",
-        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), abdomen_ct (liver tumours; DICOM, HU), bone_xray "
-        "(fractures of the forearm; DICOM) or head_ct (intraparenchymal and subdural haemorrhage; DICOM, HU).",
+        description="Which simulated cohort: brain_mri (tumours), chest_ct (pneumonia; DICOM, HU), "
+        "abdomen_ct (liver tumours; DICOM, HU), bone_xray "
+        "(fractures of the forearm; DICOM) or head_ct (intraparenchymal and subdural haemorrhage; DICOM, "
+        "HU).",
     )
     patients: Annotated[int, Field(ge=4, le=500)] = Field(40, description="Number of simulated patients.")
-    slices: Annotated[int, Field(ge=1, le=120)] = Field(24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2.")
-    side: Annotated[int, Field(ge=32, le=512)] = Field(160, description="Side of a simulated image, in pixels.")
+    slices: Annotated[int, Field(ge=1, le=120)] = Field(
+        24, description="Images per patient: axial slices, at least 4; bone_xray: views, 1 or 2."
+    )
+    side: Annotated[int, Field(ge=32, le=512)] = Field(
+        160, description="Side of a simulated image, in pixels."
+    )
     seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
 
 
 class WindowSection(Section):
     """A fixed intensity window (CT: Hounsfield units; DICOM PS3.3 C.11.2)."""
 
-    center: float = Field(description="Centre of the window, in stored units after slope and intercept (HU for CT).")
+    center: float = Field(
+        description="Centre of the window, in stored units after slope and intercept (HU for CT)."
+    )
     width: Positive = Field(description="Full width of the window, same units.")
 
 
@@ -38,24 +48,35 @@ class SplitSection(Section):
 
 
 class NormalAtlasSection(Section):
-    """One channel more: how far a pixel lies above what normal training slices show at that place of the organ."""
+    """One channel more: how far a pixel lies above what normal training slices show at that place of the
+    organ.
+    """
 
-    channel: Annotated[int, Field(ge=0)] = Field(0, description="Channel that is compared, counted after data.channels.")
-    smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128.")
-    lesions: Literal["brighter", "darker"] = Field("brighter", description="Whether lesions are brighter or darker than normal tissue at the same place.")
+    channel: Annotated[int, Field(ge=0)] = Field(
+        0, description="Channel that is compared, counted after data.channels."
+    )
+    smoothing: Annotated[float, Field(ge=0.0, le=16.0)] = Field(
+        1.0, description="Deviation of the Gaussian before, within the organ, in pixels of a slice of 128."
+    )
+    lesions: Literal["brighter", "darker"] = Field(
+        "brighter", description="Whether lesions are brighter or darker than normal tissue at the same place."
+    )
     opening: Annotated[float, Field(ge=0.0, le=16.0)] = Field(
         0.0,
-        description="Radius of the disk of a grey-scale opening before, in pixels of a slice of 128: structures narrower than the disk, "
+        description="Radius of the disk of a grey-scale opening before, in pixels of a slice of 128: "
+        "structures narrower than the disk, "
         "as vessels of the lung, count as their surroundings; 0 for none.",
     )
     level: Fraction = Field(
         0.5,
-        description="Quantile of the organ's values that is taken off as the slice's own level: the median, or less where lesions fill much "
+        description="Quantile of the organ's values that is taken off as the slice's own level: the median, "
+        "or less where lesions fill much "
         "of the organ.",
     )
     places: bool = Field(
         True,
-        description="Whether every place of the organ is compared with the same place of normal slices; false: with the whole organ of "
+        description="Whether every place of the organ is compared with the same place of normal slices; "
+        "false: with the whole organ of "
         "normal slices, which holds for images of other origin too.",
     )
 
@@ -68,27 +89,43 @@ class DataSection(Section):
     """From files to prepared slices."""
 
     cohort: CohortSection | None = Field(
-        default_factory=CohortSection, description="The built-in simulated cohort, used without --data; null: the recipe is for data of one's own."
+        default_factory=CohortSection,
+        description="The built-in simulated cohort, used without --data; null: the recipe is for data of "
+        "one's own.",
     )
     channels: list[Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 FLAIR, 2 post-contrast."
+        None,
+        description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 "
+        "FLAIR, 2 post-contrast.",
     )
-    window: WindowSection | None = Field(None, description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, JPEG, TIFF) are taken to show it already.")
+    window: WindowSection | None = Field(
+        None,
+        description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, "
+        "JPEG, TIFF) are taken to show it already.",
+    )
     normalization: Literal["zscore", "percentile", "window", "none"] = Field(
         "zscore",
-        description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to +-5); percentile "
+        description="Per volume and channel, inside the organ: zscore (mean 0, deviation 1, clipped to "
+        "+-5); percentile "
         "(1st..99th to 0..1); window (the fixed window to 0..1); none.",
     )
     normal_atlas: NormalAtlasSection | None = Field(
-        None, description="A further channel from normal training slices: how unusual each pixel is at its place of the organ; null for none."
+        None,
+        description="A further channel from normal training slices: how unusual each pixel is at its place "
+        "of the organ; null for none.",
     )
-    side: Annotated[int, Field(ge=16, le=1024)] = Field(256, description="Side of a prepared slice, in pixels. [1, 4]")
+    side: Annotated[int, Field(ge=16, le=1024)] = Field(
+        256, description="Side of a prepared slice, in pixels. [1, 4]"
+    )
     minimum_organ_fraction: Fraction = Field(
-        0.02, description="Slices whose organ covers less than this fraction of the image are left out of training (blank slices)."
+        0.02,
+        description="Slices whose organ covers less than this fraction of the image are left out of "
+        "training (blank slices).",
     )
     split: SplitSection = Field(default_factory=SplitSection)
     dicom_backend: Literal["pydicom", "tensorflow_io"] = Field(
-        "pydicom", description="Reader of DICOM pixels; tensorflow_io needs the extra [tfio] and TensorFlow 2.17."
+        "pydicom",
+        description="Reader of DICOM pixels; tensorflow_io needs the extra [tfio] and TensorFlow 2.17.",
     )
 
     @model_serializer(mode="wrap")
@@ -99,25 +136,37 @@ class DataSection(Section):
 class OrganSection(Section):
     """Where the organ is, and the crop around it. [4]"""
 
-    method: Literal["foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"] = Field(
+    method: Literal[
+        "foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"
+    ] = Field(
         "foreground",
-        description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, without skull, scalp and "
-        "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their opacities; "
-        "breast: of a mammogram, without label, tape and pectoral muscle; bone: limbs and trunk in bone X-rays, soft part and cast "
+        description="foreground: largest bright component, holes filled; brain: of axial MRI of the head, "
+        "without skull, scalp and "
+        "orbits; cranium: the inside of the skull in head CT; lungs_ct: both lungs in chest CT with their "
+        "opacities; "
+        "breast: of a mammogram, without label, tape and pectoral muscle; bone: limbs and trunk in bone "
+        "X-rays, soft part and cast "
         "included; body: of a CT, without table and clothing; "
         "network: a trained network finds it; given: organ masks of the manifest; none: whole image.",
     )
-    network: Annotated[str, Field(min_length=1, max_length=400)] | None = Field(None, description="For method network: a zoo entry's name or folder, or a run folder.")
+    network: Annotated[str, Field(min_length=1, max_length=400)] | None = Field(
+        None, description="For method network: a zoo entry's name or folder, or a run folder."
+    )
     rim: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
         0.0,
-        description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of a head out; "
+        description="Rim taken off the organ, as a fraction of its diameter: 0.07 leaves scalp and skull of "
+        "a head out; "
         "0 with brain, where it would cut cortex.",
     )
-    margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(0.02, description="Margin around the organ, as a fraction of its box.")
+    margin: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
+        0.02, description="Margin around the organ, as a fraction of its box."
+    )
     surroundings: Literal["blank", "kept"] = Field(
         "blank",
-        description="What the network sees outside of the organ, within the crop: blank, 0; kept, the image. Marks stay inside "
-        "of the organ in both cases. An image blanked outside of lungs tells a classifier the shape of the lungs.",
+        description="What the network sees outside of the organ, within the crop: blank, 0; kept, the "
+        "image. Marks stay inside "
+        "of the organ in both cases. An image blanked outside of lungs tells a classifier the shape of the "
+        "lungs.",
     )
 
     @model_serializer(mode="wrap")

@@ -1,4 +1,6 @@
-"""What pydantic has against a tree of nodes, as Problems: of a recipe, a zoo entry, or any other file of closed sections."""
+"""What pydantic has against a tree of nodes, as Problems: of a recipe, a zoo entry, or any other file of
+closed sections.
+"""
 
 from clamnet_tf.recipe.expected import advice_text, expected_text, received_text
 from clamnet_tf.recipe.json_schema import field_schema, keys
@@ -9,8 +11,8 @@ from clamnet_tf.recipe.suggest import nearest, nearest_path
 def schema_problems(schema, root, error, known):
     """One Problem per path from pydantic's errors, and the paths that cannot be used because of them.
 
-    schema: JSON Schema of the model. root: Node that was validated. error: pydantic's ValidationError. known: paths that
-    are already reported.
+    schema: JSON Schema of the model. root: Node that was validated. error: pydantic's ValidationError. known:
+    paths that are already reported.
     """
     unknown, others = [], []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -18,7 +20,9 @@ def schema_problems(schema, root, error, known):
         if item["type"] == "extra_forbidden":
             unknown.append(path)
         else:
-            missing_entry = item["type"] == "missing" and isinstance(path[-1], int)  # of a pair: its length is wrong
+            missing_entry = item["type"] == "missing" and isinstance(
+                path[-1], int
+            )  # of a pair: its length is wrong
             others.append(path[:-1] if missing_entry else path)
     problems, wrong = [], set()
     for path in unknown:
@@ -37,7 +41,9 @@ def schema_problems(schema, root, error, known):
 
 
 def _data_path(schema, loc):
-    """pydantic's location without the labels of union members: keys as long as they lead through sections, then indices."""
+    """pydantic's location without the labels of union members: keys as long as they lead through sections,
+    then indices.
+    """
     path: tuple[str | int, ...] = ()
     in_section = True
     for part in loc:
@@ -50,7 +56,13 @@ def _data_path(schema, loc):
 def _unknown_key(schema, root, path, near):
     section = f"of {dotted(path[:-1])} " if len(path) > 1 else ""
     advice = f"nearest valid key {dotted(near)}" if near else ""
-    return Problem(place(root, path), path, f"a key {section}({', '.join(keys(schema, path[:-1]))})", ascii(path[-1][:60]), advice)
+    return Problem(
+        place(root, path),
+        path,
+        f"a key {section}({', '.join(keys(schema, path[:-1]))})",
+        ascii(path[-1][:60]),
+        advice,
+    )
 
 
 def _wrong_value(schema, root, path):
@@ -59,19 +71,29 @@ def _wrong_value(schema, root, path):
     if node is None:
         advice = ""
         parent = find(root, path[:-1])
-        near = nearest(path[-1], [key for key in parent.value if key not in keys(schema, path[:-1])]) if parent else None
+        near = (
+            nearest(path[-1], [key for key in parent.value if key not in keys(schema, path[:-1])])
+            if parent
+            else None
+        )
         if near:
             advice = f"is {dotted((*path[:-1], near))} meant for it?"
-        return Problem(place(root, path), path, expected_text(schema, part), "nothing, and it has no default", advice)
+        return Problem(
+            place(root, path), path, expected_text(schema, part), "nothing, and it has no default", advice
+        )
     value = node.plain()
-    return Problem(node.place, path, expected_text(schema, part), received_text(value), advice_text(schema, part, value))
+    return Problem(
+        node.place, path, expected_text(schema, part), received_text(value), advice_text(schema, part, value)
+    )
 
 
 def find(root, path):
     """The node at `path`, None when the tree does not hold it."""
     node = root
     for part in path:
-        if (isinstance(node.value, dict) and part in node.value) or (isinstance(node.value, list) and isinstance(part, int) and part < len(node.value)):
+        if (isinstance(node.value, dict) and part in node.value) or (
+            isinstance(node.value, list) and isinstance(part, int) and part < len(node.value)
+        ):
             node = node.value[part]
         else:
             return None

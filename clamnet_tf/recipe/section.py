@@ -16,9 +16,13 @@ PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
 
 
 def without(content, **absent):
-    """`content` of a serialised section less the keys that stand at these values: recipes written before the keys were there keep
-    their text and their hash."""
-    return {key: value for key, value in content.items() if key not in absent or value != absent[key]} if isinstance(content, dict) else content
+    """`content` of a serialised section less the keys that stand at these values: recipes written before the
+    keys were there keep their text and their hash."""
+    return (
+        {key: value for key, value in content.items() if key not in absent or value != absent[key]}
+        if isinstance(content, dict)
+        else content
+    )
 
 
 class Section(BaseModel):

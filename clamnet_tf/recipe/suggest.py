@@ -17,7 +17,9 @@ def nearest(word: str, candidates) -> "str | None":
 
 
 def nearest_path(schema: dict, path: tuple) -> "tuple | None":
-    """The valid path most like an unknown one: a key of the same section, else the same key elsewhere, else by its whole text."""
+    """The valid path most like an unknown one: a key of the same section, else the same key elsewhere, else
+    by its whole text.
+    """
     section, word = path[:-1], str(path[-1])
     sibling = nearest(word, keys(schema, section))
     if sibling is not None:
@@ -27,7 +29,9 @@ def nearest_path(schema: dict, path: tuple) -> "tuple | None":
     if same_name:
         return min(same_name, key=len)
     names = tuple(part for part in path if isinstance(part, str))  # without places in lists
-    paths = {text: known for text, known in paths.items() if known != names[: len(known)]}  # its own section is no advice
+    paths = {
+        text: known for text, known in paths.items() if known != names[: len(known)]
+    }  # its own section is no advice
     whole = nearest(".".join(names), paths)
     return paths[whole] if whole else paths.get(".".join(_by_key(word, paths)))
 

@@ -1,4 +1,6 @@
-"""A tree of nodes -> a Recipe, or one RecipeError with every problem of reader, overrides, schema and rules."""
+"""A tree of nodes -> a Recipe, or one RecipeError with every problem of reader, overrides, schema and
+rules.
+"""
 
 from pydantic import ValidationError
 
@@ -35,7 +37,15 @@ def _rule_problems(root, wrong):
         for finding in rule.check(*(_value(root, path) for path in rule.inputs)):
             stated = next((path for path in (finding.path, *rule.inputs) if find(root, path)), finding.path)
             default = "" if find(root, finding.path) else " (the default)"
-            problems.append(Problem(place(root, stated), finding.path, finding.expected, finding.received + default, finding.advice))
+            problems.append(
+                Problem(
+                    place(root, stated),
+                    finding.path,
+                    finding.expected,
+                    finding.received + default,
+                    finding.advice,
+                )
+            )
     return problems
 
 

@@ -13,7 +13,9 @@ from clamnet_tf.recipe.section import Section
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same seed)."""
+    """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same
+    seed).
+    """
     later = recipe.self_training
     if later.rounds:
         later = later.model_copy(update={"network": _resolved(later.network)})
@@ -29,21 +31,25 @@ def _resolved(network):
 
 
 def hashed_content(recipe: Recipe) -> dict:
-    """What decides a recipe's result, as plain values: the resolved recipe with moved keys in their old place (moved.py)."""
+    """What decides a recipe's result, as plain values: the resolved recipe with moved keys in their old place
+    (moved.py).
+    """
     return before_moving(resolve(recipe).model_dump(mode="json"))
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """sha256 (64 hexadecimal digits) of `hashed_content` as canonical JSON: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(hashed_content(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        hashed_content(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def to_yaml(recipe: Recipe) -> str:
     """YAML of the resolved recipe as run folders keep it; reading it back gives `resolve(recipe)` exactly.
 
-    Keys that came later than 0.1.0 are left out while they have their default (`section.without`): the text of an older
-    recipe does not change.
+    Keys that came later than 0.1.0 are left out while they have their default (`section.without`): the text
+    of an older recipe does not change.
     """
     return _header(recipe) + yaml_text(resolve(recipe).model_dump(mode="json"))
 
@@ -55,7 +61,8 @@ def to_full_yaml(recipe: Recipe) -> str:
 
 def _header(recipe) -> str:
     return (
-        f"# Resolved recipe {recipe.name}, written by clamnet-tf: every option in full, drawn levels included.\n"
+        f"# Resolved recipe {recipe.name}, written by clamnet-tf: every option in full, drawn levels "
+        f"included.\n"
         f"# sha256 {recipe_hash(recipe)} (of its options; comments do not count)\n"
     )
 
@@ -68,7 +75,9 @@ def _every_key(value):
 
 
 def yaml_text(data: dict) -> str:
-    """YAML of plain values in their order, lists of short values in one line; the strict reader gives the same values back."""
+    """YAML of plain values in their order, lists of short values in one line; the strict reader gives the
+    same values back.
+    """
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -77,7 +86,9 @@ _LINE_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper with short lists in one line, without aliases, and quotes around text that YAML 1.2 reads as a number."""
+    """SafeDumper with short lists in one line, without aliases, and quotes around text that YAML 1.2 reads as
+    a number.
+    """
 
     def ignore_aliases(self, data):
         return True
@@ -93,4 +104,6 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_representer(str, _Dumper.represent_text)
 _Dumper.add_representer(list, _Dumper.represent_list)
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?$"), list("-+.0123456789"))
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?$"), list("-+.0123456789")
+)

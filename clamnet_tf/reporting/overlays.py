@@ -1,7 +1,7 @@
 """Pictures of a slice: grey image, outlines and transparent fill, heat map; for the report and for `predict`.
 
-Colours are Okabe and Ito's, told apart with any colour vision, and never alone: the reference is a solid line, the
-marked region a line with a fill (dashed in the report).
+Colours are Okabe and Ito's, told apart with any colour vision, and never alone: the reference is a solid
+line, the marked region a line with a fill (dashed in the report).
 """
 
 import base64
@@ -22,38 +22,59 @@ MARKED_RGB = (230, 159, 0)
 CLASS_RGB = (MARKED_RGB, (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
 """Of marker 1, 2 ..: orange, green, purple, yellow, vermilion, blue; then from the beginning."""
 FILL_OPACITY = 0.28
-_HEAT_STOPS = np.array([[0, 0, 0, 0], [66, 10, 104, 110], [147, 38, 103, 165], [221, 81, 58, 190], [252, 165, 10, 205], [252, 255, 164, 220]])
+_HEAT_STOPS = np.array(
+    [
+        [0, 0, 0, 0],
+        [66, 10, 104, 110],
+        [147, 38, 103, 165],
+        [221, 81, 58, 190],
+        [252, 165, 10, 205],
+        [252, 255, 164, 220],
+    ]
+)
 HEAT_LEVELS = 64
 
 
-def display_gray(image: np.ndarray, channel: int | None = None, organ: np.ndarray | None = None) -> np.ndarray:
+def display_gray(
+    image: np.ndarray, channel: int | None = None, organ: np.ndarray | None = None
+) -> np.ndarray:
     """Image (H, W) or (H, W, C), any units -> (H, W) uint8 to look at.
 
-    `channel`: which one to show; None shows the middle one of several (kaggle_3m: FLAIR). Black and white are the
-    1st and 99.5th percentile inside `organ` (H, W) bool, or of the whole image. Values that are not finite are black.
+    `channel`: which one to show; None shows the middle one of several (kaggle_3m: FLAIR). Black and white are
+    the 1st and 99.5th percentile inside `organ` (H, W) bool, or of the whole image. Values that are not
+    finite are black.
     """
     image = np.asarray(image, np.float32)
     if image.ndim == 3:
         channel = image.shape[2] // 2 if channel is None else channel
         if not 0 <= channel < image.shape[2]:
-            raise ImageError(f"Channel {channel} cannot be shown: the image has channels 0..{image.shape[2] - 1}.")
+            raise ImageError(
+                f"Channel {channel} cannot be shown: the image has channels 0..{image.shape[2] - 1}."
+            )
         image = image[:, :, channel]
     if image.ndim != 2:
-        raise ImageError(f"Expected one slice (H, W) or (H, W, C) to show; received an array of shape {image.shape}.")
+        raise ImageError(
+            f"Expected one slice (H, W) or (H, W, C) to show; received an array of shape {image.shape}."
+        )
     image = np.nan_to_num(image, nan=float(image[np.isfinite(image)].min(initial=0.0)))
     inside = image if organ is None or not np.any(organ) else image[np.asarray(organ, bool)]
     black, white = np.percentile(inside, [1, 99.5])
     return np.round(255 * np.clip((image - black) / max(white - black, 1e-6), 0, 1)).astype(np.uint8)
 
 
-def overlay(gray: np.ndarray, marked: np.ndarray | None, truth: np.ndarray | None = None, scale: int = 1) -> np.ndarray:
-    """Gray (H, W) uint8 and masks (H, W) bool, or the numbers of markers from 1 -> RGB (H * scale, W * scale, 3) uint8.
+def overlay(
+    gray: np.ndarray, marked: np.ndarray | None, truth: np.ndarray | None = None, scale: int = 1
+) -> np.ndarray:
+    """Gray (H, W) uint8 and masks (H, W) bool, or the numbers of markers from 1 -> RGB (H * scale, W * scale,
+    3) uint8.
 
-    marked: orange line and transparent fill (see CLASS_RGB), drawn inside the mask; truth: blue line, drawn just outside of it, so that
-    both lines stay visible where the outlines agree.
+    marked: orange line and transparent fill (see CLASS_RGB), drawn inside the mask; truth: blue line, drawn
+    just outside of it, so that both lines stay visible where the outlines agree.
     """
     height, width = gray.shape
-    canvas = np.asarray(Image.fromarray(gray).resize((width * scale, height * scale), Image.Resampling.BICUBIC), np.float32)
+    canvas = np.asarray(
+        Image.fromarray(gray).resize((width * scale, height * scale), Image.Resampling.BICUBIC), np.float32
+    )
     canvas = np.repeat(canvas[:, :, None], 3, axis=2)
     for value, one in by_number(marked):
         mask, colour = _enlarge(one, scale), class_rgb(value)
@@ -71,7 +92,9 @@ def class_rgb(number: int) -> tuple[int, int, int]:
 
 
 def by_number(mask: np.ndarray | None) -> list[tuple[int, np.ndarray]]:
-    """(number, (H, W) bool) of every marker in a mask (H, W) bool or uint8; nothing for None or an empty one."""
+    """(number, (H, W) bool) of every marker in a mask (H, W) bool or uint8; nothing for None or an empty
+    one.
+    """
     if mask is None:
         return []
     mask = np.asarray(mask)
@@ -79,7 +102,9 @@ def by_number(mask: np.ndarray | None) -> list[tuple[int, np.ndarray]]:
 
 
 def with_legend(picture: np.ndarray, names) -> np.ndarray:
-    """RGB (H, W, 3) uint8 with a strip below it: the colour and the name of each marker; as wide as the picture, in as many lines as it takes."""
+    """RGB (H, W, 3) uint8 with a strip below it: the colour and the name of each marker; as wide as the
+    picture, in as many lines as it takes.
+    """
     font, height, width = ImageFont.load_default(), 14, picture.shape[1]
     places, x, line = [], 4, 0
     for name in names:
@@ -97,7 +122,8 @@ def with_legend(picture: np.ndarray, names) -> np.ndarray:
 
 
 def contour_path(mask: np.ndarray) -> str:
-    """SVG path data of a mask's outline, (H, W) bool; unit: pixels, x to the right, y down, (0, 0) = the image's corner.
+    """SVG path data of a mask's outline, (H, W) bool; unit: pixels, x to the right, y down, (0, 0) = the
+    image's corner.
 
     Outer borders and holes are closed subpaths (fill-rule evenodd); an empty mask gives an empty path.
     """
@@ -110,9 +136,15 @@ def contour_path(mask: np.ndarray) -> str:
 
 
 def heat_rgba() -> np.ndarray:
-    """(HEAT_LEVELS, 4) uint8: colour and opacity of probability 0..1, from transparent over purple and red to pale yellow."""
+    """(HEAT_LEVELS, 4) uint8: colour and opacity of probability 0..1, from transparent over purple and red to
+    pale yellow.
+    """
     position = np.linspace(0, len(_HEAT_STOPS) - 1, HEAT_LEVELS)
-    return np.stack([np.interp(position, range(len(_HEAT_STOPS)), stop) for stop in _HEAT_STOPS.T], axis=1).round().astype(np.uint8)
+    return (
+        np.stack([np.interp(position, range(len(_HEAT_STOPS)), stop) for stop in _HEAT_STOPS.T], axis=1)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def heat_png(probability: np.ndarray) -> bytes:
@@ -126,7 +158,9 @@ def heat_png(probability: np.ndarray) -> bytes:
 
 
 def png(array: np.ndarray) -> bytes:
-    """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255, numbers stay what they are."""
+    """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255, numbers stay what they
+    are.
+    """
     array = np.asarray(array)
     stream = io.BytesIO()
     Image.fromarray((array * np.uint8(255)) if array.dtype == bool else array).save(stream, "PNG")

@@ -1,4 +1,5 @@
-"""The processes of a training on several machines: who they are, as launchers tell it in TF_CONFIG, and waiting for all.
+"""The processes of a training on several machines: who they are, as launchers tell it in TF_CONFIG, and
+waiting for all.
 
 TF_CONFIG is JSON as the Kubernetes training operator, Vertex AI and tools/launch_local_cluster set it:
 
@@ -51,17 +52,30 @@ def from_tf_config(text: str) -> Cluster:
         raise _wrong('needs "cluster" and "task"', text)
     foreign = sorted(set(cluster) - set(JOBS))
     if foreign or task.get("type") not in JOBS:
-        received = f"a cluster with {', '.join(map(repr, foreign))}" if foreign else f"a task of type {task.get('type')!r}"
-        raise _wrong(f"has {received}; the jobs that train are chief and worker (no parameter servers, no evaluators)", text)
+        received = (
+            f"a cluster with {', '.join(map(repr, foreign))}"
+            if foreign
+            else f"a task of type {task.get('type')!r}"
+        )
+        raise _wrong(
+            f"has {received}; the jobs that train are chief and worker (no parameter servers, no evaluators)",
+            text,
+        )
     addresses, index = [], None
     for job in JOBS:
         members = cluster.get(job, [])
-        if not isinstance(members, list) or not all(isinstance(member, str) and _port(member) for member in members):
+        if not isinstance(members, list) or not all(
+            isinstance(member, str) and _port(member) for member in members
+        ):
             raise _wrong(f'needs a list of "host:port" for {job!r}', text)
         if job == task["type"]:
             number = str(task.get("index", ""))
             if not number.isdecimal() or int(number) >= len(members):
-                raise _wrong(f"names task {task['type']} {task.get('index')!r}, but the cluster has {len(members)} of them", text)
+                raise _wrong(
+                    f"names task {task['type']} {task.get('index')!r}, but the cluster has {len(members)} "
+                    f"of them",
+                    text,
+                )
             index = len(addresses) + int(number)
         addresses += members
     return Cluster(tuple(addresses), index)
@@ -80,8 +94,8 @@ def _wrong(what: str, text: str) -> EnvironmentFailure:
 def named_cluster(strategy: str, environment=os.environ) -> Cluster | None:
     """The cluster that this process belongs to by TF_CONFIG, or None.
 
-    strategy: of the recipe. auto joins a cluster of two or more; multi_worker any; one_device and mirrored none, since
-    they say so.
+    strategy: of the recipe. auto joins a cluster of two or more; multi_worker any; one_device and mirrored
+    none, since they say so.
     """
     if strategy not in ("auto", "multi_worker") or not environment.get(VARIABLE):
         return None
@@ -92,7 +106,8 @@ def named_cluster(strategy: str, environment=os.environ) -> Cluster | None:
 def place_in_cluster(strategy: str, environment=os.environ) -> tuple | None:
     """(index, count) of this process among those that train together, or None when it trains alone.
 
-    EnvironmentFailure: a wrong TF_CONFIG, or multi_worker where neither TF_CONFIG nor a SLURM job step (srun) names a cluster.
+    EnvironmentFailure: a wrong TF_CONFIG, or multi_worker where neither TF_CONFIG nor a SLURM job step (srun)
+    names a cluster.
     """
     cluster = named_cluster(strategy, environment)
     if cluster is not None:
@@ -120,8 +135,8 @@ def patience(environment=os.environ) -> float:
 def meet(cluster: Cluster, seconds: float) -> None:
     """Return as soon as all processes of the cluster are there, in all of them.
 
-    TensorFlow waits for ever for a worker that never comes. So before it takes the chief's port, all meet there: the
-    others send their index and keep the connection until the chief, who counts them, answers.
+    TensorFlow waits for ever for a worker that never comes. So before it takes the chief's port, all meet
+    there: the others send their index and keep the connection until the chief, who counts them, answers.
 
     Raises:
         EnvironmentFailure: after `seconds`, naming who did not come; at once, when the chief's port is taken.
@@ -133,7 +148,9 @@ def meet(cluster: Cluster, seconds: float) -> None:
 
 @contextlib.contextmanager
 def connected(cluster: Cluster, seconds: float):
-    """As `meet`, for two or more processes; in the block they stay connected: the chief gets {index: socket} of the others, these {0: socket}."""
+    """As `meet`, for two or more processes; in the block they stay connected: the chief gets {index: socket}
+    of the others, these {0: socket}.
+    """
     with contextlib.ExitStack() as stack:
         yield (_receive if cluster.chief else _report)(cluster, time.monotonic() + seconds, seconds, stack)
 
@@ -144,12 +161,17 @@ def _receive(cluster: Cluster, deadline: float, seconds: float, stack: contextli
         listener = socket.create_server(("", port), backlog=len(cluster.addresses))
     except OSError as error:
         raise EnvironmentFailure(
-            f"{VARIABLE}: cannot listen on port {port} of {cluster.addresses[0]} ({error.strerror}). Choose another port."
+            f"{VARIABLE}: cannot listen on port {port} of {cluster.addresses[0]} ({error.strerror}). Choose "
+            f"another port."
         ) from error
     stack.enter_context(listener)
     while len(arrived) < len(cluster.addresses) - 1:
         if time.monotonic() > deadline:
-            missing = [f"worker {index} ({cluster.addresses[index]})" for index in range(1, len(cluster.addresses)) if index not in arrived]
+            missing = [
+                f"worker {index} ({cluster.addresses[index]})"
+                for index in range(1, len(cluster.addresses))
+                if index not in arrived
+            ]
             raise EnvironmentFailure(f"After {seconds:g} s {', '.join(missing)} did not come. {ADVICE}")
         listener.settimeout(max(0.01, deadline - time.monotonic()))
         with contextlib.suppress(OSError):  # nobody came, or someone left again
@@ -182,6 +204,7 @@ def _report(cluster: Cluster, deadline: float, seconds: float, stack: contextlib
             connection.close()
         if time.monotonic() >= deadline:
             raise EnvironmentFailure(
-                f"Worker {cluster.index}: after {seconds:g} s the chief ({cluster.addresses[0]}) had not gathered all workers. {ADVICE}"
+                f"Worker {cluster.index}: after {seconds:g} s the chief ({cluster.addresses[0]}) had not "
+                f"gathered all workers. {ADVICE}"
             )
         time.sleep(PAUSE)

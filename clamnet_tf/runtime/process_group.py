@@ -1,6 +1,8 @@
-"""Processes that share out independent pieces of work: all begin together, and the chief waits for what the others report.
+"""Processes that share out independent pieces of work: all begin together, and the chief waits for what the
+others report.
 
-They stay connected while they work, so that one that ends without a report is missed at once. No TensorFlow is involved.
+They stay connected while they work, so that one that ends without a report is missed at once. No TensorFlow
+is involved.
 """
 
 import contextlib
@@ -31,7 +33,8 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def in_turn(self, opened):
-        """Enter the context `opened`: the chief at once, the others when the chief has; then all are connected in the block.
+        """Enter the context `opened`: the chief at once, the others when the chief has; then all are
+        connected in the block.
 
         EnvironmentFailure: some do not come (runtime/cluster.py).
         """
@@ -41,18 +44,24 @@ class ProcessGroup:
                 self._connections = stack.enter_context(connected(self.cluster, patience()))
                 for connection in self._connections.values():
                     connection.settimeout(None)
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that vanished is noticed
+                    connection.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+                    )  # a machine that vanished is noticed
             yield content if self.index == 0 else stack.enter_context(opened)
 
     def report(self, value) -> None:
-        """Of a process that is not the chief: what it has to say, JSON-able, once. EnvironmentFailure: the chief is gone."""
+        """Of a process that is not the chief: what it has to say, JSON-able, once. EnvironmentFailure: the
+        chief is gone.
+        """
         try:
             self._connections[0].sendall(json.dumps(value).encode() + b"\n")
         except OSError as error:
             raise EnvironmentFailure(f"Worker {self.index}: the chief is gone. {AGAIN}") from error
 
     def reports(self) -> dict:
-        """{index: what it reported} of the others; None of those that ended without a report. Returns when all have."""
+        """{index: what it reported} of the others; None of those that ended without a report. Returns when
+        all have.
+        """
         return {index: _heard(connection) for index, connection in sorted(self._connections.items())}
 
 

@@ -1,10 +1,13 @@
-"""A run folder behind an address (gs://bucket/runs/first), reached through TensorFlow's file system; written here, copied there.
+"""A run folder behind an address (gs://bucket/runs/first), reached through TensorFlow's file system; written
+here, copied there.
 
-The copy on this machine is what the program works in. `store` sends what has changed since, oldest first and every file
-under a temporary name that is then changed, so that the remote folder is at any moment what a killed run leaves behind:
-whole files, of which the newest whole checkpoint is gone on with. When a run is opened the remote folder is the truth.
-Nothing there keeps a second machine out: start one training per address. Tried with TensorFlow's own gs:// client against a
-server that speaks its protocol on loopback, and with file://; not with a bucket of a provider, nor with s3://.
+The copy on this machine is what the program works in. `store` sends what has changed since, oldest first and
+every file under a temporary name that is then changed, so that the remote folder is at any moment what a
+killed run leaves behind: whole files, of which the newest whole checkpoint is gone on with. When a run is
+opened the remote folder is the truth.
+Nothing there keeps a second machine out: start one training per address. Tried with TensorFlow's own gs://
+client against a server that speaks its protocol on loopback, and with file://; not with a bucket of a
+provider, nor with s3://.
 """
 
 import contextlib
@@ -29,14 +32,17 @@ def remote_folder(address: str, copies: Path):
     """The RemoteFolder of an address, fetched into a folder below `copies`; the copy is held in the block.
 
     Raises:
-        EnvironmentFailure: TensorFlow has no file system for the scheme, or it fails. RunError: another process of this
-            machine works on the same address.
+        EnvironmentFailure: TensorFlow has no file system for the scheme, or it fails. RunError: another
+            process of this machine works on the same address.
     """
     address = address.rstrip("/")
     local = make_folder(copies) / hashlib.sha256(address.encode()).hexdigest()[:16]
     with hold(local.with_suffix(".lock")) as held:
         if not held:
-            raise RunError(f"{address}: another process of this machine works on it. Wait for it, or choose another --out.")
+            raise RunError(
+                f"{address}: another process of this machine works on it. Wait for it, or choose another "
+                f"--out."
+            )
         remote = RemoteFolder(address, local)
         remote.fetch()
         remote.try_to_write()
@@ -63,7 +69,9 @@ class RemoteFolder:
                 self._stored[name] = _state(self.local / name)
 
     def try_to_write(self) -> None:
-        """Write and remove a small file, so that an address that refuses is known before hours of training."""
+        """Write and remove a small file, so that an address that refuses is known before hours of
+        training.
+        """
         with self._clear():
             self._files.makedirs(self.address)
             probe = f"{self.address}/{UNFINISHED}{uuid.uuid4().hex}"
@@ -73,7 +81,11 @@ class RemoteFolder:
 
     def store(self) -> None:
         """Make the remote folder equal to the copy; only what has changed since the last time is sent."""
-        here = {path.relative_to(self.local).as_posix(): path for path in self.local.rglob("*") if path.is_file() and not _passing(path.relative_to(self.local))}
+        here = {
+            path.relative_to(self.local).as_posix(): path
+            for path in self.local.rglob("*")
+            if path.is_file() and not _passing(path.relative_to(self.local))
+        }
         states = {name: _state(path) for name, path in here.items()}
         changed = [name for name, state in states.items() if self._stored.get(name) != state]
         with self._clear():
@@ -100,7 +112,11 @@ class RemoteFolder:
         for name in self._files.listdir(self.address):
             if name.startswith(UNFINISHED):
                 self._files.remove(f"{self.address}/{name}")
-        found = [f"{folder.rstrip('/')}/{name}" for folder, _, names in self._files.walk(self.address) for name in names]
+        found = [
+            f"{folder.rstrip('/')}/{name}"
+            for folder, _, names in self._files.walk(self.address)
+            for name in names
+        ]
         return sorted(path.removeprefix(f"{self.address}/") for path in found)
 
     @contextlib.contextmanager
@@ -111,7 +127,10 @@ class RemoteFolder:
         try:
             yield
         except tf.errors.OpError as error:
-            raise EnvironmentFailure(f"{self.address}: {error.message.splitlines()[0]}. Check the address, and what this machine may do there.") from error
+            raise EnvironmentFailure(
+                f"{self.address}: {error.message.splitlines()[0]}. Check the address, and what this machine "
+                f"may do there."
+            ) from error
 
 
 def _state(path: Path) -> tuple:
@@ -135,7 +154,9 @@ def _file_system(address: str):
     if scheme not in tf.io.gfile.get_registered_schemes():
         known = ", ".join(sorted(f"{name}://" for name in tf.io.gfile.get_registered_schemes() if name))
         raise EnvironmentFailure(
-            f"{address}: TensorFlow {tf.__version__} has no file system for {scheme}:// here; it has {known}. For s3://, az:// and hdfs:// "
-            "pip install tensorflow-io (which works with TensorFlow up to 2.17), or mount the storage and give its path."
+            f"{address}: TensorFlow {tf.__version__} has no file system for {scheme}:// here; it has "
+            f"{known}. For s3://, az:// and hdfs:// "
+            "pip install tensorflow-io (which works with TensorFlow up to 2.17), or mount the storage and "
+            "give its path."
         )
     return tf.io.gfile

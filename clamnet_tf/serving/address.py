@@ -13,7 +13,9 @@ _GRPC_PATH = re.compile(r"/(?P<name>[^/:]+)(/(versions/)?(?P<version>[0-9]+))?/?
 
 @dataclass(frozen=True)
 class Address:
-    """text: as it was given; scheme: http, https or grpc; host: with port; path: what stands between host and /v1 (http)."""
+    """text: as it was given; scheme: http, https or grpc; host: with port; path: what stands between host and
+    /v1 (http).
+    """
 
     text: str
     scheme: str
@@ -25,11 +27,15 @@ class Address:
     @property
     def url(self) -> str:
         """Of the model, for http and https."""
-        return f"{self.scheme}://{self.host}{self.path}/v1/models/{self.name}" + ("" if self.version is None else f"/versions/{self.version}")
+        return f"{self.scheme}://{self.host}{self.path}/v1/models/{self.name}" + (
+            "" if self.version is None else f"/versions/{self.version}"
+        )
 
 
 def parse_address(text: str) -> Address:
-    """UserInputError for anything but the two forms above, with /versions/N behind the name for one version."""
+    """UserInputError for anything but the two forms above, with /versions/N behind the name for one
+    version.
+    """
     parts = urlsplit(text)
     pattern = {"http": _REST_PATH, "https": _REST_PATH, "grpc": _GRPC_PATH}.get(parts.scheme)
     found = pattern.fullmatch(parts.path) if pattern else None
@@ -42,4 +48,11 @@ def parse_address(text: str) -> Address:
     if port is None and parts.scheme == "grpc":
         raise UserInputError(f"--server {text}: the port is missing; expected {EXAMPLES}.")
     version = found["version"]
-    return Address(text, parts.scheme, parts.netloc, found["name"], None if version is None else int(version), found.groupdict().get("before") or "")
+    return Address(
+        text,
+        parts.scheme,
+        parts.netloc,
+        found["name"],
+        None if version is None else int(version),
+        found.groupdict().get("before") or "",
+    )

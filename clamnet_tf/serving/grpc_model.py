@@ -25,11 +25,14 @@ class GrpcModel:
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
             raise EnvironmentFailure(
-                f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip install 'clamnet-tf[serving]'."
+                f"grpc:// needs tensorflow-serving-api, which cannot be loaded ({error}). Install it: pip "
+                f"install 'clamnet-tf[serving]'."
             ) from error
         self.address, self.timeout, self.waits = address, timeout, waits
         self._grpc, self._messages = grpc, predict_pb2
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address.host, options=_OPTIONS))
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
+            grpc.insecure_channel(address.host, options=_OPTIONS)
+        )
 
     def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
         """As RestModel.predict."""
@@ -43,7 +46,10 @@ class GrpcModel:
             yield outputs
 
     def _no_prediction(self, reason: str) -> ServerFailure:
-        return ServerFailure(f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that of a model server.")
+        return ServerFailure(
+            f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that "
+            f"of a model server."
+        )
 
     def _request(self, signature: str, name: str, images: np.ndarray):
         import tensorflow as tf
@@ -65,7 +71,10 @@ class GrpcModel:
         code, codes, where = error.code(), self._grpc.StatusCode, self.address.text
         reason = (error.details() or "no reason given")[:300]
         if code == codes.RESOURCE_EXHAUSTED and "larger than max" in reason:
-            return ServerFailure(f"{where}: the answer is longer than {LARGEST_ANSWER:,} bytes, more than predictions of these slices take.")
+            return ServerFailure(
+                f"{where}: the answer is longer than {LARGEST_ANSWER:,} bytes, more than predictions of "
+                f"these slices take."
+            )
         if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
             return Busy(f"{code.name}: {reason}")
         if code == codes.NOT_FOUND:
@@ -78,13 +87,21 @@ class GrpcModel:
 
 
 def _values(proto, images: np.ndarray):
-    """An output as an array, or as a list of texts. ValueError: more values than slices of that size can have, or not one row per slice."""
+    """An output as an array, or as a list of texts. ValueError: more values than slices of that size can
+    have, or not one row per slice.
+    """
     import tensorflow as tf
 
     shape = [one.size for one in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or math.prod(shape) > max(images.size, len(images)) * _MOST_OUTPUTS:
+    if (
+        proto.tensor_shape.unknown_rank
+        or min(shape, default=0) < 0
+        or math.prod(shape) > max(images.size, len(images)) * _MOST_OUTPUTS
+    ):
         raise ValueError(f"an output of shape {str(shape)[:100]} for slices of shape {images.shape}")
     if shape[:1] != [len(images)]:
         raise ValueError(f"{shape[0] if shape else 'one'} predictions for {len(images)} slices")
     array = tf.make_ndarray(proto)
-    return [bytes(one).decode("utf-8", "replace") for one in array.ravel()] if array.dtype == object else array
+    return (
+        [bytes(one).decode("utf-8", "replace") for one in array.ravel()] if array.dtype == object else array
+    )

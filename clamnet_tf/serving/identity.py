@@ -1,4 +1,6 @@
-"""What a served model is, in one line that a server gives back with each answer: so that a client notices another one."""
+"""What a served model is, in one line that a server gives back with each answer: so that a client notices
+another one.
+"""
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
@@ -28,10 +30,16 @@ class Identity:
     def from_text(cls, text: str) -> "Identity":
         """The inverse of `text`. UserInputError: it was not written by this package, or is no text."""
         if not isinstance(text, str):
-            raise UserInputError(f"the server's model calls itself {ascii(text)[:200]}: expected text. Check the name in the address.")
+            raise UserInputError(
+                f"the server's model calls itself {ascii(text)[:200]}: expected text. Check the name in the "
+                f"address."
+            )
         parts = dict(part.partition("=")[::2] for part in text.split())
         if set(parts) != {field.name for field in fields(cls)}:
-            raise UserInputError(f"the server's model calls itself {text[:200]!a}: it was not made by clamnet-tf export. Check the name in the address.")
+            raise UserInputError(
+                f"the server's model calls itself {text[:200]!a}: it was not made by clamnet-tf export. "
+                f"Check the name in the address."
+            )
         return cls(**parts)
 
     @property
@@ -41,4 +49,8 @@ class Identity:
     def differences(self, other: "Identity") -> list[str]:
         """In words, what of `other` is not as here; empty when equal."""
         mine, theirs = asdict(self), asdict(other)
-        return [f"{name} {theirs[name][:12]} instead of {mine[name][:12]}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name} {theirs[name][:12]} instead of {mine[name][:12]}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]

@@ -17,7 +17,10 @@ from clamnet_tf.serving.address import Address
 from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
-LEAST_ANSWER, ANSWER_RATIO = 1_000_000, 4  # bytes of an answer that are read: so many, or a multiple of the request
+LEAST_ANSWER, ANSWER_RATIO = (
+    1_000_000,
+    4,
+)  # bytes of an answer that are read: so many, or a multiple of the request
 _AGAIN = (429, 503)
 _PIECE, _LONGEST_REASON = 1 << 16, 10_000
 
@@ -32,7 +35,8 @@ class RestModel:
         self._requests, self._session = requests, requests.Session()
 
     def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
-        """(N, ...) float32 -> yields dicts of outputs {name: array or list of str}, in order, for at most `most_bytes` of request each.
+        """(N, ...) float32 -> yields dicts of outputs {name: array or list of str}, in order, for at most
+        `most_bytes` of request each.
 
         Raises:
             UserInputError: the server has no such model, version or signature, or the slices do not fit it.
@@ -61,16 +65,25 @@ class RestModel:
             return {str(key): _column([one[key] for one in predictions]) for key in predictions[0]}
 
     def _no_prediction(self, reason: str) -> ServerFailure:
-        return ServerFailure(f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that of a model server.")
+        return ServerFailure(
+            f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that "
+            f"of a model server."
+        )
 
     def _post(self, body: bytes) -> bytes:
-        """The content of the answer. Redirects are not followed: slices of patients go to the address that was named, and nowhere else."""
+        """The content of the answer. Redirects are not followed: slices of patients go to the address that
+        was named, and nowhere else.
+        """
         errors = self._requests.exceptions
         try:
             response = self._session.post(
-                f"{self.address.url}:predict", data=body, headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                timeout=self.timeout, allow_redirects=False, stream=True,
-            )  # fmt: skip
+                f"{self.address.url}:predict",
+                data=body,
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+                timeout=self.timeout,
+                allow_redirects=False,
+                stream=True,
+            )
             with response:
                 content = self._content(response, max(LEAST_ANSWER, ANSWER_RATIO * len(body)))
         except errors.ReadTimeout as error:
@@ -81,10 +94,14 @@ class RestModel:
             raise ServerFailure(f"{self.address.text}: the request failed: {_innermost(error)}.") from error
         if response.status_code in _AGAIN:
             asked = response.headers.get("Retry-After", "")
-            raise Busy(f"HTTP {response.status_code}", float(asked) if asked.isdecimal() and len(asked) < 10 else None)
+            raise Busy(
+                f"HTTP {response.status_code}",
+                float(asked) if asked.isdecimal() and len(asked) < 10 else None,
+            )
         if 300 <= response.status_code < 400:
             raise ServerFailure(
-                f"{self.address.text}: the server redirects to {ascii(response.headers.get('Location', 'nowhere'))[:200]}, which is not followed. "
+                f"{self.address.text}: the server redirects to "
+                f"{ascii(response.headers.get('Location', 'nowhere'))[:200]}, which is not followed. "
                 "If that address is right, name it."
             )
         if response.status_code != 200:
@@ -92,12 +109,17 @@ class RestModel:
         return content
 
     def _content(self, response, most: int) -> bytes:
-        """The body of an answer as it was sent, at most `most` bytes within the time that an answer may take."""
+        """The body of an answer as it was sent, at most `most` bytes within the time that an answer may
+        take.
+        """
         content, ends = bytearray(), time.monotonic() + self._longest()
         for piece in response.iter_content(_PIECE):
             content += piece
             if len(content) > most:
-                raise ServerFailure(f"{self.address.text}: the answer is longer than {most:,} bytes, more than predictions of these slices take.")
+                raise ServerFailure(
+                    f"{self.address.text}: the answer is longer than {most:,} bytes, more than predictions "
+                    f"of these slices take."
+                )
             if time.monotonic() > ends:
                 raise too_slow(self.address.text, self._longest())
         return bytes(content)
@@ -111,7 +133,9 @@ class RestModel:
             return unknown_model(self.address.text, reason)
         if response.status_code == 400:
             return unfit_slices(self.address.text, reason)
-        return ServerFailure(f"{self.address.text}: the server fails with HTTP {response.status_code} ({reason}).")
+        return ServerFailure(
+            f"{self.address.text}: the server fails with HTTP {response.status_code} ({reason})."
+        )
 
 
 def _column(values: list):

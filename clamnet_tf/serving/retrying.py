@@ -9,7 +9,9 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 class Busy(Exception):
-    """The request was not worked on and may be sent again. wait: seconds that the server asks for, or None."""
+    """The request was not worked on and may be sent again. wait: seconds that the server asks for, or
+    None.
+    """
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -17,13 +19,16 @@ class Busy(Exception):
 
 
 def attempt(call, address: str, waits=WAITS_SECONDS):
-    """`call()`, again after each of `waits` while it raises Busy. ServerFailure when the last attempt is refused too."""
+    """`call()`, again after each of `waits` while it raises Busy. ServerFailure when the last attempt is
+    refused too.
+    """
     for wait in (*waits, None):
         try:
             return call()
         except Busy as error:
             if wait is None:
                 raise ServerFailure(
-                    f"{address}: no answer after {len(waits) + 1} attempts ({error}). Check that the server runs and can be reached, then start again."
+                    f"{address}: no answer after {len(waits) + 1} attempts ({error}). Check that the server "
+                    f"runs and can be reached, then start again."
                 ) from error
             time.sleep(min(max(wait, error.wait or 0.0), LONGEST_WAIT_SECONDS))

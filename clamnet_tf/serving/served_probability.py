@@ -1,4 +1,6 @@
-"""Probabilities from a model server in the place of inference.predictor.Predictor: preparation and marking stay here."""
+"""Probabilities from a model server in the place of inference.predictor.Predictor: preparation and marking
+stay here.
+"""
 
 import numpy as np
 
@@ -24,7 +26,9 @@ class ServedProbability:
         most_bytes: of one request; slices are sent in as few requests as that allows, in order.
     """
 
-    def __init__(self, server, expected: Identity, *, side: int, classes: int = 1, most_bytes: int = MOST_BYTES):
+    def __init__(
+        self, server, expected: Identity, *, side: int, classes: int = 1, most_bytes: int = MOST_BYTES
+    ):
         self.server, self.expected, self.side, self.most_bytes = server, expected, side, most_bytes
         self.classes = classes
 
@@ -40,7 +44,10 @@ class ServedProbability:
             parts.append(self._checked(answer))
         found = np.concatenate(parts)
         if len(found) != len(images):
-            raise ServerFailure(f"{self.server.address.text}: the answers hold {len(found)} maps for {len(images)} slices. Check that the address is that of a model server.")
+            raise ServerFailure(
+                f"{self.server.address.text}: the answers hold {len(found)} maps for {len(images)} slices. "
+                f"Check that the address is that of a model server."
+            )
         return found
 
     def _checked(self, answer: dict) -> np.ndarray:
@@ -48,7 +55,8 @@ class ServedProbability:
         where = self.server.address.text
         if PROBABILITY not in answer or IDENTITY not in answer:
             raise UserInputError(
-                f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and {IDENTITY}, as clamnet-tf export writes them."
+                f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and "
+                f"{IDENTITY}, as clamnet-tf export writes them."
             )
         told = answer[IDENTITY]
         if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
@@ -58,26 +66,35 @@ class ServedProbability:
             if different:
                 raise UserInputError(
                     f"{where}: the model that is served is not the one of MODEL: {', '.join(different)}. "
-                    "Name the MODEL that is served, or export this one (clamnet-tf export MODEL --format savedmodel) and serve it."
+                    "Name the MODEL that is served, or export this one (clamnet-tf export MODEL --format "
+                    "savedmodel) and serve it."
                 )
         maps = answer[PROBABILITY]
         if not isinstance(maps, np.ndarray) or maps.dtype.kind not in "fiu":
-            raise UserInputError(f"{where}: the model gives no numbers as {PROBABILITY}; expected maps of {self.side} x {self.side} probabilities.")
+            raise UserInputError(
+                f"{where}: the model gives no numbers as {PROBABILITY}; expected maps of {self.side} x "
+                f"{self.side} probabilities."
+            )
         expected = map_shape(self.side, self.classes)
         if maps.shape[1:] != expected:
             wanted = " x ".join(map(str, expected))
-            raise UserInputError(f"{where}: the model gives maps of {maps.shape[1:]} pixels; MODEL's have {wanted}.")
+            raise UserInputError(
+                f"{where}: the model gives maps of {maps.shape[1:]} pixels; MODEL's have {wanted}."
+            )
         lowest, highest = (float(maps.min()), float(maps.max())) if maps.size else (0.0, 1.0)
         if not (lowest >= -ROUNDING and highest <= 1 + ROUNDING):  # also when one of them is NaN
             raise ServerFailure(
-                f"{where}: the model gives values from {lowest:g} to {highest:g} as {PROBABILITY}; expected 0 to 1. Nothing was marked with them: "
+                f"{where}: the model gives values from {lowest:g} to {highest:g} as {PROBABILITY}; expected "
+                f"0 to 1. Nothing was marked with them: "
                 "check the server and its model."
             )
         clipped = np.clip(maps, 0, 1).astype(np.float32, copy=False)
         return clipped.reshape(len(maps), self.side, self.side, self.classes)
 
 
-def served_probability(server: str, *, run, recipe_sha256: str, predictor, side: int, **options) -> ServedProbability:
+def served_probability(
+    server: str, *, run, recipe_sha256: str, predictor, side: int, **options
+) -> ServedProbability:
     """A stand-in for `predictor` (a Predictor) that asks `server`, an address as in serving.address.
 
     run: with the path `model`; recipe_sha256: recipe.writer.recipe_hash of its recipe; side: data.side.

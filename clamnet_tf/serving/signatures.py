@@ -16,9 +16,10 @@ IMAGE_BYTES = "image_bytes"
 PROBABILITY, MASK, PRESENCE, BOX, IDENTITY = "probability", "mask", "presence", "box", "identity"
 
 
-
 def map_shape(side: int, classes: int) -> tuple[int, ...]:
-    """Return the shape of `PROBABILITY` of one slice: (side, side) of a single lesion class, else (side, side, classes)."""
+    """Return the shape of `PROBABILITY` of one slice: (side, side) of a single lesion class, else (side,
+    side, classes).
+    """
     return (side, side) if classes == 1 else (side, side, classes)
 
 

@@ -1,8 +1,9 @@
-"""An abdomen without tumours: wall, liver with its vessels, spleen, kidneys, stomach, bowel, great vessels, spine.
+"""An abdomen without tumours: wall, liver with its vessels, spleen, kidneys, stomach, bowel, great vessels,
+spine.
 
-What mimics a tumour in healthy livers is drawn here, for every person and at every height: vessels (brighter or darker
-than the liver, by the phase of the contrast agent), small cysts, fat along the ligament, fatty change in patches, the
-gall bladder beside it.
+What mimics a tumour in healthy livers is drawn here, for every person and at every height: vessels (brighter
+or darker than the liver, by the phase of the contrast agent), small cysts, fat along the ligament, fatty
+change in patches, the gall bladder beside it.
 """
 
 import numpy as np
@@ -21,7 +22,9 @@ _SPINE_Y_MM = 56.0
 
 
 class Abdomen(Torso):
-    """One person. hu (S, H, W): tissue; liver: depth below its capsule, mm, positive inside; vessels: opacity 0..1; phase, liver_hu."""
+    """One person. hu (S, H, W): tissue; liver: depth below its capsule, mm, positive inside; vessels: opacity
+    0..1; phase, liver_hu.
+    """
 
     def __init__(self, generator: np.random.Generator, space: Space, slab_mm: float):
         super().__init__(generator, space, half_width_mm=164.0, half_depth_mm=114.0)
@@ -29,8 +32,12 @@ class Abdomen(Torso):
         self.phase = list(PHASES)[generator.choice(3, p=(0.25, 0.2, 0.55))]
         blood = PHASES[self.phase]
         factor = generator.normal(1.0, 0.08)
-        self.liver_hu, self.vein_hu, self.spleen_hu, self.kidney_hu, self.aorta_hu, self.cava_hu = (value * factor for value in blood)
-        self.liver_hu -= generator.choice([0.0, 1.0], p=[0.7, 0.3]) * generator.uniform(8.0, 25.0)  # fatty liver
+        self.liver_hu, self.vein_hu, self.spleen_hu, self.kidney_hu, self.aorta_hu, self.cava_hu = (
+            value * factor for value in blood
+        )
+        self.liver_hu -= generator.choice([0.0, 1.0], p=[0.7, 0.3]) * generator.uniform(
+            8.0, 25.0
+        )  # fatty liver
         self.hu = self.outside()
         self._wall()
         self._bowel()
@@ -41,13 +48,24 @@ class Abdomen(Torso):
 
     def _wall(self):
         x, y = self.x, self.y
-        self.cavity = np.minimum(ellipse_depth(x, y, (0.0, -2.0), (139.0, 91.0), 2.4), self.body - self.fat_mm - 9.0) + 2.0 * self.wide
+        self.cavity = (
+            np.minimum(ellipse_depth(x, y, (0.0, -2.0), (139.0, 91.0), 2.4), self.body - self.fat_mm - 9.0)
+            + 2.0 * self.wide
+        )
         self.over(self.hu, np.minimum(self.body - 0.8 * self.fat_mm, self.cavity + 15.0), self.muscle())
-        self.over(self.hu, np.minimum(self.body - 3.0, 1.6 - np.abs(self.cavity + 8.0 + 2.5 * self.patches)), FAT)  # between the layers
+        self.over(
+            self.hu, np.minimum(self.body - 3.0, 1.6 - np.abs(self.cavity + 8.0 + 2.5 * self.patches)), FAT
+        )  # between the layers
         self.ribs(self.hu, np.where(self.y > -75.0, self.cavity, 60.0), 0.0, lowest_mm=-40.0 - 0.3 * self.y)
         self.over(self.hu, self.cavity - 1.0, FAT + 8.0 * self.grain + 6.0 * self.patches)
         for side in (-1.0, 1.0):  # psoas
-            self.over(self.hu, ellipse_depth(x, y, (side * 34.0, _SPINE_Y_MM + 4.0), (14.0 - 0.06 * self.z.clip(-60, 60), 19.0)), self.muscle())
+            self.over(
+                self.hu,
+                ellipse_depth(
+                    x, y, (side * 34.0, _SPINE_Y_MM + 4.0), (14.0 - 0.06 * self.z.clip(-60, 60), 19.0)
+                ),
+                self.muscle(),
+            )
         self.spine(self.hu, _SPINE_Y_MM)
 
     def _bowel(self):
@@ -63,7 +81,11 @@ class Abdomen(Torso):
             self.over(self.hu, loop, 48.0 + 0.2 * self.liver_hu)
             content = generator.choice(["fluid", "gas", "agent", "empty"], p=[0.4, 0.25, 0.1, 0.25])
             if content != "empty":
-                self.over(self.hu, loop - 3.0, {"fluid": 18.0, "gas": 15.0, "agent": 240.0}[content] + 14.0 * self.grain)
+                self.over(
+                    self.hu,
+                    loop - 3.0,
+                    {"fluid": 18.0, "gas": 15.0, "agent": 240.0}[content] + 14.0 * self.grain,
+                )
             if content == "gas":
                 self.over(self.hu, np.minimum(loop - 3.0, y0 + generator.uniform(-6.0, 6.0) - self.y), AIR)
 
@@ -83,14 +105,25 @@ class Abdomen(Torso):
         spleen = np.minimum(spleen, inside) + 1.2 * self.patches
         mottled = 30.0 * self.patches if self.phase == "arterial" else 0.0
         self.over(self.hu, spleen, self.spleen_hu + mottled)
-        stomach = np.minimum(ellipsoid_depth(x + 0.25 * z, y, z, (52.0, -36.0, 26.0), (40.0, 32.0, 62.0)), inside) + 1.5 * self.wide
+        stomach = (
+            np.minimum(ellipsoid_depth(x + 0.25 * z, y, z, (52.0, -36.0, 26.0), (40.0, 32.0, 62.0)), inside)
+            + 1.5 * self.wide
+        )
         self.over(self.hu, stomach, 50.0 + 0.2 * self.liver_hu)
         self.over(self.hu, stomach - 4.5, 16.0 + 16.0 * self.patches)
         self.over(self.hu, np.minimum(stomach - 4.5, generator.uniform(-58.0, -44.0) - y), AIR)
         for side, drop in ((-1.0, -34.0), (1.0, -22.0)):
             centre = (side * 66.0, 46.0, drop + generator.normal(0, 6))
-            kidney = ellipsoid_depth(x, y, z - 0.1 * side * (x - centre[0]), centre, (27.0, 29.0, 56.0)) + 0.8 * self.patches
-            sinus = ellipsoid_depth(x, y, z, (centre[0] - side * 9.0, centre[1] - 5.0, centre[2]), (17.0, 11.0, 34.0)) + 2.0 * self.patches
+            kidney = (
+                ellipsoid_depth(x, y, z - 0.1 * side * (x - centre[0]), centre, (27.0, 29.0, 56.0))
+                + 0.8 * self.patches
+            )
+            sinus = (
+                ellipsoid_depth(
+                    x, y, z, (centre[0] - side * 9.0, centre[1] - 5.0, centre[2]), (17.0, 11.0, 34.0)
+                )
+                + 2.0 * self.patches
+            )
             self.over(self.hu, kidney, self.kidney_hu)
             self.over(self.hu, kidney - 7.0 - 1.5 * self.patches, 0.7 * self.kidney_hu + 10.0)
             self.over(self.hu, sinus, FAT + 10.0)
@@ -98,17 +131,28 @@ class Abdomen(Torso):
 
     def _liver(self):
         space, generator, x, y, z = self.space, self.generator, self.x, self.y, self.z
-        right = ellipsoid_depth(x, y, z - 0.22 * (x + 60.0), (-66.0, 0.0, 18.0), (82.0, 84.0, generator.uniform(84.0, 104.0)))
-        left = ellipsoid_depth(x, y - 0.10 * (x - 10.0), z, (8.0, -42.0, 32.0), (82.0, 34.0, generator.uniform(40.0, 58.0)))
+        right = ellipsoid_depth(
+            x, y, z - 0.22 * (x + 60.0), (-66.0, 0.0, 18.0), (82.0, 84.0, generator.uniform(84.0, 104.0))
+        )
+        left = ellipsoid_depth(
+            x, y - 0.10 * (x - 10.0), z, (8.0, -42.0, 32.0), (82.0, 34.0, generator.uniform(40.0, 58.0))
+        )
         lobes = np.maximum(right, left) + 1.5 * self.wide
         hollow = np.maximum(  # for the great vessels, and for the right kidney
-            ellipsoid_depth(x, y, z, (-10.0, 32.0, 0.0), (40.0, 30.0, 200.0)), ellipsoid_depth(x, y, z, (-66.0, 46.0, -34.0), (31.0, 33.0, 60.0))
+            ellipsoid_depth(x, y, z, (-10.0, 32.0, 0.0), (40.0, 30.0, 200.0)),
+            ellipsoid_depth(x, y, z, (-66.0, 46.0, -34.0), (31.0, 33.0, 60.0)),
         )
-        bladder_at = (-44.0 + generator.normal(0, 6), -34.0 + generator.normal(0, 5), -26.0 + generator.normal(0, 8))
+        bladder_at = (
+            -44.0 + generator.normal(0, 6),
+            -34.0 + generator.normal(0, 5),
+            -26.0 + generator.normal(0, 8),
+        )
         bladder = ellipsoid_depth(x, y, z, bladder_at, (15.0, 25.0, 27.0))
         lower = z + 52.0 + 0.35 * (x + 60.0) + generator.normal(0, 8)
         self.liver = np.minimum.reduce([lobes, self.cavity - 3.0, -hollow, -bladder, lower])
-        change = generator.choice([0.0, 1.0], p=[0.6, 0.4]) * generator.uniform(2.0, 5.0)  # fatty change and sparing
+        change = generator.choice([0.0, 1.0], p=[0.6, 0.4]) * generator.uniform(
+            2.0, 5.0
+        )  # fatty change and sparing
         self.over(self.hu, self.liver, self.liver_hu + 2.5 * self.grain + change * self.wide)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0), 45.0)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0) - 2.5, 10.0)
@@ -116,14 +160,24 @@ class Abdomen(Torso):
         self.over(self.hu, np.minimum(ligament, self.liver + 2.0), FAT + 40.0)
         points = self.liver_points(260, 3.0)
         self.vessels = np.zeros(space.shape, np.float32)
-        for root, part in ((np.array([8.0, 4.0, -30.0]), points[::2]), (np.array([66.0, 22.0, -16.0]), points[1::2])):  # portal and hepatic veins
+        for root, part in (
+            (np.array([8.0, 4.0, -30.0]), points[::2]),
+            (np.array([66.0, 22.0, -16.0]), points[1::2]),
+        ):  # portal and hepatic veins
             if len(part) > 5:
                 start, end, radius = grow_tree(root, part, leaf_mm=0.75, power=2.4)
                 self.vessels = np.maximum(self.vessels, draw_tubes(space, start, end, radius, self.slab_mm))
         paint(self.hu, 0.9 * self.vessels * self.opaque(self.liver + 4.0), self.vein_hu)
         for centre in self.liver_points(generator.choice(3), 5.0):  # cysts
             radius = generator.uniform(2.5, 5.0)
-            self.over(self.hu, radius - np.sqrt((space.z - centre[0]) ** 2 + (space.y - centre[1]) ** 2 + (space.x - centre[2]) ** 2), 6.0)
+            self.over(
+                self.hu,
+                radius
+                - np.sqrt(
+                    (space.z - centre[0]) ** 2 + (space.y - centre[1]) ** 2 + (space.x - centre[2]) ** 2
+                ),
+                6.0,
+            )
 
     def _lung_bases(self):
         x, y, z = self.x, self.y, self.z
@@ -135,10 +189,19 @@ class Abdomen(Torso):
             self.liver = np.minimum(self.liver, -lung)
 
     def liver_points(self, count: int, least_depth: float, z_range_mm=(-1000.0, 1000.0)) -> np.ndarray:
-        """Up to `count` random voxels (z, y, x) mm of the liver, at least so deep, at heights in the range."""
+        """Up to `count` random voxels (z, y, x) mm of the liver, at least so deep, at heights in the
+        range.
+        """
         space = self.space
         heights = (space.z_mm >= z_range_mm[0]) & (space.z_mm <= z_range_mm[1])
         places = np.argwhere((self.liver > least_depth) & heights[:, None, None])
         chosen = places[self.generator.permutation(len(places))[:count]]
-        centre = np.stack([space.z_mm[chosen[:, 0]], space.in_plane_mm[chosen[:, 1]], space.in_plane_mm[chosen[:, 2]]], axis=1)
-        return centre + self.generator.uniform(-0.5, 0.5, centre.shape) * (space.z_mm[1] - space.z_mm[0], space.pixel_mm, space.pixel_mm)
+        centre = np.stack(
+            [space.z_mm[chosen[:, 0]], space.in_plane_mm[chosen[:, 1]], space.in_plane_mm[chosen[:, 2]]],
+            axis=1,
+        )
+        return centre + self.generator.uniform(-0.5, 0.5, centre.shape) * (
+            space.z_mm[1] - space.z_mm[0],
+            space.pixel_mm,
+            space.pixel_mm,
+        )

@@ -1,10 +1,11 @@
 """Simulated abdominal CT with liver tumours: one patient at a time, as DICOM series in Hounsfield units.
 
-Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (tumours) and organ.nii.gz (liver with what is in it).
+Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (tumours) and organ.nii.gz (liver with what is
+in it).
 
-Every patient has a tumour, and most of his slices have none, so that neither scanner nor anatomy tells the label; the
-heights of the main tumour are spread evenly over the liver. Tumours are darker, brighter or rimmed, by the phase of the
-contrast agent, which differs from patient to patient: no cut finds them in all.
+Every patient has a tumour, and most of his slices have none, so that neither scanner nor anatomy tells the
+label; the heights of the main tumour are spread evenly over the liver. Tumours are darker, brighter or
+rimmed, by the phase of the contrast agent, which differs from patient to patient: no cut finds them in all.
 """
 
 from pathlib import Path
@@ -29,7 +30,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     generator = np.random.default_rng([seed, index, 2])
     scanner = SCANNERS[index % 2]
     low, high = LIVER_RANGE_MM
-    z_mm = np.round(np.linspace(low + generator.uniform(-5.0, 5.0), high + generator.uniform(-5.0, 5.0), slices), 3)
+    z_mm = np.round(
+        np.linspace(low + generator.uniform(-5.0, 5.0), high + generator.uniform(-5.0, 5.0), slices), 3
+    )
     space = Space(z_mm, side, round(generator.uniform(352.0, 384.0) / side, 6))
     abdomen = Abdomen(generator, space, scanner.thickness_mm)
     start = np.random.default_rng(seed).uniform()
@@ -38,16 +41,31 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     lowest, highest = z_mm[inside[0]], z_mm[inside[-1]]
     occupancy = _draw_tumours(generator, abdomen, float(lowest + (highest - lowest) * height))
     hu = reconstruct(generator, space, abdomen.hu, scanner, generator.uniform(6.0, 10.0))
-    return Scan(f"ABDOMEN_{scanner.site}_{index + 1:04d}", scanner, space, hu, outline(occupancy, space), abdomen.liver > -1.0)
+    return Scan(
+        f"ABDOMEN_{scanner.site}_{index + 1:04d}",
+        scanner,
+        space,
+        hu,
+        outline(occupancy, space),
+        abdomen.liver > -1.0,
+    )
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below upwards."""
-    return write_scan(home, simulate_patient(index, slices=slices, side=side, seed=seed), f"abdomen_ct {seed} {index} {slices} {side}")
+    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    upwards.
+    """
+    return write_scan(
+        home,
+        simulate_patient(index, slices=slices, side=side, seed=seed),
+        f"abdomen_ct {seed} {index} {slices} {side}",
+    )
 
 
 def _draw_tumours(generator, abdomen: Abdomen, z_mm: float) -> np.ndarray:
-    """One main tumour near height z_mm, in half of the patients up to two smaller ones at about that height; their occupancy (S, H, W)."""
+    """One main tumour near height z_mm, in half of the patients up to two smaller ones at about that height;
+    their occupancy (S, H, W).
+    """
     occupancy = np.zeros(abdomen.space.shape, np.float32)
     main_mm = generator.lognormal(np.log(23.0), 0.2)
     sizes = [main_mm, *(main_mm * generator.uniform(0.45, 0.8, generator.choice(3, p=[0.5, 0.3, 0.2])))]
@@ -62,14 +80,18 @@ def _draw_tumours(generator, abdomen: Abdomen, z_mm: float) -> np.ndarray:
 
 
 def _draw_tumour(generator, abdomen: Abdomen, centre, radius_mm: float, kind: str) -> np.ndarray:
-    """Paint one tumour into abdomen.hu; its occupancy (S, H, W) in 0..1. It ends at the capsule of the liver."""
+    """Paint one tumour into abdomen.hu; its occupancy (S, H, W) in 0..1. It ends at the capsule of the
+    liver.
+    """
     space = abdomen.space
     radii = radius_mm * generator.lognormal(0.0, 0.12, 3).clip(0.7, 1.35)
     offsets = (space.z - centre[0], space.y - centre[1], space.x - centre[2])
     level = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii)))
     level = level + space.field(generator, 0.8 * radius_mm, 0.13) + space.field(generator, 7.0, 0.05)
     texture = space.field(generator, 6.0, 1.0)
-    occupancy = smooth_step(1.0 - level, generator.uniform(0.12, 0.35)) * smooth_step(abdomen.liver - 0.5, 2.0)
+    occupancy = smooth_step(1.0 - level, generator.uniform(0.12, 0.35)) * smooth_step(
+        abdomen.liver - 0.5, 2.0
+    )
     contrast = generator.uniform(26.0, 40.0) if abdomen.phase == "native" else generator.uniform(38.0, 62.0)
     value = abdomen.liver_hu + (contrast if kind == "bright" else -contrast) + 5.0 * texture
     paint(abdomen.hu, occupancy, value)

@@ -1,14 +1,16 @@
 """Simulated radiographs of the forearm, some with a fracture: one patient at a time, as DICOM of two sites.
 
-Layout: <patient>/front.dcm (and side.dcm) with <view>_mask.png. A patient has a fracture in all of his views or in none;
-every second patient of each site has one. Site A writes Digital X-Ray images (MONOCHROME2), site B Computed Radiography
-(MONOCHROME1: bone is stored dark).
+Layout: <patient>/front.dcm (and side.dcm) with <view>_mask.png. A patient has a fracture in all of his views
+or in none; every second patient of each site has one. Site A writes Digital X-Ray images (MONOCHROME2), site
+B Computed Radiography (MONOCHROME1: bone is stored dark).
 
-The mask is the fracture line made 6 mm wide (MARK_MM to either side) inside the bone: the gap itself is often narrower
-than a pixel, nobody outlines it more finely, and a score of a line one pixel wide would measure rounding.
+The mask is the fracture line made 6 mm wide (MARK_MM to either side) inside the bone: the gap itself is often
+narrower than a pixel, nobody outlines it more finely, and a score of a line one pixel wide would measure
+rounding.
 
-What mimics a fracture is drawn in every patient: the oblique canal of the feeding artery, growth-arrest lines, folds of the
-skin, the joints, bone crossing bone in the side view. Exposure and processing differ from picture to picture.
+What mimics a fracture is drawn in every patient: the oblique canal of the feeding artery, growth-arrest
+lines, folds of the skin, the joints, bone crossing bone in the side view. Exposure and processing differ from
+picture to picture.
 """
 
 import copy
@@ -51,7 +53,9 @@ class Fracture:
         self.width_mm = generator.uniform(1.4, 3.2)
         self.shift_mm = generator.normal(0.0, 1.0) * 0.25 * shaft_mm
         self.angle = np.tan(np.deg2rad(generator.normal(0.0, 5.0)))
-        self.rough = 0.55 * generator.standard_normal((8, 6))[:, :2]  # of eight waves along the line: height in mm, phase
+        self.rough = (
+            0.55 * generator.standard_normal((8, 6))[:, :2]
+        )  # of eight waves along the line: height in mm, phase
 
     def view_from_the_side(self) -> "Fracture":
         """The same fracture with the beam turned by a right angle."""
@@ -63,12 +67,14 @@ class Fracture:
     def bend(self, bone, t: np.ndarray, u: np.ndarray, depth: float, pixel_mm: float):
         """Where (t, u) mm (H, W) lay before the bone broke, and what the gap does there.
 
-        Returns rows (fractional index) and u before, the opening 0..1, and the nearness to the surface 0..1 (1 within MARK_MM).
+        Returns rows (fractional index) and u before, the opening 0..1, and the nearness to the surface 0..1
+        (1 within MARK_MM).
         """
         row = np.clip(int(self.t_mm / pixel_mm), 0, len(bone.t) - 1)
         across = u - bone.centre_u[row]
         teeth = 0.35 * sum(
-            height * np.sin(2 * np.pi * across / (2.2 + 1.9 * number) + phase + 0.4 * depth) for number, (height, phase) in enumerate(self.rough)
+            height * np.sin(2 * np.pi * across / (2.2 + 1.9 * number) + phase + 0.4 * depth)
+            for number, (height, phase) in enumerate(self.rough)
         )
         away = t - (self.t_mm + self.slope_u * across + self.slope_d * depth + teeth)
         beyond = smooth_step(away, 0.6)
@@ -80,13 +86,20 @@ class Fracture:
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> list[View]:
-    """The views (1 or 2, `slices`) of patient number `index` (from 0) of the cohort `seed`; the same whatever the number of patients."""
+    """The views (1 or 2, `slices`) of patient number `index` (from 0) of the cohort `seed`; the same whatever
+    the number of patients.
+    """
     generator = np.random.default_rng([seed, index, 3])
     size = {
-        "shaft_mm": generator.normal(6.6, 0.55), "gap_mm": generator.uniform(7.0, 13.0), "bow_mm": generator.normal((1.5, -0.5), 1.5),
-        "cortex": generator.uniform(0.24, 0.4), "flesh_mm": generator.uniform(8.0, 22.0), "overlap": generator.uniform(0.1, 0.5),
-        "hand_mm": generator.uniform(-10.0, 26.0), "squash": generator.uniform(0.95, 1.1),
-    }  # fmt: skip
+        "shaft_mm": generator.normal(6.6, 0.55),
+        "gap_mm": generator.uniform(7.0, 13.0),
+        "bow_mm": generator.normal((1.5, -0.5), 1.5),
+        "cortex": generator.uniform(0.24, 0.4),
+        "flesh_mm": generator.uniform(8.0, 22.0),
+        "overlap": generator.uniform(0.1, 0.5),
+        "hand_mm": generator.uniform(-10.0, 26.0),
+        "squash": generator.uniform(0.95, 1.1),
+    }
     start = np.random.default_rng(seed).uniform()
     place = (start + _GOLDEN * (index // 4)) % 1.0
     wrist = _HEIGHT_MM - max(size["hand_mm"], 0.0)
@@ -113,7 +126,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> list[V
 
 
 def is_broken(index: int) -> bool:
-    """Whether patient number `index` has a fracture; sites take turns, so that half of either site's patients have one."""
+    """Whether patient number `index` has a fracture; sites take turns, so that half of either site's patients
+    have one.
+    """
     return index // 2 % 2 == 0
 
 
@@ -126,9 +141,13 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
     for view in simulate_patient(index, slices=slices, side=side, seed=seed):
         image_path, mask_path = home / patient / f"{view.name}.dcm", home / patient / f"{view.name}_mask.png"
         uid_seed = f"bone_xray {seed} {index} {side} {view.name}"
-        write_radiograph(image_path, view.image, form, patient=patient, pixel_mm=view.pixel_mm, uid_seed=uid_seed)
+        write_radiograph(
+            image_path, view.image, form, patient=patient, pixel_mm=view.pixel_mm, uid_seed=uid_seed
+        )
         Image.fromarray(view.mask.astype(np.uint8) * 255).save(mask_path)
-        cases.append(Case(image=image_path, patient=patient, label=int(is_broken(index)), site=site, mask=mask_path))
+        cases.append(
+            Case(image=image_path, patient=patient, label=int(is_broken(index)), site=site, mask=mask_path)
+        )
     return cases
 
 
@@ -137,29 +156,51 @@ def _mimics(generator, arm: Forearm, attenuation: np.ndarray) -> np.ndarray:
     t, u = arm.t[:, None], arm.u[None, :]
     result = attenuation.copy()
     for bone in arm.bones:
-        inside = smooth_step(bone.outer[:, None] - np.abs(u - bone.centre_u[:, None]) - 0.5, 1.0) * (t < bone.end_mm - 3.0)
+        inside = smooth_step(bone.outer[:, None] - np.abs(u - bone.centre_u[:, None]) - 0.5, 1.0) * (
+            t < bone.end_mm - 3.0
+        )
         for _ in range(generator.integers(1, 3)):  # oblique and short, at one side of the shaft
-            t0, edge = generator.uniform(0.1, 0.75) * arm.length, generator.choice([-1.0, 1.0]) * generator.uniform(0.4, 0.9)
+            t0, edge = (
+                generator.uniform(0.1, 0.75) * arm.length,
+                generator.choice([-1.0, 1.0]) * generator.uniform(0.4, 0.9),
+            )
             row = int(t0 / arm.pixel_mm)
-            along, steep = t - t0, np.tan(np.deg2rad(generator.uniform(12.0, 28.0))) * generator.choice([-1.0, 1.0])
-            away = np.abs(u - bone.centre_u[row] - edge * bone.outer[row] * 0.7 - steep * along) * np.cos(np.arctan(steep))
-            result -= 0.07 * inside * smooth_step(0.8 - away, 0.7) * smooth_step(generator.uniform(4.0, 8.0) - np.abs(along), 3.0)
+            along, steep = (
+                t - t0,
+                np.tan(np.deg2rad(generator.uniform(12.0, 28.0))) * generator.choice([-1.0, 1.0]),
+            )
+            away = np.abs(u - bone.centre_u[row] - edge * bone.outer[row] * 0.7 - steep * along) * np.cos(
+                np.arctan(steep)
+            )
+            result -= (
+                0.07
+                * inside
+                * smooth_step(0.8 - away, 0.7)
+                * smooth_step(generator.uniform(4.0, 8.0) - np.abs(along), 3.0)
+            )
         for _ in range(generator.poisson(0.6)):  # growth-arrest lines: across, bright
             t0 = generator.uniform(0.55, 0.95) * min(bone.end_mm, arm.length)
             result += 0.07 * inside * smooth_step(0.6 - np.abs(t - t0 - 0.4 * arm.coarse), 0.8)
     for _ in range(generator.integers(0, 3)):  # folds of the skin: through bone and flesh alike
-        slope, t0 = np.tan(np.deg2rad(generator.uniform(-50.0, 50.0))), generator.uniform(0.0, 1.0) * arm.length
+        slope, t0 = (
+            np.tan(np.deg2rad(generator.uniform(-50.0, 50.0))),
+            generator.uniform(0.0, 1.0) * arm.length,
+        )
         away = np.abs(t - t0 - slope * u) * np.cos(np.arctan(slope))
         result += generator.choice([-0.03, 0.03]) * smooth_step(0.9 - away, 0.9) * (attenuation > 0.05)
     return result
 
 
 def _develop(generator, attenuation: np.ndarray, side: int) -> np.ndarray:
-    """The detector and its processing: unsharpness, quantum noise, grey curve, a lead letter; (side, side) in 0..1, bright = dense."""
+    """The detector and its processing: unsharpness, quantum noise, grey curve, a lead letter; (side, side) in
+    0..1, bright = dense.
+    """
     blurred = ndimage.gaussian_filter(attenuation, generator.uniform(0.35, 0.6))
     dose = generator.uniform(1e4, 4e4)
     quanta = np.exp(-blurred) * dose
-    noisy = -np.log(np.maximum(quanta + np.sqrt(quanta) * generator.standard_normal(quanta.shape), 1.0) / dose)
+    noisy = -np.log(
+        np.maximum(quanta + np.sqrt(quanta) * generator.standard_normal(quanta.shape), 1.0) / dose
+    )
     axis = np.arange(side, dtype=np.float64)
     noisy = noisy + smooth_field(generator, (axis, axis), 0.7 * side, 0.05)  # the heel of the anode, scatter
     sharper = noisy + generator.uniform(0.2, 0.7) * (noisy - ndimage.gaussian_filter(noisy, 4.0))

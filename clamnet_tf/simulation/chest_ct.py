@@ -1,10 +1,11 @@
 """Simulated chest CT with pneumonia: one patient at a time, as DICOM series in Hounsfield units.
 
-Layout: <patient>/ct/IM0001.dcm ... (thin slices with gaps between, as in high-resolution CT), mask.nii.gz (opacities)
-and organ.nii.gz (lungs with what is in them) on the grid of the series.
+Layout: <patient>/ct/IM0001.dcm ... (thin slices with gaps between, as in high-resolution CT), mask.nii.gz
+(opacities) and organ.nii.gz (lungs with what is in them) on the grid of the series.
 
-Every patient has opacities, and most of his slices have none, so that neither scanner nor anatomy tells the label; the
-heights of the main opacity are spread evenly over the lungs, so that slice height does not tell it either. No cut finds
+Every patient has opacities, and most of his slices have none, so that neither scanner nor anatomy tells the
+label; the heights of the main opacity are spread evenly over the lungs, so that slice height does not tell it
+either. No cut finds
 them: ground glass is less dense than vessels and chest wall, consolidation is as dense as they are.
 """
 
@@ -26,7 +27,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     generator = np.random.default_rng([seed, index, 1])
     scanner = SCANNERS[index % 2]
     low, high = LUNG_RANGE_MM
-    z_mm = np.round(np.linspace(low + generator.uniform(-6.0, 6.0), high + generator.uniform(-6.0, 6.0), slices), 3)
+    z_mm = np.round(
+        np.linspace(low + generator.uniform(-6.0, 6.0), high + generator.uniform(-6.0, 6.0), slices), 3
+    )
     space = Space(z_mm, side, round(generator.uniform(358.0, 392.0) / side, 6))
     chest = Chest(generator, space, scanner.thickness_mm)
     start = np.random.default_rng(seed).uniform()
@@ -38,19 +41,29 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below upwards."""
-    return write_scan(home, simulate_patient(index, slices=slices, side=side, seed=seed), f"chest_ct {seed} {index} {slices} {side}")
+    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    upwards.
+    """
+    return write_scan(
+        home,
+        simulate_patient(index, slices=slices, side=side, seed=seed),
+        f"chest_ct {seed} {index} {slices} {side}",
+    )
 
 
 def _draw_opacities(generator, chest: Chest, z_mm: float) -> np.ndarray:
-    """One main opacity near height z_mm, and up to three smaller ones at about that height in either lung; their occupancy (S, H, W)."""
+    """One main opacity near height z_mm, and up to three smaller ones at about that height in either lung;
+    their occupancy (S, H, W).
+    """
     occupancy = np.zeros(chest.space.shape, np.float32)
     main_mm = generator.lognormal(np.log(27.0), 0.22)
     sizes = [main_mm, *(main_mm * generator.uniform(0.4, 0.75, generator.choice(4, p=[0.4, 0.3, 0.2, 0.1])))]
     for radius_mm in sizes:
         outer = generator.uniform() < 0.7
         deep = (3.0, 22.0) if outer else (8.0, 60.0)
-        found = chest.lung_points(1, lambda p: (abs(p["z"] - z_mm) < 9.0) & (p["depth"] > deep[0]) & (p["cavity"] < deep[1] + 4.0))  # noqa: B023
+        found = chest.lung_points(
+            1, lambda p: (abs(p["z"] - z_mm) < 9.0) & (p["depth"] > deep[0]) & (p["cavity"] < deep[1] + 4.0)
+        )
         if not len(found):
             found = chest.lung_points(1, lambda p: (abs(p["z"] - z_mm) < 14.0) & (p["depth"] > 2.0))
         if len(found):

@@ -1,6 +1,8 @@
-"""The built-in cohorts: simulated patients, written as files once and then reused. Which kinds there are stands in COHORTS.
+"""The built-in cohorts: simulated patients, written as files once and then reused. Which kinds there are
+stands in COHORTS.
 
-Nothing is downloaded. A cohort is a folder with a folder per patient and a `manifest.csv`, like the data of any user.
+Nothing is downloaded. A cohort is a folder with a folder per patient and a `manifest.csv`, like the data of
+any user.
 """
 
 import concurrent.futures
@@ -60,8 +62,8 @@ def cohort_key(section) -> str:
 def write_cohort(section, folder: Path, progress=None) -> Manifest:
     """Write the cohort of `section` (recipe.schema.CohortSection) below `folder`, unless it is there already.
 
-    The folder `<folder>/<cohort_key>` appears at once and complete, or not at all. `progress`, when given, is called
-    as progress(done, total) after each patient. Bitwise the same for one section on one machine.
+    The folder `<folder>/<cohort_key>` appears at once and complete, or not at all. `progress`, when given, is
+    called as progress(done, total) after each patient. Bitwise the same for one section on one machine.
     EnvironmentFailure when the template of brain_mri is missing or the folder cannot be written.
     """
     home = Path(folder) / cohort_key(section)
@@ -74,7 +76,9 @@ def write_cohort(section, folder: Path, progress=None) -> Manifest:
                 raise
     manifest = read_manifest(home / "manifest.csv")
     abnormal = sum(case.label == 1 for case in manifest.cases)
-    account = (f"{len(manifest.cases)} simulated images, {abnormal} with a lesion, seed {section.seed}: {home}",)
+    account = (
+        f"{len(manifest.cases)} simulated images, {abnormal} with a lesion, seed {section.seed}: {home}",
+    )
     return Manifest(root=manifest.root, cases=manifest.cases, account=account, layout="cohort")
 
 

@@ -1,4 +1,6 @@
-"""Simulated images as DICOM, uncompressed and without dates: CT series (PS3.3 A.3), radiographs (CR: A.2, DX: A.26)."""
+"""Simulated images as DICOM, uncompressed and without dates: CT series (PS3.3 A.3), radiographs (CR: A.2, DX:
+A.26).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ from clamnet_tf.simulation.space import Space
 class CtFormat:
     """How a scanner stores Hounsfield units: HU = slope * stored + intercept.
 
-    padding: stored value outside of the round field of view, None = reconstructed air. from_below: the first image is the lowest.
+    padding: stored value outside of the round field of view, None = reconstructed air. from_below: the first
+    image is the lowest.
     """
 
     signed: bool
@@ -32,8 +35,12 @@ class CtFormat:
 
     def store(self, hu: np.ndarray) -> np.ndarray:
         """Stored values of `hu`, rounded and clipped to what the bits hold."""
-        low, high = (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
-        return np.clip(np.rint((hu - self.intercept) / self.slope), low, high).astype(np.int16 if self.signed else np.uint16)
+        low, high = (
+            (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
+        )
+        return np.clip(np.rint((hu - self.intercept) / self.slope), low, high).astype(
+            np.int16 if self.signed else np.uint16
+        )
 
 
 def instance_number(slice_index: int, slices: int, form: CtFormat) -> int:
@@ -41,8 +48,18 @@ def instance_number(slice_index: int, slices: int, form: CtFormat) -> int:
     return slice_index + 1 if form.from_below else slices - slice_index
 
 
-def write_ct_series(folder: Path, hu: np.ndarray, space: Space, form: CtFormat, *, patient: str, thickness_mm: float, uid_seed: str) -> None:
-    """One file per slice of `hu` (S, H, W) into the new folder `folder`: IM0001.dcm upwards, in the order of InstanceNumber.
+def write_ct_series(
+    folder: Path,
+    hu: np.ndarray,
+    space: Space,
+    form: CtFormat,
+    *,
+    patient: str,
+    thickness_mm: float,
+    uid_seed: str,
+) -> None:
+    """One file per slice of `hu` (S, H, W) into the new folder `folder`: IM0001.dcm upwards, in the order of
+    InstanceNumber.
 
     uid_seed: text that makes the UIDs; the same text gives the same bytes.
     """
@@ -71,7 +88,9 @@ def write_ct_series(folder: Path, hu: np.ndarray, space: Space, form: CtFormat, 
 
 @dataclass(frozen=True)
 class RadiographFormat:
-    """How a site stores radiographs. modality: DX or CR; inverted: MONOCHROME1, where the lowest value is white."""
+    """How a site stores radiographs. modality: DX or CR; inverted: MONOCHROME1, where the lowest value is
+    white.
+    """
 
     modality: str
     bits: int
@@ -83,15 +102,23 @@ class RadiographFormat:
         return np.clip(np.rint(shown * (2**self.bits - 1)), 0, 2**self.bits - 1).astype(np.uint16)
 
 
-def write_radiograph(path: Path, image: np.ndarray, form: RadiographFormat, *, patient: str, pixel_mm: float, uid_seed: str) -> None:
+def write_radiograph(
+    path: Path, image: np.ndarray, form: RadiographFormat, *, patient: str, pixel_mm: float, uid_seed: str
+) -> None:
     """One radiograph: `image` (rows, columns) in 0..1, bright = dense. uid_seed: as in `write_ct_series`."""
-    sop_class = {"DX": DigitalXRayImageStorageForPresentation, "CR": ComputedRadiographyImageStorage}[form.modality]
+    sop_class = {"DX": DigitalXRayImageStorageForPresentation, "CR": ComputedRadiographyImageStorage}[
+        form.modality
+    ]
     file = _image(sop_class, _uid(uid_seed, "image"), form.store(image), form.bits, signed=False)
     file.PhotometricInterpretation = "MONOCHROME1" if form.inverted else "MONOCHROME2"
     file.Modality, file.PatientID, file.PatientName = form.modality, patient, f"{patient}^SIMULATED"
     file.ImageType = ["DERIVED", "SECONDARY"]
     file.SeriesDescription = "simulated phantom, no patient"
-    file.StudyInstanceUID, file.SeriesInstanceUID, file.InstanceNumber = _uid(uid_seed, "study"), _uid(uid_seed, "series"), 1
+    file.StudyInstanceUID, file.SeriesInstanceUID, file.InstanceNumber = (
+        _uid(uid_seed, "study"),
+        _uid(uid_seed, "series"),
+        1,
+    )
     file.BodyPartExamined = "FOREARM"
     file.ImagerPixelSpacing = [f"{pixel_mm:.6f}"] * 2
     if form.modality == "DX":
@@ -109,7 +136,12 @@ def _image(sop_class: str, uid: str, plane: np.ndarray, bits: int, signed: bool)
     image.SOPClassUID, image.SOPInstanceUID = sop_class, uid
     image.Rows, image.Columns = plane.shape
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, bits, bits - 1, int(signed)
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = (
+        16,
+        bits,
+        bits - 1,
+        int(signed),
+    )
     image.PixelData = plane.astype(plane.dtype.newbyteorder("<")).tobytes()
     return image
 

@@ -1,7 +1,9 @@
-"""A forearm in three dimensions, without a fracture: two bones with cortex, spongy ends and marrow, in soft tissue; and its projection.
+"""A forearm in three dimensions, without a fracture: two bones with cortex, spongy ends and marrow, in soft
+tissue; and its projection.
 
 Millimetres: t along the arm from the elbow's side to the hand, u across the picture, d along the beam.
-Attenuation is per millimetre at about 55 kV: water 0.022, cortical bone 0.09 (after NIST, Hubbell and Seltzer).
+Attenuation is per millimetre at about 55 kV: water 0.022, cortical bone 0.09 (after NIST, Hubbell and
+Seltzer).
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ _DEPTHS = 26  # samples along the beam through one bone
 class Bone:
     """One bone: its axis and shape over t. Arrays (T,) for the rows of the picture.
 
-    centre_u, centre_d: of its axis, mm. outer: radius; cortex: thickness of the cortex, mm. spongy: 0..1, how much spongy bone fills it.
+    centre_u, centre_d: of its axis, mm. outer: radius; cortex: thickness of the cortex, mm. spongy: 0..1, how
+    much spongy bone fills it.
     end_mm: where it ends, with a joint behind (infinity: beyond the picture).
     """
 
@@ -36,17 +39,27 @@ class Bone:
         reach = 1.12 * float(self.outer.max())
         return np.linspace(-reach, reach, _DEPTHS, dtype=np.float32)
 
-    def density(self, rows: np.ndarray, u: np.ndarray, depth: float, grain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Attenuation in excess of soft tissue, and how surely it is bone (0..1), both (H, W), at places that rows and u (H, W) name.
+    def density(
+        self, rows: np.ndarray, u: np.ndarray, depth: float, grain: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Attenuation in excess of soft tissue, and how surely it is bone (0..1), both (H, W), at places that
+        rows and u (H, W) name.
 
-        rows: place along t as a fractional index into the arrays; u: mm across; depth: mm from the axis along the beam.
+        rows: place along t as a fractional index into the arrays; u: mm across; depth: mm from the axis along
+        the beam.
         """
         lower = np.clip(rows.astype(int), 0, len(self.t) - 2)
         share = (rows - lower).clip(0.0, 1.0)
-        along = lambda values: (values[lower] + share * (values[lower + 1] - values[lower])).astype(np.float32)  # noqa: E731
+        along = lambda values: (values[lower] + share * (values[lower + 1] - values[lower])).astype(
+            np.float32
+        )
         outer, t = along(self.outer), along(self.t)
         radius = np.hypot(u - along(self.centre_u), depth * self.squash)
-        rounded = np.sqrt(np.maximum(outer**2 - np.maximum(outer - (self.end_mm - t), 0.0) ** 2, 0.0)) if np.isfinite(self.end_mm) else outer
+        rounded = (
+            np.sqrt(np.maximum(outer**2 - np.maximum(outer - (self.end_mm - t), 0.0) ** 2, 0.0))
+            if np.isfinite(self.end_mm)
+            else outer
+        )
         bone = smooth_step(rounded - radius, 0.7) * (t < self.end_mm)
         inside = smooth_step(rounded - along(self.cortex) - radius, 0.9)
         spongy = along(self.spongy)
@@ -55,10 +68,12 @@ class Bone:
 
 
 class Forearm:
-    """One arm in one view, `side` pixels of pixel_mm, the hand at the higher t. side_view: the bones lie nearly behind one another.
+    """One arm in one view, `side` pixels of pixel_mm, the hand at the higher t. side_view: the bones lie
+    nearly behind one another.
 
-    size: what both views share: shaft_mm (radius), gap_mm (between the bones), bow_mm (per bone), cortex (share of the radius), flesh_mm,
-    overlap (of the bones in the side view, 0..1), hand_mm (of the wrist in the picture), squash (of the bones along the beam).
+    size: what both views share: shaft_mm (radius), gap_mm (between the bones), bow_mm (per bone), cortex
+    (share of the radius), flesh_mm, overlap (of the bones in the side view, 0..1), hand_mm (of the wrist in
+    the picture), squash (of the bones along the beam).
     """
 
     def __init__(self, generator: np.random.Generator, size, side: int, pixel_mm: float, side_view: bool):
@@ -90,13 +105,24 @@ class Forearm:
         centre = apart + bow + self.shift + self.lean * (t - self.length / 2)
         cortex = size["cortex"] * shaft * np.clip(1.0 - 0.85 * np.exp(-to_end / 22.0), 0.16, 1.0)
         spongy = np.clip(np.exp(-(to_end - 10.0) / 16.0), 0.05, 1.0)
-        return Bone(t, centre.astype(np.float32), np.zeros_like(t), outer.astype(np.float32), cortex, spongy, end, size["squash"])
+        return Bone(
+            t,
+            centre.astype(np.float32),
+            np.zeros_like(t),
+            outer.astype(np.float32),
+            cortex,
+            spongy,
+            end,
+            size["squash"],
+        )
 
     def _skin(self, generator, size, wrist, side_view):
         """Half width of the arm (T,) mm."""
         muscle = size["flesh_mm"] * (0.35 + 0.65 * smooth_step(wrist - 15.0 - self.t, 120.0))
         half = size["shaft_mm"] * 2.2 + size["gap_mm"] / 2 + muscle
-        return (half * (0.86 if side_view else 1.0) + smooth_field(generator, (self.t,), 40.0, 1.0)).astype(np.float32)
+        return (half * (0.86 if side_view else 1.0) + smooth_field(generator, (self.t,), 40.0, 1.0)).astype(
+            np.float32
+        )
 
     def _hand(self, generator, wrist, side_view):
         """Bones of the wrist beyond the joint: attenuation in excess of soft tissue (H, W)."""
@@ -106,9 +132,16 @@ class Forearm:
         for row, count in ((0, 3), (1, 4)):
             for number in range(count):
                 middle = (number - (count - 1) / 2) * 2.0 * width / count
-                depth = 1.0 - np.hypot((u - middle - generator.normal(0, 0.8)) / (7.2 - row), (t - wrist - 8.5 - 11.5 * row) / (6.4 - 0.5 * row))
+                depth = 1.0 - np.hypot(
+                    (u - middle - generator.normal(0, 0.8)) / (7.2 - row),
+                    (t - wrist - 8.5 - 11.5 * row) / (6.4 - 0.5 * row),
+                )
                 shape = smooth_step(depth + 0.05 * self.coarse, 0.15)
-                excess = excess + shape * (0.16 + 0.012 * self.grain) + 0.13 * shape * smooth_step(0.14 - depth, 0.15)
+                excess = (
+                    excess
+                    + shape * (0.16 + 0.012 * self.grain)
+                    + 0.13 * shape * smooth_step(0.14 - depth, 0.15)
+                )
         return excess
 
     def soft_tissue(self) -> np.ndarray:

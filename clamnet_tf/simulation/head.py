@@ -1,7 +1,9 @@
-"""A head without haemorrhage in CT: scalp, skull, fluid, folded cortex, white matter, deep nuclei, ventricles, falx, sinuses.
+"""A head without haemorrhage in CT: scalp, skull, fluid, folded cortex, white matter, deep nuclei,
+ventricles, falx, sinuses.
 
-What mimics blood in healthy heads is drawn here, for every person: falx, tentorium and venous sinuses (as dense as blood, and along
-the skull), calcified choroid plexus and pineal gland, and the brightening beside bone that beam hardening leaves.
+What mimics blood in healthy heads is drawn here, for every person: falx, tentorium and venous sinuses (as
+dense as blood, and along the skull), calcified choroid plexus and pineal gland, and the brightening beside
+bone that beam hardening leaves.
 """
 
 import numpy as np
@@ -15,7 +17,8 @@ _EDGE_MM = 1.6
 
 
 class Head:
-    """One person. hu (S, H, W): tissue; inside: depth below the inner table of the skull, mm, positive inside; x, y, z: own coordinates, mm.
+    """One person. hu (S, H, W): tissue; inside: depth below the inner table of the skull, mm, positive
+    inside; x, y, z: own coordinates, mm.
 
     fluid_mm: width of the fluid between skull and brain.
     """
@@ -33,7 +36,9 @@ class Head:
         self.grain, self.patches = space.field(generator, 6.0), space.field(generator, 16.0)
         self.folds, self.wide = space.field(generator, 11.0), space.field(generator, 45.0)
         narrow = 1.0 - 0.08 * smooth_step(-self.y / 90.0, 1.6)  # towards the forehead
-        outer = ellipsoid_depth(self.x / narrow, self.y, self.z + 6.0, (0.0, 0.0, 0.0), (77.0, 96.0, 92.0)) * 1.12
+        outer = (
+            ellipsoid_depth(self.x / narrow, self.y, self.z + 6.0, (0.0, 0.0, 0.0), (77.0, 96.0, 92.0)) * 1.12
+        )
         self.scalp_mm, self.bone_mm = generator.uniform(4.0, 8.0), generator.uniform(5.5, 8.0)
         self.outer = outer
         self.inside = outer - self.scalp_mm - self.bone_mm - 1.2 * self.wide
@@ -68,34 +73,84 @@ class Head:
         self.over(self.brain, GREY + 1.5 * self.grain)
         ribbon = self.brain - 4.5 - 2.5 * self.folds.clip(-1.2, 1.5)
         self.over(ribbon, WHITE + 1.0 * self.grain + 1.0 * self.wide)
-        furrows = np.minimum(0.16 + 0.05 * self.fluid_mm - np.abs(self.folds + 0.3 * self.grain), (13.0 - self.brain) / 12.0)
+        furrows = np.minimum(
+            0.16 + 0.05 * self.fluid_mm - np.abs(self.folds + 0.3 * self.grain), (13.0 - self.brain) / 12.0
+        )
         paint(self.hu, 0.75 * smooth_step(furrows, 0.2) * self.opaque(self.brain), FLUID + 3.0)
         for side in (-1.0, 1.0):  # deep nuclei
-            self.over(ellipsoid_depth(self.x - 0.12 * side * self.y, self.y, self.z, (side * 23.0, -6.0, 4.0), (9.0, 19.0, 15.0)), GREY + 1.5)
-            self.over(ellipsoid_depth(self.x, self.y, self.z, (side * 9.0, 12.0, 4.0), (8.0, 13.0, 12.0)), GREY + 1.0)
+            self.over(
+                ellipsoid_depth(
+                    self.x - 0.12 * side * self.y, self.y, self.z, (side * 23.0, -6.0, 4.0), (9.0, 19.0, 15.0)
+                ),
+                GREY + 1.5,
+            )
+            self.over(
+                ellipsoid_depth(self.x, self.y, self.z, (side * 9.0, 12.0, 4.0), (8.0, 13.0, 12.0)),
+                GREY + 1.0,
+            )
 
     def _ventricles(self):
         generator = self.generator
         wide = generator.uniform(0.75, 1.5)
         for side in (-1.0, 1.0):
             bent = self.x - side * (9.0 + 0.004 * (self.y + 2.0) ** 2)
-            body = ellipsoid_depth(bent, self.y, self.z - 0.15 * self.y, (0.0, -2.0, 16.0), (5.5 * wide, 42.0, 9.0 * wide)) + 0.6 * self.patches
+            body = (
+                ellipsoid_depth(
+                    bent, self.y, self.z - 0.15 * self.y, (0.0, -2.0, 16.0), (5.5 * wide, 42.0, 9.0 * wide)
+                )
+                + 0.6 * self.patches
+            )
             self.over(np.minimum(body, self.brain - 8.0), FLUID)
             if generator.uniform() < 0.7:  # calcified choroid plexus
-                at = (side * generator.uniform(14.0, 22.0), generator.uniform(18.0, 30.0), generator.uniform(6.0, 16.0))
-                self.over(ellipsoid_depth(self.x, self.y, self.z, at, generator.uniform(2.0, 4.5, 3)), generator.uniform(60.0, 140.0))
+                at = (
+                    side * generator.uniform(14.0, 22.0),
+                    generator.uniform(18.0, 30.0),
+                    generator.uniform(6.0, 16.0),
+                )
+                self.over(
+                    ellipsoid_depth(self.x, self.y, self.z, at, generator.uniform(2.0, 4.5, 3)),
+                    generator.uniform(60.0, 140.0),
+                )
         self.over(ellipsoid_depth(self.x, self.y, self.z, (0.0, 2.0, 0.0), (2.2 * wide, 13.0, 9.0)), FLUID)
-        self.over(ellipsoid_depth(self.x, self.y, self.z, (0.0, 24.0, 2.0), (3.0, 3.0, 3.5)), generator.uniform(45.0, 150.0))  # pineal gland
+        self.over(
+            ellipsoid_depth(self.x, self.y, self.z, (0.0, 24.0, 2.0), (3.0, 3.0, 3.5)),
+            generator.uniform(45.0, 150.0),
+        )  # pineal gland
 
     def _membranes(self):
         dense = DENSE + self.generator.uniform(-4.0, 8.0)
-        falx = np.minimum.reduce([1.1 - np.abs(self.x + 0.8 * self.wide), self.inside, np.maximum(np.abs(self.y) - 34.0, self.z - 34.0)])
+        falx = np.minimum.reduce(
+            [
+                1.1 - np.abs(self.x + 0.8 * self.wide),
+                self.inside,
+                np.maximum(np.abs(self.y) - 34.0, self.z - 34.0),
+            ]
+        )
         self.over(falx, dense, 0.8)
         for middle, width in ((88.0, 7.0), (-88.0, 4.0)):  # superior sagittal sinus, behind and in front
-            self.over(np.minimum(width - np.hypot(self.x, 1.6 * (np.abs(self.inside) - 1.0)), np.sign(middle) * self.y - 20.0), dense)
-        tent = np.minimum.reduce([1.4 - np.abs(self.z + 22.0 - 0.45 * np.abs(self.x) + 1.5 * self.wide), self.y - 8.0, self.inside, np.abs(self.x) - 14.0])
+            self.over(
+                np.minimum(
+                    width - np.hypot(self.x, 1.6 * (np.abs(self.inside) - 1.0)),
+                    np.sign(middle) * self.y - 20.0,
+                ),
+                dense,
+            )
+        tent = np.minimum.reduce(
+            [
+                1.4 - np.abs(self.z + 22.0 - 0.45 * np.abs(self.x) + 1.5 * self.wide),
+                self.y - 8.0,
+                self.inside,
+                np.abs(self.x) - 14.0,
+            ]
+        )
         self.over(tent, dense, 0.8)
         for side in (-1.0, 1.0):  # transverse sinus
             calibre = self.generator.uniform(3.0, 6.0)
-            sinus = np.minimum.reduce([calibre - np.hypot(0.7 * (self.z + 26.0), 1.4 * self.inside), self.y - 25.0, side * self.x - 8.0])
+            sinus = np.minimum.reduce(
+                [
+                    calibre - np.hypot(0.7 * (self.z + 26.0), 1.4 * self.inside),
+                    self.y - 25.0,
+                    side * self.x - 8.0,
+                ]
+            )
             self.over(sinus, dense)

@@ -1,10 +1,13 @@
-"""Simulated head CT with haemorrhage of two kinds: one patient at a time, as DICOM series in Hounsfield units.
+"""Simulated head CT with haemorrhage of two kinds: one patient at a time, as DICOM series in Hounsfield
+units.
 
-Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (1 intraparenchymal, 2 subdural) and organ.nii.gz (inside of the skull).
+Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (1 intraparenchymal, 2 subdural) and
+organ.nii.gz (inside of the skull).
 
-Of twelve patients four have blood within the brain, four under the skull, two both, two none; the kinds are spread evenly over the two
-scanners and the heights of the bleeds over the head, so that neither tells the label. Fresh blood is bright, but so are falx, sinuses and
-calcified plexus, and the brain beside bone: no cut finds the bleeds, and none tells the two kinds apart, whose densities are the same.
+Of twelve patients four have blood within the brain, four under the skull, two both, two none; the kinds are
+spread evenly over the two scanners and the heights of the bleeds over the head, so that neither tells the
+label. Fresh blood is bright, but so are falx, sinuses and calcified plexus, and the brain beside bone: no cut
+finds the bleeds, and none tells the two kinds apart, whose densities are the same.
 """
 
 from pathlib import Path
@@ -18,7 +21,14 @@ from clamnet_tf.simulation.space import Space, paint, smooth_step
 
 INTRAPARENCHYMAL, SUBDURAL = 1, 2  # in masks
 MARKERS = ("intraparenchymal", "subdural")
-_KINDS = ((INTRAPARENCHYMAL,), (SUBDURAL,), (INTRAPARENCHYMAL,), (SUBDURAL,), (INTRAPARENCHYMAL, SUBDURAL), ())
+_KINDS = (
+    (INTRAPARENCHYMAL,),
+    (SUBDURAL,),
+    (INTRAPARENCHYMAL,),
+    (SUBDURAL,),
+    (INTRAPARENCHYMAL, SUBDURAL),
+    (),
+)
 _GOLDEN = 0.6180339887498949
 
 
@@ -32,7 +42,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     generator = np.random.default_rng([seed, index, 4])
     scanner = SCANNERS[index % 2]
     low, high = HEAD_RANGE_MM
-    z_mm = np.round(np.linspace(low + generator.uniform(-4.0, 4.0), high + generator.uniform(-4.0, 4.0), slices), 3)
+    z_mm = np.round(
+        np.linspace(low + generator.uniform(-4.0, 4.0), high + generator.uniform(-4.0, 4.0), slices), 3
+    )
     space = Space(z_mm, side, round(generator.uniform(214.0, 232.0) / side, 6))
     head = Head(generator, space)
     start = np.random.default_rng(seed).uniform()
@@ -47,8 +59,14 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below upwards."""
-    return write_scan(home, simulate_patient(index, slices=slices, side=side, seed=seed), f"head_ct {seed} {index} {slices} {side}")
+    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    upwards.
+    """
+    return write_scan(
+        home,
+        simulate_patient(index, slices=slices, side=side, seed=seed),
+        f"head_ct {seed} {index} {slices} {side}",
+    )
 
 
 def _blood(generator, head: Head) -> np.ndarray:
@@ -57,13 +75,17 @@ def _blood(generator, head: Head) -> np.ndarray:
 
 
 def _draw_intraparenchymal(generator, head: Head, z_mm: float) -> np.ndarray:
-    """Paint a clot with a dark rim of oedema into the brain, near height z_mm; its occupancy (S, H, W) in 0..1."""
+    """Paint a clot with a dark rim of oedema into the brain, near height z_mm; its occupancy (S, H, W) in
+    0..1.
+    """
     space = head.space
     radius_mm = generator.lognormal(np.log(13.5), 0.25)
     places = np.argwhere((head.brain > 0.6 * radius_mm + 5.0) & (np.abs(space.z - z_mm) < 8.0))
     if not len(places):  # above or below the brain: as near as there is any
         places = np.argwhere(head.brain > 0.6 * radius_mm + 5.0)
-        places = places[np.abs(space.z_mm[places[:, 0]] - z_mm) <= np.abs(space.z_mm[places[:, 0]] - z_mm).min() + 1e-6]
+        places = places[
+            np.abs(space.z_mm[places[:, 0]] - z_mm) <= np.abs(space.z_mm[places[:, 0]] - z_mm).min() + 1e-6
+        ]
     s, r, c = places[generator.integers(len(places))]
     radii = radius_mm * generator.lognormal(0.0, 0.15, 3).clip(0.7, 1.4)
     offsets = (space.z - space.z_mm[s], space.y - space.in_plane_mm[r], space.x - space.in_plane_mm[c])
@@ -84,7 +106,9 @@ def _draw_subdural(generator, head: Head, z_mm: float) -> np.ndarray:
     angle = np.arctan2(head.y, side * head.x) - middle
     along = angle / generator.uniform(0.75, 1.25)
     up = (head.z - z_mm) / generator.uniform(22.0, 34.0)
-    thick = generator.uniform(9.0, 16.0) * np.clip(1.0 - along**2 - up**2, 0.0, None) ** 0.6 + 1.0 * head.patches
+    thick = (
+        generator.uniform(9.0, 16.0) * np.clip(1.0 - along**2 - up**2, 0.0, None) ** 0.6 + 1.0 * head.patches
+    )
     thick = np.where(along**2 + up**2 < 1.0, thick, -1.0)
     occupancy = smooth_step(thick - head.inside, 1.4) * smooth_step(head.inside, 1.0)
     paint(head.hu, occupancy, _blood(generator, head))

@@ -1,4 +1,6 @@
-"""Voxels of a simulated scan in millimetres, smooth random fields over them, and painting tissue over tissue."""
+"""Voxels of a simulated scan in millimetres, smooth random fields over them, and painting tissue over
+tissue.
+"""
 
 import numpy as np
 
@@ -6,7 +8,8 @@ _DEVIATION = 0.33  # of a cubic B-spline over independent unit coefficients in t
 
 
 class Space:
-    """Voxel centres of axial slices, patient millimetres as in DICOM: x to the patient's left, y to the back, z up.
+    """Voxel centres of axial slices, patient millimetres as in DICOM: x to the patient's left, y to the back,
+    z up.
 
     z_mm (S,) rising; rows go to the back, columns to the left, both `pixel_mm` apart and centred on 0.
     z (S, 1, 1), y (1, H, 1) and x (1, 1, W) are float32 and broadcast to `shape`.
@@ -18,20 +21,33 @@ class Space:
         self.in_plane_mm = (np.arange(side) - (side - 1) / 2) * self.pixel_mm
         self.shape = (len(self.z_mm), side, side)
         offsets = self.in_plane_mm.astype(np.float32)
-        self.z, self.y, self.x = self.z_mm.astype(np.float32)[:, None, None], offsets[None, :, None], offsets[None, None, :]
+        self.z, self.y, self.x = (
+            self.z_mm.astype(np.float32)[:, None, None],
+            offsets[None, :, None],
+            offsets[None, None, :],
+        )
 
     def field(self, generator: np.random.Generator, spacing_mm: float, amplitude: float = 1.0) -> np.ndarray:
-        """(S, H, W) float32: random, mean 0, deviation about `amplitude`, correlated over about `spacing_mm`."""
+        """(S, H, W) float32: random, mean 0, deviation about `amplitude`, correlated over about
+        `spacing_mm`.
+        """
         return smooth_field(generator, (self.z_mm, self.in_plane_mm, self.in_plane_mm), spacing_mm, amplitude)
 
     def pixels(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns (P,) of the pixels that hold (P, 3) points z, y, x; they may lie outside of the image."""
-        row, column = (np.rint((points_mm[:, axis] - self.in_plane_mm[0]) / self.pixel_mm).astype(int) for axis in (1, 2))
+        """Rows and columns (P,) of the pixels that hold (P, 3) points z, y, x; they may lie outside of the
+        image.
+        """
+        row, column = (
+            np.rint((points_mm[:, axis] - self.in_plane_mm[0]) / self.pixel_mm).astype(int) for axis in (1, 2)
+        )
         return row, column
 
 
-def smooth_field(generator: np.random.Generator, axes_mm, spacing_mm: float, amplitude: float = 1.0) -> np.ndarray:
-    """A cubic B-spline over a lattice of random coefficients, on the grid that the 1-D arrays `axes_mm` (2 or 3) span; float32.
+def smooth_field(
+    generator: np.random.Generator, axes_mm, spacing_mm: float, amplitude: float = 1.0
+) -> np.ndarray:
+    """A cubic B-spline over a lattice of random coefficients, on the grid that the 1-D arrays `axes_mm` (2 or
+    3) span; float32.
 
     Mean 0, deviation about `amplitude` (in 2-D a little more), twice continuously differentiable.
     """
@@ -56,9 +72,13 @@ def paint(canvas: np.ndarray, opacity: np.ndarray, value) -> None:
 
 
 def ellipse_depth(x, y, centre, radii, power: float = 2.0) -> np.ndarray:
-    """About the depth below the surface of a (super)ellipse, mm: positive inside. centre and radii (x, y); radii may be arrays."""
+    """About the depth below the surface of a (super)ellipse, mm: positive inside. centre and radii (x, y);
+    radii may be arrays.
+    """
     if power == 2.0:
-        return (1.0 - np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])) * np.minimum(radii[0], radii[1])
+        return (1.0 - np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])) * np.minimum(
+            radii[0], radii[1]
+        )
     level = (np.abs(x - centre[0]) / radii[0]) ** power + (np.abs(y - centre[1]) / radii[1]) ** power
     return (1.0 - level ** (1.0 / power)) * np.minimum(radii[0], radii[1])
 
@@ -74,5 +94,8 @@ def _taps(positions_mm: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.n
     t = (positions_mm - positions_mm.min()) / spacing_mm
     first = np.floor(t).astype(int)
     u = t - first
-    weights = np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1) / 6.0
+    weights = (
+        np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1)
+        / 6.0
+    )
     return first, weights.astype(np.float32)

@@ -1,4 +1,5 @@
-"""What chest and abdomen share: a person's own coordinates, skin, fat, muscle, ribs, spine, and the table they lie on.
+"""What chest and abdomen share: a person's own coordinates, skin, fat, muscle, ribs, spine, and the table
+they lie on.
 
 Hounsfield units after ICRU report 44 and everyday CT, for about 120 kV.
 """
@@ -12,12 +13,16 @@ _EDGE_MM = 2.0  # width over which one tissue gives way to another: about a pixe
 
 
 class Torso:
-    """One person on the table, without what is inside. Coordinates as in `space.Space`, own ones (x, y, z) after undoing shape and pose.
+    """One person on the table, without what is inside. Coordinates as in `space.Space`, own ones (x, y, z)
+    after undoing shape and pose.
 
-    x, y, z: (S, H, W) mm of the average person. body: depth below the skin, mm. size: factor of width and depth.
+    x, y, z: (S, H, W) mm of the average person. body: depth below the skin, mm. size: factor of width and
+    depth.
     """
 
-    def __init__(self, generator: np.random.Generator, space: Space, *, half_width_mm: float, half_depth_mm: float):
+    def __init__(
+        self, generator: np.random.Generator, space: Space, *, half_width_mm: float, half_depth_mm: float
+    ):
         self.space, self.generator = space, generator
         self.size = generator.normal(1.0, 0.045, 2).clip(0.9, 1.08)
         turn = np.deg2rad(generator.normal(0.0, 2.5))
@@ -31,7 +36,9 @@ class Torso:
         self.grain = space.field(generator, 6.0)
         self.patches = space.field(generator, 17.0)
         self.wide = space.field(generator, 45.0)
-        self.body = ellipse_depth(self.x, self.y, (0.0, 0.0), (half_width_mm, half_depth_mm), 2.35) + 2.0 * self.wide
+        self.body = (
+            ellipse_depth(self.x, self.y, (0.0, 0.0), (half_width_mm, half_depth_mm), 2.35) + 2.0 * self.wide
+        )
         groove = 9.0 * np.exp(-((self.x / 12.0) ** 2)) * (self.y > 0)  # of the back, over the spine
         self.body = self.body - groove
 
@@ -74,19 +81,31 @@ class Torso:
         height = (phase - np.floor(phase) - 0.5) * 24.0
         level = 1.0 - np.sqrt((height / 6.5) ** 2 + ((wall + 5.5) / 4.2) ** 2)
         near_front = smooth_step(self.y + 62.0, 30.0)  # cartilage in front
-        midline = smooth_step(np.abs(self.x) - 26.0, 8.0) * smooth_step(self.z - lowest_mm, 10.0) * self.opaque(self.body - 3.0)
+        midline = (
+            smooth_step(np.abs(self.x) - 26.0, 8.0)
+            * smooth_step(self.z - lowest_mm, 10.0)
+            * self.opaque(self.body - 3.0)
+        )
         opacity = smooth_step(level, 0.35) * midline
         paint(hu, opacity, 90.0 + (CORTEX - 190.0) * near_front)
         paint(hu, smooth_step(level - 0.42, 0.3) * midline * near_front, MARROW + 20.0 * self.grain)
 
     def spine(self, hu, y_mm: float) -> None:
-        """Vertebral bodies and discs centred at y = y_mm, canal, arch, processes, and the muscles of the back."""
+        """Vertebral bodies and discs centred at y = y_mm, canal, arch, processes, and the muscles of the
+        back.
+        """
         generator, x, y, z = self.generator, self.x, self.y, self.z
         for side in (-1.0, 1.0):
-            self.over(hu, ellipse_depth(x, y, (side * 31.0, y_mm + 29.0), (24.0, 17.0), 2.5) + 1.5 * self.patches, self.muscle())
+            self.over(
+                hu,
+                ellipse_depth(x, y, (side * 31.0, y_mm + 29.0), (24.0, 17.0), 2.5) + 1.5 * self.patches,
+                self.muscle(),
+            )
         step = 26.0
         along = (z + generator.uniform(0.0, step)) / step
-        along = np.abs(along - np.floor(along) - 0.5) * step  # 0 in the middle of a vertebra, 13 in the middle of a disc
+        along = (
+            np.abs(along - np.floor(along) - 0.5) * step
+        )  # 0 in the middle of a vertebra, 13 in the middle of a disc
         waist = 1.5 * smooth_step(6.0 - along, 8.0)
         vertebra = ellipse_depth(x, y, (0.0, y_mm), (19.0 - waist, 15.0 - waist), 2.3)
         self.over(hu, vertebra, DISC + 4.0 * self.grain)
@@ -97,7 +116,9 @@ class Torso:
         self.bone(hu, arch, 2.5)
         process = np.minimum(ellipse_depth(x, y, (0.0, y_mm + 44.0), (4.0, 15.0)), 11.0 - along)
         self.bone(hu, process, 2.2)
-        across = np.minimum(ellipse_depth(np.abs(x), y - 0.25 * np.abs(x), (24.0, y_mm + 18.0), (15.0, 5.0)), 6.0 - along)
+        across = np.minimum(
+            ellipse_depth(np.abs(x), y - 0.25 * np.abs(x), (24.0, y_mm + 18.0), (15.0, 5.0)), 6.0 - along
+        )
         self.bone(hu, across, 2.0)
         self.over(hu, canal, 22.0)
         self.over(hu, ellipse_depth(x, y, (0.0, y_mm + 24.0), (5.5, 4.5)), 42.0)

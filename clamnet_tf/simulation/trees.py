@@ -7,14 +7,21 @@ from clamnet_tf.simulation.space import Space, smooth_step
 _STEP_MM = 1.0
 
 
-def grow_tree(root: np.ndarray, leaves: np.ndarray, *, leaf_mm: float, power: float = 2.6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A tree from `root` (3,) to every one of `leaves` (N, 3): each leaf joins the node that makes the way to the root short.
+def grow_tree(
+    root: np.ndarray, leaves: np.ndarray, *, leaf_mm: float, power: float = 2.6
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A tree from `root` (3,) to every one of `leaves` (N, 3): each leaf joins the node that makes the way to
+    the root short.
 
-    Returns starts (N, 3), ends (N, 3) and radii (N,) in mm of its segments. A segment that feeds n leaves has the
-    radius leaf_mm * n^(1/power): the power is 3 in Murray's law (PNAS 12(3), 1926), and less in lungs.
+    Returns starts (N, 3), ends (N, 3) and radii (N,) in mm of its segments. A segment that feeds n leaves has
+    the radius leaf_mm * n^(1/power): the power is 3 in Murray's law (PNAS 12(3), 1926), and less in lungs.
     """
     leaves = leaves[np.argsort(np.linalg.norm(leaves - root, axis=1))]
-    nodes, way, parents = np.concatenate([root[None], leaves]), np.zeros(len(leaves) + 1), np.zeros(len(leaves) + 1, int)
+    nodes, way, parents = (
+        np.concatenate([root[None], leaves]),
+        np.zeros(len(leaves) + 1),
+        np.zeros(len(leaves) + 1, int),
+    )
     for number in range(1, len(nodes)):
         gap = np.linalg.norm(nodes[:number] - nodes[number], axis=1)
         parents[number] = np.argmin(gap + 0.6 * way[:number])
@@ -25,7 +32,9 @@ def grow_tree(root: np.ndarray, leaves: np.ndarray, *, leaf_mm: float, power: fl
     return nodes[parents[1:]], nodes[1:], leaf_mm * fed[1:] ** (1.0 / power)
 
 
-def draw_tubes(space: Space, starts: np.ndarray, ends: np.ndarray, radii: np.ndarray, slab_mm: float) -> np.ndarray:
+def draw_tubes(
+    space: Space, starts: np.ndarray, ends: np.ndarray, radii: np.ndarray, slab_mm: float
+) -> np.ndarray:
     """(S, H, W) float32: how much of each voxel the tubes fill, 0..1. slab_mm: thickness of the slices."""
     lengths = np.linalg.norm(ends - starts, axis=1)
     counts = np.maximum(np.ceil(lengths / _STEP_MM).astype(int), 1)
@@ -54,7 +63,11 @@ def _stamp(filled, space, points, radius, slab_mm):
         rows, columns = row[:, None] + down, column[:, None] + right
         inside = (rows >= 0) & (rows < space.side) & (columns >= 0) & (columns < space.side)
         rows, columns = rows.clip(0, space.side - 1), columns.clip(0, space.side - 1)
-        distance = np.hypot(space.in_plane_mm[rows] - points[cut, 1, None], space.in_plane_mm[columns] - points[cut, 2, None])
-        thin = np.minimum(1.0, (2.0 * disc / space.pixel_mm) ** 2)  # a vessel finer than a pixel fills a part of it
+        distance = np.hypot(
+            space.in_plane_mm[rows] - points[cut, 1, None], space.in_plane_mm[columns] - points[cut, 2, None]
+        )
+        thin = np.minimum(
+            1.0, (2.0 * disc / space.pixel_mm) ** 2
+        )  # a vessel finer than a pixel fills a part of it
         alpha = thin * smooth_step(np.maximum(disc, 0.5 * space.pixel_mm) - distance, space.pixel_mm) * inside
         np.maximum.at(flat, (rows * space.side + columns).ravel(), alpha.ravel().astype(np.float32))

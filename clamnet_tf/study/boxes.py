@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 
 from clamnet_tf.study.gather import Result
 
-COLOURS = {"main": "#0072b2", "ceilings": "#00785a", "ablations": "#8a6d00", "controls": "#a3528a", "simple": "#55636f"}
+COLOURS = {
+    "main": "#0072b2",
+    "ceilings": "#00785a",
+    "ablations": "#8a6d00",
+    "controls": "#a3528a",
+    "simple": "#55636f",
+}
 """By group, Okabe and Ito's order of hues, dark enough on white; each arm also has its name beside it."""
 _OFFSETS = (-0.15, 0.05, -0.05, 0.15)
 """Up and down of the dots, from the lowest score on, so that near ones do not cover one another."""
@@ -25,8 +31,8 @@ _STYLE = {
 def box_plot(results: list[Result], reference: str, form: str = "svg") -> bytes | None:
     """SVG or PNG of all arms with scores, in their order, from top to bottom; None without any.
 
-    A dot is a patient (mean over seeds), the box the middle half, the line the median, the diamond the mean; a broken line
-    down the plot is the reference's mean.
+    A dot is a patient (mean over seeds), the box the middle half, the line the median, the diamond the mean;
+    a broken line down the plot is the reference's mean.
     """
     shown = [(result, list(result.dice().values())) for result in results]
     shown = [(result, scores) for result, scores in shown if scores]
@@ -39,9 +45,18 @@ def box_plot(results: list[Result], reference: str, form: str = "svg") -> bytes 
             colour = COLOURS["simple" if result.arm.kind == "simple" else result.group.kind]
             scores = np.sort(scores)
             low, median, high = np.quantile(scores, [0.25, 0.5, 0.75])
-            axes.plot([scores[0], scores[-1]], [place, place], "-", color=colour, lw=1.2, solid_capstyle="butt")
+            axes.plot(
+                [scores[0], scores[-1]], [place, place], "-", color=colour, lw=1.2, solid_capstyle="butt"
+            )
             axes.barh(place, high - low, 0.56, left=low, facecolor=colour + "30", edgecolor=colour, lw=1.2)
-            axes.plot([median, median], [place - 0.28, place + 0.28], "-", color=colour, lw=2.4, solid_capstyle="butt")
+            axes.plot(
+                [median, median],
+                [place - 0.28, place + 0.28],
+                "-",
+                color=colour,
+                lw=2.4,
+                solid_capstyle="butt",
+            )
             offsets = np.resize(_OFFSETS, len(scores)) if len(scores) > 1 else np.zeros(1)
             axes.plot(scores, place + offsets, "o", ms=3.8, mfc=colour, mec="white", mew=0.5, alpha=0.85)
             axes.plot([np.mean(scores)], [place], "D", ms=6, mfc="white", mec=colour, mew=1.6)
@@ -51,11 +66,18 @@ def box_plot(results: list[Result], reference: str, form: str = "svg") -> bytes 
         for place in range(1, len(shown)):
             if shown[place][0].group is not shown[place - 1][0].group:
                 axes.axhline(place - 0.5, color="#9aa6b0", lw=0.8)
-        axes.set_yticks(range(len(shown)), [textwrap.shorten(result.arm.title.split(":")[0], 52, placeholder=" …") for result, _ in shown])
+        axes.set_yticks(
+            range(len(shown)),
+            [textwrap.shorten(result.arm.title.split(":")[0], 52, placeholder=" …") for result, _ in shown],
+        )
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_xticks(np.arange(0, 1.01, 0.2))
-        what = "Dice per patient with a lesion" if results[0].column == "dice" else "Dice of a patient's outlined slices, mean"
+        what = (
+            "Dice per patient with a lesion"
+            if results[0].column == "dice"
+            else "Dice of a patient's outlined slices, mean"
+        )
         axes.set_xlabel(f"{what}: 0 no overlap, 1 the same outline")
         axes.xaxis.grid(True, color="#dde3e8", zorder=-2)
         axes.set_axisbelow(True)

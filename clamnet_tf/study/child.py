@@ -14,8 +14,9 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 class Child:
     """`clamnet-tf ARGUMENTS` with its output appended to the file `output`.
 
-    A group of its own keeps the terminal's Ctrl-C from it, so that it is stopped once and not twice. On Linux the kernel
-    kills it when its parent dies, also by kill -9; elsewhere it trains on, and the next study process waits for it.
+    A group of its own keeps the terminal's Ctrl-C from it, so that it is stopped once and not twice. On Linux
+    the kernel kills it when its parent dies, also by kill -9; elsewhere it trains on, and the next study
+    process waits for it.
     """
 
     def __init__(self, arguments: list[str], output: Path):
@@ -30,7 +31,9 @@ class Child:
 
         with open(output, "ab") as stream:
             command = [sys.executable, "-m", "clamnet_tf", *arguments]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, preexec_fn=prepare)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, preexec_fn=prepare
+            )
 
     @property
     def code(self) -> int | None:
@@ -46,7 +49,11 @@ class Child:
         """Why it failed: its `Error: ...`, or its last line."""
         with open(self.output, "rb") as stream:
             stream.seek(self._start)
-            lines = [line.rstrip() for line in stream.read().decode("utf-8", "replace").splitlines() if line.strip()]
+            lines = [
+                line.rstrip()
+                for line in stream.read().decode("utf-8", "replace").splitlines()
+                if line.strip()
+            ]
         starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
         if starts:
             return "\n".join([lines[starts[-1]].removeprefix("Error: "), *lines[starts[-1] + 1 :]])

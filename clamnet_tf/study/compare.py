@@ -1,7 +1,9 @@
-"""The figures of a study: one row per arm, with intervals, paired differences to the reference, and ratios to the ceiling.
+"""The figures of a study: one row per arm, with intervals, paired differences to the reference, and ratios to
+the ceiling.
 
-Per patient with a lesion the Dice of the volume is averaged over seeds first; patients are then what intervals resample and what
-differences pair. So an interval speaks of patients, and the spread over seeds stands beside it. Patients without a lesion have figures
+Per patient with a lesion the Dice of the volume is averaged over seeds first; patients are then what
+intervals resample and what differences pair. So an interval speaks of patients, and the spread over seeds
+stands beside it. Patients without a lesion have figures
 of their own: how many of them stay unmarked, and how much of their organ is marked.
 """
 
@@ -17,7 +19,9 @@ from clamnet_tf.study.significance import holm, sign_flip_p
 
 LEVEL = 0.05
 """Of the corrected p-value below which a difference is called shown."""
-OTHER_PATIENTS = "its Dice is of {} patients and that of the reference of {}; the difference is of the {} that both have"
+OTHER_PATIENTS = (
+    "its Dice is of {} patients and that of the reference of {}; the difference is of the {} that both have"
+)
 SECONDARY = (
     *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
@@ -29,9 +33,10 @@ SECONDARY = (
 class Row:
     """One arm. Intervals are (mean, low, high) or None; differences are arm - reference, paired by patient.
 
-    state: done, "1 of 3 seeds", failed, missing. verdict: reference, better, worse, open (the interval includes 0),
-    uncertain (it does not, but the corrected p-value is not below LEVEL), neither (both Dice lie below words.FLOOR: neither arm marks the
-    lesion, whatever their difference), or "" without a comparison. patients: with a lesion, whom dice is a mean over.
+    state: done, "1 of 3 seeds", failed, missing. verdict: reference, better, worse, open (the interval
+    includes 0), uncertain (it does not, but the corrected p-value is not below LEVEL), neither (both Dice lie
+    below words.FLOOR: neither arm marks the lesion, whatever their difference), or "" without a comparison.
+    patients: with a lesion, whom dice is a mean over.
     """
 
     name: str
@@ -74,25 +79,44 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
             row.p = sign_flip_p(np.subtract(*pairs))
             failing[row.name] = max(map(np.mean, pairs)) < FLOOR
             if len(result.dice()) != len(reference.dice()):
-                row.messages = [*row.messages, OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0]))]
+                row.messages = [
+                    *row.messages,
+                    OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0])),
+                ]
         if row.kind == "weak":
             row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
         if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:
             row.to_floor = _tuple(bootstrap.paired(*pairs, samples=samples))
     tested = [row for row in rows if row.p is not None]
     for row, adjusted in zip(tested, holm([row.p for row in tested])):
-        row.p_holm, row.verdict = adjusted, "neither" if failing[row.name] else _verdict(row.difference, adjusted)
+        row.p_holm, row.verdict = (
+            adjusted,
+            "neither" if failing[row.name] else _verdict(row.difference, adjusted),
+        )
     return rows
 
 
 def _row(result: Result, samples: int) -> Row:
     arm, repetitions = result.arm, result.repetitions
     scores = list(result.dice().values())
-    row = Row(arm.name, arm.title, arm.kind, result.group.kind, _state(result), len(repetitions), len(scores), messages=result.messages, column=result.column)
+    row = Row(
+        arm.name,
+        arm.title,
+        arm.kind,
+        result.group.kind,
+        _state(result),
+        len(repetitions),
+        len(scores),
+        messages=result.messages,
+        column=result.column,
+    )
     row.steps, row.batch_size, row.slices = result.steps, result.batch_size, result.slices
     if scores:
         row.dice = _tuple(bootstrap.interval(scores, samples=samples))
-        row.seed_dice = [float(np.mean([each.scores(result.column)[name] for name in result.dice()])) for each in repetitions]
+        row.seed_dice = [
+            float(np.mean([each.scores(result.column)[name] for name in result.dice()]))
+            for each in repetitions
+        ]
     if repetitions:
         row.secondary = {name: _mean(_figure(each, name) for each in repetitions) for name in SECONDARY}
     if arm.kind != "simple" and repetitions:
@@ -111,7 +135,10 @@ def _state(result: Result) -> str:
 
 def _other_budget(result: Result, reference: Result) -> bool:
     """Whether it was trained on another number of slices or steps than the reference."""
-    return result.steps is not None and (result.steps, result.batch_size) != (reference.steps, reference.batch_size)
+    return result.steps is not None and (result.steps, result.batch_size) != (
+        reference.steps,
+        reference.batch_size,
+    )
 
 
 def _pairs(ours: Result, theirs: Result | None) -> tuple[list[float], list[float]] | None:
@@ -162,5 +189,7 @@ def flat(row: Row) -> dict:
         else:
             out[name] = value
     lowest, highest = (min(seeds), max(seeds)) if seeds else (None, None)
-    out |= {"seed_lowest": lowest, "seed_highest": highest} | {name: secondary.get(name) for name in SECONDARY}
+    out |= {"seed_lowest": lowest, "seed_highest": highest} | {
+        name: secondary.get(name) for name in SECONDARY
+    }
     return out | {"message": " | ".join(message.replace("\n", "; ") for message in messages)}

@@ -1,11 +1,11 @@
 """The folder of a study: what it holds, and how far each run is.
 
-    runs/<key>/          run folders of `fit`, with evaluation/ (test) and evaluation-val/, evaluation-<overrides>/ ...
-    recipes/<key>.yaml   resolved recipe of each run          logs/<key>.txt    what its commands printed
-    failed/<key>.txt     message of a run that failed         log.txt           what the study printed, with times
-    study.csv            one row per arm, seed and patient    summary.csv, .md  one row per arm
-    index.html           the page                             study.yaml        the study file as it was run last
-    .lock                keeps a second study process out
+runs/<key>/          run folders of `fit`, with evaluation/ (test) and evaluation-val/, evaluation-<overrides>/ ...
+recipes/<key>.yaml   resolved recipe of each run          logs/<key>.txt    what its commands printed
+failed/<key>.txt     message of a run that failed         log.txt           what the study printed, with times
+study.csv            one row per arm, seed and patient    summary.csv, .md  one row per arm
+index.html           the page                             study.yaml        the study file as it was run last
+.lock                keeps a second study process out
 """
 
 import contextlib
@@ -25,7 +25,9 @@ from clamnet_tf.texts import HANDLER
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is. name: done, partly, missing or failed; step: optimizer steps done; seconds: spent on them."""
+    """How far a run is. name: done, partly, missing or failed; step: optimizer steps done; seconds: spent on
+    them.
+    """
 
     name: str
     step: int = 0
@@ -65,14 +67,24 @@ class StudyFolder:
         return self.run(trial.run).path / name
 
     def evaluated(self, trial: Trial, split: str) -> bool:
-        """Whether it is there and whole (patients.csv and metrics.json are written before the report), and of the figures' present definitions."""
+        """Whether it is there and whole (patients.csv and metrics.json are written before the report), and of
+        the figures' present definitions.
+        """
         found = self.evaluation(trial, split)
-        return self.run(trial.run).finished.exists() and (found / "report.html").exists() and not self.earlier(trial, split)
+        return (
+            self.run(trial.run).finished.exists()
+            and (found / "report.html").exists()
+            and not self.earlier(trial, split)
+        )
 
     def earlier(self, trial: Trial, split: str) -> bool:
-        """Whether an evaluation is there whose figures have other definitions: its Dice counts patients without a lesion. It is made again."""
+        """Whether an evaluation is there whose figures have other definitions: its Dice counts patients
+        without a lesion. It is made again.
+        """
         path = self.evaluation(trial, split) / "metrics.json"
-        return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("definitions") != DEFINITIONS
+        return (
+            path.exists() and json.loads(path.read_text(encoding="utf-8")).get("definitions") != DEFINITIONS
+        )
 
     def state(self, run: Run) -> State:
         """Read from its files."""
@@ -97,16 +109,22 @@ class StudyFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Hold the folder; RunError when another study process works in it. The lock ends with the process, however it ends."""
+        """Hold the folder; RunError when another study process works in it. The lock ends with the process,
+        however it ends.
+        """
         make_folder(self.path)
         with hold(self.path / ".lock") as held:
             if not held:
-                raise RunError(f"{self.path}: another study process is working in this folder. Wait for it, or choose another --out.")
+                raise RunError(
+                    f"{self.path}: another study process is working in this folder. Wait for it, or choose "
+                    f"another --out."
+                )
             yield self
 
 
 def training_seconds(rows: list[dict], batch_size: int) -> float | None:
-    """Seconds of training from a run's log, all its attempts together: steps between two rows over their measured speed.
+    """Seconds of training from a run's log, all its attempts together: steps between two rows over their
+    measured speed.
 
     Starting TensorFlow, preparing slices and evaluating are not in it; looks at validation patients are.
     """

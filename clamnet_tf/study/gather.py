@@ -1,4 +1,6 @@
-"""What the finished runs of a study measured, read back from their files: figures and patients, per arm and seed."""
+"""What the finished runs of a study measured, read back from their files: figures and patients, per arm and
+seed.
+"""
 
 import csv
 import json
@@ -12,19 +14,34 @@ from clamnet_tf.study.plan import Plan
 from clamnet_tf.study.schema import Arm, Group
 
 COLUMNS = (
-    *("dice", "iou", "sensitivity", "precision", "hd95_px", "hd95_mm", "pointing", "normal_area", "dice_slice", "marked_share"),
+    *(
+        "dice",
+        "iou",
+        "sensitivity",
+        "precision",
+        "hd95_px",
+        "hd95_mm",
+        "pointing",
+        "normal_area",
+        "dice_slice",
+        "marked_share",
+    ),
     *("slices", "slices_positive", "outlined_slices", "truth_px", "marked_px"),
 )
 """Columns of patients.csv that study.csv repeats."""
-EARLIER = "its evaluation is of an earlier version, whose Dice counts patients without a lesion; the same study command makes it again"
+EARLIER = (
+    "its evaluation is of an earlier version, whose Dice counts patients without a lesion; the same "
+    "study command makes it again"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Repetition:
     """One arm with one seed, evaluated. seed: None for a simple arm.
 
-    figures: content of metrics.json (see evaluation/figures.py). patients: rows of patients.csv by patient, numbers as
-    float, None where nothing was measured. seconds: of training. folder: of the evaluation, with its pictures.
+    figures: content of metrics.json (see evaluation/figures.py). patients: rows of patients.csv by patient,
+    numbers as float, None where nothing was measured. seconds: of training. folder: of the evaluation, with
+    its pictures.
     """
 
     seed: int | None
@@ -35,7 +52,9 @@ class Repetition:
     folder: Path | None = None
 
     def scores(self, column: str = "dice") -> dict[str, float]:
-        """Patient -> Dice of the volume (or another column); patients without one, who have no lesion or no whole outline, are left out."""
+        """Patient -> Dice of the volume (or another column); patients without one, who have no lesion or no
+        whole outline, are left out.
+        """
         return {name: row[column] for name, row in self.patients.items() if row.get(column) is not None}
 
 
@@ -43,9 +62,10 @@ class Repetition:
 class Result:
     """One arm: its repetitions by seed as far as they are finished, and what is wrong with the others.
 
-    column: what is compared, the same for all arms: dice, of volumes, or dice_slice, the mean over a patient's outlined slices, where no
-    patient is outlined whole. steps: optimizer steps of all stages, batch_size: slices per step (None for a simple arm). missing: seeds not
-    finished; messages: of those that failed or are not valid.
+    column: what is compared, the same for all arms: dice, of volumes, or dice_slice, the mean over a
+    patient's outlined slices, where no
+    patient is outlined whole. steps: optimizer steps of all stages, batch_size: slices per step (None for a
+    simple arm). missing: seeds not finished; messages: of those that failed or are not valid.
     """
 
     arm: Arm
@@ -72,13 +92,17 @@ class Result:
 def gather(plan: Plan, folder: StudyFolder, split: str | None = None) -> list[Result]:
     """Results of all arms in the order of the study file; split: the study's first side when None."""
     split = split or plan.study.splits[0]
-    results = {arm.name: _trained(plan, folder, arm, split) for arm in plan.study.arms() if arm.kind != "simple"}
+    results = {
+        arm.name: _trained(plan, folder, arm, split) for arm in plan.study.arms() if arm.kind != "simple"
+    }
     reference = results[plan.study.reference].repetitions
     for arm in plan.study.arms():
         if arm.kind == "simple":
             results[arm.name] = _simple(plan, arm, reference)
     measured = [repetition for result in results.values() for repetition in result.repetitions]
-    volumes, slices = (any(repetition.scores(column) for repetition in measured) for column in ("dice", "dice_slice"))
+    volumes, slices = (
+        any(repetition.scores(column) for repetition in measured) for column in ("dice", "dice_slice")
+    )
     column = "dice_slice" if slices and not volumes else "dice"
     return [replace(results[arm.name], column=column) for arm in plan.study.arms()]
 
@@ -98,7 +122,9 @@ def _trained(plan: Plan, folder: StudyFolder, arm: Arm, split: str) -> Result:
             message = state.message
         if message and message not in messages:
             messages.append(message)
-    return Result(arm, plan.group(arm.name), found, run and run.steps, run and run.batch_size, missing, messages)
+    return Result(
+        arm, plan.group(arm.name), found, run and run.steps, run and run.batch_size, missing, messages
+    )
 
 
 def _repetition(folder: StudyFolder, trial, split: str) -> Repetition:
@@ -115,27 +141,44 @@ def _repetition(folder: StudyFolder, trial, split: str) -> Repetition:
 
 
 def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
-    """A baseline out of the evaluation of the reference arm: Dice and marked area, the same with every seed."""
+    """A baseline out of the evaluation of the reference arm: Dice and marked area, the same with every
+    seed.
+    """
     group = plan.group(arm.name)
     if not reference:
         return Result(arm, group, [], messages=[f"is measured when {plan.study.reference} is"])
     first = reference[0]
     if arm.baseline not in first.figures["baselines"]:
         known = ", ".join(first.figures["baselines"]) or "none"
-        return Result(arm, group, [], messages=[f"baseline: expected one of those that the evaluation measured ({known}); received {arm.baseline}"])
+        return Result(
+            arm,
+            group,
+            [],
+            messages=[
+                f"baseline: expected one of those that the evaluation measured ({known}); received "
+                f"{arm.baseline}"
+            ],
+        )
     columns = ("dice", "dice_slice", "marked_share")
-    patients = {name: {column: row.get(f"{column}_{arm.baseline}") for column in columns} for name, row in first.patients.items()}
+    patients = {
+        name: {column: row.get(f"{column}_{arm.baseline}") for column in columns}
+        for name, row in first.patients.items()
+    }
     return Result(arm, group, [Repetition(None, first.figures["baselines"][arm.baseline], patients)])
 
 
 def best_intensity(results: list[Result], reference: str) -> tuple[int, str, float] | None:
-    """(how many, name, Dice) of the intensity baseline that is best on these patients: picked with the masks, an oracle."""
+    """(how many, name, Dice) of the intensity baseline that is best on these patients: picked with the masks,
+    an oracle.
+    """
     found = next((result for result in results if result.arm.name == reference and result.repetitions), None)
     if found is None:
         return None
     key = {"dice": "dice_volume", "dice_slice": "dice_slice"}[found.column]
     rows = found.repetitions[0].figures["baselines"].items()
-    scores = {name: row[key]["mean"] for name, row in rows if name != "whole_organ" and row[key]["mean"] is not None}
+    scores = {
+        name: row[key]["mean"] for name, row in rows if name != "whole_organ" and row[key]["mean"] is not None
+    }
     return (len(scores), max(scores, key=scores.get), max(scores.values())) if scores else None
 
 
@@ -145,13 +188,24 @@ def read_patients(path: Path) -> dict[str, dict]:
         rows = list(csv.DictReader(stream))
     text = ("patient", "site")
     rows = [{key: restored(value) if key in text else value for key, value in row.items()} for row in rows]
-    return {row["patient"]: {key: value if key in text else float(value) if value else None for key, value in row.items()} for row in rows}
+    return {
+        row["patient"]: {
+            key: value if key in text else float(value) if value else None for key, value in row.items()
+        }
+        for row in rows
+    }
 
 
 def patient_rows(results: list[Result]) -> list[dict]:
     """Rows of study.csv: one per arm, seed and patient."""
     return [
-        {"arm": result.arm.name, "kind": result.arm.kind, "group": result.group.kind, "seed": repetition.seed, "patient": name}
+        {
+            "arm": result.arm.name,
+            "kind": result.arm.kind,
+            "group": result.group.kind,
+            "seed": repetition.seed,
+            "patient": name,
+        }
         | {column: row.get(column) for column in COLUMNS}
         for result in results
         for repetition in result.repetitions

@@ -1,7 +1,8 @@
-"""The same slices marked by every arm: best, median and worst patient, one row each, one sheet per group of arms.
+"""The same slices marked by every arm: best, median and worst patient, one row each, one sheet per group of
+arms.
 
-The pictures are those that each evaluation wrote beside its report: the slice with the patient's largest lesion, which
-is the same for every arm, with the reference outlined in blue and the marks in orange.
+The pictures are those that each evaluation wrote beside its report: the slice with the patient's largest
+lesion, which is the same for every arm, with the reference outlined in blue and the marks in orange.
 """
 
 import base64
@@ -24,7 +25,9 @@ _QUALITY = 82
 
 @dataclass(frozen=True)
 class Shown:
-    """A row: the patient, why it is shown, its mean Dice over all arms; per column (Dice, picture or None)."""
+    """A row: the patient, why it is shown, its mean Dice over all arms; per column (Dice, picture or
+    None).
+    """
 
     patient: str
     role: str
@@ -34,7 +37,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The pictures of one group of arms: columns = titles of the arms, the reference first; rows = the same three patients."""
+    """The pictures of one group of arms: columns = titles of the arms, the reference first; rows = the same
+    three patients.
+    """
 
     title: str
     columns: list[str]
@@ -42,18 +47,27 @@ class Sheet:
 
 
 def picture_sheets(results: list[Result], reference: str) -> list[Sheet]:
-    """One sheet per group with arms that are trained and measured; none when no patient was scored by all of them."""
+    """One sheet per group with arms that are trained and measured; none when no patient was scored by all of
+    them.
+    """
     arms = [result for result in results if result.repetitions and result.repetitions[0].folder is not None]
     scores = {result.arm.name: result.dice() for result in arms}
     first = next(iter(scores.values()), {})
-    means = {name: float(np.mean([each[name] for each in scores.values()])) for name in first if all(name in each for each in scores.values())}
+    means = {
+        name: float(np.mean([each[name] for each in scores.values()]))
+        for name in first
+        if all(name in each for each in scores.values())
+    }
     sheets = []
     for group in dict.fromkeys(result.group.title for result in arms):
         own = [result for result in arms if result.group.title == group and result.arm.name != reference]
         columns = [result for result in arms if result.arm.name == reference] + own
         rows = []
         for role, patient in chosen(means):
-            cells = [(scores[each.arm.name][patient], _picture(each.repetitions[0].folder / "pictures", patient)) for each in columns]
+            cells = [
+                (scores[each.arm.name][patient], _picture(each.repetitions[0].folder / "pictures", patient))
+                for each in columns
+            ]
             rows.append(Shown(patient, role, means[patient], cells))
         if rows and columns:
             sheets.append(Sheet(group, [each.arm.title for each in columns], rows))
@@ -61,7 +75,9 @@ def picture_sheets(results: list[Result], reference: str) -> list[Sheet]:
 
 
 def chosen(means: dict[str, float]) -> list[tuple[str, str]]:
-    """(role, patient): best, median and worst by mean Dice over the arms; fewer when there are fewer patients."""
+    """(role, patient): best, median and worst by mean Dice over the arms; fewer when there are fewer
+    patients.
+    """
     ranked = sorted(means, key=lambda name: (-means[name], name))
     if not ranked:
         return []
@@ -89,7 +105,9 @@ def _picture(folder: Path, patient: str) -> str | None:
 
 
 def _thicker(picture: np.ndarray) -> np.ndarray:
-    """The overlay (H, W, 3) uint8 with its lines, which have colours of their own, as thick as they must be to survive shrinking."""
+    """The overlay (H, W, 3) uint8 with its lines, which have colours of their own, as thick as they must be
+    to survive shrinking.
+    """
     steps = round(max(picture.shape[:2]) / SIDE)
     lines = {colour: (picture == colour).all(axis=2) for colour in (MARKED_RGB, TRUTH_RGB)}
     for colour, line in lines.items():

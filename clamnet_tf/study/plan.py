@@ -1,11 +1,13 @@
-"""Which runs a study needs: its arms and seeds resolved to recipes, each named by a hash of what decides its result.
+"""Which runs a study needs: its arms and seeds resolved to recipes, each named by a hash of what decides its
+result.
 
-The key of a run is the sha256 of its resolved recipe (without name and description), the contents of the data folder,
-of the label table and of the split file. So two arms with equal recipes share a run, an edited study reuses what is
-unchanged, and changed data are never mixed up with old ones.
+The key of a run is the sha256 of its resolved recipe (without name and description), the contents of the data
+folder, of the label table and of the split file. So two arms with equal recipes share a run, an edited study
+reuses what is unchanged, and changed data are never mixed up with old ones.
 
-What an arm changes in INFERENCE_ONLY needs no training of its own: its run is that of the base recipe's inference,
-evaluated with overrides. A head of its own has its own threshold there, fixed without masks by the same rule.
+What an arm changes in INFERENCE_ONLY needs no training of its own: its run is that of the base recipe's
+inference, evaluated with overrides. A head of its own has its own threshold there, fixed without masks by the
+same rule.
 """
 
 import hashlib
@@ -68,7 +70,9 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One arm with one seed: its run, and what is changed when that is evaluated. `problem`: why there is no run."""
+    """One arm with one seed: its run, and what is changed when that is evaluated. `problem`: why there is no
+    run.
+    """
 
     arm: Arm
     seed: int
@@ -79,7 +83,9 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The whole study, resolved. `trials` in the order of the file, simple arms left out; `runs` each once."""
+    """The whole study, resolved. `trials` in the order of the file, simple arms left out; `runs` each
+    once.
+    """
 
     study: Study
     trials: list[Trial]
@@ -136,7 +142,11 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
     name = arm.recipe or study.recipe
     recipe = resolve(load_recipe(_recipe_path(name, folder), [*own, f"training.seed={seed}"]))
     base = load_recipe(_recipe_path(name, folder))
-    changed = {key: getattr(recipe.inference, key) for key in INFERENCE_ONLY if getattr(recipe.inference, key) != getattr(base.inference, key)}
+    changed = {
+        key: getattr(recipe.inference, key)
+        for key in INFERENCE_ONLY
+        if getattr(recipe.inference, key) != getattr(base.inference, key)
+    }
     if changed.get("head") == "mean":  # a run whose recipe chooses one head keeps no threshold for the mean
         del changed["head"]
     trained = recipe
@@ -144,13 +154,24 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
         originals = {key: getattr(base.inference, key) for key in changed}
         trained = recipe.model_copy(update={"inference": recipe.inference.model_copy(update=originals)})
     steps = trained.optimizer_steps
-    run = Run(run_key(trained, source.identity), to_yaml(trained), steps, trained.training.batch_size, f"{arm.name}, seed {seed}", arm.name)
-    return Trial(arm, seed, run, tuple(f"inference.{key}={json.dumps(value)}" for key, value in changed.items()))
+    run = Run(
+        run_key(trained, source.identity),
+        to_yaml(trained),
+        steps,
+        trained.training.batch_size,
+        f"{arm.name}, seed {seed}",
+        arm.name,
+    )
+    return Trial(
+        arm, seed, run, tuple(f"inference.{key}={json.dumps(value)}" for key, value in changed.items())
+    )
 
 
 def run_key(recipe, identity: str) -> str:
     """16 hexadecimal digits; recipe: resolved. identity: of the data."""
-    content = {key: value for key, value in hashed_content(recipe).items() if key not in ("name", "description")}
+    content = {
+        key: value for key, value in hashed_content(recipe).items() if key not in ("name", "description")
+    }
     return hashlib.sha256(json.dumps([content, identity], sort_keys=True).encode()).hexdigest()[:16]
 
 

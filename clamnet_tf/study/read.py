@@ -24,7 +24,10 @@ def find_study(name_or_path) -> Path:
         return Path(text)
     near = nearest(Path(text).stem, names)
     advice = f"nearest valid name {near}" if near else "give the path of your own study file"
-    raise RecipeError(f"{text}: expected a shipped study ({', '.join(names) or 'none is installed'}) or a path, received neither; {advice}")
+    raise RecipeError(
+        f"{text}: expected a shipped study ({', '.join(names) or 'none is installed'}) or a path, received "
+        f"neither; {advice}"
+    )
 
 
 def load_study(path) -> Study:
@@ -45,18 +48,32 @@ def load_study(path) -> Study:
 
 
 def _rules(root: Node, study: Study) -> list[Problem]:
-    """What concerns several keys: names are unique, those that are named exist, simple arms name their baseline."""
+    """What concerns several keys: names are unique, those that are named exist, simple arms name their
+    baseline.
+    """
     problems, seen = [], {}
     for place, arm in _arms(study):
         first = seen.setdefault(arm.name, place)
         if first != place:
             path = (*place, "name")
-            problems.append(Problem(place_of(root, path), path, "a name that no other arm has", arm.name, "rename one of the two"))
+            problems.append(
+                Problem(
+                    place_of(root, path),
+                    path,
+                    "a name that no other arm has",
+                    arm.name,
+                    "rename one of the two",
+                )
+            )
         for path, wrong, expected, received, advice in _arm_rules(place, arm):
             if wrong:
                 problems.append(Problem(place_of(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
-    for key, wanted in (("reference", ("weak", "supervised", "control")), ("ceiling", ("supervised",)), ("floor", tuple(set(kinds.values())))):
+    for key, wanted in (
+        ("reference", ("weak", "supervised", "control")),
+        ("ceiling", ("supervised",)),
+        ("floor", tuple(set(kinds.values()))),
+    ):
         name, place = getattr(study, key), place_of(root, (key,))
         if name is not None and name not in kinds:
             near = nearest(name, kinds)
@@ -64,7 +81,11 @@ def _rules(root: Node, study: Study) -> list[Problem]:
             problems.append(Problem(place, (key,), "the name of an arm", name, advice))
         elif name is not None and kinds[name] not in wanted:
             received = f"{name}, which is {kinds[name]}"
-            problems.append(Problem(place, (key,), f"an arm of the kind {' or '.join(wanted)}", received, "name another arm"))
+            problems.append(
+                Problem(
+                    place, (key,), f"an arm of the kind {' or '.join(wanted)}", received, "name another arm"
+                )
+            )
     return problems
 
 
@@ -72,11 +93,31 @@ def _arm_rules(place, arm):
     """(path, wrong, expected, received, advice) for one arm."""
     simple, path = arm.kind == "simple", (*place, "baseline")
     advice = "for example whole_organ; metrics.json of an evaluation lists them"
-    yield path, simple and arm.baseline is None, "the name of a baseline, since the arm is simple", "nothing", advice
+    yield (
+        path,
+        simple and arm.baseline is None,
+        "the name of a baseline, since the arm is simple",
+        "nothing",
+        advice,
+    )
     received = str(arm.baseline)
-    yield path, not simple and arm.baseline is not None, "no baseline, since the arm is trained", received, "remove it, or write kind: simple"
-    trains = [key for key in ("recipe", "seeds") if getattr(arm, key) is not None] + (["set"] if arm.set else [])
-    yield (*place, *trains[:1]), simple and bool(trains), "nothing that is trained, since the arm is simple", ", ".join(trains), "remove it"
+    yield (
+        path,
+        not simple and arm.baseline is not None,
+        "no baseline, since the arm is trained",
+        received,
+        "remove it, or write kind: simple",
+    )
+    trains = [key for key in ("recipe", "seeds") if getattr(arm, key) is not None] + (
+        ["set"] if arm.set else []
+    )
+    yield (
+        (*place, *trains[:1]),
+        simple and bool(trains),
+        "nothing that is trained, since the arm is simple",
+        ", ".join(trains),
+        "remove it",
+    )
 
 
 def _arms(study: Study):

@@ -1,4 +1,6 @@
-"""Everything a study writes from what is finished: study.csv, summary.csv, summary.md, boxes.png and index.html, each whole or not at all."""
+"""Everything a study writes from what is finished: study.csv, summary.csv, summary.md, boxes.png and
+index.html, each whole or not at all.
+"""
 
 from pathlib import Path
 
@@ -28,7 +30,9 @@ def write_results(plan: Plan, folder: StudyFolder) -> Path:
     if patients := patient_rows(results):
         write_rows(folder.path / "study.csv", patients)
     write_rows(folder.path / "summary.csv", [flat(row) for row in rows])
-    write_text(folder.path / "summary.md", summary_markdown(study, rows, best_intensity(results, study.reference)))
+    write_text(
+        folder.path / "summary.md", summary_markdown(study, rows, best_intensity(results, study.reference))
+    )
     if (picture := box_plot(results, study.reference, "png")) is not None:
         write_bytes(folder.path / "boxes.png", picture)
     page = folder.path / "index.html"
@@ -58,7 +62,9 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         "duration": duration,
     }
     reference = next(row for row in rows if row.name == study.reference)
-    measured = [repetition for result in results for repetition in result.repetitions if repetition.folder is not None]
+    measured = [
+        repetition for result in results for repetition in result.repetitions if repetition.folder is not None
+    ]
     floor = floor_of(study, rows) if study.floor else None
     return environment.get_template("study.html.j2").render(
         study=study,
@@ -68,7 +74,11 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         headline=wording.headline(study, rows),
         missing=wording.missing_note(rows),
         method=wording.method_note(study, rows),
-        controls=[(row, wording.control_text(row, floor), wording.fell(row)) for row in rows if row.kind == "control" and floor],
+        controls=[
+            (row, wording.control_text(row, floor), wording.fell(row))
+            for row in rows
+            if row.kind == "control" and floor
+        ],
         oracle=[row for row in rows if row.oracle is not None and row.dice],
         intensity=wording.intensity_note(*best) if (best := best_intensity(results, study.reference)) else "",
         boxes=_inline(box_plot(results, study.reference)),
@@ -87,8 +97,20 @@ def _group(study, group, rows: list[Row], reference: Row) -> dict:
     own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
     if group.kind != "main" and reference not in own:  # what they are compared with stands above them
         own = [reference, *own]
-    span = max((abs(edge) for row in own if row.difference for edge in row.difference if edge is not None), default=0.0) or 0.1
-    return {"group": group, "rows": own, "span": (-span, span), "budget": wording.budget_note(own, reference), "ratios": any(row.ratio for row in own)}
+    span = (
+        max(
+            (abs(edge) for row in own if row.difference for edge in row.difference if edge is not None),
+            default=0.0,
+        )
+        or 0.1
+    )
+    return {
+        "group": group,
+        "rows": own,
+        "span": (-span, span),
+        "budget": wording.budget_note(own, reference),
+        "ratios": any(row.ratio for row in own),
+    }
 
 
 def _source(measured) -> dict:

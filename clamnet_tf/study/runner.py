@@ -1,4 +1,5 @@
-"""Runs what a study lacks, one child process after the other (or several at once), and goes on where it was interrupted.
+"""Runs what a study lacks, one child process after the other (or several at once), and goes on where it was
+interrupted.
 
 Order: the first seed of every arm, then the second ..., so that a whole table with one seed is there early.
 """
@@ -43,7 +44,9 @@ class Job:
         return None
 
     def advance(self) -> bool:
-        """Look at the child, start the next one; False when there is nothing more to do, or its training failed."""
+        """Look at the child, start the next one; False when there is nothing more to do, or its training
+        failed.
+        """
         if self.child is not None:
             if self.child.code is None:
                 return True
@@ -83,7 +86,16 @@ class Job:
             if self.waiting:
                 return
         write_text(self.folder.recipe(self.run), self.run.recipe_text)
-        self._start(["fit", str(self.folder.recipe(self.run)), *self.source.options(), "--out", str(run.path), *(["--resume"] if resume else [])])
+        self._start(
+            [
+                "fit",
+                str(self.folder.recipe(self.run)),
+                *self.source.options(),
+                "--out",
+                str(run.path),
+                *(["--resume"] if resume else []),
+            ]
+        )
 
     def _evaluate(self, trial, split) -> None:
         run, partial = self.folder.run(self.run), _partial(self.folder.evaluation(trial, split))
@@ -114,15 +126,27 @@ def wanted(plan: Plan, only=None) -> list[Run]:
     return sorted((run for run in plan.runs if run.key in chosen), key=lambda run: chosen[run.key])
 
 
-def run_study(plan: Plan, folder: StudyFolder, source: Source, reporter, *, only=None, jobs: int = 1, finished=lambda: None) -> None:
-    """Do what is missing; `finished()` is called after each run. Failures are kept in the folder and do not stop the others.
+def run_study(
+    plan: Plan,
+    folder: StudyFolder,
+    source: Source,
+    reporter,
+    *,
+    only=None,
+    jobs: int = 1,
+    finished=lambda: None,
+) -> None:
+    """Do what is missing; `finished()` is called after each run. Failures are kept in the folder and do not
+    stop the others.
 
     KeyboardInterrupt: the running trainings have saved their last step when it is passed on.
     """
     runs = wanted(plan, only)
     waiting = [job for job in (Job(run, plan, folder, source) for run in runs) if job.to_do() is not None]
     if len(runs) > len(waiting):
-        reporter.line(f"{len(runs) - len(waiting)} of {len(runs)} runs are done already and are used as they are.")
+        reporter.line(
+            f"{len(runs) - len(waiting)} of {len(runs)} runs are done already and are used as they are."
+        )
     active, number, began, told = [], len(runs) - len(waiting), time.monotonic(), time.monotonic()
     try:
         while waiting or active:
@@ -150,14 +174,21 @@ def run_study(plan: Plan, folder: StudyFolder, source: Source, reporter, *, only
         raise
 
 
-def _starting(job: Job, number: int, total: int, plan: Plan, folder: StudyFolder, began: float, jobs: int) -> str:
+def _starting(
+    job: Job, number: int, total: int, plan: Plan, folder: StudyFolder, began: float, jobs: int
+) -> str:
     states = {run.key: folder.state(run) for run in plan.runs}
     state = states[job.run.key]
-    how = f"resuming at step {state.step} of {job.run.steps}" if state.name == "partly" else f"{job.run.steps} steps"
+    how = (
+        f"resuming at step {state.step} of {job.run.steps}"
+        if state.name == "partly"
+        else f"{job.run.steps} steps"
+    )
     how = "evaluating" if state.name == "done" else how
     left = seconds_left(plan, states, jobs)
     return (
-        f"[{number}/{total}] {job.run.title}: {how} ({job.run.key}); elapsed {duration(time.monotonic() - began)}, "
+        f"[{number}/{total}] {job.run.title}: {how} ({job.run.key}); elapsed "
+        f"{duration(time.monotonic() - began)}, "
         f"training left in the whole study: {duration(left)}"
     )
 

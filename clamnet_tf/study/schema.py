@@ -1,7 +1,7 @@
 """What a study file may say: one class per section, strict and closed like a recipe's (see recipe/schema.py).
 
-The overrides of an arm are NOT checked here: the recipe's own reader does that when the study is planned, so that one
-arm with a wrong key is reported as such and the others still run.
+The overrides of an arm are NOT checked here: the recipe's own reader does that when the study is planned, so
+that one arm with a wrong key is reported as such and the others still run.
 """
 
 from typing import Annotated, Any, Literal
@@ -21,22 +21,34 @@ class Arm(Section):
     title: Text = Field(description="What a radiologist reads in the table.")
     kind: Literal["weak", "supervised", "control", "simple"] = Field(
         "weak",
-        description="weak: learns from image labels; supervised: from masks; control: must fail, for example shuffled labels; "
+        description="weak: learns from image labels; supervised: from masks; control: must fail, for "
+        "example shuffled labels; "
         "simple: learns nothing, taken from the evaluation of the reference arm.",
     )
-    baseline: Text | None = Field(None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ.")
-    recipe: Text | None = Field(None, description="Recipe instead of the study's own: shipped name or path, relative to the study file.")
-    set: dict[str, Any] = Field(default_factory=dict, description="Overrides of the recipe, dotted.key: value, as in `fit --set`.")
+    baseline: Text | None = Field(
+        None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ."
+    )
+    recipe: Text | None = Field(
+        None,
+        description="Recipe instead of the study's own: shipped name or path, relative to the study file.",
+    )
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Overrides of the recipe, dotted.key: value, as in `fit --set`."
+    )
     seeds: list[Seed] | None = Field(None, description="Seeds instead of the study's own.")
 
 
 class Group(Section):
     """Arms that stand in one table, with one budget."""
 
-    kind: Literal["main", "ceilings", "ablations", "controls"] = Field(description="Which part of the page the arms belong to.")
+    kind: Literal["main", "ceilings", "ablations", "controls"] = Field(
+        description="Which part of the page the arms belong to."
+    )
     title: Text = Field(description="Heading of the table.")
     about: Text | None = Field(None, description="A sentence under the heading.")
-    arms: Annotated[list[Arm], Field(min_length=1)] = Field(description="The arms, in the order of the table.")
+    arms: Annotated[list[Arm], Field(min_length=1)] = Field(
+        description="The arms, in the order of the table."
+    )
 
 
 class Study(Section):
@@ -46,9 +58,12 @@ class Study(Section):
     title: Text = Field(description="Heading of the page.")
     about: Text | None = Field(None, description="A paragraph under the heading: the question that is asked.")
     recipe: Text = Field(description="Base recipe: shipped name, or path relative to the study file.")
-    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(default_factory=lambda: [0, 1, 2], description="training.seed of each repetition.")
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        default_factory=lambda: [0, 1, 2], description="training.seed of each repetition."
+    )
     splits: Annotated[list[Literal["test", "val"]], Field(min_length=1)] = Field(
-        default_factory=lambda: ["test"], description="Sides of the split to evaluate; the first one makes the tables."
+        default_factory=lambda: ["test"],
+        description="Sides of the split to evaluate; the first one makes the tables.",
     )
     reference: Name = Field(description="Arm that all others are compared with.")
     ceiling: Name | None = Field(None, description="Supervised arm that weak arms are given as a ratio of.")

@@ -1,8 +1,9 @@
 """A p-value for paired differences, and its correction for many comparisons.
 
-The test is the sign-flip permutation test on the mean difference (Fisher 1935): when two methods do not differ, the sign
-of each patient's difference is a coin toss. It asks about the very statistic that the tables show, needs no
-distribution, and takes ties and zeros as they come (Wilcoxon's test drops the one and adjusts for the other).
+The test is the sign-flip permutation test on the mean difference (Fisher 1935): when two methods do not
+differ, the sign of each patient's difference is a coin toss. It asks about the very statistic that the tables
+show, needs no distribution, and takes ties and zeros as they come (Wilcoxon's test drops the one and adjusts
+for the other).
 """
 
 import numpy as np
@@ -16,8 +17,9 @@ _SLACK = 1e-9
 def sign_flip_p(differences, seed: int = 0) -> float:
     """Two-sided p-value of a mean difference of 0. differences: one finite number per patient.
 
-    Exact: the share of the 2^n sign patterns whose mean lies at least as far from 0 as the one observed, itself
-    included. Beyond EXACT_PATIENTS the share among random patterns, with the observed one added (Phipson and Smyth 2010).
+    Exact: the share of the 2^n sign patterns whose mean lies at least as far from 0 as the one observed,
+    itself included. Beyond EXACT_PATIENTS the share among random patterns, with the observed one added
+    (Phipson and Smyth 2010).
     """
     values = np.abs(np.asarray(differences, float))
     observed = abs(float(np.sum(differences)))
@@ -36,8 +38,8 @@ def sign_flip_p(differences, seed: int = 0) -> float:
 
 
 def holm(p_values) -> list[float]:
-    """p-values adjusted for their number, in their own order (Holm 1979): below a level, they keep the chance of one
-    false finding among all comparisons below that level."""
+    """p-values adjusted for their number, in their own order (Holm 1979): below a level, they keep the chance
+    of one false finding among all comparisons below that level."""
     count, adjusted, highest = len(p_values), [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(count), key=lambda place: p_values[place])):
         highest = max(highest, min(1.0, (count - rank) * p_values[place]))

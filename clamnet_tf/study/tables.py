@@ -8,13 +8,33 @@ from clamnet_tf.study.times import duration
 from clamnet_tf.study.wording import READINGS, budget_text, interval, p_text, seeds_text, signed
 
 COLUMNS = (
-    *("Arm", "Seeds", "Dice per patient with a lesion (95 % interval)", "from seed to seed", "difference to the reference", "p (Holm)", "reading"),
-    *("of the ceiling", "Dice per lesion slice", "HD95", "slice AUROC", "pointing game", "marked on normals", "normal patients unmarked", "steps × slices", "training"),
+    *(
+        "Arm",
+        "Seeds",
+        "Dice per patient with a lesion (95 % interval)",
+        "from seed to seed",
+        "difference to the reference",
+        "p (Holm)",
+        "reading",
+    ),
+    *(
+        "of the ceiling",
+        "Dice per lesion slice",
+        "HD95",
+        "slice AUROC",
+        "pointing game",
+        "marked on normals",
+        "normal patients unmarked",
+        "steps × slices",
+        "training",
+    ),
 )
 
 
 def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> str:
-    """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of gather.best_intensity."""
+    """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of
+    gather.best_intensity.
+    """
     reference = next(row for row in rows if row.name == study.reference)
     parts = [f"# {study.title}", *([study.about] if study.about else []), wording.method_note(study, rows)]
     parts += [note for note in (wording.missing_note(rows),) if note]
@@ -24,12 +44,18 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
         parts.append(table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in own]))
         if note := wording.budget_note(own, reference):
             parts.append(f"**{note}**")
-        parts += [wording.control_text(row, floor_of(study, rows)) for row in own if row.kind == "control" and study.floor]
+        parts += [
+            wording.control_text(row, floor_of(study, rows))
+            for row in own
+            if row.kind == "control" and study.floor
+        ]
         parts += [f"{row.title}: {row.state}. {message}" for row in own for message in row.messages]
     oracle = [row for row in rows if row.oracle is not None]
     if oracle:
         parts.append("## Oracle: thresholds chosen with the masks")
-        parts.append("Not results, but bounds: what each arm would reach, had somebody told it the best threshold.")
+        parts.append(
+            "Not results, but bounds: what each arm would reach, had somebody told it the best threshold."
+        )
         parts += [wording.intensity_note(*intensity)] if intensity else []
         scores = [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]
         parts.append(table(("Arm", "Dice with the best threshold", "Dice with its own"), scores))
@@ -38,7 +64,11 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
 
 def score_title(rows: list[Row]) -> str:
     """Head of the column of Dice."""
-    return COLUMNS[2] if all(row.column == "dice" for row in rows) else "Dice of a patient's outlined slices (95 % interval)"
+    return (
+        COLUMNS[2]
+        if all(row.column == "dice" for row in rows)
+        else "Dice of a patient's outlined slices (95 % interval)"
+    )
 
 
 def floor_of(study: Study, rows: list[Row]) -> Row:
@@ -85,5 +115,7 @@ def distance(found: dict) -> str:
 
 def table(head, rows) -> str:
     """A Markdown table; bars inside cells are escaped."""
-    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in (head, *rows)]
+    lines = [
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in (head, *rows)
+    ]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])

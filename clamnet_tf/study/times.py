@@ -6,21 +6,33 @@ import numpy as np
 def seconds_per_step(plan, states) -> dict:
     """Run key -> expected seconds per step; None without any measurement.
 
-    Of the run itself if it has begun, else of the same arm with other seeds, else the mean over all arms. states: run key -> State.
+    Of the run itself if it has begun, else of the same arm with other seeds, else the mean over all arms.
+    states: run key -> State.
     """
-    own = {run.key: states[run.key].seconds / states[run.key].step for run in plan.runs if states[run.key].seconds and states[run.key].step}
+    own = {
+        run.key: states[run.key].seconds / states[run.key].step
+        for run in plan.runs
+        if states[run.key].seconds and states[run.key].step
+    }
     by_arm = {}
     for run in plan.runs:
         if run.key in own:
             by_arm.setdefault(run.arm, []).append(own[run.key])
     overall = float(np.mean([np.mean(found) for found in by_arm.values()])) if by_arm else None
-    return {run.key: own.get(run.key, float(np.mean(by_arm[run.arm])) if run.arm in by_arm else overall) for run in plan.runs}
+    return {
+        run.key: own.get(run.key, float(np.mean(by_arm[run.arm])) if run.arm in by_arm else overall)
+        for run in plan.runs
+    }
 
 
 def seconds_left(plan, states, jobs: int = 1) -> float | None:
     """Training seconds left for all runs that are not done; None while nothing is measured."""
     rates = seconds_per_step(plan, states)
-    left = [(run.steps - states[run.key].step, rates[run.key]) for run in plan.runs if states[run.key].name != "done"]
+    left = [
+        (run.steps - states[run.key].step, rates[run.key])
+        for run in plan.runs
+        if states[run.key].name != "done"
+    ]
     if any(rate is None for _, rate in left):
         return None
     return sum(steps * rate for steps, rate in left) / jobs

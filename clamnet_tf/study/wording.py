@@ -49,13 +49,18 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     by_name = {row.name: row for row in rows}
     reference, said = by_name[study.reference], []
     if reference.dice is None:
-        return [f"{reference.title} is the reference of all comparisons and is not measured yet: there is nothing to compare with."]
+        return [
+            f"{reference.title} is the reference of all comparisons and is not measured yet: there is "
+            f"nothing to compare with."
+        ]
     spread = ", so nothing is known of the spread between trainings"
     if len(reference.seed_dice) > 1:
         spread = f", which lie between {seeds_text(reference).replace(' to ', ' and ')}"
     said.append(
-        f"{reference.title}: its masks overlap with the reference outlines with a Dice score of {interval(reference.dice)} {per_patient(reference)} "
-        f"({count(reference.patients, 'patient')} with a lesion, mean of {count(reference.seeds, 'training')}{spread})."
+        f"{reference.title}: its masks overlap with the reference outlines with a Dice score of "
+        f"{interval(reference.dice)} {per_patient(reference)} "
+        f"({count(reference.patients, 'patient')} with a lesion, mean of "
+        f"{count(reference.seeds, 'training')}{spread})."
     )
     if reference.dice[0] < FLOOR:
         said.append(f"It does not mark the lesion: a Dice score below {number(FLOOR)} is hardly any overlap.")
@@ -64,22 +69,44 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
         said.append(
             f"{ceiling.title}, taught by outlines drawn by hand, reaches {interval(ceiling.dice)}; "
             f"the reference reaches {interval(reference.ratio, percent)} of that."
-            + (f" It learned with another budget ({budget_text(ceiling)} slices against {budget_text(reference)})." if ceiling.other_budget else "")
+            + (
+                f" It learned with another budget ({budget_text(ceiling)} slices against "
+                f"{budget_text(reference)})."
+                if ceiling.other_budget
+                else ""
+            )
         )
     main, ablations = ([row for row in rows if row.group == kind] for kind in ("main", "ablations"))
-    said += _groups_of_others(main, "On the same labels, the reference does better than", "and worse than", "No difference is shown to")
-    said += _groups_of_others(ablations, "Changed one at a time, these make it worse:", "these make it better:", "No difference is shown for")
+    said += _groups_of_others(
+        main,
+        "On the same labels, the reference does better than",
+        "and worse than",
+        "No difference is shown to",
+    )
+    said += _groups_of_others(
+        ablations,
+        "Changed one at a time, these make it worse:",
+        "these make it better:",
+        "No difference is shown for",
+    )
     return said
 
 
 def _groups_of_others(rows: list[Row], losing: str, winning: str, undecided: str) -> list[str]:
     """The arms of a table sorted by verdict, in one or two sentences."""
     named = {verdict: [_short(row) for row in rows if row.verdict == verdict] for verdict in READINGS}
-    parts = [f"{words} {listed(named[kind])}" for words, kind in ((losing, "worse"), (winning, "better")) if named[kind]]
+    parts = [
+        f"{words} {listed(named[kind])}"
+        for words, kind in ((losing, "worse"), (winning, "better"))
+        if named[kind]
+    ]
     sentence = "; ".join(parts)
     said = [sentence[:1].upper() + sentence[1:] + "."] if sentence else []
     if named["neither"]:
-        said.append(f"Neither the reference nor {listed(named['neither'])} marks the lesion; which of them is ahead says nothing.")
+        said.append(
+            f"Neither the reference nor {listed(named['neither'])} marks the lesion; which of them is ahead "
+            f"says nothing."
+        )
     if named["open"] + named["uncertain"]:
         why = "the interval of the difference includes 0, or it does not hold among so many comparisons"
         said.append(f"{undecided} {listed(named['open'] + named['uncertain'])}: {why}.")
@@ -98,17 +125,27 @@ def listed(words: list[str]) -> str:
 
 def control_text(row: Row, floor: Row) -> str:
     """Whether a control fell to the floor, as it must."""
-    expected = f"Expected: the level of “{floor.title}”, Dice {number(floor.dice[0]) if floor.dice else '(not measured yet)'}, or below."
+    expected = (
+        f"Expected: the level of “{floor.title}”, Dice "
+        f"{number(floor.dice[0]) if floor.dice else '(not measured yet)'}, or below."
+    )
     if row.to_floor is None:
         return f"{expected} Not measured yet."
     mean, low, high = row.to_floor
-    found = f"Dice {number(row.dice[0])}, difference {signed(mean)}" + ("" if low is None else f" ({signed(low)} to {signed(high)})")
+    found = f"Dice {number(row.dice[0])}, difference {signed(mean)}" + (
+        "" if low is None else f" ({signed(low)} to {signed(high)})"
+    )
     if low is None:
         return f"{expected} Found: {found}; one patient alone gives no interval, so nothing is shown."
     if low > 0:
-        warning = "what the network still finds does not come from the labels. Read all other figures with that in mind."
+        warning = (
+            "what the network still finds does not come from the labels. Read all other figures with "
+            "that in mind."
+        )
         return f"{expected} Found: {found}. It did NOT fall to that level: {warning}"
-    return f"{expected} Found: {found}. It fell to that level: " + ("it lies below." if high < 0 else "no difference shown.")
+    return f"{expected} Found: {found}. It fell to that level: " + (
+        "it lies below." if high < 0 else "no difference shown."
+    )
 
 
 def fell(row: Row) -> bool | None:
@@ -118,12 +155,19 @@ def fell(row: Row) -> bool | None:
 
 def per_patient(row: Row) -> str:
     """What a Dice is a mean over, in words."""
-    return "per patient with a lesion" if row.column == "dice" else "over a patient's outlined slices (no patient is outlined whole)"
+    return (
+        "per patient with a lesion"
+        if row.column == "dice"
+        else "over a patient's outlined slices (no patient is outlined whole)"
+    )
 
 
 def intensity_note(amount: int, name: str, dice: float) -> str:
     """The best way to mark by intensity, which nobody could have known beforehand."""
-    return f"The best of {count(amount, 'intensity method')}, picked with the masks, reaches {number(dice)} ({name.replace('_', ' ')})."
+    return (
+        f"The best of {count(amount, 'intensity method')}, picked with the masks, reaches {number(dice)} "
+        f"({name.replace('_', ' ')})."
+    )
 
 
 def budget_note(rows: list[Row], reference: Row) -> str:
@@ -138,11 +182,16 @@ def method_note(study: Study, rows: list[Row]) -> str:
     tested, volumes = sum(row.p is not None for row in rows), all(row.column == "dice" for row in rows)
     return (
         f"Dice {'of each volume of a patient with a lesion' if volumes else 'of the outlined slices of each patient'} is averaged over the "
-        "trainings (seeds) first, then over these patients, the same ones for all arms; a lesion that is missed counts 0. "
-        "Patients without a lesion are counted apart: how many stay unmarked. Intervals: 95 %, bootstrap over patients. "
-        "Differences are taken patient by patient; p-values come from the sign-flip permutation test on the mean difference (two-sided), "
-        f"corrected for {count(tested, 'comparison')} after Holm; a difference is called shown when its interval leaves out 0 and the "
-        f"corrected p-value is below {LEVEL}; where both Dice lie below {number(FLOOR)} neither arm marks the lesion, whatever their difference. "
+        "trainings (seeds) first, then over these patients, the same ones for all arms; a lesion that is "
+        "missed counts 0. "
+        "Patients without a lesion are counted apart: how many stay unmarked. Intervals: 95 %, bootstrap "
+        "over patients. "
+        "Differences are taken patient by patient; p-values come from the sign-flip permutation test on the "
+        "mean difference (two-sided), "
+        f"corrected for {count(tested, 'comparison')} after Holm; a difference is called shown when its "
+        f"interval leaves out 0 and the "
+        f"corrected p-value is below {LEVEL}; where both Dice lie below {number(FLOOR)} neither arm marks "
+        f"the lesion, whatever their difference. "
         "Intervals do not hold the spread between trainings; it stands beside them."
     )
 
@@ -151,5 +200,3 @@ def missing_note(rows: list[Row]) -> str:
     """What is not finished, by name; empty when all is."""
     lacking = [f"{_short(row)} ({row.state})" for row in rows if row.state != "done"]
     return f"Not complete: {listed(lacking)}. Their figures are missing or will change." if lacking else ""
-
-

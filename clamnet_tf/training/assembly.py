@@ -1,4 +1,6 @@
-"""The parts of one training, built once from its recipe. Whatever lies below gets plain arguments or a section."""
+"""The parts of one training, built once from its recipe. Whatever lies below gets plain arguments or a
+section.
+"""
 
 import hashlib
 
@@ -36,7 +38,8 @@ from clamnet_tf.training.workers import Workers
 
 
 class TrainingAssembly:
-    """Slices, batches, networks and cuts of one training; its methods are the stages and what comes after them.
+    """Slices, batches, networks and cuts of one training; its methods are the stages and what comes after
+    them.
 
     Args:
         recipe: resolved. manifest: with every case's split set. prepared: its Prepared slices.
@@ -45,7 +48,8 @@ class TrainingAssembly:
         say: callable, for a line to the reader.
 
     Attributes:
-        slices: TrainingSlices. data: TrainingData. postprocessor: PostprocessingConfig. classes: LesionClass of each map.
+        slices: TrainingSlices. data: TrainingData. postprocessor: PostprocessingConfig. classes: LesionClass
+            of each map.
         numbers: of the stages, in order: 0 learns from labels or masks, 1.. from the marks of the one before.
         key: text that is the same in two processes when they train the same.
 
@@ -53,10 +57,27 @@ class TrainingAssembly:
         DataError: a side has no usable slices or lacks a class.
     """
 
-    def __init__(self, recipe: Recipe, manifest, prepared, workers: Workers, initial=None, say=lambda line: None):
-        self.manifest, self.prepared, self.workers, self.initial, self.say = manifest, prepared, workers, initial, say
-        self.training, self.attribution, self.taught = recipe.training, recipe.attribution, recipe.self_training
-        self.loss, self.twin, self.inference, self.selection = recipe.loss, recipe.twin, recipe.inference, recipe.selection
+    def __init__(
+        self, recipe: Recipe, manifest, prepared, workers: Workers, initial=None, say=lambda line: None
+    ):
+        self.manifest, self.prepared, self.workers, self.initial, self.say = (
+            manifest,
+            prepared,
+            workers,
+            initial,
+            say,
+        )
+        self.training, self.attribution, self.taught = (
+            recipe.training,
+            recipe.attribution,
+            recipe.self_training,
+        )
+        self.loss, self.twin, self.inference, self.selection = (
+            recipe.loss,
+            recipe.twin,
+            recipe.inference,
+            recipe.selection,
+        )
         self.network, self.pairs, self.xla = recipe.network, recipe.pairs, recipe.runtime.xla
         self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
         self.classes = classes_of(recipe)
@@ -76,7 +97,9 @@ class TrainingAssembly:
         return sizes
 
     def untrained(self) -> dict:
-        """Words for a stage -> its network without the initial weights: what `training.initial.plan_initial` tries."""
+        """Words for a stage -> its network without the initial weights: what `training.initial.plan_initial`
+        tries.
+        """
         found = {}
         if self.taught.teacher == "first_network":
             found["first network"] = self._first_network(None)
@@ -87,7 +110,8 @@ class TrainingAssembly:
     def stage(self, number: int, first_step: int, teacher) -> Stage:
         """Seed Keras and build stage `number`.
 
-        first_step: optimizer steps of the stages before. teacher: predictor of the stage before, None: the normal atlas.
+        first_step: optimizer steps of the stages before. teacher: predictor of the stage before, None: the
+        normal atlas.
         """
         keras.utils.set_random_seed(self.training.seed + number)
         if number:
@@ -122,9 +146,13 @@ class TrainingAssembly:
         section, loss = self.training, self.loss
         with self.workers.strategy.scope():
             network = self._first_network(self.initial)
-            trainer = SupervisedTrainer(network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice)
+            trainer = SupervisedTrainer(
+                network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice
+            )
             self._compile(trainer, section.optimizer, section.steps)
-        kept, masks = training_masks(self.manifest, self.prepared, self.data.rows, len(self.classes), self.say)
+        kept, masks = training_masks(
+            self.manifest, self.prepared, self.data.rows, len(self.classes), self.say
+        )
         rows = self.data.rows[kept]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = self.data.masked(rows, masks, plan, self._views(), steps=section.steps, seed=section.seed)
@@ -152,7 +180,9 @@ class TrainingAssembly:
         )
 
     def self_training_stage(self, number: int, first_step: int, teacher) -> Stage:
-        """A fresh network (or one with the initial weights) learns from the marks of the teacher, or of the atlas."""
+        """A fresh network (or one with the initial weights) learns from the marks of the teacher, or of the
+        atlas.
+        """
         own, seed = self.taught, self.training.seed + number
         masks = self.taught_masks(number, teacher)
         with self.workers.strategy.scope():
@@ -192,9 +222,13 @@ class TrainingAssembly:
         )
 
     def predictor(self, network):
-        """The callable images -> probability maps of a network that is trained here, its volumes shared among the workers."""
+        """The callable images -> probability maps of a network that is trained here, its volumes shared among
+        the workers.
+        """
         head = self.inference.head
-        marker = build_predictor(network, self.inference, head=head if f"head_{head}" in network.output else "mean")
+        marker = build_predictor(
+            network, self.inference, head=head if f"head_{head}" in network.output else "mean"
+        )
         marker.workers = self.workers
         return marker
 
@@ -211,7 +245,10 @@ class TrainingAssembly:
             if classes[0].name != UNNAMED:
                 shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in classes)
                 marked = f"training slices mark {shares} where they show it,"
-            rule = f"{marked} on average (the expected size, from the recipe); fixed on training images, no mask was read"
+            rule = (
+                f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
+                f"mask was read"
+            )
         return {"threshold_rule": rule, "prevalence": by_name({one.name: one.prevalence for one in classes})}
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
@@ -220,10 +257,14 @@ class TrainingAssembly:
         slices, section, power = self.slices, self.selection, self.loss.contrast.pooling_power
 
         def look(step):
-            return score_checkpoint(marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power)
+            return score_checkpoint(
+                marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power
+            )
 
         schedule = self._schedule(first_step, steps, self.training.batch_size)
-        return Stage(name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section))
+        return Stage(
+            name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section)
+        )
 
     def _schedule(self, first_step: int, steps: int, batch_size: int) -> Schedule:
         section = self.training
@@ -244,7 +285,9 @@ class TrainingAssembly:
 
     def _compile(self, trainer, optimizer, steps: int) -> None:
         replicas = self.workers.strategy.num_replicas_in_sync
-        trainer.compile(optimizer=build_optimizer(optimizer, steps=steps, replicas=replicas), jit_compile=self.xla)
+        trainer.compile(
+            optimizer=build_optimizer(optimizer, steps=steps, replicas=replicas), jit_compile=self.xla
+        )
         trainer.optimizer.build(trainer.trainable_variables)
 
     def _plan(self, matching, batch_size: int, seed: int):

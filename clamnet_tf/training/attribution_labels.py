@@ -9,7 +9,8 @@ from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED
 
 
 def attribution_labels(teacher, images, organ, labels, volumes, section, prevalence: float) -> np.ndarray:
-    """Mark, in every abnormal training slice, what the classifiers look at, outlined by the image's own intensities.
+    """Mark, in every abnormal training slice, what the classifiers look at, outlined by the image's own
+    intensities.
 
     Args:
         teacher: inference.attribution_map.AttributionMap.
@@ -18,9 +19,9 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
         section: recipe section `attribution`. prevalence: stands in for a share of null.
 
     Returns:
-        (N, H, W) uint8: FOREGROUND, BACKGROUND or IGNORED. Normal slices are background throughout, since their label says
-        so. An abnormal slice is ignored throughout when the classifiers do not see its lesion or nothing can be
-        outlined in it; pixels that the methods of `refinement` dispute are ignored.
+        (N, H, W) uint8: FOREGROUND, BACKGROUND or IGNORED. Normal slices are background throughout, since
+        their label says so. An abnormal slice is ignored throughout when the classifiers do not see its
+        lesion or nothing can be outlined in it; pixels that the methods of `refinement` dispute are ignored.
     """
     result = np.full(organ.shape, BACKGROUND, np.uint8)
     abnormal = np.flatnonzero(np.asarray(labels) > 0)
@@ -32,7 +33,9 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
             break
         rows = np.flatnonzero(open_rows)
         maps = teacher(present[rows])[..., 0]
-        outlined = outlines(maps, images, organ, abnormal[rows], np.asarray(volumes), section.refinement, share)
+        outlined = outlines(
+            maps, images, organ, abnormal[rows], np.asarray(volumes), section.refinement, share
+        )
         for row, taught in zip(rows, outlined):
             own = result[abnormal[row]]
             own[(taught == IGNORED) & (own == BACKGROUND)] = IGNORED
@@ -44,16 +47,18 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
 
 
 def student_labels(student, images, organ, labels, volumes, section) -> np.ndarray:
-    """Mark, in every abnormal training slice, what a network of the round before marks, outlined by the intensities as well.
+    """Mark, in every abnormal training slice, what a network of the round before marks, outlined by the
+    intensities as well.
 
-    Half of a pixel's vote is the network's probability, half is the share of the refinement's methods that include it.
+    Half of a pixel's vote is the network's probability, half is the share of the refinement's methods that
+    include it.
 
     Args:
         student: callable, (n, H, W, C) -> P(lesion) (n, H, W, 1). The rest as in `attribution_labels`.
 
     Returns:
-        (N, H, W) uint8 as `attribution_labels` returns them. An abnormal slice in which the network marks nothing at
-        probability 0.5 is ignored throughout.
+        (N, H, W) uint8 as `attribution_labels` returns them. An abnormal slice in which the network marks
+        nothing at probability 0.5 is ignored throughout.
     """
     result = np.full(organ.shape, BACKGROUND, np.uint8)
     abnormal = np.flatnonzero(np.asarray(labels) > 0)
@@ -66,29 +71,36 @@ def student_labels(student, images, organ, labels, volumes, section) -> np.ndarr
             continue
         smooth = ndimage.gaussian_filter(maps[group], (0,) * (maps[group].ndim - 2) + (1, 1))
         votes = _votes(smooth, picture, inside, section.refinement, sure.sum() / inside.sum())
-        result[rows] = _decided(maps[group] if votes is None else 0.5 * (maps[group] + votes), section.refinement.doubtful)
+        result[rows] = _decided(
+            maps[group] if votes is None else 0.5 * (maps[group] + votes), section.refinement.doubtful
+        )
     empty = ~(result[abnormal] == FOREGROUND).any(axis=(1, 2))
     result[abnormal[empty]] = IGNORED
     return result
 
 
 def outlines(maps, images, organ, rows, volumes, refinement, share: float) -> np.ndarray:
-    """Outline the highest `share` of the organ in maps (n, H, W) of the slices `rows`: (n, H, W) of the three values.
+    """Outline the highest `share` of the organ in maps (n, H, W) of the slices `rows`: (n, H, W) of the three
+    values.
 
     images, organ, volumes: of all training slices. refinement: recipe section `attribution.refinement`.
     """
     taught = np.full(maps.shape, BACKGROUND, np.uint8)
     for own, group in _groups(rows, volumes, refinement.volume):
-        votes = _votes(maps[group], _picture(images, own, refinement), np.asarray(organ[own], bool), refinement, share)
+        votes = _votes(
+            maps[group], _picture(images, own, refinement), np.asarray(organ[own], bool), refinement, share
+        )
         if votes is not None:
             taught[group] = _decided(votes, refinement.doubtful)
     return taught
 
 
 def _groups(rows, volumes, together: bool):
-    """What is outlined at once: (slice number, index) of every slice, or (numbers, indices) of every run of neighbours.
+    """What is outlined at once: (slice number, index) of every slice, or (numbers, indices) of every run of
+    neighbours.
 
-    A run are slices of one volume without a gap: those beyond a gap are another lesion, or another part of it.
+    A run are slices of one volume without a gap: those beyond a gap are another lesion, or another part of
+    it.
     """
     if not together:
         return [(row, index) for index, row in enumerate(rows)]
@@ -98,7 +110,9 @@ def _groups(rows, volumes, together: bool):
 
 
 def _picture(images, rows, refinement) -> np.ndarray:
-    """The intensities that outline a lesion, of one slice (H, W) or of several (S, H, W), smoothed in plane."""
+    """The intensities that outline a lesion, of one slice (H, W) or of several (S, H, W), smoothed in
+    plane.
+    """
     picture = np.asarray(images[rows], np.float32)[..., refinement.channel]
     in_plane = (0,) * (picture.ndim - 2) + (refinement.smoothing,) * 2
     return ndimage.gaussian_filter(picture, in_plane) if refinement.smoothing else picture
@@ -107,16 +121,24 @@ def _picture(images, rows, refinement) -> np.ndarray:
 def _votes(map_, picture, organ, refinement, share: float) -> np.ndarray | None:
     """Share of the methods that include each pixel, 0..1; None where nothing can be outlined."""
     seeds = seeds_of(np.where(organ, map_, 0), organ, share=share, reach=refinement.reach)
-    return None if seeds is None else np.mean([METHODS[name](picture, map_, seeds) for name in refinement.methods], axis=0)
+    return (
+        None
+        if seeds is None
+        else np.mean([METHODS[name](picture, map_, seeds) for name in refinement.methods], axis=0)
+    )
 
 
 def _decided(votes, doubtful: float) -> np.ndarray:
-    """FOREGROUND, BACKGROUND, or IGNORED strictly between `doubtful` and 1 - `doubtful`; 0.5 is foreground when all is decided."""
+    """FOREGROUND, BACKGROUND, or IGNORED strictly between `doubtful` and 1 - `doubtful`; 0.5 is foreground
+    when all is decided.
+    """
     high, low = (1 - doubtful, doubtful) if doubtful else (0.5, 0.5)
     return np.where(votes >= high, FOREGROUND, np.where(votes <= low, BACKGROUND, IGNORED)).astype(np.uint8)
 
 
 def _erased(images, found):
-    """The images (n, H, W, C) with what was found (n, H, W) bool, and a pixel around it, replaced by its surroundings."""
+    """The images (n, H, W, C) with what was found (n, H, W) bool, and a pixel around it, replaced by its
+    surroundings.
+    """
     hidden = np.stack([ndimage.binary_dilation(one) for one in found])[..., None]
     return np.where(hidden, attribution.surroundings(images).numpy(), images)

@@ -1,4 +1,6 @@
-"""Whole training states in one file each, written atomically: weights, optimizer, step, random states, candidates."""
+"""Whole training states in one file each, written atomically: weights, optimizer, step, random states,
+candidates.
+"""
 
 import json
 import re
@@ -14,7 +16,9 @@ _NAME = re.compile(r"step-(\d{8})\.npz$")
 
 
 def state_variables(trainer) -> list:
-    """Every variable that decides how training goes on: networks (with dropout's random states), step, optimizer; no metrics."""
+    """Every variable that decides how training goes on: networks (with dropout's random states), step,
+    optimizer; no metrics.
+    """
     seen, variables = {id(variable) for metric in trainer.metrics for variable in metric.variables}, []
     for variable in [*trainer.variables, *trainer.optimizer.variables]:
         if id(variable) not in seen:
@@ -26,7 +30,9 @@ def state_variables(trainer) -> list:
 def save_checkpoint(folder: Path, trainer, step: int, extra: dict, keep: int = 2) -> Path:
     """Write `folder`/step-XXXXXXXX.npz and remove all but the newest `keep`; `extra` is JSON-able."""
     path = Path(folder) / f"step-{step:08d}.npz"
-    arrays = {f"v{index:05d}": np.asarray(variable) for index, variable in enumerate(state_variables(trainer))}
+    arrays = {
+        f"v{index:05d}": np.asarray(variable) for index, variable in enumerate(state_variables(trainer))
+    }
     with atomic_path(path) as temporary:
         np.savez(temporary, extra=np.array(json.dumps(extra)), **arrays)
     for old in sorted(Path(folder).glob("step-*.npz"))[:-keep]:
@@ -43,7 +49,9 @@ def newest_checkpoint(folder: Path):
 
 
 def restore_checkpoint(path: Path, trainer) -> dict:
-    """Assign every variable; returns `extra`. RunError when the file belongs to another network or optimizer."""
+    """Assign every variable; returns `extra`. RunError when the file belongs to another network or
+    optimizer.
+    """
     variables = state_variables(trainer)
     with np.load(path, allow_pickle=False) as stored:
         arrays = [stored[name] for name in sorted(stored.files) if name != "extra"]
@@ -51,7 +59,8 @@ def restore_checkpoint(path: Path, trainer) -> dict:
     shapes = [tuple(array.shape) for array in arrays], [tuple(variable.shape) for variable in variables]
     if shapes[0] != shapes[1]:
         raise RunError(
-            f"{path}: expected {len(variables)} variables of this recipe's network and optimizer; the file has {len(arrays)} "
+            f"{path}: expected {len(variables)} variables of this recipe's network and optimizer; the file "
+            f"has {len(arrays)} "
             "of other shapes. Resume with the recipe of the run folder."
         )
     for variable, array in zip(variables, arrays):

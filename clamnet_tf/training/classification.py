@@ -1,4 +1,6 @@
-"""ClassifierTrainer: image classifiers trained on image labels, two views of every slice, and slices with the finding erased."""
+"""ClassifierTrainer: image classifiers trained on image labels, two views of every slice, and slices with the
+finding erased.
+"""
 
 import tensorflow as tf
 from keras import ops
@@ -9,16 +11,19 @@ from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.training.steps import StepTrainer
 
 TERMS = ("cross_entropy", "score_abnormal", "score_normal", "erased")
-_ERASURE_SMOOTHING = 1 / 24  # of the side: deviation of the Gaussian on the gradient that decides what is erased
+_ERASURE_SMOOTHING = (
+    1 / 24
+)  # of the side: deviation of the Gaussian on the gradient that decides what is erased
 
 
 class ClassifierTrainer(StepTrainer):
-    """Trains the classifiers of `build_evidence_classifiers` on the batches of `input_pipeline.pipeline.pair_dataset`.
+    """Trains the classifiers of `build_evidence_classifiers` on the batches of
+    `input_pipeline.pipeline.pair_dataset`.
 
-    The classifiers see the two views of a batch in turn: positive pairs, two views of one slice, get the same label by
-    classifiers of different initial weights. With `erasure.weight` above 0, an abnormal slice and the same slice without
-    its most telling places are a negative pair: the second one is to score as normal, so that the score rests on the
-    whole finding and not on a part of it.
+    The classifiers see the two views of a batch in turn: positive pairs, two views of one slice, get the same
+    label by classifiers of different initial weights. With `erasure.weight` above 0, an abnormal slice and
+    the same slice without its most telling places are a negative pair: the second one is to score as normal,
+    so that the score rests on the whole finding and not on a part of it.
 
     Args:
         network: joint model. section: recipe section `attribution`. steps: planned optimizer steps.
@@ -28,7 +33,9 @@ class ClassifierTrainer(StepTrainer):
         super().__init__(network, TERMS, **kwargs)
         self.section, self.erasure = section, section.classifier.erasure
         self.first_erasure = int(self.erasure.start * steps)
-        self.step_counter = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.step_counter = self.add_weight(
+            name="step", shape=(), dtype="int64", initializer="zeros", trainable=False
+        )
 
     def student_of(self, network):
         """The classifiers in their fast form, which own the variables of `network`."""
@@ -45,17 +52,28 @@ class ClassifierTrainer(StepTrainer):
             images, organ = batch[f"view_{view}"], batch[f"organ_{view}"]
             logit = classifier(images, training=True)[LOGIT]
             entropy = ops.softplus(logit) - abnormal * logit
-            erased = self._erased_loss(classifier, images, organ, abnormal) if self.erasure.weight else ops.zeros_like(entropy)
+            erased = (
+                self._erased_loss(classifier, images, organ, abnormal)
+                if self.erasure.weight
+                else ops.zeros_like(entropy)
+            )
             total += share * (ops.mean(entropy) + self.erasure.weight * ops.mean(erased))
             logged["cross_entropy"] += share * entropy
             logged["score_abnormal"] += share * ops.sigmoid(logit)
             logged["score_normal"] += share * ops.sigmoid(logit)
             logged["erased"] += share * erased
-        weights = {"cross_entropy": None, "erased": None, "score_abnormal": abnormal, "score_normal": 1.0 - abnormal}
+        weights = {
+            "cross_entropy": None,
+            "erased": None,
+            "score_abnormal": abnormal,
+            "score_normal": 1.0 - abnormal,
+        }
         return total, {name: (value, weights[name]) for name, value in logged.items()}
 
     def _erased_loss(self, classifier, images, organ, abnormal):
-        """Cross-entropy with "normal" of the abnormal slices without what was found, (B,); 0 before the first erasure."""
+        """Cross-entropy with "normal" of the abnormal slices without what was found, (B,); 0 before the first
+        erasure.
+        """
 
         def loss():
             erased = tf.stop_gradient(self.erased(classifier, images, organ))
@@ -64,10 +82,14 @@ class ClassifierTrainer(StepTrainer):
         return tf.cond(self.step_counter >= self.first_erasure, loss, lambda: tf.zeros_like(abnormal))
 
     def erased(self, classifier, images, organ):
-        """The images (B, H, W, C) with the share of the organ of highest gradient x input replaced by its surroundings."""
-        score = lambda batch: classifier(batch, training=False)[LOGIT]  # noqa: E731
+        """The images (B, H, W, C) with the share of the organ of highest gradient x input replaced by its
+        surroundings.
+        """
+        score = lambda batch: classifier(batch, training=False)[LOGIT]
         baseline = attribution.BASELINES[self.section.baseline](images)
-        found = tf.nn.relu(tf.reduce_sum(attribution.gradient_of(score, images) * (images - baseline), axis=-1))
+        found = tf.nn.relu(
+            tf.reduce_sum(attribution.gradient_of(score, images) * (images - baseline), axis=-1)
+        )
         found = attribution.smoothed(found, _ERASURE_SMOOTHING * images.shape[1]) * organ
         flat = tf.reshape(found, [tf.shape(found)[0], -1])
         count = tf.cast(self.erasure.share * tf.reduce_sum(organ, axis=(1, 2)), tf.int32)

@@ -1,8 +1,9 @@
-"""Which eta, without a mask: one short first network per candidate, judged by the rule that also chooses checkpoints (METHOD row 9).
+"""Which eta, without a mask: one short first network per candidate, judged by the rule that also chooses
+checkpoints (METHOD row 9).
 
-The criterion is `selection.choose` over the kept looks of all candidates: among those whose slice AUROC on validation
-patients is near the best, the one that marks least of normal validation slices while abnormal training slices mark the
-expected share. Image labels alone decide.
+The criterion is `selection.choose` over the kept looks of all candidates: among those whose slice AUROC on
+validation patients is near the best, the one that marks least of normal validation slices while abnormal
+training slices mark the expected share. Image labels alone decide.
 """
 
 import dataclasses
@@ -24,8 +25,8 @@ def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Reci
     """Train the first network of `recipe` once per candidate and return the recipe with the chosen eta.
 
     Args:
-        recipe: resolved. trials: its folder gets a run folder eta_<value> per candidate and search.json. Cases whose
-            manifest gives an eta keep theirs.
+        recipe: resolved. trials: its folder gets a run folder eta_<value> per candidate and search.json.
+            Cases whose manifest gives an eta keep theirs.
 
     Returns:
         The recipe with the chosen eta, or None when stopped on request.
@@ -41,7 +42,9 @@ def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Reci
         if run is None:
             return None
         found.append(kept_look(run.read_selection()))
-    chosen, reason = choose(found, recipe.selection.model_copy(update={"checkpoint": "rule"}))  # also where a run keeps its last step
+    chosen, reason = choose(
+        found, recipe.selection.model_copy(update={"checkpoint": "rule"})
+    )  # also where a run keeps its last step
     eta = candidates[found.index(chosen)]
     rows = [{"eta": value, **dataclasses.asdict(look)} for value, look in zip(candidates, found)]
     write_json(trials.folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})
@@ -53,4 +56,6 @@ def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Reci
 def kept_look(selection: dict) -> CheckpointScore:
     """The look that a run's selection.json keeps."""
     row = next(row for row in reversed(selection["looks"]) if row["step"] == selection["step"])
-    return CheckpointScore(**{field.name: row[field.name] for field in dataclasses.fields(CheckpointScore) if field.name in row})
+    return CheckpointScore(
+        **{field.name: row[field.name] for field in dataclasses.fields(CheckpointScore) if field.name in row}
+    )

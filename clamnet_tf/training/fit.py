@@ -19,8 +19,8 @@ from clamnet_tf.training.workers import Workers
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor; look is
-    None when it was stopped."""
+    """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor;
+    look is None when it was stopped."""
 
     look: CheckpointScore | None
     reason: str
@@ -28,22 +28,28 @@ class TrainingResult:
     marker: object = None
 
 
-def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None) -> TrainingResult:
+def train(
+    recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None
+) -> TrainingResult:
     """Train, look, select; whatever a resumed run needs is in `run` at any moment.
 
-    Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of self-training.
-    When the run has initial weights (fit --init), the network of every stage starts from what fits of them.
+    Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of
+    self-training. When the run has initial weights (fit --init), the network of every stage starts from what
+    fits of them.
 
     Args:
         recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
-        run: RunFolder opened for training, locked by the caller; None in a process of a cluster that is not the chief.
-        reporter: Reporter. workers: Workers of the cluster; None: this process alone, with the recipe's strategy.
+        run: RunFolder opened for training, locked by the caller; None in a process of a cluster that is not
+            the chief.
+        reporter: Reporter. workers: Workers of the cluster; None: this process alone, with the recipe's
+            strategy.
 
     Returns:
         Outcome; unless stopped, run.model and run.selection are written.
 
     Raises:
-        DataError: a side has no usable slices or lacks a class. RunError: the checkpoint is of another network.
+        DataError: a side has no usable slices or lacks a class. RunError: the checkpoint is of another
+            network.
         TrainingFailure: the loss is not finite.
     """
     runtime = recipe.runtime
@@ -56,7 +62,9 @@ def train(recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | 
     check_trainable(recipe, manifest, prepared)
     if recipe.learns_from_pairs and recipe.network.norm == "batch":
         leak = "statistics of a batch that is half abnormal tell every pixel the label"
-        reporter.line(f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45).")
+        reporter.line(
+            f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45)."
+        )
     if initial is not None:
         plan_initial(initial, parts.untrained(), run, reporter)
     return _all_stages(parts, run, reporter)

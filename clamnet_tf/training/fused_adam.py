@@ -1,7 +1,8 @@
 """Adam and AdamW of Keras with TensorFlow's fused update: one operation per variable in place of about forty.
 
-The arithmetic is Keras' (Kingma and Ba 2015, the form before section 2.1, with the corrections in the rate); what differs is rounding. A
-step is traced and started sooner, and passes over weights and moments once. Variables and their names stay Keras', so checkpoints do too.
+The arithmetic is Keras' (Kingma and Ba 2015, the form before section 2.1, with the corrections in the rate);
+what differs is rounding. A step is traced and started sooner, and passes over weights and moments once.
+Variables and their names stay Keras', so checkpoints do too.
 """
 
 import keras
@@ -9,7 +10,9 @@ import tensorflow as tf
 
 
 class _Fused:
-    """Replaces `update_step`, the method that Keras' custom optimizers define. Reads the moments that Keras' Adam keeps (private names, tested)."""
+    """Replaces `update_step`, the method that Keras' custom optimizers define. Reads the moments that Keras'
+    Adam keeps (private names, tested).
+    """
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable, dense gradient of its shape and type; amsgrad is not known here."""
@@ -17,10 +20,17 @@ class _Fused:
         step = tf.cast(self.iterations, kind) + 1
         beta_1, beta_2 = tf.constant(self.beta_1, kind), tf.constant(self.beta_2, kind)
         tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable), m=_handle(self._momentums[number]), v=_handle(self._velocities[number]),
-            beta1_power=tf.pow(beta_1, step), beta2_power=tf.pow(beta_2, step), lr=tf.cast(learning_rate, kind),
-            beta1=beta_1, beta2=beta_2, epsilon=tf.constant(self.epsilon, kind), grad=tf.cast(gradient, kind),
-        )  # fmt: skip
+            var=_handle(variable),
+            m=_handle(self._momentums[number]),
+            v=_handle(self._velocities[number]),
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(learning_rate, kind),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.constant(self.epsilon, kind),
+            grad=tf.cast(gradient, kind),
+        )
 
 
 def _handle(variable):

@@ -1,4 +1,6 @@
-"""Starting from weights that exist: what of them each network of a run can use, said and recorded before training begins."""
+"""Starting from weights that exist: what of them each network of a run can use, said and recorded before
+training begins.
+"""
 
 import dataclasses
 import json
@@ -9,12 +11,14 @@ from clamnet_tf.networks.transfer import transfer_text, transfer_weights
 
 
 def plan_initial(initial, networks: dict, run, reporter) -> None:
-    """Try the initial weights on scratch networks; tell the reader and write the layers into initialization.json.
+    """Try the initial weights on scratch networks; tell the reader and write the layers into
+    initialization.json.
 
     A network that shares nothing starts afresh, as long as another one of the run does not.
 
     Args:
-        initial: the network with the weights. networks: words for a stage -> network as that stage builds it; they are changed.
+        initial: the network with the weights. networks: words for a stage -> network as that stage builds it;
+            they are changed.
         run: RunFolder with initialization.json. reporter: Reporter.
 
     Raises:

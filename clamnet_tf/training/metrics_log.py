@@ -18,8 +18,17 @@ class MetricsLog:
         slices_per_step: for the speed.
     """
 
-    def __init__(self, run, *, stage: str, terms, start: int, last: int, every: int, slices_per_step: int, since=None):
-        self.run, self.stage, self.terms, self.last, self.every, self.slices_per_step = run, stage, terms, last, every, slices_per_step
+    def __init__(
+        self, run, *, stage: str, terms, start: int, last: int, every: int, slices_per_step: int, since=None
+    ):
+        self.run, self.stage, self.terms, self.last, self.every, self.slices_per_step = (
+            run,
+            stage,
+            terms,
+            last,
+            every,
+            slices_per_step,
+        )
         self.writer = tf.summary.create_file_writer(str(run.tensorboard)) if run else None
         self._sums = np.zeros((2, len(terms))) if since is None else np.array(since)
         self._since = (start, time.perf_counter())
@@ -29,7 +38,8 @@ class MetricsLog:
         return self._sums.tolist()
 
     def add(self, step: int, sums: np.ndarray) -> float:
-        """Count the (2, terms) sums of the step that ended as number `step`; return the mean loss since the last row.
+        """Count the (2, terms) sums of the step that ended as number `step`; return the mean loss since the
+        last row.
 
         TrainingFailure: the loss is not finite.
         """
@@ -38,7 +48,8 @@ class MetricsLog:
         if not math.isfinite(means[0]):
             kept = f" The last good checkpoint is kept in {self.run.checkpoints}." if self.run else ""
             raise TrainingFailure(
-                f"The loss is not finite at step {step}. Lower training.optimizer.learning_rate, set clip_norm to 1, or check the "
+                f"The loss is not finite at step {step}. Lower training.optimizer.learning_rate, set "
+                f"clip_norm to 1, or check the "
                 f"images for extreme values.{kept}"
             )
         if step % self.every == 0 or step == self.last:
@@ -50,7 +61,13 @@ class MetricsLog:
         elapsed = time.perf_counter() - when
         if self.run:
             speed = round((step - then) * self.slices_per_step / max(elapsed, 1e-9), 2)
-            row = {"kind": "train", "stage": self.stage, "step": step, **dict(zip(self.terms, means.tolist())), "slices_per_second": speed}
+            row = {
+                "kind": "train",
+                "stage": self.stage,
+                "step": step,
+                **dict(zip(self.terms, means.tolist())),
+                "slices_per_second": speed,
+            }
             self.write(row, "train")
         self._sums = np.zeros_like(self._sums)
         self._since = (step, time.perf_counter())

@@ -1,4 +1,6 @@
-"""What the recipe's data.normal_atlas adds before training: fitted on the normal training slices, by the labels that training sees."""
+"""What the recipe's data.normal_atlas adds before training: fitted on the normal training slices, by the
+labels that training sees.
+"""
 
 from clamnet_tf.preprocessing.atlas_channel import fit_atlas, with_atlas_channel
 from clamnet_tf.preprocessing.cache import Prepared
@@ -6,7 +8,8 @@ from clamnet_tf.training.slices import TrainingSlices
 
 
 def with_normal_atlas(recipe, prepared: Prepared, cache=None) -> Prepared:
-    """`prepared` with the deviation from normal training slices as last channel, or as it is when the recipe asks for none.
+    """`prepared` with the deviation from normal training slices as last channel, or as it is when the recipe
+    asks for none.
 
     Raises as `fit_atlas`, `with_atlas_channel` and `TrainingSlices`.
     """

@@ -1,6 +1,8 @@
-"""What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained (METHOD section 6, point 5).
+"""What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained
+(METHOD section 6, point 5).
 
-Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged. They see one
+Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged.
+They see one
 view per slice, no pairs and no twin: those belong to the method that they are compared with. The objectives
 of maps are those of each lesion class against everything else, and their mean over the classes.
 """
@@ -37,7 +39,9 @@ def build_classification(network, loss, **_) -> "ObjectiveTrainer":
 
 
 class ObjectiveTrainer(StepTrainer):
-    """Trains `network` on the batches of `input_pipeline.pipeline.pair_dataset` (without twin) by one of the objectives below."""
+    """Trains `network` on the batches of `input_pipeline.pipeline.pair_dataset` (without twin) by one of the
+    objectives below.
+    """
 
     def __init__(self, network, objective, **kwargs):
         super().__init__(network, objective.terms, **kwargs)
@@ -65,7 +69,9 @@ class NonNegative:
         terms = dict.fromkeys(("loss", *self.terms), 0.0)
         for weight, index, lesion, abnormal in _class_maps(logits, batch, self.head_weights):
             background, risk = partial_risks(lesion, batch["organ_a"], abnormal, self.priors[index])
-            observed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(risk))
+            observed = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.MEAN, tf.stop_gradient(risk)
+            )
             terms["loss"] += weight * non_negative(background, risk, observed)
             terms["background_risk"] += weight * background
             terms["marker_risk"] += weight * risk
@@ -98,7 +104,9 @@ class MultipleInstance:
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross-entropy of a classifier's P(abnormal) with the label; `inference.activation_maps` says where it looks."""
+    """Cross-entropy of a classifier's P(abnormal) with the label; `inference.activation_maps` says where it
+    looks.
+    """
 
     terms = ("score_abnormal", "score_normal")
 

@@ -11,7 +11,8 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": keras.optimizers.SGD, "lion":
 def build_optimizer(section, *, steps: int, replicas: int = 1) -> keras.optimizers.Optimizer:
     """Optimizer with its schedule over `steps` and global gradient clipping (OptimizerSection).
 
-    Each of `replicas` hands it an equal share of the gradient, see `steps.apply_gradients`: so is the clipping norm.
+    Each of `replicas` hands it an equal share of the gradient, see `steps.apply_gradients`: so is the
+    clipping norm.
     """
     rate = section.learning_rate
     if section.schedule == "cosine":
@@ -28,4 +29,6 @@ def build_optimizer(section, *, steps: int, replicas: int = 1) -> keras.optimize
         options["weight_decay"] = section.weight_decay or None
         if section.name != "sgd":
             options["weight_decay"] = section.weight_decay
-    return OPTIMIZERS[section.name](learning_rate=rate, global_clipnorm=section.clip_norm / replicas or None, **options)
+    return OPTIMIZERS[section.name](
+        learning_rate=rate, global_clipnorm=section.clip_norm / replicas or None, **options
+    )

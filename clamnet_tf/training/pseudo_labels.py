@@ -1,4 +1,6 @@
-"""What one network teaches the next: its surest marks and its surest background, the middle ignored (METHOD section 4)."""
+"""What one network teaches the next: its surest marks and its surest background, the middle ignored (METHOD
+section 4).
+"""
 
 from dataclasses import dataclass
 
@@ -38,7 +40,8 @@ def pseudo_labels(
         marked: M shares of the organ, averaged over slices that show the class, that are taken as lesion,
             highest first.
         background: share that is taken as background, lowest first.
-        steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to be 0.
+        steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to
+            be 0.
         distinct: False when the maps of all classes are the same, as those of an atlas of normal slices: then
             the label alone says which one is marked, and the marks of a slice that shows several are IGNORED.
 

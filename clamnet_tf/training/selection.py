@@ -1,4 +1,6 @@
-"""Which checkpoint and which threshold, without a mask: image labels and the expected size alone (METHOD section 5)."""
+"""Which checkpoint and which threshold, without a mask: image labels and the expected size alone (METHOD
+section 5).
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -19,14 +21,18 @@ class CheckpointScore:
     auroc: float | None  # of the image score on validation slices; None when one class is missing
     normal_area: float  # validation normals, at the threshold
     abnormal_area: float  # validation abnormals, at the threshold
-    abnormal_area_half: float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
+    abnormal_area_half: (
+        float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
+    )
     markers: dict | None = None  # name of a class -> row of its own look; the numbers above are the means
 
     def row(self) -> dict:
         return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
-def score_checkpoint(predictor, step: int, training, validation, section, classes, power: float = 6.0) -> CheckpointScore:
+def score_checkpoint(
+    predictor, step: int, training, validation, section, classes, power: float = 6.0
+) -> CheckpointScore:
     """Judge the present weights class by class, without a mask; the rule decides by the means.
 
     A slice counts as normal for a class that its label excludes, also when it shows another one: a network
@@ -54,7 +60,9 @@ def score_checkpoint(predictor, step: int, training, validation, section, classe
     areas = ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")
     means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in areas}
     rows = {one.name: look.row() for one, look in zip(classes, looks) if one.name != UNNAMED}
-    return CheckpointScore(step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means)
+    return CheckpointScore(
+        step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means
+    )
 
 
 def score_classifier(teacher, step: int, validation) -> CheckpointScore:
@@ -71,7 +79,9 @@ def score_classifier(teacher, step: int, validation) -> CheckpointScore:
 
 
 def choose_classifier(looks: list, section) -> tuple:
-    """Keep the last classifiers, whose learning rate has come down, and say their AUROC; section: SelectionSection."""
+    """Keep the last classifiers, whose learning rate has come down, and say their AUROC; section:
+    SelectionSection.
+    """
     last = looks[-1]
     text = "not known, one class only" if last.auroc is None else f"{last.auroc:.3f}"
     return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
@@ -95,16 +105,27 @@ def _judged(step, threshold, probability, organ, abnormal, power) -> CheckpointS
 def choose(looks: list, section) -> tuple:
     """The look to keep and why, in words.
 
-    Among looks whose slice AUROC is within the slack of the best and whose marked area on normals is within the limit
-    (without any such look: of all within the slack), the one that marks least of the normal slices. The threshold has
-    brought all looks to the same marked area on abnormal slices, so that this is the best contrast of areas.
+    Among looks whose slice AUROC is within the slack of the best and whose marked area on normals is within
+    the limit (without any such look: of all within the slack), the one that marks least of the normal slices.
+    The threshold has brought all looks to the same marked area on abnormal slices, so that this is the best
+    contrast of areas.
     """
     if section.checkpoint == "last":
         return looks[-1], "the last step, as the recipe says"
     best = max((look.auroc for look in looks if look.auroc is not None), default=None)
-    near = [look for look in looks if best is None or (look.auroc is not None and look.auroc >= best - section.auroc_slack)]
+    near = [
+        look
+        for look in looks
+        if best is None or (look.auroc is not None and look.auroc >= best - section.auroc_slack)
+    ]
     quiet = [look for look in near if look.normal_area <= section.normal_area_limit]
     chosen = min(quiet or near, key=lambda look: look.normal_area)
-    auroc_text = "no AUROC (one class only)" if best is None else f"slice AUROC {chosen.auroc:.3f}, best {best:.3f}"
+    auroc_text = (
+        "no AUROC (one class only)" if best is None else f"slice AUROC {chosen.auroc:.3f}, best {best:.3f}"
+    )
     limit = "" if quiet else f"; above the limit of {100 * section.normal_area_limit:.1f} %"
-    return chosen, f"it marks least of the normal validation slices ({100 * chosen.normal_area:.2f} %{limit}) at a slice AUROC near the best ({auroc_text})"
+    return (
+        chosen,
+        f"it marks least of the normal validation slices ({100 * chosen.normal_area:.2f} %{limit}) at a "
+        f"slice AUROC near the best ({auroc_text})",
+    )

@@ -1,4 +1,6 @@
-"""SiameseTrainer: the step in which the twins learn from image labels (paper 3.3-3.4, METHOD sections 2-3)."""
+"""SiameseTrainer: the step in which the twins learn from image labels (paper 3.3-3.4, METHOD sections
+2-3).
+"""
 
 from keras import ops
 
@@ -25,13 +27,16 @@ def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer"
         "pooling_power": loss.contrast.pooling_power,
     }
     other = new_twin() if twin.kind in ("separate", "ema") else None
-    return SiameseTrainer(network, twin=other, kind=twin.kind, loss=options, momentum=twin.momentum, steps=steps)
+    return SiameseTrainer(
+        network, twin=other, kind=twin.kind, loss=options, momentum=twin.momentum, steps=steps
+    )
 
 
 class SiameseTrainer(StepTrainer):
     """Trains `network`; holds its twin by composition and never becomes part of what is saved.
 
-    Each step takes the dict of `input_pipeline.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair) and minimises
+    Each step takes the dict of `input_pipeline.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair)
+    and minimises
 
         mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
         + agreement * ramp(step) * mean_organ distance(T p_a, p_b)              positive pairs, both directions
@@ -43,8 +48,8 @@ class SiameseTrainer(StepTrainer):
         network: functional network with outputs head_1.. (B, H, W, C).
         twin: a second network of the same shape (kind separate or ema), or None (shared, none).
         kind: "shared", "separate", "ema" or "none".
-        loss: keyword options k, head_weights, agreement_weight, agreement_distance, agreement_ramp, contrast_weight,
-            contrast_margin, pooling_power.
+        loss: keyword options k, head_weights, agreement_weight, agreement_distance, agreement_ramp,
+            contrast_weight, contrast_margin, pooling_power.
         momentum: of the ema twin. steps: planned number of steps, for the ramp.
     """
 
@@ -57,7 +62,9 @@ class SiameseTrainer(StepTrainer):
         if kind == "ema":
             twin.trainable = False
             twin.set_weights(network.get_weights())
-        self.step_counter = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.step_counter = self.add_weight(
+            name="step", shape=(), dtype="int64", initializer="zeros", trainable=False
+        )
 
     def _views(self, batch, training):
         """Per view, per head: log-softmax (B, H, W, C)."""
@@ -72,7 +79,9 @@ class SiameseTrainer(StepTrainer):
         return [log_probabilities(first), log_probabilities(second)]
 
     def loss_terms(self, batch, training=True) -> dict:
-        """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is logged."""
+        """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is
+        logged.
+        """
         views = self._views(batch, training)
         abnormal = ops.cast(batch["label"] > 0, "float32")
         k, margin, power = (self.options[name] for name in ("k", "contrast_margin", "pooling_power"))
@@ -98,7 +107,10 @@ class SiameseTrainer(StepTrainer):
     def _agreement(self, log_a, log_b, batch):
         """Symmetric agreement of two views of one slice inside both organs, (B,)."""
         result = 0.0
-        both = ((log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"), (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"))
+        both = (
+            (log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"),
+            (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"),
+        )
         for first, second, warp, first_organ, second_organ in both:
             moving = ops.exp(first)
             if self.kind == "ema" and first is log_b:  # the label excludes classes of the teacher
@@ -118,8 +130,14 @@ class SiameseTrainer(StepTrainer):
         return result
 
     def _total(self, terms):
-        agreement = self.options["agreement_weight"] * ramp(self.step_counter, self.steps, self.options["agreement_ramp"])
-        return terms["hybrid"] + agreement * terms["agreement"] + self.options["contrast_weight"] * terms["contrast"]
+        agreement = self.options["agreement_weight"] * ramp(
+            self.step_counter, self.steps, self.options["agreement_ramp"]
+        )
+        return (
+            terms["hybrid"]
+            + agreement * terms["agreement"]
+            + self.options["contrast_weight"] * terms["contrast"]
+        )
 
     def minimised(self, batch) -> tuple:
         """The mean total, and the terms that are logged."""

@@ -1,4 +1,6 @@
-"""The slices that training and selection may see: how many patients, with which labels, and the samples that looks are made of. No masks."""
+"""The slices that training and selection may see: how many patients, with which labels, and the samples that
+looks are made of. No masks.
+"""
 
 import dataclasses
 
@@ -20,18 +22,31 @@ class TrainingSlices:
         prepared: Prepared slices whose table holds every slice's split.
         minimum_organ_fraction: slices with less organ are left out, and those without a label.
         classes: names of the recipe's lesion classes; abnormal slices that show none of them are left out.
-        patients: how many training patients are kept, None for all. shuffle_labels: negative control, see `shuffled`.
+        patients: how many training patients are kept, None for all. shuffle_labels: negative control, see
+            `shuffled`.
         seed: of both draws.
 
     Attributes:
-        rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned from; those of
-        the validation slices are always the true ones. shown: (N, M) bool, which lesion classes a slice of the table shows.
+        rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned
+            from; those of
+        the validation slices are always the true ones. shown: (N, M) bool, which lesion classes a slice of
+        the table shows.
 
     Raises:
-        DataError: no usable slices on a side, none that shows one of the classes, or fewer training patients than asked for.
+        DataError: no usable slices on a side, none that shows one of the classes, or fewer training patients
+            than asked for.
     """
 
-    def __init__(self, prepared, *, minimum_organ_fraction: float, classes=(UNNAMED,), patients: int | None = None, shuffle_labels: bool = False, seed: int = 0):
+    def __init__(
+        self,
+        prepared,
+        *,
+        minimum_organ_fraction: float,
+        classes=(UNNAMED,),
+        patients: int | None = None,
+        shuffle_labels: bool = False,
+        seed: int = 0,
+    ):
         table = prepared.table
         usable = (table.area > minimum_organ_fraction) & (table.label >= 0)
         usable &= (table.label == 0) | shown_classes(table.label, table.markers, classes).any(axis=1)
@@ -43,7 +58,9 @@ class TrainingSlices:
         self.shown = shown_classes(self.table.label, self.table.markers, classes)
         self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
         labels = self.table.label[validation]
-        self._validation = np.sort(np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])]))
+        self._validation = np.sort(
+            np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])])
+        )
         trained = np.zeros(len(table.label), bool)
         trained[self.rows] = True
         advice = "" if patients is None else f", and training.patients, which keeps {patients}"
@@ -63,9 +80,13 @@ class TrainingSlices:
         """As the recipe's sections data and training say."""
         section = recipe.training
         return cls(
-            prepared, minimum_organ_fraction=recipe.data.minimum_organ_fraction, classes=class_names(recipe),
-            patients=section.patients, shuffle_labels=section.shuffle_labels, seed=section.seed,
-        )  # fmt: skip
+            prepared,
+            minimum_organ_fraction=recipe.data.minimum_organ_fraction,
+            classes=class_names(recipe),
+            patients=section.patients,
+            shuffle_labels=section.shuffle_labels,
+            seed=section.seed,
+        )
 
     def training_abnormal(self):
         """(images, organ, shown) of abnormal training slices, to fix the threshold by prevalence."""
@@ -85,11 +106,16 @@ class TrainingSlices:
 
 
 def shuffled(table, rows: np.ndarray, seed: int):
-    """`table` with the labels of `rows`, and the markers with them, permuted among them: the negative control, where nothing is left to be learned.
+    """`table` with the labels of `rows`, and the markers with them, permuted among them: the negative
+    control, where nothing is left to be learned.
 
     The number of slices of each class stays; every other row keeps its label.
     """
-    label, markers, order = table.label.copy(), table.markers.copy(), np.random.default_rng([seed, 4]).permutation(len(rows))
+    label, markers, order = (
+        table.label.copy(),
+        table.markers.copy(),
+        np.random.default_rng([seed, 4]).permutation(len(rows)),
+    )
     label[rows], markers[rows] = label[rows][order], markers[rows][order]
     return dataclasses.replace(table, label=label, markers=markers)
 
@@ -101,10 +127,15 @@ def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
         labels, _ = patients.setdefault(str(table.patient[row]), (set(), str(table.site[row])))
         labels.add(int(table.label[row]))
     if count > len(patients):
-        raise DataError(f"training.patients: expected at most the {len(patients)} patients of the training side, received {count}; null takes all.")
+        raise DataError(
+            f"training.patients: expected at most the {len(patients)} patients of the training side, "
+            f"received {count}; null takes all."
+        )
     return rows[np.isin(table.patient[rows], draw_patients(patients, count, seed))]
 
 
 def _sample(rows: np.ndarray) -> np.ndarray:
     """At most LOOKED_AT rows, evenly spread."""
-    return rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]
+    return (
+        rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]
+    )

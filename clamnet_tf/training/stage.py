@@ -1,4 +1,6 @@
-"""One stage of a run: one network trained for its steps, looked at without masks, its best look chosen; resumable."""
+"""One stage of a run: one network trained for its steps, looked at without masks, its best look chosen;
+resumable.
+"""
 
 import contextlib
 import functools
@@ -64,7 +66,9 @@ class Stage:
 
 
 class StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a clean stop after the running step; a second one interrupts at once."""
+    """Turns the first Ctrl-C or SIGTERM into a clean stop after the running step; a second one interrupts at
+    once.
+    """
 
     def __init__(self):
         self.requested = False
@@ -91,7 +95,8 @@ class StopRequest:
 class Session:
     """What all stages of a running process share.
 
-    run: RunFolder, or None in a process that is not the chief of `workers`. reporter: Reporter. stop: StopRequest.
+    run: RunFolder, or None in a process that is not the chief of `workers`. reporter: Reporter. stop:
+    StopRequest.
     """
 
     run: object
@@ -115,9 +120,16 @@ def run_stage(stage: Stage, session: Session):
             return None
         chosen, reason = stage.choose(looks)
         if run:
-            write_json(folder / END, {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]})
+            write_json(
+                folder / END,
+                {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]},
+            )
     else:  # this stage ended before the run was interrupted
-        chosen, reason, looks = CheckpointScore(**ended["look"]), ended["reason"], [CheckpointScore(**row) for row in ended["looks"]]
+        chosen, reason, looks = (
+            CheckpointScore(**ended["look"]),
+            ended["reason"],
+            [CheckpointScore(**row) for row in ended["looks"]],
+        )
     kept = stage.marker.network
     if run:
         checkpoints.load_weights(_candidate(folder, chosen.step), kept)
@@ -129,7 +141,11 @@ def _train(stage: Stage, folder: Path | None, session: Session):
     """All looks of the stage, whose steps are done then; None when stopped."""
     trainer, schedule, run = stage.trainer, stage.schedule, session.run
     start, found = _restored(stage, folder, session)
-    looks, first, last = [CheckpointScore(**row) for row in found.get("looks", [])], schedule.first_step + start, schedule.last_step
+    looks, first, last = (
+        [CheckpointScore(**row) for row in found.get("looks", [])],
+        schedule.first_step + start,
+        schedule.last_step,
+    )
     if run:
         run.truncate_metrics(first)
     log = MetricsLog(
@@ -162,7 +178,9 @@ def _train(stage: Stage, folder: Path | None, session: Session):
 
     began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
     with session.reporter.bar(f"Training ({stage.name})", last, first) as bar, contextlib.closing(log):
-        told = updates(trainer, dataset, steps=schedule.steps - start, asked_to_stop=lambda: session.stop.requested)
+        told = updates(
+            trainer, dataset, steps=schedule.steps - start, asked_to_stop=lambda: session.stop.requested
+        )
         for step, (sums, stopping) in enumerate(told, start=first + 1):
             loss = log.add(step, sums)
             speed = (step - first) * schedule.batch_size / (time.perf_counter() - began)
@@ -177,10 +195,14 @@ def _train(stage: Stage, folder: Path | None, session: Session):
 
 
 def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
-    """Steps of the stage that the newest checkpoint holds, now in the trainer of every process, and what else it says."""
+    """Steps of the stage that the newest checkpoint holds, now in the trainer of every process, and what else
+    it says.
+    """
     workers = session.workers
     path, start = checkpoints.newest_checkpoint(folder) if workers.chief else (None, 0)
-    start, extra = workers.from_chief(lambda: (start, checkpoints.restore_checkpoint(path, stage.trainer) if path else {}))
+    start, extra = workers.from_chief(
+        lambda: (start, checkpoints.restore_checkpoint(path, stage.trainer) if path else {})
+    )
     if start:
         workers.take_from_chief(checkpoints.state_variables(stage.trainer))
         session.reporter.line(f"Resumed at step {stage.schedule.first_step + start} ({stage.name}).")

@@ -1,4 +1,6 @@
-"""What the train steps share: class probabilities, one update on every replica's part of a batch, sums for the log."""
+"""What the train steps share: class probabilities, one update on every replica's part of a batch, sums for
+the log.
+"""
 
 import keras
 import tensorflow as tf
@@ -11,9 +13,10 @@ from clamnet_tf.networks.fast_form import fast_form
 class StepTrainer(keras.Model):
     """Trains `network`; holds it by composition and never becomes part of what is saved.
 
-    A subclass defines `minimised(batch)`: the scalar loss of a replica's part of the global batch, and what is logged
-    besides, name -> (values, weights or None). `update` is one step on such a part, inside `strategy.run`, as
-    `training.updates` calls it; `train_step` is the same step in the form that Keras `fit` calls, with running means.
+    A subclass defines `minimised(batch)`: the scalar loss of a replica's part of the global batch, and what
+    is logged besides, name -> (values, weights or None). `update` is one step on such a part, inside
+    `strategy.run`, as `training.updates` calls it; `train_step` is the same step in the form that Keras `fit`
+    calls, with running means.
 
     Args:
         network: functional network with outputs head_1.. (B, H, W, C).
@@ -30,7 +33,9 @@ class StepTrainer(keras.Model):
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.terms}
 
     def student_of(self, network):
-        """What is called in a step: the network's logits, in the fast form. It owns the variables of `network`."""
+        """What is called in a step: the network's logits, in the fast form. It owns the variables of
+        `network`.
+        """
         return fast_form(logits_network(network))
 
     @property
@@ -47,8 +52,8 @@ class StepTrainer(keras.Model):
         """One update from one replica's part of the batch.
 
         Returns:
-            (2, terms) float32, the sums of each term's weighted values and of its weights. Added over replicas and steps,
-            their quotient is the mean of the term.
+            (2, terms) float32, the sums of each term's weighted values and of its weights. Added over
+            replicas and steps, their quotient is the mean of the term.
         """
         with tf.GradientTape() as tape:
             loss, logged = self.minimised(batch)
@@ -81,13 +86,20 @@ def head_shares(heads: list, weights) -> list:
 
 
 def log_probabilities(logits: dict) -> dict:
-    """Logits per head -> log of the class probabilities; one sigmoid channel is the two-class softmax of (0, z)."""
-    two = {head: ops.concatenate([ops.zeros_like(z), z], axis=-1) if z.shape[-1] == 1 else z for head, z in logits.items()}
+    """Logits per head -> log of the class probabilities; one sigmoid channel is the two-class softmax of (0,
+    z).
+    """
+    two = {
+        head: ops.concatenate([ops.zeros_like(z), z], axis=-1) if z.shape[-1] == 1 else z
+        for head, z in logits.items()
+    }
     return {head: ops.log_softmax(z) for head, z in two.items()}
 
 
 def scaled_loss(trainer, network, loss):
-    """Loss of this replica -> what to differentiate: penalties added, divided by the replicas (their gradients add up)."""
+    """Loss of this replica -> what to differentiate: penalties added, divided by the replicas (their
+    gradients add up).
+    """
     if network.losses:
         loss = loss + sum(tf.cast(value, tf.float32) for value in network.losses)
     return trainer.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
@@ -96,12 +108,17 @@ def scaled_loss(trainer, network, loss):
 def apply_gradients(trainer, tape, scaled):
     """Update the trainer's weights with the gradient of the whole batch; returns its norm before clipping.
 
-    Keras clips each replica's gradient first and adds them up then, which is another update than that of one device
-    (measured). So they are added up here; the optimizer gets an equal share of the sum from every replica, is built with
-    an equal share of the clipping norm (`build_optimizer`), and adds the shares up again.
+    Keras clips each replica's gradient first and adds them up then, which is another update than that of one
+    device (measured). So they are added up here; the optimizer gets an equal share of the sum from every
+    replica, is built with an equal share of the clipping norm (`build_optimizer`), and adds the shares up
+    again.
     """
     variables, replicas = trainer.trainable_variables, tf.distribute.get_strategy().num_replicas_in_sync
-    found = [(gradient, variable) for gradient, variable in zip(tape.gradient(scaled, variables), variables) if gradient is not None]
+    found = [
+        (gradient, variable)
+        for gradient, variable in zip(tape.gradient(scaled, variables), variables)
+        if gradient is not None
+    ]
     gradients = [gradient for gradient, _ in found]
     if replicas > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)

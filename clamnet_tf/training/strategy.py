@@ -14,13 +14,14 @@ SLURM_PORT = 8888  # of a node's first task; the next ones follow
 def build_strategy(name: str) -> tf.distribute.Strategy:
     """The strategy of this process; in a cluster it returns when all processes are there.
 
-    auto: multi_worker when TF_CONFIG names two or more processes, else mirrored with two or more GPUs, else one device;
-    one_device; mirrored: all GPUs, or all logical CPUs; multi_worker: all GPUs (or the CPU) of every process that TF_CONFIG
-    or SLURM's job step names. Must come before TensorFlow has run anything in a cluster.
+    auto: multi_worker when TF_CONFIG names two or more processes, else mirrored with two or more GPUs, else
+    one device; one_device; mirrored: all GPUs, or all logical CPUs; multi_worker: all GPUs (or the CPU) of
+    every process that TF_CONFIG or SLURM's job step names. Must come before TensorFlow has run anything in a
+    cluster.
 
     Raises:
-        EnvironmentFailure: mirrored was asked for where there is one device only; multi_worker without a cluster; a process
-            of the cluster does not come.
+        EnvironmentFailure: mirrored was asked for where there is one device only; multi_worker without a
+            cluster; a process of the cluster does not come.
     """
     cluster = named_cluster(name)
     if cluster is None and place_in_cluster(name):
@@ -35,9 +36,11 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     devices = [device.name for device in (gpus or cpus)]
     if len(devices) < 2:
         raise EnvironmentFailure(
-            f"runtime.strategy: mirrored needs 2 or more devices; this machine shows {len(devices)}. Use one_device or auto."
+            f"runtime.strategy: mirrored needs 2 or more devices; this machine shows {len(devices)}. Use "
+            f"one_device or auto."
         )
-    # Reduction on one device: the collectives of a second MirroredStrategy in one process fail, and CPUs gain nothing from them.
+    # Reduction on one device: the collectives of a second MirroredStrategy in one process fail, and CPUs gain
+    # nothing from them.
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
@@ -45,7 +48,8 @@ def check_replicas(strategy, batch_sizes: dict[str, int], *, xla: bool) -> None:
     """Refuse batches that the replicas cannot share, and XLA where it cannot compile their exchange.
 
     Args:
-        batch_sizes: key of the recipe -> slices per step, pairs of two. xla: whether steps are compiled with XLA.
+        batch_sizes: key of the recipe -> slices per step, pairs of two. xla: whether steps are compiled with
+            XLA.
 
     Raises:
         DataError: a size is not a multiple of twice the replicas; or XLA on several replicas on CPUs.
@@ -69,23 +73,37 @@ def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
         members, task_type="worker", task_id=cluster.index, num_accelerators={"GPU": gpus}, rpc_layer="grpc"
     )
     kinds = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(implementation=kinds.NCCL if gpus else kinds.RING)
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=kinds.NCCL if gpus else kinds.RING
+    )
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver, communication_options=options)
 
 
 def slurm_cluster() -> Cluster:
-    """The tasks of the SLURM job step that this process belongs to; GPUs are bound to tasks by SLURM (--gpus-per-task)."""
-    # One GPU per task is a lie that the resolver needs on nodes without any; what it says of GPUs is not used.
+    """The tasks of the SLURM job step that this process belongs to; GPUs are bound to tasks by SLURM
+    (--gpus-per-task).
+    """
+    # One GPU per task is a lie that the resolver needs on nodes without any; what it says of GPUs is not
+    # used.
     try:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=SLURM_PORT, gpus_per_node=2**20, gpus_per_task=1, auto_set_gpu=False)
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=SLURM_PORT, gpus_per_node=2**20, gpus_per_task=1, auto_set_gpu=False
+        )
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
         cluster = Cluster(addresses, resolver.get_task_info()[1])
     except (RuntimeError, ValueError) as error:
-        raise EnvironmentFailure(f"runtime.strategy: multi_worker cannot read SLURM's job step: {error}") from error
-    here, told = os.environ.get("SLURMD_NODENAME", socket.gethostname()), addresses[cluster.index].rsplit(":", 1)[0]
+        raise EnvironmentFailure(
+            f"runtime.strategy: multi_worker cannot read SLURM's job step: {error}"
+        ) from error
+    here, told = (
+        os.environ.get("SLURMD_NODENAME", socket.gethostname()),
+        addresses[cluster.index].rsplit(":", 1)[0],
+    )
     if here.split(".")[0] != told.split(".")[0] and told != "localhost":
         raise EnvironmentFailure(
-            f"SLURM: task {cluster.index} runs on {here}, but TensorFlow's SlurmClusterResolver, which sorts nodes by name, takes it for one "
-            f"on {told}. Start with --distribution=block, on nodes whose names sort as they are numbered, or set TF_CONFIG."
+            f"SLURM: task {cluster.index} runs on {here}, but TensorFlow's SlurmClusterResolver, which "
+            f"sorts nodes by name, takes it for one "
+            f"on {told}. Start with --distribution=block, on nodes whose names sort as they are numbered, "
+            f"or set TF_CONFIG."
         )
     return cluster

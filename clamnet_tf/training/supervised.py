@@ -1,4 +1,6 @@
-"""Training from masks with the same networks: ceilings and organ networks. The one training module that may open masks."""
+"""Training from masks with the same networks: ceilings and organ networks. The one training module that may
+open masks.
+"""
 
 import numpy as np
 from keras import ops
@@ -11,7 +13,8 @@ from clamnet_tf.recipe.schema import SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 
-#: Factor of the soft Dice of slices with a lesion when the others do not count: half of a batch of pairs has none.
+#: Factor of the soft Dice of slices with a lesion when the others do not count: half of a batch of pairs has
+#: none.
 LESION_FACTOR = 2.0
 
 
@@ -21,7 +24,8 @@ def training_masks(manifest, prepared, rows, classes: int = 1, say=lambda line: 
     classes: how many lesion classes the recipe has. say: gets a line on what was assumed in reading them.
 
     Returns:
-        kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is empty).
+        kept: positions in `rows` that have a mask (an abnormal slice without one is left out; a normal one is
+            empty).
         masks: (len(kept), H, W) uint8 label maps: 0 background, 1 .. `classes`.
     """
     notes: dict[str, str] = {}
@@ -32,31 +36,42 @@ def training_masks(manifest, prepared, rows, classes: int = 1, say=lambda line: 
         say(f"Note on masks (first {first}): {note}")
     kept = np.array([place for place, mask in enumerate(masks) if mask is not None], dtype=np.int64)
     if not len(kept):
-        raise DataError("training.supervision: masks needs masks of training slices; the manifest names none. Use supervision: labels.")
+        raise DataError(
+            "training.supervision: masks needs masks of training slices; the manifest names none. Use "
+            "supervision: labels."
+        )
     return kept, np.stack([np.asarray(masks[place], np.uint8) for place in kept])
 
 
 class SupervisedTrainer(StepTrainer):
-    """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left out.
+    """Hybrid loss plus soft Dice of each head against masks, inside the organ, pixels marked IGNORED left
+    out.
 
     The soft Dice is the mean over the lesion classes that the mask holds, over all of them where it holds
     none: else a class would be rewarded for being empty in every slice of the others, many times for each
     slice that shows it.
 
-    Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones (self-training).
+    Data from `pipeline.mask_dataset`; the masks are true ones (supervised mode) or taught ones
+    (self-training).
 
     Args:
-        network: with outputs head_1.. (B, H, W, C). k: of the hybrid loss. head_weights: one per head, None: all alike.
-        dice: recipe section `loss.soft_dice`: its smoothing in pixels, and whether slices without a lesion count.
+        network: with outputs head_1.. (B, H, W, C). k: of the hybrid loss. head_weights: one per head, None:
+            all alike.
+        dice: recipe section `loss.soft_dice`: its smoothing in pixels, and whether slices without a lesion
+            count.
     """
 
-    def __init__(self, network, *, k: int = 1, head_weights=None, dice: SoftDiceSection = SoftDiceSection(), **kwargs):
+    def __init__(
+        self, network, *, k: int = 1, head_weights=None, dice: SoftDiceSection = SoftDiceSection(), **kwargs
+    ):
         super().__init__(network, ("hybrid", "soft_dice"), **kwargs)
         self.k, self.heads, self.dice = k, head_names(network.output), dice
         self.head_weights = head_shares(self.heads, head_weights)
 
     def loss_terms(self, batch, training=True) -> dict:
-        """Per-example hybrid and soft Dice loss, (B,) each; Dice is smoothed, so an empty mask rewards an empty answer."""
+        """Per-example hybrid and soft Dice loss, (B,) each; Dice is smoothed, so an empty mask rewards an
+        empty answer.
+        """
         mask = batch["mask"]
         organ = batch["organ_a"] * ops.cast(mask != IGNORED, "float32")
         terms = {"hybrid": 0.0, "soft_dice": 0.0}
@@ -69,7 +84,9 @@ class SupervisedTrainer(StepTrainer):
         return terms
 
     def _counted(self, mask, organ):
-        """(B,) factors of the soft Dice: 1, or with `lesions_only` 0 for slices without a lesion and more for the others."""
+        """(B,) factors of the soft Dice: 1, or with `lesions_only` 0 for slices without a lesion and more for
+        the others.
+        """
         if not self.dice.lesions_only:
             return 1.0
         held = ops.cast(ops.any((mask > 0) & (organ > 0), axis=(1, 2)), "float32")
@@ -84,7 +101,9 @@ class SupervisedTrainer(StepTrainer):
     def minimised(self, batch) -> tuple:
         """The mean of both, and each of them."""
         terms = self.loss_terms(batch, training=True)
-        return ops.mean(terms["hybrid"] + terms["soft_dice"]), {name: (value, None) for name, value in terms.items()}
+        return ops.mean(terms["hybrid"] + terms["soft_dice"]), {
+            name: (value, None) for name, value in terms.items()
+        }
 
 
 def _of_held(values, truth, organ):
@@ -92,4 +111,3 @@ def _of_held(values, truth, organ):
     held = ops.cast(ops.sum(truth[..., 1:] * organ[..., None], axis=(1, 2)) > 0, "float32")
     share = ops.where(ops.sum(held, axis=-1, keepdims=True) > 0, held, 1.0)
     return ops.sum(values * share, axis=-1) / ops.sum(share, axis=-1)
-

@@ -1,11 +1,12 @@
-"""Which teacher, without a mask: a short run per candidate, judged by classifiers that must miss what was marked.
+"""Which teacher, without a mask: a short run per candidate, judged by classifiers that must miss what was
+marked.
 
-Marks on abnormal validation slices are replaced by their surroundings. Where the marks hold the lesion, classifiers of
-whole slices that were trained on the labels of the training patients then find the slice less abnormal. The fall of
-their logit is compared with the fall when marks of the same shape are erased elsewhere in the organ, so that marking
-much gains nothing. The candidate with the largest difference teaches, unless it marks more of the normal validation
-slices than `selection.normal_area_limit` while another one does not. Where no candidate shows a difference, the first
-network teaches, and the reason says that nothing was shown.
+Marks on abnormal validation slices are replaced by their surroundings. Where the marks hold the lesion,
+classifiers of whole slices that were trained on the labels of the training patients then find the slice less
+abnormal. The fall of their logit is compared with the fall when marks of the same shape are erased elsewhere
+in the organ, so that marking much gains nothing. The candidate with the largest difference teaches, unless it
+marks more of the normal validation slices than `selection.normal_area_limit` while another one does not.
+Where no candidate shows a difference, the first network teaches, and the reason says that nothing was shown.
 """
 
 import numpy as np
@@ -32,7 +33,9 @@ _LEAST_OF_SHAPE = 0.5  # of the marks that must lie inside the organ at such a p
 
 def with_teacher(recipe: Recipe, teacher: str, short: bool = False) -> Recipe:
     """The recipe with another teacher; short: with half of the steps in every stage."""
-    rounds = max(1, recipe.self_training.rounds) if teacher != "first_network" else recipe.self_training.rounds
+    rounds = (
+        max(1, recipe.self_training.rounds) if teacher != "first_network" else recipe.self_training.rounds
+    )
     own = {"teacher": teacher, "rounds": rounds}
     section = recipe.attribution if teacher == "attribution" else None
     training = recipe.training
@@ -42,7 +45,11 @@ def with_teacher(recipe: Recipe, teacher: str, short: bool = False) -> Recipe:
         if section is not None:
             classifier = section.classifier.model_copy(update={"steps": _halved(section.classifier.steps)})
             section = section.model_copy(update={"classifier": classifier})
-    changes = {"self_training": recipe.self_training.model_copy(update=own), "attribution": section, "training": training}
+    changes = {
+        "self_training": recipe.self_training.model_copy(update=own),
+        "attribution": section,
+        "training": training,
+    }
     return recipe.model_copy(update=changes)
 
 
@@ -51,7 +58,9 @@ def _halved(steps: int) -> int:
 
 
 def candidates_of(recipe: Recipe) -> list[str]:
-    """Teachers that the recipe has what is needed for; attribution comes first, since its classifiers judge."""
+    """Teachers that the recipe has what is needed for; attribution comes first, since its classifiers
+    judge.
+    """
     return ["attribution", "first_network", *(["normal_atlas"] if recipe.data.normal_atlas else [])]
 
 
@@ -59,8 +68,8 @@ def search_teacher(recipe: Recipe, trials: TrialRuns) -> Recipe | None:
     """Train a short run per candidate and return the recipe with the chosen teacher.
 
     Args:
-        recipe: with self_training.teacher auto and a section attribution. trials: its folder gets a run folder per
-            candidate and search.json.
+        recipe: with self_training.teacher auto and a section attribution. trials: its folder gets a run
+            folder per candidate and search.json.
 
     Returns:
         The recipe with the teacher, or None when stopped on request.
@@ -91,18 +100,27 @@ def choose_teacher(rows: list[dict], normal_area_limit: float) -> tuple[str, str
     falls = ", ".join(f"{row['teacher']} {row['specific_fall']:.2f}" for row in rows)
     if best["specific_fall"] <= 0:
         why = "erasing what any of them marks lowers the classifiers' score no more than erasing other places"
-        return "first_network", f"ATTENTION: {why} ({falls}): none is shown to mark the lesion, and the paper's own way is taken"
+        return (
+            "first_network",
+            f"ATTENTION: {why} ({falls}): none is shown to mark the lesion, and the paper's own way is taken",
+        )
     loud = [row["teacher"] for row in rows if row not in quiet] if quiet else []
     left_out = f"; left out for marking too much of normal slices: {', '.join(loud)}" if loud else ""
-    return best["teacher"], f"erasing what it marks lowers the classifiers' score most, compared with other places ({falls}){left_out}"
+    return (
+        best["teacher"],
+        f"erasing what it marks lowers the classifiers' score most, compared with other places "
+        f"({falls}){left_out}",
+    )
 
 
 def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dict:
     """How a finished run's marks on validation slices stand with the judge.
 
     Returns:
-        specific_fall: mean fall of the logit when the marks are erased, less that of the same shapes elsewhere.
-        fall, fall_elsewhere: both of them. marked_area, normal_area: mean marked share of the organ in abnormal and normal slices.
+        specific_fall: mean fall of the logit when the marks are erased, less that of the same shapes
+            elsewhere.
+        fall, fall_elsewhere: both of them. marked_area, normal_area: mean marked share of the organ in
+            abnormal and normal slices.
     """
     images, organ, shown = slices.validation()
     images, organ, abnormal = np.asarray(images, np.float32), np.asarray(organ, bool), shown.any(axis=1)
@@ -118,7 +136,9 @@ def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dic
         fits = other.sum(axis=(1, 2)) >= _LEAST_OF_SHAPE * marked.sum(axis=(1, 2))
         total += np.where(fits, whole - log_odds(judge.probability(_erased(images, other))), 0)
         places += fits
-    elsewhere = np.where(places > 0, total / np.maximum(places, 1), fall)  # marks too large to lie elsewhere say nothing
+    elsewhere = np.where(
+        places > 0, total / np.maximum(places, 1), fall
+    )  # marks too large to lie elsewhere say nothing
     return {
         "specific_fall": round(float(np.mean(fall - elsewhere)), 4),
         "fall": round(float(fall.mean()), 4),
@@ -135,7 +155,9 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> AttributionMap:
-    """The classifiers of the attribution run; section: recipe section `attribution`. shape: (H, W, C) of a slice."""
+    """The classifiers of the attribution run; section: recipe section `attribution`. shape: (H, W, C) of a
+    slice.
+    """
     network = build_evidence_classifiers(section.classifier, side=shape[0], channels=shape[2])
     checkpoints.load_weights(sorted((run.checkpoints / "classifiers").glob("candidate-*.npz"))[-1], network)
     return AttributionMap(network, section, batch_size=batch_size)
@@ -154,13 +176,17 @@ def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:
 
 
 def _erased(images, marks) -> np.ndarray:
-    """The images (n, H, W, C) with the marks (n, H, W) bool, and a pixel around them, replaced by their surroundings."""
+    """The images (n, H, W, C) with the marks (n, H, W) bool, and a pixel around them, replaced by their
+    surroundings.
+    """
     hidden = np.stack([ndimage.binary_dilation(one) if one.any() else one for one in marks])[..., None]
     return np.where(hidden, attribution.surroundings(images).numpy(), images)
 
 
 def _moved(marks, organ, number: int) -> np.ndarray:
-    """The marks of one slice moved within the organ's box, by a quarter of it for each `number`; what leaves the organ is lost."""
+    """The marks of one slice moved within the organ's box, by a quarter of it for each `number`; what leaves
+    the organ is lost.
+    """
     rows, columns = np.flatnonzero(organ.any(axis=1)), np.flatnonzero(organ.any(axis=0))
     if not len(rows) or not marks.any():
         return marks

@@ -7,7 +7,9 @@ from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
 from clamnet_tf.input_pipeline.pipeline import RowView
 
 
-def fit_postprocessors(predictor, slices, selection, steps: PostprocessingConfig, classes) -> dict[str, VolumePostprocessor]:
+def fit_postprocessors(
+    predictor, slices, selection, steps: PostprocessingConfig, classes
+) -> dict[str, VolumePostprocessor]:
     """Return a VolumePostprocessor for the mean of the heads ("mean") and for every head.
 
     Each lesion class is cut by its own prevalence in the slices that show it.

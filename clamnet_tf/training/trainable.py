@@ -24,8 +24,13 @@ def check_trainable(recipe, manifest, prepared) -> None:
         )
     attribution = recipe.attribution
     if attribution is not None and attribution.refinement.channel >= channels:
-        expected = f"expected 0 to {channels - 1}, since these images have {channels} channel{'s' if channels > 1 else ''}"
-        raise DataError(f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}.")
+        expected = (
+            f"expected 0 to {channels - 1}, since these images have {channels} "
+            f"channel{'s' if channels > 1 else ''}"
+        )
+        raise DataError(
+            f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}."
+        )
     label = slices.table.label[slices.rows]
     if recipe.training.supervision == "labels":
         if problem := without_pairs(int(np.sum(label > 0)), int(np.sum(label == 0))):

@@ -30,27 +30,40 @@ class TrainingData:
         self.label, self.volume = slices.table.label[self.rows], slices.table.volume[self.rows]
         self.shown = slices.shown[self.rows]
         # what makes the batches elsewhere needs a file: arrays that are in none go into the cache
-        self._service = None if data_service is None else DataService(data_service, prepared.cache / "data-service")
+        self._service = (
+            None if data_service is None else DataService(data_service, prepared.cache / "data-service")
+        )
 
     def store(self, rows) -> SliceStore:
         """What the pipelines read of these rows of the prepared slices."""
         prepared, table = self.slices.prepared, self.slices.table
         own = table.eta[rows][:, None]
         etas = np.where(np.isnan(own), self.etas, own) * self.slices.shown[rows]
-        return SliceStore(RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas)
+        return SliceStore(
+            RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas
+        )
 
     def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
-        """Which normal slice stands against which abnormal one; matching: options of `input_pipeline.pair_sampling.PairPlan`."""
+        """Which normal slice stands against which abnormal one; matching: options of
+        `input_pipeline.pair_sampling.PairPlan`.
+        """
         table = self.slices.table.select(self.rows)
         columns = {"position": table.position, "area": table.area, "site": table.site}
         return PairPlan(table.label, columns, batch_size=batch_size, seed=seed, matching=matching)
 
     def pairs(self, plan: PairPlan, views: AugmentationConfig, *, steps: int, seed: int, twin: bool):
         """(start, Share) -> the pairs of the remaining steps, with a second view of each slice for a twin."""
-        store, options = self.store(self.rows), {"steps": steps, "seed": seed, "twin": twin, "service": self._service}
+        store, options = (
+            self.store(self.rows),
+            {"steps": steps, "seed": seed, "twin": twin, "service": self._service},
+        )
         return lambda start, share: pair_dataset(store, plan, views, start=start, share=share, **options)
 
     def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int):
-        """(start, Share) -> views with masks, true or taught, of the remaining steps; masks: (len(rows), H, W) uint8."""
+        """(start, Share) -> views with masks, true or taught, of the remaining steps; masks: (len(rows), H,
+        W) uint8.
+        """
         store, options = self.store(rows), {"steps": steps, "seed": seed, "service": self._service}
-        return lambda start, share: mask_dataset(store, masks, plan, views, start=start, share=share, **options)
+        return lambda start, share: mask_dataset(
+            store, masks, plan, views, start=start, share=share, **options
+        )

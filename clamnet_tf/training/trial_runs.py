@@ -1,4 +1,6 @@
-"""Short trainings beside a run, of which a search chooses: each has a run folder of its own and is not repeated."""
+"""Short trainings beside a run, of which a search chooses: each has a run folder of its own and is not
+repeated.
+"""
 
 from pathlib import Path
 
@@ -13,9 +15,10 @@ class TrialRuns:
 
     Args:
         manifest, prepared, reporter: as in `training.fit.train`.
-        folder: gets a run folder per candidate. What an earlier, interrupted search has finished there is used, an
-            unfinished run is resumed.
-        begin: callable that gives a run folder its initial weights and refuses one that was started otherwise; or None.
+        folder: gets a run folder per candidate. What an earlier, interrupted search has finished there is
+            used, an unfinished run is resumed.
+        begin: callable that gives a run folder its initial weights and refuses one that was started
+            otherwise; or None.
     """
 
     def __init__(self, manifest, prepared, folder: Path, reporter, begin=None):

@@ -1,8 +1,8 @@
 """The loop over optimizer steps, the same for every tf.distribute strategy; in place of Keras `fit`.
 
-Keras 3 `fit` fails under MultiWorkerMirroredStrategy (its metrics, keras #20585) and can only be made to run through
-private methods. Here a step is `strategy.run` of the trainer's `update` on distributed batches and one `strategy.reduce`
-of what it logs.
+Keras 3 `fit` fails under MultiWorkerMirroredStrategy (its metrics, keras #20585) and can only be made to run
+through private methods. Here a step is `strategy.run` of the trainer's `update` on distributed batches and
+one `strategy.reduce` of what it logs.
 """
 
 import tensorflow as tf
@@ -18,11 +18,13 @@ def updates(trainer, dataset, *, steps: int, asked_to_stop):
 
     Args:
         trainer: StepTrainer, compiled, built in the scope of its strategy.
-        dataset: callable, Share -> tf.data of the parts of the batches that this process computes, from the first step on.
+        dataset: callable, Share -> tf.data of the parts of the batches that this process computes, from the
+            first step on.
         asked_to_stop: callable; when it is true in any process, all of them stop after the same step.
 
     Yields after each step:
-        sums: NumPy (2, terms) float32, as `StepTrainer.update` returns them, added over all replicas of all processes.
+        sums: NumPy (2, terms) float32, as `StepTrainer.update` returns them, added over all replicas of all
+            processes.
         stop: whether this was the last step on request.
 
     Raises:

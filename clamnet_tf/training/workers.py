@@ -1,7 +1,8 @@
-"""The processes that train one network together, seen from one of them: who writes, and what they tell one another.
+"""The processes that train one network together, seen from one of them: who writes, and what they tell one
+another.
 
-All run the same program on the same numbers. The chief alone reads and writes the run folder and tells the others what
-it found there; whatever takes long is shared out and the results are exchanged.
+All run the same program on the same numbers. The chief alone reads and writes the run folder and tells the
+others what it found there; whatever takes long is shared out and the results are exchanged.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ def clear_loss(strategy):
         if strategy.cluster_resolver is None:
             raise
         raise TrainingFailure(
-            "Another worker of the cluster is gone. Start all workers again with --start-or-resume: they go on from the last checkpoint."
+            "Another worker of the cluster is gone. Start all workers again with --start-or-resume: they go "
+            "on from the last checkpoint."
         ) from error
 
 
@@ -47,7 +49,8 @@ class Workers:
         self.index = 0 if resolver is None else resolver.task_id
         self._replicas = strategy.num_replicas_in_sync // self.count
         self._totals = {  # a trace for every type, none for every shape
-            kind: tf.function(self._total_of_vector, input_signature=[tf.TensorSpec([None], kind)]) for kind in EXCHANGED
+            kind: tf.function(self._total_of_vector, input_signature=[tf.TensorSpec([None], kind)])
+            for kind in EXCHANGED
         }
 
     @property
@@ -55,7 +58,9 @@ class Workers:
         return self.index == 0
 
     def total(self, array: np.ndarray) -> np.ndarray:
-        """Sum of every process's array of this shape and type (float32, float64, int32 or int64), the same in all of them."""
+        """Sum of every process's array of this shape and type (float32, float64, int32 or int64), the same in
+        all of them.
+        """
         if self.count == 1:
             return array
         vector = tf.constant(array.reshape(-1))
@@ -78,13 +83,19 @@ class Workers:
         """`make()` of the chief, a JSON-able value, in all processes."""
         if self.count == 1:
             return make()
-        text = np.frombuffer(json.dumps(make()).encode(), np.uint8).astype(np.int32) if self.chief else np.zeros(0, np.int32)
+        text = (
+            np.frombuffer(json.dumps(make()).encode(), np.uint8).astype(np.int32)
+            if self.chief
+            else np.zeros(0, np.int32)
+        )
         length = int(self.total(np.array([len(text)], np.int64))[0])
         told = self.total(text if self.chief else np.zeros(length, np.int32))
         return json.loads(told.astype(np.uint8).tobytes().decode())
 
     def take_from_chief(self, variables) -> None:
-        """Give the variables the chief's values; they are the same ones, in the same order, in every process."""
+        """Give the variables the chief's values; they are the same ones, in the same order, in every
+        process.
+        """
         if self.count == 1:
             return
         for variable in variables:
@@ -110,5 +121,6 @@ class Workers:
         other = [index for index in range(self.count) if digests[index] != digests[0]]
         if other:
             raise DataError(
-                f"{what}: worker {', '.join(map(str, other))} has something else than the chief. Start all workers with the same command on the same data."
+                f"{what}: worker {', '.join(map(str, other))} has something else than the chief. Start all "
+                f"workers with the same command on the same data."
             )

@@ -1,4 +1,6 @@
-"""From a recipe and the place of its images to the slices that a training sees, the same for every command."""
+"""From a recipe and the place of its images to the slices that a training sees, the same for every
+command.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,10 @@ class Source:
     """Where images, labels and the split are, and how images are taken.
 
     data: folder or manifest; None: the recipe's built-in cohort. labels: what the label options say.
-    split_file: CSV patient,split; None: drawn by patient. cache: folder of prepared slices; None: the default one.
-    any_modality: images of another modality or unit are taken all the same. keep_identifiers: names of patients stay.
+    split_file: CSV patient,split; None: drawn by patient. cache: folder of prepared slices; None: the default
+    one.
+    any_modality: images of another modality or unit are taken all the same. keep_identifiers: names of
+    patients stay.
     """
 
     data: str | Path | None = None
@@ -55,7 +59,8 @@ def prepare_dataset(recipe: Recipe, source: Source, reporter: Reporter) -> tuple
 def prepare_split(
     recipe: Recipe, manifest: Manifest, cache, reporter: Reporter, *, any_modality: bool = False
 ) -> Prepared:
-    """Prepare the slices of a split manifest, with the organ network and the normal atlas that `recipe` names.
+    """Prepare the slices of a split manifest, with the organ network and the normal atlas that `recipe`
+    names.
 
     Args:
         cache, any_modality: as in `Source`.

@@ -20,7 +20,8 @@ def evaluate(
     """Measure the model in `run` and write metrics, tables and pages into `out`.
 
     Args:
-        recipe: the run's, perhaps with another section inference. source: without data the recipe's built-in cohort.
+        recipe: the run's, perhaps with another section inference. source: without data the recipe's built-in
+            cohort.
         split: side that is measured (train, val or test); None: all cases.
 
     Raises:
@@ -31,12 +32,18 @@ def evaluate(
         # simple methods are fitted to the training side when the run does not keep them
         lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()
         found = find_cases(
-            recipe, source.data, source.labels, reporter, source.cache, keep_identifiers=source.keep_identifiers
+            recipe,
+            source.data,
+            source.labels,
+            reporter,
+            source.cache,
+            keep_identifiers=source.keep_identifiers,
         )
         manifest = choose_cases(found, run, split, source.split_file, drawn=drawn, with_train=lacking)
         if source.data is None and split is None:
             reporter.line(
-                "Measured are all patients of the built-in cohort, also those it was trained on: figures to be shown"
+                "Measured are all patients of the built-in cohort, also those it was trained on: figures to "
+                "be shown"
                 " need --split test."
             )
         silence()

@@ -1,4 +1,6 @@
-"""One `fit`, from a recipe to a finished and evaluated run folder: alone, or as one of the processes of a cluster."""
+"""One `fit`, from a recipe to a finished and evaluated run folder: alone, or as one of the processes of a
+cluster.
+"""
 
 import contextlib
 from typing import Literal
@@ -34,9 +36,12 @@ def fit(
     """Train `recipe`, evaluate the held-out patients and write the run folder.
 
     Args:
-        recipe: resolved. source: where the images are. out: run folder, or an address that TensorFlow can write to.
-        search: choose loss.eta first; a teacher of auto is chosen anyhow. initial: model whose weights the run starts from.
-        resume: "never": a new run; "always": go on with the unfinished run in `out`; "if_begun": go on if there is one.
+        recipe: resolved. source: where the images are. out: run folder, or an address that TensorFlow can
+            write to.
+        search: choose loss.eta first; a teacher of auto is chosen anyhow. initial: model whose weights the
+            run starts from.
+        resume: "never": a new run; "always": go on with the unfinished run in `out`; "if_begun": go on if
+            there is one.
         place: (index, count) of this process in its cluster, which is the first one; None: no cluster.
         quiet: print errors only.
 
@@ -44,7 +49,8 @@ def fit(
         FINISHED, STOPPED (on request, to be resumed) or FINISHED_BEFORE (with "if_begun").
 
     Raises:
-        ClamnetError: recipe, data or machine do not allow it, or the training failed; the run's log says it too.
+        ClamnetError: recipe, data or machine do not allow it, or the training failed; the run's log says it
+            too.
     """
     with contextlib.ExitStack() as held:
         remote = None
@@ -83,7 +89,8 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
     """Do in a process of a cluster that is not the first one what that one does, without a run folder.
 
     Args:
-        recipe: resolved. source: as of the first process. place: (index, count). say: callable, for a line to the reader.
+        recipe: resolved. source: as of the first process. place: (index, count). say: callable, for a line to
+            the reader.
 
     Returns:
         FINISHED or STOPPED.
@@ -106,7 +113,9 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
     return FINISHED
 
 
-def _train_and_evaluate(recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str) -> str:
+def _train_and_evaluate(
+    recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str
+) -> str:
     """FINISHED or STOPPED; run: locked. report: where the page will be, for the reader."""
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)

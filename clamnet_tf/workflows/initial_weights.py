@@ -1,4 +1,6 @@
-"""The weights that a run starts from (`fit --init`): of a zoo entry or a run, with what was different when they were trained."""
+"""The weights that a run starts from (`fit --init`): of a zoo entry or a run, with what was different when
+they were trained.
+"""
 
 import hashlib
 
@@ -9,7 +11,8 @@ from clamnet_tf.zoo.resolve import open_model
 
 
 def initial_weights(model: str, recipe: Recipe, reporter: Reporter):
-    """A function that gives a RunFolder the weights of `model`; says what `recipe` has otherwise than they were trained with.
+    """A function that gives a RunFolder the weights of `model`; says what `recipe` has otherwise than they
+    were trained with.
 
     Args:
         model: a zoo entry's name or folder, or a run folder.
@@ -21,7 +24,9 @@ def initial_weights(model: str, recipe: Recipe, reporter: Reporter):
     theirs = load_recipe(str(found.recipe))
     for key, before, now in _told_apart(theirs, recipe):
         if before != now:
-            reporter.line(f"Note: the weights of {model} were trained with {key} {before}; this recipe has {now}.")
+            reporter.line(
+                f"Note: the weights of {model} were trained with {key} {before}; this recipe has {now}."
+            )
     digest = hashlib.sha256(found.model.read_bytes()).hexdigest()
     origin = {"from": model, "folder": str(found.path), "recipe": theirs.name, "sha256": digest}
     return lambda run: run.begin_with(found.model, origin)
@@ -32,6 +37,12 @@ def _told_apart(theirs: Recipe, recipe: Recipe) -> list[tuple]:
     pairs = [
         ("modality", theirs.modality, recipe.modality),
         ("organ.method", theirs.organ.method, recipe.organ.method),
-        ("markers", *(", ".join(one.name for one in each.markers or ()) or "null" for each in (theirs, recipe))),
+        (
+            "markers",
+            *(", ".join(one.name for one in each.markers or ()) or "null" for each in (theirs, recipe)),
+        ),
     ]
-    return pairs + [(f"data.{key}", getattr(theirs.data, key), getattr(recipe.data, key)) for key in ("normalization", "side")]
+    return pairs + [
+        (f"data.{key}", getattr(theirs.data, key), getattr(recipe.data, key))
+        for key in ("normalization", "side")
+    ]

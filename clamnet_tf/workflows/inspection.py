@@ -16,8 +16,11 @@ from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.workflows.dataset import prepare_split
 
 
-def training_problems(recipe: Recipe, manifest: Manifest, cache: str | Path | None, reporter: Reporter) -> list[str]:
-    """Prepare the slices as `fit` does, where it finds them again, and return its reason to refuse them, if any.
+def training_problems(
+    recipe: Recipe, manifest: Manifest, cache: str | Path | None, reporter: Reporter
+) -> list[str]:
+    """Prepare the slices as `fit` does, where it finds them again, and return its reason to refuse them, if
+    any.
 
     Args:
         manifest: with every case's split set. cache: folder of prepared slices; None: the default one.

@@ -1,4 +1,6 @@
-"""One `data prepare`: the slices of a data folder, in the cache that `fit` opens or as records for other readers."""
+"""One `data prepare`: the slices of a data folder, in the cache that `fit` opens or as records for other
+readers.
+"""
 
 import functools
 from collections.abc import Callable
@@ -21,7 +23,12 @@ from clamnet_tf.zoo.organ_networks import organ_network_of
 
 
 def prepare_slices(
-    recipe: Recipe, source: Source, reporter: Reporter, *, records: tuple[str, str] | None, beam: tuple[str, ...] | None
+    recipe: Recipe,
+    source: Source,
+    reporter: Reporter,
+    *,
+    records: tuple[str, str] | None,
+    beam: tuple[str, ...] | None,
 ) -> Path:
     """Prepare every slice of a data folder as `recipe` says.
 
@@ -33,7 +40,8 @@ def prepare_slices(
         The folder that holds the slices: of the records, or the cache.
 
     Raises:
-        DataError, ImageError: the images cannot be prepared. EnvironmentFailure: Beam is asked for and not installed.
+        DataError, ImageError: the images cannot be prepared. EnvironmentFailure: Beam is asked for and not
+            installed.
     """
     cache = Path(source.cache or default_cache())
     manifest = find_split(
@@ -53,7 +61,9 @@ def prepare_slices(
         on_beam = _beam(manifest, functools.partial(organ_network_of, recipe, Reporter(quiet=True)), beam)
     if records is not None:
         form, out = records
-        _write_records(manifest, form, out, sections, on_beam, lambda: organ_network_of(recipe, reporter), reporter)
+        _write_records(
+            manifest, form, out, sections, on_beam, lambda: organ_network_of(recipe, reporter), reporter
+        )
         return Path(out)
     if on_beam:
         on_beam(cache, functools.partial(prepare_on_worker, cache=cache.resolve(), **sections))
@@ -75,7 +85,9 @@ def _beam(manifest: Manifest, open_organ_network: Callable, options: tuple[str, 
         if error.name != "apache_beam":
             raise
         advice = install_extra("beam")
-        raise EnvironmentFailure(f"--runner beam needs Apache Beam, which is not installed: {advice}") from error
+        raise EnvironmentFailure(
+            f"--runner beam needs Apache Beam, which is not installed: {advice}"
+        ) from error
     return lambda target, make: run_on_beam(manifest, target.resolve(), make, open_organ_network, options)
 
 

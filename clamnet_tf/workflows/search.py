@@ -9,11 +9,12 @@ from clamnet_tf.workflows.dataset import Source, prepare_dataset
 
 
 def chosen_recipe(recipe: Recipe, source: Source, out: str, reporter: Reporter, begin=None) -> Recipe | None:
-    """The recipe with the teacher or the eta that short trainings chose; they stay beside the run folder `out`.
+    """The recipe with the teacher or the eta that short trainings chose; they stay beside the run folder
+    `out`.
 
     Args:
-        recipe: resolved; with self_training.teacher auto the teacher is chosen, else loss.eta. begin: callable that gives
-            a run folder its initial weights, or None.
+        recipe: resolved; with self_training.teacher auto the teacher is chosen, else loss.eta. begin:
+            callable that gives a run folder its initial weights, or None.
 
     Returns:
         The recipe, or None when stopped on request.

@@ -1,4 +1,6 @@
-"""What a run cannot know of its network: the texts of an entry, from a YAML file, from options and from the entry's last version."""
+"""What a run cannot know of its network: the texts of an entry, from a YAML file, from options and from the
+entry's last version.
+"""
 
 from typing import Annotated
 
@@ -16,24 +18,41 @@ class About(Section):
     """The file of `clamnet-tf zoo publish --about`."""
 
     summary: Sentence = Field(description="A sentence or two for lists.")
-    channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(description="What each channel holds, in order.")
-    missing_channels: Sentence | None = Field(None, description="What stands in for a channel that is not there.")
-    classes: Annotated[list[Word], Field(min_length=2)] | None = Field(
-        None, description="Meaning of the output's classes; null: background and marker, or the names of several markers."
+    channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(
+        description="What each channel holds, in order."
     )
-    training_data: TrainingDataSection = Field(description="What the network learned from: name, origin, licence.")
-    weights_licence: Prose = Field(description="What may be done with the weights, with regard to that licence.")
+    missing_channels: Sentence | None = Field(
+        None, description="What stands in for a channel that is not there."
+    )
+    classes: Annotated[list[Word], Field(min_length=2)] | None = Field(
+        None,
+        description="Meaning of the output's classes; null: background and marker, or the names of several "
+        "markers.",
+    )
+    training_data: TrainingDataSection = Field(
+        description="What the network learned from: name, origin, licence."
+    )
+    weights_licence: Prose = Field(
+        description="What may be done with the weights, with regard to that licence."
+    )
     intended_use: Prose = Field(description="What it is for.")
-    limits: Annotated[list[Prose], Field(min_length=1)] = Field(description="What it is not, and where it fails.")
+    limits: Annotated[list[Prose], Field(min_length=1)] = Field(
+        description="What it is not, and where it fails."
+    )
     notes: Prose | None = Field(None, description="How the figures are to be read.")
 
 
 def read_about(path, overrides, before: Entry | None) -> About:
-    """The texts of an entry: `overrides` (--set key=value), else the file at `path`, else the last version `before`.
+    """The texts of an entry: `overrides` (--set key=value), else the file at `path`, else the last version
+    `before`.
 
     ZooError: every problem of file and overrides at once, and every text that is in none of the three.
     """
-    root, problems = read_file(path) if path is not None else (Node(Place("the texts of the entry (--about FILE, --set KEY=VALUE)"), {}), [])
+    root, problems = (
+        read_file(path)
+        if path is not None
+        else (Node(Place("the texts of the entry (--about FILE, --set KEY=VALUE)"), {}), [])
+    )
     root = Node(Place(str(path)), {}) if root is None else root
     problems = problems + apply_overrides(root, overrides)
     if before is not None:
@@ -65,4 +84,3 @@ def _fill(root: Node, values: dict) -> None:
                 _fill(section, value)
         else:
             root.value.setdefault(key, as_node(value, root.place))
-

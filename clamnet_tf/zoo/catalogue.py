@@ -1,4 +1,6 @@
-"""Where zoo entries are on this machine: those shipped with the package, in one's own folders, and pulled from registries."""
+"""Where zoo entries are on this machine: those shipped with the package, in one's own folders, and pulled
+from registries.
+"""
 
 import os
 from dataclasses import dataclass
@@ -31,11 +33,18 @@ def packaged_folder() -> Path:
 
 
 def own_folders() -> list[Path]:
-    """The folders of $CLAMNET_TF_ZOO (separated like those of $PATH). ZooError for one that does not exist."""
-    folders = [Path(text).expanduser() for text in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if text]
+    """The folders of $CLAMNET_TF_ZOO (separated like those of $PATH). ZooError for one that does not
+    exist.
+    """
+    folders = [
+        Path(text).expanduser() for text in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if text
+    ]
     for folder in folders:
         if not folder.is_dir():
-            raise ZooError(f"{FOLDERS_VARIABLE}: expected folders of zoo entries; {folder} is none. Correct the variable.")
+            raise ZooError(
+                f"{FOLDERS_VARIABLE}: expected folders of zoo entries; {folder} is none. Correct the "
+                f"variable."
+            )
     return folders
 
 
@@ -49,7 +58,8 @@ def pulled_folder() -> Path:
 
 
 def local_entries() -> list[Found]:
-    """Every entry's folder on this machine, in the order of resolution; of pulled ones the newest version of each registry.
+    """Every entry's folder on this machine, in the order of resolution; of pulled ones the newest version of
+    each registry.
 
     Their entry.yaml is not read yet. A name is that of the folder (pulled: without its version).
     """

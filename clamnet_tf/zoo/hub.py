@@ -1,7 +1,8 @@
-"""Entries in a repository of the Hugging Face Hub: one at its root, or one per folder, with the same files as under zoo/.
+"""Entries in a repository of the Hugging Face Hub: one at its root, or one per folder, with the same files as
+under zoo/.
 
-The library huggingface_hub does the downloading (resume, ETag); sizes are checked before, sha256 and names after it. A
-repository is read at one commit, which is what the branch or tag meant when it was listed.
+The library huggingface_hub does the downloading (resume, ETag); sizes are checked before, sha256 and names
+after it. A repository is read at one commit, which is what the branch or tag meant when it was listed.
 """
 
 import re
@@ -22,7 +23,9 @@ LARGEST_ENTRY = 1_000_000  # bytes of entry.yaml
 
 @dataclass(frozen=True)
 class HubOffer:
-    """An entry of a repository at a commit. root: its folder in the repository, "" for the repository itself."""
+    """An entry of a repository at a commit. root: its folder in the repository, "" for the repository
+    itself.
+    """
 
     name: str
     version: int
@@ -46,7 +49,9 @@ class HubRegistry:
 
     @classmethod
     def at(cls, text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> "HubRegistry":
-        """From hf://OWNER/REPOSITORY[@REVISION]. ZooError: another form. EnvironmentFailure: huggingface_hub is not installed."""
+        """From hf://OWNER/REPOSITORY[@REVISION]. ZooError: another form. EnvironmentFailure: huggingface_hub
+        is not installed.
+        """
         found = _ADDRESS.fullmatch(text)
         if not found or ".." in text:
             raise ZooError(f"{text!r}: expected hf://OWNER/REPOSITORY or hf://OWNER/REPOSITORY@REVISION.")
@@ -68,19 +73,31 @@ class HubRegistry:
         check_online(self.label)
         library = _library()
         with self._plain_errors():
-            info = library.HfApi(endpoint=_endpoint()).model_info(self.repository, revision=self.revision, files_metadata=True, timeout=self.timeout_seconds)
+            info = library.HfApi(endpoint=_endpoint()).model_info(
+                self.repository, revision=self.revision, files_metadata=True, timeout=self.timeout_seconds
+            )
         sizes = {item.rfilename: item.size for item in info.siblings or []}
-        roots = [path.removesuffix(ENTRY_FILE) for path in sizes if path == ENTRY_FILE or re.fullmatch(rf"[a-z][a-z0-9_]*/{ENTRY_FILE}", path)]
+        roots = [
+            path.removesuffix(ENTRY_FILE)
+            for path in sizes
+            if path == ENTRY_FILE or re.fullmatch(rf"[a-z][a-z0-9_]*/{ENTRY_FILE}", path)
+        ]
         return [self._offer(root, info.sha, sizes) for root in sorted(roots)]
 
     def _offer(self, root: str, commit: str, sizes: dict) -> HubOffer:
         own = {name: sizes.get(root + name) for name in FILES}
         missing = [name for name, size in own.items() if not size]
         if missing:
-            raise ZooError(f"{self.label}: the entry {root or 'at the root'}: expected {', '.join(FILES)}; missing or empty: {', '.join(missing)}.")
+            raise ZooError(
+                f"{self.label}: the entry {root or 'at the root'}: expected {', '.join(FILES)}; missing or "
+                f"empty: {', '.join(missing)}."
+            )
         own |= {name: sizes[root + name] for name in OPTIONAL_FILES if sizes.get(root + name)}
         if own[ENTRY_FILE] > LARGEST_ENTRY or max(own.values()) > LARGEST_FILE:
-            raise ZooError(f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} bytes; one is larger.")
+            raise ZooError(
+                f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} "
+                f"bytes; one is larger."
+            )
         entry = read_entry(self._get(root + ENTRY_FILE, commit).parent)
         return HubOffer(entry.name, entry.version, root, commit, own)
 
@@ -92,7 +109,8 @@ class HubRegistry:
                 path = self._get(offer.root + name, offer.commit)
                 if path.stat().st_size != size:
                     raise ZooError(
-                        f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; received "
+                        f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; "
+                        f"received "
                         f"{path.stat().st_size}."
                     )
                 shutil.copyfile(path, folder / name)
@@ -104,7 +122,12 @@ class HubRegistry:
         with self._plain_errors():
             return Path(
                 _library().hf_hub_download(
-                    self.repository, path, revision=commit, local_dir=self.folder / "hub" / commit, etag_timeout=self.timeout_seconds, endpoint=_endpoint()
+                    self.repository,
+                    path,
+                    revision=commit,
+                    local_dir=self.folder / "hub" / commit,
+                    etag_timeout=self.timeout_seconds,
+                    endpoint=_endpoint(),
                 )
             )
 
@@ -123,9 +146,14 @@ class _PlainErrors:
 
     def __exit__(self, kind, error, trace):
         errors = _library().errors
-        http_error = next(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")  # of its HTTP library, which changes
+        http_error = next(
+            base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"
+        )  # of its HTTP library, which changes
         if isinstance(error, (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError)):
-            raise ZooError(f"{self.label}: cannot be downloaded: {(str(error).strip().splitlines() or [type(error).__name__])[0]}") from error
+            raise ZooError(
+                f"{self.label}: cannot be downloaded: "
+                f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+            ) from error
         return False
 
 
@@ -141,6 +169,8 @@ def _library():
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ImportError as error:
-        raise EnvironmentFailure("hf:// needs the package huggingface_hub; install it with: pip install 'clamnet-tf[hub]'.") from error
+        raise EnvironmentFailure(
+            "hf:// needs the package huggingface_hub; install it with: pip install 'clamnet-tf[hub]'."
+        ) from error
     huggingface_hub.utils.disable_progress_bars()  # ours is shown
     return huggingface_hub

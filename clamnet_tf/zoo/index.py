@@ -1,9 +1,11 @@
-"""The index of an https registry: a JSON file that lists entries, with address, size and sha256 of each of their files.
+"""The index of an https registry: a JSON file that lists entries, with address, size and sha256 of each of
+their files.
 
     {"format": 1, "entries": [{"name": "mri_carcinoma", "version": 1, "files": [
         {"file": "entry.yaml", "url": "mri_carcinoma/entry.yaml", "bytes": 5070, "sha256": "..."}, ...]}]}
 
-`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once, one of `entry.OPTIONAL_FILES` at most once; others cannot be.
+`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once, one of
+`entry.OPTIONAL_FILES` at most once; others cannot be.
 """
 
 import hashlib
@@ -30,7 +32,9 @@ class IndexFile(Section):
     """One file of an entry."""
 
     file: Literal[FILES + OPTIONAL_FILES] = Field(description="Its name in the entry's folder.")
-    url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(description="Where it is, absolute or relative to the index.")
+    url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(
+        description="Where it is, absolute or relative to the index."
+    )
     bytes: Annotated[int, Field(ge=1, le=LARGEST_FILE)] = Field(description="Its size; more is not read.")
     sha256: Digest = Field(description="Of its content.")
 
@@ -40,9 +44,9 @@ class IndexEntry(Section):
 
     name: Name = Field(description="The entry's name.")
     version: Version = Field(description="Its version.")
-    files: Annotated[list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES + OPTIONAL_FILES))] = Field(
-        description="Every file of the entry, once."
-    )
+    files: Annotated[
+        list[IndexFile], Field(min_length=len(FILES), max_length=len(FILES + OPTIONAL_FILES))
+    ] = Field(description="Every file of the entry, once.")
 
     @property
     def bytes(self) -> int:
@@ -54,26 +58,43 @@ class Index(Section):
     """A registry's index."""
 
     format: Literal[1] = Field(description="Of this file.")
-    entries: list[IndexEntry] = Field(description="In any order; several versions of one name may stand side by side.")
+    entries: list[IndexEntry] = Field(
+        description="In any order; several versions of one name may stand side by side."
+    )
 
 
 def read_index(text: bytes, source: str) -> Index:
     """The checked index of a JSON text, called `source` in messages. ZooError: every problem at once."""
-    data = plain_json(text, lambda reason: ZooError(f"{source}: expected the index of a zoo registry, a JSON file; it is none ({reason})."))
+    data = plain_json(
+        text,
+        lambda reason: ZooError(
+            f"{source}: expected the index of a zoo registry, a JSON file; it is none ({reason})."
+        ),
+    )
     if not isinstance(data, dict):
-        raise ZooError(f'{source}: expected the index of a zoo registry, {{"format": 1, "entries": [...]}}; received {type(data).__name__}.')
+        raise ZooError(
+            f'{source}: expected the index of a zoo registry, {{"format": 1, "entries": [...]}}; received '
+            f"{type(data).__name__}."
+        )
     entries = data.get("entries")
     if isinstance(entries, list) and len(entries) > MOST_ENTRIES:
-        raise ZooError(f"{source}: expected an index of at most {MOST_ENTRIES:,} entries; received {len(entries):,}.")
+        raise ZooError(
+            f"{source}: expected an index of at most {MOST_ENTRIES:,} entries; received {len(entries):,}."
+        )
     index = check(as_node(data, Place(source)), [], Index)
     for entry in index.entries:
         names = [item.file for item in entry.files]
         missing = set(FILES) - set(names)
         if missing:
-            raise ZooError(f"{source}: entry {entry.name}: expected each of {', '.join(FILES)} once; missing: {', '.join(sorted(missing))}.")
+            raise ZooError(
+                f"{source}: entry {entry.name}: expected each of {', '.join(FILES)} once; missing: "
+                f"{', '.join(sorted(missing))}."
+            )
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ZooError(f"{source}: entry {entry.name}: expected each file once; {twice} stands there again.")
+            raise ZooError(
+                f"{source}: entry {entry.name}: expected each file once; {twice} stands there again."
+            )
     versions = [(entry.name, entry.version) for entry in index.entries]
     if len(set(versions)) < len(versions):
         name, version = Counter(versions).most_common(1)[0][0]
@@ -83,7 +104,9 @@ def read_index(text: bytes, source: str) -> Index:
 
 
 def make_index(root) -> dict:
-    """The index of all entries in the folders of `root`, with addresses relative to it. ZooError: a wrong entry, or none at all."""
+    """The index of all entries in the folders of `root`, with addresses relative to it. ZooError: a wrong
+    entry, or none at all.
+    """
     folders = sorted(folder for folder in Path(root).glob("*") if is_entry(folder))
     if not folders:
         raise ZooError(f"{root}: expected a folder with zoo entries in it; found none.")
@@ -99,5 +122,12 @@ def _entry(folder: Path) -> dict:
                 continue
             raise ZooError(f"{folder}: expected {', '.join(FILES)}; {name} is missing.")
         content = (folder / name).read_bytes()
-        files.append({"file": name, "url": f"{folder.name}/{name}", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+        files.append(
+            {
+                "file": name,
+                "url": f"{folder.name}/{name}",
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        )
     return {"name": entry.name, "version": entry.version, "files": files}

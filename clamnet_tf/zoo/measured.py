@@ -12,12 +12,19 @@ def metrics_of(figures: dict, recipe) -> dict:
     bootstrap, data = figures["bootstrap"], figures["data"]
     return {
         "data": f"simulated ({recipe.data.cohort.kind})" if data["simulated"] else Path(data["root"]).name,
-        "simulated": data["simulated"], "split": data["split"], "patients": figures["patients"],
-        "patients_with_lesion": figures["patients_with_lesion"], "patients_without_lesion": figures["patients_without_lesion"],
-        "slices": figures["slices"], "seed": recipe.training.seed,
-        "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over patients",
-        **_dice(figures), **measured(figures), "simple_methods": _simple_methods(figures),
-    }  # fmt: skip
+        "simulated": data["simulated"],
+        "split": data["split"],
+        "patients": figures["patients"],
+        "patients_with_lesion": figures["patients_with_lesion"],
+        "patients_without_lesion": figures["patients_without_lesion"],
+        "slices": figures["slices"],
+        "seed": recipe.training.seed,
+        "interval": f"{100 * bootstrap['confidence']:g} %, bootstrap of {bootstrap['samples']} samples over "
+        f"patients",
+        **_dice(figures),
+        **measured(figures),
+        "simple_methods": _simple_methods(figures),
+    }
 
 
 def _dice(figures: dict) -> dict:
@@ -41,7 +48,9 @@ def measured(figures: dict) -> dict:
 
 
 def _simple_methods(figures: dict) -> list[dict] | None:
-    """`simple_methods` of an entry: the best one, picked with the masks, and the whole organ; None without."""
+    """`simple_methods` of an entry: the best one, picked with the masks, and the whole organ; None
+    without.
+    """
     best, key, less = best_simple(figures), headline_key(figures), difference_key(figures)
     names = dict.fromkeys(
         ([best[0]] if best else []) + [name for name in ("whole_organ",) if name in figures["baselines"]]

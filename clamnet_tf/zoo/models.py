@@ -22,13 +22,15 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
         trainable: whether the layers are trained further by `fit`.
 
     Returns:
-        keras.Model, not compiled: (batch, side, side, channels) float32, normalised as the entry's card says -> dict
-        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background. A network that tells several
-            markers apart has one class more per marker, in the order of `markers` in the entry or the recipe; each has its own cut there.
+        keras.Model, not compiled: (batch, side, side, channels) float32, normalised as the entry's card says
+            -> dict
+        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background. A
+            network that tells several markers apart has one class more per marker, in the order of `markers`
+            in the entry or the recipe; each has its own cut there.
 
     Raises:
-        ZooError, RunError: no such model, or its weights are not those that the entry declares. NetworkError: no such head,
-            or the file asks for more than stock layers; it runs no code of its own.
+        ZooError, RunError: no such model, or its weights are not those that the entry declares. NetworkError:
+            no such head, or the file asks for more than stock layers; it runs no code of its own.
     """
     network = load_network(open_model(model).model)
     if head is not None:
@@ -37,21 +39,25 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
     return network
 
 
-def build(recipe, *, side: int | None = None, channels: int | None = None, stage: str = "last") -> keras.Model:
+def build(
+    recipe, *, side: int | None = None, channels: int | None = None, stage: str = "last"
+) -> keras.Model:
     """A new, untrained network as a recipe describes it.
 
     Args:
         recipe: a Recipe, the name of a shipped one, or the path of a file.
         side: height and width of a slice in pixels; default: data.side of the recipe.
         channels: channels of a slice; default: as many as data.channels of the recipe names.
-        stage: "last": the network that a run ends with, that of self_training when it has rounds; "first": the one that
-            learns from image labels.
+        stage: "last": the network that a run ends with, that of self_training when it has rounds; "first":
+            the one that learns from image labels.
 
     Returns:
-        keras.Model as `load` returns it; of a recipe with loss.objective classification the first one is a classifier.
+        keras.Model as `load` returns it; of a recipe with loss.objective classification the first one is a
+        classifier.
 
     Raises:
-        RecipeError: the recipe is wrong. NetworkError: `channels` is neither given nor in the recipe, or an odd side.
+        RecipeError: the recipe is wrong. NetworkError: `channels` is neither given nor in the recipe, or an
+            odd side.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if stage not in ("first", "last"):
@@ -59,7 +65,8 @@ def build(recipe, *, side: int | None = None, channels: int | None = None, stage
     if channels is None:
         if recipe.data.channels is None:
             raise NetworkError(
-                f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all channels of the images; "
+                f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all "
+                f"channels of the images; "
                 "received none."
             )
         channels = len(recipe.data.channels)

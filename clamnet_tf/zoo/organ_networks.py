@@ -1,8 +1,11 @@
-"""The organ network that a recipe names (`organ.network`), ready to find organs; for every command that prepares slices."""
+"""The organ network that a recipe names (`organ.network`), ready to find organs; for every command that
+prepares slices.
+"""
 
 
 def organ_network_of(recipe, reporter=None):
-    """OrganNetwork of `organ.network`, or None when organ.method is another; loads TensorFlow only where it is needed.
+    """OrganNetwork of `organ.network`, or None when organ.method is another; loads TensorFlow only where it
+    is needed.
 
     ZooError, RunError: there is no such model, or it is damaged.
     """

@@ -17,7 +17,9 @@ from clamnet_tf.zoo.entry import ENTRY_FILE, Entry, entry_rules
 
 
 def read_entry(folder) -> Entry:
-    """The checked entry.yaml of a folder. ZooError: every problem of the file, with line, dotted path and nearest key."""
+    """The checked entry.yaml of a folder. ZooError: every problem of the file, with line, dotted path and
+    nearest key.
+    """
     path = Path(folder) / ENTRY_FILE
     if not path.is_file():
         raise ZooError(f"{folder}: expected the folder of a zoo entry; it has no {ENTRY_FILE}.")
@@ -37,14 +39,19 @@ def _entry(root, problems) -> Entry:
     if root is None:
         raise ZooError(in_order(problems))
     entry = check(root, problems, Entry)
-    wrong = [Problem(place(root, path), path, expected, received) for path, expected, received in entry_rules(entry)]
+    wrong = [
+        Problem(place(root, path), path, expected, received)
+        for path, expected, received in entry_rules(entry)
+    ]
     if wrong:
         raise ZooError(in_order(wrong))
     return entry
 
 
 def check(root, problems, model):
-    """The `model` that a tree of nodes holds. ZooError with `problems` and everything the schema has against it."""
+    """The `model` that a tree of nodes holds. ZooError with `problems` and everything the schema has against
+    it.
+    """
     problems, checked = list(problems), None
     try:
         checked = model.model_validate(root.plain())
@@ -62,24 +69,30 @@ def _schema(model) -> dict:
 
 def entry_text(entry: Entry) -> str:
     """entry.yaml; reading it back gives the same entry."""
-    head = f"# Zoo entry {entry.name}, written by clamnet-tf zoo publish. Raise the version with every change.\n"
+    head = (
+        f"# Zoo entry {entry.name}, written by clamnet-tf zoo publish. Raise the version with every change.\n"
+    )
     return head + yaml_text(entry.model_dump(mode="json"))
 
 
 def check_weights(folder, entry: Entry) -> Path:
-    """The path of the entry's weights, which have the size and sha256 that it declares. ZooError otherwise."""
+    """The path of the entry's weights, which have the size and sha256 that it declares. ZooError
+    otherwise.
+    """
     path = Path(folder) / entry.weights.file
     if not path.is_file():
         raise ZooError(f"{path}: missing. The entry is not whole; get it again.")
     if path.stat().st_size != entry.weights.bytes:
         raise ZooError(
-            f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found {path.stat().st_size}. It was changed "
+            f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found "
+            f"{path.stat().st_size}. It was changed "
             "or cut; get the entry again."
         )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != entry.weights.sha256:
         raise ZooError(
-            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {found}. It was changed; get the "
+            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {found}. It "
+            f"was changed; get the "
             "entry again."
         )
     return path

@@ -1,4 +1,6 @@
-"""Entries of registries: found by name, downloaded, checked, kept in the cache. $CLAMNET_TF_REGISTRY names registries, separated by spaces."""
+"""Entries of registries: found by name, downloaded, checked, kept in the cache. $CLAMNET_TF_REGISTRY names
+registries, separated by spaces.
+"""
 
 import contextlib
 import os
@@ -45,7 +47,9 @@ class HttpsRegistry:
         return registry_folder(self.url, urlsplit(self.url).hostname)
 
     def listing(self) -> list[IndexEntry]:
-        """What it offers; offline, what it offered when it was last asked. ZooError: it cannot be had, or is no index."""
+        """What it offers; offline, what it offered when it was last asked. ZooError: it cannot be had, or is
+        no index.
+        """
         stored = self.folder / "index.json"
         if is_offline():
             if not stored.is_file():
@@ -59,14 +63,19 @@ class HttpsRegistry:
     def fetch(self, offer: IndexEntry, folder: Path, reporter) -> None:
         """Download the files of an offer into `folder`."""
         transport, before = self._transport(), 0
-        addresses = [check_address(join(self.url, item.url), self.url) for item in offer.files]  # all, before anything is downloaded
+        addresses = [
+            check_address(join(self.url, item.url), self.url) for item in offer.files
+        ]  # all, before anything is downloaded
         with progress_bar(reporter, offer) as bar:
             for item, address in zip(offer.files, addresses):
                 start = before
                 transport.file(
-                    address, folder / item.file, size=item.bytes, sha256=item.sha256,
+                    address,
+                    folder / item.file,
+                    size=item.bytes,
+                    sha256=item.sha256,
                     progress=lambda done, start=start: bar.update((start + done) // 1000),
-                )  # fmt: skip
+                )
                 before += item.bytes
 
     def _transport(self) -> Transport:
@@ -75,12 +84,17 @@ class HttpsRegistry:
 
 def _stored_index(path: Path) -> bytes:
     if path.stat().st_size > LARGEST_INDEX:
-        raise ZooError(f"{path}: expected at most {LARGEST_INDEX} bytes; it was changed. Remove it and ask the registry again.")
+        raise ZooError(
+            f"{path}: expected at most {LARGEST_INDEX} bytes; it was changed. Remove it and ask the "
+            f"registry again."
+        )
     return path.read_bytes()
 
 
 def open_registry(text: str, timeout_seconds: float = TIMEOUT_SECONDS):
-    """The registry at an address. ZooError for an address that is neither https:// nor hf://OWNER/REPOSITORY[@REVISION]."""
+    """The registry at an address. ZooError for an address that is neither https:// nor
+    hf://OWNER/REPOSITORY[@REVISION].
+    """
     if text.startswith("hf://"):
         return HubRegistry.at(text, timeout_seconds)
     return HttpsRegistry(check_address(text), timeout_seconds)
@@ -94,7 +108,8 @@ def configured_registries(timeout_seconds: float = TIMEOUT_SECONDS) -> list:
 def pull_first(registries, name: str, reporter=None) -> Path:
     """Pull the newest version of `name` from the first registry that offers it; its folder.
 
-    NotOffered: none offers it (nearest name, and why a registry could not be asked). ZooError: the download failed.
+    NotOffered: none offers it (nearest name, and why a registry could not be asked). ZooError: the download
+    failed.
     """
     if not registries:
         raise ZooError(f"{name}: no registry to pull from. Set {REGISTRY_VARIABLE}, or name one with --from.")
@@ -113,11 +128,21 @@ def pull_first(registries, name: str, reporter=None) -> Path:
         raise NotOffered("\n".join(failures))
     near = nearest(name, offered)
     advice = f"nearest name {near}" if near else f"offered are {', '.join(sorted(offered)) or 'none'}"
-    raise NotOffered("\n".join([f"{ascii(name)[1:-1]}: not offered by {', '.join(registry.label for registry in registries)}; {advice}.", *failures]))
+    raise NotOffered(
+        "\n".join(
+            [
+                f"{ascii(name)[1:-1]}: not offered by "
+                f"{', '.join(registry.label for registry in registries)}; {advice}.",
+                *failures,
+            ]
+        )
+    )
 
 
 def pull_entry(registry, offer, reporter=None) -> Path:
-    """The folder of an offer of a registry, downloaded unless it is there already; whole and checked, or not there at all."""
+    """The folder of an offer of a registry, downloaded unless it is there already; whole and checked, or not
+    there at all.
+    """
     final = registry.folder / f"{offer.name}-{offer.version}"
     with _alone(make_folder(registry.folder) / f".{final.name}.lock", offer, reporter):
         if _is_whole(final):
@@ -146,7 +171,8 @@ def _alone(path: Path, offer, reporter):
             lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout as error:
             raise ZooError(
-                f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min ({path}). Stop that one, or "
+                f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min "
+                f"({path}). Stop that one, or "
                 "try later."
             ) from error
     try:
@@ -167,7 +193,8 @@ def _check_pulled(folder: Path, offer, registry) -> None:
     entry = read_entry(folder)
     if (entry.name, entry.version) != (offer.name, offer.version):
         raise ZooError(
-            f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} version "
+            f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} "
+            f"version "
             f"{entry.version}. It was not kept."
         )
     check_weights(folder, entry)

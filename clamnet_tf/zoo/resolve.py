@@ -24,15 +24,18 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
 def open_model(spec, reporter=None) -> RunFolder:
-    """The folder of a model that can be loaded: RunFolder's recipe, selection and model are there, an entry's weights are what it declares.
+    """The folder of a model that can be loaded: RunFolder's recipe, selection and model are there, an entry's
+    weights are what it declares.
 
     Args:
-        spec: a run folder, the folder of a zoo entry, or a zoo entry's name: looked up in the packaged zoo, in the folders of
-            $CLAMNET_TF_ZOO, among pulled entries and in the registries of $CLAMNET_TF_REGISTRY, from which it is pulled.
+        spec: a run folder, the folder of a zoo entry, or a zoo entry's name: looked up in the packaged zoo,
+            in the folders of $CLAMNET_TF_ZOO, among pulled entries and in the registries of
+            $CLAMNET_TF_REGISTRY, from which it is pulled.
         reporter: Reporter, told of a download.
 
     Raises:
-        ZooError: no such name (nearest names, and where was looked), or an entry that is wrong. RunError: an unfinished run.
+        ZooError: no such name (nearest names, and where was looked), or an entry that is wrong. RunError: an
+            unfinished run.
     """
     text = os.fspath(spec)
     if _is_path(text):
@@ -67,11 +70,17 @@ def find_entry(name: str, *, pull: bool = True, reporter=None) -> Found:
 def entry_at(spec, *, pull: bool = False) -> Found:
     """The entry of a folder or of a name, for commands that take entries only."""
     text = os.fspath(spec)
-    return Found("folder", Path(text)) if is_entry(text) or not _NAME.fullmatch(text) else find_entry(text, pull=pull)
+    return (
+        Found("folder", Path(text))
+        if is_entry(text) or not _NAME.fullmatch(text)
+        else find_entry(text, pull=pull)
+    )
 
 
 def _is_path(text: str) -> bool:
-    """A path rather than a name; a folder in the way that is no model does not hide a zoo entry of its name."""
+    """A path rather than a name; a folder in the way that is no model does not hide a zoo entry of its
+    name.
+    """
     return not _NAME.fullmatch(text) or is_entry(text) or (Path(text) / "recipe.yaml").exists()
 
 
@@ -87,4 +96,7 @@ def _unknown(name: str, known: set) -> str:
     own = [f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()]
     places = [f"the packaged zoo ({packaged_folder()})", *own, f"pulled entries ({pulled_folder()})"]
     advice = f"nearest name {near}" if near else f"known names: {', '.join(sorted(known)) or 'none'}"
-    return f"{ascii(name)[1:-1]}: expected a run folder or the name of a zoo entry, received neither; {advice}. Looked in {'; '.join(places)}."
+    return (
+        f"{ascii(name)[1:-1]}: expected a run folder or the name of a zoo entry, received neither; "
+        f"{advice}. Looked in {'; '.join(places)}."
+    )

@@ -1,7 +1,8 @@
-"""Files over https, for pooch: a download that was cut goes on (HTTP Range), a server that stalls is given up, sizes are limited.
+"""Files over https, for pooch: a download that was cut goes on (HTTP Range), a server that stalls is given
+up, sizes are limited.
 
-pooch compares the sha256 and moves the file into place; the part that is there already lies in `parts`, named by the
-sha256 that the whole will have, and so is never continued with another file's bytes.
+pooch compares the sha256 and moves the file into place; the part that is there already lies in `parts`, named
+by the sha256 that the whole will have, and so is never continued with another file's bytes.
 """
 
 import ipaddress
@@ -40,11 +41,15 @@ def is_offline() -> bool:
 def check_online(purpose: str) -> None:
     """ZooError when the network is forbidden."""
     if is_offline():
-        raise ZooError(f"{purpose}: {OFFLINE_VARIABLE} is set, so that nothing is downloaded. Unset it, or name an entry that is on this machine.")
+        raise ZooError(
+            f"{purpose}: {OFFLINE_VARIABLE} is set, so that nothing is downloaded. Unset it, or name an "
+            f"entry that is on this machine."
+        )
 
 
 def check_address(url: str, came_from: str | None = None) -> str:
-    """`url` itself when it may be asked: https, or http on this machine; never a step down from https to http.
+    """`url` itself when it may be asked: https, or http on this machine; never a step down from https to
+    http.
 
     ZooError otherwise, also for an address with a user name or password.
     """
@@ -55,11 +60,19 @@ def check_address(url: str, came_from: str | None = None) -> str:
         raise ZooError(f"{url!r}: not an address ({error}).") from error
     via = f" (redirected from {came_from})" if came_from else ""
     if parts.username or parts.password:
-        raise ZooError(f"{parts.scheme}://...@{host}{via}: expected an address without user name and password.")
+        raise ZooError(
+            f"{parts.scheme}://...@{host}{via}: expected an address without user name and password."
+        )
     secure = parts.scheme == "https" and host
-    local = parts.scheme == "http" and _is_loopback(host) and not (came_from and urlsplit(came_from).scheme == "https")
+    local = (
+        parts.scheme == "http"
+        and _is_loopback(host)
+        and not (came_from and urlsplit(came_from).scheme == "https")
+    )
     if not (secure or local):
-        raise ZooError(f"{url!r}{via}: expected an address that begins with https://; nothing else is downloaded from.")
+        raise ZooError(
+            f"{url!r}{via}: expected an address that begins with https://; nothing else is downloaded from."
+        )
     return url
 
 
@@ -96,22 +109,28 @@ class Transport:
         return bytes(content)
 
     def file(self, url: str, target: Path, *, size: int, sha256: str, progress=lambda done: None) -> None:
-        """Download to `target`. ZooError: other bytes than declared, or the server cannot be had; what was received is kept."""
+        """Download to `target`. ZooError: other bytes than declared, or the server cannot be had; what was
+        received is kept.
+        """
         check_online(url)
         part = make_folder(self.parts) / f"{sha256}.part"
         for again in (part.exists(), False):  # a part that was continued may be at fault
             try:
                 pooch.get_logger().setLevel("ERROR")
                 pooch.retrieve(
-                    url, known_hash=f"sha256:{sha256}", fname=target.name, path=target.parent,
+                    url,
+                    known_hash=f"sha256:{sha256}",
+                    fname=target.name,
+                    path=target.parent,
                     downloader=lambda _, output, __: self._receive(url, part, Path(output), size, progress),
-                )  # fmt: skip
+                )
                 return
             except ValueError as error:
                 part.unlink(missing_ok=True)
                 if not again:
                     raise ZooError(
-                        f"{url}: expected a file with sha256 {sha256}; the server sent other bytes. The registry's index and files "
+                        f"{url}: expected a file with sha256 {sha256}; the server sent other bytes. The "
+                        f"registry's index and files "
                         "do not agree."
                     ) from error
 
@@ -134,7 +153,9 @@ class Transport:
                     start = 0
                 for piece in self._pieces(response, url):
                     if start + len(piece) > size:
-                        raise ZooError(f"{url}: expected {size} bytes, as the index declares; the server sends more.")
+                        raise ZooError(
+                            f"{url}: expected {size} bytes, as the index declares; the server sends more."
+                        )
                     stream.write(piece)
                     start += len(piece)
                     progress(start)
@@ -146,7 +167,9 @@ class Transport:
             os.replace(part, output)
 
     def _persist(self, url: str, attempt, length) -> None:
-        """Repeat `attempt` until it succeeds; an attempt that gets on by less than CHUNK counts as a failure."""
+        """Repeat `attempt` until it succeeds; an attempt that gets on by less than CHUNK counts as a
+        failure.
+        """
         failures, reached = 0, length()
         for number in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
             try:
@@ -158,7 +181,10 @@ class Transport:
             if failures >= ATTEMPTS:
                 break
             time.sleep(min(0.2 * 2**failures, 5))
-        raise ZooError(f"{url}: cannot be downloaded: {reason} ({number} attempts). What was received is kept; the same command goes on.")
+        raise ZooError(
+            f"{url}: cannot be downloaded: {reason} ({number} attempts). What was received is kept; the "
+            f"same command goes on."
+        )
 
     def _open(self, url: str, start: int = 0):
         """An open response, status 200 or 206, after redirects that keep to the rules."""
@@ -167,7 +193,9 @@ class Transport:
         for _ in range(MOST_REDIRECTS + 1):
             check_address(url, came_from)
             try:
-                response = self.session.get(url, headers=headers, stream=True, timeout=self.timeout_seconds, allow_redirects=False)
+                response = self.session.get(
+                    url, headers=headers, stream=True, timeout=self.timeout_seconds, allow_redirects=False
+                )
             except requests.exceptions.SSLError as error:
                 raise ZooError(f"{url}: the server's certificate cannot be trusted ({error}).") from error
             except CUT as error:
@@ -183,7 +211,10 @@ class Transport:
             response.close()
             if response.status_code == 429 or response.status_code >= 500:
                 raise Interrupted(f"the server answers {response.status_code} {response.reason}")
-            raise ZooError(f"{url}: cannot be downloaded: the server answers {response.status_code} {response.reason}. Check the registry's address.")
+            raise ZooError(
+                f"{url}: cannot be downloaded: the server answers {response.status_code} {response.reason}. "
+                f"Check the registry's address."
+            )
         raise ZooError(f"{url}: redirected more than {MOST_REDIRECTS} times.")
 
     def _pieces(self, response, url):
@@ -207,12 +238,17 @@ def join(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise ZooError(f"{url}: leads to {location[:200]!a}, which is no address ({reason_of(error)}).") from error
+        raise ZooError(
+            f"{url}: leads to {location[:200]!a}, which is no address ({reason_of(error)})."
+        ) from error
 
 
 def _continues(response, start: int, size: int) -> bool:
     """Whether the answer begins at byte `start` of a file of `size` bytes."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "") == f"bytes {start}-{size - 1}/{size}"
+    return (
+        response.status_code == 206
+        and response.headers.get("Content-Range", "") == f"bytes {start}-{size - 1}/{size}"
+    )
 
 
 def _words(error: Exception) -> str:

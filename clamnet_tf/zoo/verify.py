@@ -29,7 +29,8 @@ class Check:
 def verify(folder) -> list[Check]:
     """Every check of an entry's folder, in the order schema, files, recipe, shapes, golden output, card.
 
-    The network is loaded only when the files before it are right; what could not be checked for that reason is left out.
+    The network is loaded only when the files before it are right; what could not be checked for that reason
+    is left out.
     """
     folder, checks = Path(folder), []
 
@@ -63,7 +64,9 @@ def _check_files(folder: Path, entry: Entry) -> None:
     if name not in (entry.name, f"{entry.name}-{entry.version}"):
         raise ZooError(f"{folder}: expected a folder named {entry.name}, as the entry; found {name}.")
     if entry.weights.bytes > LARGEST_WEIGHTS:
-        raise ZooError(f"{folder}: expected weights of at most {LARGEST_WEIGHTS} bytes; they have {entry.weights.bytes}.")
+        raise ZooError(
+            f"{folder}: expected weights of at most {LARGEST_WEIGHTS} bytes; they have {entry.weights.bytes}."
+        )
     check_weights(folder, entry)
 
 
@@ -89,22 +92,36 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
             **_class_pairs(entry, class_rows(recipe, selection)),
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ZooError(f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: {error}).") from error
-    wrong = [f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}" for key, (ours, theirs) in pairs.items() if ours != theirs]
+        raise ZooError(
+            f"{folder / 'selection.json'}: not the selection of a finished run ({type(error).__name__}: "
+            f"{error})."
+        ) from error
+    wrong = [
+        f"{key}: entry.yaml has {ours}, the recipe or selection {theirs}"
+        for key, (ours, theirs) in pairs.items()
+        if ours != theirs
+    ]
     if wrong:
         raise ZooError(f"{folder}: {'; '.join(wrong)}.")
     if (folder / BASELINES_FILE).is_file():
-        read_kept(folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels)
+        read_kept(
+            folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels
+        )
 
 
 def _class_pairs(entry: Entry, wanted: list[dict]) -> dict:
     """What the entry repeats of classes with names; the names alone where these differ."""
     ours = entry.markers or []
-    names = [", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])]
+    names = [
+        ", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])
+    ]
     pairs = {"markers": tuple(names)}
     for one, row in zip(ours, wanted) if names[0] == names[1] else ():
         pairs[f"markers.{one.name}.eta"] = (one.eta, row["eta"])
-        pairs |= {f"markers.{one.name}.threshold.{key}": (getattr(one.threshold, key), row["threshold"][key]) for key in ("value", "raw_value")}
+        pairs |= {
+            f"markers.{one.name}.threshold.{key}": (getattr(one.threshold, key), row["threshold"][key])
+            for key in ("value", "raw_value")
+        }
     return pairs
 
 
@@ -112,14 +129,22 @@ def _check_shapes(entry: Entry, network) -> None:
     side, given, made = entry.input.side, entry.input, entry.output
     wanted = (None, side, side, given.channels)
     if tuple(network.inputs[0].shape) != wanted:
-        raise ZooError(f"input: entry.yaml says {wanted}, the network takes {tuple(network.inputs[0].shape)}.")
+        raise ZooError(
+            f"input: entry.yaml says {wanted}, the network takes {tuple(network.inputs[0].shape)}."
+        )
     if sorted(network.output) != sorted(made.heads):
-        raise ZooError(f"output.heads: entry.yaml says {', '.join(made.heads)}, the network gives {', '.join(sorted(network.output))}.")
+        raise ZooError(
+            f"output.heads: entry.yaml says {', '.join(made.heads)}, the network gives "
+            f"{', '.join(sorted(network.output))}."
+        )
     for head, tensor in network.output.items():
         wanted = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
         found = tuple(tensor.shape), network.get_layer(head).activation.__name__
         if found != (wanted, made.activation):
-            raise ZooError(f"output: entry.yaml says {made.activation} of {wanted}, {head} of the network gives {found[1]} of {found[0]}.")
+            raise ZooError(
+                f"output: entry.yaml says {made.activation} of {wanted}, {head} of the network gives "
+                f"{found[1]} of {found[0]}."
+            )
 
 
 def _check_golden(folder: Path, network) -> None:
@@ -127,10 +152,13 @@ def _check_golden(folder: Path, network) -> None:
     try:
         difference, tolerance = golden_difference(stored, found), float(stored["tolerance"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ZooError(f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error}).") from error
+        raise ZooError(
+            f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error})."
+        ) from error
     if not difference <= tolerance:
         raise ZooError(
-            f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest difference {difference:.2g}, "
+            f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest "
+            f"difference {difference:.2g}, "
             f"allowed {tolerance:g}."
         )
 
@@ -141,7 +169,8 @@ def _check_card(folder: Path, entry: Entry) -> None:
     missing = missing_sections(entry, text)
     if missing:
         raise ZooError(
-            f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. clamnet-tf zoo publish "
+            f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. "
+            f"clamnet-tf zoo publish "
             "writes them."
         )
 

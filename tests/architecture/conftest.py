@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Import:
-    """One name imported: "clamnet_tf.preprocessing.mask_access" for a module, `name` what is taken from it, `top` = at
-    module level."""
+    """One name imported: "clamnet_tf.preprocessing.mask_access" for a module, `name` what is taken from it,
+    `top` = at module level."""
 
     target: str
     name: str | None

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-# The longest prefix counts. A module imports lower levels and its own folder (level 0 counts as one folder); modules of
+# The longest prefix counts. A module imports lower levels and its own folder (level 0 counts as one folder);
+# modules of
 # one level in different folders do not import one another.
 LEVELS = {
     "clamnet_tf": 0,
@@ -45,8 +46,13 @@ LEVELS = {
 # Rooms that know the recipe and level 0 alone.
 INDEPENDENT = {"runtime", "diagnostics", "imaging", "metrics", "losses", "networks", "serving", "reporting"}
 COMMAND_TOPS = (
-    "clamnet_tf", "clamnet_tf.errors", "clamnet_tf.quiet", "clamnet_tf.texts", "clamnet_tf.recipe", "clamnet_tf.cli",
-)  # fmt: skip
+    "clamnet_tf",
+    "clamnet_tf.errors",
+    "clamnet_tf.quiet",
+    "clamnet_tf.texts",
+    "clamnet_tf.recipe",
+    "clamnet_tf.cli",
+)
 
 FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
 LIGHT = (
@@ -99,7 +105,12 @@ for name in {names}:
 
 SEALED = "clamnet_tf.preprocessing.mask_access"
 CLOSES_MASKS = "mask_firewall"  # anyone may close the door
-MAY_OPEN_MASKS = ("clamnet_tf.evaluation", "clamnet_tf.training.supervised", "clamnet_tf.workflows.inspection", SEALED)
+MAY_OPEN_MASKS = (
+    "clamnet_tf.evaluation",
+    "clamnet_tf.training.supervised",
+    "clamnet_tf.workflows.inspection",
+    SEALED,
+)
 BEHIND_THE_FIREWALL = (
     "clamnet_tf.training.siamese",
     "clamnet_tf.training.objectives",
@@ -117,9 +128,17 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.losses",
 )
 SEES_WHOLE_RECIPE = (
-    "clamnet_tf.recipe", "clamnet_tf.cli", "clamnet_tf.runs", "clamnet_tf.training.fit", "clamnet_tf.training.assembly", "clamnet_tf.training.trial_runs",
-    "clamnet_tf.training.eta_search", "clamnet_tf.training.teacher_search", "clamnet_tf.zoo", "clamnet_tf.workflows",
-)  # fmt: skip
+    "clamnet_tf.recipe",
+    "clamnet_tf.cli",
+    "clamnet_tf.runs",
+    "clamnet_tf.training.fit",
+    "clamnet_tf.training.assembly",
+    "clamnet_tf.training.trial_runs",
+    "clamnet_tf.training.eta_search",
+    "clamnet_tf.training.teacher_search",
+    "clamnet_tf.zoo",
+    "clamnet_tf.workflows",
+)
 
 
 def below(name, prefixes):
@@ -136,7 +155,12 @@ def folder(name):
 
 def inner(modules):
     """(importing module, import) for every import of the package's own modules."""
-    return [(module, each) for module in modules.values() for each in module.imports if below(each.target, ["clamnet_tf"])]
+    return [
+        (module, each)
+        for module in modules.values()
+        for each in module.imports
+        if below(each.target, ["clamnet_tf"])
+    ]
 
 
 def is_light(name):
@@ -170,7 +194,9 @@ def test_imports_go_downwards(modules):
 
 
 def circles(graph):
-    """Groups of names that reach one another (strongly connected, of two or more), each sorted; graph: name -> names."""
+    """Groups of names that reach one another (strongly connected, of two or more), each sorted; graph: name
+    -> names.
+    """
     reached = {}
     for start in graph:
         found, open_ends = set(), list(graph[start])
@@ -206,7 +232,9 @@ def test_functions_that_tables_name_are_there(modules):
         for place in places:
             target, function = place.split(":")
             assert target in modules, f"{name} names {place}"
-            assert f"\ndef {function}(" in modules[target].path.read_text(encoding="utf-8"), f"{name} names {place}"
+            assert f"\ndef {function}(" in modules[target].path.read_text(encoding="utf-8"), (
+                f"{name} names {place}"
+            )
 
 
 def test_light_modules_name_no_framework(modules):
@@ -254,6 +282,8 @@ def test_the_whole_recipe_is_seen_by_few(modules):
     wrong = [
         f"{module.name}:{each.line}"
         for module, each in inner(modules)
-        if each.target == "clamnet_tf.recipe.schema" and each.name == "Recipe" and not below(module.name, SEES_WHOLE_RECIPE)
+        if each.target == "clamnet_tf.recipe.schema"
+        and each.name == "Recipe"
+        and not below(module.name, SEES_WHOLE_RECIPE)
     ]
     assert not wrong, "\n".join(wrong)

@@ -1,4 +1,6 @@
-"""The shape of the package: empty __init__ files, short modules, everything installed that is needed at run time."""
+"""The shape of the package: empty __init__ files, short modules, everything installed that is needed at run
+time.
+"""
 
 import ast
 import configparser
@@ -21,8 +23,18 @@ RUN_TIME_FILES = (
     ("clamnet_tf/study/templates", "*", "clamnet_tf/study/templates"),
 )
 # Import names whose distribution is called otherwise; all others are called alike.
-DISTRIBUTIONS = {"apache_beam": "apache-beam", "PIL": "pillow", "yaml": "pyyaml", "skimage": "scikit-image", "keras_cv": "keras-cv", "rich_click": "rich-click", "tensorflow_io": "tensorflow-io",
-                 "ai_edge_litert": "ai-edge-litert", "tensorflow_serving": "tensorflow-serving-api", "grpc": "grpcio"}  # fmt: skip
+DISTRIBUTIONS = {
+    "apache_beam": "apache-beam",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "skimage": "scikit-image",
+    "keras_cv": "keras-cv",
+    "rich_click": "rich-click",
+    "tensorflow_io": "tensorflow-io",
+    "ai_edge_litert": "ai-edge-litert",
+    "tensorflow_serving": "tensorflow-serving-api",
+    "grpc": "grpcio",
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +49,20 @@ def lines(text):
 
 
 def test_init_files_are_empty(modules):
-    full = [str(module.path) for name, module in modules.items() if module.path.name == "__init__.py" and name != "clamnet_tf" and module.path.read_text()]
+    full = [
+        str(module.path)
+        for name, module in modules.items()
+        if module.path.name == "__init__.py" and name != "clamnet_tf" and module.path.read_text()
+    ]
     assert not full, f"they stay empty: {full}"
 
 
 def test_modules_fit_one_sitting(modules):
-    long = {name: count for name, module in modules.items() if (count := len(module.path.read_text(encoding="utf-8").splitlines())) >= LONGEST}
+    long = {
+        name: count
+        for name, module in modules.items()
+        if (count := len(module.path.read_text(encoding="utf-8").splitlines())) >= LONGEST
+    }
     assert not long, f"split them: {long}"
 
 
@@ -67,13 +87,20 @@ def test_no_annotation_says_object(modules):
 
 
 def test_every_folder_with_modules_is_installed(repository, setup):
-    folders = {path.parent.relative_to(repository).as_posix().replace("/", ".") for path in (repository / "clamnet_tf").rglob("*.py")}
+    folders = {
+        path.parent.relative_to(repository).as_posix().replace("/", ".")
+        for path in (repository / "clamnet_tf").rglob("*.py")
+    }
     listed = set(lines(setup["options"]["packages"]))
     assert listed == folders | {"clamnet_tf._recipes", "clamnet_tf._zoo"}
 
 
 def test_folders_have_an_init(repository):
-    bare = {str(path.parent) for path in (repository / "clamnet_tf").rglob("*.py") if not (path.parent / "__init__.py").exists()}
+    bare = {
+        str(path.parent)
+        for path in (repository / "clamnet_tf").rglob("*.py")
+        if not (path.parent / "__init__.py").exists()
+    }
     assert not bare
 
 
@@ -112,14 +139,29 @@ def test_public_surface_exists_and_nothing_else():
 @pytest.fixture(scope="module")
 def wheel(repository, tmp_path_factory):
     """A wheel built by setup.cfg alone, without asking a registry."""
-    pytest.importorskip("setuptools", minversion="70.1", reason="a wheel without a download needs setuptools 70.1, see the extra [test]")
+    pytest.importorskip(
+        "setuptools",
+        minversion="70.1",
+        reason="a wheel without a download needs setuptools 70.1, see the extra [test]",
+    )
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for name in ("clamnet_tf", "recipes", "zoo"):
         shutil.copytree(repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(repository / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(folder),
+        str(source),
+    ]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return next(folder.glob("*.whl"))
@@ -142,5 +184,10 @@ def test_wheel_finds_its_recipes_from_any_folder(wheel, tmp_path):
     answer = subprocess.run(command, cwd=unpacked, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "name: mri_carcinoma\n" in answer.stdout
-    where = subprocess.run([sys.executable, "-c", "import clamnet_tf; print(clamnet_tf.__file__)"], cwd=unpacked, capture_output=True, text=True)
+    where = subprocess.run(
+        [sys.executable, "-c", "import clamnet_tf; print(clamnet_tf.__file__)"],
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+    )
     assert Path(where.stdout.strip()).is_relative_to(unpacked)

@@ -1,4 +1,6 @@
-"""What users get wrong, as they would: one clear message, the right exit code, nothing left behind, nothing lost."""
+"""What users get wrong, as they would: one clear message, the right exit code, nothing left behind, nothing
+lost.
+"""
 
 import csv
 import os
@@ -83,7 +85,9 @@ def not_a_number(root):
     for name in ("normal", "tumor"):
         (root / name).mkdir(parents=True)
         for number in range(12):
-            array = np.random.default_rng(number + 100 * (name == "tumor")).random((24, 24)).astype(np.float32)
+            array = (
+                np.random.default_rng(number + 100 * (name == "tumor")).random((24, 24)).astype(np.float32)
+            )
             array[3, 3] = np.nan if (name, number) == ("tumor", 5) else 0.5
             np.save(root / name / f"p{number}_{name}.npy", array)
 
@@ -117,15 +121,35 @@ def test_bad_data_is_one_clear_message(tmp_path, make, message):
 
 
 def test_a_recipe_without_a_cohort_asks_for_data(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "clamnet_tf", "fit", "xray_pneumonia", "--out", str(tmp_path / "run")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", "fit", "xray_pneumonia", "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "--data: expected a folder or manifest of labelled images, since recipe xray_pneumonia has no built-in cohort" in done.stderr
+    assert (
+        "--data: expected a folder or manifest of labelled images, since recipe xray_pneumonia has no "
+        "built-in cohort" in done.stderr
+    )
     assert not (tmp_path / "run").exists()
 
 
 def fit(out, *more):
     return subprocess.run(
-        [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", str(out), "--set", "data.side=32", *more], capture_output=True, text=True
+        [
+            sys.executable,
+            "-m",
+            "clamnet_tf",
+            "fit",
+            "mri_carcinoma",
+            "--out",
+            str(out),
+            "--set",
+            "data.side=32",
+            *more,
+        ],
+        capture_output=True,
+        text=True,
     )
 
 
@@ -139,7 +163,11 @@ def test_a_read_only_output_folder(tmp_path):
         done = fit(folder / "run")
     finally:
         subprocess.run(["umount", str(folder)], check=True)
-    assert done.returncode == 1 and "read-only; choose another folder" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and "read-only; choose another folder" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_an_out_that_holds_other_files_is_left_alone(tmp_path):
@@ -155,13 +183,35 @@ def test_resume_of_nothing(tmp_path):
 
 
 def test_a_recipe_that_does_not_exist_names_the_nearest(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinom", "--out", str(tmp_path / "x")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinom", "--out", str(tmp_path / "x")],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and "mri_carcinoma" in done.stderr and not (tmp_path / "x").exists()
 
 
 def test_a_bucket_that_cannot_be_written_is_known_before_training(tmp_path):
-    command = [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", "gs://bucket/run", "--start-or-resume"]
-    nowhere = {**os.environ, "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9", "CLOUDSDK_CONFIG": str(tmp_path / "none"), "no_proxy": "*"}
+    command = [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "fit",
+        "mri_carcinoma",
+        "--out",
+        "gs://bucket/run",
+        "--start-or-resume",
+    ]
+    nowhere = {
+        **os.environ,
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9",
+        "CLOUDSDK_CONFIG": str(tmp_path / "none"),
+        "no_proxy": "*",
+    }
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=nowhere, timeout=240)
-    assert done.returncode == 1 and "gs://bucket/run: " in done.stderr and "what this machine may do there" in done.stderr, done.stderr
+    assert (
+        done.returncode == 1
+        and "gs://bucket/run: " in done.stderr
+        and "what this machine may do there" in done.stderr
+    ), done.stderr
     assert "Simulating" not in done.stdout and not list(tmp_path.iterdir())

@@ -9,7 +9,16 @@ from PIL import Image
 
 from clamnet_tf.cli.main import main
 
-CHEAP = ["--set", "data.side=64", "--set", "network.depth=3", "--set", "network.filters=[4,8,16]", "--set", "network.kernels=[3,3,3]"]
+CHEAP = [
+    "--set",
+    "data.side=64",
+    "--set",
+    "network.depth=3",
+    "--set",
+    "network.filters=[4,8,16]",
+    "--set",
+    "network.kernels=[3,3,3]",
+]
 
 
 @pytest.fixture
@@ -65,13 +74,27 @@ def test_inspect_finds_unreadable_files_and_other_channels(folder):
 
 
 def test_inspect_writes_manifest_and_split(folder, tmp_path):
-    result = run("inspect", folder, "--quick", "--write-manifest", tmp_path / "m.csv", "--write-split", tmp_path / "s.csv")
+    result = run(
+        "inspect",
+        folder,
+        "--quick",
+        "--write-manifest",
+        tmp_path / "m.csv",
+        "--write-split",
+        tmp_path / "s.csv",
+    )
     assert result.exit_code == 0 and "Slices:" not in result.output
     with open(tmp_path / "s.csv", newline="") as stream:
         sides = {row["patient"]: row["split"] for row in csv.DictReader(stream)}
-    assert set(sides) == {f"patient{number}" for number in range(8)} and set(sides.values()) == {"train", "val", "test"}
+    assert set(sides) == {f"patient{number}" for number in range(8)} and set(sides.values()) == {
+        "train",
+        "val",
+        "test",
+    }
     again = run("inspect", tmp_path / "m.csv", "--quick")
-    assert again.exit_code == 0 and "Layout manifest" in again.output and "16 rows in 16 files" in again.output
+    assert (
+        again.exit_code == 0 and "Layout manifest" in again.output and "16 rows in 16 files" in again.output
+    )
 
 
 @pytest.mark.parametrize("make, message", [(False, "no such folder"), (True, "the folder is empty")])
@@ -94,7 +117,22 @@ def test_prepare_twice(folder, tmp_path):
 
 def test_prepare_refuses_copies_across_patients(folder, tmp_path):
     sides = [(f"patient{number}", "val" if number == 5 else "train") for number in range(8)]
-    (tmp_path / "s.csv").write_text("patient,split\n" + "".join(f"{patient},{side}\n" for patient, side in sides))
-    result = run("prepare", "mri_carcinoma", "--data", folder, "--cache", tmp_path / "cache", "--split-file", tmp_path / "s.csv", *CHEAP)
+    (tmp_path / "s.csv").write_text(
+        "patient,split\n" + "".join(f"{patient},{side}\n" for patient, side in sides)
+    )
+    result = run(
+        "prepare",
+        "mri_carcinoma",
+        "--data",
+        folder,
+        "--cache",
+        tmp_path / "cache",
+        "--split-file",
+        tmp_path / "s.csv",
+        *CHEAP,
+    )
     assert result.exit_code == 2
-    assert "1 image(s) have the same pixels on two sides" in result.output and "patient5_normal.png (patient patient5, val)" in result.output
+    assert (
+        "1 image(s) have the same pixels on two sides" in result.output
+        and "patient5_normal.png (patient patient5, val)" in result.output
+    )

@@ -17,7 +17,9 @@ def run_doctor(*arguments, path=None, **variables):
     """path: a folder that comes first on the module path, in which a test breaks things."""
     environment = {**os.environ, **variables, **({"PYTHONPATH": str(path)} if path else {})}
     command = [sys.executable, "-m", "clamnet_tf", "doctor", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2])
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2]
+    )
 
 
 def of(findings, name):
@@ -29,14 +31,24 @@ def test_a_sound_machine(tmp_path):
     told = json.loads(answer.stdout)
     broken = [each for each in told["findings"] if each["state"] == "broken"]
     assert (answer.returncode, told["healthy"], broken, answer.stderr) == (0, True, [], "")
-    assert {each["section"] for each in told["findings"]} == {"Program", "Packages", "Devices", "Hardware", "DICOM", "Disk", "Extras"}
+    assert {each["section"] for each in told["findings"]} == {
+        "Program",
+        "Packages",
+        "Devices",
+        "Hardware",
+        "DICOM",
+        "Disk",
+        "Extras",
+    }
     assert "computes" in of(told["findings"], "TensorFlow")["value"]
     assert of(told["findings"], "cache")["value"].endswith(str(tmp_path / "not" / "yet"))
     assert not (tmp_path / "not").exists()  # looking makes nothing
 
 
 def test_a_tensorflow_that_does_not_start_is_broken(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise ImportError('libsomething.so.1: cannot open shared object file')\n")
+    (tmp_path / "tensorflow.py").write_text(
+        "raise ImportError('libsomething.so.1: cannot open shared object file')\n"
+    )
     answer = run_doctor(path=tmp_path)
     assert answer.returncode == 1
     assert "ImportError: libsomething.so.1: cannot open shared object file" in " ".join(answer.stdout.split())
@@ -104,7 +116,13 @@ def test_uncompressed_dicom_needs_no_extra_and_plugins_are_named():
 def test_decoders_agree_with_the_names_of_pydicom():
     from pydicom.uid import UID
 
-    words = {"JPEG-LS": "JPEG-LS", "JPEG 2000": "JPEG 2000", "HTJ2K": "High-Throughput JPEG 2000", "RLE": "RLE", "JPEG lossless": "JPEG Lossless"}
+    words = {
+        "JPEG-LS": "JPEG-LS",
+        "JPEG 2000": "JPEG 2000",
+        "HTJ2K": "High-Throughput JPEG 2000",
+        "RLE": "RLE",
+        "JPEG lossless": "JPEG Lossless",
+    }
     for name, word in words.items():
         assert all(UID(syntax).name.startswith(word) for syntax in decoders.SYNTAXES[name])
 
@@ -126,7 +144,13 @@ def test_memory_is_that_of_the_system():
 def test_text_fits_80_columns(capsys):
     value = "a value of many words " * 12
     states = ("ok", "missing", "broken")
-    doctor.show([Finding(section, "name", state, value, value) for section in ("Packages", "Disk") for state in states])
+    doctor.show(
+        [
+            Finding(section, "name", state, value, value)
+            for section in ("Packages", "Disk")
+            for state in states
+        ]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "Packages"
@@ -135,7 +159,10 @@ def test_text_fits_80_columns(capsys):
 
 @pytest.mark.parametrize(
     ("state", "verdict"),
-    [("ok", "clamnet-tf works here, nothing is missing."), ("missing", "clamnet-tf works here; 1 optional parts are missing (--).")],
+    [
+        ("ok", "clamnet-tf works here, nothing is missing."),
+        ("missing", "clamnet-tf works here; 1 optional parts are missing (--)."),
+    ],
 )
 def test_verdict(capsys, state, verdict):
     doctor.show([Finding("Extras", "[dicom]", state, "value")])

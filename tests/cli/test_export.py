@@ -1,4 +1,6 @@
-"""`clamnet-tf export` from the command line: what it refuses before it loads anything, and one export from the shipped zoo entry."""
+"""`clamnet-tf export` from the command line: what it refuses before it loads anything, and one export from
+the shipped zoo entry.
+"""
 
 import json
 import subprocess
@@ -11,13 +13,18 @@ ENTRY = Path(__file__).parents[2] / "zoo" / "mri_carcinoma"
 
 
 def export(*arguments):
-    return subprocess.run([sys.executable, "-m", "clamnet_tf", "export", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", "export", *map(str, arguments)], capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "savedmodel", "--int8"], "--int8 and --calibrate belong to --format litert; received --format savedmodel."),
+        (
+            ["--format", "savedmodel", "--int8"],
+            "--int8 and --calibrate belong to --format litert; received --format savedmodel.",
+        ),
         (["--format", "litert", "--int8"], "--int8 needs --calibrate FOLDER"),
         (["--format", "onnx", "--dicom"], "--dicom belongs to --format savedmodel; received --format onnx."),
         (["--format", "tflite"], "'tflite' is not one of"),

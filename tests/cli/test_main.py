@@ -38,12 +38,16 @@ def paths():
 
 
 def run(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "clamnet_tf", *arguments], capture_output=True, text=True, **more)
+    return subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", *arguments], capture_output=True, text=True, **more
+    )
 
 
 @pytest.mark.parametrize("path", list(paths()), ids=lambda path: " ".join(path) or "(none)")
 def test_help_loads_nothing_heavy(path):
-    answer = subprocess.run([sys.executable, "-c", RUN_AND_LIST_MODULES, *path, "--help"], capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", RUN_AND_LIST_MODULES, *path, "--help"], capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == "loaded:\n"
     assert f"Usage: {' '.join(['clamnet-tf', *path])}" in answer.stdout
@@ -74,7 +78,11 @@ def test_table_rows_are_rich_commands_of_their_name():
 def test_every_file_of_the_folder_is_in_the_table():
     folder = Path(sys.modules["clamnet_tf.cli.main"].__file__).parent
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "label_options"}
-    assert files == {module.rpartition(".")[2] for module, _ in COMMANDS.values()} == {name.replace("-", "_") for name in COMMANDS}
+    assert (
+        files
+        == {module.rpartition(".")[2] for module, _ in COMMANDS.values()}
+        == {name.replace("-", "_") for name in COMMANDS}
+    )
 
 
 def test_version():
@@ -108,7 +116,9 @@ def test_user_errors_exit_2_with_one_message(arguments, message, tmp_path):
 
 @pytest.fixture
 def trial(monkeypatch):
-    """Put a command "trial" into the table, then call it: trial(error, *arguments before its name) -> result."""
+    """Put a command "trial" into the table, then call it: trial(error, *arguments before its name) ->
+    result.
+    """
     monkeypatch.setenv("CLAMNET_TF_VERBOSE", "0")
 
     def call(error, *before, after=()):
@@ -129,7 +139,11 @@ def trial(monkeypatch):
     [
         (ClamnetError("no luck"), 1, "Error: no luck\n"),
         (UserInputError("not so"), 2, "Error: not so\n"),
-        (FileNotFoundError(2, "No such file or directory", "a.csv"), 1, "Error: a.csv: No such file or directory\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "a.csv"),
+            1,
+            "Error: a.csv: No such file or directory\n",
+        ),
         (click.UsageError("wrong"), 2, "Error: wrong\nTry 'clamnet-tf trial --help'.\n"),
         (click.exceptions.Exit(7), 7, ""),
         (KeyboardInterrupt(), 130, "Stopped.\n"),
@@ -150,7 +164,9 @@ def test_a_bug_keeps_its_traceback(trial):
 def test_verbose_shows_the_traceback(trial, monkeypatch, where):
     if where == "environment":
         monkeypatch.setenv("CLAMNET_TF_VERBOSE", "1")
-    result = trial(ClamnetError("no luck"), *["-v"] * (where == "before"), after=["--verbose"] * (where == "after"))
+    result = trial(
+        ClamnetError("no luck"), *["-v"] * (where == "before"), after=["--verbose"] * (where == "after")
+    )
     assert result.exit_code == 1
     assert result.stderr.startswith("Traceback") and result.stderr.endswith("Error: no luck\n")
 
@@ -167,7 +183,9 @@ def test_control_c_exits_130():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background shell ignores it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a background shell ignores it
     )
     children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
     deadline = time.monotonic() + 60

@@ -16,8 +16,15 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.yaml"], "nowhere.yaml: expected a shipped study (study_mri, study_nodule, study_xray) or a path, received neither"),
-        (["study_mri", "--only", "clamnett"], "--only clamnett: expected names of arms (clamnet, no_self_training"),
+        (
+            ["nowhere.yaml"],
+            "nowhere.yaml: expected a shipped study (study_mri, study_nodule, study_xray) or a path, "
+            "received neither",
+        ),
+        (
+            ["study_mri", "--only", "clamnett"],
+            "--only clamnett: expected names of arms (clamnet, no_self_training",
+        ),
         (["study_mri", "--data", "no/such/folder", "--list"], "cannot be read"),
         (["study_mri", "--jobs", "0"], "Invalid value for '--jobs'"),
     ],
@@ -30,7 +37,11 @@ def test_wrong_arguments(tmp_path, arguments, message):
 def test_list_of_the_shipped_study_runs_nothing(tmp_path):
     code, output = run("study", "study_mri", "--out", tmp_path / "out", "--list")
     assert code == 0 and output.splitlines()[0].split() == ["ARM", "SEED", "RUN", "STATE", "TAKEN", "LEFT"]
-    assert "clamnet " in output and "(shared with clamnet, seed 0)" in output and not (tmp_path / "out" / "runs").exists()
+    assert (
+        "clamnet " in output
+        and "(shared with clamnet, seed 0)" in output
+        and not (tmp_path / "out" / "runs").exists()
+    )
 
 
 def test_report_of_nothing_names_what_is_missing(tmp_path):
@@ -41,7 +52,10 @@ def test_report_of_nothing_names_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loss.eta=0.5", "--set loss.eta=0.5: expected a key of the section inference; all others need a training"),
+        (
+            "loss.eta=0.5",
+            "--set loss.eta=0.5: expected a key of the section inference; all others need a training",
+        ),
         ("inference.head=mean", "name a head, or train again"),
         ("inference.haed=1", "nearest valid key inference.head"),
     ],

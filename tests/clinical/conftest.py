@@ -184,10 +184,7 @@ def store(head):
         codes = STORAGES[storage]
         axes = [_axis(code)[0] for code in codes]
         images = image.transpose(axes)[tuple(slice(None, None, _axis(code)[1]) for code in codes)]
-        corner = [
-            0 if dict(map(_axis, codes))[axis] > 0 else image.shape[axis] - 1
-            for axis in range(3)
-        ]
+        corner = [0 if dict(map(_axis, codes))[axis] > 0 else image.shape[axis] - 1 for axis in range(3)]
         first = ORIGIN + (np.array(corner) * SPACING)[::-1]
         positions = np.array(
             [first + number * SPACING[axes[0]] * _unit(codes[0]) for number in range(len(images))]

@@ -45,7 +45,7 @@ def run(tmp_path_factory):
         organ=OrganSection(method="none", margin=0.0),
         network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none"),
         inference=InferenceSection(batch_size=2),
-    )  # fmt: skip
+    )
     network = build_network(recipe.network, side=32, channels=1)
     for layer in network.layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
@@ -223,13 +223,19 @@ def test_t5_predict_goes_on_past_broken_files_with_names_in_any_encoding(run, tm
     (root / f"{LATIN}.nii.gz").write_bytes(gzip.compress(b"no volume"))
     (root / "brain.mnc").write_bytes(OTHERS["scan.mnc"][0])
     code, output = process(
-        "predict", run, root, "--out", tmp_path / "out", "--format", "nifti,report", "--any-modality", **environment
+        "predict",
+        run,
+        root,
+        "--out",
+        tmp_path / "out",
+        "--format",
+        "nifti,report",
+        "--any-modality",
+        **environment,
     )
     text = output.decode("utf-8", "replace")
     assert code == 1 and "Traceback" not in text, text
-    assert (
-        "Error: 3 of the inputs could not be used:" in text and "brain.mnc: holds a MINC volume" in text
-    )
+    assert "Error: 3 of the inputs could not be used:" in text and "brain.mnc: holds a MINC volume" in text
     volumes = {row["volume"]: row for row in rows_of(tmp_path / "out" / "volumes.csv")}
     assert set(volumes) == {"Müller/Müller.nrrd", "ü − x.mha", "c.hdr", "Müller/Müller.IMA"}
     assert "Müller" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -287,7 +293,7 @@ def identifiers():
         ("17/77.dcm", "17/77.dcm"),
         ("IM_1.dcm", "IM_1.dcm"),
     ],
-)  # fmt: skip
+)
 def test_t6_short_numbers_of_patients_are_hidden_in_names(identifiers, name, shown):
     assert identifiers.hide_name(name) == shown
 

@@ -219,7 +219,8 @@ def test_g2_a_slice_of_a_dicom_folder_is_instancenumber_or_sopinstanceuid(
         assert by_height(recognize(tmp_path / "manifest.csv").cases, tmp_path / "cache") == expected
     with pytest.raises(
         DataError,
-        match=r"slice 0 is asked for, .* 20 slice\(s\), numbered 101 to 120 \(InstanceNumber, or a SOPInstanceUID\)",
+        match=r"slice 0 is asked for, .* 20 slice\(s\), numbered 101 to 120 \(InstanceNumber, or a "
+        r"SOPInstanceUID\)",
     ):
         by_height((Case(tmp_path / "ct", "p", 1, slice_index=0),), tmp_path / "cache")
 
@@ -304,7 +305,11 @@ def test_g2_masks_follow_their_image(head, store, write_series, write_nifti, tmp
         Case(path, "r", 1, series="t", position=float(n), mask=mask)
         for n, path in enumerate(write_series(tmp_path / "sagittal", "sagittal"))
     )
-    numbers = (0, range(19, -1, -1), range(20))  # one slice a file; k of the file; planes of a sagittal series
+    numbers = (
+        0,
+        range(19, -1, -1),
+        range(20),
+    )  # one slice a file; k of the file; planes of a sagittal series
     for group, expected in zip((tuple(cases), nifti, sagittal), numbers):
         manifest = Manifest(tmp_path, group)
         prepared = prepare(manifest, cache=tmp_path / "cache", **SECTIONS)

@@ -144,7 +144,8 @@ def test_g7_several_volumes_in_one_enhanced_object_are_refused(store, write_imag
     path = enhanced(tmp_path / "enhanced.dcm", twice, write_image, echo_times=[20.0] * 20 + [80.0] * 20)
     with pytest.raises(
         ImageError,
-        match=r"holds 2 volumes, .*'echo time 20 ms' \(20 images\), 'echo time 80 ms' \(20 images\). Convert the file with",
+        match=r"holds 2 volumes, .*'echo time 20 ms' \(20 images\), 'echo time 80 ms' \(20 images\). "
+        r"Convert the file with",
     ):
         read_volume(path)
 

@@ -317,7 +317,8 @@ def test_the_limit_is_a_setting(tmp_path, monkeypatch):
     monkeypatch.setenv(MEMORY_VARIABLE, "9")
     with pytest.raises(
         ImageError,
-        match=r"a.npy: too large: it announces 1 slices of 900 x 900 .* would take 9 MB of memory, at most 9 MB .* set the variable CLAMNET_TF_READ_MEMORY_MB",
+        match=r"a.npy: too large: it announces 1 slices of 900 x 900 .* would take 9 MB of memory, at most "
+        r"9 MB .* set the variable CLAMNET_TF_READ_MEMORY_MB",
     ):
         read_volume(tmp_path / "a.npy")
     monkeypatch.setenv(MEMORY_VARIABLE, "10")
@@ -388,9 +389,18 @@ def test_long_names_get_results_that_fit(tmp_path):
 
 def test_a_png_chunk_that_announces_gigabytes_takes_no_memory(tmp_path):
     """Found by tools/fuzz: 43 bytes whose picture data are said to be 3.8 GB long."""
-    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR") + struct.pack(">IIBBBBB", 16, 16, 8, 6, 0, 0, 0)
+    header = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I4s", 13, b"IHDR")
+        + struct.pack(">IIBBBBB", 16, 16, 8, 6, 0, 0, 0)
+    )
     path = tmp_path / "alpha.png"
-    path.write_bytes(header + struct.pack(">I", zlib.crc32(header[12:])) + struct.pack(">I4s", 3808429005, b"IDAT") + b"\xado")
+    path.write_bytes(
+        header
+        + struct.pack(">I", zlib.crc32(header[12:]))
+        + struct.pack(">I4s", 3808429005, b"IDAT")
+        + b"\xado"
+    )
     tracemalloc.start()
     try:
         with pytest.raises(ImageError, match="alpha.png: damaged or cut off picture"):

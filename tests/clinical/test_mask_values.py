@@ -53,7 +53,7 @@ def cubic():
     return ndimage.zoom(ndimage.zoom(lesion().astype(np.float64), 0.75, order=3), 1 / 0.75, order=3)
 
 
-BYTE = lambda values: np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)  # noqa: E731
+BYTE = lambda values: np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
 RIGHT = {  # how it is stored -> (writer, smallest Dice to the original, words of the note)
     "0 and 1": (lambda p: picture(p / "m.png", lesion().astype(np.uint8)), 1.0, None),
     "0 and 255": (lambda p: picture(p / "m.png", BYTE(lesion())), 1.0, None),

@@ -133,8 +133,10 @@ def test_t3_excel_workbooks_are_read_whatever_they_are_called(tmp_path, rng, nam
     table.rename(root / name)
     manifest = recognize(root)
     assert [(case.image.name, case.patient, case.label, case.eta) for case in manifest.cases] == [
-        ("007.png", "1001", 0, None), ("Röntgen.png", "1002", 1, 0.5), ("c.png", "x", None, 0.25),
-    ]  # fmt: skip
+        ("007.png", "1001", 0, None),
+        ("Röntgen.png", "1002", 1, 0.5),
+        ("c.png", "x", None, 0.25),
+    ]
     assert [case.patient for case in manifest.cases] == right["PatientID"].tolist()
     assert f"ATTENTION: {name} has several sheets; 'Befunde' is read, not 'Legend'." in manifest.account
 

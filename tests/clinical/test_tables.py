@@ -21,12 +21,24 @@ from clinic_inputs import HEADER, labelled, picture, run, text_of
 @pytest.mark.parametrize(
     "word",
     [
-        "non-displaced fracture", "Non-Hodgkin lymphoma", "non small cell carcinoma", "non_specific finding",
-        "nonunion", "no fracture seen", "without contrast", "negative for pneumonia", "covid-", "tumour free",
-        "normal pressure hydrocephalus", "near normal", "clear lungs",
-        "kein Befund", "NonCOVID", "not assessed fully",
+        "non-displaced fracture",
+        "Non-Hodgkin lymphoma",
+        "non small cell carcinoma",
+        "non_specific finding",
+        "nonunion",
+        "no fracture seen",
+        "without contrast",
+        "negative for pneumonia",
+        "covid-",
+        "tumour free",
+        "normal pressure hydrocephalus",
+        "near normal",
+        "clear lungs",
+        "kein Befund",
+        "NonCOVID",
+        "not assessed fully",
     ],
-)  # fmt: skip
+)
 def test_t1_words_that_do_not_say_are_asked_for_and_never_guessed(tmp_path, rng, word):
     root = labelled(tmp_path / "data", rng, ["normal", "fracture", word])
     with pytest.raises(DataError) as caught:
@@ -262,8 +274,9 @@ def test_t7_inspect_foresees_what_fit_refuses(tmp_path, rng, make, words):
     root = tmp_path / "data"
     make(root, rng)
     options = ["--cache", tmp_path / "cache", *SETS]
-    looked, looked_closely = run("data", "inspect", root), run(
-        "data", "inspect", root, "--recipe", "mri_carcinoma", *options
+    looked, looked_closely = (
+        run("data", "inspect", root),
+        run("data", "inspect", root, "--recipe", "mri_carcinoma", *options),
     )
     fitted = run(
         "fit",

@@ -298,4 +298,6 @@ def test_a_whole_slice_given_to_a_model_of_patches_is_noted(tmp_path):
     assert read_expected(patch, expected)[1] == ()
     (note,) = read_expected(whole, expected)[1]
     assert "512 x 512 pixels are shrunk to 48 x 48" in note
-    assert read_expected(whole, expected_images(load_recipe("xray_trauma"), 1))[1] == ()  # finds the organ first
+    assert (
+        read_expected(whole, expected_images(load_recipe("xray_trauma"), 1))[1] == ()
+    )  # finds the organ first

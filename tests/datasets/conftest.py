@@ -9,7 +9,9 @@ from PIL import Image
 
 
 def head(rng, height=48, width=40, channels=3, lesion=False, blank=False):
-    """(height, width[, channels]) uint8: a bright ellipse on black, noisy, with a brighter spot when `lesion`."""
+    """(height, width[, channels]) uint8: a bright ellipse on black, noisy, with a brighter spot when
+    `lesion`.
+    """
     rows, columns = np.mgrid[:height, :width]
     inside = ((rows - height / 2) / (0.4 * height)) ** 2 + ((columns - width / 2) / (0.4 * width)) ** 2 < 1
     image = rng.integers(0, 6, (height, width, channels))
@@ -28,7 +30,9 @@ def make_head(rng):
 
 @pytest.fixture
 def make_kaggle(tmp_path, rng):
-    """make_kaggle(patients, slices, name) -> folder in the layout of the LGG MRI set; the middle third has lesions, slice 1 is blank."""
+    """make_kaggle(patients, slices, name) -> folder in the layout of the LGG MRI set; the middle third has
+    lesions, slice 1 is blank.
+    """
 
     def make(patients=("TCGA_CS_0001_19990101", "TCGA_DU_0002_19990101"), slices=6, name="kaggle_3m"):
         root = tmp_path / name

@@ -17,7 +17,9 @@ STILL = AugmentationConfig(blur=(1.0, 1.0), stretch=(1.0, 1.0), restore="resize"
 
 
 def smooth(rng, count=2, side=32, channels=3):
-    images = ndimage.gaussian_filter(rng.normal(size=(count, side, side, channels)), (0, 3, 3, 0)).astype(np.float32)
+    images = ndimage.gaussian_filter(rng.normal(size=(count, side, side, channels)), (0, 3, 3, 0)).astype(
+        np.float32
+    )
     return images / images.std()
 
 
@@ -43,8 +45,12 @@ def test_sampling_equals_scipy(rng):
 def test_both_samplers_agree_also_compiled(rng):
     images = smooth(rng, count=4, side=40)
     organ = np.ones((4, 40, 40), np.float32)
-    _, _, a = draw_view(images, organ, tf.constant([1, 2]), AugmentationConfig(rotate_degrees=20, zoom=(0.8, 1.2)))
-    _, _, b = draw_view(images, organ, tf.constant([1, 3]), AugmentationConfig(rotate_degrees=20, zoom=(0.8, 1.2)))
+    _, _, a = draw_view(
+        images, organ, tf.constant([1, 2]), AugmentationConfig(rotate_degrees=20, zoom=(0.8, 1.2))
+    )
+    _, _, b = draw_view(
+        images, organ, tf.constant([1, 3]), AugmentationConfig(rotate_degrees=20, zoom=(0.8, 1.2))
+    )
     expected = sample(images, warp_between(a, b))
     np.testing.assert_allclose(sample_by_gather(images, warp_between(a, b)), expected, atol=1e-4)
     compiled = tf.function(sample_by_gather, jit_compile=True)
@@ -53,7 +59,15 @@ def test_both_samplers_agree_also_compiled(rng):
 
 @pytest.mark.parametrize("restore", ["pad", "resize", "random"])
 def test_the_warp_aligns_two_views(rng, restore):
-    law = AugmentationConfig(blur=(1.0, 1.0), stretch=(0.8, 0.9), restore=restore, flip=True, rotate_degrees=10, zoom=(0.9, 1.1), intensity=0.0)
+    law = AugmentationConfig(
+        blur=(1.0, 1.0),
+        stretch=(0.8, 0.9),
+        restore=restore,
+        flip=True,
+        rotate_degrees=10,
+        zoom=(0.9, 1.1),
+        intensity=0.0,
+    )
     images, organ = smooth(rng, count=6, side=64), np.ones((6, 64, 64), np.float32)
     first, _, a = draw_view(images, organ, tf.constant([3, 4]), law)
     second, _, b = draw_view(images, organ, tf.constant([3, 5]), law)
@@ -67,7 +81,9 @@ def test_the_warp_aligns_two_views(rng, restore):
 
 def test_padding_compresses_the_slice_and_its_organ(rng):
     law = AugmentationConfig(blur=(1.0, 1.0), stretch=(0.8, 0.8), restore="pad", flip=False, intensity=0.0)
-    _, organ, _ = draw_view(np.ones((1, 50, 50, 1), np.float32), np.ones((1, 50, 50), np.float32), tf.constant([0, 0]), law)
+    _, organ, _ = draw_view(
+        np.ones((1, 50, 50, 1), np.float32), np.ones((1, 50, 50), np.float32), tf.constant([0, 0]), law
+    )
     assert organ.numpy().mean() == pytest.approx(0.64, abs=0.04)
     assert organ.numpy()[0, :4].sum() == 0
 
@@ -77,7 +93,10 @@ def test_blur_takes_away_fine_detail_only(rng):
     noise = rng.normal(size=(1, 64, 64, 1)).astype(np.float32)
     still = smooth(rng, count=1, side=64, channels=1)
     organ = np.ones((1, 64, 64), np.float32)
-    blurred, kept = (draw_view(images, organ, tf.constant([0, 0]), law)[0].numpy()[:, 4:-4, 4:-4] for images in (noise, still))
+    blurred, kept = (
+        draw_view(images, organ, tf.constant([0, 0]), law)[0].numpy()[:, 4:-4, 4:-4]
+        for images in (noise, still)
+    )
     assert blurred.std() < 0.8 * noise.std()
     np.testing.assert_allclose(kept, still[:, 4:-4, 4:-4], atol=0.2)
 
@@ -86,7 +105,13 @@ def test_one_seed_one_view_eagerly_and_in_a_dataset(rng):
     images, organ = smooth(rng), np.ones((2, 32, 32), np.float32)
     law = AugmentationConfig(rotate_degrees=5, zoom=(0.9, 1.1), noise=0.05, channel_loss=0.5)
     eager = draw_view(images, organ, tf.constant([7, 8]), law)
-    graph = next(iter(tf.data.Dataset.from_tensors((images, organ)).map(lambda i, o: draw_view(i, o, tf.constant([7, 8]), law))))
+    graph = next(
+        iter(
+            tf.data.Dataset.from_tensors((images, organ)).map(
+                lambda i, o: draw_view(i, o, tf.constant([7, 8]), law)
+            )
+        )
+    )
     other = draw_view(images, organ, tf.constant([7, 9]), law)
     for one, two in zip(eager, graph):
         np.testing.assert_allclose(one, two, atol=1e-5)
@@ -100,12 +125,24 @@ def test_channel_loss_repeats_another_channel(rng):
     values = np.round(view.numpy()[:, 4, 4]).astype(int)
     damaged = (values != [1, 2, 3]).sum(axis=1)
     assert set(damaged) == {0, 1} and 0.35 < (damaged == 1).mean() < 0.65
-    assert {tuple(row) for row in values[damaged == 1]} == {(2, 2, 3), (3, 2, 3), (1, 1, 3), (1, 3, 3), (1, 2, 1), (1, 2, 2)}
+    assert {tuple(row) for row in values[damaged == 1]} == {
+        (2, 2, 3),
+        (3, 2, 3),
+        (1, 1, 3),
+        (1, 3, 3),
+        (1, 2, 1),
+        (1, 2, 2),
+    }
 
 
 def test_the_main_channel_fills_one_gap_or_all(rng):
     images = np.ones((600, 8, 8, 3), np.float32) * np.array([1, 2, 3], np.float32)
-    view, _, _ = draw_view(images, np.ones((600, 8, 8), np.float32), tf.constant([1, 1]), STILL._replace(channel_loss=0.6, main_channel=1))
+    view, _, _ = draw_view(
+        images,
+        np.ones((600, 8, 8), np.float32),
+        tf.constant([1, 1]),
+        STILL._replace(channel_loss=0.6, main_channel=1),
+    )
     values = np.round(view.numpy()[:, 4, 4]).astype(int)
     shares = {row: (values == row).all(axis=1).mean() for row in [(1, 2, 3), (2, 2, 3), (1, 2, 2), (2, 2, 2)]}
     np.testing.assert_allclose(list(shares.values()), [0.4, 0.15, 0.15, 0.3], atol=0.06)
@@ -113,7 +150,9 @@ def test_the_main_channel_fills_one_gap_or_all(rng):
 
 
 def test_the_law_knows_no_class(rng):
-    """Both classes get the same distribution: the views of a slice do not depend on what else is in the batch."""
+    """Both classes get the same distribution: the views of a slice do not depend on what else is in the
+    batch.
+    """
     images = smooth(rng, count=4)
     organ = np.ones((4, 32, 32), np.float32)
     whole = draw_view(images, organ, tf.constant([1, 1]), AugmentationConfig())[2].numpy()
@@ -148,7 +187,9 @@ def test_quarter_turns_are_exact_and_all_eight_positions_occur(rng, side):
     views, seen, _ = (part.numpy() for part in draw_view(images, organ, tf.constant([1, 2]), law))
     counts = np.zeros(8, int)
     for view, region in zip(views, seen):
-        [position] = [number for number, one in enumerate(positions_of(image)) if np.array_equal(one, view)]  # to the last bit
+        [position] = [
+            number for number, one in enumerate(positions_of(image)) if np.array_equal(one, view)
+        ]  # to the last bit
         np.testing.assert_array_equal(region, positions_of(mask[..., None])[position][..., 0])
         counts[position] += 1
     assert counts.min() >= 10 and counts.sum() == 200  # each expected 25 times
@@ -157,7 +198,9 @@ def test_quarter_turns_are_exact_and_all_eight_positions_occur(rng, side):
 def test_shifts_are_of_whole_pixels_and_reach_their_limit(rng):
     image = rng.normal(size=(20, 20, 1)).astype(np.float32)
     mask = (rng.random((20, 20)) < 0.5).astype(np.float32)
-    views, seen, matrices = draw_view(np.stack([image] * 150), np.stack([mask] * 150), tf.constant([1, 2]), STILL._replace(shift=0.1))
+    views, seen, matrices = draw_view(
+        np.stack([image] * 150), np.stack([mask] * 150), tf.constant([1, 2]), STILL._replace(shift=0.1)
+    )
     shifts = matrices.numpy()[:, :2, 2]
     assert set(shifts.ravel()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
     for view, region, (x, y) in zip(views.numpy(), seen.numpy(), shifts.astype(int)):
@@ -167,26 +210,38 @@ def test_shifts_are_of_whole_pixels_and_reach_their_limit(rng):
 
 
 def test_turns_and_shifts_leave_the_other_draws_as_they_are(rng):
-    """The same seed gives the same stretch, intensities and noise: recipes without the new keys get the views that they had."""
+    """The same seed gives the same stretch, intensities and noise: recipes without the new keys get the views
+    that they had.
+    """
     images, organ = smooth(rng, count=3), np.ones((3, 32, 32), np.float32)
     law = AugmentationConfig(noise=0.1, channel_loss=0.5, rotate_degrees=10)
     _, _, before = draw_view(images, organ, tf.constant([5, 6]), law)
     _, _, turned = draw_view(images, organ, tf.constant([5, 6]), law._replace(quarter_turns=True, shift=0.2))
     undone = turned.numpy() @ np.linalg.inv(before.numpy())  # the turn and the shift alone
     np.testing.assert_allclose(np.abs(undone[:, :2, :2]).sum(axis=(1, 2)), 2, atol=1e-4)
-    np.testing.assert_allclose(np.sort(np.abs(undone[:, :2, :2]).reshape(3, 4)), [[0, 0, 1, 1]] * 3, atol=1e-4)
+    np.testing.assert_allclose(
+        np.sort(np.abs(undone[:, :2, :2]).reshape(3, 4)), [[0, 0, 1, 1]] * 3, atol=1e-4
+    )
     flat = np.ones_like(images)
     still = law._replace(rotate_degrees=0, stretch=(1.0, 1.0), blur=(1.0, 1.0))
     plain, _, _ = draw_view(flat, organ, tf.constant([5, 6]), still)
     other, _, _ = draw_view(flat, organ, tf.constant([5, 6]), still._replace(quarter_turns=True))
-    np.testing.assert_allclose(other, plain, atol=1e-5)  # contrast, brightness and noise of each pixel of the view
+    np.testing.assert_allclose(
+        other, plain, atol=1e-5
+    )  # contrast, brightness and noise of each pixel of the view
 
 
 def test_turned_and_shifted_views_are_the_same_eagerly_in_a_dataset_and_in_parts(rng):
     images, organ = smooth(rng, count=4), (rng.random((4, 32, 32)) < 0.5).astype(np.float32)
     law = AugmentationConfig(quarter_turns=True, shift=0.1)
     eager = draw_view(images, organ, tf.constant([7, 8]), law)
-    graph = next(iter(tf.data.Dataset.from_tensors((images, organ)).map(lambda i, o: draw_view(i, o, tf.constant([7, 8]), law))))
+    graph = next(
+        iter(
+            tf.data.Dataset.from_tensors((images, organ)).map(
+                lambda i, o: draw_view(i, o, tf.constant([7, 8]), law)
+            )
+        )
+    )
     part = draw_view(images[2:], organ[2:], tf.constant([7, 8]), law, place=(2, 4))
     for one, two, three in zip(eager, graph, part):
         np.testing.assert_allclose(one, two, atol=1e-5)

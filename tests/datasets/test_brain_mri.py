@@ -1,4 +1,6 @@
-"""The cohort of simulated brain MRI: files, repeatability, and that neither height nor intensity gives the lesions away."""
+"""The cohort of simulated brain MRI: files, repeatability, and that neither height nor intensity gives the
+lesions away.
+"""
 
 import sys
 
@@ -37,7 +39,11 @@ def patients():
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_cohort_is_the_layout_of_the_lgg_set(small):
@@ -91,7 +97,13 @@ def test_a_patient_does_not_depend_on_the_others(small):
 
 
 def test_every_setting_makes_its_own_folder():
-    variants = [SMALL, *(SMALL.model_copy(update=change) for change in ({"patients": 5}, {"slices": 7}, {"side": 41}, {"seed": 6}))]
+    variants = [
+        SMALL,
+        *(
+            SMALL.model_copy(update=change)
+            for change in ({"patients": 5}, {"slices": 7}, {"side": 41}, {"seed": 6})
+        ),
+    ]
     assert len({cohort_key(section) for section in variants}) == len(variants)
 
 
@@ -145,7 +157,12 @@ def test_lesions_lie_everywhere_and_cover_what_they_should(patients):
     assert label.mean(axis=0).min() > 0.08  # every height has some
     sides = [np.argwhere(patient.masks)[:, 2].mean() < 27.5 for patient in patients]
     assert 0.25 < np.mean(sides) < 0.75
-    area = [mask.sum() / (image.max(axis=-1) > 25).sum() for p in patients for image, mask in zip(p.images, p.masks) if mask.any()]
+    area = [
+        mask.sum() / (image.max(axis=-1) > 25).sum()
+        for p in patients
+        for image, mask in zip(p.images, p.masks)
+        if mask.any()
+    ]
     assert 0.04 < np.mean(area) < 0.09
 
 
@@ -156,7 +173,12 @@ def test_no_global_cut_finds_the_lesions(patients):
         for patient in patients:
             flair = ndimage.gaussian_filter(patient.images[..., 1].astype(float), (0, sigma, sigma))
             cuts = np.quantile(flair, np.linspace(0.7, 0.999, 40))
-            best.append([2 * (patient.masks & (flair > cut)).sum() / ((flair > cut).sum() + patient.masks.sum()) for cut in cuts])
+            best.append(
+                [
+                    2 * (patient.masks & (flair > cut)).sum() / ((flair > cut).sum() + patient.masks.sum())
+                    for cut in cuts
+                ]
+            )
         assert np.mean(np.max(best, axis=1)) < 0.5
         assert np.max(np.mean(best, axis=0)) < 0.4
 
@@ -167,7 +189,10 @@ def test_mass_effect_moves_the_brain_near_the_lesion_and_never_the_skull():
     (lesion, *_) = draw_lesions(drawn[0], ill, 0.5)
     lesion.push_mm = 4.0
     grid = SliceGrid(48, 240.0, -16.0)
-    for height, least, most in ((lesion.centre[0], 1.0, 4.0), (lesion.centre[0] - 4 * lesion.radii_mm.mean(), 0.0, 0.01)):
+    for height, least, most in (
+        (lesion.centre[0], 1.0, 4.0),
+        (lesion.centre[0] - 4 * lesion.radii_mm.mean(), 0.0, 0.01),
+    ):
         a, b = ill.points_on(grid, height), healthy.points_on(grid, height)
         np.testing.assert_array_equal(a.surface, b.surface)
         np.testing.assert_array_equal(a.depth, b.depth)
@@ -188,7 +213,9 @@ def test_deformation_does_not_fold(seed):
     points = person.points_at(where.reshape(-1, 3))
     mapped = np.full((3, where[..., 0].size), np.nan)
     mapped[:, points.inside] = points.folded[::-1]  # z, y, x
-    gradients = np.stack([np.stack(np.gradient(axis.reshape(where.shape[:3]), step), axis=-1) for axis in mapped], axis=-2)
+    gradients = np.stack(
+        [np.stack(np.gradient(axis.reshape(where.shape[:3]), step), axis=-1) for axis in mapped], axis=-2
+    )
     determinant = np.linalg.det(gradients[np.isfinite(gradients).all(axis=(-2, -1))])
     assert len(determinant) > 5000
     assert determinant.min() > 0.05

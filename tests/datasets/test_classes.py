@@ -1,4 +1,6 @@
-"""Which markers an image shows: the manifest's column, its checks, masks with values, and a split that knows of it."""
+"""Which markers an image shows: the manifest's column, its checks, masks with values, and a split that knows
+of it.
+"""
 
 import collections
 import dataclasses
@@ -37,14 +39,23 @@ def table(tmp_path):
 
 def test_names_are_joined_by_plus_and_come_back(table, tmp_path):
     manifest = read_manifest(table((0, ""), (1, "subdural"), (1, " subdural + intraparenchymal "), (1, "")))
-    assert [case.markers for case in manifest.cases] == [(), ("subdural",), ("intraparenchymal", "subdural"), ()]
+    assert [case.markers for case in manifest.cases] == [
+        (),
+        ("subdural",),
+        ("intraparenchymal", "subdural"),
+        (),
+    ]
     write_manifest(manifest, tmp_path / "again.csv")
     assert read_manifest(tmp_path / "again.csv").cases == manifest.cases
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [((0, "subdural"), "expected nothing, since label is 0, received 'subdural'"), ((1, "a+"), "names joined by [+], each once, received 'a[+]'"), ((1, "a+a"), "each once, received 'a[+]a'")],
+    [
+        ((0, "subdural"), "expected nothing, since label is 0, received 'subdural'"),
+        ((1, "a+"), "names joined by [+], each once, received 'a[+]'"),
+        ((1, "a+a"), "each once, received 'a[+]a'"),
+    ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_line(table, row, message):
     with pytest.raises(DataError, match=f"line 3: markers: expected .*{message[-20:]}") as error:
@@ -53,10 +64,15 @@ def test_what_cannot_be_meant_is_refused_with_its_line(table, row, message):
 
 
 def test_the_account_counts_names_and_what_is_left_out(table):
-    manifest = read_manifest(table((0, ""), (1, "subdural"), (1, "subdural+intraparenchymal"), (1, ""), (1, "")))
+    manifest = read_manifest(
+        table((0, ""), (1, "subdural"), (1, "subdural+intraparenchymal"), (1, ""), (1, ""))
+    )
     first, second = class_account(manifest, NAMES)
     assert first == "Markers: intraparenchymal 1, subdural 2, several at once 1."
-    assert second == "Left out of training and of figures by label: 2 abnormal images that name none of these markers."
+    assert (
+        second
+        == "Left out of training and of figures by label: 2 abnormal images that name none of these markers."
+    )
     assert class_account(manifest, (UNNAMED,)) == []
     said = dataclasses.replace(manifest, account=("Markers: intraparenchymal 1, subdural 2.",))
     assert class_account(said, NAMES) == ["Several markers at once: 1 images.", second]
@@ -64,9 +80,15 @@ def test_the_account_counts_names_and_what_is_left_out(table):
 
 def test_a_name_that_the_recipe_does_not_have_is_told_with_the_nearest(table):
     manifest = read_manifest(table((1, "subdurral"), (1, "subdurral"), (1, "epidural"), (0, "")))
-    with pytest.raises(DataError, match=r"its markers: intraparenchymal, subdural(.|\n)*'subdurral' of 2 image\(s\), .*0.png \(did you mean 'subdural'\?\)") as error:
+    with pytest.raises(
+        DataError,
+        match=r"its markers: intraparenchymal, subdural(.|\n)*'subdurral' of 2 image\(s\), .*0.png \(did "
+        r"you mean 'subdural'\?\)",
+    ) as error:
         class_account(manifest, NAMES)
-    assert "'epidural' of 1 image(s)" in str(error.value) and "leave the cell of an image empty" in str(error.value)
+    assert "'epidural' of 1 image(s)" in str(error.value) and "leave the cell of an image empty" in str(
+        error.value
+    )
 
 
 def test_what_slices_show_is_a_table_in_the_order_of_the_recipe():
@@ -83,11 +105,21 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
     Image.fromarray(mask).save(tmp_path / "mask.png")
     Image.fromarray(mask * 127).save(tmp_path / "gray.png")
     Image.fromarray(mask).save(tmp_path / "mask.jpg")
-    cases = [Case(tmp_path / "mask.png", "p", 1, mask=tmp_path / name) for name in ("mask.png", "gray.png", "mask.jpg")] + [Case(tmp_path / "mask.png", "p", 0)]
+    cases = [
+        Case(tmp_path / "mask.png", "p", 1, mask=tmp_path / name)
+        for name in ("mask.png", "gray.png", "mask.jpg")
+    ] + [Case(tmp_path / "mask.png", "p", 0)]
     table = SimpleNamespace(
-        case=np.arange(4), split=np.full(4, "train"), slice_index=np.zeros(4, int), image=np.full(4, "x"), box=np.array([[0, 0, 12, 12, 12]] * 4)
+        case=np.arange(4),
+        split=np.full(4, "train"),
+        slice_index=np.zeros(4, int),
+        image=np.full(4, "x"),
+        box=np.array([[0, 0, 12, 12, 12]] * 4),
     )
-    manifest, prepared = Manifest(tmp_path, tuple(cases)), SimpleNamespace(table=table, images=np.zeros((4, 24, 24, 1)))
+    manifest, prepared = (
+        Manifest(tmp_path, tuple(cases)),
+        SimpleNamespace(table=table, images=np.zeros((4, 24, 24, 1))),
+    )
     original, empty = open_masks(manifest, prepared, [0, 3], "evaluation", "original", classes=2)
     np.testing.assert_array_equal(original, mask)
     assert empty.dtype == np.uint8 and not empty.any()
@@ -95,7 +127,11 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
     np.testing.assert_array_equal(large, mask.repeat(2, axis=0).repeat(2, axis=1))
     [one] = open_masks(manifest, prepared, [0], "evaluation", "original")
     assert one.dtype == np.uint8 and (one == (mask > 0)).all()
-    with pytest.raises(ImageError, match="gray.png: expected the values 0 to 2, background and the recipe's markers in their order; received 0, 127, 254"):
+    with pytest.raises(
+        ImageError,
+        match="gray.png: expected the values 0 to 2, background and the recipe's markers in their order; "
+        "received 0, 127, 254",
+    ):
         open_masks(manifest, prepared, [1], "evaluation", "original", classes=2)
     with pytest.raises(ImageError, match="mask.jpg: a mask of several markers cannot be a JPEG"):
         open_masks(manifest, prepared, [2], "evaluation", "original", classes=2)
@@ -103,7 +139,14 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
 
 def test_a_split_spreads_patients_of_each_marker_evenly():
     kinds = [("a",)] * 10 + [("b",)] * 10 + [()] * 10
-    cases = [Case(Path(f"/data/{number}.png"), f"p{number}", int(bool(kind)), markers=kind) for number, kind in enumerate(kinds)]
+    cases = [
+        Case(Path(f"/data/{number}.png"), f"p{number}", int(bool(kind)), markers=kind)
+        for number, kind in enumerate(kinds)
+    ]
     split = split_manifest(Manifest(Path("/data"), tuple(cases)), SplitSection(train=0.6, val=0.2, test=0.2))
     found = collections.Counter((case.split, case.markers) for case in split.cases)
-    assert found == {(side, kind): count for side, count in (("train", 6), ("val", 2), ("test", 2)) for kind in (("a",), ("b",), ())}
+    assert found == {
+        (side, kind): count
+        for side, count in (("train", 6), ("val", 2), ("test", 2))
+        for kind in (("a",), ("b",), ())
+    }

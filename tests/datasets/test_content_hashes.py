@@ -13,14 +13,18 @@ from clamnet_tf.preprocessing.content_hashes import ContentHashes
 
 @pytest.fixture
 def remembering(tmp_path, monkeypatch):
-    """Files are remembered at once, not only when they are some seconds old; gives a function that makes a new memo."""
+    """Files are remembered at once, not only when they are some seconds old; gives a function that makes a
+    new memo.
+    """
     monkeypatch.setattr(content_hashes, "_RECENT_SECONDS", -1.0)
     return lambda: ContentHashes(tmp_path / "cache", tmp_path)
 
 
 def test_hash_of_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 3_000_000)
-    assert ContentHashes(tmp_path, tmp_path).of(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    assert (
+        ContentHashes(tmp_path, tmp_path).of(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    )
 
 
 def test_the_memo_is_used(tmp_path, remembering):

@@ -1,4 +1,6 @@
-"""Batches of a tf.data service of real processes: the same as made here, in the same order, also when a worker is killed."""
+"""Batches of a tf.data service of real processes: the same as made here, in the same order, also when a
+worker is killed.
+"""
 
 import os
 import signal
@@ -26,7 +28,9 @@ ROWS = np.array([9, 3, 4, 5, 17, 30, 2, 1, 0, 11])
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     """Dispatcher and two workers; (address, pids of the workers)."""
-    with subprocess.Popen([sys.executable, "-m", "clamnet_tf", "data-service", "--port", "0"], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-m", "clamnet_tf", "data-service", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as running:
         address = running.stdout.readline().split(": ")[1].strip()
         pids = [int(pid) for pid in running.stdout.readline().split(": ")[1].split()]
         yield DataService(address, tmp_path_factory.mktemp("shared")), pids
@@ -51,7 +55,13 @@ def store(tmp_path_factory):
 
 
 def pairs(store, steps=12, **options):
-    plan = PairPlan(store.labels, {name: np.zeros(10) for name in ("position", "area", "site")}, batch_size=8, seed=0, matching={"on": "none"})
+    plan = PairPlan(
+        store.labels,
+        {name: np.zeros(10) for name in ("position", "area", "site")},
+        batch_size=8,
+        seed=0,
+        matching={"on": "none"},
+    )
     return pair_dataset(store, plan, LAW, start=2, steps=steps, seed=3, twin=True, **options), plan
 
 
@@ -72,8 +82,17 @@ def test_rows_of_a_file_are_those_of_the_array(tmp_path, shape, kind, rng, monke
     np.save(tmp_path / "a.npy", array)
     wanted = np.array([3, 0, 3, 2])
     np.save(tmp_path / "b.npy", array[:2])
-    mapped, sharded = np.load(tmp_path / "a.npy", mmap_mode="r"), ShardedArray([tmp_path / "a.npy", tmp_path / "b.npy"], [shape[0], 2])
-    for source, into in ((mapped, "none"), (array, "written"), (mapped[1:], "written"), (RowView(mapped, np.arange(shape[0])[::-1]), "none"), (RowView(sharded, np.arange(shape[0] + 2)[::-1]), "written")):
+    mapped, sharded = (
+        np.load(tmp_path / "a.npy", mmap_mode="r"),
+        ShardedArray([tmp_path / "a.npy", tmp_path / "b.npy"], [shape[0], 2]),
+    )
+    for source, into in (
+        (mapped, "none"),
+        (array, "written"),
+        (mapped[1:], "written"),
+        (RowView(mapped, np.arange(shape[0])[::-1]), "none"),
+        (RowView(sharded, np.arange(shape[0] + 2)[::-1]), "written"),
+    ):
         found = file_rows(source, tmp_path / into)
         if len(source) > 3:
             got = found.gather(tf.constant(found.numbers(wanted)))
@@ -86,7 +105,12 @@ def test_the_same_batches_in_the_same_order(service, store):
     share = Share(1, 2, 4)
     assert_same(pairs(store, share=share, service=service[0])[0], pairs(store, share=share)[0])
     masks, plan = np.arange(10 * 144).reshape(10, 12, 12).astype(np.uint8) % 3, pairs(store)[1]
-    assert_same(*(mask_dataset(store, masks, plan, LAW, start=0, steps=5, seed=1, service=one) for one in (service[0], None)))
+    assert_same(
+        *(
+            mask_dataset(store, masks, plan, LAW, start=0, steps=5, seed=1, service=one)
+            for one in (service[0], None)
+        )
+    )
 
 
 @pytest.mark.slow
@@ -105,7 +129,9 @@ def test_what_was_lost_is_made_here_to_the_last_bit(tmp_path):
     images = tf.constant(np.random.default_rng(0).normal(size=(8, 12, 12, 2)).astype(np.float32))
 
     def make(number):
-        view, organ, matrix = draw_view(images, tf.ones([8, 12, 12]), tf.stack([3, tf.cast(number, tf.int32)]), LAW)
+        view, organ, matrix = draw_view(
+            images, tf.ones([8, 12, 12]), tf.stack([3, tf.cast(number, tf.int32)]), LAW
+        )
         return {"view": view, "organ": organ, "warp": warp_between(matrix, matrix[::-1])}
 
     expected, found = list(tf.data.Dataset.range(40).map(make)), made_here(make)
@@ -116,7 +142,9 @@ def test_what_was_lost_is_made_here_to_the_last_bit(tmp_path):
 
 @pytest.mark.slow
 def test_workers_end_with_the_process_that_started_them():
-    with subprocess.Popen([sys.executable, "-m", "clamnet_tf", "data-service", "--port", "0"], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-m", "clamnet_tf", "data-service", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as running:
         running.stdout.readline()
         pids = [int(pid) for pid in running.stdout.readline().split(": ")[1].split()]
         running.kill()
@@ -129,5 +157,8 @@ def test_workers_end_with_the_process_that_started_them():
 def test_nobody_there(store, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(EnvironmentFailure, match=rf"runtime.data_service: nothing answers at grpc://127.0.0.1:{port} .*clamnet-tf data-service"):
+    with pytest.raises(
+        EnvironmentFailure,
+        match=rf"runtime.data_service: nothing answers at grpc://127.0.0.1:{port} .*clamnet-tf data-service",
+    ):
         pairs(store, service=DataService(f"grpc://127.0.0.1:{port}", tmp_path))

@@ -16,8 +16,17 @@ def header(**elements):
 @pytest.fixture
 def identifiers():
     found = Identifiers()
-    jane = {"PatientName": "Doe^Jane=\u5c71\u7530", "PatientID": "H-47.11", "PatientBirthDate": "19500131", "AccessionNumber": "ACC0815"}
-    found.add(patient_texts(header(**jane, InstitutionName="St. Example Hospital", ReferringPhysicianName="Roe^Richard")))
+    jane = {
+        "PatientName": "Doe^Jane=\u5c71\u7530",
+        "PatientID": "H-47.11",
+        "PatientBirthDate": "19500131",
+        "AccessionNumber": "ACC0815",
+    }
+    found.add(
+        patient_texts(
+            header(**jane, InstitutionName="St. Example Hospital", ReferringPhysicianName="Roe^Richard")
+        )
+    )
     found.add(patient_texts(header(PatientName="Doe^John", PatientID="12", StudyID="1")))
     found.add(patient_texts(header(PatientName="", PatientID=None)))
     return found
@@ -50,7 +59,15 @@ def test_the_same_files_give_the_same_words():
     first, second = Identifiers(), Identifiers()
     for identifiers in (first, second):
         for name in ("A^Bea", "C^Dan", "A^Bea"):
-            identifiers.add(patient_texts(header(PatientName=name, ReferringPhysicianName="X^Yve", OperatorsName=["Op^One", "Op^Two"])))
-    assert first.words == second.words and first.words["bea"] == "patient1" and first.words["dan"] == "patient2"
+            identifiers.add(
+                patient_texts(
+                    header(
+                        PatientName=name, ReferringPhysicianName="X^Yve", OperatorsName=["Op^One", "Op^Two"]
+                    )
+                )
+            )
+    assert (
+        first.words == second.words and first.words["bea"] == "patient1" and first.words["dan"] == "patient2"
+    )
     assert first.words["yve"].startswith("hidden") and first.words["optwo"].startswith("hidden")
     assert Identifiers().hide("anything/A^Bea") == "anything/A^Bea"

@@ -1,4 +1,6 @@
-"""The simulated head CT with haemorrhage of two kinds: values of masks, labels, Hounsfield units, and what must not give the label away."""
+"""The simulated head CT with haemorrhage of two kinds: values of masks, labels, Hounsfield units, and what
+must not give the label away.
+"""
 
 import numpy as np
 import pytest
@@ -36,10 +38,15 @@ def test_files_hold_what_was_simulated_and_the_same_section_gives_the_same_bytes
         for number, case in enumerate(sorted(own, key=lambda case: case.position)):
             assert volume_slice(case.image, volume, case.slice_index) == number
             values = set(scan.mask[number].ravel().tolist()) - {0}
-            assert case.label == bool(values) and case.markers == tuple(sorted(head_ct.MARKERS[value - 1] for value in values))
+            assert case.label == bool(values) and case.markers == tuple(
+                sorted(head_ct.MARKERS[value - 1] for value in values)
+            )
     write_cohort(SECTION, tmp_path / "two")
     for path in sorted((tmp_path / "one").rglob("*")):
-        assert path.is_dir() or path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        assert (
+            path.is_dir()
+            or path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        )
     assert read_manifest(tmp_path / "one" / cohort_key(SECTION) / "manifest.csv").cases == manifest.cases
 
 
@@ -58,13 +65,26 @@ def test_one_kind_lies_within_the_brain_and_the_other_under_the_skull(scans):
         for kind in np.unique(scan.mask[scan.mask > 0]):
             for mask, organ in zip(scan.mask == kind, scan.organ):
                 if mask.any():
-                    depths[kind].append(np.median(ndimage.distance_transform_edt(organ)[mask]) * scan.space.pixel_mm)
-    assert np.percentile(depths[BRAIN], 10) > 9 > np.percentile(depths[SKULL], 90), {kind: np.percentile(values, [5, 10, 90, 95]) for kind, values in depths.items()}
+                    depths[kind].append(
+                        np.median(ndimage.distance_transform_edt(organ)[mask]) * scan.space.pixel_mm
+                    )
+    assert np.percentile(depths[BRAIN], 10) > 9 > np.percentile(depths[SKULL], 90), {
+        kind: np.percentile(values, [5, 10, 90, 95]) for kind, values in depths.items()
+    }
 
 
 def test_blood_is_denser_than_brain_and_neither_kind_denser_than_the_other(scans):
-    away = [ndimage.binary_erosion(scan.organ, np.ones((1, 5, 5))) for scan in scans]  # from bone, which these coarse pixels hold a share of
-    found = {kind: [np.median(scan.hu[one]) for scan, far in zip(scans, away) if (one := (scan.mask == kind) & far).sum() > 5] for kind in (BRAIN, SKULL)}
+    away = [
+        ndimage.binary_erosion(scan.organ, np.ones((1, 5, 5))) for scan in scans
+    ]  # from bone, which these coarse pixels hold a share of
+    found = {
+        kind: [
+            np.median(scan.hu[one])
+            for scan, far in zip(scans, away)
+            if (one := (scan.mask == kind) & far).sum() > 5
+        ]
+        for kind in (BRAIN, SKULL)
+    }
     healthy = [np.median(scan.hu[far & (scan.mask == 0)]) for scan, far in zip(scans, away)]
     assert min(healthy) > 25 and max(healthy) < 42
     assert min(found[BRAIN] + found[SKULL]) > 40 and max(found[BRAIN] + found[SKULL]) < 90, found
@@ -72,8 +92,16 @@ def test_blood_is_denser_than_brain_and_neither_kind_denser_than_the_other(scans
 
 
 def test_height_site_and_brightness_do_not_tell_which_kind(scans):
-    height, site = np.tile(np.linspace(0, 1, 10), len(scans)), np.repeat([scan.scanner.site == "B" for scan in scans], 10)
-    bright = np.concatenate([[values[organ].mean() if organ.any() else 0 for values, organ in zip(scan.hu, scan.organ)] for scan in scans])
+    height, site = (
+        np.tile(np.linspace(0, 1, 10), len(scans)),
+        np.repeat([scan.scanner.site == "B" for scan in scans], 10),
+    )
+    bright = np.concatenate(
+        [
+            [values[organ].mean() if organ.any() else 0 for values, organ in zip(scan.hu, scan.organ)]
+            for scan in scans
+        ]
+    )
     for kind in (BRAIN, SKULL):
         label = np.concatenate([(scan.mask == kind).any(axis=(1, 2)) for scan in scans])
         found = {name: roc_auc_score(label, cue) for name, cue in (("height", height), ("site", site))}
@@ -91,7 +119,11 @@ def test_no_cut_finds_a_kind(scans):
             for values, scan in zip(seen, scans):
                 truth = scan.mask == kind
                 marked = [scan.organ & (values > cut) for cut in np.linspace(38, 80, 22)]
-                scores.append([2 * (one & truth).sum() / max(1, one.sum() + truth.sum()) for one in marked] if truth.any() else [np.nan] * 22)
+                scores.append(
+                    [2 * (one & truth).sum() / max(1, one.sum() + truth.sum()) for one in marked]
+                    if truth.any()
+                    else [np.nan] * 22
+                )
             assert np.nanmax(np.nanmean(scores, axis=0)) < 0.5
 
 

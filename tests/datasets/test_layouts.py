@@ -27,12 +27,28 @@ def test_every_layout_is_described():
     assert list(LAYOUTS) == list(DESCRIPTIONS)
 
 
-@pytest.mark.parametrize("name", ["NORMAL", "normal", "Healthy", "negative", "no_finding", "No Finding", "healthy volunteers", "notumor", "0", "no"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NORMAL",
+        "normal",
+        "Healthy",
+        "negative",
+        "no_finding",
+        "No Finding",
+        "healthy volunteers",
+        "notumor",
+        "0",
+        "no",
+    ],
+)
 def test_words_for_normal(name):
     assert is_normal(name)
 
 
-@pytest.mark.parametrize("name", ["abnormal", "PNEUMONIA", "nodule", "positive", "1", "yes", "non-covid", "nonsense", "not normal"])
+@pytest.mark.parametrize(
+    "name", ["abnormal", "PNEUMONIA", "nodule", "positive", "1", "yes", "non-covid", "nonsense", "not normal"]
+)
 def test_words_for_abnormal(name):
     assert not is_normal(name)
 
@@ -68,9 +84,16 @@ def test_kaggle_3m(make_kaggle):
     assert [case.position for case in first] == [float(n) for n in range(1, 13)]
     assert [case.label for case in first] == [0] * 4 + [1] * 4 + [0] * 4
     assert {case.site for case in manifest.cases} == {"CS", "DU"}
-    assert all(case.mask.name == case.image.stem + "_mask.tif" and case.series == case.patient for case in manifest.cases)
+    assert all(
+        case.mask.name == case.image.stem + "_mask.tif" and case.series == case.patient
+        for case in manifest.cases
+    )
     text = "\n".join(manifest.account)
-    assert "24 slices of 2 patients" in text and "8 slices abnormal" in text and "read for this label only" in text
+    assert (
+        "24 slices of 2 patients" in text
+        and "8 slices abnormal" in text
+        and "read for this label only" in text
+    )
 
 
 def test_kaggle_3m_below_another_folder(make_kaggle):
@@ -88,7 +111,10 @@ def test_kaggle_3m_without_a_mask(make_kaggle):
 def test_kaggle_3m_with_a_second_copy_beside_it(make_kaggle):
     root = make_kaggle(name="zip/kaggle_3m", slices=3)
     make_kaggle(name="zip/again/kaggle_3m", slices=3)
-    with pytest.raises(DataError, match=r"12 slice\(s\) of a patient are there twice:\n  again/kaggle_3m/.*_1.tif and kaggle_3m/"):
+    with pytest.raises(
+        DataError,
+        match=r"12 slice\(s\) of a patient are there twice:\n  again/kaggle_3m/.*_1.tif and kaggle_3m/",
+    ):
         recognize(root.parent)
 
 
@@ -119,7 +145,9 @@ def test_class_folders_with_sides_and_patients(make_pictures):
 
 
 def test_class_folders_without_patients_say_so_loudly(make_pictures):
-    manifest = recognize(make_pictures({"healthy/2.png": {}, "healthy/10.png": {}, "tumour/2.png": {}, "oedema/2.png": {}}))
+    manifest = recognize(
+        make_pictures({"healthy/2.png": {}, "healthy/10.png": {}, "tumour/2.png": {}, "oedema/2.png": {}})
+    )
     assert [(c.image.name, c.patient, c.label) for c in manifest.cases] == [
         ("2.png", "healthy/2.png", 0),
         ("10.png", "healthy/10.png", 0),
@@ -130,13 +158,25 @@ def test_class_folders_without_patients_say_so_loudly(make_pictures):
 
 
 def test_folders_below_a_class_are_patients_and_masks_are_no_images(make_pictures):
-    root = make_pictures({"normal/ann/1.png": {}, "benign/bob/1.png": {}, "benign/bob/1_mask.png": {}, "benign/bob/1_mask_1.png": {}})
+    root = make_pictures(
+        {
+            "normal/ann/1.png": {},
+            "benign/bob/1.png": {},
+            "benign/bob/1_mask.png": {},
+            "benign/bob/1_mask_1.png": {},
+        }
+    )
     cases = by_name(recognize(root))
-    assert {name: case.patient for name, case in cases.items()} == {"normal/ann/1.png": "ann", "benign/bob/1.png": "bob"}
+    assert {name: case.patient for name, case in cases.items()} == {
+        "normal/ann/1.png": "ann",
+        "benign/bob/1.png": "bob",
+    }
     assert cases["benign/bob/1.png"].mask == root / "benign/bob/1_mask.png"
 
 
-@pytest.mark.parametrize("paths", [["NORMAL/1.png", "NORMAL/2.png"], ["train/PNEUMONIA/1.png"], ["normal/1.png", "healthy/1.png"]])
+@pytest.mark.parametrize(
+    "paths", [["NORMAL/1.png", "NORMAL/2.png"], ["train/PNEUMONIA/1.png"], ["normal/1.png", "healthy/1.png"]]
+)
 def test_one_class_only(make_pictures, paths):
     with pytest.raises(DataError, match="one class only"):
         recognize(make_pictures({path: {} for path in paths}))
@@ -146,8 +186,14 @@ def test_one_class_only(make_pictures, paths):
 
 
 def test_csv_and_images(make_pictures, write_csv):
-    root = make_pictures({f"images/p{n}.png": {} for n in (1, 2, 10)} | {"lesions/p1.png": {}, "images/unlisted.png": {}})
-    rows = [["p1", "7", "COVID-19", "11", "lesions/p1.png", "x"], ["images/p2.png", "7", "No Finding", "3", "", "y"], ["p10.png", "8", "", "4", "", "z"]]
+    root = make_pictures(
+        {f"images/p{n}.png": {} for n in (1, 2, 10)} | {"lesions/p1.png": {}, "images/unlisted.png": {}}
+    )
+    rows = [
+        ["p1", "7", "COVID-19", "11", "lesions/p1.png", "x"],
+        ["images/p2.png", "7", "No Finding", "3", "", "y"],
+        ["p10.png", "8", "", "4", "", "z"],
+    ]
     write_csv(root / "index.csv", ["Image", "Patient_ID", "Finding", "slice", "mask", "License"], rows)
     manifest = recognize(root)
     assert manifest.layout == "csv_images"
@@ -156,20 +202,30 @@ def test_csv_and_images(make_pictures, write_csv):
         ("p2.png", "7", 0, 3.0, None),
         ("p10.png", "8", None, 4.0, None),
     ]
-    assert manifest.cases[0].image.parent.name == "images" and manifest.cases[0].mask == root / "lesions/p1.png"
+    assert (
+        manifest.cases[0].image.parent.name == "images" and manifest.cases[0].mask == root / "lesions/p1.png"
+    )
     text = "\n".join(manifest.account)
     assert "3 of 5 images" in text and "not used: License" in text and "COVID-19 = 1" in text
 
 
 def test_labels_from_elsewhere(make_pictures, write_csv, tmp_path):
     root = make_pictures({"a.png": {}, "b.png": {}})
-    table = write_csv(tmp_path / "elsewhere.csv", ["filename", "patient", "label"], [["a.png", "p", "0"], ["b.png", "q", "1.0"]])
+    table = write_csv(
+        tmp_path / "elsewhere.csv",
+        ["filename", "patient", "label"],
+        [["a.png", "p", "0"], ["b.png", "q", "1.0"]],
+    )
     assert [case.label for case in recognize(root, table).cases] == [0, 1]
 
 
 def test_csv_naming_missing_files_and_ambiguous_ones(make_pictures, write_csv):
     root = make_pictures({"x/a.png": {}, "y/a.png": {}, "b.png": {}})
-    write_csv(root / "labels.csv", ["image", "patient", "label", "eta"], [["gone.png", "p", "0", ""], ["a.png", "p", "1", ""], ["b.png", "p", "1", "2"]])
+    write_csv(
+        root / "labels.csv",
+        ["image", "patient", "label", "eta"],
+        [["gone.png", "p", "0", ""], ["a.png", "p", "1", ""], ["b.png", "p", "1", "2"]],
+    )
     with pytest.raises(DataError) as caught:
         recognize(root)
     text = str(caught.value)
@@ -181,7 +237,10 @@ def test_csv_naming_missing_files_and_ambiguous_ones(make_pictures, write_csv):
 
 @pytest.mark.parametrize(
     "labels, message",
-    [(["0", "sick"], "line 3: label: expected a whole number as in the other rows, received 'sick'"), (["benign", "malignant"], "no label means normal")],
+    [
+        (["0", "sick"], "line 3: label: expected a whole number as in the other rows, received 'sick'"),
+        (["benign", "malignant"], "no label means normal"),
+    ],
 )
 def test_csv_with_unclear_labels(make_pictures, write_csv, labels, message):
     root = make_pictures({"a.png": {}, "b.png": {}})
@@ -194,7 +253,9 @@ def test_several_tables(make_pictures, write_csv):
     root = make_pictures({"a.png": {}, "b.png": {}})
     for name in ("one.csv", "two.csv"):
         write_csv(root / name, ["image", "label"], [["a.png", "0"], ["b.png", "1"]])
-    with pytest.raises(DataError, match=r"several tables could hold the labels: one.csv, two.csv; choose one with --labels"):
+    with pytest.raises(
+        DataError, match=r"several tables could hold the labels: one.csv, two.csv; choose one with --labels"
+    ):
         recognize(root)
     write_csv(root / "labels.csv", ["image", "label"], [["a.png", "1"], ["b.png", "0"]])
     assert [case.label for case in recognize(root).cases] == [1, 0]
@@ -215,7 +276,9 @@ def nifti_folder(tmp_path, rng):
     root = tmp_path / "nifti"
     root.mkdir()
     for name in ("sub-1.nii.gz", "sub-2.nii"):
-        nibabel.save(nibabel.Nifti1Image(rng.normal(100, 9, (16, 16, 5)).astype(np.float32), np.eye(4)), root / name)
+        nibabel.save(
+            nibabel.Nifti1Image(rng.normal(100, 9, (16, 16, 5)).astype(np.float32), np.eye(4)), root / name
+        )
     return root
 
 
@@ -224,13 +287,22 @@ def test_nifti_with_labels_per_slice(nifti_folder, write_csv):
     write_csv(nifti_folder / "labels.csv", ["volume", "patient", "slice", "label"], rows)
     manifest = recognize(nifti_folder)
     assert manifest.layout == "nifti_csv"
-    assert [(c.image.name, c.slice_index, c.label) for c in manifest.cases] == [("sub-1.nii.gz", 3, 1), ("sub-1.nii.gz", 0, 0), ("sub-2.nii", 2, 0)]
+    assert [(c.image.name, c.slice_index, c.label) for c in manifest.cases] == [
+        ("sub-1.nii.gz", 3, 1),
+        ("sub-1.nii.gz", 0, 0),
+        ("sub-2.nii", 2, 0),
+    ]
 
 
 def test_nifti_with_labels_per_patient(nifti_folder, write_csv):
-    write_csv(nifti_folder / "participants.tsv", ["participant_id", "label"], [["sub-1", "1"], ["sub-2", "0"]])
+    write_csv(
+        nifti_folder / "participants.tsv", ["participant_id", "label"], [["sub-1", "1"], ["sub-2", "0"]]
+    )
     manifest = recognize(nifti_folder)
-    assert [(c.image.name, c.patient, c.slice_index, c.label) for c in manifest.cases] == [("sub-1.nii.gz", "sub-1", None, 1), ("sub-2.nii", "sub-2", None, 0)]
+    assert [(c.image.name, c.patient, c.slice_index, c.label) for c in manifest.cases] == [
+        ("sub-1.nii.gz", "sub-1", None, 1),
+        ("sub-2.nii", "sub-2", None, 0),
+    ]
     assert "labels are per volume" in "\n".join(manifest.account)
 
 
@@ -244,7 +316,9 @@ def test_nifti_without_labels(nifti_folder):
 
 @pytest.fixture
 def dicom_folder(tmp_path):
-    """Two studies: A with a series of 3 slices stored in the wrong order, B with one slice; a report lies beside them."""
+    """Two studies: A with a series of 3 slices stored in the wrong order, B with one slice; a report lies
+    beside them.
+    """
     root = tmp_path / "dicom"
     root.mkdir()
     sample = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
@@ -280,7 +354,11 @@ def test_dicom_tree_by_study(dicom_folder, write_csv):
 
 def test_dicom_tree_by_instance_leaves_the_rest_out(dicom_folder, write_csv):
     root, uids = dicom_folder
-    write_csv(root / "labels.csv", ["SOPInstanceUID", "StudyInstanceUID", "label"], [[uids["A", 10.0], uids["A"], "1"], [uids["B", 0.0], uids["B"], "0"]])
+    write_csv(
+        root / "labels.csv",
+        ["SOPInstanceUID", "StudyInstanceUID", "label"],
+        [[uids["A", 10.0], uids["A"], "1"], [uids["B", 0.0], uids["B"], "0"]],
+    )
     manifest = recognize(root)
     assert [case.image.name for case in manifest.cases] == ["A1.dcm", "B0"]
     assert "2 images have no row in the table" in "\n".join(manifest.account)
@@ -290,7 +368,10 @@ def test_dicom_tree_by_series_with_patient_and_split(dicom_folder, write_csv):
     root, uids = dicom_folder
     rows = [[uids["series", "A"], "1", "ann", "train"], [uids["series", "B"], "0", "bob", "validation"]]
     write_csv(root / "labels.csv", ["series_uid", "label", "patient", "split"], rows)
-    assert {(case.patient, case.split) for case in recognize(root).cases} == {("ann", "train"), ("bob", "val")}
+    assert {(case.patient, case.split) for case in recognize(root).cases} == {
+        ("ann", "train"),
+        ("bob", "val"),
+    }
 
 
 def test_dicom_table_with_unknown_and_contradictory_rows(dicom_folder, write_csv):

@@ -17,14 +17,34 @@ def root(tmp_path):
 
 
 def test_every_column_is_read(root, write_csv):
-    header = ["image", "patient", "label", "site", "series", "slice", "position", "eta", "mask", "split", "organ"]
-    path = write_csv(root / "manifest.csv", header, [["c.nii", "p1", "2", "S", "s1", "3", "-7.5", "0.25", "m.png", "Validation", "b.png"]])
+    header = [
+        "image",
+        "patient",
+        "label",
+        "site",
+        "series",
+        "slice",
+        "position",
+        "eta",
+        "mask",
+        "split",
+        "organ",
+    ]
+    path = write_csv(
+        root / "manifest.csv",
+        header,
+        [["c.nii", "p1", "2", "S", "s1", "3", "-7.5", "0.25", "m.png", "Validation", "b.png"]],
+    )
     (case,) = read_manifest(path).cases
-    assert case == Case(root / "c.nii", "p1", 2, "S", "s1", 3, -7.5, 0.25, root / "m.png", "val", root / "b.png")
+    assert case == Case(
+        root / "c.nii", "p1", 2, "S", "s1", 3, -7.5, 0.25, root / "m.png", "val", root / "b.png"
+    )
 
 
 def test_empty_cells_are_none(root, write_csv):
-    path = write_csv(root / "manifest.csv", ["image", "patient", "label", "site", "eta"], [["a.png", "p", "", "", ""]])
+    path = write_csv(
+        root / "manifest.csv", ["image", "patient", "label", "site", "eta"], [["a.png", "p", "", "", ""]]
+    )
     assert read_manifest(path).cases == (Case(root / "a.png", "p", None),)
 
 
@@ -40,7 +60,11 @@ def test_absolute_paths_are_taken_and_folders_too(root, write_csv, tmp_path_fact
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "z.png").write_bytes(b"x")
     (root / "series").mkdir()
-    path = write_csv(root / "manifest.csv", ["image", "patient", "label"], [[elsewhere / "z.png", "p", 1], ["series", "q", 0]])
+    path = write_csv(
+        root / "manifest.csv",
+        ["image", "patient", "label"],
+        [[elsewhere / "z.png", "p", 1], ["series", "q", 0]],
+    )
     assert [case.image for case in read_manifest(path).cases] == [elsewhere / "z.png", root / "series"]
 
 
@@ -49,10 +73,16 @@ WRONG = {
     "label text": (["a.png", "p", "yes", "", ""], r"line 2: label: expected a whole number .*received 'yes'"),
     "label negative": (["a.png", "p", "-1", "", ""], r"line 2: label: .*received '-1'"),
     "label decimal": (["a.png", "p", "1.5", "", ""], r"line 2: label: .*received '1.5'"),
-    "eta zero": (["a.png", "p", "1", "0", ""], r"line 2: eta: expected a probability in \(0, 1\], received '0'"),
+    "eta zero": (
+        ["a.png", "p", "1", "0", ""],
+        r"line 2: eta: expected a probability in \(0, 1\], received '0'",
+    ),
     "eta above": (["a.png", "p", "1", "1.01", ""], r"line 2: eta: .*received '1.01'"),
     "eta nan": (["a.png", "p", "1", "nan", ""], r"line 2: eta: .*received 'nan'"),
-    "split": (["a.png", "p", "1", "", "tets"], r"line 2: split: expected train, val or test, received 'tets' \(did you mean 'test'\?\)"),
+    "split": (
+        ["a.png", "p", "1", "", "tets"],
+        r"line 2: split: expected train, val or test, received 'tets' \(did you mean 'test'\?\)",
+    ),
     "no patient": (["a.png", "", "1", "", ""], r"line 2: patient: is empty"),
     "no image": (["", "p", "1", "", ""], r"line 2: image: is empty"),
     "escape": (["../a.png", "p", "1", "", ""], r"line 2: image: '../a.png' leaves the folder"),
@@ -74,12 +104,19 @@ def test_all_problems_at_once_with_lines(root, write_csv):
         read_manifest(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: 4 problem(s):")
-    assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == ["line 2", "line 4", "line 4", "line 5"]
+    assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == [
+        "line 2",
+        "line 4",
+        "line 4",
+        "line 5",
+    ]
     assert "line 5: image 'b.png' is already in line 3" in text
 
 
 def test_at_most_twenty_problems_are_listed(root, write_csv):
-    path = write_csv(root / "manifest.csv", ["image", "patient", "label"], [[f"{n}.png", "p", "0"] for n in range(33)])
+    path = write_csv(
+        root / "manifest.csv", ["image", "patient", "label"], [[f"{n}.png", "p", "0"] for n in range(33)]
+    )
     with pytest.raises(DataError) as caught:
         read_manifest(path)
     assert len(str(caught.value).splitlines()) == 1 + 20 + 1
@@ -88,15 +125,26 @@ def test_at_most_twenty_problems_are_listed(root, write_csv):
 
 def test_unknown_column_names_the_nearest(root, write_csv):
     path = write_csv(root / "manifest.csv", ["image", "pateint", "label"], [["a.png", "p", "0"]])
-    with pytest.raises(DataError, match=r"line 1: unknown column 'pateint' \(did you mean 'patient'\?\)") as caught:
+    with pytest.raises(
+        DataError, match=r"line 1: unknown column 'pateint' \(did you mean 'patient'\?\)"
+    ) as caught:
         read_manifest(path)
     assert "column 'patient' is missing" in str(caught.value)
 
 
 REPEATS = {
-    "whole and slice": ([["c.nii", "p", "1", ""], ["c.nii", "p", "0", "1"]], r"line 3: image 'c.nii' is listed both whole and by slice"),
-    "slice twice": ([["c.nii", "p", "1", "1"], ["c.nii", "p", "1", "1"]], r"line 3: image 'c.nii' slice 1 is already in line 2"),
-    "two patients": ([["c.nii", "p", "1", "1"], ["c.nii", "q", "1", "2"]], r"line 3: image 'c.nii' belongs to patient 'q' here and to 'p' in line 2"),
+    "whole and slice": (
+        [["c.nii", "p", "1", ""], ["c.nii", "p", "0", "1"]],
+        r"line 3: image 'c.nii' is listed both whole and by slice",
+    ),
+    "slice twice": (
+        [["c.nii", "p", "1", "1"], ["c.nii", "p", "1", "1"]],
+        r"line 3: image 'c.nii' slice 1 is already in line 2",
+    ),
+    "two patients": (
+        [["c.nii", "p", "1", "1"], ["c.nii", "q", "1", "2"]],
+        r"line 3: image 'c.nii' belongs to patient 'q' here and to 'p' in line 2",
+    ),
 }
 
 
@@ -130,10 +178,12 @@ def test_missing_table(tmp_path):
 
 
 def test_written_manifest_reads_back_the_same(root, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside") / "o, \"1\".png"
+    outside = tmp_path_factory.mktemp("outside") / 'o, "1".png'
     outside.write_bytes(b"x")
     cases = (
-        Case(root / "c.nii", "p,1", 1, "Städt.", "s", 4, math.pi, 0.1, root / "m.png", "train", root / "b.png"),
+        Case(
+            root / "c.nii", "p,1", 1, "Städt.", "s", 4, math.pi, 0.1, root / "m.png", "train", root / "b.png"
+        ),
         Case(outside, "q", None),
     )
     write_manifest(Manifest(root, cases), root / "sub" / "manifest.csv")

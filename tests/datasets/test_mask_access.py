@@ -38,7 +38,15 @@ def test_masks_on_the_prepared_grid_lie_on_their_lesion(kaggle):
     assert all(mask.shape == (40, 40) and mask.dtype == np.uint8 for mask in masks)
     images = np.asarray(prepared.images, np.float32)[rows].mean(-1)
     inside = prepared.organ[rows].astype(bool) & (images > 0)
-    assert np.mean([image[mask].mean() - image[organ & ~mask].mean() for image, mask, organ in zip(images, masks, inside)]) > 0.8
+    assert (
+        np.mean(
+            [
+                image[mask].mean() - image[organ & ~mask].mean()
+                for image, mask, organ in zip(images, masks, inside)
+            ]
+        )
+        > 0.8
+    )
     share = np.mean(masks) * 48 * 48  # the box of a 48 x 40 image is 48 x 48
     assert share == pytest.approx(36, rel=0.2)
 
@@ -104,18 +112,30 @@ def test_firewall_of_another_thread_holds_here_until_both_are_left(kaggle):
 
 def test_supervision_may_not_see_test_patients(make_kaggle, tmp_path):
     names = tuple(f"TCGA_CS_000{number}_19990101" for number in range(5))
-    manifest = split_manifest(recognize(make_kaggle(patients=names)), SplitSection(train=0.4, val=0.2, test=0.4))
+    manifest = split_manifest(
+        recognize(make_kaggle(patients=names)), SplitSection(train=0.4, val=0.2, test=0.4)
+    )
     prepared = prepare(manifest, **SECTIONS, cache=tmp_path / "cache")
     held_out = np.flatnonzero(prepared.table.split == "test")
     with pytest.raises(MaskAccessError, match="masks of 12 test slices"):
         open_masks(manifest, prepared, held_out, "supervision", "prepared")
     assert len(open_masks(manifest, prepared, held_out, "evaluation", "prepared")) == 12
-    assert len(open_masks(manifest, prepared, np.flatnonzero(prepared.table.split != "test"), "supervision", "prepared")) == 18
+    assert (
+        len(
+            open_masks(
+                manifest, prepared, np.flatnonzero(prepared.table.split != "test"), "supervision", "prepared"
+            )
+        )
+        == 18
+    )
 
 
 def test_missing_masks_are_empty_for_normal_slices_and_unknown_for_others(make_pictures, tmp_path):
     root = make_pictures({"a.png": {}, "b.png": {}, "c.png": {}})
-    manifest = Manifest(root, tuple(Case(root / f"{name}.png", name, label) for name, label in (("a", 0), ("b", 1), ("c", None))))
+    manifest = Manifest(
+        root,
+        tuple(Case(root / f"{name}.png", name, label) for name, label in (("a", 0), ("b", 1), ("c", None))),
+    )
     prepared = prepare(manifest, **SECTIONS, cache=tmp_path / "cache")
     normal, abnormal, unknown = open_masks(manifest, prepared, [0, 1, 2], "evaluation", "original")
     assert normal.shape == (48, 40) and not normal.any() and abnormal is None and unknown is None
@@ -128,12 +148,18 @@ def test_slices_of_a_stack(tmp_path, rng):
     tifffile.imwrite(tmp_path / "m.tif", masks, photometric="minisblack")
     manifest = Manifest(tmp_path, (Case(tmp_path / "v.tif", "p", 1, mask=tmp_path / "m.tif"),))
     prepared = prepare(manifest, **SECTIONS, cache=tmp_path / "cache")
-    np.testing.assert_array_equal(open_masks(manifest, prepared, [0, 1, 2], "evaluation", "original"), masks > 0)
+    np.testing.assert_array_equal(
+        open_masks(manifest, prepared, [0, 1, 2], "evaluation", "original"), masks > 0
+    )
 
 
 def test_a_mask_of_another_size(kaggle):
     tifffile.imwrite(kaggle[0].cases[2].mask, np.zeros((30, 40), np.uint8))
-    with pytest.raises(DataError, match=r"mask of shape \(1, 30, 40\) .* does not fit slice 0 of .*_3.tif, which has 48 rows and 40 columns"):
+    with pytest.raises(
+        DataError,
+        match=r"mask of shape \(1, 30, 40\) .* does not fit slice 0 of .*_3.tif, which has 48 rows and 40 "
+        r"columns",
+    ):
         asked(kaggle)
 
 

@@ -11,7 +11,14 @@ from clamnet_tf.recipe.schema_data import OrganSection
 
 
 def volume_of(array):
-    return AssembledVolume(array.astype(np.float32), tuple((number, 0, number, 0.5) for number in range(len(array))), None, None, (), ())
+    return AssembledVolume(
+        array.astype(np.float32),
+        tuple((number, 0, number, 0.5) for number in range(len(array))),
+        None,
+        None,
+        (),
+        (),
+    )
 
 
 @pytest.fixture
@@ -28,7 +35,9 @@ def test_every_method_of_the_schema_has_its_place():
 
 def test_a_head_without_a_skull_takes_the_foreground(discs):
     _soft, disc = discs
-    region, fallback = organ_region(volume_of(np.stack([disc * 40.0 - ~disc * 1000.0] * 3)[..., None]), OrganSection(method="cranium"))
+    region, fallback = organ_region(
+        volume_of(np.stack([disc * 40.0 - ~disc * 1000.0] * 3)[..., None]), OrganSection(method="cranium")
+    )
     assert fallback == 3 and region.mean() == pytest.approx(disc.mean() * 0.86**2, rel=0.06)
 
 
@@ -36,7 +45,9 @@ def test_the_mask_of_a_network_is_taken_and_where_it_finds_nothing_the_foregroun
     volume, disc = discs
     found = np.zeros((3, 96, 96), bool)
     found[0, 30:50, 40:60] = True
-    region, fallback = organ_region(volume, OrganSection(method="network", network="any"), lambda _: found.copy())
+    region, fallback = organ_region(
+        volume, OrganSection(method="network", network="any"), lambda _: found.copy()
+    )
     assert fallback == 2
     np.testing.assert_array_equal(region[0], found[0])
     assert region[1].mean() == pytest.approx(disc.mean() * 0.86**2, rel=0.06)

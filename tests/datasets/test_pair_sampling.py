@@ -42,17 +42,29 @@ def test_a_step_is_the_same_whenever_it_is_asked_for(slices):
 def test_every_abnormal_slice_comes_once_per_epoch(slices):
     abnormal = int(slices[0].sum())
     steps = abnormal // 4 * 4 // 4
-    seen = collections.Counter(np.concatenate([plan(slices).rows(step)[0::2] for step in range(steps)]).tolist())
+    seen = collections.Counter(
+        np.concatenate([plan(slices).rows(step)[0::2] for step in range(steps)]).tolist()
+    )
     assert max(seen.values()) == 1 and len(seen) == steps * 4
 
 
 def test_matched_normals_are_near_in_height_and_of_the_same_site(slices):
     matched = np.concatenate([plan(slices).rows(step) for step in range(100)]).reshape(-1, 2)
-    free = np.concatenate([plan(slices, matching=MATCHING | {"on": "none", "same_site": False}).rows(step) for step in range(100)]).reshape(-1, 2)
+    free = np.concatenate(
+        [
+            plan(slices, matching=MATCHING | {"on": "none", "same_site": False}).rows(step)
+            for step in range(100)
+        ]
+    ).reshape(-1, 2)
     position, site = slices[1]["position"], slices[1]["site"]
     distance = [np.abs(position[rows[:, 0]] - position[rows[:, 1]]).mean() for rows in (matched, free)]
     assert distance[0] < 0.06 < 0.2 < distance[1]
-    assert (site[matched[:, 0]] == site[matched[:, 1]]).mean() > 0.85 > 0.65 > (site[free[:, 0]] == site[free[:, 1]]).mean()
+    assert (
+        (site[matched[:, 0]] == site[matched[:, 1]]).mean()
+        > 0.85
+        > 0.65
+        > (site[free[:, 0]] == site[free[:, 1]]).mean()
+    )
 
 
 def test_weights_equal_the_formula():
@@ -63,13 +75,25 @@ def test_weights_equal_the_formula():
 
 
 def test_no_near_neighbour_draws_the_nearest():
-    weights = matching_weights({"position": [0.0], "site": ["a"]}, {"position": [0.9, 1.0], "site": ["a", "a"]}, "position", 0.001, False)
+    weights = matching_weights(
+        {"position": [0.0], "site": ["a"]},
+        {"position": [0.9, 1.0], "site": ["a", "a"]},
+        "position",
+        0.001,
+        False,
+    )
     np.testing.assert_allclose(weights, [[1.0, 0.0]], atol=1e-12)
 
 
 def test_one_class_alone_is_an_error():
     with pytest.raises(DataError, match=r"received 0 abnormal and 5 normal.*minimum_organ_fraction"):
-        PairPlan(np.zeros(5, int), {"position": np.zeros(5), "area": np.zeros(5), "site": ["a"] * 5}, batch_size=4, seed=0, matching=MATCHING)
+        PairPlan(
+            np.zeros(5, int),
+            {"position": np.zeros(5), "area": np.zeros(5), "site": ["a"] * 5},
+            batch_size=4,
+            seed=0,
+            matching=MATCHING,
+        )
 
 
 def test_shuffled_plan_covers_every_row_each_epoch():

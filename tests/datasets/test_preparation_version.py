@@ -1,7 +1,9 @@
-"""What is prepared of fixed images, against recorded numbers: other numbers need another VERSION, or older caches pass for new ones.
+"""What is prepared of fixed images, against recorded numbers: other numbers need another VERSION, or older
+caches pass for new ones.
 
-They did once: a draft of a brain mask stayed in a cache, and a whole study learned from it (recipes/EXPERIMENTS.md). After a wanted change raise
-`clamnet_tf.preprocessing.shards.VERSION` and record again: python tests/datasets/test_preparation_version.py
+They did once: a draft of a brain mask stayed in a cache, and a whole study learned from it
+(recipes/EXPERIMENTS.md). After a wanted change raise `clamnet_tf.preprocessing.shards.VERSION` and record
+again: python tests/datasets/test_preparation_version.py
 """
 
 import hashlib
@@ -25,7 +27,11 @@ CASES = {  # images, section data, section organ
     "brain": ("brain_mri", {"normalization": "zscore"}, {"method": "brain", "margin": 0.02}),
     "foreground": ("brain_mri", {"normalization": "percentile"}, {"method": "foreground", "rim": 0.07}),
     "cranium": ("head_ct", {"normalization": "window", "window": WINDOW}, {"method": "cranium"}),
-    "given": ("chest_ct", {"normalization": "zscore", "window": {"center": -600, "width": 1500}}, {"method": "given"}),
+    "given": (
+        "chest_ct",
+        {"normalization": "zscore", "window": {"center": -600, "width": 1500}},
+        {"method": "given"},
+    ),
     "picture": ("picture", {"normalization": "window", "window": WINDOW}, {"method": "none"}),
 }
 
@@ -49,7 +55,9 @@ def numbers(name: str, folder: Path) -> dict:
     for path in sorted({case.image for case in manifest.cases}):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
-    prepared = prepare(manifest, data=DataSection(side=48, **data), organ=OrganSection(**organ), cache=folder / "cache")
+    prepared = prepare(
+        manifest, data=DataSection(side=48, **data), organ=OrganSection(**organ), cache=folder / "cache"
+    )
     found = []
     for image, inside in zip(np.asarray(prepared.images, np.float64), np.asarray(prepared.organ) > 0):
         within = image[inside] if inside.any() else np.zeros((1, image.shape[-1]))
@@ -62,8 +70,13 @@ def test_other_numbers_have_another_version(name, tmp_path):
     recorded, found = json.loads(RECORDED.read_text(encoding="utf-8")), numbers(name, tmp_path)
     if found["images"] != recorded[name]["images"]:
         pytest.fail("the simulated images changed, not what is made of them: record again")
-    same = np.shape(found["slices"]) == np.shape(recorded[name]["slices"]) and np.allclose(found["slices"], recorded[name]["slices"], atol=0.0015)
-    assert same, f"{name}: other numbers than recorded; raise clamnet_tf.preprocessing.shards.VERSION and record again (see the top of this file)"
+    same = np.shape(found["slices"]) == np.shape(recorded[name]["slices"]) and np.allclose(
+        found["slices"], recorded[name]["slices"], atol=0.0015
+    )
+    assert same, (
+        f"{name}: other numbers than recorded; raise clamnet_tf.preprocessing.shards.VERSION and record "
+        f"again (see the top of this file)"
+    )
     assert recorded["version"] == VERSION, "record again with the new VERSION"
 
 

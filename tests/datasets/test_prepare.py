@@ -36,7 +36,10 @@ def cache(tmp_path):
 
 def cases_of(paths, **columns):
     """A manifest with one case per path, of one patient."""
-    cases = tuple(Case(image=path, patient="p", label=0, **{k: v[n] for k, v in columns.items()}) for n, path in enumerate(paths))
+    cases = tuple(
+        Case(image=path, patient="p", label=0, **{k: v[n] for k, v in columns.items()})
+        for n, path in enumerate(paths)
+    )
     return Manifest(paths[0].parent, cases)
 
 
@@ -53,7 +56,9 @@ def square(tmp_path, make_head):
 def test_untouched_values_and_order(square, cache):
     prepared = prepare(square, **RAW, cache=cache)
     assert prepared.images.shape == (3, 48, 48, 3) and prepared.images.dtype == np.float16
-    assert prepared.organ.shape == (3, 48, 48) and prepared.organ.dtype == np.uint8 and prepared.organ.min() == 1
+    assert (
+        prepared.organ.shape == (3, 48, 48) and prepared.organ.dtype == np.uint8 and prepared.organ.min() == 1
+    )
     assert prepared.table.case.tolist() == [1, 2, 0] and prepared.table.position.tolist() == [0.0, 0.5, 1.0]
     for row, case in enumerate([1, 2, 0]):
         np.testing.assert_array_equal(prepared.images[row], np.asarray(Image.open(square.cases[case].image)))
@@ -77,7 +82,9 @@ def test_surroundings_are_kept_or_blank_and_the_organ_stays(square, cache):
     blank = prepare(square, **USUAL, cache=cache)
     kept = prepare(square, data=USUAL["data"], organ=OrganSection(surroundings="kept"), cache=cache)
     np.testing.assert_array_equal(kept.organ, blank.organ)
-    inside = ndimage.binary_erosion(np.asarray(blank.organ) > 0, np.ones((1, 3, 3)))  # resizing mixes the organ's edge
+    inside = ndimage.binary_erosion(
+        np.asarray(blank.organ) > 0, np.ones((1, 3, 3))
+    )  # resizing mixes the organ's edge
     np.testing.assert_array_equal(np.asarray(kept.images)[inside], np.asarray(blank.images)[inside])
     far = ~ndimage.binary_dilation(np.asarray(blank.organ) > 0, np.ones((1, 5, 5)))
     assert far.any() and not np.asarray(blank.images)[far].any() and np.asarray(kept.images)[far].any()
@@ -85,14 +92,21 @@ def test_surroundings_are_kept_or_blank_and_the_organ_stays(square, cache):
 
 def test_channels_are_chosen(square, cache):
     whole = prepare(square, **RAW, cache=cache)
-    chosen = prepare(square, data=DataSection(side=48, normalization="none", channels=[2, 0]), organ=RAW["organ"], cache=cache)
+    chosen = prepare(
+        square,
+        data=DataSection(side=48, normalization="none", channels=[2, 0]),
+        organ=RAW["organ"],
+        cache=cache,
+    )
     np.testing.assert_array_equal(chosen.images, whole.images[..., [2, 0]])
 
 
 def test_kaggle_3m(make_kaggle, cache):
     manifest = recognize(make_kaggle(slices=6))
     seen = []
-    prepared = prepare(manifest, **USUAL, cache=cache, progress=lambda done, total: seen.append((done, total)))
+    prepared = prepare(
+        manifest, **USUAL, cache=cache, progress=lambda done, total: seen.append((done, total))
+    )
     table = prepared.table
     assert seen == [(6, 12), (12, 12)]
     assert len(table) == 12 and table.volume.tolist() == [0] * 6 + [1] * 6
@@ -142,7 +156,12 @@ def test_labels_sites_and_split_are_joined_and_not_part_of_the_key(make_kaggle, 
     second = prepare(manifest_with(manifest, label=1, site="Z", eta=0.5, split="val"), **USUAL, cache=cache)
     assert second.reused and second.folder == first.folder
     table = second.table
-    assert set(table.label) == {1} and set(table.site) == {"Z"} and set(table.eta) == {0.5} and set(table.split) == {"val"}
+    assert (
+        set(table.label) == {1}
+        and set(table.site) == {"Z"}
+        and set(table.eta) == {0.5}
+        and set(table.split) == {"val"}
+    )
 
 
 CAUSES = {
@@ -166,7 +185,12 @@ def test_settings_that_affect_the_slices_change_the_key(make_kaggle, cache, chan
 
 def test_settings_that_do_not_affect_them_keep_it(square, cache):
     first = prepare(square, **RAW, cache=cache)
-    other = DataSection(side=48, normalization="none", minimum_organ_fraction=0.5, split={"train": 0.1, "val": 0.2, "test": 0.7})
+    other = DataSection(
+        side=48,
+        normalization="none",
+        minimum_organ_fraction=0.5,
+        split={"train": 0.1, "val": 0.2, "test": 0.7},
+    )
     assert prepare(square, data=other, organ=RAW["organ"], cache=cache).folder == first.folder
 
 
@@ -182,7 +206,10 @@ def test_equal_content_elsewhere_shares_the_cache(square, cache, tmp_path):
     (tmp_path / "copy").mkdir()
     for case in square.cases:
         (tmp_path / "copy" / case.image.name).write_bytes(case.image.read_bytes())
-    moved = Manifest(tmp_path / "copy", tuple(replace(case, image=tmp_path / "copy" / case.image.name) for case in square.cases))
+    moved = Manifest(
+        tmp_path / "copy",
+        tuple(replace(case, image=tmp_path / "copy" / case.image.name) for case in square.cases),
+    )
     second = prepare(moved, **RAW, cache=cache)
     assert second.reused and second.folder == first.folder
     assert second.table.image[0] == str(tmp_path / "copy" / "s1.png")
@@ -208,7 +235,9 @@ def test_two_at_once_on_a_file_system_without_locks_do_not_disturb_each_other(sq
     both_are_writing, results = threading.Barrier(2, timeout=20), []
 
     def run():
-        results.append(prepare(square, **RAW, cache=cache, progress=lambda done, total: both_are_writing.wait()))
+        results.append(
+            prepare(square, **RAW, cache=cache, progress=lambda done, total: both_are_writing.wait())
+        )
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -264,12 +293,20 @@ def nifti(tmp_path, rng):
 
 def test_nifti_volume_whole(nifti, cache):
     table = prepare(cases_of([nifti]), **USUAL | {"organ": RAW["organ"]}, cache=cache).table
-    assert table.slice_index.tolist() == [0, 1, 2, 3, 4] and table.position.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert table.slice_index.tolist() == [0, 1, 2, 3, 4] and table.position.tolist() == [
+        0,
+        0.25,
+        0.5,
+        0.75,
+        1,
+    ]
     np.testing.assert_allclose(table.spacing, np.tile([4.0, 2.0, 2.0], (5, 1)))
 
 
 def test_where_no_brain_is_found_the_account_says_so(tmp_path, rng, cache):
-    """A stripped brain, and a disc of bars thinner than any brain: its organ is the foreground without its own rim, not the recipe's."""
+    """A stripped brain, and a disc of bars thinner than any brain: its organ is the foreground without its
+    own rim, not the recipe's.
+    """
     rows, columns = np.mgrid[:96, :96]
     disc = (rows - 48) ** 2 + (columns - 48) ** 2 < 40**2
     bars = np.where(columns % 6 < 2, 15.0, 100.0)
@@ -279,8 +316,13 @@ def test_where_no_brain_is_found_the_account_says_so(tmp_path, rng, cache):
         paths.append(tmp_path / f"{name}.nii.gz")
         nibabel.save(nibabel.Nifti1Image(slices.astype(np.float32), np.diag([2, 2, 4, 1])), paths[-1])
     both = Manifest(tmp_path, tuple(Case(path, path.name, 0) for path in paths))
-    expected = f"No plausible brain in 4 slices of 1 of 2 volumes (first {paths[1]}): there the foreground without its rim is the organ."
-    prepared = prepare(both, data=DataSection(side=48), organ=OrganSection(method="brain", rim=0.2), cache=cache)
+    expected = (
+        f"No plausible brain in 4 slices of 1 of 2 volumes (first {paths[1]}): there the foreground "
+        f"without its rim is the organ."
+    )
+    prepared = prepare(
+        both, data=DataSection(side=48), organ=OrganSection(method="brain", rim=0.2), cache=cache
+    )
     assert prepared.account == (expected,)
     assert prepared.table.area[:4] == pytest.approx(disc.mean() * 0.6**2, rel=0.06)
     assert prepared.table.area[4:] == pytest.approx(disc.mean() * 0.86**2, rel=0.06)
@@ -317,7 +359,12 @@ def test_given_organ(square, cache, tmp_path):
     organ[8:24, 16:40] = 1
     Image.fromarray(organ).save(tmp_path / "organ.png")
     section = OrganSection(method="given", margin=0.0)
-    prepared = prepare(manifest_with(square, organ=tmp_path / "organ.png"), data=DataSection(side=24), organ=section, cache=cache)
+    prepared = prepare(
+        manifest_with(square, organ=tmp_path / "organ.png"),
+        data=DataSection(side=24),
+        organ=section,
+        cache=cache,
+    )
     assert prepared.table.area.tolist() == [16 * 24 / 48**2] * 3
     assert prepared.table.box[0, 2] == 24 and prepared.organ.mean() == pytest.approx(16 / 24)
     with pytest.raises(DataError, match="organ.method is 'given', but the manifest has no organ mask"):
@@ -340,10 +387,19 @@ def test_different_channel_counts(tmp_path, make_head, cache):
     Image.fromarray(make_head(height=48, width=48, channels=1)).save(tmp_path / "grey.png")
     manifest = cases_of([tmp_path / "colour.png", tmp_path / "grey.png"])
     text = failure(manifest, cache, DataError)
-    assert "images of different channel counts" in text and "colour.png has 3" in text and "grey.png has 1" in text
+    assert (
+        "images of different channel counts" in text
+        and "colour.png has 3" in text
+        and "grey.png has 1" in text
+    )
     text = failure(manifest_with(manifest, series="s"), cache, DataError)
     assert "slices of one series differ in channel count" in text
-    assert prepare(manifest, data=DataSection(side=48, normalization="none", channels=[0]), organ=RAW["organ"], cache=cache).images.shape == (2, 48, 48, 1)
+    assert prepare(
+        manifest,
+        data=DataSection(side=48, normalization="none", channels=[0]),
+        organ=RAW["organ"],
+        cache=cache,
+    ).images.shape == (2, 48, 48, 1)
 
 
 def test_a_channel_that_is_not_there(square, cache):
@@ -360,7 +416,9 @@ def test_different_sizes_in_a_series(tmp_path, make_head, cache):
 
 def test_a_slice_that_is_not_there(nifti, cache):
     manifest = Manifest(nifti.parent, (Case(nifti, "p", 1, slice_index=5),))
-    assert "slice 5 is asked for, the file has 5 slice(s), numbered 0 to 4" in failure(manifest, cache, DataError)
+    assert "slice 5 is asked for, the file has 5 slice(s), numbered 0 to 4" in failure(
+        manifest, cache, DataError
+    )
 
 
 def test_nan_image(tmp_path, cache):
@@ -394,12 +452,20 @@ def test_an_image_that_disappeared(square, cache):
 def test_volume_without_any_content(tmp_path, cache):
     tifffile.imwrite(tmp_path / "black.tif", np.zeros((32, 32), np.uint8))
     prepared = prepare(cases_of([tmp_path / "black.tif"]), **USUAL, cache=cache)
-    assert prepared.table.area.tolist() == [0.0] and np.isfinite(prepared.images).all() and not prepared.organ.any()
+    assert (
+        prepared.table.area.tolist() == [0.0]
+        and np.isfinite(prepared.images).all()
+        and not prepared.organ.any()
+    )
 
 
 @pytest.mark.parametrize("organ", [OrganSection(method="none"), OrganSection()], ids=["none", "foreground"])
 def test_a_constant_slice_is_empty_but_stays(tmp_path, make_head, cache, organ):
-    for name, image in (("1.png", make_head()), ("2.png", np.full((48, 40, 3), 77, np.uint8)), ("3.png", make_head())):
+    for name, image in (
+        ("1.png", make_head()),
+        ("2.png", np.full((48, 40, 3), 77, np.uint8)),
+        ("3.png", make_head()),
+    ):
         Image.fromarray(image).save(tmp_path / name)
     manifest = cases_of([tmp_path / f"{n}.png" for n in (1, 2, 3)], series=["s"] * 3)
     prepared = prepare(manifest, data=DataSection(side=32), organ=organ, cache=cache)
@@ -432,10 +498,15 @@ def test_a_picture_of_8_bits_shows_the_window_already_and_deeper_files_do_not(tm
     else:
         tifffile.imwrite(tmp_path / "deep.tif", shades.astype(np.uint16))
     data = DataSection(side=48, normalization="window", window={"center": 40, "width": 120})
-    found = {name: prepare(cases_of([tmp_path / name]), data=data, organ=RAW["organ"], cache=cache) for name in (f"shades.{suffix}", "units.npy", f"deep.{suffix}")}
+    found = {
+        name: prepare(cases_of([tmp_path / name]), data=data, organ=RAW["organ"], cache=cache)
+        for name in (f"shades.{suffix}", "units.npy", f"deep.{suffix}")
+    }
     of = {name: one.images[0, ..., 0].astype(np.float32) for name, one in found.items()}
     said = "1 of 1 volumes are pictures of 8 bits, which are taken to show data.window already."
     assert [one.account for one in found.values()] == [(said,), (), ()]
     np.testing.assert_allclose(of[f"shades.{suffix}"], shades / 255.0, atol=0.0005)
-    np.testing.assert_allclose(of["units.npy"], shades / 255.0, atol=0.009)  # DICOM's LINEAR is half a unit off
+    np.testing.assert_allclose(
+        of["units.npy"], shades / 255.0, atol=0.009
+    )  # DICOM's LINEAR is half a unit off
     np.testing.assert_allclose(of[f"deep.{suffix}"], np.clip((shades + 20.0) / 120.0, 0, 1), atol=0.009)

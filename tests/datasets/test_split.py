@@ -17,7 +17,13 @@ from clamnet_tf.recipe.schema_data import SplitSection
 def cohort(profiles, sites=("A", "B"), split=None):
     """A manifest with one patient per entry of `profiles`, a tuple of the labels of its images."""
     cases = [
-        Case(Path(f"/data/p{number:03d}_{index}.png"), f"p{number:03d}", label, site=sites[number % len(sites)], split=split and split[number])
+        Case(
+            Path(f"/data/p{number:03d}_{index}.png"),
+            f"p{number:03d}",
+            label,
+            site=sites[number % len(sites)],
+            split=split and split[number],
+        )
         for number, labels in enumerate(profiles)
         for index, label in enumerate(labels)
     ]
@@ -37,7 +43,11 @@ EXPECTED_DRAW = "rreererrrraa"  # second letters: t[r]ain, v[a]l, t[e]st
 
 
 def test_fractions_and_sites_are_kept():
-    sides = sides_of(split_manifest(cohort([(0, 1)] * 100, sites=("A", "B", "B", "B")), SplitSection(train=0.6, val=0.15, test=0.25)))
+    sides = sides_of(
+        split_manifest(
+            cohort([(0, 1)] * 100, sites=("A", "B", "B", "B")), SplitSection(train=0.6, val=0.15, test=0.25)
+        )
+    )
     counts = collections.Counter(sides.values())
     assert counts == {"train": 60, "val": 15, "test": 25}
     of_a = collections.Counter(side for patient, side in sides.items() if int(patient[1:]) % 4 == 0)
@@ -45,13 +55,18 @@ def test_fractions_and_sites_are_kept():
 
 
 def test_label_profiles_are_stratified():
-    sides = sides_of(split_manifest(cohort([(0,)] * 40 + [(1,)] * 20), SplitSection(train=0.5, val=0.25, test=0.25)))
+    sides = sides_of(
+        split_manifest(cohort([(0,)] * 40 + [(1,)] * 20), SplitSection(train=0.5, val=0.25, test=0.25))
+    )
     abnormal = collections.Counter(side for patient, side in sides.items() if int(patient[1:]) >= 40)
     assert abnormal == {"train": 10, "val": 5, "test": 5}
 
 
 def test_another_seed_draws_another_split():
-    drawn = {tuple(sorted(sides_of(split_manifest(cohort([(0, 1)] * 20), SplitSection(seed=seed))).items())) for seed in range(5)}
+    drawn = {
+        tuple(sorted(sides_of(split_manifest(cohort([(0, 1)] * 20), SplitSection(seed=seed))).items()))
+        for seed in range(5)
+    }
     assert len(drawn) == 5
 
 
@@ -87,7 +102,11 @@ def test_own_split_is_honoured():
 
 def test_split_file_wins_over_the_own_split(tmp_path, write_csv):
     manifest = cohort([(0, 1)] * 4, split=["train", "val", "test", "test"])
-    path = write_csv(tmp_path / "s.csv", ["patient", "split"], [["p000", "test"], ["p001", "train"], ["p002", "validation"], ["p003", "TRAIN"]])
+    path = write_csv(
+        tmp_path / "s.csv",
+        ["patient", "split"],
+        [["p000", "test"], ["p001", "train"], ["p002", "validation"], ["p003", "TRAIN"]],
+    )
     sides = sides_of(split_manifest(manifest, SplitSection(), path))
     assert sides == {"p000": "test", "p001": "train", "p002": "val", "p003": "train"}
 
@@ -109,10 +128,19 @@ def test_val_is_drawn_from_train_when_the_split_has_none():
 
 
 FILES = {
-    "unknown": ([["p000", "train"], ["p001", "val"], ["p00", "test"]], r"line 4: patient 'p00' is not in the data \(did you mean 'p000'\?\)"),
+    "unknown": (
+        [["p000", "train"], ["p001", "val"], ["p00", "test"]],
+        r"line 4: patient 'p00' is not in the data \(did you mean 'p000'\?\)",
+    ),
     "missing": ([["p000", "train"]], r"patient 'p001' of the data has no line"),
-    "side": ([["p000", "train"], ["p001", "vla"]], r"line 3: split: expected train, val or test, received 'vla' \(did you mean 'val'\?\)"),
-    "two sides": ([["p000", "train"], ["p001", "val"], ["p000", "test"]], r"line 4: patient 'p000' is on two sides: train in line 2, test here"),
+    "side": (
+        [["p000", "train"], ["p001", "vla"]],
+        r"line 3: split: expected train, val or test, received 'vla' \(did you mean 'val'\?\)",
+    ),
+    "two sides": (
+        [["p000", "train"], ["p001", "val"], ["p000", "test"]],
+        r"line 4: patient 'p000' is on two sides: train in line 2, test here",
+    ),
 }
 
 
@@ -133,7 +161,9 @@ def test_a_patient_on_two_sides_is_refused():
     manifest = cohort([(0, 1)] * 4, split=["train", "val", "test", "test"])
     cases = list(manifest.cases)
     cases[1] = replace(cases[1], split="test")
-    with pytest.raises(DataError, match=r"patient 'p000' is on two sides \(test: p000_1.png, train: p000_0.png\)"):
+    with pytest.raises(
+        DataError, match=r"patient 'p000' is on two sides \(test: p000_1.png, train: p000_0.png\)"
+    ):
         split_manifest(replace(manifest, cases=tuple(cases)), SplitSection())
 
 
@@ -157,7 +187,9 @@ def test_one_class_only():
 
 
 def test_too_few_patients():
-    with pytest.raises(DataError, match=r"2 patient\(s\) cannot be split into train and val and test; at least 3"):
+    with pytest.raises(
+        DataError, match=r"2 patient\(s\) cannot be split into train and val and test; at least 3"
+    ):
         split_manifest(cohort([(0, 1)] * 2), SplitSection())
 
 
@@ -166,7 +198,11 @@ def test_unlabelled_images_cannot_be_split():
         split_manifest(cohort([(0, 1), (None,), (0, 1)]), SplitSection())
 
 
-@pytest.mark.parametrize("section", [SplitSection(train=0.0, val=0.5, test=0.5), SplitSection(train=0.5, val=0.0, test=0.5)], ids=["train", "val"])
+@pytest.mark.parametrize(
+    "section",
+    [SplitSection(train=0.0, val=0.5, test=0.5), SplitSection(train=0.5, val=0.0, test=0.5)],
+    ids=["train", "val"],
+)
 def test_train_and_val_cannot_be_empty(section):
     with pytest.raises(DataError, match="train and val must be above 0"):
         split_manifest(cohort([(0, 1)] * 9), section)
@@ -175,10 +211,14 @@ def test_train_and_val_cannot_be_empty(section):
 def test_leakage_names_patients_and_files():
     manifest = cohort([(0, 1)] * 3, split=["train", "val", "test"])
     hashes = {0: ["a"], 1: ["b"], 2: ["c"], 3: ["d"], 4: ["e"], 5: ["b", "f"]}
-    with pytest.raises(DataError, match=r"p000_1.png \(patient p000, train\) and /data/p002_1.png \(patient p002, test\)") as caught:
+    with pytest.raises(
+        DataError, match=r"p000_1.png \(patient p000, train\) and /data/p002_1.png \(patient p002, test\)"
+    ) as caught:
         check_leakage(manifest, hashes)
     assert "1 image(s) have the same pixels on two sides" in str(caught.value)
 
 
 def test_copies_on_one_side_are_no_leakage():
-    check_leakage(cohort([(0, 1)] * 3, split=["train", "val", "train"]), {0: ["a"], 1: ["a"], 4: ["a"], 2: ["b"]})
+    check_leakage(
+        cohort([(0, 1)] * 3, split=["train", "val", "train"]), {0: ["a"], 1: ["a"], 4: ["a"], 2: ["b"]}
+    )

@@ -17,7 +17,16 @@ MARKING = ThresholdRule(0.5, "by hand")
 
 
 def case(probability, truth=TRUTH, patient="p", image="a.png", label=1, **more):
-    return SliceCase(patient=patient, image=image, slice_index=0, label=label, organ=ORGAN, probability=probability, truth=truth, **more)
+    return SliceCase(
+        patient=patient,
+        image=image,
+        slice_index=0,
+        label=label,
+        organ=ORGAN,
+        probability=probability,
+        truth=truth,
+        **more,
+    )
 
 
 def map_of(mask):
@@ -41,16 +50,24 @@ def test_a_slice_by_hand():
 
 def test_a_patient_is_the_sum_of_the_slices():
     first, second = map_of(TRUTH), map_of(np.roll(TRUTH, 1, axis=1))
-    evaluation = evaluate(case(first, spacing_mm=(10.0, 1.0, 1.0)), case(second, image="b.png", spacing_mm=(10.0, 1.0, 1.0)))
+    evaluation = evaluate(
+        case(first, spacing_mm=(10.0, 1.0, 1.0)), case(second, image="b.png", spacing_mm=(10.0, 1.0, 1.0))
+    )
     (row,) = evaluation.patients
-    assert row["dice"] == pytest.approx(2 * 6 / 16)  # not the mean of the slices' 1 and 0.5 by accident: both have 4 pixels
+    assert row["dice"] == pytest.approx(
+        2 * 6 / 16
+    )  # not the mean of the slices' 1 and 0.5 by accident: both have 4 pixels
     assert (row["sensitivity"], row["precision"]) == (0.75, 0.75)
     assert (row["truth_ml"], row["marked_ml"]) == (pytest.approx(0.08), pytest.approx(0.08))
     assert row["hd95_px"] == pytest.approx(np.mean([each["hd95_px"] for each in evaluation.slices]))
 
 
 def test_patients_keep_the_order_of_the_reference_list():
-    evaluation = evaluate(case(map_of(TRUTH), patient="z"), case(map_of(TRUTH), patient="a"), case(map_of(EMPTY), EMPTY, patient="z", image="b.png", label=0))
+    evaluation = evaluate(
+        case(map_of(TRUTH), patient="z"),
+        case(map_of(TRUTH), patient="a"),
+        case(map_of(EMPTY), EMPTY, patient="z", image="b.png", label=0),
+    )
     assert [row["patient"] for row in evaluation.patients] == ["z", "a"]
     assert [row["slices"] for row in evaluation.patients] == [2, 1]
 
@@ -79,7 +96,10 @@ def test_no_prediction_is_worse_than_a_missing_one(rng, truth):
 
 def test_heads_and_baselines_are_counted_by_the_same_rule():
     heads = {"head_1": map_of(TRUTH) * 0.5, "head_2": None}
-    evaluation = evaluate(case(map_of(TRUTH), heads=heads, baselines={"all": ORGAN, "none": EMPTY}), marking=ThresholdRule(0.5, "", head_thresholds={"head_1": 0.4}))
+    evaluation = evaluate(
+        case(map_of(TRUTH), heads=heads, baselines={"all": ORGAN, "none": EMPTY}),
+        marking=ThresholdRule(0.5, "", head_thresholds={"head_1": 0.4}),
+    )
     (row,) = evaluation.patients
     assert (row["dice_head_1"], row["dice_head_2"]) == (1, 0)
     assert (row["dice_all"], row["dice_none"]) == (pytest.approx(8 / 16), 0)
@@ -99,26 +119,37 @@ def test_a_normal_slice_needs_no_mask():
 
 
 def test_an_abnormal_slice_without_a_mask_leaves_its_patient_unscored():
-    evaluation = evaluate(case(map_of(TRUTH)), case(map_of(TRUTH), None, image="b.png"), case(map_of(TRUTH), patient="q"))
+    evaluation = evaluate(
+        case(map_of(TRUTH)), case(map_of(TRUTH), None, image="b.png"), case(map_of(TRUTH), patient="q")
+    )
     assert [row["dice"] for row in evaluation.patients] == [None, 1]
     assert evaluation.slices[1]["dice"] is None and evaluation.slices[1]["truth_px"] is None
     assert evaluation.patients[0]["slices_positive"] == 2
 
 
 def test_without_any_lesion_no_patient_is_scored():
-    evaluation = evaluate(case(map_of(TRUTH), None, patient="p"), case(map_of(TRUTH), EMPTY, label=0, patient="q"))
+    evaluation = evaluate(
+        case(map_of(TRUTH), None, patient="p"), case(map_of(TRUTH), EMPTY, label=0, patient="q")
+    )
     assert [row["dice"] for row in evaluation.patients] == [None, None]
 
 
 def test_postprocessing_is_part_of_the_result():
     speck = TRUTH.copy()
     speck[2, 3] = True
-    assert evaluate(case(map_of(speck)), marking=ThresholdRule(0.5, "", smallest_component=2 / 12)).slices[0]["dice"] == 1
+    assert (
+        evaluate(case(map_of(speck)), marking=ThresholdRule(0.5, "", smallest_component=2 / 12)).slices[0][
+            "dice"
+        ]
+        == 1
+    )
 
 
 def test_every_slice_is_shown_to_the_collector():
     seen = []
-    evaluate_slices([case(map_of(TRUTH)), case(None, image="b.png")], MARKING, lambda *each: seen.append(each))
+    evaluate_slices(
+        [case(map_of(TRUTH)), case(None, image="b.png")], MARKING, lambda *each: seen.append(each)
+    )
     assert [mask is None for _, mask, _ in seen] == [False, True]
     np.testing.assert_array_equal(seen[0][1], TRUTH)
 
@@ -132,7 +163,10 @@ def test_every_slice_is_shown_to_the_collector():
         ([case(map_of(TRUTH) * 2)], r"probability must lie in 0..1; received 0.2..1.8"),
         ([case(np.full(TRUTH.shape, np.nan))], "probability must lie in 0..1; received nan"),
         ([case(map_of(TRUTH), heads={"ours": None})], "need names of their own"),
-        ([case(map_of(TRUTH)), case(None, image="b.png", heads={"head_1": None})], r"names heads \['head_1'\].*first slice names \[\]"),
+        (
+            [case(map_of(TRUTH)), case(None, image="b.png", heads={"head_1": None})],
+            r"names heads \['head_1'\].*first slice names \[\]",
+        ),
     ],
 )
 def test_wrong_input_is_refused(cases, message):

@@ -35,7 +35,9 @@ def test_patient_strip_has_a_dot_per_patient_and_none_on_another(rng):
 
 
 def test_scatter_grows_with_size_and_score():
-    dots = list(parsed(charts.size_scatter([(1, 0.2, "a"), (10, 0.5, "b"), (100, 0.9, "c")], "pixels")).iter("circle"))
+    dots = list(
+        parsed(charts.size_scatter([(1, 0.2, "a"), (10, 0.5, "b"), (100, 0.9, "c")], "pixels")).iter("circle")
+    )
     x, y = ([float(dot.get(name)) for dot in dots] for name in ("cx", "cy"))
     assert x == sorted(x) and y == sorted(y, reverse=True)
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
@@ -44,7 +46,10 @@ def test_scatter_grows_with_size_and_score():
 
 @pytest.mark.parametrize("share", [True, False])
 def test_curves(share):
-    series = [("a", [(0, 0.5), (50, 0.25), (100, 0.125)]), ("b & c", [(step, step / 200) for step in range(101)])]
+    series = [
+        ("a", [(0, 0.5), (50, 0.25), (100, 0.125)]),
+        ("b & c", [(step, step / 200) for step in range(101)]),
+    ]
     chart = parsed(charts.lines(series, 50, share))
     assert len(list(chart.iter("path"))) == 2
     (chosen,) = [line for line in chart.iter("line") if line.get("class") == "chosen"]

@@ -1,4 +1,6 @@
-"""Which simple methods an evaluation has: those without training always, fitted ones from the run, the entry or the training side."""
+"""Which simple methods an evaluation has: those without training always, fitted ones from the run, the entry
+or the training side.
+"""
 
 import json
 from types import SimpleNamespace
@@ -39,9 +41,13 @@ def prepared(rng):
     """Six slices of one volume each; four to train with, three of them abnormal, two to test with."""
     images = rng.normal(size=(6, 24, 24, 1)).astype(np.float32)
     table = SimpleNamespace(
-        split=np.array(["train"] * 4 + ["test"] * 2), area=np.ones(6), label=np.array([1, 1, 0, 1, 1, 0]), volume=np.arange(6),
-        markers=np.array([""] * 6), volumes_of=lambda rows: rows,
-    )  # fmt: skip
+        split=np.array(["train"] * 4 + ["test"] * 2),
+        area=np.ones(6),
+        label=np.array([1, 1, 0, 1, 1, 0]),
+        volume=np.arange(6),
+        markers=np.array([""] * 6),
+        volumes_of=lambda rows: rows,
+    )
     return SimpleNamespace(table=table, images=images, organ=np.ones((6, 24, 24), np.uint8), atlas=None)
 
 
@@ -120,7 +126,8 @@ def test_several_markers_have_their_own_sizes(tmp_path, prepared):
         ),
         ('{"a": {"function": "_otsu_masks", "keywords": {"channel": 0, "bright": 1}}}', (), "a: bright is 1"),
         (
-            '{"a": {"function": "size_masks", "keywords": {"channel": 0, "sigma": 1, "share": Infinity, "bright": true}}}',
+            '{"a": {"function": "size_masks", "keywords": {"channel": 0, "sigma": 1, "share": Infinity, '
+            '"bright": true}}}',
             (),
             "a: share is inf",
         ),

@@ -32,7 +32,10 @@ def test_each_patient_shows_its_largest_best_and_worst_slice(evaluated):
         rows = [row for row in evaluation.slices if row["patient"] == patient and row["truth_px"]]
         shown = [item for item in items if item.patient == patient and not item.normal]
         assert len({item.name for item in shown}) == len(shown)
-        assert {item.dice for item in shown} >= {min(row["dice"] for row in rows), max(row["dice"] for row in rows)}
+        assert {item.dice for item in shown} >= {
+            min(row["dice"] for row in rows),
+            max(row["dice"] for row in rows),
+        }
         assert max(item.truth_px for item in shown) == max(row["truth_px"] for row in rows)
 
 
@@ -48,7 +51,9 @@ def test_never_more_than_the_limit_and_always_best_and_worst(build_cases, limit)
     assert len(items) <= limit
     ranked = sorted(evaluation.patients, key=lambda row: row["dice"])
     if limit >= 7:
-        assert {ranked[0]["patient"], ranked[-1]["patient"]} <= {item.patient for item in items if not item.normal}
+        assert {ranked[0]["patient"], ranked[-1]["patient"]} <= {
+            item.patient for item in items if not item.normal
+        }
     assert any(item.normal for item in items) or limit < 5
 
 
@@ -57,7 +62,9 @@ def test_copies_are_cut_to_the_organ_and_small(rng):
     organ[100:820, 200:900] = True
     truth = np.zeros_like(organ)
     truth[300:500, 300:500] = True
-    _, (item,) = walk([SliceCase("p", "p.png", 0, 1, organ, truth * 0.9, truth, picture=rng.random(organ.shape))])
+    _, (item,) = walk(
+        [SliceCase("p", "p.png", 0, 1, organ, truth * 0.9, truth, picture=rng.random(organ.shape))]
+    )
     assert max(item.gray.shape) == SIDE
     assert item.gray.shape == item.truth.shape == item.marked.shape == item.heat.shape
     assert item.truth.mean() == pytest.approx(200 * 200 / (792 * 780), rel=0.05)
@@ -76,9 +83,16 @@ def test_slices_without_picture_or_organ_are_passed_over():
 
 def test_without_masks_the_largest_mark_is_shown(rng):
     organ = np.ones((20, 20), bool)
-    cases = [SliceCase(f"p{number}", "a.png", number, 1, organ, rng.random((20, 20)), None, picture=rng.random((20, 20))) for number in range(3)]
+    cases = [
+        SliceCase(
+            f"p{number}", "a.png", number, 1, organ, rng.random((20, 20)), None, picture=rng.random((20, 20))
+        )
+        for number in range(3)
+    ]
     _, items = walk(cases)
-    assert [item.role for item in items] == ["largest mark"] * 3 and [item.patient_dice for item in items] == [None] * 3
+    assert [item.role for item in items] == ["largest mark"] * 3 and [
+        item.patient_dice for item in items
+    ] == [None] * 3
 
 
 def test_patients_of_whom_some_slices_are_outlined_run_from_best_to_worst_and_come_first(rng):
@@ -89,8 +103,20 @@ def test_patients_of_whom_some_slices_are_outlined_run_from_best_to_worst_and_co
         truth[5:15, 5:15] = True
         found = np.zeros((20, 20), bool)
         found[5 : 5 + (share or 10), 5:15] = True
-        outlined = SliceCase(f"p{number}", "a.png", 0, 1, organ, found * 0.9, None if share is None else truth, picture=rng.random((20, 20)))
-        cases += [outlined, SliceCase(f"p{number}", "b.png", 1, 1, organ, found * 0.9, None, picture=rng.random((20, 20)))]
+        outlined = SliceCase(
+            f"p{number}",
+            "a.png",
+            0,
+            1,
+            organ,
+            found * 0.9,
+            None if share is None else truth,
+            picture=rng.random((20, 20)),
+        )
+        cases += [
+            outlined,
+            SliceCase(f"p{number}", "b.png", 1, 1, organ, found * 0.9, None, picture=rng.random((20, 20))),
+        ]
     _, items = walk(cases)
     first = list(dict.fromkeys(item.patient for item in items))
     assert first == ["p2", "p3", "p1", "p0"] and all(item.patient_dice is None for item in items)

@@ -30,7 +30,11 @@ def slices(rng):
 
 def test_names(slices):
     names = list(intensity_baselines(*slices, 0.1))
-    called = {name.replace("deviation", f"channel{slices[0].shape[3] - 1}") for name in intensity_baselines(*slices, 0.1, atlas=True) if "deviation" in name}
+    called = {
+        name.replace("deviation", f"channel{slices[0].shape[3] - 1}")
+        for name in intensity_baselines(*slices, 0.1, atlas=True)
+        if "deviation" in name
+    }
     assert called == {name for name in names if f"channel{slices[0].shape[3] - 1}_" in name}
     assert names[0] == "whole_organ" and len(set(names)) == 1 + 2 * 2 + 2 * 2 * 2 + 2 * 4 * 2
     assert list(training_free(2, 0.1)) == names[: 1 + 2 * 2 + 2 * 2 * 2]
@@ -58,9 +62,15 @@ def test_the_expected_size_is_marked_in_every_slice(slices, share):
             for row in range(len(organ)):
                 inside = organ[row] > 0
                 values = smoothed(images[row, ..., channel], inside, sigma)[inside]
-                count = int(share * inside.sum() + 1e-6)  # of different values, so many of the highest or lowest
+                count = int(
+                    share * inside.sum() + 1e-6
+                )  # of different values, so many of the highest or lowest
                 wanted = np.sort(values)[::-1][:count] if side == "bright" else np.sort(values)[:count]
-                np.testing.assert_array_equal(np.sort(smoothed(images[row, ..., channel], inside, sigma)[masks[row]]), np.sort(wanted), err_msg=name)
+                np.testing.assert_array_equal(
+                    np.sort(smoothed(images[row, ..., channel], inside, sigma)[masks[row]]),
+                    np.sort(wanted),
+                    err_msg=name,
+                )
                 assert not masks[row][~inside].any()
 
 
@@ -76,7 +86,9 @@ def test_bright_marks_the_brightest_and_dark_the_darkest(slices):
     images, organ, _ = slices
     methods = intensity_baselines(*slices, 0.1)
     for channel in range(2):
-        bright, dark = (methods[f"threshold_channel{channel}_sigma0_{side}"](images, organ) for side in ("bright", "dark"))
+        bright, dark = (
+            methods[f"threshold_channel{channel}_sigma0_{side}"](images, organ) for side in ("bright", "dark")
+        )
         values = images[..., channel]
         assert values[bright].min() > values[(organ > 0) & ~bright].max()
         assert values[dark].max() < values[(organ > 0) & ~dark].min()
@@ -84,7 +96,9 @@ def test_bright_marks_the_brightest_and_dark_the_darkest(slices):
 
 def test_normal_slices_and_pixels_outside_of_the_organ_have_no_say(slices, rng):
     images, organ, labels = slices
-    other = np.where((labels == 0)[:, None, None, None] | (organ == 0)[..., None], rng.normal(9, 9, images.shape), images)
+    other = np.where(
+        (labels == 0)[:, None, None, None] | (organ == 0)[..., None], rng.normal(9, 9, images.shape), images
+    )
     before, after = intensity_baselines(*slices, 0.1), intensity_baselines(other, organ, labels, 0.1)
     for name in before:
         np.testing.assert_array_equal(before[name](images, organ), after[name](images, organ), err_msg=name)
@@ -101,10 +115,14 @@ def test_nothing_is_marked_outside_of_the_organ(slices):
 
 def test_half_precision_memory_map(slices, tmp_path):
     images, organ, labels = slices
-    stored = np.lib.format.open_memmap(tmp_path / "images.npy", mode="w+", dtype=np.float16, shape=images.shape)
+    stored = np.lib.format.open_memmap(
+        tmp_path / "images.npy", mode="w+", dtype=np.float16, shape=images.shape
+    )
     stored[:] = images
     method = intensity_baselines(stored, organ, labels, 0.1)["threshold_channel0_sigma1_bright"]
-    expected = intensity_baselines(images.astype(np.float16).astype(np.float32), organ, labels, 0.1)["threshold_channel0_sigma1_bright"]
+    expected = intensity_baselines(images.astype(np.float16).astype(np.float32), organ, labels, 0.1)[
+        "threshold_channel0_sigma1_bright"
+    ]
     np.testing.assert_array_equal(method(stored, organ), expected(stored, organ))
 
 
@@ -128,7 +146,9 @@ def test_cut_against_sorting_and_with_ties():
     assert prevalence_cut(values, even, 0.3, bright=False) == 3.0  # 0, 1, 2 lie below
     assert prevalence_cut(values, even, 1.0, bright=True) < 0.0
     ties = np.array([5.0, 5.0, 5.0, 1.0])
-    assert prevalence_cut(ties, np.ones(4), 0.5, bright=True) == 5.0  # marking all three fives would exceed a half
+    assert (
+        prevalence_cut(ties, np.ones(4), 0.5, bright=True) == 5.0
+    )  # marking all three fives would exceed a half
     assert prevalence_cut(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0]), 0.5, bright=True) == 2.0
 
 
@@ -136,14 +156,18 @@ def test_otsu_splits_two_classes_slice_by_slice(rng):
     truth = np.zeros((2, 40, 40), bool)
     truth[:, 10:20, 10:25] = True
     organ = np.ones((2, 40, 40), np.uint8)
-    images = np.where(truth, 4.0, 1.0)[..., None] * np.array([1.0, 7.0])[:, None, None, None]  # another gain per slice
+    images = (
+        np.where(truth, 4.0, 1.0)[..., None] * np.array([1.0, 7.0])[:, None, None, None]
+    )  # another gain per slice
     images = (images * rng.uniform(0.9, 1.1, images.shape)).astype(np.float32)
     methods = intensity_baselines(images, organ, [1, 1], 0.1)
     bright, dark = (methods[f"otsu_channel0_{side}"](images, organ) for side in ("bright", "dark"))
     np.testing.assert_array_equal(bright, ~dark)
     assert (bright == truth).mean() > 0.98
     for number in range(2):
-        np.testing.assert_array_equal(bright[number], images[number, ..., 0] > threshold_otsu(images[number, ..., 0]))
+        np.testing.assert_array_equal(
+            bright[number], images[number, ..., 0] > threshold_otsu(images[number, ..., 0])
+        )
 
 
 def test_slices_that_are_blank_or_flat_get_no_otsu_mask():

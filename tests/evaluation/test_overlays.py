@@ -75,7 +75,10 @@ def test_overlay_without_masks_is_the_image():
 
 
 def parsed(path):
-    return [np.array([[float(value) for value in pair.split()] for pair in part.split("L")]) for part in re.findall(r"M(.*?)Z", path)]
+    return [
+        np.array([[float(value) for value in pair.split()] for pair in part.split("L")])
+        for part in re.findall(r"M(.*?)Z", path)
+    ]
 
 
 def test_contours_enclose_the_mask(rng):
@@ -96,7 +99,9 @@ def test_contours_of_border_pixels_and_holes_and_nothing():
 
 
 def test_heat_map_is_clear_at_zero_and_bright_at_one():
-    picture = np.asarray(Image.open(io.BytesIO(heat_png(np.linspace(0, 1, 200)[None]))).convert("RGBA"))[0].astype(int)
+    picture = np.asarray(Image.open(io.BytesIO(heat_png(np.linspace(0, 1, 200)[None]))).convert("RGBA"))[
+        0
+    ].astype(int)
     assert picture[0, 3] == 0 and picture[-1, 3] > 200
     assert (np.diff(picture[:, :3].sum(axis=1)) >= 0).all()
     assert len(np.unique(picture, axis=0)) == HEAT_LEVELS
@@ -112,5 +117,7 @@ def test_png_keeps_every_value(tmp_path, rng):
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(EnvironmentFailure, match=r"a\.png: cannot be written.*a part of the path is a file|in the way"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"a\.png: cannot be written.*a part of the path is a file|in the way"
+    ):
         write_png(tmp_path / "file" / "a.png", np.zeros((2, 2), np.uint8))

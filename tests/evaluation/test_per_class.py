@@ -24,9 +24,14 @@ def dice(a, b):
 
 @pytest.fixture
 def walked(rng):
-    """(walks by name, gallery, [(patient, truth, mask)]) of three patients: both markers, the second alone, none."""
+    """(walks by name, gallery, [(patient, truth, mask)]) of three patients: both markers, the second alone,
+    none.
+    """
     gallery = Gallery()
-    walks, seen = {"": Walk(TRAINED.marking, gallery.add), **{name: Walk(TRAINED.marking) for name in NAMES}}, []
+    walks, seen = (
+        {"": Walk(TRAINED.marking, gallery.add), **{name: Walk(TRAINED.marking) for name in NAMES}},
+        [],
+    )
     for patient, shown in (("a", (1, 2)), ("b", (2,)), ("c", ())):
         for number in range(4):
             truth, maps = np.zeros((24, 24), np.uint8), rng.uniform(0, 0.3, (24, 24, 2)).astype(np.float32)
@@ -35,8 +40,20 @@ def walked(rng):
                 maps[4 + 9 * (value - 1) : 10 + 9 * (value - 1), 5:12, value - 1] = 0.9
             if patient == "b" and number == 2:
                 maps[2:5, 15:20, 0] = 0.8  # the first marker, falsely
-            whole = SliceCase(patient, f"{patient}.dcm", number, int(truth.any()), np.ones((24, 24), bool), None, truth, spacing_mm=(1, 1, 1), picture=rng.random((24, 24)))
-            cases = split_by_class(whole, maps, {}, TRAINED, "+".join(NAMES[value - 1] for value in shown if number))
+            whole = SliceCase(
+                patient,
+                f"{patient}.dcm",
+                number,
+                int(truth.any()),
+                np.ones((24, 24), bool),
+                None,
+                truth,
+                spacing_mm=(1, 1, 1),
+                picture=rng.random((24, 24)),
+            )
+            cases = split_by_class(
+                whole, maps, {}, TRAINED, "+".join(NAMES[value - 1] for value in shown if number)
+            )
             seen.append((patient, truth, cases[""].mask))
             for name, case in cases.items():
                 walks[name].add(case)
@@ -45,7 +62,10 @@ def walked(rng):
 
 def test_dice_per_patient_and_marker(walked):
     walks, _, seen = walked
-    volumes = {p: (np.stack([t for q, t, _ in seen if q == p]), np.stack([m for q, _, m in seen if q == p])) for p in "abc"}
+    volumes = {
+        p: (np.stack([t for q, t, _ in seen if q == p]), np.stack([m for q, _, m in seen if q == p]))
+        for p in "abc"
+    }
     for name, walk in walks.items():
         result = figures(walk.evaluation(), samples=100)
         scores = []
@@ -53,7 +73,9 @@ def test_dice_per_patient_and_marker(walked):
             truth, mask = ((x > 0) if not name else x == NAMES.index(name) + 1 for x in (truth, mask))
             if truth.any():  # who does not have the marker has no overlap, marked or not
                 scores.append(dice(truth, mask))
-        assert result["dice_volume"]["mean"] == pytest.approx(np.mean(scores)) and result["dice_volume"]["patients"] == len(scores)
+        assert result["dice_volume"]["mean"] == pytest.approx(np.mean(scores)) and result["dice_volume"][
+            "patients"
+        ] == len(scores)
     assert result["auroc_slice"] == 1.0 and result["slices_normal"] == 6
 
 
@@ -72,18 +94,51 @@ def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
     walks, gallery, _ = walked
     of_classes = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_classes.pop("")
-    result = figures(evaluation, samples=100) | {"markers": {name: figures(each, samples=100) for name, each in of_classes.items()}}
+    result = figures(evaluation, samples=100) | {
+        "markers": {name: figures(each, samples=100) for name, each in of_classes.items()}
+    }
     add_columns(evaluation, of_classes)
     first = evaluation.patients[1]
-    assert first["patient"] == "b" and first["one_truth_px"] == 0 < first["one_marked_px"] and first["one_dice"] is None and first["two_dice"] > 0
-    assert first["one_marked_share"] == first["one_marked_px"] / (4 * 24 * 24) and first["two_marked_share"] is None
+    assert (
+        first["patient"] == "b"
+        and first["one_truth_px"] == 0 < first["one_marked_px"]
+        and first["one_dice"] is None
+        and first["two_dice"] > 0
+    )
+    assert (
+        first["one_marked_share"] == first["one_marked_px"] / (4 * 24 * 24)
+        and first["two_marked_share"] is None
+    )
     assert {row["two_label"] for row in evaluation.slices} == {0, 1}
     lines = class_headline(result)
-    assert lines[0].startswith("  one: Dice ") and "on 1 patient with a lesion" in lines[0] and "on 2 patients with a lesion" in lines[1] and "slice AUROC" in lines[1]
-    write_report(tmp_path / "r.html", title="T", run={}, figures=result, patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=gallery.choose(evaluation.patients))
+    assert (
+        lines[0].startswith("  one: Dice ")
+        and "on 1 patient with a lesion" in lines[0]
+        and "on 2 patients with a lesion" in lines[1]
+        and "slice AUROC" in lines[1]
+    )
+    write_report(
+        tmp_path / "r.html",
+        title="T",
+        run={},
+        figures=result,
+        patients=evaluation.patients,
+        slices=evaluation.slices,
+        curves=[],
+        gallery=gallery.choose(evaluation.patients),
+    )
     page = (tmp_path / "r.html").read_text()
     assert "Marker by marker" in page and "rgb(0, 158, 115)" in page
-    write_report(tmp_path / "s.html", title="T", run={}, figures=figures(evaluation, samples=100), patients=evaluation.patients, slices=evaluation.slices, curves=[], gallery=[])
+    write_report(
+        tmp_path / "s.html",
+        title="T",
+        run={},
+        figures=figures(evaluation, samples=100),
+        patients=evaluation.patients,
+        slices=evaluation.slices,
+        curves=[],
+        gallery=[],
+    )
     assert "Marker by marker" not in (tmp_path / "s.html").read_text()
 
 
@@ -97,17 +152,23 @@ def test_overlays_have_a_colour_per_marker_and_a_legend():
     np.testing.assert_array_equal(overlay(gray, mask == 1), overlay(gray, (mask == 1).astype(np.uint8)))
     legend = with_legend(picture, ("one", "a_rather_long_name", "x"))
     np.testing.assert_array_equal(legend[:40], picture)
-    assert legend.shape[1] == 60 and all((legend[40:] == CLASS_RGB[number]).all(-1).any() for number in range(3))
+    assert legend.shape[1] == 60 and all(
+        (legend[40:] == CLASS_RGB[number]).all(-1).any() for number in range(3)
+    )
 
 
 def test_baselines_are_fitted_to_the_size_of_each_marker():
     column = np.array(["one", "two", "one+two", ""])
     found = fit_sizes((LesionClass("one", 1, 0.1), LesionClass("two", 1, 0.3)), np.ones(4), column)
     assert {name: (rows.tolist(), share) for name, (rows, share) in found.items()} == {
-        "": ([True, True, True, False], pytest.approx((0.1 + 0.3 + 0.4) / 3)), "one": ([True, False, True, False], 0.1), "two": ([False, True, True, False], 0.3),
-    }  # fmt: skip
+        "": ([True, True, True, False], pytest.approx((0.1 + 0.3 + 0.4) / 3)),
+        "one": ([True, False, True, False], 0.1),
+        "two": ([False, True, True, False], 0.3),
+    }
     alone = fit_sizes((LesionClass(UNNAMED, 1, 0.2),), np.array([1, 2]), column[2:])
-    assert {name: (rows.tolist(), share) for name, (rows, share) in alone.items()} == {"": ([True, True], 0.2)}
+    assert {name: (rows.tolist(), share) for name, (rows, share) in alone.items()} == {
+        "": ([True, True], 0.2)
+    }
 
 
 def test_a_class_without_a_name_is_both_itself_and_everything(rng):

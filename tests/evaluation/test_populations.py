@@ -1,4 +1,6 @@
-"""Who is compared, worked by hand: a cohort with many normals, one of lesions alone, missing predictions, unknown truth."""
+"""Who is compared, worked by hand: a cohort with many normals, one of lesions alone, missing predictions,
+unknown truth.
+"""
 
 import numpy as np
 import pytest
@@ -23,7 +25,9 @@ LESION = pixels(4) > 0
 
 
 def one(patient, probability, truth=EMPTY, number=0, **masks):
-    """A slice with 100 pixels of organ; masks: of the baselines "all" (everything), and "other", by default nothing."""
+    """A slice with 100 pixels of organ; masks: of the baselines "all" (everything), and "other", by default
+    nothing.
+    """
     baselines = {"all": ORGAN, "other": EMPTY} | masks
     return SliceCase(
         patient,
@@ -45,9 +49,11 @@ def found_of(*cases):
 def mixed():
     """3 patients with a lesion of 4 pixels, 5 without one.
 
-    a: 2 pixels hit and 2 beside it; a second slice without a lesion has 5 false ones. Volume: 2 x 2 / (4 + 9) = 4/13, IoU 2/11; slice: 4/8.
-    b: nothing is marked, though a cut of 0.4 would have found it exactly. c: 6 pixels are marked elsewhere. n1 to n5: 10, 1, 0, 0, 0 pixels.
-    "all" marks everything, "other" marks b exactly, c with 4 pixels too many, and all of n3.
+    a: 2 pixels hit and 2 beside it; a second slice without a lesion has 5 false ones. Volume: 2 x 2 / (4 + 9)
+    = 4/13, IoU 2/11; slice: 4/8.
+    b: nothing is marked, though a cut of 0.4 would have found it exactly. c: 6 pixels are marked elsewhere.
+    n1 to n5: 10, 1, 0, 0, 0 pixels. "all" marks everything, "other" marks b exactly, c with 4 pixels too
+    many, and all of n3.
     """
     return [
         one("a", pixels(4, 2), LESION),

@@ -45,7 +45,13 @@ def text(report):
 
 
 def write(path, evaluation, items=(), curves=(), run=None, **more):
-    content = {"title": "t", "run": run or {}, "figures": figures(evaluation, samples=50), "patients": evaluation.patients, "slices": evaluation.slices}
+    content = {
+        "title": "t",
+        "run": run or {},
+        "figures": figures(evaluation, samples=50),
+        "patients": evaluation.patients,
+        "slices": evaluation.slices,
+    }
     write_report(path, **content | {"curves": list(curves), "gallery": list(items)} | more)
     return path.read_text(encoding="utf-8")
 
@@ -83,7 +89,9 @@ def test_what_it_says(text, evaluated):
 
 def test_every_picture_has_a_text(text):
     shots = re.findall(r"<svg class=\"shot\"[^>]*>", text)
-    assert shots and all(re.search(r'role="img" aria-label="patient \d, p\d_\d.png: [a-z]', shot) for shot in shots)
+    assert shots and all(
+        re.search(r'role="img" aria-label="patient \d, p\d_\d.png: [a-z]', shot) for shot in shots
+    )
 
 
 def test_real_data_is_not_called_simulated(tmp_path, evaluated):
@@ -92,11 +100,20 @@ def test_real_data_is_not_called_simulated(tmp_path, evaluated):
 
 
 def test_names_cannot_break_the_page(tmp_path, build_cases):
-    evil = '</script><script>alert(1)</script>"\'&'
-    cases = [dataclasses.replace(case, patient=evil, image=evil + case.image, site=evil) for case in build_cases(patients=1, missing=())]
+    evil = "</script><script>alert(1)</script>\"'&"
+    cases = [
+        dataclasses.replace(case, patient=evil, image=evil + case.image, site=evil)
+        for case in build_cases(patients=1, missing=())
+    ]
     gallery = Gallery()
     evaluation = evaluate_slices(cases, ThresholdRule(0.4, evil), collect=gallery.add)
-    page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), run={"recipe": evil, "details": {evil: evil}}, title=evil)
+    page = write(
+        tmp_path / "r.html",
+        evaluation,
+        gallery.choose(evaluation.patients),
+        run={"recipe": evil, "details": {evil: evil}},
+        title=evil,
+    )
     Page(page)
     assert page.count("<script>") == 1 and "alert(1)" in page
 
@@ -107,16 +124,29 @@ def test_odd_evaluations_have_a_page_too(tmp_path, rng, kind):
     truth = np.zeros_like(organ)
     truth[4:8, 5:9] = True
     cases = {
-        "labels only": [SliceCase(f"p{number}", "a.png", 0, number % 2, organ, rng.random(organ.shape)) for number in range(6)],
-        "nothing known": [SliceCase("p", "a.png", number, None, organ, rng.random(organ.shape)) for number in range(3)],
-        "one patient": [SliceCase("p", "a.png", 0, 1, organ, rng.random(organ.shape), truth, picture=rng.random(organ.shape))],
+        "labels only": [
+            SliceCase(f"p{number}", "a.png", 0, number % 2, organ, rng.random(organ.shape))
+            for number in range(6)
+        ],
+        "nothing known": [
+            SliceCase("p", "a.png", number, None, organ, rng.random(organ.shape)) for number in range(3)
+        ],
+        "one patient": [
+            SliceCase(
+                "p", "a.png", 0, 1, organ, rng.random(organ.shape), truth, picture=rng.random(organ.shape)
+            )
+        ],
     }[kind]
     gallery = Gallery()
     evaluation = evaluate_slices(cases, ThresholdRule(0.5, "fixed"), collect=gallery.add)
-    page = write(tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), [{"step": 1, "loss": 1.0}])
+    page = write(
+        tmp_path / "r.html", evaluation, gallery.choose(evaluation.patients), [{"step": 1, "loss": 1.0}]
+    )
     Page(page)
     assert ("not measured" in page) and (kind == "one patient" or "no slice has a lesion" in page)
-    assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", page, flags=re.S).lower().replace("nantes", "")
+    assert "nan" not in re.sub(
+        r"<style>.*?</style>|<script>.*?</script>", "", page, flags=re.S
+    ).lower().replace("nantes", "")
 
 
 def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_cases):
@@ -127,7 +157,9 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
     assert "Show the other 5 methods" in page
     assert page.count('class="other folded"') == 5
     assert re.search(r'<tr class="other"><th scope="row">Whole organ', page)
-    assert "The network does WORSE than threshold channel 0 sigma 0 bright" in page  # they mark the very truth
+    assert (
+        "The network does WORSE than threshold channel 0 sigma 0 bright" in page
+    )  # they mark the very truth
 
 
 def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, build_cases):
@@ -143,7 +175,12 @@ def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
     monkeypatch.setattr(module, "BYTES", 2_500_000)
     evaluation, _, items = evaluated
     rng = np.random.default_rng(0)
-    noise = [dataclasses.replace(item, gray=rng.integers(0, 256, (180, 110)).astype(np.uint8), heat=rng.random((180, 110))) for item in items] * 6
+    noise = [
+        dataclasses.replace(
+            item, gray=rng.integers(0, 256, (180, 110)).astype(np.uint8), heat=rng.random((180, 110))
+        )
+        for item in items
+    ] * 6
     page = write(tmp_path / "r.html", evaluation, noise)
     assert page.count('class="thumb"') == module.LIMIT
     assert 1_000_000 < len(page.encode()) <= 2_500_000
@@ -151,7 +188,9 @@ def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
 
 
 def test_curves_go_to_their_panels(text):
-    panels = dict(re.findall(r"<figcaption>(.*?)</figcaption>.*?<ul class=\"legend\">(.*?)</ul>", text, flags=re.S))
+    panels = dict(
+        re.findall(r"<figcaption>(.*?)</figcaption>.*?<ul class=\"legend\">(.*?)</ul>", text, flags=re.S)
+    )
     names = {panel: re.findall(r"</i>(.*?)</li>", legend) for panel, legend in panels.items()}
     assert names == {
         "Loss and its terms": ["total loss", "hybrid"],
@@ -169,7 +208,16 @@ def single(patient, number, truth, ours, label=None):
     """A slice of the made-up set with the whole organ beside it; label 1 without a mask when given."""
     organ = np.ones((20, 20), bool)
     known = None if label else truth
-    return SliceCase(patient, f"{patient}.png", number, label or int(truth.any()), organ, ours.astype(float), known, baselines={"whole_organ": organ, "x": ~truth})
+    return SliceCase(
+        patient,
+        f"{patient}.png",
+        number,
+        label or int(truth.any()),
+        organ,
+        ours.astype(float),
+        known,
+        baselines={"whole_organ": organ, "x": ~truth},
+    )
 
 
 def lesion():
@@ -181,26 +229,54 @@ def lesion():
 def test_the_fracture_case_is_not_called_better(tmp_path):
     """Every lesion missed, most normals rightly left alone: both bad, and the normals are told apart."""
     truth, nothing = lesion(), np.zeros((20, 20), bool)
-    cases = [single(f"p{number}", 0, truth, nothing) for number in range(6)] + [single(f"n{number}", 0, nothing, nothing | (number == 0)) for number in range(10)]
+    cases = [single(f"p{number}", 0, truth, nothing) for number in range(6)] + [
+        single(f"n{number}", 0, nothing, nothing | (number == 0)) for number in range(10)
+    ]
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     Page(page)
     body = page.split("</style>", 1)[1]
-    assert "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.03 for the best of them (whole organ)." in body
-    assert body.count("neither marks the lesion</span>") == 2 and "network better" not in body and "better than every" not in body
-    assert "6 patients with a lesion" in body and "90\u00a0% of patients unmarked" in body and "0\u00a0% of patients unmarked" in body
+    assert (
+        "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.03 for the best of "
+        "them (whole organ)." in body
+    )
+    assert (
+        body.count("neither marks the lesion</span>") == 2
+        and "network better" not in body
+        and "better than every" not in body
+    )
+    assert (
+        "6 patients with a lesion" in body
+        and "90\u00a0% of patients unmarked" in body
+        and "0\u00a0% of patients unmarked" in body
+    )
     assert "16 patients (6 with a lesion, 10 without)" in body and "It does not mark the lesion" in body
 
 
 def test_the_best_simple_method_and_the_whole_organ_stand_beside_the_figure(tmp_path):
-    """Both lungs marked give what the network gives (0.46; it leaves out one pixel, by turns rightly and wrongly): the headline says so."""
+    """Both lungs marked give what the network gives (0.46; it leaves out one pixel, by turns rightly and
+    wrongly): the headline says so.
+    """
     truth = np.zeros((20, 20), bool)
     truth[:6] = True  # 120 of 400 pixels: all marked gives 240 / 520
-    cases = [single(f"p{number}", 0, truth, np.arange(400).reshape(20, 20) != (0, 399)[number % 2]) for number in range(6)]
+    cases = [
+        single(f"p{number}", 0, truth, np.arange(400).reshape(20, 20) != (0, 399)[number % 2])
+        for number in range(6)
+    ]
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     head = page.split('<div class="headline">')[1].split('<div class="tiles">')[0]
-    assert re.search(r'id="best-simple"><dt>Best simple method <span>whole organ, picked with the masks</span></dt><dd>0\.46</dd>', head)
-    assert "NOT shown to be better than whole organ on these 6 patients with a lesion: Dice 0.46, and 0.46 for the best" in head
-    assert "Marking the whole organ gives a Dice score of 0.46 where the network has 0.46 (difference 0.00" in head
+    assert re.search(
+        r'id="best-simple"><dt>Best simple method <span>whole organ, picked with the '
+        r"masks</span></dt><dd>0\.46</dd>",
+        head,
+    )
+    assert (
+        "NOT shown to be better than whole organ on these 6 patients with a lesion: Dice 0.46, and 0.46 for "
+        "the best" in head
+    )
+    assert (
+        "Marking the whole organ gives a Dice score of 0.46 where the network has 0.46 (difference 0.00"
+        in head
+    )
     assert "no difference is shown." in head and "WORSE" not in head
 
 
@@ -210,6 +286,14 @@ def test_where_single_slices_are_outlined_they_are_the_headline(tmp_path):
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     Page(page)
     head = page.split('<div class="headline">')[1].split('<div class="tiles">')[0]
-    assert '<p class="name">Dice per outlined slice</p>' in head and '<p class="big">1.00</p>' in head and "not measured" not in head
+    assert (
+        '<p class="name">Dice per outlined slice</p>' in head
+        and '<p class="big">1.00</p>' in head
+        and "not measured" not in head
+    )
     assert "3 outlined slices; no patient is outlined whole" in head and 'id="best-simple"' in head
-    assert "Dice per outlined slice, 95 % interval" in page and "Dice of a patient&#x27;s outlined slices, mean" in page.replace("&#39;", "&#x27;").replace("patient's", "patient&#x27;s")
+    assert (
+        "Dice per outlined slice, 95 % interval" in page
+        and "Dice of a patient&#x27;s outlined slices, mean"
+        in page.replace("&#39;", "&#x27;").replace("patient's", "patient&#x27;s")
+    )

@@ -2,7 +2,9 @@
 
 import pytest
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed: the report was not tried in a browser")
+pytest.importorskip(
+    "selenium.webdriver", reason="selenium is not installed: the report was not tried in a browser"
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -98,7 +100,10 @@ def test_a_dot_leads_to_the_patient(page):
 
 def test_the_table_of_patients_sorts(page):
     def column(number):
-        return [float(cell.get_attribute("data-value")) for cell in page.find_elements(By.CSS_SELECTOR, f".sortable tbody td:nth-child({number})")]
+        return [
+            float(cell.get_attribute("data-value"))
+            for cell in page.find_elements(By.CSS_SELECTOR, f".sortable tbody td:nth-child({number})")
+        ]
 
     assert column(2) == sorted(column(2), reverse=True)
     button = one(page, ".sortable th:nth-child(3) button")
@@ -111,8 +116,13 @@ def test_the_table_of_patients_sorts(page):
 
 @pytest.mark.parametrize("width", [1280, 800])
 def test_nothing_is_wider_than_the_window(page, tmp_path, width):
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-    wide, window = page.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    wide, window = page.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     assert wide <= window
     page.save_screenshot(str(tmp_path / f"report_{width}.png"))
     assert (tmp_path / f"report_{width}.png").stat().st_size > 20_000
@@ -123,5 +133,9 @@ def test_nothing_is_asked_of_the_network(browser, report):
     browser.get_log("performance")
     browser.get(report.as_uri())
     one(browser, "#shots button").click()
-    asked = [entry["message"] for entry in browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]]
+    asked = [
+        entry["message"]
+        for entry in browser.get_log("performance")
+        if "Network.requestWillBeSent" in entry["message"]
+    ]
     assert asked and not any('"url":"http' in message for message in asked)

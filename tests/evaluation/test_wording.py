@@ -91,9 +91,13 @@ def made(ours, others, slices=False, incomplete=0):
         rows[name] = {"dice_volume": none if slices else score, "difference": none if slices else difference}
         rows[name] |= {"dice_slice": score, "difference_slice": difference}
     return {
-        "dice_volume": {**none, "median": None, "patients": 0} if slices else {**dice, "median": ours, "patients": 12}, "dice_slice": {**dice, "slices": 40},
-        "baselines": rows, "patients_incomplete": incomplete,
-    }  # fmt: skip
+        "dice_volume": {**none, "median": None, "patients": 0}
+        if slices
+        else {**dice, "median": ours, "patients": 12},
+        "dice_slice": {**dice, "slices": 40},
+        "baselines": rows,
+        "patients_incomplete": incomplete,
+    }
 
 
 BETTER, OPEN, WORSE = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1)
@@ -134,7 +138,8 @@ BETTER, OPEN, WORSE = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1)
             0.00,
             {"a": (0.01, *WORSE), "b": (0.0, *OPEN)},
             [
-                "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.01 for the best of them (a)"
+                "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.01 for the "
+                "best of them (a)"
             ],
             ["etter", "WORSE"],
         ),
@@ -158,9 +163,8 @@ BETTER, OPEN, WORSE = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1)
         ),
         (0.5, dict.fromkeys("abcde", (0.5, *OPEN)), ["NOT shown to be better than a, b, c and 2 more"], []),
     ],
-    ids="better,open,worse,worse and open,both bad,both bad though ahead,bad beside a good one,one patient,many".split(
-        ","
-    ),
+    ids="better,open,worse,worse and open,both bad,both bad though ahead,bad beside a good one,one "
+    "patient,many".split(","),
 )
 def test_the_verdict(ours, others, said, not_said, slices):
     found = made(ours, others, slices)
@@ -199,7 +203,9 @@ def test_the_whole_organ_stands_beside_the_network(ours, organ, reading):
 
 
 def cohort(draw, patients=6, normals=9):
-    """figures of a made-up cohort; draw(number, truth) -> (our mask, {"whole_organ": mask, "other": mask})."""
+    """figures of a made-up cohort; draw(number, truth) -> (our mask, {"whole_organ": mask, "other":
+    mask}).
+    """
     cases = []
     for number in range(patients + normals):
         truth = EMPTY.copy()
@@ -222,7 +228,9 @@ def cohort(draw, patients=6, normals=9):
 
 
 def test_the_fracture_case_reads_neither_marks_the_lesion():
-    """Nothing is marked, mostly rightly: many normals are left alone, and every lesion is missed. It used to read "better than every simple method"."""
+    """Nothing is marked, mostly rightly: many normals are left alone, and every lesion is missed. It used to
+    read "better than every simple method".
+    """
 
     def draw(number, truth):
         ours = EMPTY.copy()
@@ -234,7 +242,8 @@ def test_the_fracture_case_reads_neither_marks_the_lesion():
     text = wording.verdict(found)
     assert (
         text.startswith(
-            "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.04 for the best of them (whole_organ)"
+            "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.04 for the best "
+            "of them (whole_organ)"
         )
         and "etter" not in text
     )
@@ -256,7 +265,9 @@ def test_the_fracture_case_reads_neither_marks_the_lesion():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_sentence_contradicts_its_numbers(seed):
-    """Random cohorts with more or fewer normals: what a verdict says of each method is what the figures beside it say."""
+    """Random cohorts with more or fewer normals: what a verdict says of each method is what the figures
+    beside it say.
+    """
     rng = np.random.default_rng(seed)
     quality, false = rng.random(3), rng.random(3) ** 2
 
@@ -336,7 +347,8 @@ def test_where_single_slices_are_outlined_their_dice_is_the_headline_everywhere(
         3
     ] and "not measured" not in "".join(lines[:4])
     assert wording.summary(found)[0].startswith(
-        "Marked region and reference outline overlap with a Dice score of 0.67, averaged over 3 outlined slices; no patient"
+        "Marked region and reference outline overlap with a Dice score of 0.67, averaged over 3 outlined "
+        "slices; no patient"
     )
 
 

@@ -1,4 +1,6 @@
-"""A tiny run folder, made once: an untrained network with random norms, its recipe, and cuts as a training would write them."""
+"""A tiny run folder, made once: an untrained network with random norms, its recipe, and cuts as a training
+would write them.
+"""
 
 import json
 import warnings
@@ -10,7 +12,9 @@ SIDE = 32
 
 
 def write_run(folder, *, channels=1, threshold=0.5, **sections):
-    """A folder that RunFolder.open_finished takes. sections: network, data, organ, inference with settings that replace those of the shipped recipe."""
+    """A folder that RunFolder.open_finished takes. sections: network, data, organ, inference with settings
+    that replace those of the shipped recipe.
+    """
     import keras
 
     from clamnet_tf.networks.build import build_network
@@ -18,23 +22,57 @@ def write_run(folder, *, channels=1, threshold=0.5, **sections):
     from clamnet_tf.recipe.writer import to_yaml
 
     overrides = [
-        *("network.depth=3", "network.filters=[4,6,8]", "network.kernels=[3,3,3]", "self_training.rounds=0", f"data.side={SIDE}"),
-        *(f"{section}.{key}={value}" for section, settings in sections.items() for key, value in settings.items()),
+        *(
+            "network.depth=3",
+            "network.filters=[4,6,8]",
+            "network.kernels=[3,3,3]",
+            "self_training.rounds=0",
+            f"data.side={SIDE}",
+        ),
+        *(
+            f"{section}.{key}={value}"
+            for section, settings in sections.items()
+            for key, value in settings.items()
+        ),
     ]
     recipe = load_recipe("mri_carcinoma", overrides)
     keras.utils.set_random_seed(5)  # the fixtures of a session come before the one that seeds a test
     model = build_network(recipe.network, side=SIDE, channels=channels)
     generator = np.random.default_rng(3)
-    model.set_weights([weight + np.abs(generator.normal(0, 0.3, weight.shape)) if weight.ndim == 1 else weight * 1.5 for weight in model.get_weights()])
+    model.set_weights(
+        [
+            weight + np.abs(generator.normal(0, 0.3, weight.shape)) if weight.ndim == 1 else weight * 1.5
+            for weight in model.get_weights()
+        ]
+    )
     folder.mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
         model.save(folder / "model.keras")
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
-    steps = {name: getattr(recipe.inference, name) for name in ("through_plane", "main_component", "appearance")}
-    row = {"steps": steps, "raw_threshold": threshold, "seed_threshold": 0.5, "background_threshold": 0.2, "threshold": 0.6}
-    markings = {name: {**row, "raw_threshold": threshold - 0.01 * number} for number, name in enumerate(("mean", *sorted(model.output)))}
-    selection = {"markings": markings, "threshold_rule": "by hand", "prevalence": 0.09, "step": 1, "checkpoint_rule": "none", "seconds": 1.0, "looks": []}
+    steps = {
+        name: getattr(recipe.inference, name) for name in ("through_plane", "main_component", "appearance")
+    }
+    row = {
+        "steps": steps,
+        "raw_threshold": threshold,
+        "seed_threshold": 0.5,
+        "background_threshold": 0.2,
+        "threshold": 0.6,
+    }
+    markings = {
+        name: {**row, "raw_threshold": threshold - 0.01 * number}
+        for number, name in enumerate(("mean", *sorted(model.output)))
+    }
+    selection = {
+        "markings": markings,
+        "threshold_rule": "by hand",
+        "prevalence": 0.09,
+        "step": 1,
+        "checkpoint_rule": "none",
+        "seconds": 1.0,
+        "looks": [],
+    }
     (folder / "selection.json").write_text(json.dumps(selection))
     return folder
 

@@ -11,7 +11,9 @@ from clamnet_tf.recipe.schema import NetworkSection
 
 def network_of(norm, **settings):
     """Tiny, with norms that are far from the identity."""
-    section = NetworkSection(**{"depth": 3, "filters": [4, 6, 8], "kernels": [3, 3, 3], "norm": norm, **settings})
+    section = NetworkSection(
+        **{"depth": 3, "filters": [4, 6, 8], "kernels": [3, 3, 3], "norm": norm, **settings}
+    )
     network, generator = build_network(section, side=32, channels=2), np.random.default_rng(1)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -19,7 +21,11 @@ def network_of(norm, **settings):
     return network
 
 
-@pytest.mark.parametrize("settings", [{}, {"up": "bilinear", "down": "pool"}, {"skips": "plain", "output": "sigmoid"}], ids=["default", "bilinear_pool", "plain"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"up": "bilinear", "down": "pool"}, {"skips": "plain", "output": "sigmoid"}],
+    ids=["default", "bilinear_pool", "plain"],
+)
 def test_a_batch_norm_network_is_equal_without_batch_norms(rng, settings):
     network = network_of("batch", **settings)
     images = rng.normal(size=(2, 32, 32, 2)).astype(np.float32)
@@ -40,6 +46,11 @@ def test_other_norms_stay(norm):
 
 def test_a_batch_norm_behind_anything_else_is_refused():
     image = keras.Input((8, 8, 1))
-    network = keras.Model(image, {"head_1": keras.layers.BatchNormalization(name="lonely")(keras.layers.Activation("relu")(image))})
-    with pytest.raises(ValueError, match="lonely stands behind activation.*only a batch norm behind a Conv2D"):
+    network = keras.Model(
+        image,
+        {"head_1": keras.layers.BatchNormalization(name="lonely")(keras.layers.Activation("relu")(image))},
+    )
+    with pytest.raises(
+        ValueError, match="lonely stands behind activation.*only a batch norm behind a Conv2D"
+    ):
         folded(network)

@@ -30,7 +30,11 @@ def operations(folder):
 
     model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     graph = model.meta_graphs[0].graph_def
-    return {node.op for nodes in (graph.node, *(function.node_def for function in graph.library.function)) for node in nodes}
+    return {
+        node.op
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function))
+        for node in nodes
+    }
 
 
 def png(array):
@@ -49,13 +53,25 @@ def test_the_check_in_a_fresh_process_found_it_equal(exported):
 def test_assets_say_what_it_is(exported, gray_run):
     contract = json.loads((exported.path / "assets" / "contract.json").read_text())
     recipe = load_recipe(str(gray_run / "recipe.yaml"))
-    assert contract["recipe_sha256"] == recipe_hash(recipe) == (exported.path / "assets" / "recipe.sha256").read_text().strip()
-    assert recipe_hash(load_recipe(str(exported.path / "assets" / "recipe.yaml"))) == contract["recipe_sha256"]
+    assert (
+        contract["recipe_sha256"]
+        == recipe_hash(recipe)
+        == (exported.path / "assets" / "recipe.sha256").read_text().strip()
+    )
+    assert (
+        recipe_hash(load_recipe(str(exported.path / "assets" / "recipe.yaml"))) == contract["recipe_sha256"]
+    )
     assert contract["model_sha256"] == hashlib.sha256((gray_run / "model.keras").read_bytes()).hexdigest()
-    assert contract["threshold"]["value"] == json.loads((gray_run / "selection.json").read_text())["markings"]["mean"]["raw_threshold"]
+    assert (
+        contract["threshold"]["value"]
+        == json.loads((gray_run / "selection.json").read_text())["markings"]["mean"]["raw_threshold"]
+    )
     assert set(contract["signatures"]) == {"serving_default", "prepared", "encoded"}
     assert contract["not_applied"]["through_plane"] == recipe.inference.through_plane
-    assert "mean over its deviation inside the organ of the whole volume" in contract["signatures"]["serving_default"]["input"]["images"]
+    assert (
+        "mean over its deviation inside the organ of the whole volume"
+        in contract["signatures"]["serving_default"]["input"]["images"]
+    )
 
 
 def test_warm_up_requests_are_answered_by_the_model(exported):
@@ -78,21 +94,39 @@ def test_the_command_line_of_tensorflow_shows_scans_and_runs_it(exported, gray_s
     np.savez(tmp_path / "images.npz", a=images)
 
     def saved_model_cli(*arguments):
-        done = subprocess.run([sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments], capture_output=True, text=True, cwd=tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
     shown = saved_model_cli("show", "--dir", str(exported.path), "--all")
     assert "signature_def['encoded']" in shown and "shape: (-1, 32, 32, 1)" in shown
     assert "does not contain the default denylisted ops" in saved_model_cli("scan", *serve)
-    saved_model_cli("run", *serve, "--signature_def", "prepared", "--inputs", f"images={tmp_path / 'images.npz'}[a]", "--outdir", str(tmp_path))
-    np.testing.assert_allclose(np.load(tmp_path / "probability.npy"), gray_source.original(images)[..., 0], atol=1e-5)
+    saved_model_cli(
+        "run",
+        *serve,
+        "--signature_def",
+        "prepared",
+        "--inputs",
+        f"images={tmp_path / 'images.npz'}[a]",
+        "--outdir",
+        str(tmp_path),
+    )
+    np.testing.assert_allclose(
+        np.load(tmp_path / "probability.npy"), gray_source.original(images)[..., 0], atol=1e-5
+    )
 
 
 def test_encoded_equals_local_prediction_of_each_picture_alone(gray_source, rng):
     rows, columns = np.mgrid[:140, :110]
     head = np.hypot((rows - 70) / 55, (columns - 50) / 40) < 1
-    one = np.where(head, 120 + 40 * np.sin(rows / 9) + rng.integers(0, 20, (140, 110)), rng.integers(0, 12, (140, 110))).astype(np.uint8)
+    one = np.where(
+        head, 120 + 40 * np.sin(rows / 9) + rng.integers(0, 20, (140, 110)), rng.integers(0, 12, (140, 110))
+    ).astype(np.uint8)
     files = [png(one), png(np.full((50, 60), 9, np.uint8)), png((one.astype(np.uint16) * 250)[20:, 10:])]
     found = Endpoints(gray_source).functions["encoded"](tf.constant(files))
     wanted = local(gray_source, files)
@@ -143,11 +177,16 @@ def test_batch_norm_window_given_organ_one_head_and_mirrored_views_at_once(make_
     assert contract["threshold"]["value"] == pytest.approx(0.49)
     assert "the window is applied here" in contract["signatures"]["serving_default"]["input"]["images"]
     assert set(contract["signatures"]) == {"serving_default", "prepared"}
-    assert contract["no_encoded_signature"] == "organ.method given cannot be computed from one picture in a graph"
+    assert (
+        contract["no_encoded_signature"]
+        == "organ.method given cannot be computed from one picture in a graph"
+    )
 
 
 def test_pictures_of_8_bits_show_the_window_already_in_the_graph_too(make_run, source_of_run, tmp_path):
-    """The export compares `encoded`, for 8 and for 16 bits, with what local prediction makes of the same files."""
+    """The export compares `encoded`, for 8 and for 16 bits, with what local prediction makes of the same
+    files.
+    """
     run = make_run(data={"normalization": "window", "window.center": 2000, "window.width": 30000})
     written = export_savedmodel(source_of_run(run), tmp_path)
     assert written.differences["encoded"] <= 5e-4 and "serving_default" in written.differences
@@ -162,7 +201,10 @@ def test_an_export_that_differs_is_not_kept(make_run, source_of_run, tmp_path, m
         return copy
 
     monkeypatch.setattr(source_module, "folded", tampered)
-    with pytest.raises(ExportFailure, match=r"does not give what the network gives: prepared: probability differs by .*Nothing is kept"):
+    with pytest.raises(
+        ExportFailure,
+        match=r"does not give what the network gives: prepared: probability differs by .*Nothing is kept",
+    ):
         export_savedmodel(source_of_run(make_run(organ={"method": "given"})), tmp_path / "new" / "models")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,6 @@
-"""Real files for the imaging tests, written by other libraries: pydicom, and what pydicom carries in its wheel."""
+"""Real files for the imaging tests, written by other libraries: pydicom, and what pydicom carries in its
+wheel.
+"""
 
 from pathlib import Path
 
@@ -24,7 +26,8 @@ def bundled():
 
 @pytest.fixture
 def write_slice():
-    """write_slice(path, pixels, Keyword=value ...) -> path of an axial CT slice; a value of None leaves the element out.
+    """write_slice(path, pixels, Keyword=value ...) -> path of an axial CT slice; a value of None leaves the
+    element out.
 
     pixels: (rows, columns[, 3]) or (frames, rows, columns) with NumberOfFrames given; any integer dtype.
     """
@@ -75,7 +78,9 @@ def write_slice():
 
 @pytest.fixture
 def write_enhanced():
-    """write_enhanced(path, pixels (frames, rows, columns), positions, slopes) -> enhanced MR with functional groups."""
+    """write_enhanced(path, pixels (frames, rows, columns), positions, slopes) -> enhanced MR with functional
+    groups.
+    """
 
     def write(path, pixels, positions, slopes=None, **elements):
         dataset = Dataset()
@@ -86,7 +91,12 @@ def write_enhanced():
         dataset.SeriesInstanceUID = "1.2.3.6"
         dataset.NumberOfFrames, dataset.Rows, dataset.Columns = pixels.shape
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+            16,
+            12,
+            11,
+            0,
+        )
         shared, frames = Dataset(), []
         orientation, measures = Dataset(), Dataset()
         orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
@@ -98,7 +108,11 @@ def write_enhanced():
             frame.PlanePositionSequence = [plane]
             if slopes is not None:
                 change = Dataset()
-                change.RescaleSlope, change.RescaleIntercept, change.RescaleType = slopes[number], number, "US"
+                change.RescaleSlope, change.RescaleIntercept, change.RescaleType = (
+                    slopes[number],
+                    number,
+                    "US",
+                )
                 frame.PixelValueTransformationSequence = [change]
                 window = Dataset()
                 window.WindowCenter, window.WindowWidth = 100 + number, 50

@@ -17,7 +17,10 @@ def ellipse(centre, radii):
 def scan():
     """(HU (S, H, W, 1), body (S, H, W)): on a curved table, under a blanket, with gas in bowel and lungs."""
     generator = np.random.default_rng(8)
-    hounsfield, inside = np.full((SLICES, SIDE, SIDE), -1000.0, np.float32), np.zeros((SLICES, SIDE, SIDE), bool)
+    hounsfield, inside = (
+        np.full((SLICES, SIDE, SIDE), -1000.0, np.float32),
+        np.zeros((SLICES, SIDE, SIDE), bool),
+    )
     for s in range(SLICES):
         inside[s] = ellipse((78, 80), (42 - s, 58 - s))
         hounsfield[s][ellipse((76, 80), (47, 64)) & ~ellipse((76, 80), (45, 62))] = -600  # blanket
@@ -66,5 +69,7 @@ def test_a_slice_without_body_between_others_takes_the_fallback_and_at_the_end_s
 
 def test_blank_volumes_and_wrong_shapes():
     assert not body(np.zeros((2, 32, 32, 1))).mask.any()
-    with pytest.raises(ValueError, match=r"body needs \(slices, rows, columns, channels\), got shape \(2, 9, 9\)"):
+    with pytest.raises(
+        ValueError, match=r"body needs \(slices, rows, columns, channels\), got shape \(2, 9, 9\)"
+    ):
         body(np.zeros((2, 9, 9)))

@@ -1,4 +1,6 @@
-"""Drawn X-rays of limbs whose outline is known: cast, two views, collimator, letters, a background with a slope."""
+"""Drawn X-rays of limbs whose outline is known: cast, two views, collimator, letters, a background with a
+slope.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 
 
 def limb(column, halfwidth=22):
-    """Return (brightness (H, W) of a limb with a bone in it, its outline (H, W) bool), from the top down to row 220."""
+    """Return (brightness (H, W) of a limb with a bone in it, its outline (H, W) bool), from the top down to
+    row 220.
+    """
     off = np.abs(COLUMNS - column - 0.1 * (ROWS - 140))
     outline = (off < halfwidth) & (ROWS < 220)
     thickness = np.sqrt(np.clip(1 - (off / halfwidth) ** 2, 0, None))
@@ -21,7 +25,9 @@ def film(brightness):
     """Lay a slope, bands and noise under it; (1, H, W, 1) float32 in 0..255."""
     generator = np.random.default_rng(11)
     image = 25 + 20 * COLUMNS / WIDTH + 8 * ROWS / HEIGHT + 1.5 * np.sin(COLUMNS / 5) + brightness
-    return (image + generator.normal(0, 2, image.shape)).clip(0, 255).round()[None, ..., None].astype(np.float32)
+    return (
+        (image + generator.normal(0, 2, image.shape)).clip(0, 255).round()[None, ..., None].astype(np.float32)
+    )
 
 
 def dice(found, true):

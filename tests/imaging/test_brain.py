@@ -1,4 +1,6 @@
-"""The brain in made-up heads with scalp, skull, orbits and face, with and without a lesion at the cortex, and where there is none."""
+"""The brain in made-up heads with scalp, skull, orbits and face, with and without a lesion at the cortex, and
+where there is none.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,11 @@ from scipy import ndimage
 from clamnet_tf.preprocessing.organs.brain import FALLBACK_RIM, brain
 from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 
-SIDE, FACE, BRAIN = 128, 3, 9  # slices: 3 of the face, 9 of the brain from the orbits (2) to the vertex, 1 of scalp, 1 blank
+SIDE, FACE, BRAIN = (
+    128,
+    3,
+    9,
+)  # slices: 3 of the face, 9 of the brain from the orbits (2) to the vertex, 1 of scalp, 1 blank
 TEXTURE = ndimage.gaussian_filter(np.random.default_rng(3).normal(0, 1, (SIDE, SIDE)), 2)
 TEXTURE /= TEXTURE.std()
 
@@ -22,22 +28,34 @@ def dice(a, b):
 
 
 class MadeUpHead:
-    """FLAIR-like `volume` (14, 128, 128, 1), bool `brain`, `orbits` and `scalp`; brain 100, fat 230, skull 10, fluid 25."""
+    """FLAIR-like `volume` (14, 128, 128, 1), bool `brain`, `orbits` and `scalp`; brain 100, fat 230, skull
+    10, fluid 25.
+    """
 
     def __init__(self, rng, lesion=None):
         heads = [1.0] * (FACE + 3) + [1.0, 0.98, 0.94, 0.86, 0.74, 0.56, 0.3]
         volume, shape = [], (len(heads) + 1, SIDE, SIDE)
-        self.brain, self.orbits, self.scalp = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
+        self.brain, self.orbits, self.scalp = (
+            np.zeros(shape, bool),
+            np.zeros(shape, bool),
+            np.zeros(shape, bool),
+        )
         for s, scale in enumerate(heads):
             head = ellipse((64, 64), (58 * scale, 50 * scale))
-            skull = ellipse((64, 64), (58 * scale - 8, 50 * scale - 8)) if scale > 0.3 else np.zeros_like(head)
+            skull = (
+                ellipse((64, 64), (58 * scale - 8, 50 * scale - 8)) if scale > 0.3 else np.zeros_like(head)
+            )
             clean = np.where(skull, 10.0, np.where(head, 230.0, 0.0))
             self.scalp[s] = head & ~skull
             if s < FACE:
                 clean[skull] = 110.0 + 70.0 * TEXTURE[skull]  # fat and muscle
             elif s < FACE + BRAIN:
                 low = s < FACE + 2
-                self.brain[s] = ellipse((78, 64), (28, 33)) if low else ellipse((64, 64), (58 * scale - 13, 50 * scale - 13))
+                self.brain[s] = (
+                    ellipse((78, 64), (28, 33))
+                    if low
+                    else ellipse((64, 64), (58 * scale - 13, 50 * scale - 13))
+                )
                 clean[self.brain[s]] = 100.0 + 8.0 * TEXTURE[self.brain[s]]  # gyri
                 if low:
                     for column in (47, 81):
@@ -48,7 +66,12 @@ class MadeUpHead:
                     clean[ellipse((60, 64), (8 * scale, 4 * scale))] = 25.0
             if lesion is not None:
                 clean[lesion[s] & self.brain[s]] = 210.0
-            volume.append(np.hypot(ndimage.gaussian_filter(clean, 0.7) + rng.normal(0, 4, clean.shape), rng.normal(0, 4, clean.shape)))
+            volume.append(
+                np.hypot(
+                    ndimage.gaussian_filter(clean, 0.7) + rng.normal(0, 4, clean.shape),
+                    rng.normal(0, 4, clean.shape),
+                )
+            )
         volume.append(np.zeros((SIDE, SIDE)))
         self.volume = np.stack(volume)[..., np.newaxis]
 
@@ -96,7 +119,9 @@ def test_the_order_of_the_slices_and_the_unit_do_not_matter(head):
 
 def test_three_channels_with_bright_marrow_in_one_and_one_that_is_missing(head, rng):
     flair = head.volume[..., 0]
-    marrow = ndimage.gaussian_filter(np.where(head.scalp, 160.0, flair), (0, 1.5, 1.5)) + rng.normal(0, 2, flair.shape)
+    marrow = ndimage.gaussian_filter(np.where(head.scalp, 160.0, flair), (0, 1.5, 1.5)) + rng.normal(
+        0, 2, flair.shape
+    )
     found = brain(np.stack([marrow, flair, np.full_like(flair, 7.0)], axis=-1))
     assert dice(found.mask, head.brain) > 0.93 and not found.fallback.any()
 
@@ -121,14 +146,18 @@ def test_a_slice_that_failed_falls_back_and_the_rest_goes_on(head):
 def test_what_has_no_brain_is_the_foreground_without_its_rim(rng):
     """A head of stripes thinner than any brain."""
     bars = np.where(np.arange(SIDE) % 6 < 2, 15.0, 100.0)
-    volume = (np.stack([ellipse((64, 64), (50, 45)) * bars] * 4) + rng.normal(0, 1, (4, SIDE, SIDE)))[..., np.newaxis]
+    volume = (np.stack([ellipse((64, 64), (50, 45)) * bars] * 4) + rng.normal(0, 1, (4, SIDE, SIDE)))[
+        ..., np.newaxis
+    ]
     found = brain(volume)
     assert found.fallback.all()
     np.testing.assert_array_equal(found.mask, without_rim(foreground(volume), FALLBACK_RIM))
 
 
 def test_blank_volumes_and_slices(head):
-    assert not brain(np.zeros((3, 32, 32, 2))).mask.any() and not brain(np.zeros((3, 32, 32, 2))).fallback.any()
+    assert (
+        not brain(np.zeros((3, 32, 32, 2))).mask.any() and not brain(np.zeros((3, 32, 32, 2))).fallback.any()
+    )
     head.volume[FACE + 5] = 0
     found = brain(head.volume)
     assert not found.mask[FACE + 5].any() and not found.fallback.any()

@@ -15,8 +15,13 @@ def ellipse(rows, columns, centre=(80, 80)):
 
 @pytest.fixture
 def head():
-    """(HU (S, H, W, 1), inside (S, H, W)): slice 0 is a neck with a jaw's arch, slices 1 to 8 a closed skull that narrows upwards."""
-    hounsfield, inside = np.full((SLICES, SIDE, SIDE), -1000.0, np.float32), np.zeros((SLICES, SIDE, SIDE), bool)
+    """(HU (S, H, W, 1), inside (S, H, W)): slice 0 is a neck with a jaw's arch, slices 1 to 8 a closed skull
+    that narrows upwards.
+    """
+    hounsfield, inside = (
+        np.full((SLICES, SIDE, SIDE), -1000.0, np.float32),
+        np.zeros((SLICES, SIDE, SIDE), bool),
+    )
     hounsfield[0][ellipse(40, 34)] = 40
     arch = ellipse(30, 26, (66, 80)) & ~ellipse(24, 20, (66, 80))
     arch[70:] = False

@@ -30,14 +30,19 @@ else:
 
 
 def without_decoders(path):
-    return subprocess.run([sys.executable, "-c", WITHOUT, str(path)], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(path)], capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize(
     ("name", "syntax"),
     [
         ("MR_small_jpeg_ls_lossless.dcm", "JPEG-LS Lossless Image Compression (1.2.840.10008.1.2.4.80)"),
-        ("SC_rgb_jpeg_gdcm.dcm", "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1])"),
+        (
+            "SC_rgb_jpeg_gdcm.dcm",
+            "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1])",
+        ),
     ],
 )
 def test_a_syntax_without_decoder_names_syntax_and_extra(bundled, name, syntax):
@@ -55,13 +60,17 @@ def test_a_syntax_that_nobody_decodes(bundled, tmp_path):
     dataset = pydicom.dcmread(bundled("MR_small_jp2klossless.dcm"))
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
     dataset.save_as(tmp_path / "a.dcm")
-    with pytest.raises(ImageError, match=r"transfer syntax MPEG2 Main Profile / Main Level .* has no decoder; convert"):
+    with pytest.raises(
+        ImageError, match=r"transfer syntax MPEG2 Main Profile / Main Level .* has no decoder; convert"
+    ):
         read_dicom_file(tmp_path / "a.dcm")
 
 
 def test_gdcm_gives_in_its_own_process_what_it_gives_here(bundled):
     path = bundled("SC_rgb_jpeg_gdcm.dcm")
-    np.testing.assert_array_equal(gdcm_worker.decode_with_gdcm(path), pixel_array(path, decoding_plugin="gdcm"))
+    np.testing.assert_array_equal(
+        gdcm_worker.decode_with_gdcm(path), pixel_array(path, decoding_plugin="gdcm")
+    )
 
 
 def test_gdcm_that_aborts_does_not_take_us_along(bundled, tmp_path):
@@ -87,7 +96,15 @@ def test_a_worker_that_dies_is_an_image_error_and_replaced(bundled):
     assert gdcm_worker.decode_with_gdcm(path).shape == (100, 100, 3)
 
 
-@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "SC_rgb_jpeg_dcmtk.dcm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+    ],
+)
 def test_cut_off_anywhere_is_an_image_error(bundled, tmp_path, name):
     """Never fewer or other pixels without a word; only padding behind the pixels may be missing."""
     content, whole = bundled(name).read_bytes(), read_dicom_file(bundled(name)).array
@@ -124,5 +141,7 @@ def test_a_frame_that_announces_too_much_is_not_decoded(bundled, tmp_path):
     frame[8:16] = (60000).to_bytes(4, "big") * 2
     dataset.PixelData = encapsulate([bytes(frame)])
     dataset.save_as(tmp_path / "bomb.dcm")
-    with pytest.raises(ImageError, match="64 x 64 pixels, but compressed frame 1 announces 60000 x 60000: damaged or hostile"):
+    with pytest.raises(
+        ImageError, match="64 x 64 pixels, but compressed frame 1 announces 60000 x 60000: damaged or hostile"
+    ):
         read_dicom_file(tmp_path / "bomb.dcm")

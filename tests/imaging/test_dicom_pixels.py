@@ -16,7 +16,11 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.dicom import read_dicom_file
 
 FOLDER = Path(get_testdata_file("CT_small.dcm", download=False)).parent
-FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suffix in (".dcm", "") and path.name != "README")
+FILES = sorted(
+    path
+    for path in FOLDER.rglob("*")
+    if path.is_file() and path.suffix in (".dcm", "") and path.name != "README"
+)
 
 # what may be refused, and the words that must say why
 REFUSED = {
@@ -28,7 +32,8 @@ REFUSED = {
     "small": "too small: 3 rows x 3 columns.*at least 8 x 8",
     "12 bits": r"JPEG Extended \(Process 2 and 4\).*12 bits per sample.*dcmdjpeg",
     "truncated": "less than expected .8130 vs 8192 bytes",
-    "J2K": "its header says 1024 x 256 pixels, but compressed frame 1 announces 1024 x 3722445056: damaged or hostile",
+    "J2K": "its header says 1024 x 256 pixels, but compressed frame 1 announces 1024 x 3722445056: damaged "
+    "or hostile",
     "not DICOM": "the name says a DICOM file",
 }
 
@@ -94,9 +99,14 @@ def test_slopes_of_each_frame_follow_the_frames_into_their_order(write_enhanced,
 def test_monochrome1_is_inverted_inside_the_range_of_its_bits(write_slice, tmp_path, ramp):
     pixels = ramp(dtype=np.uint16)
     plain = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
-    np.testing.assert_array_equal(read_dicom_file(write_slice(tmp_path / "a.dcm", pixels, **plain)).array[0, ..., 0], 4095 - pixels.astype(int))
+    np.testing.assert_array_equal(
+        read_dicom_file(write_slice(tmp_path / "a.dcm", pixels, **plain)).array[0, ..., 0],
+        4095 - pixels.astype(int),
+    )
     sloped = write_slice(tmp_path / "b.dcm", pixels, **plain, RescaleSlope="2", RescaleIntercept="10")
-    np.testing.assert_array_equal(read_dicom_file(sloped).array[0, ..., 0], 2 * (4095 - pixels.astype(int)) + 10)
+    np.testing.assert_array_equal(
+        read_dicom_file(sloped).array[0, ..., 0], 2 * (4095 - pixels.astype(int)) + 10
+    )
     signed = write_slice(tmp_path / "c.dcm", ramp(offset=-60), PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(read_dicom_file(signed).array[0, ..., 0], -1 - ramp(offset=-60).astype(int))
 
@@ -117,13 +127,18 @@ def test_palette_becomes_three_channels(bundled):
 
 
 def test_ybr_becomes_rgb(bundled):
-    rgb, ybr = (read_dicom_file(bundled(name)).array for name in ("SC_rgb_dcmtk_+eb+cr.dcm", "SC_rgb_dcmtk_+eb+cy+n1.dcm"))
+    rgb, ybr = (
+        read_dicom_file(bundled(name)).array
+        for name in ("SC_rgb_dcmtk_+eb+cr.dcm", "SC_rgb_dcmtk_+eb+cy+n1.dcm")
+    )
     assert rgb.shape == (1, 100, 100, 3)
     assert np.abs(rgb - ybr).mean() < 4  # JPEG keeps the two apart; without conversion they are 92 apart
 
 
 def test_signed_and_big_endian_agree(bundled):
-    little, big, packed = (read_dicom_file(bundled(f"MR_small{name}.dcm")).array for name in ("", "_bigendian", "_RLE"))
+    little, big, packed = (
+        read_dicom_file(bundled(f"MR_small{name}.dcm")).array for name in ("", "_bigendian", "_RLE")
+    )
     np.testing.assert_array_equal(little, big)
     np.testing.assert_array_equal(little, packed)
 

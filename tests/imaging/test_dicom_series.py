@@ -19,7 +19,13 @@ def series(write_slice, tmp_path, ramp):
         place.mkdir(exist_ok=True)
         for number, position in enumerate(positions):
             name = place / f"{chr(ord('z') - number)}.dcm"
-            write_slice(name, ramp(offset=1000 * number), ImagePositionPatient=list(position), InstanceNumber=number + 1, **elements)
+            write_slice(
+                name,
+                ramp(offset=1000 * number),
+                ImagePositionPatient=list(position),
+                InstanceNumber=number + 1,
+                **elements,
+            )
         return place
 
     return make
@@ -48,12 +54,18 @@ def test_bundled_ct_series(bundled):
 
 
 def test_affine_maps_voxels_to_the_standards_millimetres(write_slice, tmp_path, ramp):
-    """PS3.3 equation C.7.6.2.1-1, voxel by voxel, for an oblique coronal series, which becomes axial slices."""
+    """PS3.3 equation C.7.6.2.1-1, voxel by voxel, for an oblique coronal series, which becomes axial
+    slices.
+    """
     right, down = np.array([0.8, 0.6, 0.0]), np.array([0.0, 0.0, -1.0])
     normal = np.cross(right, down)
     origins = [np.array([1.0, 2.0, 3.0]) + normal * 1.5 * n for n in (2, 0, 1, *range(3, 9))]
     for number, origin in enumerate(origins):
-        elements = {"ImagePositionPatient": origin.round(6).tolist(), "ImageOrientationPatient": [*right, *down], "PixelSpacing": [1.0, 0.75]}
+        elements = {
+            "ImagePositionPatient": origin.round(6).tolist(),
+            "ImageOrientationPatient": [*right, *down],
+            "PixelSpacing": [1.0, 0.75],
+        }
         write_slice(tmp_path / f"{number}.dcm", ramp(offset=1000 * number), **elements)
     volume = read_dicom_folder(tmp_path)
     assert [path.name for path in volume.sources][:4] == ["1.dcm", "2.dcm", "0.dcm", "3.dcm"]
@@ -79,16 +91,25 @@ def test_a_single_slice_has_an_affine_too(write_slice, tmp_path, ramp):
 def test_gantry_tilt_shears_the_affine_and_is_noted(series):
     tilt = np.radians(15)
     cosines = [1, 0, 0, 0, float(np.cos(tilt)), float(-np.sin(tilt))]
-    folder = series([(0, 0, 4.0 * n) for n in range(4)], ImageOrientationPatient=cosines, GantryDetectorTilt="15")
+    folder = series(
+        [(0, 0, 4.0 * n) for n in range(4)], ImageOrientationPatient=cosines, GantryDetectorTilt="15"
+    )
     volume = read_dicom_folder(folder)
-    np.testing.assert_allclose(volume.affine[:3, 0], [0, 0, 4], atol=1e-9)  # along the table, not along the normal
+    np.testing.assert_allclose(
+        volume.affine[:3, 0], [0, 0, 4], atol=1e-9
+    )  # along the table, not along the normal
     assert volume.spacing_mm[0] == pytest.approx(4 * np.cos(tilt))
-    assert volume.grid.notes[0].startswith("tilted gantry: slices are sheared by 15.0 degrees against their normal (header: 15)")
+    assert volume.grid.notes[0].startswith(
+        "tilted gantry: slices are sheared by 15.0 degrees against their normal (header: 15)"
+    )
 
 
 def test_tilt_that_only_the_header_knows_is_noted(series):
     notes = read_dicom_folder(series(axial([0, 2, 4]), GantryDetectorTilt="-12.5")).grid.notes
-    assert notes == ("GantryDetectorTilt is -12.5 degrees, but the positions show no shear: probably corrected by the scanner",)
+    assert notes == (
+        "GantryDetectorTilt is -12.5 degrees, but the positions show no shear: probably corrected by the "
+        "scanner",
+    )
 
 
 def test_missing_slice(series):
@@ -102,12 +123,18 @@ def test_missing_slice_of_three(series):
 
 
 def test_bundled_series_with_a_hole(bundled):
-    with pytest.raises(ImageError, match=r"usually 1.25 mm, but 202.50 mm between 17106 and 17136: 161 missing"):
+    with pytest.raises(
+        ImageError, match=r"usually 1.25 mm, but 202.50 mm between 17106 and 17136: 161 missing"
+    ):
         read_dicom_folder(bundled("dicomdirtests/77654033/CT2/17106").parent)
 
 
 def test_irregular_gap(series):
-    with pytest.raises(ImageError, match=r"gaps between slices are irregular: usually 2.00 mm, but 2.70 mm between w.dcm and v.dcm\. Fetch"):
+    with pytest.raises(
+        ImageError,
+        match=r"gaps between slices are irregular: usually 2.00 mm, but 2.70 mm between w.dcm and v.dcm\. "
+        r"Fetch",
+    ):
         read_dicom_folder(series(axial([0, 2, 4, 6, 8.7])))
 
 
@@ -117,7 +144,11 @@ def test_positions_rounded_to_one_decimal_are_regular(series):
 
 
 def test_two_slices_at_one_position(series):
-    with pytest.raises(ImageError, match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers tells apart.*Keep one image per position"):
+    with pytest.raises(
+        ImageError,
+        match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers tells apart.*Keep "
+        r"one image per position",
+    ):
         read_dicom_folder(series(axial([0, 2, 2, 4])))
 
 
@@ -125,12 +156,16 @@ def test_an_odd_orientation_is_set_aside_and_named(series, write_slice, ramp):
     folder = series(axial([0, 2, 4]))
     write_slice(folder / "localizer.dcm", ramp(), ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
     volume = read_dicom_folder(folder)
-    assert len(volume.array) == 3 and volume.grid.notes == ("localizer.dcm was set aside: sagittal beside axial slices",)
+    assert len(volume.array) == 3 and volume.grid.notes == (
+        "localizer.dcm was set aside: sagittal beside axial slices",
+    )
 
 
 def test_bundled_localizer(bundled):
     folder = bundled("dicomdirtests/98892003/MR700/4467").parent
-    with pytest.raises(ImageError, match=r"holds 7 volumes, one is needed: 'sagittal' \(1 images\), 'coronal' \(1 images\)"):
+    with pytest.raises(
+        ImageError, match=r"holds 7 volumes, one is needed: 'sagittal' \(1 images\), 'coronal' \(1 images\)"
+    ):
         read_dicom_folder(folder)
 
 
@@ -142,21 +177,33 @@ def test_bundled_localizer(bundled):
         ({"FrameOfReferenceUID": "1.9"}, "another frame of reference"),
         ({"ImagePositionPatient": None}, r"no position in the patient \(a secondary capture or a page\)"),
         ({"shape": (12, 10, 3)}, "a colour picture"),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.999, -0.04]}, "another orientation than the other axial slices"),
+        (
+            {"ImageOrientationPatient": [1, 0, 0, 0, 0.999, -0.04]},
+            "another orientation than the other axial slices",
+        ),
     ],
 )
 def test_odd_slices_are_set_aside_and_named(series, write_slice, change, words):
     folder = series(axial([0, 2, 4]))
     shape = change.pop("shape", (12, 10))
-    write_slice(folder / "odd.dcm", np.zeros(shape, np.uint8 if len(shape) == 3 else np.int16), **{"ImagePositionPatient": [-10, -20, 6], **change})
+    write_slice(
+        folder / "odd.dcm",
+        np.zeros(shape, np.uint8 if len(shape) == 3 else np.int16),
+        **{"ImagePositionPatient": [-10, -20, 6], **change},
+    )
     volume = read_dicom_folder(folder)
-    assert len(volume.array) == 3 and re.fullmatch(f"odd.dcm was set aside: {words}", volume.grid.notes[0]), volume.grid.notes
+    assert len(volume.array) == 3 and re.fullmatch(f"odd.dcm was set aside: {words}", volume.grid.notes[0]), (
+        volume.grid.notes
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"ImagePositionPatient": [30, -20, 6]}, r"shifted against one another: .* is \d+.\d+ mm off the line"),
+        (
+            {"ImagePositionPatient": [30, -20, 6]},
+            r"shifted against one another: .* is \d+.\d+ mm off the line",
+        ),
     ],
 )
 def test_odd_slices_of_the_same_grid_are_named(series, write_slice, ramp, change, words):
@@ -175,13 +222,17 @@ def test_no_positions_at_all_falls_back_to_instance_number(series):
     folder = series([(0, 0, 0)] * 3, ImageOrientationPatient=None)
     volume = read_dicom_folder(folder)
     np.testing.assert_array_equal(volume.array[:, 0, 0, 0], [0, 1000, 2000])
-    assert volume.grid.notes == ("slices have no position: ordered by InstanceNumber",) and volume.affine is None
+    assert (
+        volume.grid.notes == ("slices have no position: ordered by InstanceNumber",) and volume.affine is None
+    )
 
 
 def test_no_positions_and_no_numbers(write_slice, tmp_path, ramp):
     for name in "ab":
         write_slice(tmp_path / f"{name}.dcm", ramp(), ImagePositionPatient=None)
-    with pytest.raises(ImageError, match=r"neither a position nor an InstanceNumber \(a.dcm, b.dcm\); read them file by file"):
+    with pytest.raises(
+        ImageError, match=r"neither a position nor an InstanceNumber \(a.dcm, b.dcm\); read them file by file"
+    ):
         read_dicom_folder(tmp_path)
 
 
@@ -189,7 +240,11 @@ def test_several_series_are_listed_and_one_can_be_chosen(series, tmp_path):
     (tmp_path / "tree").mkdir()
     series(axial([0, 2, 4]), folder="tree/one", SeriesInstanceUID="1.2.1")
     series(axial([0, 3]), folder="tree/two", SeriesInstanceUID="1.2.2")
-    with pytest.raises(ImageError, match=r"holds 2 DICOM series, one is needed: 1.2.1 \(3 files, e.g. one.x.dcm\), 1.2.2 \(2 files.*series=UID"):
+    with pytest.raises(
+        ImageError,
+        match=r"holds 2 DICOM series, one is needed: 1.2.1 \(3 files, e.g. one.x.dcm\), 1.2.2 \(2 "
+        r"files.*series=UID",
+    ):
         read_dicom_folder(tmp_path / "tree")
     assert read_dicom_folder(tmp_path / "tree", series="1.2.2").spacing_mm[0] == 3
     with pytest.raises(ImageError, match="no series 9; it holds 1.2.1, 1.2.2"):
@@ -210,7 +265,10 @@ def test_a_truncated_slice_in_a_series_is_named(series):
     folder = series(axial([0, 2, 4]))
     content = (folder / "y.dcm").read_bytes()
     (folder / "y.dcm").write_bytes(content[:-40])
-    with pytest.raises(ImageError, match=r"y.dcm: pixel data .* cannot be read: The number of bytes of pixel data is less than expected"):
+    with pytest.raises(
+        ImageError,
+        match=r"y.dcm: pixel data .* cannot be read: The number of bytes of pixel data is less than expected",
+    ):
         read_dicom_folder(folder)
 
 
@@ -224,10 +282,14 @@ def test_a_folder_without_dicom(tmp_path):
 
 def test_enhanced_multi_frame_has_geometry_and_a_way_back(write_enhanced, tmp_path):
     pixels = np.arange(4 * 8 * 9, dtype=np.uint16).reshape(4, 8, 9)
-    volume = read_dicom_file(write_enhanced(tmp_path / "a.dcm", pixels, [(1, 2, height) for height in (9, 0, 6, 3)]))
+    volume = read_dicom_file(
+        write_enhanced(tmp_path / "a.dcm", pixels, [(1, 2, height) for height in (9, 0, 6, 3)])
+    )
     np.testing.assert_array_equal(volume.array[..., 0], pixels[[1, 3, 2, 0]])
     np.testing.assert_array_equal(volume.to_original(volume.array[..., 0]), pixels)
-    np.testing.assert_allclose(volume.affine, [[0, 0, 0.8, 1], [0, 0.9, 0, 2], [3, 0, 0, 0], [0, 0, 0, 1]], atol=1e-9)
+    np.testing.assert_allclose(
+        volume.affine, [[0, 0, 0.8, 1], [0, 0.9, 0, 2], [3, 0, 0, 0], [0, 0, 0, 1]], atol=1e-9
+    )
     assert [reference.frame for reference in volume.grid.references] == [1, 3, 2, 0]
 
 

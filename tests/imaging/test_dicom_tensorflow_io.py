@@ -24,11 +24,28 @@ REFUSED = {  # bundled files that pydicom reads, and why tensorflow-io may not
     "SC_rgb_jpeg.dcm": "tensorflow-io cannot read this DICOM file",
 }
 EQUAL = [
-    "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm", "MR_small_padded.dcm",
-    "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "JPEG2000.dcm",
-    "JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_2frame.dcm",
-    "SC_rgb_rle_16bit.dcm", "SC_rgb_dcmtk_+eb+cy+s4.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm", "image_dfl.dcm",
-]  # fmt: skip
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_bigendian.dcm",
+    "MR_small_implicit.dcm",
+    "MR_small_padded.dcm",
+    "MR_small_jp2klossless.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "693_J2KI.dcm",
+    "J2K_pixelrep_mismatch.dcm",
+    "JPEG2000.dcm",
+    "JPEGLSNearLossless_08.dcm",
+    "JPEGLSNearLossless_16.dcm",
+    "SC_rgb_jpeg_gdcm.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "SC_rgb_rle_16bit.dcm",
+    "SC_rgb_dcmtk_+eb+cy+s4.dcm",
+    "examples_rgb_color.dcm",
+    "examples_ybr_color.dcm",
+    "image_dfl.dcm",
+]
 
 
 @pytest.fixture
@@ -41,22 +58,34 @@ def noisy_ends():
         yield
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow_io") is not None, reason="tensorflow-io is installed here")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow_io") is not None, reason="tensorflow-io is installed here"
+)
 def test_without_tensorflow_io_it_says_what_to_do(bundled):
     code = (
-        "import sys\nfrom clamnet_tf.errors import EnvironmentFailure\nfrom clamnet_tf.imaging.readers import read_volume\n"
+        "import sys\nfrom clamnet_tf.errors import EnvironmentFailure\nfrom clamnet_tf.imaging.readers "
+        "import read_volume\n"
         "sys.modules['tensorflow'] = sys.modules['tensorflow_io'] = None\n"
-        "try: read_volume(sys.argv[1], dicom_backend='tensorflow_io')\nexcept EnvironmentFailure as error: print(error)"
+        "try: read_volume(sys.argv[1], dicom_backend='tensorflow_io')\nexcept EnvironmentFailure as error: "
+        "print(error)"
     )
-    said = subprocess.run([sys.executable, "-c", code, str(bundled("CT_small.dcm"))], capture_output=True, text=True, check=True).stdout
-    assert re.match(r"data.dicom_backend: tensorflow_io does not work here \(tensorflow(-cpu)? [\d.]+(\+cpu)?, no tensorflow-io\): ", said)
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(bundled("CT_small.dcm"))], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.match(
+        r"data.dicom_backend: tensorflow_io does not work here \(tensorflow(-cpu)? [\d.]+(\+cpu)?, no "
+        r"tensorflow-io\): ",
+        said,
+    )
     assert "make that environment with tools/test-tfio, or use data.dicom_backend: pydicom" in said
 
 
 @pytest.mark.tfio
 @pytest.mark.parametrize("name", EQUAL)
 def test_equal_to_pydicom(bundled, noisy_ends, name):
-    theirs, ours = (read_volume(bundled(name), dicom_backend=backend) for backend in ("tensorflow_io", "pydicom"))
+    theirs, ours = (
+        read_volume(bundled(name), dicom_backend=backend) for backend in ("tensorflow_io", "pydicom")
+    )
     np.testing.assert_array_equal(theirs.array, ours.array)
     assert theirs.spacing_mm == ours.spacing_mm
 
@@ -92,16 +121,25 @@ def test_truncated_data_are_refused_although_dcmtk_fills_them_up(bundled, noisy_
 def test_offsets_are_undone(write_slice, tmp_path, ramp, noisy_ends, elements, dtype):
     if dtype == np.int16 and "PhotometricInterpretation" in elements:
         pytest.skip("DCMTK gives -1 and 0 one value there, see test_lost_values_are_refused")
-    path = write_slice(tmp_path / "a.dcm", ramp(offset=-50 if dtype == np.int16 else 0, dtype=dtype), **elements)
-    theirs, ours = (read_volume(path, dicom_backend=backend).array for backend in ("tensorflow_io", "pydicom"))
+    path = write_slice(
+        tmp_path / "a.dcm", ramp(offset=-50 if dtype == np.int16 else 0, dtype=dtype), **elements
+    )
+    theirs, ours = (
+        read_volume(path, dicom_backend=backend).array for backend in ("tensorflow_io", "pydicom")
+    )
     np.testing.assert_array_equal(theirs, ours)
 
 
 @pytest.mark.tfio
-@pytest.mark.parametrize("elements", [{"RescaleSlope": "0.25", "RescaleIntercept": "0"}, {"PhotometricInterpretation": "MONOCHROME1"}])
+@pytest.mark.parametrize(
+    "elements",
+    [{"RescaleSlope": "0.25", "RescaleIntercept": "0"}, {"PhotometricInterpretation": "MONOCHROME1"}],
+)
 def test_lost_values_are_refused(write_slice, tmp_path, ramp, noisy_ends, elements):
     path = write_slice(tmp_path / "a.dcm", ramp(offset=-50), **elements)
-    with pytest.raises(ImageError, match=r"tensorflow-io and pydicom differ in [\d,]+ of 120 pixel values; read it with"):
+    with pytest.raises(
+        ImageError, match=r"tensorflow-io and pydicom differ in [\d,]+ of 120 pixel values; read it with"
+    ):
         read_volume(path, dicom_backend="tensorflow_io")
 
 
@@ -122,12 +160,36 @@ def test_the_package_works_on_tensorflow_2_17(tmp_path):
 
     assert tensorflow.__version__.startswith("2.17.")
     shrunken = {
-        "data.cohort.patients": 4, "data.cohort.slices": 8, "data.cohort.side": 64, "data.side": 32, "network.depth": 2,
-        "network.filters": [4, 8], "network.kernels": [3, 3], "training.steps": 2, "training.batch_size": 4,
-        "training.evaluate_every": 1, "training.checkpoint_every": 1, "inference.head": "mean",
-    }  # fmt: skip
+        "data.cohort.patients": 4,
+        "data.cohort.slices": 8,
+        "data.cohort.side": 64,
+        "data.side": 32,
+        "network.depth": 2,
+        "network.filters": [4, 8],
+        "network.kernels": [3, 3],
+        "training.steps": 2,
+        "training.batch_size": 4,
+        "training.evaluate_every": 1,
+        "training.checkpoint_every": 1,
+        "inference.head": "mean",
+    }
     options = [part for path, value in shrunken.items() for part in ("--set", f"{path}={value}")]
-    command = [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", str(tmp_path / "run"), "--quiet", *options]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CLAMNET_TF_CACHE": str(tmp_path / "cache")})
+    command = [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "fit",
+        "mri_carcinoma",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+        *options,
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CLAMNET_TF_CACHE": str(tmp_path / "cache")},
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "run" / "model.keras").exists()

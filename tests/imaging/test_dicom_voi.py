@@ -27,9 +27,16 @@ def pydicoms_view(path, index=0):
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_windows_equal_pydicoms(write_slice, tmp_path, ramp, function, photometric):
     path = write_slice(
-        tmp_path / "a.dcm", ramp(dtype=np.uint16), PhotometricInterpretation=photometric, RescaleSlope="2", RescaleIntercept="-100",
-        WindowCenter=[20, 90], WindowWidth=[60, 31], VOILUTFunction=function, WindowCenterWidthExplanation=["SOFT", "BONE"],
-    )  # fmt: skip
+        tmp_path / "a.dcm",
+        ramp(dtype=np.uint16),
+        PhotometricInterpretation=photometric,
+        RescaleSlope="2",
+        RescaleIntercept="-100",
+        WindowCenter=[20, 90],
+        WindowWidth=[60, 31],
+        VOILUTFunction=function,
+        WindowCenterWidthExplanation=["SOFT", "BONE"],
+    )
     views = file_voi(path)
     assert [view.explanation for view in views] == ["SOFT", "BONE"]
     values = read_dicom_file(path).array[0, ..., 0]
@@ -43,7 +50,9 @@ def test_table_equals_pydicoms(write_slice, tmp_path, ramp, photometric):
     item.LUTDescriptor, item.LUTExplanation = [100, 5, 8], "CURVE"
     item.LUTData = [int(255 * (n / 99) ** 2) for n in range(100)]
     item["LUTData"].VR = "US"
-    path = write_slice(tmp_path / "a.dcm", ramp(dtype=np.uint8), PhotometricInterpretation=photometric, VOILUTSequence=[item])
+    path = write_slice(
+        tmp_path / "a.dcm", ramp(dtype=np.uint8), PhotometricInterpretation=photometric, VOILUTSequence=[item]
+    )
     (view,) = file_voi(path)
     dataset = pydicom.dcmread(path)
     expected = apply_voi(pixel_array(dataset), dataset) / 255
@@ -53,7 +62,9 @@ def test_table_equals_pydicoms(write_slice, tmp_path, ramp, photometric):
 
 
 def test_frames_have_windows_of_their_own(write_enhanced, tmp_path):
-    path = write_enhanced(tmp_path / "a.dcm", np.zeros((2, 8, 9), np.uint16), [(0, 0, 0), (0, 0, 3)], slopes=[1, 1])
+    path = write_enhanced(
+        tmp_path / "a.dcm", np.zeros((2, 8, 9), np.uint16), [(0, 0, 0), (0, 0, 3)], slopes=[1, 1]
+    )
     assert [file_voi(path, frame=n)[0].center for n in (0, 1)] == [100, 101]
 
 
@@ -67,5 +78,7 @@ def test_a_window_that_cannot_be(write_slice, tmp_path, ramp):
     item.LUTData = list(range(100))
     item["LUTData"].VR = "US"
     path = write_slice(tmp_path / "a.dcm", ramp(dtype=np.uint8), VOILUTSequence=[item])
-    with pytest.raises(ImageError, match="its VOI LUT or window cannot be understood: '7' bits per LUT entry"):
+    with pytest.raises(
+        ImageError, match="its VOI LUT or window cannot be understood: '7' bits per LUT entry"
+    ):
         file_voi(path)

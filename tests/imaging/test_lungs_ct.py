@@ -30,7 +30,9 @@ def chest():
             image[ellipse((100, side), (20, 8))] = 40  # arms beside the body
         image[ellipse((96, 96), (60, 74))] = -100  # fat
         image[ellipse((96, 96), (55, 68))] = 45
-        lungs[s] = (ellipse((92, 58), (38, 24)) | ellipse((92, 134), (38, 24))) & ~ellipse((82, 104), (24, 20))
+        lungs[s] = (ellipse((92, 58), (38, 24)) | ellipse((92, 134), (38, 24))) & ~ellipse(
+            (82, 104), (24, 20)
+        )
         image[lungs[s]] = -860
         image[ellipse((92, 96), (5, 5))] = -1000  # trachea
         image[ellipse((128, 96), (11, 11))] = 500  # spine

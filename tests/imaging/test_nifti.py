@@ -18,7 +18,15 @@ ORIENTATIONS = [
 ]
 
 
-def save(path, array, codes="RAS", zooms=(2.0, 3.0, 4.0), kind=nibabel.Nifti1Image, origin=(10.0, -20.0, 30.0), **header):
+def save(
+    path,
+    array,
+    codes="RAS",
+    zooms=(2.0, 3.0, 4.0),
+    kind=nibabel.Nifti1Image,
+    origin=(10.0, -20.0, 30.0),
+    **header,
+):
     """A NIfTI file whose stored axes point to `codes`, with voxel sizes along R, A, S."""
     affine = np.eye(4)
     for axis, code in enumerate(codes):
@@ -89,7 +97,9 @@ def test_scaled_values(tmp_path, rng):
     image.header.set_slope_inter(0.5, -3)
     nibabel.save(image, path)
     expected = nibabel.load(path).get_fdata()
-    np.testing.assert_allclose(np.sort(read_nifti(path).array.ravel()), np.sort(expected.ravel()).astype(np.float32))
+    np.testing.assert_allclose(
+        np.sort(read_nifti(path).array.ravel()), np.sort(expected.ravel()).astype(np.float32)
+    )
 
 
 def test_rgb_type(tmp_path):
@@ -114,13 +124,17 @@ def test_without_sform_and_qform(tmp_path, rng):
     nibabel.save(image, tmp_path / "a.nii")
     volume = read_nifti(tmp_path / "a.nii")
     assert volume.affine is None and volume.spacing_mm is None
-    assert volume.grid.notes == ("neither sform nor qform: orientation and spacing are not known, axes taken as stored",)
+    assert volume.grid.notes == (
+        "neither sform nor qform: orientation and spacing are not known, axes taken as stored",
+    )
 
 
 def test_mask_follows_its_image_whatever_its_orientation(tmp_path, rng):
     marked = (rng.random((9, 10, 11)) > 0.8).astype(np.uint8)
     image = read_nifti(save(tmp_path / "image.nii", marked * 100, "RAS", origin=(0, 0, 0)))
-    turned = nibabel.load(tmp_path / "image.nii").as_reoriented(nibabel.orientations.axcodes2ornt(("P", "S", "L")))
+    turned = nibabel.load(tmp_path / "image.nii").as_reoriented(
+        nibabel.orientations.axcodes2ornt(("P", "S", "L"))
+    )
     nibabel.save(nibabel.Nifti1Image(np.asarray(turned.dataobj) // 100, turned.affine), tmp_path / "mask.nii")
     assert nibabel.load(tmp_path / "mask.nii").shape != (9, 10, 11)
     mask = read_mask(tmp_path / "mask.nii", like=image).values
@@ -134,7 +148,9 @@ def test_mask_beside_its_image(tmp_path):
     with pytest.raises(ImageError, match="the mask lies up to 12.0 mm away from its image"):
         read_mask(moved, like=image)
     small = save(tmp_path / "small.nii", np.ones((9, 10, 8), np.uint8))
-    with pytest.raises(ImageError, match=r"a mask of \(8, 10, 9\) slices, rows, columns for an image of \(11, 10, 9\)"):
+    with pytest.raises(
+        ImageError, match=r"a mask of \(8, 10, 9\) slices, rows, columns for an image of \(11, 10, 9\)"
+    ):
         read_mask(small, like=image)
 
 
@@ -177,7 +193,9 @@ def test_a_header_that_announces_too_much(tmp_path):
     raw = bytearray(save(tmp_path / "a.nii", np.zeros((9, 9, 9), np.uint8)).read_bytes())
     raw[42:48] = np.array([1000, 1000, 1000], "<i2").tobytes()
     (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(bytes(raw)))
-    with pytest.raises(ImageError, match="announces 1,000,000,000 bytes of pixels, more than its .* bytes can hold"):
+    with pytest.raises(
+        ImageError, match="announces 1,000,000,000 bytes of pixels, more than its .* bytes can hold"
+    ):
         read_nifti(tmp_path / "bomb.nii.gz")
     raw[42:48] = np.array([32000, 32000, 32000], "<i2").tobytes()
     (tmp_path / "bomb.nii").write_bytes(bytes(raw))

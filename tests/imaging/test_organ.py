@@ -20,15 +20,22 @@ def dice(a, b):
 
 @pytest.fixture
 def head(rng):
-    """Four slices from skull base to vertex and one above the head: Rician noise, bias field, dark ventricles, three channels."""
+    """Four slices from skull base to vertex and one above the head: Rician noise, bias field, dark
+    ventricles, three channels.
+    """
     side, slices = 128, []
-    truth = np.stack([ellipse(side, (64, 64), radii) for radii in ((50, 40), (46, 37), (30, 25), (13, 11), (0.1, 0.1))])
+    truth = np.stack(
+        [ellipse(side, (64, 64), radii) for radii in ((50, 40), (46, 37), (30, 25), (13, 11), (0.1, 0.1))]
+    )
     truth[-1] = False
     bias = 1 + 0.4 * np.linspace(-1, 1, side)[:, np.newaxis]
     for mask in truth:
         ventricle = ellipse(side, (60, 64), (12, 6)) & mask
         clean = (mask * 100.0 - ventricle * 85.0) * bias
-        channels = [np.hypot(clean * scale + rng.normal(0, 4, clean.shape), rng.normal(0, 4, clean.shape)) for scale in (1.0, 0.6, 1.4)]
+        channels = [
+            np.hypot(clean * scale + rng.normal(0, 4, clean.shape), rng.normal(0, 4, clean.shape))
+            for scale in (1.0, 0.6, 1.4)
+        ]
         slices.append(np.stack(channels, axis=-1))
     return np.stack(slices), truth
 
@@ -127,7 +134,9 @@ def test_foreground_needs_four_axes():
 
 
 def triangle_resize(image, side):
-    """Antialiased bilinear by its definition: the mean under a triangle as wide as the new pixel, at half-pixel centres."""
+    """Antialiased bilinear by its definition: the mean under a triangle as wide as the new pixel, at
+    half-pixel centres.
+    """
     weights = []
     for length in image.shape:
         scale = length / side
@@ -155,7 +164,15 @@ def test_crop_outside_of_the_image_is_zero(rng):
     np.testing.assert_allclose(box.restore(padded.astype(np.float32)), image, atol=1e-6)
 
 
-@pytest.mark.parametrize("box", [CropBox(0, 0, 128, 128, 128), CropBox(12, 20, 90, 128, 128), CropBox(-20, -15, 160, 128, 128), CropBox(-30, 70, 90, 128, 128)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        CropBox(0, 0, 128, 128, 128),
+        CropBox(12, 20, 90, 128, 128),
+        CropBox(-20, -15, 160, 128, 128),
+        CropBox(-30, 70, 90, 128, 128),
+    ],
+)
 @pytest.mark.parametrize("side", [64, 96, 200])
 def test_there_and_back_keeps_a_smooth_image(box, side):
     rows, columns = np.mgrid[:128, :128]
@@ -178,10 +195,19 @@ def test_a_map_comes_back_inside_its_organ_and_range():
     organ[5:40, 10:30] = 1
     maps, inside = box.restore_map((steps * 1.2 - 0.1)[..., None], organ)
     probability = maps[..., 0]
-    assert probability.shape == inside.shape == (128, 128) and probability.dtype == np.float32 and inside.dtype == bool
+    assert (
+        probability.shape == inside.shape == (128, 128)
+        and probability.dtype == np.float32
+        and inside.dtype == bool
+    )
     assert probability.min() == 0 and probability.max() == 1 and not probability[~inside].any()
     rows, columns = np.where(inside)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 91, 40, 79)  # two pixels of the image each
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (
+        22,
+        91,
+        40,
+        79,
+    )  # two pixels of the image each
 
 
 @pytest.mark.parametrize("side", [50, 64, 128])

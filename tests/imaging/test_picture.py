@@ -22,7 +22,8 @@ def png(header, rows):
     """A PNG file from its IHDR and unpacked rows (PNG specification 5)."""
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
     )
 
 
@@ -41,7 +42,9 @@ def test_rgb_png_and_palette_have_three(tmp_path, colour):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png").array[0], colour)
     palette = Image.fromarray(colour).quantize(8)
     palette.save(tmp_path / "b.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "b.png").array[0], np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "b.png").array[0], np.asarray(palette.convert("RGB"))
+    )
 
 
 def test_one_bit_png(tmp_path, rng):
@@ -70,7 +73,9 @@ def test_transparent_pixels_become_black(tmp_path, colour):
 
 
 def test_a_picture_in_its_alpha_alone(tmp_path, ramp):
-    Image.fromarray(np.dstack([np.zeros((12, 10, 3), np.uint8), ramp(dtype=np.uint8)])).save(tmp_path / "a.png")
+    Image.fromarray(np.dstack([np.zeros((12, 10, 3), np.uint8), ramp(dtype=np.uint8)])).save(
+        tmp_path / "a.png"
+    )
     with pytest.raises(ImageError, match="all that this picture shows is in its alpha channel"):
         read_picture(tmp_path / "a.png")
 
@@ -99,7 +104,9 @@ def test_exif_orientation_is_applied(tmp_path, ramp):
 
 def test_sixteen_bit_colour_png_is_refused(tmp_path):
     """Pillow would give eight bits without a word."""
-    content = png(struct.pack(">IIBBBBB", 9, 9, 16, 2, 0, 0, 0), b"".join(b"\0" + bytes(9 * 6) for _ in range(9)))
+    content = png(
+        struct.pack(">IIBBBBB", 9, 9, 16, 2, 0, 0, 0), b"".join(b"\0" + bytes(9 * 6) for _ in range(9))
+    )
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError, match="16 bits per channel in colour.*save it as TIFF"):
         read_picture(tmp_path / "a.png")
@@ -124,7 +131,9 @@ def test_kaggle_3m_layout(tmp_path, colour):
     tifffile.imwrite(tmp_path / "TCGA_1_mask.tif", (colour[..., 0] > 99).astype(np.uint8) * 255)
     volume = read_tiff(tmp_path / "TCGA_1.tif")
     np.testing.assert_array_equal(volume.array[0], colour)
-    np.testing.assert_array_equal(read_mask(tmp_path / "TCGA_1_mask.tif", like=volume).values[0], colour[..., 0] > 99)
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / "TCGA_1_mask.tif", like=volume).values[0], colour[..., 0] > 99
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
@@ -174,7 +183,9 @@ def test_colour_pages_and_imagej_channels(tmp_path, colour):
 
 
 def test_time_and_depth_together_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 9, 9), np.uint8), imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((2, 3, 9, 9), np.uint8), imagej=True, metadata={"axes": "TZYX"}
+    )
     with pytest.raises(ImageError, match="axes TZYX of shape .*at most one axis of slices"):
         read_tiff(tmp_path / "a.tif")
 
@@ -200,10 +211,14 @@ def test_palette_tiff(tmp_path, colour):
 
 def test_tiff_with_alpha(tmp_path, colour):
     alpha = np.full((12, 10), 255, np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", np.dstack([colour, alpha]), photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.dstack([colour, alpha]), photometric="rgb", extrasamples=["unassalpha"]
+    )
     np.testing.assert_array_equal(read_tiff(tmp_path / "a.tif").array[0], colour)
     alpha[:6] = 0
-    tifffile.imwrite(tmp_path / "b.tif", np.dstack([colour, alpha]), photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(
+        tmp_path / "b.tif", np.dstack([colour, alpha]), photometric="rgb", extrasamples=["unassalpha"]
+    )
     assert not read_tiff(tmp_path / "b.tif").array[0, :6].any()
 
 
@@ -239,7 +254,9 @@ def test_float_tiff_with_nan(tmp_path):
 
 
 def test_decompression_bombs(tmp_path):
-    (tmp_path / "bomb.png").write_bytes(png(struct.pack(">IIBBBBB", 60000, 20000, 1, 0, 0, 0, 0), bytes(7500)))
+    (tmp_path / "bomb.png").write_bytes(
+        png(struct.pack(">IIBBBBB", 60000, 20000, 1, 0, 0, 0, 0), bytes(7500))
+    )
     with pytest.raises(ImageError, match="bomb.png: too large"):
         read_picture(tmp_path / "bomb.png")
     tifffile.imwrite(tmp_path / "bomb.tif", np.zeros((9, 9), np.uint8), compression="zlib")

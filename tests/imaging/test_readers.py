@@ -16,7 +16,14 @@ from clamnet_tf.imaging.readers import read_volume
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [("a.NII.GZ", ".nii.gz"), ("a.nii", ".nii"), ("scan.v2.PNG", ".png"), ("IM000001", None), ("1.2.840.113", None), ("a.gz", None)],
+    [
+        ("a.NII.GZ", ".nii.gz"),
+        ("a.nii", ".nii"),
+        ("scan.v2.PNG", ".png"),
+        ("IM000001", None),
+        ("1.2.840.113", None),
+        ("a.gz", None),
+    ],
 )
 def test_suffixes(name, suffix):
     assert suffix_of(name) == suffix
@@ -44,7 +51,10 @@ def test_every_kind_is_read_by_name_and_by_content(files, name):
     assert by_name.array.dtype == np.float32 and by_name.array.flags.c_contiguous
 
 
-@pytest.mark.parametrize(("name", "wrong"), [("a.jpg", "scan.dcm"), ("a.dcm", "scan.png"), ("a.png", "scan.nii.gz"), ("a.npy", "scan.tif")])
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("a.jpg", "scan.dcm"), ("a.dcm", "scan.png"), ("a.png", "scan.nii.gz"), ("a.npy", "scan.tif")],
+)
 def test_the_content_decides_and_not_the_name(files, name, wrong):
     right = read_volume(files / name)
     (files / name).rename(files / wrong)
@@ -54,10 +64,26 @@ def test_the_content_decides_and_not_the_name(files, name, wrong):
 @pytest.mark.parametrize(
     ("reader", "name", "words"),
     [
-        (FORMATS["dicom"].read, "a.jpg", "the name says a DICOM file, the content is a JPEG picture. Rename it to .jpg"),
-        (FORMATS["png"].read, "a.dcm", "the name says a PNG picture or a JPEG picture, the content is a DICOM file. Rename it to .dcm"),
-        (FORMATS["nifti"].read, "a.png", "the name says a NIfTI volume, the content is a PNG picture. Rename it to .png"),
-        (FORMATS["tiff"].read, "a.npy", "the name says a TIFF picture, the content is a NumPy array. Rename it to .npy"),
+        (
+            FORMATS["dicom"].read,
+            "a.jpg",
+            "the name says a DICOM file, the content is a JPEG picture. Rename it to .jpg",
+        ),
+        (
+            FORMATS["png"].read,
+            "a.dcm",
+            "the name says a PNG picture or a JPEG picture, the content is a DICOM file. Rename it to .dcm",
+        ),
+        (
+            FORMATS["nifti"].read,
+            "a.png",
+            "the name says a NIfTI volume, the content is a PNG picture. Rename it to .png",
+        ),
+        (
+            FORMATS["tiff"].read,
+            "a.npy",
+            "the name says a TIFF picture, the content is a NumPy array. Rename it to .npy",
+        ),
     ],
 )
 def test_a_reader_refuses_other_content_by_name(files, reader, name, words):
@@ -86,7 +112,9 @@ def test_no_image_under_any_name(tmp_path, suffix, content, words):
 @pytest.mark.parametrize("name", ["notes.txt", "nameless", "movie.mp4"])
 def test_no_image_under_no_name(tmp_path, name):
     (tmp_path / name).write_text("Dear colleague, thank you for the referral of this patient.")
-    with pytest.raises(ImageError, match="holds text, not an image that can be read. .* Readable are DICOM, NIfTI"):
+    with pytest.raises(
+        ImageError, match="holds text, not an image that can be read. .* Readable are DICOM, NIfTI"
+    ):
         read_volume(tmp_path / name)
 
 
@@ -121,7 +149,9 @@ def one_pixel(path):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.nii.gz"])
 def test_one_pixel_is_too_small(tmp_path, name):
     one_pixel(tmp_path / name)
-    with pytest.raises(ImageError, match=f"{name}: too small: 1 rows x 1 columns.*at least 8 x 8 pixels are needed"):
+    with pytest.raises(
+        ImageError, match=f"{name}: too small: 1 rows x 1 columns.*at least 8 x 8 pixels are needed"
+    ):
         read_volume(tmp_path / name)
 
 
@@ -138,7 +168,9 @@ def test_a_dicom_folder_is_one_volume(write_slice, tmp_path, ramp):
 
 def test_a_dicom_folder_is_one_mask(write_slice, tmp_path, ramp):
     for height in (0, 4, 2):
-        write_slice(tmp_path / f"{height}", (ramp() > height).astype(np.int16), ImagePositionPatient=[0, 0, height])
+        write_slice(
+            tmp_path / f"{height}", (ramp() > height).astype(np.int16), ImagePositionPatient=[0, 0, height]
+        )
     np.testing.assert_array_equal(read_mask(tmp_path).values, [ramp() > height for height in (0, 2, 4)])
 
 

@@ -18,7 +18,9 @@ def test_equal_to_pydicom(function, center, width):
     dataset.PhotometricInterpretation, dataset.PixelRepresentation, dataset.BitsStored = "MONOCHROME2", 0, 8
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = center, width, function
     if function == "LINEAR" and width == 1:
-        expected = (values > center - 0.5).astype(float)  # pydicom divides by zero here; the standard gives a step
+        expected = (values > center - 0.5).astype(
+            float
+        )  # pydicom divides by zero here; the standard gives a step
     else:
         with np.errstate(over="ignore"):
             expected = apply_windowing(values, dataset) / 255
@@ -28,7 +30,9 @@ def test_equal_to_pydicom(function, center, width):
 
 
 def test_worked_values_of_the_standard():
-    """PS3.3 C.11.2.1.2.1, note: center 2048, width 4096 maps 0 to the lowest and 4095 to the highest value."""
+    """PS3.3 C.11.2.1.2.1, note: center 2048, width 4096 maps 0 to the lowest and 4095 to the highest
+    value.
+    """
     np.testing.assert_allclose(apply_window([-1, 0, 4095, 5000], 2048, 4096), [0, 0, 1, 1], atol=1e-7)
     np.testing.assert_allclose(apply_window([0, 50, 100], 50, 100, "LINEAR_EXACT"), [0, 0.5, 1])
 
@@ -39,14 +43,19 @@ def test_narrow_windows_are_exact():
     np.testing.assert_allclose(apply_window([0.0, 0.25, 1.0], 0.5, 0.5), [0, 0, 1])
 
 
-@pytest.mark.parametrize(("center", "width", "function"), [(0, 0.5, "LINEAR"), (0, 0, None), (0, -3, "SIGMOID"), (np.nan, 5, None), (0, np.inf, None)])
+@pytest.mark.parametrize(
+    ("center", "width", "function"),
+    [(0, 0.5, "LINEAR"), (0, 0, None), (0, -3, "SIGMOID"), (np.nan, 5, None), (0, np.inf, None)],
+)
 def test_impossible_windows(center, width, function):
     with pytest.raises(UserInputError, match="needs a finite center and a width"):
         apply_window([1.0], center, width, function)
 
 
 def test_unknown_function():
-    with pytest.raises(UserInputError, match="window function 'GAMMA'; known are LINEAR, LINEAR_EXACT, SIGMOID"):
+    with pytest.raises(
+        UserInputError, match="window function 'GAMMA'; known are LINEAR, LINEAR_EXACT, SIGMOID"
+    ):
         apply_window([1.0], 1, 1, "GAMMA")
 
 
@@ -67,7 +76,11 @@ def test_zscore(volume):
     values = normalize(array, organ, "zscore")
     for channel in (0, 1):
         inside = array[..., channel][organ]
-        np.testing.assert_allclose(values[..., channel], np.clip((array[..., channel] - inside.mean()) / inside.std(), -5, 5), atol=1e-4)
+        np.testing.assert_allclose(
+            values[..., channel],
+            np.clip((array[..., channel] - inside.mean()) / inside.std(), -5, 5),
+            atol=1e-4,
+        )
     assert values.dtype == np.float32 and values.shape == array.shape
 
 
@@ -94,7 +107,9 @@ def test_one_statistic_for_the_volume_not_for_each_slice(volume):
 def test_an_affine_change_of_intensity_changes_nothing(volume):
     array, organ = volume
     for method in ("zscore", "percentile"):
-        np.testing.assert_allclose(normalize(array, organ, method), normalize(array * 3 + 7, organ, method), atol=1e-4)
+        np.testing.assert_allclose(
+            normalize(array, organ, method), normalize(array * 3 + 7, organ, method), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("window", [(40, 80), WindowSection(center=40, width=80)])
@@ -102,7 +117,9 @@ def test_window_comes_first(volume, window):
     array, organ = volume
     shown = apply_window(array, 40, 80)
     np.testing.assert_array_equal(normalize(array, organ, "window", window), shown)
-    np.testing.assert_allclose(normalize(array, organ, "zscore", window), normalize(shown, organ, "zscore"), atol=1e-6)
+    np.testing.assert_allclose(
+        normalize(array, organ, "zscore", window), normalize(shown, organ, "zscore"), atol=1e-6
+    )
     np.testing.assert_array_equal(normalize(array, organ, "none", window), shown)
 
 
@@ -126,7 +143,9 @@ def test_constant_channels_and_empty_organs(volume, method):
 
 def test_wrong_use(volume):
     array, organ = volume
-    with pytest.raises(UserInputError, match="data.normalization is 'window', but data.window gives no center and width"):
+    with pytest.raises(
+        UserInputError, match="data.normalization is 'window', but data.window gives no center and width"
+    ):
         normalize(array, organ, "window")
     with pytest.raises(UserInputError, match="data.normalization is 'minmax'; known are zscore"):
         normalize(array, organ, "minmax")

@@ -1,4 +1,6 @@
-"""Refinements on phantoms of known shape, against scikit-image and a shortest-path search written out here."""
+"""Refinements on phantoms of known shape, against scikit-image and a shortest-path search written out
+here.
+"""
 
 import heapq
 from typing import get_args
@@ -70,7 +72,10 @@ def test_one_slice_as_a_volume_is_outlined_as_the_slice(rng):
     image, attribution, _ = phantom(rng)
     organ = np.ones(image.shape, bool)
     for name in ("halfway", "geodesic", "border_contrast"):
-        np.testing.assert_array_equal(refined(name, image[None], attribution[None], organ[None])[0], refined(name, image, attribution, organ))
+        np.testing.assert_array_equal(
+            refined(name, image[None], attribution[None], organ[None])[0],
+            refined(name, image, attribution, organ),
+        )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -107,7 +112,11 @@ def test_a_constant_image_keeps_the_mark_near_the_attribution(name, shape):
     organ = np.ones(shape, bool)
     seeds = seeds_of(attribution, organ, share=0.05, reach=3.0)
     found = METHODS[name](np.full(shape, 0.3, np.float32), attribution, seeds)
-    assert found.dtype == bool and (found & seeds.core).sum() == seeds.core.sum() and not (found & ~seeds.near).any()
+    assert (
+        found.dtype == bool
+        and (found & seeds.core).sum() == seeds.core.sum()
+        and not (found & ~seeds.near).any()
+    )
 
 
 def test_holes_are_filled_and_other_parts_left_out(rng):
@@ -155,7 +164,9 @@ def test_the_random_walker_is_that_of_scikit_image(rng):
     parts, _ = ndimage.label(expected)
     expected = ndimage.binary_fill_holes(parts == parts[np.unravel_index(attribution.argmax(), image.shape)])
     found = walk_randomly(image, attribution, seeds)
-    assert expected.sum() > 20 and (found != expected).sum() <= 1  # conjugate gradients against an exact solution
+    assert (
+        expected.sum() > 20 and (found != expected).sum() <= 1
+    )  # conjugate gradients against an exact solution
 
 
 def geodesic_costs(cost, starts):
@@ -172,7 +183,12 @@ def geodesic_costs(cost, starts):
         for down in (-1, 0, 1):
             for right in (-1, 0, 1):
                 other = row + down, column + right
-                if (down or right) and 0 <= other[0] < cost.shape[0] and 0 <= other[1] < cost.shape[1] and cost[other] >= 0:
+                if (
+                    (down or right)
+                    and 0 <= other[0] < cost.shape[0]
+                    and 0 <= other[1] < cost.shape[1]
+                    and cost[other] >= 0
+                ):
                     total = so_far + np.hypot(down, right) * 0.5 * (cost[row, column] + cost[other])
                     if total < reached[other] - 1e-12:
                         reached[other] = total
@@ -191,7 +207,9 @@ def test_geodesic_distances_equal_a_shortest_path_search(rng):
     ring &= ~near
     cost = 0.1 + ndimage.gaussian_gradient_magnitude(image, 0.7) / (image[near | ring].std() + 1e-6)
     cost[~(near | ring)] = -1
-    to_core, to_ring = (geodesic_costs(cost, [tuple(place) for place in np.argwhere(starts)]) for starts in (core, ring))
+    to_core, to_ring = (
+        geodesic_costs(cost, [tuple(place) for place in np.argwhere(starts)]) for starts in (core, ring)
+    )
     expected, _ = ndimage.label((to_core <= to_ring) & near)
     expected = ndimage.binary_fill_holes(expected == expected[5, 5])
     attribution = core.astype(float)

@@ -1,4 +1,6 @@
-"""Through-plane smoothing, 3-D components and intensities of a volume, against hand-made volumes and independent formulas."""
+"""Through-plane smoothing, 3-D components and intensities of a volume, against hand-made volumes and
+independent formulas.
+"""
 
 import numpy as np
 import pytest
@@ -60,14 +62,23 @@ def two_sides():
 
 def test_a_body_with_a_twin_on_the_other_side_weighs_less_than_a_lesion_on_one():
     probability, lesion, pair = two_sides()
-    assert keep_largest_components(probability, 0.5, 1.0)[pair].any() and not keep_largest_components(probability, 0.5, 1.0)[lesion].any()
+    assert (
+        keep_largest_components(probability, 0.5, 1.0)[pair].any()
+        and not keep_largest_components(probability, 0.5, 1.0)[lesion].any()
+    )
     np.testing.assert_array_equal(keep_largest_components(probability, 0.5, 1.0, one_sided=True), lesion)
-    np.testing.assert_array_equal(keep_largest_components(probability[:, :, ::-1], 0.5, 1.0, one_sided=True), lesion[:, :, ::-1])
+    np.testing.assert_array_equal(
+        keep_largest_components(probability[:, :, ::-1], 0.5, 1.0, one_sided=True), lesion[:, :, ::-1]
+    )
 
 
 def test_the_weight_of_a_body_is_one_less_what_is_marked_across():
     probability = np.zeros((1, 32, 32))
-    probability[0, 4:8, 4:8], probability[0, 4:8, 24:28], probability[0, 20:24, 4:8] = 0.9, 0.6, 0.7  # masses 6.4, 1.6 and 3.2 at 0.5
+    probability[0, 4:8, 4:8], probability[0, 4:8, 24:28], probability[0, 20:24, 4:8] = (
+        0.9,
+        0.6,
+        0.7,
+    )  # masses 6.4, 1.6 and 3.2 at 0.5
     weighed = {"first": 6.4 * (1 - 0.6), "across": 1.6 * (1 - 0.9), "alone": 3.2}
     for share in (0.04, 0.06, 0.7, 0.9):
         kept = keep_largest_components(probability, 0.5, share, one_sided=True)[0]
@@ -83,7 +94,9 @@ def test_a_body_on_the_middle_is_kept_when_there_is_no_other():
     sure = np.where(body, 1.0, 0.0)
     sure[0, 28, 28] = 0.6  # wholly its own twin, the body keeps a twentieth of its mass
     np.testing.assert_array_equal(keep_largest_components(sure, 0.5, 0.3, one_sided=True), body)
-    probability[:, 26:30, 26:30] = 0.9  # masses 307 and 19, weighed 31 and 19: a speck is not kept for being on one side
+    probability[:, 26:30, 26:30] = (
+        0.9  # masses 307 and 19, weighed 31 and 19: a speck is not kept for being on one side
+    )
     np.testing.assert_array_equal(keep_largest_components(probability, 0.5, 0.3, one_sided=True), body)
 
 
@@ -104,7 +117,9 @@ def test_evidence_is_the_ratio_of_two_gaussians():
 
     smooth = gaussian_filter(images.astype(np.float32), (0, 0.25, 0.25, 0))
     densities = [
-        stats.multivariate_normal(smooth[part].mean(axis=0), np.cov(smooth[part].T, bias=True) + 0.05 * np.eye(2)).logpdf(smooth)
+        stats.multivariate_normal(
+            smooth[part].mean(axis=0), np.cov(smooth[part].T, bias=True) + 0.05 * np.eye(2)
+        ).logpdf(smooth)
         for part in (lesion, ~lesion)
     ]
     np.testing.assert_allclose(evidence, np.clip(densities[0] - densities[1], -6, 6), atol=1e-3)
@@ -119,7 +134,9 @@ def scene(seed=0):
     lesion, found, spot = np.zeros_like(organ), np.zeros_like(organ), np.zeros_like(organ)
     lesion[3:7, 12:26, 12:26], found[3:7, 12:22, 12:26], spot[8, 34:38, 34:38] = True, True, True
     images = random.normal(0, 0.3, (*organ.shape, 1)) + 2.0 * lesion[..., None]
-    probability = np.clip(0.1 + 0.75 * found + 0.6 * spot + random.normal(0, 0.02, organ.shape), 0, 1).astype(np.float32)
+    probability = np.clip(0.1 + 0.75 * found + 0.6 * spot + random.normal(0, 0.02, organ.shape), 0, 1).astype(
+        np.float32
+    )
     probability[lesion & ~found] += 0.01
     return probability, images, organ, lesion.any(axis=(1, 2)), lesion
 
@@ -144,7 +161,9 @@ def test_the_steps_recover_what_neighbours_and_intensities_show():
 def test_cuts_mark_the_prevalence_on_abnormal_slices():
     probability, images, organ, abnormal, _ = scene(1)
     marking = calibrate(ALL, [(probability, images, organ, abnormal)], 0.08)
-    marked = (marking._with_evidence(marking._consistent(probability, organ), images, organ) >= marking.threshold)[abnormal]
+    marked = (
+        marking._with_evidence(marking._consistent(probability, organ), images, organ) >= marking.threshold
+    )[abnormal]
     assert 0.07 < marked.sum() / organ[abnormal].sum() <= 0.0801
 
 
@@ -164,19 +183,32 @@ def test_rows_and_left_out_steps():
     parts = [(probability, images, organ, abnormal)]
     whole = calibrate(ALL, parts, 0.08)
     assert ClassPostprocessor.from_row(whole.row()) == whole
-    for steps in (PostprocessingConfig(1.0, 0.3, 0.0), PostprocessingConfig(), PostprocessingConfig(1.0, 0.0, 0.0)):
+    for steps in (
+        PostprocessingConfig(1.0, 0.3, 0.0),
+        PostprocessingConfig(),
+        PostprocessingConfig(1.0, 0.0, 0.0),
+    ):
         np.testing.assert_array_equal(
             whole.with_steps(steps)(probability, images, organ) >= whole.with_steps(steps).threshold,
-            calibrate(steps, parts, 0.08)(probability, images, organ) >= calibrate(steps, parts, 0.08).threshold,
+            calibrate(steps, parts, 0.08)(probability, images, organ)
+            >= calibrate(steps, parts, 0.08).threshold,
         )
-    for steps in (PostprocessingConfig(2.0, 0.3, 0.5), PostprocessingConfig(0.0, 0.3, 0.5), PostprocessingConfig(1.0, 0.3, 0.7)):
+    for steps in (
+        PostprocessingConfig(2.0, 0.3, 0.5),
+        PostprocessingConfig(0.0, 0.3, 0.5),
+        PostprocessingConfig(1.0, 0.3, 0.7),
+    ):
         with pytest.raises(ValueError, match="can be left out, not changed"):
             whole.with_steps(steps)
 
 
 def test_one_sided_reaches_the_maps_from_the_recipe_and_can_be_turned_on_and_off():
     probability, lesion, _pair = two_sides()
-    maps, images, organ = np.where(probability > 0, 0.9, 0.05).astype(np.float32), np.zeros((*probability.shape, 1)), np.ones(probability.shape, bool)
+    maps, images, organ = (
+        np.where(probability > 0, 0.9, 0.05).astype(np.float32),
+        np.zeros((*probability.shape, 1)),
+        np.ones(probability.shape, bool),
+    )
     inference = InferenceSection(through_plane=0.4, main_component=1.0, one_sided=True)
     on = fixed(PostprocessingConfig.of(inference), 0.5)
     np.testing.assert_array_equal(on(maps, images, organ) >= on.threshold, lesion)
@@ -188,8 +220,14 @@ def test_one_sided_reaches_the_maps_from_the_recipe_and_can_be_turned_on_and_off
 
 
 def test_a_fixed_threshold_marks_what_lies_above_it():
-    probability, images, organ = np.full((3, 20, 20), 0.3, np.float32), np.zeros((3, 20, 20, 1)), np.ones((3, 20, 20), bool)
+    probability, images, organ = (
+        np.full((3, 20, 20), 0.3, np.float32),
+        np.zeros((3, 20, 20, 1)),
+        np.ones((3, 20, 20), bool),
+    )
     probability[:, 5:15, 5:15] = 0.5
     for steps in (PostprocessingConfig(), PostprocessingConfig(1.0, 0.3, 0.5), PostprocessingConfig(1.0)):
         marking = fixed(steps, 0.4)
-        np.testing.assert_array_equal(marking(probability, images, organ) >= marking.threshold, probability > 0.4)
+        np.testing.assert_array_equal(
+            marking(probability, images, organ) >= marking.threshold, probability > 0.4
+        )

@@ -25,9 +25,13 @@ def test_hybrid_agreement_moves_the_second_map_only(rng):
     assert gradients[0] is None and np.abs(gradients[1].numpy()).max() > 0
 
 
-@pytest.mark.parametrize("abnormal, normal, expected", [(0.9, 0.1, 0.0), (0.5, 0.5, 0.245), (0.2, 0.6, 0.605)])
+@pytest.mark.parametrize(
+    "abnormal, normal, expected", [(0.9, 0.1, 0.0), (0.5, 0.5, 0.245), (0.2, 0.6, 0.605)]
+)
 def test_margin(abnormal, normal, expected):
-    assert float(margin_contrast(tf.constant(abnormal), tf.constant(normal), 0.7)) == pytest.approx(expected, abs=1e-6)
+    assert float(margin_contrast(tf.constant(abnormal), tf.constant(normal), 0.7)) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_ramp_rises_over_its_fraction_and_stays():
@@ -39,7 +43,9 @@ def test_ramp_rises_over_its_fraction_and_stays():
 def test_generalised_mean_equals_numpy(rng, power):
     probability = rng.random((3, 8, 8)).astype(np.float32)
     organ = (rng.random((3, 8, 8)) < 0.6).astype(np.float32)
-    expected = [np.mean(p[o > 0].astype(np.float64) ** power) ** (1 / power) for p, o in zip(probability, organ)]
+    expected = [
+        np.mean(p[o > 0].astype(np.float64) ** power) ** (1 / power) for p, o in zip(probability, organ)
+    ]
     np.testing.assert_allclose(generalised_mean(probability, organ, power), expected, rtol=1e-3)
 
 

@@ -35,7 +35,9 @@ def test_equals_the_equation(rng, k):
 )
 def test_worked_values(p, k, expected):
     log_p = np.log(np.array([[[[1 - p + 1e-12, p]]]], np.float32))
-    assert float(hybrid_per_pixel(np.array([0.0, 1.0], np.float32), log_p, k)[0, 0, 0]) == pytest.approx(expected, abs=1e-4)
+    assert float(hybrid_per_pixel(np.array([0.0, 1.0], np.float32), log_p, k)[0, 0, 0]) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_zero_target_and_zero_probability_give_zero_not_nan():
@@ -57,7 +59,9 @@ def test_gradient_in_logits_is_bounded_and_points_the_right_way():
 def test_perfect_empty_and_inverted_masks_are_ordered(rng):
     truth = np.eye(2, dtype=np.float32)[rng.integers(0, 2, (1, 8, 8))]
     loss = HybridLoss()
-    perfect, empty, inverted = (float(loss(truth, logits)) for logits in (20 * truth, np.zeros_like(truth), -20 * truth))
+    perfect, empty, inverted = (
+        float(loss(truth, logits)) for logits in (20 * truth, np.zeros_like(truth), -20 * truth)
+    )
     assert perfect == pytest.approx(-0.5, abs=1e-4) and perfect < empty < inverted
 
 
@@ -66,7 +70,9 @@ def test_keras_loss_gives_one_value_per_example_and_weighs_it_by_eta(rng):
     logits = rng.normal(size=(3, 4, 4, 2)).astype(np.float32)
     each = reference(truth, logits, 1).mean((1, 2))
     eta = np.array([0.7, 1.0, 0.2], np.float32)
-    assert float(HybridLoss()(truth, logits, sample_weight=eta)) == pytest.approx((each * eta).mean(), rel=1e-5)
+    assert float(HybridLoss()(truth, logits, sample_weight=eta)) == pytest.approx(
+        (each * eta).mean(), rel=1e-5
+    )
 
 
 def test_keras_loss_survives_its_configuration():

@@ -1,4 +1,6 @@
-"""The hybrid loss of slices whose labels name their classes, against the formula written out in NumPy, pixel by pixel."""
+"""The hybrid loss of slices whose labels name their classes, against the formula written out in NumPy, pixel
+by pixel.
+"""
 
 import keras
 import numpy as np
@@ -18,8 +20,8 @@ def by_hand(p, organ, etas, k):
 
         def h(c):
             total = count = 0.0
-            for row, column in np.argwhere(slice_organ):  # noqa: B023
-                value = slice_p[row, column, c]  # noqa: B023
+            for row, column in np.argwhere(slice_organ):
+                value = slice_p[row, column, c]
                 total += -(np.log(value) + k * value / (1 + value**2 + 1e-6))
                 count += 1
             return total / count
@@ -50,11 +52,17 @@ def test_every_class_alone_is_the_one_hot_target(slices):
     log_p = ops.log_softmax(slices[0])
     for c in range(4):
         one_hot = np.eye(4, dtype=np.float32)[c]
-        np.testing.assert_allclose(np.asarray(hybrid_terms(1.0, log_p, 2))[..., c], np.asarray(hybrid_per_pixel(one_hot, log_p, 2)), rtol=1e-6)
+        np.testing.assert_allclose(
+            np.asarray(hybrid_terms(1.0, log_p, 2))[..., c],
+            np.asarray(hybrid_per_pixel(one_hot, log_p, 2)),
+            rtol=1e-6,
+        )
 
 
 def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices):
-    """Along the gradient, logits of absent markers fall like the background's, also where another marker is shown."""
+    """Along the gradient, logits of absent markers fall like the background's, also where another marker is
+    shown.
+    """
     import tensorflow as tf
 
     _, organ, etas = slices
@@ -66,14 +74,18 @@ def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices)
     one, normal, two = step[0][inside[0]], step[1][inside[1]], step[2][inside[2]]
     assert (one[:, 1] > 0).all() and (one[:, [0, 2, 3]] < 0).all()
     assert (normal[:, 0] > 0).all() and (normal[:, 1:] < 0).all()
-    assert (two[:, 1] > 0).all() and (two[:, [0, 2]] < 0).all() and (two[:, 3] < two[:, 1]).all()  # eta 0.4 pulls less than 0.9
+    assert (
+        (two[:, 1] > 0).all() and (two[:, [0, 2]] < 0).all() and (two[:, 3] < two[:, 1]).all()
+    )  # eta 0.4 pulls less than 0.9
     assert (step[~inside] == 0).all()
 
 
 def test_the_contrast_is_between_pooled_maps_of_the_markers_shown(slices):
     logits, organ, etas = slices
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    pooled = np.array([[np.mean(p[s, ..., c + 1][organ[s] > 0] ** 6) ** (1 / 6) for c in range(3)] for s in range(4)])
+    pooled = np.array(
+        [[np.mean(p[s, ..., c + 1][organ[s] > 0] ** 6) ** (1 / 6) for c in range(3)] for s in range(4)]
+    )
     first = 0.5 * max(0, 0.7 - (pooled[0, 0] - pooled[1, 0])) ** 2
     second = np.mean([0.5 * max(0, 0.7 - (pooled[2, c] - pooled[3, c])) ** 2 for c in (0, 2)])
     found = contrast_of_labels(ops.log_softmax(logits), organ, keras.ops.convert_to_tensor(etas), 0.7, 6.0)
@@ -86,9 +98,13 @@ def test_a_single_class_is_the_hybrid_loss_against_the_label_weighted_by_eta(rng
     organ, label = (rng.random((4, 8, 8)) < 0.7).astype(np.float32), np.array([1, 0, 1, 0])
     eta = np.array([0.7, 0.7, 0.3, 0.3], np.float32)
     raw, weighted = hybrid_of_labels(log_p, organ, (eta * label)[:, None], 2)
-    expected = organ_mean(hybrid_per_pixel(np.eye(2, dtype=np.float32)[label][:, None, None, :], log_p, 2), organ)
+    expected = organ_mean(
+        hybrid_per_pixel(np.eye(2, dtype=np.float32)[label][:, None, None, :], log_p, 2), organ
+    )
     np.testing.assert_array_equal(np.asarray(raw), np.asarray(expected))
     np.testing.assert_array_equal(np.asarray(weighted), np.asarray(expected) * np.where(label, eta, 1))
     pooled = np.asarray(generalised_mean(ops.exp(log_p[..., 1]), organ, 6.0))
     found = contrast_of_labels(log_p, organ, (eta * label)[:, None], 0.7, 6.0)
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(margin_contrast(pooled[::2], pooled[1::2], 0.7)))
+    np.testing.assert_array_equal(
+        np.asarray(found), np.asarray(margin_contrast(pooled[::2], pooled[1::2], 0.7))
+    )

@@ -10,14 +10,20 @@ from clamnet_tf.recipe.schema import MultipleInstanceSection
 
 ORACLES = {
     "generalised_mean": lambda values, sharpness: np.mean(values**sharpness) ** (1 / sharpness),
-    "log_sum_exp": lambda values, sharpness: (logsumexp(sharpness * values) - np.log(len(values))) / sharpness,
+    "log_sum_exp": lambda values, sharpness: (
+        (logsumexp(sharpness * values) - np.log(len(values))) / sharpness
+    ),
 }
 
 
 def test_the_table_names_what_the_recipe_may_say():
     from typing import get_args
 
-    assert set(POOLINGS) == set(ORACLES) == set(get_args(MultipleInstanceSection.model_fields["pooling"].annotation))
+    assert (
+        set(POOLINGS)
+        == set(ORACLES)
+        == set(get_args(MultipleInstanceSection.model_fields["pooling"].annotation))
+    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -14,14 +14,21 @@ def sigmoid(z):
 
 
 def oracle(z, organ, prior):
-    """Kiryo et al. 2017, eq. (6) and algorithm 1, with y -> -y and both classes weighted by a half: value and gradient for logits z, by hand."""
+    """Kiryo et al. 2017, eq. (6) and algorithm 1, with y -> -y and both classes weighted by a half: value and
+    gradient for logits z, by hand.
+    """
     p = sigmoid(z.astype(np.float64))
     slope = p * (1 - p)
     shares = organ / organ.sum(axis=(1, 2), keepdims=True)
-    unlabelled, negative = ((shares * members[:, None, None] / members.sum()) for members in (ABNORMAL, 1 - ABNORMAL))
+    unlabelled, negative = (
+        (shares * members[:, None, None] / members.sum()) for members in (ABNORMAL, 1 - ABNORMAL)
+    )
     negative_as_negative = (negative * p).sum()  # sigmoid loss l(t, y) = sigmoid(-t y)
     negative_as_positive, unlabelled_as_positive = (negative * (1 - p)).sum(), (unlabelled * (1 - p)).sum()
-    sure, positive = negative_as_negative / 2, (unlabelled_as_positive - (1 - prior) * negative_as_positive) / (2 * prior)
+    sure, positive = (
+        negative_as_negative / 2,
+        (unlabelled_as_positive - (1 - prior) * negative_as_positive) / (2 * prior),
+    )
     gradient_sure = negative * slope / 2
     gradient_positive = (-unlabelled * slope + (1 - prior) * negative * slope) / (2 * prior)
     if positive >= 0:
@@ -74,7 +81,9 @@ def test_the_mean_over_replicas_decides_when_it_is_given(maps):
 
 
 def test_the_risk_is_least_for_the_true_mask(rng):
-    """Where the unlabelled hold the prior's share of marker, the truth has risk 0, and less or more of it has a higher one."""
+    """Where the unlabelled hold the prior's share of marker, the truth has risk 0, and less or more of it has
+    a higher one.
+    """
     organ, truth = np.ones((5, 10, 10), np.float32), np.zeros((5, 10, 10), np.float32)
     truth[ABNORMAL > 0, :2] = 1  # a share of 0.2
     whole = np.repeat(ABNORMAL, 100).reshape(5, 10, 10)
@@ -86,9 +95,13 @@ def test_the_risk_is_least_for_the_true_mask(rng):
 
     assert risk(truth) == pytest.approx(0, abs=1e-6)
     assert risk(np.zeros_like(truth)) == pytest.approx(0.5, abs=1e-6)  # every marker missed
-    assert risk(np.ones_like(truth)) == pytest.approx(0.5, abs=1e-6)  # all background taken for it: no better, whatever the prior
+    assert risk(np.ones_like(truth)) == pytest.approx(
+        0.5, abs=1e-6
+    )  # all background taken for it: no better, whatever the prior
     assert risk(more) == pytest.approx(0.1 / 2, abs=1e-6)
-    assert float(partial_risks(tf.constant(whole), organ, ABNORMAL, 0.2)[1]) == pytest.approx(-0.8 / 0.4, abs=1e-6)  # whole organ: clipped
+    assert float(partial_risks(tf.constant(whole), organ, ABNORMAL, 0.2)[1]) == pytest.approx(
+        -0.8 / 0.4, abs=1e-6
+    )  # whole organ: clipped
 
 
 def test_a_batch_without_one_class_is_finite():

@@ -42,7 +42,9 @@ def test_empty_and_empty_has_no_score():
     assert overlap.neither == 16
 
 
-@pytest.mark.parametrize("masks", [(TRUTH, np.zeros_like(TRUTH)), (np.zeros_like(TRUTH), TRUTH)], ids=["missed", "false alarm"])
+@pytest.mark.parametrize(
+    "masks", [(TRUTH, np.zeros_like(TRUTH)), (np.zeros_like(TRUTH), TRUTH)], ids=["missed", "false alarm"]
+)
 def test_one_empty_mask_scores_zero(masks):
     overlap = count_overlap(*masks)
     assert (dice(overlap), iou(overlap)) == (0, 0)

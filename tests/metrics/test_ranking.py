@@ -1,4 +1,6 @@
-"""AUROC and average precision against scikit-learn; histograms against the exact scores and the exact masks."""
+"""AUROC and average precision against scikit-learn; histograms against the exact scores and the exact
+masks.
+"""
 
 import numpy as np
 import pytest
@@ -47,7 +49,9 @@ def test_one_class_alone_has_no_ranking():
 @pytest.mark.parametrize("spread", [2, 9], ids=["soft", "confident"])
 def test_histogram_average_precision_is_within_a_thousandth(rng, spread):
     truth = rng.random((3, 80, 80)) < 0.05
-    probability = (1 / (1 + np.exp(-spread * (rng.normal(size=truth.shape) + 2.0 * truth - 1.5)))).astype(np.float32)
+    probability = (1 / (1 + np.exp(-spread * (rng.normal(size=truth.shape) + 2.0 * truth - 1.5)))).astype(
+        np.float32
+    )
     counts = sum(histogram(each, mask) for each, mask in zip(probability, truth))
     assert counts.sum() == truth.size and counts[1].sum() == truth.sum()
     expected = average_precision_score(truth.ravel(), probability.ravel())
@@ -56,7 +60,9 @@ def test_histogram_average_precision_is_within_a_thousandth(rng, spread):
 
 def test_counts_from_an_edge_upwards_are_those_of_the_mask(rng):
     truth = rng.random(5000) < 0.2
-    probability = np.r_[rng.random(4000), np.repeat(EDGES, 4)[:800], np.zeros(100), np.ones(100)].astype(np.float32)
+    probability = np.r_[rng.random(4000), np.repeat(EDGES, 4)[:800], np.zeros(100), np.ones(100)].astype(
+        np.float32
+    )
     above = from_above(histogram(probability, truth))
     for place in (0, 1, 60, 500, 1000, EDGES.size - 1):
         mask = probability >= float(EDGES[place])

@@ -42,13 +42,17 @@ def test_equals_brute_force_in_two_dimensions(rng, spacing):
         ours = directed_distances(truth, marked, spacing)
         np.testing.assert_allclose(np.sort(ours[0]), np.sort(forth))
         np.testing.assert_allclose(np.sort(ours[1]), np.sort(back))
-        assert hd95(truth, marked, spacing) == pytest.approx(max(np.percentile(forth, 95), np.percentile(back, 95)))
+        assert hd95(truth, marked, spacing) == pytest.approx(
+            max(np.percentile(forth, 95), np.percentile(back, 95))
+        )
 
 
 def test_equals_brute_force_in_three_dimensions(rng):
     truth, marked = blobs(rng, (7, 18, 15)), blobs(rng, (7, 18, 15))
     forth, back = brute_distances(truth, marked, (5.0, 0.9, 0.9))
-    assert hd95(truth, marked, (5.0, 0.9, 0.9)) == pytest.approx(max(np.percentile(forth, 95), np.percentile(back, 95)))
+    assert hd95(truth, marked, (5.0, 0.9, 0.9)) == pytest.approx(
+        max(np.percentile(forth, 95), np.percentile(back, 95))
+    )
 
 
 def test_border_counts_the_edge_of_the_image_as_outside():
@@ -79,7 +83,9 @@ def test_one_empty_mask_is_as_far_as_the_image_is_wide():
     marked = truth.copy()
     marked[3, 4] = True
     assert hd95(truth, marked) == hd95(marked, truth) == 50
-    assert hd95(truth, marked, (2.0, 1.0)) == diagonal((30, 40), (2.0, 1.0)) == pytest.approx(math.hypot(60, 40))
+    assert (
+        hd95(truth, marked, (2.0, 1.0)) == diagonal((30, 40), (2.0, 1.0)) == pytest.approx(math.hypot(60, 40))
+    )
 
 
 def test_wrong_input_is_refused():

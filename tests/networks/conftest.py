@@ -28,14 +28,30 @@ VARIANTS = {
     "plain": ({"skips": "plain"}, 32, 3),
     "plain_bilinear_pool": ({"skips": "plain", "up": "bilinear", "down": "pool", "norm": "batch"}, 32, 3),
     "duplicated": ({"duplicate": DuplicateSection(levels=[0, 2])}, 32, 3),
-    "duplicated_pool": ({"duplicate": DuplicateSection(levels="random", count=2, seed=4), "down": "pool", "dropout": 0.1}, 32, 3),
+    "duplicated_pool": (
+        {"duplicate": DuplicateSection(levels="random", count=2, seed=4), "down": "pool", "dropout": 0.1},
+        32,
+        3,
+    ),
     "three_classes": ({"classes": 3}, 32, 3),
     "sigmoid": ({"output": "sigmoid"}, 32, 3),
     **{f"block_{name}": ({"block": name}, 32, 3) for name in BLOCKS if name != "plain"},
     "residual_pool_duplicated": (
-        {"block": "residual", "down": "pool", "up": "bilinear", "norm": "batch", "duplicate": DuplicateSection(levels=[0, 2])}, 32, 3,
+        {
+            "block": "residual",
+            "down": "pool",
+            "up": "bilinear",
+            "norm": "batch",
+            "duplicate": DuplicateSection(levels=[0, 2]),
+        },
+        32,
+        3,
     ),
-    "residual_no_norm_dropout": ({"block": "residual", "norm": "none", "dropout": 0.1, "skips": "plain"}, 32, 4),
+    "residual_no_norm_dropout": (
+        {"block": "residual", "norm": "none", "dropout": 0.1, "skips": "plain"},
+        32,
+        4,
+    ),
     "kernels_1_and_7": ({"kernels": [1, 7, 1]}, 32, 3),
 }
 
@@ -72,4 +88,6 @@ def variant(request, variant_of):
 @pytest.fixture
 def images(rng):
     """Variant -> (count, side, side, channels) float32 noise that fits it."""
-    return lambda variant, count=2: rng.normal(size=(count, variant.side, variant.side, variant.channels)).astype(np.float32)
+    return lambda variant, count=2: rng.normal(
+        size=(count, variant.side, variant.side, variant.channels)
+    ).astype(np.float32)

@@ -1,4 +1,6 @@
-"""Attributions of a score on fixed weights: closed forms, finite differences, NumPy, SciPy and tf-keras-vis."""
+"""Attributions of a score on fixed weights: closed forms, finite differences, NumPy, SciPy and
+tf-keras-vis.
+"""
 
 import warnings
 
@@ -43,7 +45,9 @@ def network():
     keras.utils.set_random_seed(3)
     result = build_evidence_classifiers(section_of().classifier, side=SIDE, channels=2)
     rng = np.random.default_rng(4)
-    result.set_weights([value + 0.3 * rng.normal(size=value.shape).astype(np.float32) ** 2 for value in result.get_weights()])
+    result.set_weights(
+        [value + 0.3 * rng.normal(size=value.shape).astype(np.float32) ** 2 for value in result.get_weights()]
+    )
     return result
 
 
@@ -68,7 +72,9 @@ def noise_of(copy):
 
 def test_gradient_input_of_a_linear_score_is_its_weights_times_the_input(images, weights):
     found = attribution.gradient_input(linear(weights), images, -1.0, copies=1, noise=0.0)
-    np.testing.assert_allclose(found, np.maximum((weights * (images.numpy() + 1.0)).sum(-1), 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        found, np.maximum((weights * (images.numpy() + 1.0)).sum(-1), 0), rtol=1e-5, atol=1e-6
+    )
     assert (found.numpy() == 0).any() and (found.numpy() > 1).any()
 
 
@@ -78,7 +84,10 @@ def test_gradient_input_of_a_quadratic_score_is_the_mean_of_positive_parts_over_
     noisy = np.stack([images.numpy() + 0.5 * noise_of(copy) for copy in range(3)])
     each = np.maximum((weights * noisy * (noisy - baseline)).sum(-1), 0)
     np.testing.assert_allclose(found, each.mean(0), rtol=1e-4, atol=1e-5)
-    assert np.abs(each.mean(0) - np.maximum((weights * noisy * (noisy - baseline)).sum(-1).mean(0), 0)).max() > 0.1  # not the same rule
+    assert (
+        np.abs(each.mean(0) - np.maximum((weights * noisy * (noisy - baseline)).sum(-1).mean(0), 0)).max()
+        > 0.1
+    )  # not the same rule
 
 
 def test_gradients_equal_finite_differences_of_the_classifier(score, images):
@@ -111,24 +120,30 @@ def test_gradients_equal_the_saliency_of_tf_keras_vis(network, score, images):
         saliency, _ = quiet_tf_keras_vis()
         one = classifiers_of(network)[0]
         model = keras.Model(one.input, one.output[LOGIT][:, None])
-        expected = saliency(model)(lambda output: output[:, 0], images.numpy(), keepdims=True, normalize_map=False)
+        expected = saliency(model)(
+            lambda output: output[:, 0], images.numpy(), keepdims=True, normalize_map=False
+        )
     np.testing.assert_allclose(np.abs(attribution.gradient_of(score, images)), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_integrated_gradients_are_exact_for_linear_and_quadratic_scores(images, weights):
-    """The midpoint rule is exact where the gradient is linear along the path: w (x^2 - b^2) / 2 per channel (Sundararajan 2017)."""
+    """The midpoint rule is exact where the gradient is linear along the path: w (x^2 - b^2) / 2 per channel
+    (Sundararajan 2017).
+    """
     x = images.numpy()
     baseline = np.full((1, 1, 1, 2), [0.5, -0.25], np.float32)
     found = attribution.integrated_gradients(linear(weights), images, baseline, steps=1)
     np.testing.assert_allclose(found, np.maximum((weights * (x - baseline)).sum(-1), 0), rtol=1e-4, atol=1e-5)
     found = attribution.integrated_gradients(quadratic(weights), images, baseline, steps=3)
-    np.testing.assert_allclose(found, np.maximum((0.5 * weights * (x**2 - baseline**2)).sum(-1), 0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found, np.maximum((0.5 * weights * (x**2 - baseline**2)).sum(-1), 0), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_integrated_gradients_are_complete(images, weights):
     """Where every contribution is positive, they add up to score(x) - score(baseline)."""
     up = np.abs(weights)
-    rising = lambda batch: tf.reduce_sum(tf.math.softplus(up * batch), axis=(1, 2, 3))  # noqa: E731
+    rising = lambda batch: tf.reduce_sum(tf.math.softplus(up * batch), axis=(1, 2, 3))
     above = tf.abs(images) + 0.5
     baseline = tf.zeros_like(above)
     found = tf.reduce_sum(attribution.integrated_gradients(rising, above, baseline, steps=64), axis=(1, 2))
@@ -145,7 +160,9 @@ def test_occlusion_equals_a_plain_loop(images, score):
             for left in starts:
                 hidden = images.numpy().copy()
                 hidden[:, top : top + window, left : left + window] = 0.5
-                fall[:, top : top + window, left : left + window] += np.maximum(whole - score(tf.constant(hidden)).numpy(), 0)[:, None, None]
+                fall[:, top : top + window, left : left + window] += np.maximum(
+                    whole - score(tf.constant(hidden)).numpy(), 0
+                )[:, None, None]
                 times[top : top + window, left : left + window] += 1
         result += fall / times / len(windows)
     found = attribution.occlusion(score, images, baseline, windows=windows)
@@ -153,7 +170,9 @@ def test_occlusion_equals_a_plain_loop(images, score):
     assert found.numpy().max() > 1e-3
 
 
-@pytest.mark.parametrize(("length", "window", "stride"), [(12, 5, 2), (12, 7, 3), (10, 4, 3), (5, 5, 2), (9, 2, 1)])
+@pytest.mark.parametrize(
+    ("length", "window", "stride"), [(12, 5, 2), (12, 7, 3), (10, 4, 3), (5, 5, 2), (9, 2, 1)]
+)
 def test_windows_cover_every_row(length, window, stride):
     starts = attribution._starts(length, window, stride)
     covered = {row for start in starts for row in range(start, start + window)}
@@ -170,8 +189,12 @@ def test_baselines_by_hand(images):
     assert not np.broadcast_to(mean, x.shape).any()
     # smoothed by an eighth of the side, weighted by what lies inside of the slice
     deviation = SIDE / 8
-    weigh = lambda a: ndimage.gaussian_filter(a.astype(float), (0, deviation, deviation, 0), mode="constant", truncate=4)  # noqa: E731
-    np.testing.assert_allclose(attribution.BASELINES["surroundings"](images), weigh(x) / weigh(np.ones_like(x)), atol=1e-4)
+    weigh = lambda a: ndimage.gaussian_filter(
+        a.astype(float), (0, deviation, deviation, 0), mode="constant", truncate=4
+    )
+    np.testing.assert_allclose(
+        attribution.BASELINES["surroundings"](images), weigh(x) / weigh(np.ones_like(x)), atol=1e-4
+    )
     flat = tf.fill((1, SIDE, SIDE, 1), 3.0)
     np.testing.assert_allclose(attribution.surroundings(flat), flat, rtol=1e-5)
 
@@ -179,7 +202,9 @@ def test_baselines_by_hand(images):
 @pytest.mark.parametrize("deviation", [0.4, 1.0, 2.5])
 def test_smoothing_equals_scipy(rng, deviation):
     maps = rng.normal(size=(2, 40, 44)).astype(np.float32)
-    expected = ndimage.gaussian_filter(maps.astype(float), (0, deviation, deviation), mode="constant", truncate=4)
+    expected = ndimage.gaussian_filter(
+        maps.astype(float), (0, deviation, deviation), mode="constant", truncate=4
+    )
     np.testing.assert_allclose(attribution.smoothed(tf.constant(maps), deviation), expected, atol=1e-5)
 
 
@@ -198,8 +223,15 @@ def test_activation_maps_equal_tf_keras_vis(network, images, method):
             warnings.simplefilter("ignore")
             _, theirs = quiet_tf_keras_vis()
             model = keras.Model(classifier.input, classifier.output[LOGIT][:, None])
-            options = {"penultimate_layer": level_name(1), "seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
-            expected = np.asarray(theirs[method](model)(lambda output: output[:, 0], images.numpy(), **options))
+            options = {
+                "penultimate_layer": level_name(1),
+                "seek_penultimate_conv_layer": False,
+                "expand_cam": False,
+                "normalize_cam": False,
+            }
+            expected = np.asarray(
+                theirs[method](model)(lambda output: output[:, 0], images.numpy(), **options)
+            )
         assert expected.max() > 1e-5
         enlarged = tf.image.resize(expected[..., None], (SIDE, SIDE)).numpy()[..., 0]
         np.testing.assert_allclose(subject._raw(number, images), enlarged, rtol=1e-3, atol=1e-6)
@@ -212,14 +244,26 @@ def test_activation_maps_equal_tf_keras_vis(network, images, method):
 
 @pytest.mark.parametrize("method", ["gradient_input", "integrated_gradients", "occlusion"])
 def test_every_method_is_what_its_function_says(network, images, method):
-    section = section_of(method=method, baseline="surroundings", copies=3, noise=0.2, windows=[5], smoothing=0.0, classifier={**CLASSIFIER, "networks": 2})
+    section = section_of(
+        method=method,
+        baseline="surroundings",
+        copies=3,
+        noise=0.2,
+        windows=[5],
+        smoothing=0.0,
+        classifier={**CLASSIFIER, "networks": 2},
+    )
     subject, baseline = AttributionMap(network, section), attribution.surroundings(images)
     for number, classifier in enumerate(classifiers_of(network)):
-        score = lambda batch, one=classifier: one(batch, training=False)[LOGIT]  # noqa: E731
+        score = lambda batch, one=classifier: one(batch, training=False)[LOGIT]
         expected = {
-            "gradient_input": lambda: attribution.gradient_input(score, images, baseline, copies=3, noise=0.2),  # noqa: B023
-            "integrated_gradients": lambda: attribution.integrated_gradients(score, images, baseline, steps=3),  # noqa: B023
-            "occlusion": lambda: attribution.occlusion(score, images, baseline, windows=[5]),  # noqa: B023
+            "gradient_input": lambda: attribution.gradient_input(
+                score, images, baseline, copies=3, noise=0.2
+            ),
+            "integrated_gradients": lambda: attribution.integrated_gradients(
+                score, images, baseline, steps=3
+            ),
+            "occlusion": lambda: attribution.occlusion(score, images, baseline, windows=[5]),
         }[method]()
         np.testing.assert_allclose(subject._raw(number, images), expected, rtol=1e-3, atol=1e-4)
     maps = subject(images.numpy())
@@ -249,5 +293,11 @@ def test_methods_are_those_of_the_recipe():
 
     fields = AttributionSection.model_fields
     assert set(attribution.BASELINES) == set(get_args(fields["baseline"].annotation))
-    assert set(get_args(fields["method"].annotation)) == {"gradient_input", "occlusion", "integrated_gradients", "grad_cam", "layer_cam"}
+    assert set(get_args(fields["method"].annotation)) == {
+        "gradient_input",
+        "occlusion",
+        "integrated_gradients",
+        "grad_cam",
+        "layer_cam",
+    }
     assert EVIDENCE != LOGIT

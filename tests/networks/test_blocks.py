@@ -109,11 +109,17 @@ def test_cost_by_hand():
     written out."""
     section = NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="none", block="residual")
     convolutions = [  # (kernel, received, filters, side of the result)
-        (3, 1, 4, 8), (3, 4, 4, 8), (1, 1, 4, 8),  # X[0,0], with the shortcut from 1 to 4 channels
-        (3, 4, 6, 8), (3, 6, 6, 4), (1, 4, 6, 4),  # X[1,0] halves in the second one
-        (3, 8, 4, 8), (3, 4, 4, 8), (1, 8, 4, 8),  # X[0,1]
+        (3, 1, 4, 8),
+        (3, 4, 4, 8),
+        (1, 1, 4, 8),  # X[0,0], with the shortcut from 1 to 4 channels
+        (3, 4, 6, 8),
+        (3, 6, 6, 4),
+        (1, 4, 6, 4),  # X[1,0] halves in the second one
+        (3, 8, 4, 8),
+        (3, 4, 4, 8),
+        (1, 8, 4, 8),  # X[0,1]
         (1, 4, 2, 8),  # the head
-    ]  # fmt: skip
+    ]
     up = 4 * 6 * 4 + 4, 8 * 8 * (2 * 6 * 4 + 4)
     cost = network_cost(section, grid_of(section), [1], side=8, channels=1)
     assert cost.parameters == sum(k * k * a * b + b for k, a, b, _ in convolutions) + up[0]

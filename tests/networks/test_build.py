@@ -69,7 +69,9 @@ def test_every_trainable_weight_gets_a_gradient(variant, images):
     x = images(variant, 4)
     logits = logits_network(variant.network)
     with tf.GradientTape() as tape:
-        value = tf.add_n([tf.reduce_mean(tf.square(values - 1.0)) for values in logits(x, training=True).values()])
+        value = tf.add_n(
+            [tf.reduce_mean(tf.square(values - 1.0)) for values in logits(x, training=True).values()]
+        )
     weights = variant.network.trainable_weights
     for weight, gradient in zip(weights, tape.gradient(value, weights)):
         assert gradient is not None and np.all(np.isfinite(gradient)) and np.any(gradient != 0), weight.path
@@ -85,7 +87,12 @@ def test_original_settings_have_the_golden_parameter_counts():
     """METHOD section 8: L4 with four heads, and L1..L4 with one."""
     network = build_network(original_section(), side=96, channels=1)
     assert network.count_params() == 9_041_700
-    assert [prune(network, head).count_params() for head in (1, 2, 3, 4)] == [100_961, 511_105, 2_204_961, 9_041_601]
+    assert [prune(network, head).count_params() for head in (1, 2, 3, 4)] == [
+        100_961,
+        511_105,
+        2_204_961,
+        9_041_601,
+    ]
     assert build_network(original_section(2), side=96, channels=1).count_params() == 100_961
 
 
@@ -94,7 +101,9 @@ def test_halving_is_in_the_second_convolution_or_in_the_pool(changes, strides):
     network = build_network(tiny(**changes), side=8, channels=1)
     layers = [network.get_layer(f"x_{level}_0_conv_{number}") for level in range(3) for number in (1, 2)]
     assert [layer.strides[0] for layer in layers] == strides
-    assert len([layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]) == (2 if changes else 0)
+    assert len([layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]) == (
+        2 if changes else 0
+    )
 
 
 def test_a_duplicated_level_gets_two_more_convolutions_of_equal_size():
@@ -105,17 +114,29 @@ def test_a_duplicated_level_gets_two_more_convolutions_of_equal_size():
     assert [layer.name for layer in network.layers if layer.name.endswith("conv_3")] == ["x_1_0_conv_3"]
 
 
-@pytest.mark.parametrize(("name", "biased"), [("default", False), ("batch_norm_leaky_relu", False), ("instance_norm_gelu", False), ("no_norm_silu", True)])
+@pytest.mark.parametrize(
+    ("name", "biased"),
+    [
+        ("default", False),
+        ("batch_norm_leaky_relu", False),
+        ("instance_norm_gelu", False),
+        ("no_norm_silu", True),
+    ],
+)
 def test_norm_replaces_the_bias_of_its_convolution(variant_of, name, biased):
     assert variant_of(name).network.get_layer("x_0_0_conv_1").use_bias is biased
 
 
-@pytest.mark.parametrize(("filters", "groups"), [(1, 1), (7, 7), (8, 8), (12, 6), (16, 8), (22, 2), (13, 1), (20, 5)])
+@pytest.mark.parametrize(
+    ("filters", "groups"), [(1, 1), (7, 7), (8, 8), (12, 6), (16, 8), (22, 2), (13, 1), (20, 5)]
+)
 def test_group_count_is_the_largest_divisor_up_to_8(filters, groups):
     assert blocks.group_count(filters) == groups
 
 
-@pytest.mark.parametrize(("table", "field"), [("NORMS", "norm"), ("UPS", "up"), ("ACTIVATIONS", "activation")])
+@pytest.mark.parametrize(
+    ("table", "field"), [("NORMS", "norm"), ("UPS", "up"), ("ACTIVATIONS", "activation")]
+)
 def test_tables_hold_what_the_schema_allows(table, field):
     assert set(getattr(blocks, table)) == set(NetworkSection.model_json_schema()["properties"][field]["enum"])
 
@@ -125,14 +146,18 @@ def test_blocks_are_what_the_schema_allows():
 
 
 def test_bilinear_interpolates_between_pixel_centres():
-    raised = blocks.bilinear_up(np.array([0.0, 4.0], np.float32).reshape(1, 1, 2, 1), filters=1, l2=0, name="up")
+    raised = blocks.bilinear_up(
+        np.array([0.0, 4.0], np.float32).reshape(1, 1, 2, 1), filters=1, l2=0, name="up"
+    )
     np.testing.assert_allclose(np.asarray(raised)[0, 0, :, 0], [0, 1, 3, 4])
 
 
 def test_l2_penalty_is_that_of_all_kernels(variant_of):
     network = variant_of("bilinear_l2").network
     kernels = [weight for weight in network.trainable_weights if weight.name == "kernel"]
-    np.testing.assert_allclose(sum(network.losses), 0.01 * sum(np.sum(np.square(kernel)) for kernel in kernels), rtol=1e-5)
+    np.testing.assert_allclose(
+        sum(network.losses), 0.01 * sum(np.sum(np.square(kernel)) for kernel in kernels), rtol=1e-5
+    )
     np.testing.assert_allclose(sum(logits_network(network).losses), sum(network.losses))
     assert not variant_of("default").network.losses
 
@@ -144,7 +169,9 @@ def test_dropout_acts_in_training_only_and_on_whole_maps(variant_of, images):
     np.testing.assert_array_equal(node(x), node(x))
     dropped = np.all(np.asarray(node(np.repeat(x, 8, 0), training=True)) == 0, axis=(1, 2))
     assert 0 < dropped.mean() < 1
-    assert not np.array_equal(variant.network(x, training=True)["head_2"], variant.network(x, training=True)["head_2"])
+    assert not np.array_equal(
+        variant.network(x, training=True)["head_2"], variant.network(x, training=True)["head_2"]
+    )
 
 
 def test_same_seed_same_network_and_same_dropout():
@@ -179,7 +206,9 @@ def test_weights_fit_a_network_for_another_side(variant_of):
 
 
 def test_impossible_networks_are_refused():
-    with pytest.raises(NetworkError, match="side: expected a positive multiple of 4 pixels, since a network of depth 3"):
+    with pytest.raises(
+        NetworkError, match="side: expected a positive multiple of 4 pixels, since a network of depth 3"
+    ):
         build_network(tiny(), side=30, channels=1)
     with pytest.raises(NetworkError, match="network.kernels: expected 3 entries"):
         build_network(tiny(kernels=[3]), side=32, channels=1)
@@ -187,7 +216,9 @@ def test_impossible_networks_are_refused():
         build_network(tiny(), side=32, channels=0)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 def test_saved_networks_load_where_this_package_is_unknown(variant_of, images, tmp_path):
     names = ["bilinear_l2", "batch_norm_leaky_relu", "instance_norm_gelu", "duplicated_pool", "sigmoid"]
     expected = {}
@@ -199,7 +230,12 @@ def test_saved_networks_load_where_this_package_is_unknown(variant_of, images, t
         np.savez(tmp_path / f"{name}.npz", images=x, **outputs)
         expected[name] = sorted(outputs)
     (tmp_path / "expected.json").write_text(json.dumps(expected))
-    answer = subprocess.run([sys.executable, "-I", "-c", LOAD_ELSEWHERE, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", LOAD_ELSEWHERE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert answer.returncode == 0, answer.stderr
     differences = json.loads(answer.stdout.splitlines()[-1])
     assert sorted(differences) == sorted(names)
@@ -207,12 +243,18 @@ def test_saved_networks_load_where_this_package_is_unknown(variant_of, images, t
 
 
 def test_a_kernel_of_one_pixel_halves_by_taking_every_other_pixel(rng):
-    """TensorFlow's CPU kernel for the gradient of a 1x1 convolution of stride 2 corrupts memory, so that it is not built."""
+    """TensorFlow's CPU kernel for the gradient of a 1x1 convolution of stride 2 corrupts memory, so that it
+    is not built.
+    """
     section = NetworkSection(depth=2, filters=[4, 6], kernels=[3, 1], norm="none")
     network = build_network(section, side=16, channels=1)
-    assert all(layer.strides == (1, 1) for layer in network.layers if getattr(layer, "kernel_size", None) == (1, 1))
+    assert all(
+        layer.strides == (1, 1) for layer in network.layers if getattr(layer, "kernel_size", None) == (1, 1)
+    )
     before = keras.Model(network.input, network.get_layer("x_1_0_activation_1").output)
     after = keras.Model(network.input, network.get_layer("x_1_0_conv_2").output)
     images = rng.normal(size=(2, 16, 16, 1)).astype(np.float32)
     kernel, bias = network.get_layer("x_1_0_conv_2").get_weights()
-    np.testing.assert_allclose(after(images), np.asarray(before(images))[:, ::2, ::2] @ kernel[0, 0] + bias, atol=1e-5)
+    np.testing.assert_allclose(
+        after(images), np.asarray(before(images))[:, ::2, ::2] @ kernel[0, 0] + bias, atol=1e-5
+    )

@@ -15,7 +15,9 @@ from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 
 
 def operations_of(network):
-    """Operations of a built network, from the shapes of its layers: 2 per multiply-add, 1 per bias addition."""
+    """Operations of a built network, from the shapes of its layers: 2 per multiply-add, 1 per bias
+    addition.
+    """
     total = 0
     for layer in network.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
@@ -42,7 +44,8 @@ def test_figures_are_those_of_the_built_network(variant):
 
 
 @pytest.mark.parametrize(
-    ("head", "parameters", "gflop"), [(1, 100_961, 0.980), (2, 511_105, 2.501), (3, 2_204_961, 4.909), (4, 9_041_601, 8.374)]
+    ("head", "parameters", "gflop"),
+    [(1, 100_961, 0.980), (2, 511_105, 2.501), (3, 2_204_961, 4.909), (4, 9_041_601, 8.374)],
 )
 def test_original_has_the_golden_figures(head, parameters, gflop):
     """METHOD section 8, at 96 x 96 x 1."""
@@ -54,12 +57,16 @@ def test_original_has_the_golden_figures(head, parameters, gflop):
 def test_levels_and_heads_add_up_to_the_total():
     description = describe(NetworkSection(classes=3), side=256, channels=2)
     head = Cost(16 * 3 + 3, 256**2 * (2 * 16 * 3 + 3))
-    assert sum((row.cost for row in description.levels), Cost()) + head + head + head + head == description.total
+    assert (
+        sum((row.cost for row in description.levels), Cost()) + head + head + head + head == description.total
+    )
     assert [row.nodes for row in description.heads] == [3, 6, 10, 15]
 
 
 def test_table_shows_every_figure():
-    section = NetworkSection(up="bilinear", kernels=[3, 3, 3, 3, 3], duplicate=DuplicateSection(levels="random", count=2, seed=0))
+    section = NetworkSection(
+        up="bilinear", kernels=[3, 3, 3, 3, 3], duplicate=DuplicateSection(levels="random", count=2, seed=0)
+    )
     description = describe(section, side=256, channels=3)
     lines = description.table().splitlines()
     assert lines[0].startswith(f"{description.name}: nested skips (UNet++), input 256 x 256 x 3")
@@ -71,14 +78,29 @@ def test_table_shows_every_figure():
         assert f" {row.kernel} x {row.kernel} " in line
     for row in description.heads:
         assert row.node in rows[str(row.head)] and field_text(row.field, 256) in rows[str(row.head)]
-    assert any(line.split() == ["total", f"{description.total.parameters:,}", f"{description.total.gflop:.3f}"] for line in lines)
+    assert any(
+        line.split() == ["total", f"{description.total.parameters:,}", f"{description.total.gflop:.3f}"]
+        for line in lines
+    )
 
 
 @pytest.mark.parametrize(
     "section",
     [
-        NetworkSection(norm="batch", activation="leaky_relu", dropout=0.125, l2=1.25e-5, skips="plain", duplicate=DuplicateSection(levels=[0, 1, 2, 3, 4])),
-        NetworkSection(depth=7, filters=[2048] * 7, kernels=[11] * 7, duplicate=DuplicateSection(levels="random", count=7, seed=2**31 - 1)),
+        NetworkSection(
+            norm="batch",
+            activation="leaky_relu",
+            dropout=0.125,
+            l2=1.25e-5,
+            skips="plain",
+            duplicate=DuplicateSection(levels=[0, 1, 2, 3, 4]),
+        ),
+        NetworkSection(
+            depth=7,
+            filters=[2048] * 7,
+            kernels=[11] * 7,
+            duplicate=DuplicateSection(levels="random", count=7, seed=2**31 - 1),
+        ),
         NetworkSection(depth=1, filters=[1], kernels=[1], norm="none"),
     ],
     ids=["wordy", "large", "small"],
@@ -89,7 +111,10 @@ def test_table_fits_the_page(section):
     assert not any(line != line.rstrip() for line in lines)
 
 
-@pytest.mark.parametrize(("norm", "note"), [("group", "of the whole map (norm group)"), ("batch", "of the batch in training"), ("none", None)])
+@pytest.mark.parametrize(
+    ("norm", "note"),
+    [("group", "of the whole map (norm group)"), ("batch", "of the batch in training"), ("none", None)],
+)
 def test_table_says_what_norms_see_besides(norm, note):
     text = describe(NetworkSection(norm=norm), side=256, channels=1).table()
     assert (note in text) if note else ("means and deviations" not in text)

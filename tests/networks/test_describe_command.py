@@ -32,9 +32,22 @@ def test_prints_the_table_of_a_shipped_recipe():
 
 def test_options_reach_the_network(tmp_path):
     recipe = load_recipe("mri_carcinoma", ["network.up=bilinear"])
-    result = run("mri_carcinoma", "--set", "network.up=bilinear", "--side", 64, "--channels", 1, "--draw", tmp_path / "grid.svg")
+    result = run(
+        "mri_carcinoma",
+        "--set",
+        "network.up=bilinear",
+        "--side",
+        64,
+        "--channels",
+        1,
+        "--draw",
+        tmp_path / "grid.svg",
+    )
     assert result.exit_code == 0
-    assert result.output == f"{describe(recipe.network, side=64, channels=1).table()}\n\nPicture: {tmp_path / 'grid.svg'}\n"
+    assert (
+        result.output
+        == f"{describe(recipe.network, side=64, channels=1).table()}\n\nPicture: {tmp_path / 'grid.svg'}\n"
+    )
     assert (tmp_path / "grid.svg").stat().st_size > 10_000
 
 
@@ -47,7 +60,10 @@ def test_channels_are_those_that_the_recipe_keeps():
     [
         (["mri_carcinoma", "--side", 99], "received 99; nearest: 96 or 100"),
         (["mri_carcinoma", "--channels", 0], "channels: expected 1 or more, received 0"),
-        (["mri_carcinoma", "--draw", "grid.gif"], "grid.gif: expected a picture ending with .svg or .png, received .gif"),
+        (
+            ["mri_carcinoma", "--draw", "grid.gif"],
+            "grid.gif: expected a picture ending with .svg or .png, received .gif",
+        ),
         (["mri_carcinoma", "--set", "network.depth=4"], "network.kernels: expected 4 entries"),
         (["nothing_like_it"], "nothing_like_it: expected a shipped recipe"),
     ],
@@ -60,5 +76,7 @@ def test_bad_input_is_a_message_and_exit_code_2(arguments, message):
 
 
 def test_needs_no_framework(tmp_path):
-    answer = subprocess.run([sys.executable, "-c", LIGHT, str(tmp_path / "grid.png")], capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", LIGHT, str(tmp_path / "grid.png")], capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr

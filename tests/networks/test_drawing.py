@@ -16,7 +16,12 @@ SECTIONS = {
     "paper": NetworkSection(duplicate=DuplicateSection(levels=[1, 3])),
     "plain": NetworkSection(skips="plain", down="pool", up="bilinear"),
     "one_node": NetworkSection(depth=1, filters=[8], kernels=[3]),
-    "largest": NetworkSection(depth=7, filters=[2048] * 7, kernels=[11] * 7, duplicate=DuplicateSection(levels=[0, 1, 2, 3, 4, 5, 6])),
+    "largest": NetworkSection(
+        depth=7,
+        filters=[2048] * 7,
+        kernels=[11] * 7,
+        duplicate=DuplicateSection(levels=[0, 1, 2, 3, 4, 5, 6]),
+    ),
 }
 
 
@@ -36,7 +41,9 @@ def test_every_node_head_and_arrow_is_drawn(description):
     for row in description.levels:
         assert f"{row.side} × {row.side} px" in texts
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
-    assert len(boxes) == len(nodes) + len(description.grid.duplicated) + len(description.heads) + 1, "one more for the image"
+    assert len(boxes) == len(nodes) + len(description.grid.duplicated) + len(description.heads) + 1, (
+        "one more for the image"
+    )
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     legend = 0 if description.section.depth == 1 else 3
     assert len(arrows) == sum(len(node.sources) for node in nodes) + len(description.heads) + 1 + legend
@@ -46,10 +53,18 @@ def test_texts_stay_inside_the_picture_and_their_boxes(description):
     figure = grid_figure(description)
     figure.canvas.draw()
     (axes,) = figure.axes
-    whole, boxes = figure.bbox, [patch.get_window_extent() for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    whole, boxes = (
+        figure.bbox,
+        [patch.get_window_extent() for patch in axes.patches if isinstance(patch, FancyBboxPatch)],
+    )
     for text in axes.texts:
         extent = text.get_window_extent()
-        assert whole.x0 <= extent.x0 and extent.x1 <= whole.x1 and whole.y0 <= extent.y0 and extent.y1 <= whole.y1, text.get_text()
+        assert (
+            whole.x0 <= extent.x0
+            and extent.x1 <= whole.x1
+            and whole.y0 <= extent.y0
+            and extent.y1 <= whole.y1
+        ), text.get_text()
         middle = ((extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2)
         holders = [box for box in boxes if box.contains(*middle)]
         assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in holders[:1]), text.get_text()
@@ -73,7 +88,9 @@ def test_png_is_white_and_large_enough_for_print(description, tmp_path):
 
 @pytest.mark.parametrize(("name", "received"), [("grid.gif", ".gif"), ("grid", "no ending")])
 def test_other_endings_are_refused(name, received, tmp_path):
-    with pytest.raises(NetworkError, match=f"expected a picture ending with .svg or .png, received {received}"):
+    with pytest.raises(
+        NetworkError, match=f"expected a picture ending with .svg or .png, received {received}"
+    ):
         draw(describe(NetworkSection(), side=64, channels=1), tmp_path / name)
 
 
@@ -84,7 +101,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(999, "999"), (1000, "1 k"), (999_400, "999 k"), (999_900, "1 M"), (12_345_678, "12.3 M"), (4_894_788_800_000, "4,895 G")]
+    ("number", "text"),
+    [
+        (999, "999"),
+        (1000, "1 k"),
+        (999_400, "999 k"),
+        (999_900, "1 M"),
+        (12_345_678, "12.3 M"),
+        (4_894_788_800_000, "4,895 G"),
+    ],
 )
 def test_large_numbers_are_short(number, text):
     assert _count(number) == text

@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0: its weights against values that PyTorch computed, frozen blocks, and files that are refused."""
+"""EfficientNet-Lite0: its weights against values that PyTorch computed, frozen blocks, and files that are
+refused.
+"""
 
 import pickle
 
@@ -19,7 +21,8 @@ from clamnet_tf.networks.evidence_classifier import (
 from clamnet_tf.networks.fast_form import fast_form
 from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierSection
 
-# efficientnet_lite_pytorch 0.1.0 on PyTorch 2.13, output of the last block for the images of `images`, repeated three times
+# efficientnet_lite_pytorch 0.1.0 on PyTorch 2.13, output of the last block for the images of `images`,
+# repeated three times
 # and halved: [0, 1, 1, :8], [1, 2, 0, 100:108] and the mean of each image.
 FIRST = [1.61071, -0.50268, 2.53306, -1.25407, -1.58315, 2.06099, -1.78102, 1.7461]
 SECOND = [0.41199, -1.47317, 0.27921, -0.81856, -0.45681, -2.56863, -1.2923, -2.76595]
@@ -54,7 +57,25 @@ def test_an_image_repeated_in_every_channel_has_the_same_features(images, channe
 
 
 def test_strides():
-    assert [stride_after(count) for count in range(len(BLOCKS) + 1)] == [2, 2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32, 32, 32, 32]
+    assert [stride_after(count) for count in range(len(BLOCKS) + 1)] == [
+        2,
+        2,
+        4,
+        4,
+        8,
+        8,
+        16,
+        16,
+        16,
+        16,
+        16,
+        16,
+        32,
+        32,
+        32,
+        32,
+        32,
+    ]
     with pytest.raises(NetworkError, match="multiples of 32, received 40 x 40"):
         connect_efficientnet_lite0(keras.Input((40, 40, 1)))
     with pytest.raises(NetworkError, match="frozen 5, blocks 4"):
@@ -70,11 +91,20 @@ def test_frozen_blocks_keep_weights_and_statistics(images):
     for _ in range(2):  # the evidence map begins at 0, so that the first step moves nothing below it
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.nn.softplus(fast(images, training=True)[LOGIT]))
-        optimizer.apply_gradients(zip(tape.gradient(loss, fast.trainable_variables), fast.trainable_variables))
-    moved = {weight.path for weight in network.weights if not np.array_equal(before[weight.path], weight.numpy())}
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, fast.trainable_variables), fast.trainable_variables)
+        )
+    moved = {
+        weight.path for weight in network.weights if not np.array_equal(before[weight.path], weight.numpy())
+    }
     frozen = ("encoder_stem", "encoder_block_0_", "encoder_block_1_", "encoder_block_2_")
     assert not {path for path in moved if path.split("/")[-2].startswith(frozen)}
-    for layer in ("encoder_block_3_expand_conv", "encoder_block_15_project_conv", "evidence_map", "encoder_block_3_depth_norm"):
+    for layer in (
+        "encoder_block_3_expand_conv",
+        "encoder_block_15_project_conv",
+        "evidence_map",
+        "encoder_block_3_depth_norm",
+    ):
         assert any(f"{layer}/" in path for path in moved), layer
     stored = np.asarray(network(images, training=False)[EVIDENCE])
     np.testing.assert_allclose(np.asarray(fast(images, training=False)[EVIDENCE]), stored, atol=1e-5)
@@ -89,7 +119,9 @@ def test_the_classifiers_begin_undecided(images):
 def test_activation_maps_of_the_deepest_level(images):
     from clamnet_tf.inference.attribution_map import AttributionMap
 
-    section = AttributionSection(classifier={"backbone": "efficientnet_lite0", "networks": 1}, method="layer_cam", smoothing=0.0)
+    section = AttributionSection(
+        classifier={"backbone": "efficientnet_lite0", "networks": 1}, method="layer_cam", smoothing=0.0
+    )
     network = build_evidence_classifiers(section.classifier, side=96, channels=1)
     classifier = classifiers_of(network)[0]
     classifier.get_layer("evidence_map").set_weights([np.ones((1, 1, 320, 1)), np.zeros(1)])
@@ -105,7 +137,11 @@ def test_a_missing_distribution_is_named(monkeypatch):
 def test_another_file_is_refused(monkeypatch, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / weights._FILE).write_bytes(b"other")
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: type("Spec", (), {"origin": str(tmp_path / "__init__.py")}))
+    monkeypatch.setattr(
+        weights.importlib.util,
+        "find_spec",
+        lambda name: type("Spec", (), {"origin": str(tmp_path / "__init__.py")}),
+    )
     with pytest.raises(NetworkError, match="received another one"):
         weights.imagenet_weights()
 

@@ -1,4 +1,6 @@
-"""The residual classifiers: shapes, pooling against SciPy, the fast form, saving; their trainer: erasure, replicas."""
+"""The residual classifiers: shapes, pooling against SciPy, the fast form, saving; their trainer: erasure,
+replicas.
+"""
 
 import json
 import subprocess
@@ -45,10 +47,16 @@ def images(rng):
     return tf.constant(rng.normal(0.5, 2.0, size=(6, 16, 16, 2)).astype(np.float32))
 
 
-@pytest.mark.parametrize(("changes", "places"), [({}, 8), ({"stem_stride": 2}, 4), ({"filters": [4, 6, 8], "blocks": [1, 1, 1]}, 4)], ids=str)
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [({}, 8), ({"stem_stride": 2}, 4), ({"filters": [4, 6, 8], "blocks": [1, 1, 1]}, 4)],
+    ids=str,
+)
 def test_shapes(images, changes, places):
     network = network_of(**changes)
-    assert list(network.output) == ["classifier_1", "classifier_2"] and network(images)["classifier_2"].shape == (6,)
+    assert list(network.output) == ["classifier_1", "classifier_2"] and network(images)[
+        "classifier_2"
+    ].shape == (6,)
     for classifier in classifiers_of(network):
         assert classifier(images)[EVIDENCE].shape == (6, places, places)
     one, other = (np.asarray(classifier(images)[LOGIT]) for classifier in classifiers_of(network))
@@ -81,25 +89,37 @@ def test_the_fast_form_gives_the_stock_outputs_gradients_and_moving_statistics(i
             results.append((logit, tape.gradient(loss, owner.trainable_variables)))
         np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-3, atol=1e-4)
         for one, two in zip(results[0][1], results[1][1]):
-            np.testing.assert_allclose(two, one, rtol=1e-2, atol=1e-3 * float(tf.reduce_max(tf.abs(one))) + 1e-5)
+            np.testing.assert_allclose(
+                two, one, rtol=1e-2, atol=1e-3 * float(tf.reduce_max(tf.abs(one))) + 1e-5
+            )
     for one, two in zip(stock.non_trainable_variables, other.non_trainable_variables):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(fast(images, training=False)[LOGIT], stock(images, training=False)[LOGIT], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        fast(images, training=False)[LOGIT], stock(images, training=False)[LOGIT], rtol=1e-3, atol=1e-4
+    )
     moving = [np.abs(value).max() for value in (v.numpy() for v in other.non_trainable_variables)]
     assert (norm == "batch") == bool([value for value in moving if value > 0])
 
 
 def test_a_shortcut_takes_every_other_pixel():
-    """What a 1x1 convolution of stride 2 computes, without it: its gradient writes out of bounds on CPUs (TensorFlow 2.21)."""
+    """What a 1x1 convolution of stride 2 computes, without it: its gradient writes out of bounds on CPUs
+    (TensorFlow 2.21).
+    """
     inputs = keras.Input((6, 6, 3))
     model = keras.Model(inputs, residual_block(inputs, 5, 2, "none", prefix="b"))
-    assert not [layer for layer in model.layers if getattr(layer, "kernel_size", None) == (1, 1) and layer.strides != (1, 1)]
+    assert not [
+        layer
+        for layer in model.layers
+        if getattr(layer, "kernel_size", None) == (1, 1) and layer.strides != (1, 1)
+    ]
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
     for name in ("b_2_conv",):
         layer = model.get_layer(name)
         layer.set_weights([np.zeros_like(value) for value in layer.get_weights()])
     kernel, bias = model.get_layer("b_shortcut_conv").get_weights()
-    np.testing.assert_allclose(model(x), np.maximum(x[:, ::2, ::2] @ kernel[0, 0] + bias, 0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        model(x), np.maximum(x[:, ::2, ::2] @ kernel[0, 0] + bias, 0), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_weights_are_saved_and_restored(images, tmp_path):
@@ -117,20 +137,31 @@ def trainer_of(steps=10, seed=5, erasure=None, **changes):
     keras.utils.set_random_seed(seed)
     network = build_evidence_classifiers(section.classifier, side=16, channels=2)
     result = ClassifierTrainer(network, section, steps=steps)
-    result.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)  # clipping: build_optimizer shares it out
+    result.compile(
+        optimizer=keras.optimizers.Adam(1e-2), jit_compile=False
+    )  # clipping: build_optimizer shares it out
     return result
 
 
 def batch_of(images, label):
     ones = tf.ones(images.shape[:3])
-    return {"view_a": images, "view_b": images[:, :, ::-1], "organ_a": ones, "organ_b": ones, "label": tf.constant(label)}
+    return {
+        "view_a": images,
+        "view_b": images[:, :, ::-1],
+        "organ_a": ones,
+        "organ_b": ones,
+        "label": tf.constant(label),
+    }
 
 
 def test_the_loss_is_the_cross_entropy_of_two_views_in_turn(images):
     subject = trainer_of(norm="none")
     batch = batch_of(images, [1, 0] * 3)
     found, logged = subject.minimised(batch)
-    logits = [np.asarray(one(batch[view], training=True)[LOGIT], float) for one, view in zip(classifiers_of(subject.network), ("view_a", "view_b"))]
+    logits = [
+        np.asarray(one(batch[view], training=True)[LOGIT], float)
+        for one, view in zip(classifiers_of(subject.network), ("view_a", "view_b"))
+    ]
     abnormal = np.array([1, 0] * 3)
     each = [np.log1p(np.exp(logit)) - abnormal * logit for logit in logits]
     assert float(found) == pytest.approx(np.mean(each), rel=1e-4)
@@ -149,7 +180,10 @@ def test_erased_is_the_share_of_the_organ_with_the_highest_gradient_x_input(imag
     x = images.numpy()
     gradient = attribution.gradient_of(lambda batch: classifier(batch, training=False)[LOGIT], images).numpy()
     found = np.maximum((gradient * (x - x.min(axis=(1, 2), keepdims=True))).sum(-1), 0)
-    found = ndimage.gaussian_filter(found.astype(float), (0, 16 / 24, 16 / 24), mode="constant", truncate=4) * organ
+    found = (
+        ndimage.gaussian_filter(found.astype(float), (0, 16 / 24, 16 / 24), mode="constant", truncate=4)
+        * organ
+    )
     erased = subject.erased(classifier, images, tf.constant(organ)).numpy()
     around = attribution.surroundings(images).numpy()
     for number in range(6):
@@ -161,14 +195,19 @@ def test_erased_is_the_share_of_the_organ_with_the_highest_gradient_x_input(imag
 
 
 def test_the_term_of_erasure_begins_at_its_start(images):
-    subject, batch = trainer_of(steps=4, erasure={"weight": 1.0, "share": 0.1, "start": 0.5}), batch_of(images, [1, 0] * 3)
+    subject, batch = (
+        trainer_of(steps=4, erasure={"weight": 1.0, "share": 0.1, "start": 0.5}),
+        batch_of(images, [1, 0] * 3),
+    )
     seen = []
     for _ in range(4):
         seen.append(np.asarray(subject.minimised(batch)[1]["erased"][0]))
         subject.updated()
     assert not seen[0].any() and not seen[1].any()
     for value in seen[2:]:
-        assert (value[[0, 2, 4]] > 0).all() and not value[[1, 3, 5]].any()  # normal slices have nothing to erase
+        assert (value[[0, 2, 4]] > 0).all() and not value[
+            [1, 3, 5]
+        ].any()  # normal slices have nothing to erase
 
 
 REPLICAS = """

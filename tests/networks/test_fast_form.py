@@ -1,4 +1,6 @@
-"""The fast form against the stock layers of Keras: outputs, gradients, moving statistics, and what is saved."""
+"""The fast form against the stock layers of Keras: outputs, gradients, moving statistics, and what is
+saved.
+"""
 
 import keras
 import numpy as np
@@ -13,9 +15,16 @@ from clamnet_tf.recipe.schema import NetworkSection
 
 def network_of(norm):
     keras.utils.set_random_seed(3)
-    network = build_network(NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm=norm), side=16, channels=2)
+    network = build_network(
+        NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm=norm), side=16, channels=2
+    )
     rng = np.random.default_rng(4)
-    network.set_weights([value + 0.3 * rng.normal(size=value.shape).astype(np.float32) ** 2 for value in network.get_weights()])
+    network.set_weights(
+        [
+            value + 0.3 * rng.normal(size=value.shape).astype(np.float32) ** 2
+            for value in network.get_weights()
+        ]
+    )
     return network
 
 
@@ -28,7 +37,9 @@ def outputs_and_gradients(model, variables, images):
     with tf.GradientTape() as tape:
         tape.watch(images)
         outputs = model(images, training=True)
-        loss = sum(tf.reduce_mean(tf.square(value) * (1.0 + head)) for head, value in enumerate(outputs.values()))
+        loss = sum(
+            tf.reduce_mean(tf.square(value) * (1.0 + head)) for head, value in enumerate(outputs.values())
+        )
     return outputs, tape.gradient(loss, [*variables, images])
 
 
@@ -36,13 +47,17 @@ def outputs_and_gradients(model, variables, images):
 def test_outputs_and_gradients_are_those_of_the_stock_network(norm, images):
     stock = logits_network(network_of(norm))
     fast = fast_form(stock)
-    assert fast is not stock and [variable.path for variable in fast.trainable_variables] == [variable.path for variable in stock.trainable_variables]
+    assert fast is not stock and [variable.path for variable in fast.trainable_variables] == [
+        variable.path for variable in stock.trainable_variables
+    ]
     expected, wanted = outputs_and_gradients(stock, stock.trainable_variables, images)
     found, gradients = outputs_and_gradients(fast, stock.trainable_variables, images)
     for head in expected:
         np.testing.assert_allclose(found[head], expected[head], rtol=1e-4, atol=1e-4)
     for one, other in zip(gradients, wanted):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * float(tf.reduce_max(tf.abs(other))) + 1e-6)
+        np.testing.assert_allclose(
+            one, other, rtol=1e-3, atol=1e-4 * float(tf.reduce_max(tf.abs(other))) + 1e-6
+        )
 
 
 def test_group_norm_against_numbers_worked_out_in_double_precision(images):
@@ -54,7 +69,12 @@ def test_group_norm_against_numbers_worked_out_in_double_precision(images):
     x = np.random.default_rng(1).normal(5.0, 3.0, size=(3, 16, 16, 4))
     groups = x.reshape(3, 256, 2, 2)
     mean, variance = groups.mean(axis=(1, 3), keepdims=True), groups.var(axis=(1, 3), keepdims=True)
-    expected = ((groups - mean) / np.sqrt(variance + 1e-3)).reshape(x.shape) * [1.0, 2.0, 0.5, -1.0] + [0.0, 1.0, 2.0, 3.0]
+    expected = ((groups - mean) / np.sqrt(variance + 1e-3)).reshape(x.shape) * [1.0, 2.0, 0.5, -1.0] + [
+        0.0,
+        1.0,
+        2.0,
+        3.0,
+    ]
     np.testing.assert_allclose(fast_form(model)(x.astype(np.float32))["head_1"], expected, atol=2e-5)
 
 
@@ -66,16 +86,26 @@ def test_batch_norm_moves_its_statistics_as_keras_does(images):
         fast(images, training=True)
     for stock, moved in zip(one.non_trainable_variables, other.non_trainable_variables):
         np.testing.assert_allclose(moved, stock, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(fast_form(other)(images)["head_2"], one(images)["head_2"], atol=1e-4)  # inference uses them
+    np.testing.assert_allclose(
+        fast_form(other)(images)["head_2"], one(images)["head_2"], atol=1e-4
+    )  # inference uses them
 
 
 def test_concatenations_are_left_out_and_penalties_kept(images):
-    network = build_network(NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm="group", l2=0.01), side=16, channels=2)
+    network = build_network(
+        NetworkSection(depth=3, filters=[6, 8, 16], kernels=[3, 3, 5], norm="group", l2=0.01),
+        side=16,
+        channels=2,
+    )
     fast = fast_form(network)
 
     def joined_maps(model):
         graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(images).graph
-        return [each.name for each in graph.get_operations() if each.type == "ConcatV2" and each.outputs[0].shape.rank == 4]
+        return [
+            each.name
+            for each in graph.get_operations()
+            if each.type == "ConcatV2" and each.outputs[0].shape.rank == 4
+        ]
 
     assert len(joined_maps(network)) == 3 and not joined_maps(fast)
     assert len(network.losses) == len(fast.losses) > 0
@@ -83,8 +113,16 @@ def test_concatenations_are_left_out_and_penalties_kept(images):
 
 
 def test_a_concatenation_that_something_else_reads_stays(images):
-    joined = keras.layers.Concatenate()([inputs := keras.Input((16, 16, 2)), keras.layers.Conv2D(3, 3, padding="same")(inputs)])
-    model = keras.Model(inputs, {"head_1": keras.layers.Conv2D(2, 3, padding="same")(joined), "head_2": keras.layers.Activation("tanh")(joined)})
+    joined = keras.layers.Concatenate()(
+        [inputs := keras.Input((16, 16, 2)), keras.layers.Conv2D(3, 3, padding="same")(inputs)]
+    )
+    model = keras.Model(
+        inputs,
+        {
+            "head_1": keras.layers.Conv2D(2, 3, padding="same")(joined),
+            "head_2": keras.layers.Activation("tanh")(joined),
+        },
+    )
     for head, expected in model(images).items():
         np.testing.assert_allclose(fast_form(model)(images)[head], expected, atol=1e-5)
 
@@ -92,7 +130,10 @@ def test_a_concatenation_that_something_else_reads_stays(images):
 @pytest.mark.parametrize("stride, side", [(1, 6), (2, 6), (2, 7)])
 def test_convolution_of_parts_against_the_joined_one_in_double_precision(stride, side):
     rng = np.random.default_rng(6)
-    parts, kernel = [tf.constant(rng.normal(size=(2, side, side, count))) for count in (3, 1, 2)], tf.constant(rng.normal(size=(3, 3, 6, 4)))
+    parts, kernel = (
+        [tf.constant(rng.normal(size=(2, side, side, count))) for count in (3, 1, 2)],
+        tf.constant(rng.normal(size=(3, 3, 6, 4))),
+    )
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([*parts, kernel])
         expected = tf.nn.conv2d(tf.concat(parts, -1), kernel, stride, "SAME")
@@ -122,13 +163,17 @@ def test_what_has_no_faster_form_and_what_has_lower_precision_stays_as_it_is():
     assert fast_form(plain) is plain
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        half = build_network(NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="group"), side=16, channels=1)
+        half = build_network(
+            NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="group"), side=16, channels=1
+        )
     finally:
         keras.config.set_dtype_policy("float32")
     assert fast_form(half) is half
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 def test_the_network_is_saved_with_stock_layers(images, tmp_path):
     network = network_of("group")
     expected = fast_form(network)(images)["head_2"]

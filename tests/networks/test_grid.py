@@ -12,17 +12,27 @@ from clamnet_tf.recipe.writer import resolve
 
 
 def section(depth=3, **changes):
-    return NetworkSection(**{"depth": depth, "filters": [4 + 2 * level for level in range(depth)], "kernels": [3] * depth, **changes})
+    return NetworkSection(
+        **{
+            "depth": depth,
+            "filters": [4 + 2 * level for level in range(depth)],
+            "kernels": [3] * depth,
+            **changes,
+        }
+    )
 
 
 def test_nested_grid_has_the_nodes_and_sources_of_the_unet_plus_plus_figure():
     grid = grid_of(section(3))
     sources = {node.label: sorted(node.sources) for node in grid.nodes.values()}
     assert sources == {
-        "X[0,0]": [], "X[1,0]": [(0, 0)], "X[2,0]": [(1, 0)],
-        "X[0,1]": [(0, 0), (1, 0)], "X[1,1]": [(1, 0), (2, 0)],
+        "X[0,0]": [],
+        "X[1,0]": [(0, 0)],
+        "X[2,0]": [(1, 0)],
+        "X[0,1]": [(0, 0), (1, 0)],
+        "X[1,1]": [(1, 0), (2, 0)],
         "X[0,2]": [(0, 0), (0, 1), (1, 1)],
-    }  # fmt: skip
+    }
     assert grid.heads == {1: (0, 1), 2: (0, 2)}
 
 
@@ -78,15 +88,24 @@ def test_only_the_backbone_of_a_duplicated_level_has_two_blocks():
 
 
 def test_every_problem_of_a_section_is_named_at_once():
-    wrong = section(3, filters=[4], kernels=[3, 4, 3], classes=3, output="sigmoid", duplicate=DuplicateSection(levels=[5]))
+    wrong = section(
+        3, filters=[4], kernels=[3, 4, 3], classes=3, output="sigmoid", duplicate=DuplicateSection(levels=[5])
+    )
     with pytest.raises(NetworkError) as caught:
         grid_of(wrong)
     lines = str(caught.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["network.filters", "network.kernels[1]", "network.duplicate.levels[0]", "network.output"]
+    assert [line.split(":")[0] for line in lines] == [
+        "network.filters",
+        "network.kernels[1]",
+        "network.duplicate.levels[0]",
+        "network.output",
+    ]
     assert all("expected" in line and "received" in line for line in lines)
 
 
-@pytest.mark.parametrize(("side", "nearest"), [(100, "96 or 112"), (8, "16"), (255, "240 or 256"), (0, "16"), (-16, "16")])
+@pytest.mark.parametrize(
+    ("side", "nearest"), [(100, "96 or 112"), (8, "16"), (255, "240 or 256"), (0, "16"), (-16, "16")]
+)
 def test_odd_sides_are_refused_with_the_nearest_valid_ones(side, nearest):
     with pytest.raises(NetworkError, match=f"multiple of 16 pixels.*received {side}; nearest: {nearest}$"):
         check_side(side, depth=5)

@@ -25,7 +25,10 @@ def test_pruned_network_equals_its_head_and_holds_nothing_else(variant, images):
         assert list(outputs) == [f"head_{head}"]
         np.testing.assert_allclose(outputs[f"head_{head}"], full[f"head_{head}"], atol=1e-6)
         assert node_names(pruned) == {node.name for node in grid.needed(head)}
-        assert [layer.name for layer in pruned.layers if "head" in layer.name] == [f"head_{head}_logits", f"head_{head}"]
+        assert [layer.name for layer in pruned.layers if "head" in layer.name] == [
+            f"head_{head}_logits",
+            f"head_{head}",
+        ]
 
 
 def test_weights_are_copies(variant_of, images):
@@ -38,7 +41,9 @@ def test_weights_are_copies(variant_of, images):
     assert np.abs(pruned(x)["head_1"] - before).max() > 0.01
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 def test_a_reloaded_file_is_pruned_without_its_section(variant_of, images, tmp_path):
     variant = variant_of("duplicated_pool")
     x = images(variant)
@@ -61,7 +66,11 @@ def test_a_pruned_network_has_logits(variant_of, images):
 
 
 def test_a_head_that_is_not_there_is_named(variant_of):
-    with pytest.raises(NetworkError, match=r"head: expected one of \[1, 2\], received 3; choose a head of unet_plus_plus_d3"):
+    with pytest.raises(
+        NetworkError, match=r"head: expected one of \[1, 2\], received 3; choose a head of unet_plus_plus_d3"
+    ):
         prune(variant_of("default").network, 3)
-    with pytest.raises(NetworkError, match=r"head: expected one of \[2\], received 1; choose a head of unet_d3"):
+    with pytest.raises(
+        NetworkError, match=r"head: expected one of \[2\], received 1; choose a head of unet_d3"
+    ):
         prune(variant_of("plain").network, 1)

@@ -12,7 +12,9 @@ from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
 SIDE = 64
 
 
-@pytest.mark.parametrize(("kernels", "means"), [([3, 3, 3, 3, 3], [15, 35, 75, 155]), ([3, 3, 5, 5, 7], [15, 43, 115, 291])])
+@pytest.mark.parametrize(
+    ("kernels", "means"), [([3, 3, 3, 3, 3], [15, 35, 75, 155]), ([3, 3, 5, 5, 7], [15, 43, 115, 291])]
+)
 def test_means_are_those_of_method_section_4(kernels, means):
     grid = grid_of(NetworkSection(kernels=kernels))
     assert [receptive_field(grid, head, down="stride", up="bilinear").mean for head in (1, 2, 3, 4)] == means
@@ -22,7 +24,9 @@ def test_worked_by_hand():
     """X[0,1] with pooling: 5 wide -> 3 low pixels -> 7 by two convolutions of 3 -> 14 -> 18."""
     grid = grid_of(NetworkSection(depth=2, filters=[4, 4], kernels=[3, 3]))
     assert receptive_field(grid, 1, down="pool", up="transpose") == ReceptiveField(18.0, 18, 18)
-    assert receptive_field(grid_of(NetworkSection(depth=1, filters=[4], kernels=[7])), 1, down="pool", up="bilinear") == (13.0, 13, 13)
+    assert receptive_field(
+        grid_of(NetworkSection(depth=1, filters=[4], kernels=[7])), 1, down="pool", up="bilinear"
+    ) == (13.0, 13, 13)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -40,16 +44,32 @@ def test_worked_by_hand():
     ],
 )
 def test_intervals_are_what_the_built_network_sees(kernels, down, up, skips, duplicated, block):
-    """Light up one row of a dark image at a time: with positive weights and no bias an output row is bright exactly when it sees it."""
+    """Light up one row of a dark image at a time: with positive weights and no bias an output row is bright
+    exactly when it sees it.
+    """
     section = NetworkSection(
-        depth=3, filters=[1, 1, 1], kernels=kernels, down=down, up=up, norm="none", skips=skips, duplicate=DuplicateSection(levels=duplicated),
+        depth=3,
+        filters=[1, 1, 1],
+        kernels=kernels,
+        down=down,
+        up=up,
+        norm="none",
+        skips=skips,
+        duplicate=DuplicateSection(levels=duplicated),
         block=block,
-    )  # fmt: skip
+    )
     network = logits_network(build_network(section, side=SIDE, channels=1))
-    network.set_weights([np.zeros_like(weight) if weight.ndim == 1 else np.ones_like(weight) for weight in network.get_weights()])
+    network.set_weights(
+        [
+            np.zeros_like(weight) if weight.ndim == 1 else np.ones_like(weight)
+            for weight in network.get_weights()
+        ]
+    )
     rows = np.eye(SIDE, dtype=np.float32)[:, :, None, None] * np.ones((1, 1, 8, 1), np.float32)
     rows = np.tile(rows, (1, 1, SIDE // 8, 1))
-    seen = {key: np.asarray(values)[..., 0].max(axis=2) > 0 for key, values in network(rows).items()}  # [input row, output row]
+    seen = {
+        key: np.asarray(values)[..., 0].max(axis=2) > 0 for key, values in network(rows).items()
+    }  # [input row, output row]
     grid = grid_of(section)
     for head in grid.heads:
         expected = pixel_intervals(grid, head, down=down, up=up, block=block)

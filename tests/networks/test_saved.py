@@ -1,4 +1,6 @@
-"""Loading runs no code of the file: hostile .keras files are refused before Keras sees them; every network we build is let in."""
+"""Loading runs no code of the file: hostile .keras files are refused before Keras sees them; every network we
+build is let in.
+"""
 
 import io
 import json
@@ -17,13 +19,19 @@ from clamnet_tf.networks.prune import prune
 from clamnet_tf.networks.saved import ALLOWED, CONFIG, METADATA, WEIGHTS, check_saved, load_network
 from clamnet_tf.recipe.schema import NetworkSection
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 SIZE = {"depth": 2, "filters": [4, 6], "kernels": [3, 3]}
 SECTIONS = {
-    "group": {}, "batch, pool, bilinear": {"norm": "batch", "down": "pool", "up": "bilinear"}, "none, l2, dropout": {"norm": "none", "l2": 1e-4, "dropout": 0.2},
-    "instance, sigmoid, plain": {"norm": "instance", "output": "sigmoid", "skips": "plain"}, "leaky_relu": {"activation": "leaky_relu"},
-    "gelu, five classes": {"activation": "gelu", "classes": 5}, "silu": {"activation": "silu"},
-}  # fmt: skip
+    "group": {},
+    "batch, pool, bilinear": {"norm": "batch", "down": "pool", "up": "bilinear"},
+    "none, l2, dropout": {"norm": "none", "l2": 1e-4, "dropout": 0.2},
+    "instance, sigmoid, plain": {"norm": "instance", "output": "sigmoid", "skips": "plain"},
+    "leaky_relu": {"activation": "leaky_relu"},
+    "gelu, five classes": {"activation": "gelu", "classes": 5},
+    "silu": {"activation": "silu"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +64,24 @@ def rewrite(path, change=None, weights=None, more=()):
 
 @pytest.mark.parametrize("options", SECTIONS.values(), ids=SECTIONS)
 def test_every_network_of_ours_is_let_in(tmp_path, options):
-    for number, network in enumerate((build_network(NetworkSection(**SIZE, **options), side=16, channels=2), build_classifier(NetworkSection(**SIZE, **options), side=16, channels=2))):
+    for number, network in enumerate(
+        (
+            build_network(NetworkSection(**SIZE, **options), side=16, channels=2),
+            build_classifier(NetworkSection(**SIZE, **options), side=16, channels=2),
+        )
+    ):
         path = tmp_path / f"{number}.keras"
         network.save(path)
-        assert [weights.shape for weights in load_network(path).get_weights()] == [weights.shape for weights in network.get_weights()]
+        assert [weights.shape for weights in load_network(path).get_weights()] == [
+            weights.shape for weights in network.get_weights()
+        ]
 
 
 def test_a_pruned_network_is_let_in(tmp_path):
     path = tmp_path / "pruned.keras"
-    prune(build_network(NetworkSection(depth=3, filters=[4, 4, 4], kernels=[3, 3, 3]), side=16, channels=1), 1).save(path)
+    prune(
+        build_network(NetworkSection(depth=3, filters=[4, 4, 4], kernels=[3, 3, 3]), side=16, channels=1), 1
+    ).save(path)
     assert list(load_network(path).output) == ["head_1"]
 
 
@@ -84,18 +101,52 @@ def lambda_model(path):
 def test_a_lambda_is_refused_before_loading(tmp_path):
     path = tmp_path / "model.keras"
     lambda_model(path)
-    with pytest.raises(NetworkError, match=r"names __lambda__, keras\.layers\.Lambda, which is not among the stock Keras layers.*It was not loaded"):
+    with pytest.raises(
+        NetworkError,
+        match=r"names __lambda__, keras\.layers\.Lambda, which is not among the stock Keras layers.*It was "
+        r"not loaded",
+    ):
         load_network(path)
 
 
 HOSTILE = {
     "os.system": {"module": "os", "class_name": "system", "config": "touch MARK", "registered_name": None},
-    "subprocess.Popen": {"module": "subprocess", "class_name": "Popen", "config": {"args": ["touch", "MARK"]}, "registered_name": "Popen"},
-    "builtins.eval": {"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "eval"},
-    "keras.utils.get_file": {"module": "keras.utils", "class_name": "get_file", "config": {"origin": "http://127.0.0.1/x"}, "registered_name": None},
-    "keras.config.enable_unsafe_deserialization": {"module": "keras.config", "class_name": "enable_unsafe_deserialization", "config": {}, "registered_name": None},
-    "keras.layers.TFSMLayer": {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "x"}, "registered_name": None},
-    "keras.layers.Conv2D (registered as mine>Conv2D)": {"module": "keras.layers", "class_name": "Conv2D", "config": {}, "registered_name": "mine>Conv2D"},
+    "subprocess.Popen": {
+        "module": "subprocess",
+        "class_name": "Popen",
+        "config": {"args": ["touch", "MARK"]},
+        "registered_name": "Popen",
+    },
+    "builtins.eval": {
+        "module": "builtins",
+        "class_name": "function",
+        "config": "eval",
+        "registered_name": "eval",
+    },
+    "keras.utils.get_file": {
+        "module": "keras.utils",
+        "class_name": "get_file",
+        "config": {"origin": "http://127.0.0.1/x"},
+        "registered_name": None,
+    },
+    "keras.config.enable_unsafe_deserialization": {
+        "module": "keras.config",
+        "class_name": "enable_unsafe_deserialization",
+        "config": {},
+        "registered_name": None,
+    },
+    "keras.layers.TFSMLayer": {
+        "module": "keras.layers",
+        "class_name": "TFSMLayer",
+        "config": {"filepath": "x"},
+        "registered_name": None,
+    },
+    "keras.layers.Conv2D (registered as mine>Conv2D)": {
+        "module": "keras.layers",
+        "class_name": "Conv2D",
+        "config": {},
+        "registered_name": "mine>Conv2D",
+    },
     "mine.Layer": {"module": "mine", "class_name": "Layer", "config": {}, "registered_name": None},
     "__lambda__": {"class_name": "__lambda__", "config": {"value": "4wAAAA=="}},
     "list": {"module": ["os"], "class_name": "system", "config": {}},
@@ -123,7 +174,10 @@ def test_foreign_code_is_refused_wherever_it_stands(model, tmp_path, hostile, wh
 
 def test_other_files_inside_are_refused(model):
     rewrite(model, more=[("../../evil.py", b"x")])
-    with pytest.raises(NetworkError, match=r"expected the files config\.json, metadata\.json and model\.weights\.h5 inside, each once"):
+    with pytest.raises(
+        NetworkError,
+        match=r"expected the files config\.json, metadata\.json and model\.weights\.h5 inside, each once",
+    ):
         check_saved(model)
 
 

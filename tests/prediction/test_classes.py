@@ -1,4 +1,6 @@
-"""predict with a network of two markers, made by hand: 1 is what is bright, 2 what is very bright, so that every mask is known."""
+"""predict with a network of two markers, made by hand: 1 is what is bright, 2 what is very bright, so that
+every mask is known.
+"""
 
 import json
 import re
@@ -27,7 +29,11 @@ from clamnet_tf.runs import RunFolder
 
 NAMES = ("bright", "very_bright")
 SIDE = 32  # pictures with this longest side are cropped and resized to themselves
-PLAIN = {"steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0}, "raw_threshold": 0.5, "threshold": 0.5}
+PLAIN = {
+    "steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0},
+    "raw_threshold": 0.5,
+    "threshold": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +42,15 @@ def run(tmp_path_factory):
     from clamnet_tf.networks.build import build_network
 
     recipe = Recipe(
-        name="by_hand", modality="ct", condition="haemorrhage", markers=[MarkerSection(name=name) for name in NAMES], data=DataSection(side=SIDE, normalization="none"),
-        organ=OrganSection(method="none", margin=0.0), network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none", classes=3),
+        name="by_hand",
+        modality="ct",
+        condition="haemorrhage",
+        markers=[MarkerSection(name=name) for name in NAMES],
+        data=DataSection(side=SIDE, normalization="none"),
+        organ=OrganSection(method="none", margin=0.0),
+        network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none", classes=3),
         inference=InferenceSection(batch_size=2),
-    )  # fmt: skip
+    )
     network = build_network(recipe.network, side=SIDE, channels=1)
     for layer in network.layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
@@ -57,7 +68,16 @@ def run(tmp_path_factory):
         network.save(made.model)
     write_text(made.recipe, to_yaml(recipe))
     cuts = dict.fromkeys(NAMES, PLAIN)
-    write_json(made.selection, {"markings": {"mean": cuts, "head_1": cuts}, "threshold_rule": "by hand", "step": 7, "checkpoint_rule": "none", "looks": []})
+    write_json(
+        made.selection,
+        {
+            "markings": {"mean": cuts, "head_1": cuts},
+            "threshold_rule": "by hand",
+            "step": 7,
+            "checkpoint_rule": "none",
+            "looks": [],
+        },
+    )
     return made.path
 
 
@@ -74,7 +94,9 @@ def classes(image):
     return np.where(image > 200, 2, np.where(image >= 150, 1, 0)).astype(np.uint8)
 
 
-def test_masks_tables_overlays_and_pages_tell_the_markers_apart(run, predict, write_series, rows_of, tmp_path, rng):
+def test_masks_tables_overlays_and_pages_tell_the_markers_apart(
+    run, predict, write_series, rows_of, tmp_path, rng
+):
     image = scan(rng)
     write_series(tmp_path / "ct", image)
     result, out, rows = predict(run, tmp_path / "ct", options=["--format", "png,nifti,overlay,report"])
@@ -83,18 +105,25 @@ def test_masks_tables_overlays_and_pages_tell_the_markers_apart(run, predict, wr
     rows.sort(key=lambda row: float(row["z_mm"]))
     for number, row in enumerate(rows):
         np.testing.assert_array_equal(np.asarray(Image.open(out / row["mask"])), expected[number])
-        assert [int(row[f"{name}_px"]) for name in NAMES] == [(expected[number] == value).sum() for value in (1, 2)]
+        assert [int(row[f"{name}_px"]) for name in NAMES] == [
+            (expected[number] == value).sum() for value in (1, 2)
+        ]
         assert int(row["marked_px"]) == (expected[number] > 0).sum()
         picture = np.asarray(Image.open(out / row["overlay"]))
         assert picture.shape[1] == 24 and picture.shape[0] > 32, "a legend stands below"
         for value in (1, 2):
             here = (picture[:32] == CLASS_RGB[value - 1]).all(-1)
-            assert not here[expected[number] != value].any() and here.any() == (expected[number] == value).any()
+            assert (
+                not here[expected[number] != value].any() and here.any() == (expected[number] == value).any()
+            )
         assert (picture[32:] == CLASS_RGB[1]).all(-1).any()
     assert float(rows[0]["very_bright_score"]) < 0.01 < 0.5 < float(rows[1]["very_bright_score"])
     mask = nibabel.load(next(out.glob("*_mask.nii.gz")))
     np.testing.assert_array_equal(np.asarray(mask.dataobj).transpose(2, 1, 0), expected)
-    assert bytes(mask.header["descrip"]).rstrip(b"\0") == b"clamnet-tf: 1 bright, 2 very_bright" and float(mask.header["cal_max"]) == 2
+    assert (
+        bytes(mask.header["descrip"]).rstrip(b"\0") == b"clamnet-tf: 1 bright, 2 very_bright"
+        and float(mask.header["cal_max"]) == 2
+    )
     [volume] = rows_of(out / "volumes.csv")
     ml = 0.5 * 0.75 * 2.5 / 1000
     for value, name in enumerate(NAMES, start=1):
@@ -103,24 +132,42 @@ def test_masks_tables_overlays_and_pages_tell_the_markers_apart(run, predict, wr
         assert f"{name} {(expected == value).sum() * ml:.2f} ml" in result.stdout
     page = (out / "report.html").read_text()
     shown = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])
-    assert [len(one["outlines"]) for one in shown] == [2] * 5 and [bool(one["outlines"][1]) for one in shown] == [False] + [True] * 4
+    assert [len(one["outlines"]) for one in shown] == [2] * 5 and [
+        bool(one["outlines"][1]) for one in shown
+    ] == [False] + [True] * 4
     assert "rgb(0, 158, 115)" in page and "very_bright" in page
 
 
 @pytest.mark.parametrize("segmentation", ["binary", "fractional"])
-def test_a_dicom_segmentation_has_a_segment_per_marker(run, predict, write_series, tmp_path, rng, segmentation):
-    highdicom = pytest.importorskip("highdicom", reason="highdicom is not installed: pip install 'clamnet-tf[dicom]'")
+def test_a_dicom_segmentation_has_a_segment_per_marker(
+    run, predict, write_series, tmp_path, rng, segmentation
+):
+    highdicom = pytest.importorskip(
+        "highdicom", reason="highdicom is not installed: pip install 'clamnet-tf[dicom]'"
+    )
     image = scan(rng)
     files = write_series(tmp_path / "ct", image)
-    result, out, _ = predict(run, tmp_path / "ct", options=["--format", "dicom-seg", "--segmentation", segmentation])
+    result, out, _ = predict(
+        run, tmp_path / "ct", options=["--format", "dicom-seg", "--segmentation", segmentation]
+    )
     assert result.exit_code == 0, result.output
     path = next(out.glob("*_seg.dcm"))
     segments = pydicom.dcmread(path).SegmentSequence
-    assert [(segment.SegmentNumber, segment.SegmentLabel) for segment in segments] == [(1, "Bright"), (2, "Very bright")]
-    assert [segment.TrackingID for segment in segments] == ["clamnet-tf haemorrhage bright", "clamnet-tf haemorrhage very_bright"]
+    assert [(segment.SegmentNumber, segment.SegmentLabel) for segment in segments] == [
+        (1, "Bright"),
+        (2, "Very bright"),
+    ]
+    assert [segment.TrackingID for segment in segments] == [
+        "clamnet-tf haemorrhage bright",
+        "clamnet-tf haemorrhage very_bright",
+    ]
     read = highdicom.seg.segread(path)
     sources = sorted((pydicom.dcmread(file) for file in files), key=lambda one: one.ImagePositionPatient[2])
-    pixels = read.get_pixels_by_source_instance([source.SOPInstanceUID for source in sources], rescale_fractional=segmentation == "fractional", assert_missing_frames_are_empty=True)
+    pixels = read.get_pixels_by_source_instance(
+        [source.SOPInstanceUID for source in sources],
+        rescale_fractional=segmentation == "fractional",
+        assert_missing_frames_are_empty=True,
+    )
     found = pixels >= 0.5
     for value in (1, 2):
         np.testing.assert_array_equal(found[..., value - 1], classes(image) == value)
@@ -142,7 +189,9 @@ def test_an_export_gives_a_map_per_class_and_the_numbers_of_classes(run, tmp_pat
     assert code == 0 and "threshold 0.500, 0.500" in said, said
     image = scan(rng)
     slices = np.pad(image, ((0, 0), (0, 0), (4, 4)))[..., None].astype(np.float32)
-    answer = tf.saved_model.load(tmp_path / "by_hand" / "1").signatures["serving_default"](images=tf.constant(slices))
+    answer = tf.saved_model.load(tmp_path / "by_hand" / "1").signatures["serving_default"](
+        images=tf.constant(slices)
+    )
     np.testing.assert_array_equal(answer["mask"].numpy()[..., 4:-4], classes(image))
     assert answer["probability"].shape == (5, SIDE, SIDE, 2) and answer["presence"].shape == (5,)
     contract = json.loads((tmp_path / "by_hand" / "1" / "assets" / "contract.json").read_text())

@@ -1,4 +1,6 @@
-"""NIfTI masks of images that are no NIfTI: of DICOM in the patient's space, checked against nibabel's DICOM reader."""
+"""NIfTI masks of images that are no NIfTI: of DICOM in the patient's space, checked against nibabel's DICOM
+reader.
+"""
 
 import warnings
 
@@ -17,7 +19,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def by_nibabel(files):
-    """{(x, y, z) in 0.01 mm, RAS} of bright pixels of single-frame files: nibabel's affine takes (row, column, 0) to LPS."""
+    """{(x, y, z) in 0.01 mm, RAS} of bright pixels of single-frame files: nibabel's affine takes (row,
+    column, 0) to LPS.
+    """
     points = set()
     for path in files:
         source = pydicom.dcmread(path)
@@ -31,32 +35,49 @@ def rounded(points):
     return set(map(tuple, np.round(points * 100).astype(int).tolist()))
 
 
-def test_masks_of_dicom_lie_where_nibabel_sees_the_bright_pixels(run, predict, tmp_path, studies, bright_points, rows_of):
+def test_masks_of_dicom_lie_where_nibabel_sees_the_bright_pixels(
+    run, predict, tmp_path, studies, bright_points, rows_of
+):
     result, out, rows = predict(run, tmp_path / "studies", options=["--format", "nifti"])
-    assert result.exit_code == 1 and result.stderr.count("cannot be written as NIfTI, which knows even steps only: uneven gaps") == 1, "the series with gaps"
+    assert (
+        result.exit_code == 1
+        and result.stderr.count("cannot be written as NIfTI, which knows even steps only: uneven gaps") == 1
+    ), "the series with gaps"
     for name in ("axial", "backwards", "oblique", "enhanced"):
         mask = nibabel.load(next((out / name).glob("*_mask.nii.gz")))
         points = rounded(nibabel.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0)))
         own = {(-x, -y, z) for x, y, z in bright_points(studies[name])}
         assert len(own) > 100 and near(points, own), name
         assert name == "enhanced" or near(points, by_nibabel(studies[name])), name
-        assert int(mask.header["sform_code"]) == int(mask.header["qform_code"]) == 1 and mask.header.get_intent()[0] == "label"
+        assert (
+            int(mask.header["sform_code"]) == int(mask.header["qform_code"]) == 1
+            and mask.header.get_intent()[0] == "label"
+        )
         np.testing.assert_allclose(mask.get_qform(), mask.affine, atol=1e-4)
     axial = nibabel.load(next((out / "axial").glob("*_mask.nii.gz")))
     assert "".join(nibabel.aff2axcodes(axial.affine)) == "LPS" and axial.shape == (24, 32, 5)
     chest = nibabel.load(out / "xray" / "chest_mask.nii.gz")
     assert int(chest.header["sform_code"]) == int(chest.header["qform_code"]) == 0
     np.testing.assert_allclose(chest.header.get_zooms()[:2], (0.75, 0.5))
-    np.testing.assert_array_equal(np.asarray(chest.dataobj)[..., 0].T, pydicom.dcmread(studies["xray"][0]).pixel_array >= BRIGHT)
+    np.testing.assert_array_equal(
+        np.asarray(chest.dataobj)[..., 0].T, pydicom.dcmread(studies["xray"][0]).pixel_array >= BRIGHT
+    )
     assert "its NIfTI mask has neither sform nor qform" in result.stdout
     table = {row["volume"].split("/")[0].split(":")[0]: row for row in rows_of(out / "volumes.csv")}
-    assert (table["axial"]["nifti"], table["gaps"]["nifti"], table["xray"]["geometry"]) == ("axial/im_mask.nii.gz", "", "none")
+    assert (table["axial"]["nifti"], table["gaps"]["nifti"], table["xray"]["geometry"]) == (
+        "axial/im_mask.nii.gz",
+        "",
+        "none",
+    )
     positions(rows, studies)
 
 
 def near(points, others):
     """Equal but for the last rounded digit."""
-    return all(any((x + dx, y + dy, z + dz) in others for dx in (-1, 0, 1) for dy in (-1, 0, 1) for dz in (-1, 0, 1)) for x, y, z in points) and len(points) == len(others)
+    return all(
+        any((x + dx, y + dy, z + dz) in others for dx in (-1, 0, 1) for dy in (-1, 0, 1) for dz in (-1, 0, 1))
+        for x, y, z in points
+    ) and len(points) == len(others)
 
 
 def positions(rows, studies):
@@ -65,7 +86,9 @@ def positions(rows, studies):
         source = pydicom.dcmread(path)
         row = next(row for row in rows if row["input"] == f"{path.parent.name}/{path.name}")
         direction = np.cross(source.ImageOrientationPatient[:3], source.ImageOrientationPatient[3:])
-        assert float(row["position_mm"]) == pytest.approx(np.dot(source.ImagePositionPatient, direction), abs=1e-3)
+        assert float(row["position_mm"]) == pytest.approx(
+            np.dot(source.ImagePositionPatient, direction), abs=1e-3
+        )
         assert float(row["z_mm"]) == pytest.approx(source.ImagePositionPatient[2], abs=1e-3)
 
 
@@ -74,16 +97,26 @@ def test_a_picture_has_no_place_in_a_patient(run, predict, tmp_path, rng, head):
     tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
     result, out, _ = predict(run, tmp_path / "stack.tif", options=["--format", "nifti"])
     mask = nibabel.load(out / "stack_mask.nii.gz")
-    assert result.exit_code == 0 and int(mask.header["sform_code"]) == 0 and mask.header.get_xyzt_units()[0] == "unknown"
+    assert (
+        result.exit_code == 0
+        and int(mask.header["sform_code"]) == 0
+        and mask.header.get_xyzt_units()[0] == "unknown"
+    )
     np.testing.assert_array_equal(np.asarray(mask.dataobj).transpose(2, 1, 0), pages >= BRIGHT)
 
 
 def test_texts_of_a_nifti_header_do_not_reach_its_mask(run, predict, tmp_path, rng, head):
     image = nibabel.Nifti1Image(head(rng, 4).T.astype(np.int16), np.diag([1, 2, 3, 1.0]))
-    image.header["descrip"], image.header["aux_file"], image.header["db_name"] = b"Doe^Jane", b"doe.txt", b"DOE"
+    image.header["descrip"], image.header["aux_file"], image.header["db_name"] = (
+        b"Doe^Jane",
+        b"doe.txt",
+        b"DOE",
+    )
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Jane Doe, born 1950"))
     nibabel.save(image, tmp_path / "scan.nii")
     for options, kept in (([], False), (["--keep-identifiers"], True)):
-        _, out, _ = predict(run, tmp_path / "scan.nii", options=["--format", "nifti", *options], out=tmp_path / f"out{kept}")
+        _, out, _ = predict(
+            run, tmp_path / "scan.nii", options=["--format", "nifti", *options], out=tmp_path / f"out{kept}"
+        )
         mask = nibabel.load(out / "scan_mask.nii.gz")
         assert bool(mask.header.extensions) == kept and (b"doe" in mask.header.binaryblock.lower()) == kept

@@ -1,4 +1,6 @@
-"""organ.method network: a run that finds the organ, used by another run; the network is made by hand, so that every mask is known."""
+"""organ.method network: a run that finds the organ, used by another run; the network is made by hand, so that
+every mask is known.
+"""
 
 import numpy as np
 import yaml
@@ -29,7 +31,9 @@ def picture(path, seed=0):
 def test_marks_lie_inside_what_the_network_finds(write_run, predict, tmp_path):
     """The organ network marks all that is at least 150, the other at least 200 of that."""
     organ = write_run(tmp_path / "organ", 150, normalization="none", modality="xray")
-    run = with_organ_network(write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), organ)
+    run = with_organ_network(
+        write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), organ
+    )
     image = picture(tmp_path / "chest.png")
     result, out, rows = predict(run, tmp_path / "chest.png", options=["--format", "png"])
     assert result.exit_code == 0, result.output
@@ -40,18 +44,28 @@ def test_marks_lie_inside_what_the_network_finds(write_run, predict, tmp_path):
 
 def test_an_image_without_an_organ_is_said_to_have_none(write_run, predict, tmp_path):
     organ = write_run(tmp_path / "organ", 251, normalization="none", modality="xray")  # finds nothing
-    run = with_organ_network(write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), organ)
+    run = with_organ_network(
+        write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), organ
+    )
     picture(tmp_path / "chest.png")
     result, _out, rows = predict(run, tmp_path / "chest.png", options=["--format", "png"])
-    assert "no plausible network in 1 slice(s): there the foreground without its rim is the organ" in result.output
+    assert (
+        "no plausible network in 1 slice(s): there the foreground without its rim is the organ"
+        in result.output
+    )
     assert result.exit_code == 0 and 0 < int(rows[0]["organ_px"]) < 32 * 32
 
 
 def test_an_unknown_network_is_named(write_run, predict, tmp_path):
-    run = with_organ_network(write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), "xray_lunge")
+    run = with_organ_network(
+        write_run(tmp_path / "marker", 200, normalization="none", modality="xray"), "xray_lunge"
+    )
     picture(tmp_path / "chest.png")
     result, *_ = predict(run, tmp_path / "chest.png")
-    assert result.exit_code == 2 and "xray_lunge: expected a run folder or the name of a zoo entry" in result.output
+    assert (
+        result.exit_code == 2
+        and "xray_lunge: expected a run folder or the name of a zoo entry" in result.output
+    )
 
 
 def test_prepared_slices_belong_to_one_network(write_run, tmp_path):
@@ -68,7 +82,15 @@ def test_prepared_slices_belong_to_one_network(write_run, tmp_path):
         run = with_organ_network(tmp_path / name, tmp_path / name)
         recipe.write_text((run / "recipe.yaml").read_text())
         content = yaml.safe_load(recipe.read_text())
-        (run / "recipe.yaml").write_text(yaml.safe_dump(content | {"organ": content["organ"] | {"method": "none", "network": None}}, sort_keys=False))
-        result = CliRunner().invoke(main, ["data", "prepare", str(recipe), "--data", str(folder), "--cache", str(tmp_path / "cache")], prog_name="clamnet-tf")
+        (run / "recipe.yaml").write_text(
+            yaml.safe_dump(
+                content | {"organ": content["organ"] | {"method": "none", "network": None}}, sort_keys=False
+            )
+        )
+        result = CliRunner().invoke(
+            main,
+            ["data", "prepare", str(recipe), "--data", str(folder), "--cache", str(tmp_path / "cache")],
+            prog_name="clamnet-tf",
+        )
         assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "cache").glob("prepared-*"))) == 2

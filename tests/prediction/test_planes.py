@@ -11,7 +11,10 @@ RIGHT, DOWN = np.array([0.75, 0, 0]), np.array([0, 0.5, 0])
 
 
 def planes(heights, **first):
-    return [Plane(np.array([1, 2, height], float), first.get("down", DOWN) if number == 0 else DOWN, RIGHT) for number, height in enumerate(heights)]
+    return [
+        Plane(np.array([1, 2, height], float), first.get("down", DOWN) if number == 0 else DOWN, RIGHT)
+        for number, height in enumerate(heights)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,10 @@ def test_unevenness(heights, words):
 
 def test_other_reasons():
     assert unevenness([*planes([0, 1]), None]) == "slices without a position"
-    assert unevenness(planes([0, 1, 2], down=np.array([0, 0, 0.5]))) == "slices of different orientation or pixel spacing"
+    assert (
+        unevenness(planes([0, 1, 2], down=np.array([0, 0, 0.5])))
+        == "slices of different orientation or pixel spacing"
+    )
     assert along_normal([None, *planes([4.0, 1.0])]) == [None, 4.0, 1.0] and along_normal([None]) == [None]
 
 

@@ -1,4 +1,6 @@
-"""predict, by a run whose network is made by hand: it marks what is at least so bright, so that every mask is known."""
+"""predict, by a run whose network is made by hand: it marks what is at least so bright, so that every mask is
+known.
+"""
 
 import nibabel
 import numpy as np
@@ -44,7 +46,9 @@ def test_nifti_of_any_orientation_gets_its_mask_on_the_same_voxels(run, predict,
     affine = np.array([[1.5, 0, 0.1, -20], [0, 2, 0, 9], [-0.1, 0, 4, 3], [0, 0, 0, 1.0]])
     upright = nibabel.Nifti1Image(brain(rng, (32, 24, 10)), affine)
     upright.header.set_xyzt_units("mm")
-    change = nibabel.orientations.ornt_transform(nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(axes))
+    change = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(axes)
+    )
     image = upright.as_reoriented(change)
     nibabel.save(image, tmp_path / "scan.nii.gz")
     result, out, rows = predict(run, tmp_path / "scan.nii.gz")
@@ -54,16 +58,22 @@ def test_nifti_of_any_orientation_gets_its_mask_on_the_same_voxels(run, predict,
     np.testing.assert_array_equal(np.asarray(mask.dataobj), bright)
     np.testing.assert_allclose(mask.affine, image.affine, atol=1e-5)
     assert mask.get_data_dtype() == np.uint8 and mask.header.get_xyzt_units() == image.header.get_xyzt_units()
-    assert [int(mask.header[code]) for code in ("sform_code", "qform_code")] == [int(image.header[code]) for code in ("sform_code", "qform_code")]
+    assert [int(mask.header[code]) for code in ("sform_code", "qform_code")] == [
+        int(image.header[code]) for code in ("sform_code", "qform_code")
+    ]
     assert len(rows) == 10 and sum(int(row["marked_px"]) for row in rows) == bright.sum()
-    assert {row["mask"] for row in rows} == {"scan_mask.nii.gz"} and len(list(out.glob("scan_*_overlay.png"))) == 10
+    assert {row["mask"] for row in rows} == {"scan_mask.nii.gz"} and len(
+        list(out.glob("scan_*_overlay.png"))
+    ) == 10
     along = axes.index("S") if "S" in axes else axes.index("I")
     for row in rows:  # `frame` is the place along the file's own axis of slices
         assert int(row["marked_px"]) == np.take(bright, int(row["frame"]), along).sum()
     voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
     assert f"scan.nii.gz: {bright.sum() * voxel_ml:.2f} ml in " in result.stdout
     spacing = np.linalg.norm(affine[:3, :2], axis=0)
-    assert float(rows[0]["area_mm2"]) == pytest.approx(int(rows[0]["marked_px"]) * spacing[0] * spacing[1], rel=1e-3)
+    assert float(rows[0]["area_mm2"]) == pytest.approx(
+        int(rows[0]["marked_px"]) * spacing[0] * spacing[1], rel=1e-3
+    )
 
 
 def test_nifti_without_orientation_or_with_a_fourth_dimension(run, predict, tmp_path, rng):
@@ -73,10 +83,17 @@ def test_nifti_without_orientation_or_with_a_fourth_dimension(run, predict, tmp_
     nibabel.save(image, tmp_path / "scan.nii")
     result, out, rows = predict(run, tmp_path / "scan.nii")
     mask = nibabel.load(out / "scan_mask.nii.gz")
-    assert isinstance(mask, nibabel.Nifti2Image) and mask.shape == (32, 24, 4) and mask.header.get_intent()[0] == "label"
+    assert (
+        isinstance(mask, nibabel.Nifti2Image)
+        and mask.shape == (32, 24, 4)
+        and mask.header.get_intent()[0] == "label"
+    )
     np.testing.assert_array_equal(np.asarray(mask.dataobj), array >= BRIGHT)
     assert "scan.nii: neither sform nor qform: orientation and spacing are not known" in result.stdout
-    assert f"{(array >= BRIGHT).sum()} pixels (no spacing known, hence no ml)" in result.stdout and rows[0]["area_mm2"] == ""
+    assert (
+        f"{(array >= BRIGHT).sum()} pixels (no spacing known, hence no ml)" in result.stdout
+        and rows[0]["area_mm2"] == ""
+    )
 
 
 def test_a_tiff_of_several_slices(run, predict, tmp_path, rng):
@@ -84,14 +101,28 @@ def test_a_tiff_of_several_slices(run, predict, tmp_path, rng):
     pages[1] = 0
     tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
     result, out, rows = predict(run, tmp_path / "stack.tif")
-    assert visible(out) == sorted([f"stack_{number}_{what}.png" for number in range(3) for what in ("mask", "overlay")] + ALWAYS)
+    assert visible(out) == sorted(
+        [f"stack_{number}_{what}.png" for number in range(3) for what in ("mask", "overlay")] + ALWAYS
+    )
     for number, row in enumerate(rows):
         np.testing.assert_array_equal(mask_of(out / f"stack_{number}_mask.png"), pages[number] >= BRIGHT)
-        assert (row["input"], row["slice"], row["mask"]) == ("stack.tif", str(number), f"stack_{number}_mask.png")
+        assert (row["input"], row["slice"], row["mask"]) == (
+            "stack.tif",
+            str(number),
+            f"stack_{number}_mask.png",
+        )
         assert int(row["marked_px"]) == (pages[number] >= BRIGHT).sum()
-    assert float(rows[0]["marked_fraction"]) == pytest.approx(int(rows[0]["marked_px"]) / pages[0].size, rel=1e-4)
-    assert (rows[1]["marked_fraction"], rows[1]["presence_score"], rows[1]["organ_px"]) == ("", "0", "0"), "a blank slice has no organ"
-    assert "threshold 0.500: set by hand" in result.stdout and "step 7" in result.stdout and f"Table: {out / 'marks.csv'}" in result.stdout
+    assert float(rows[0]["marked_fraction"]) == pytest.approx(
+        int(rows[0]["marked_px"]) / pages[0].size, rel=1e-4
+    )
+    assert (rows[1]["marked_fraction"], rows[1]["presence_score"], rows[1]["organ_px"]) == ("", "0", "0"), (
+        "a blank slice has no organ"
+    )
+    assert (
+        "threshold 0.500: set by hand" in result.stdout
+        and "step 7" in result.stdout
+        and f"Table: {out / 'marks.csv'}" in result.stdout
+    )
 
 
 def test_presence_score_is_the_pooled_probability(run, predict, tmp_path):
@@ -117,7 +148,9 @@ def test_overlays_have_the_size_of_the_image_and_show_the_outline(run, predict, 
 def test_a_larger_picture_is_marked_on_its_own_grid(run, predict, tmp_path):
     rows, columns = np.mgrid[:90, :120]
     disc = (rows - 40) ** 2 + (columns - 70) ** 2 < 20**2
-    Image.fromarray(np.where(disc, 210, 90 + (rows + columns) % 2).astype(np.uint8)).save(tmp_path / "big.png")
+    Image.fromarray(np.where(disc, 210, 90 + (rows + columns) % 2).astype(np.uint8)).save(
+        tmp_path / "big.png"
+    )
     _, out, _ = predict(run, tmp_path / "big.png")
     mask = mask_of(out / "big_mask.png")
     assert mask.shape == disc.shape
@@ -139,14 +172,21 @@ def test_a_dicom_series(run, predict, tmp_path, rng):
         sample.save_as(tmp_path / "ct" / f"{name}.dcm")
     result, out, rows = predict(run, tmp_path / "ct")
     assert result.exit_code == 0, result.output
-    assert [row["input"] for row in rows] == ["b.dcm", "c.dcm", "a.dcm"] and len({row["volume"] for row in rows}) == 1
+    assert [row["input"] for row in rows] == ["b.dcm", "c.dcm", "a.dcm"] and len(
+        {row["volume"] for row in rows}
+    ) == 1
     for name, image in slices.items():
         np.testing.assert_array_equal(mask_of(out / f"{name}_mask.png"), image >= BRIGHT)
     marked = sum((image >= BRIGHT).sum() for image in slices.values())
-    assert f"series {sample.SeriesInstanceUID}: {marked * 0.5 * 0.75 * 2.5 / 1000:.2f} ml in 3 of 3 slices" in result.stdout
+    assert (
+        f"series {sample.SeriesInstanceUID}: {marked * 0.5 * 0.75 * 2.5 / 1000:.2f} ml in 3 of 3 slices"
+        in result.stdout
+    )
     assert float(rows[1]["area_mm2"]) == pytest.approx((slices["c"] >= BRIGHT).sum() * 0.375)
     result, _, _ = predict(run, tmp_path / "ct" / "a.dcm", out=tmp_path / "one")
-    assert f"a.dcm: {(slices['a'] >= BRIGHT).sum() * 0.375:.1f} mm2, " in result.stdout, "one slice has no volume"
+    assert f"a.dcm: {(slices['a'] >= BRIGHT).sum() * 0.375:.1f} mm2, " in result.stdout, (
+        "one slice has no volume"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +240,10 @@ def mixed(tmp_path, rng):
 def test_bad_files_do_not_stop_the_others(run, predict, mixed):
     result, out, rows = predict(run, mixed, mixed / "absent.png")
     assert result.exit_code == 1
-    assert sorted(row["input"] for row in rows) == ["good.png", "s_1.png", "s_3.png"] and len(list(out.glob("*_mask.png"))) == 3
+    assert (
+        sorted(row["input"] for row in rows) == ["good.png", "s_1.png", "s_3.png"]
+        and len(list(out.glob("*_mask.png"))) == 3
+    )
     assert result.stderr.startswith("Error: 6 of the inputs could not be used:\n")
     for part in (
         "absent.png: there is no such file or folder",
@@ -232,21 +275,31 @@ def test_only_bad_files_exit_2(run, predict, mixed):
     assert result.exit_code == 2 and not list(out.iterdir())
     assert result.stderr.startswith("Error: Nothing could be marked:\n  ") and result.stderr.count("\n") == 4
     result, _, _ = predict(run, mixed / "absent.png")
-    assert (result.exit_code, result.stderr) == (2, f"Error: {mixed / 'absent.png'}: there is no such file or folder; check the name.\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: {mixed / 'absent.png'}: there is no such file or folder; check the name.\n",
+    )
 
 
 def test_the_output_folder_must_be_new_or_empty(run, predict, mixed, tmp_path):
     result, _, _ = predict(run, mixed / "good.png", out=mixed)
     assert result.exit_code == 2 and "expected a new or empty folder for the results" in result.stderr
     result, _, _ = predict(tmp_path / "no_run", mixed / "good.png")
-    assert result.exit_code == 2 and "expected a run folder with a trained model; recipe.yaml is missing" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "expected a run folder with a trained model; recipe.yaml is missing" in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "content", "message"),
     [
         ("model.keras", "nonsense", "model.keras: cannot be loaded as a Keras model"),
-        ("selection.json", '{"threshold": 0.5}', "selection.json: not the selection of a finished run (KeyError: 'markings')"),
+        (
+            "selection.json",
+            '{"threshold": 0.5}',
+            "selection.json: not the selection of a finished run (KeyError: 'markings')",
+        ),
         ("selection.json", "{", "selection.json: not the selection of a finished run (Expecting"),
     ],
 )
@@ -267,7 +320,10 @@ def test_a_recipe_of_another_run(run, predict, mixed, tmp_path):
         (other / name).write_bytes((run / name).read_bytes())
     (other / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("side: 32\n", "side: 64\n"))
     result, _, _ = predict(other, mixed / "good.png")
-    assert result.exit_code == 2 and "takes slices of 32 x 32 pixels, but recipe.yaml beside it says data.side=64" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "takes slices of 32 x 32 pixels, but recipe.yaml beside it says data.side=64" in result.stderr
+    )
 
 
 # the rest
@@ -278,7 +334,9 @@ def test_cache_and_quiet(run, predict, tmp_path, rng, own_cache):
     tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
     before = sorted(own_cache.rglob("*"))
     result, out, _ = predict(run, tmp_path / "stack.tif", options=["--quiet"])
-    assert (result.exit_code, result.output) == (0, "") and sorted(own_cache.rglob("*")) == before, "nothing is kept"
+    assert (result.exit_code, result.output) == (0, "") and sorted(own_cache.rglob("*")) == before, (
+        "nothing is kept"
+    )
     for name in ("first", "second"):
         predict(run, tmp_path / "stack.tif", options=["--cache", tmp_path / "kept"], out=tmp_path / name)
         assert len(list((tmp_path / "kept").glob("prepared-*"))) == 1
@@ -307,7 +365,12 @@ def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tm
     recipe = load_recipe(str(run / "recipe.yaml"))
     with pytest.raises(KeyboardInterrupt):
         predict_inputs(
-            load_trained_model(RunFolder(run), recipe), recipe, find_inputs([tmp_path]), out=tmp_path / "out", reporter=Stopped(quiet=True), model={"model": "x"}
+            load_trained_model(RunFolder(run), recipe),
+            recipe,
+            find_inputs([tmp_path]),
+            out=tmp_path / "out",
+            reporter=Stopped(quiet=True),
+            model={"model": "x"},
         )
     assert [row["input"] for row in rows_of(tmp_path / "out" / "marks.csv")] == ["a.png"]
     assert [row["volume"] for row in rows_of(tmp_path / "out" / "volumes.csv")] == ["a.png"]
@@ -317,6 +380,14 @@ def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tm
 def test_only_twenty_volumes_are_printed():
     from clamnet_tf.prediction.tables import totals
 
-    row = {"volume": "v", "slices": 1, "marked_slices": 0, "marked_px": 0, "marked_fraction": None, "area_mm2": 0.0, "marked_ml": None}
+    row = {
+        "volume": "v",
+        "slices": 1,
+        "marked_slices": 0,
+        "marked_px": 0,
+        "marked_fraction": None,
+        "area_mm2": 0.0,
+        "marked_ml": None,
+    }
     lines = totals([row] * 23)
     assert lines[0] == "  v: 0.0 mm2; no organ found" and lines[20:] == ["  ... and 3 more, see volumes.csv"]

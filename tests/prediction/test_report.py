@@ -1,4 +1,6 @@
-"""The pages of predict: whole in one file, bounded, true to the volume; tried in a browser where there is one."""
+"""The pages of predict: whole in one file, bounded, true to the volume; tried in a browser where there is
+one.
+"""
 
 import io
 import json
@@ -21,7 +23,9 @@ FACTS = {"Recipe": "mri_carcinoma (MRI, carcinoma)", "Program": "clamnet-tf"}
 
 @pytest.fixture
 def marked(rng):
-    """marked(slices, height, width) -> MarkedVolume: noise, with a square marked in all slices but the first."""
+    """marked(slices, height, width) -> MarkedVolume: noise, with a square marked in all slices but the
+    first.
+    """
 
     def make(slices=5, height=60, width=40, right=(0.5, 0, 0), down=(0, 0.8, 0), name="ct: series 1.2"):
         array = rng.normal(100, 10, (slices, height, width, 1)).astype(np.float32)
@@ -31,11 +35,40 @@ def marked(rng):
         normal = np.cross(right, down) / np.linalg.norm(np.cross(right, down))
         planes = [Plane(number * 3 * normal, down, right) for number in range(slices)]
         rows = tuple(
-            MarkedSlice(number, 0, f"{number}.dcm", Path(f"{number}"), SliceReference(Path("x")), plane, 3.0 * number, 0.1 + 0.8 * (number == 2), 100 * (number > 0), 2400, 0.1, 40.0)
+            MarkedSlice(
+                number,
+                0,
+                f"{number}.dcm",
+                Path(f"{number}"),
+                SliceReference(Path("x")),
+                plane,
+                3.0 * number,
+                0.1 + 0.8 * (number == 2),
+                100 * (number > 0),
+                2400,
+                0.1,
+                40.0,
+            )
             for number, plane in enumerate(planes)
         )
-        grid = Grid("dicom", (slices, height, width), references=tuple(SliceReference(Path("x"), number) for number in range(slices)))
-        return MarkedVolume(name, Path("ct"), array, mask, np.ones(mask.shape, bool), None, rows, ((grid, Path("ct"), 0),), (3.0, 0.8, 0.5), 0, ())
+        grid = Grid(
+            "dicom",
+            (slices, height, width),
+            references=tuple(SliceReference(Path("x"), number) for number in range(slices)),
+        )
+        return MarkedVolume(
+            name,
+            Path("ct"),
+            array,
+            mask,
+            np.ones(mask.shape, bool),
+            None,
+            rows,
+            ((grid, Path("ct"), 0),),
+            (3.0, 0.8, 0.5),
+            0,
+            (),
+        )
 
     return make
 
@@ -51,12 +84,26 @@ def slices_of(page):
 
 def test_a_page_says_what_is_marked_and_needs_nothing_else(tmp_path, marked):
     page = write(tmp_path, marked(), notes=["a <b>note</b>"])
-    assert "0.48 ml" in page and "4 of 5 slices marked" in page and "Marked from 3.0 to 12.0 mm along the stack." in page and "a &lt;b&gt;note" in page
+    assert (
+        "0.48 ml" in page
+        and "4 of 5 slices marked" in page
+        and "Marked from 3.0 to 12.0 mm along the stack." in page
+        and "a &lt;b&gt;note" in page
+    )
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert addresses == ["report.html"] and "http" not in page.replace("http-equiv", "")
     shown = slices_of(page)
-    assert [one["input"] for one in shown] == [f"{number}.dcm" for number in range(5)] and shown[0]["outlines"] == [""] and shown[1]["outlines"][0].startswith("M")
-    assert (shown[2]["position"], shown[2]["presence"], shown[2]["pixels"], shown[2]["area"]) == (6.0, 0.9, 100, 40.0)
+    assert (
+        [one["input"] for one in shown] == [f"{number}.dcm" for number in range(5)]
+        and shown[0]["outlines"] == [""]
+        and shown[1]["outlines"][0].startswith("M")
+    )
+    assert (shown[2]["position"], shown[2]["presence"], shown[2]["pixels"], shown[2]["area"]) == (
+        6.0,
+        0.9,
+        100,
+        40.0,
+    )
     assert all(one["picture"].startswith("data:image/jpeg;base64,/9j/") for one in shown)
     assert "--aspect: 20 / 48" in page, "in millimetres, not in pixels"
 
@@ -80,24 +127,37 @@ def test_sides_of_the_patient(tmp_path, marked, right, down, letters):
 def test_a_large_volume_makes_no_large_page(tmp_path, marked):
     page = write(tmp_path, marked(slices=SLICES + 50, height=220, width=220))
     assert len(page) < 1.02 * PAGE_BYTES
-    assert len(slices_of(page)) == (SLICES + 50) // 2 and f"{SLICES + 50} slices; every 2. is shown here" in page
+    assert (
+        len(slices_of(page)) == (SLICES + 50) // 2 and f"{SLICES + 50} slices; every 2. is shown here" in page
+    )
 
 
 def test_the_index_links_to_every_page(tmp_path, marked):
-    rows = [volume_row(marked(name=name), {"report": f"{name}_report.html"}) for name in ("a", "b #1 <i>", "c%20")]
+    rows = [
+        volume_row(marked(name=name), {"report": f"{name}_report.html"}) for name in ("a", "b #1 <i>", "c%20")
+    ]
     write_index(tmp_path / "report.html", rows, ["x.dcm: <damaged>"], FACTS)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'href="([^"]*)"', page) == ["a_report.html", "b%20%231%20%3Ci%3E_report.html", "c%2520_report.html"]
-    assert "b #1 &lt;i&gt;</a>" in page and "x.dcm: &lt;damaged&gt;" in page and "3 of 3 volumes have marks" in page
+    assert re.findall(r'href="([^"]*)"', page) == [
+        "a_report.html",
+        "b%20%231%20%3Ci%3E_report.html",
+        "c%2520_report.html",
+    ]
+    assert (
+        "b #1 &lt;i&gt;</a>" in page
+        and "x.dcm: &lt;damaged&gt;" in page
+        and "3 of 3 volumes have marks" in page
+    )
 
 
 # in a browser
 
+
 def test_leafing_through_and_hiding_the_mask(browser, tmp_path, marked):
     write(tmp_path, marked())
     browser.get((tmp_path / "page.html").as_uri())
-    at = lambda name: browser.find_element("id", name)  # noqa: E731
-    said = lambda: (at("number").text, at("input").text, at("presence").text, at("area").text)  # noqa: E731
+    at = lambda name: browser.find_element("id", name)
+    said = lambda: (at("number").text, at("input").text, at("presence").text, at("area").text)
     assert said() == ("2 of 5", "1.dcm", "0.10", "40.0 mm²"), "it opens at the largest mark"
     seen = {at("picture").get_attribute("src")}
     at("on").click()
@@ -107,12 +167,24 @@ def test_leafing_through_and_hiding_the_mask(browser, tmp_path, marked):
     assert orange(at("stage")) == 0 and at("toggle").get_attribute("aria-pressed") == "false"
     browser.find_element("tag name", "body").send_keys("m")
     assert orange(at("stage")) > 100
-    browser.find_element("tag name", "body").send_keys("\ue012\ue012\ue012")  # arrow left: to the first, and no further
-    assert said() == ("1 of 5", "0.dcm", "0.10", "nothing") and len(seen | {at("picture").get_attribute("src")}) == 2
-    browser.execute_script("const s = document.getElementById('slider'); s.value = 4; s.dispatchEvent(new Event('input'))")
+    browser.find_element("tag name", "body").send_keys(
+        "\ue012\ue012\ue012"
+    )  # arrow left: to the first, and no further
+    assert (
+        said() == ("1 of 5", "0.dcm", "0.10", "nothing")
+        and len(seen | {at("picture").get_attribute("src")}) == 2
+    )
+    browser.execute_script(
+        "const s = document.getElementById('slider'); s.value = 4; s.dispatchEvent(new Event('input'))"
+    )
     assert said()[0] == "5 of 5"
     box = at("chart").rect
-    browser.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerdown', {clientX: arguments[0].getBoundingClientRect().left + arguments[1]}))", at("chart"), 0.5 * box["width"])
+    browser.execute_script(
+        "arguments[0].dispatchEvent(new PointerEvent('pointerdown', {clientX: "
+        "arguments[0].getBoundingClientRect().left + arguments[1]}))",
+        at("chart"),
+        0.5 * box["width"],
+    )
     assert said()[0] == "3 of 5"
     stage = at("stage").rect
     assert stage["width"] / stage["height"] == pytest.approx(20 / 48, rel=0.02)

@@ -1,4 +1,6 @@
-"""tools/validate-dicom on segmentations: dicom-validator finds nothing in ours, and something in a broken one."""
+"""tools/validate-dicom on segmentations: dicom-validator finds nothing in ours, and something in a broken
+one.
+"""
 
 import subprocess
 from pathlib import Path
@@ -9,10 +11,18 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(not (REPOSITORY / ".venv-validate" / "installed").exists(), reason="tools/validate-dicom has not made its environment yet")
+@pytest.mark.skipif(
+    not (REPOSITORY / ".venv-validate" / "installed").exists(),
+    reason="tools/validate-dicom has not made its environment yet",
+)
 def test_dicom_validator(run, predict, studies, tmp_path):
     for kind in ("binary", "fractional"):
-        predict(run, tmp_path / "studies", options=["--format", "dicom-seg", "--segmentation", kind], out=tmp_path / kind)
+        predict(
+            run,
+            tmp_path / "studies",
+            options=["--format", "dicom-seg", "--segmentation", kind],
+            out=tmp_path / kind,
+        )
     segs = sorted(tmp_path.rglob("*_seg.dcm"))
     answer = validate(*segs)
     assert len(segs) == 14 and answer.returncode == 0, answer.stdout + answer.stderr
@@ -25,4 +35,6 @@ def test_dicom_validator(run, predict, studies, tmp_path):
 
 
 def validate(*files):
-    return subprocess.run([str(REPOSITORY / "tools" / "validate-dicom"), *map(str, files)], capture_output=True, text=True)
+    return subprocess.run(
+        [str(REPOSITORY / "tools" / "validate-dicom"), *map(str, files)], capture_output=True, text=True
+    )

@@ -32,10 +32,25 @@ def test_a_path_without_suffix(write_recipe, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mri_carcinomas", "mri_carcinomas: expected a shipped recipe .*mri_carcinoma.* or a path, received neither; nearest valid name mri_carcinoma"),
-        ("zzz", "zzz: expected a shipped recipe .* received neither; give the path of your own recipe with its .yaml"),
-        ("recipes/mri_carcinoma.yaml", "the shipped recipe is named mri_carcinoma, without folder and suffix"),
-        ("nowhere/zzz.yaml", "nowhere/zzz.yaml: expected the path of a recipe, received one that does not exist; check the path"),
+        (
+            "mri_carcinomas",
+            "mri_carcinomas: expected a shipped recipe .*mri_carcinoma.* or a path, received neither; "
+            "nearest valid name mri_carcinoma",
+        ),
+        (
+            "zzz",
+            "zzz: expected a shipped recipe .* received neither; give the path of your own recipe with its "
+            ".yaml",
+        ),
+        (
+            "recipes/mri_carcinoma.yaml",
+            "the shipped recipe is named mri_carcinoma, without folder and suffix",
+        ),
+        (
+            "nowhere/zzz.yaml",
+            "nowhere/zzz.yaml: expected the path of a recipe, received one that does not exist; check the "
+            "path",
+        ),
     ],
 )
 def test_neither_name_nor_path(tmp_path, monkeypatch, name, message):

@@ -22,7 +22,10 @@ def test_an_unknown_key_in_an_item_of_a_recipe(tmp_path):
     text = (recipe_folder() / "mri_carcinoma.yaml").read_text()
     several = "markers: [{name: a, eta: 0.5, prevalence: 0.1, etta: 1}, {name: b, zz: 2}]\n"
     path.write_text(text + several)
-    told = r"markers\[0\]\.etta: expected a key of markers\[0\] \(name, eta, prevalence\), received 'etta'; nearest valid key"
+    told = (
+        r"markers\[0\]\.etta: expected a key of markers\[0\] \(name, eta, prevalence\), received 'etta'; "
+        r"nearest valid key"
+    )
     with pytest.raises(RecipeError, match=told + r" markers\[0\]\.eta"):
         load_recipe(path)
 

@@ -23,7 +23,12 @@ def test_values_know_their_lines():
 
 text_keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | text_keys
-documents = st.dictionaries(text_keys, st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text_keys, inner, max_size=4)))
+documents = st.dictionaries(
+    text_keys,
+    st.recursive(
+        scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text_keys, inner, max_size=4)
+    ),
+)
 
 
 @settings(database=None, deadline=None, max_examples=60)
@@ -45,23 +50,47 @@ def test_any_text_is_a_tree_or_problems(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml:3: a: expected each key once, received it again (first on line 1); remove one of them"),
-        ("a:\n  b: !!python/object:os.system x\n", "r.yaml:2: a.b: expected a plain value, received the tag !!python/object:os.system"),
-        ("a: !!python/object/apply:os.system ['true']\n", "r.yaml:1: a: expected a plain value, received the tag !!python/object/apply:os.system"),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            "r.yaml:3: a: expected each key once, received it again (first on line 1); remove one of them",
+        ),
+        (
+            "a:\n  b: !!python/object:os.system x\n",
+            "r.yaml:2: a.b: expected a plain value, received the tag !!python/object:os.system",
+        ),
+        (
+            "a: !!python/object/apply:os.system ['true']\n",
+            "r.yaml:1: a: expected a plain value, received the tag !!python/object/apply:os.system",
+        ),
         ("a: !mine 3\n", "r.yaml:1: a: expected a plain value, received the tag !mine"),
         ("a: !!binary aGk=\n", "received the tag !!binary"),
         ("a: !!int x\n", "received the tag !!int"),
         ("!mine a: 1\n", "r.yaml:1: expected a plain key, received the tag !mine"),
         ("a: &x [*x]\n", "r.yaml:1: a[0]: expected a value, received *x inside itself"),
         ("a: *x\n", "r.yaml:1: a: expected a value, received *x, which has no anchor before it"),
-        ("a: &x {b: 1}\nc:\n  <<: *x\n", "r.yaml:3: c: expected a key, received the merge key <<; write the keys out"),
+        (
+            "a: &x {b: 1}\nc:\n  <<: *x\n",
+            "r.yaml:3: c: expected a key, received the merge key <<; write the keys out",
+        ),
         ("[1, 2]: 3\n", "r.yaml:1: expected a word as key, received a list, a mapping or an alias"),
         ("a: 1\n---\nb: 2\n", "r.yaml:2: expected one document, received a second one after ---"),
-        ("- a\n- b\n", "r.yaml:1: expected keys and sections (name: ..., modality: ..., condition: ...), received a list"),
+        (
+            "- a\n- b\n",
+            "r.yaml:1: expected keys and sections (name: ..., modality: ..., condition: ...), received a "
+            "list",
+        ),
         ("word\n", "received a single value"),
-        ("", "r.yaml:1: expected keys and sections (name: ..., modality: ..., condition: ...), received nothing"),
+        (
+            "",
+            "r.yaml:1: expected keys and sections (name: ..., modality: ..., condition: ...), received "
+            "nothing",
+        ),
         ("# only a comment\n", "received nothing"),
-        ("a: 1\nb: [1, 2\nc: 3\n", "r.yaml:3: expected valid YAML, received a fault (while parsing a flow sequence: expected ',' or ']', but got ':')"),
+        (
+            "a: 1\nb: [1, 2\nc: 3\n",
+            "r.yaml:3: expected valid YAML, received a fault (while parsing a flow sequence: expected ',' "
+            "or ']', but got ':')",
+        ),
         ("a: 1\n\tb: 2\n", "r.yaml:2: expected valid YAML"),
         ("a: 1\nb: \x07\n", "r.yaml:2: expected printable text, received the character U+0007"),
         ('a: "\\ud800"\n', "r.yaml:1: a: expected text, received an escape that is no character"),
@@ -100,15 +129,22 @@ def test_a_few_aliases_are_copies():
 
 
 def test_anchors_that_explode_are_refused_at_once():
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)
+    ]
     start = time.monotonic()
     [problem] = problems_of("\n".join(lines))
     assert time.monotonic() - start < 5
-    assert f"expected at most {MOST_VALUES} values in a recipe, received aliases that expand to more" in problem
+    assert (
+        f"expected at most {MOST_VALUES} values in a recipe, received aliases that expand to more" in problem
+    )
 
 
 def test_many_values_are_refused():
-    assert f"expected at most {MOST_VALUES} values in a recipe, received more" in problems_of(f"a: [{'1, ' * 20_000}]")[0]
+    assert (
+        f"expected at most {MOST_VALUES} values in a recipe, received more"
+        in problems_of(f"a: [{'1, ' * 20_000}]")[0]
+    )
 
 
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
@@ -117,7 +153,9 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path):
         stream.truncate(10_000_000_000)  # sparse
     node, [problem] = read_file(path)
     assert node is None
-    assert str(problem) == f"{path}: expected a recipe of at most 1 MB, received 10000.0 MB; is this a recipe?"
+    assert (
+        str(problem) == f"{path}: expected a recipe of at most 1 MB, received 10000.0 MB; is this a recipe?"
+    )
 
 
 def test_a_device_without_size_is_not_read_for_ever():
@@ -147,5 +185,8 @@ def test_byte_order_mark_is_skipped(tmp_path):
 
 
 def test_a_folder_and_a_missing_file(tmp_path):
-    assert str(read_file(tmp_path)[1][0]) == f"{tmp_path}: expected a recipe file, received a folder; name the .yaml file"
+    assert (
+        str(read_file(tmp_path)[1][0])
+        == f"{tmp_path}: expected a recipe file, received a folder; name the .yaml file"
+    )
     assert "No such file" in str(read_file(tmp_path / "none.yaml")[1][0])

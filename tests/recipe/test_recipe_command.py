@@ -33,18 +33,34 @@ def test_list(run):
 
 
 def test_table_keeps_80_columns_and_names_in_full():
-    rows = [("NAME", "MODALITY", "CONDITION", "DESCRIPTION"), ("a" * 60, "xray", "c " * 30, "word " * 99), ("b", "mri", "carcinoma", "")]
+    rows = [
+        ("NAME", "MODALITY", "CONDITION", "DESCRIPTION"),
+        ("a" * 60, "xray", "c " * 30, "word " * 99),
+        ("b", "mri", "carcinoma", ""),
+    ]
     lines = list(table(rows))
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].startswith("a" * 60 + "  xray")
 
 
 def test_show_prints_the_resolved_recipe(run):
-    result = run("show", "mri_carcinoma", "--set", "network.duplicate.levels=random", "--set", "network.duplicate.count=2")
+    result = run(
+        "show",
+        "mri_carcinoma",
+        "--set",
+        "network.duplicate.levels=random",
+        "--set",
+        "network.duplicate.count=2",
+    )
     assert result.exit_code == 0
-    expected = resolve(load_recipe("mri_carcinoma", ["network.duplicate.levels=random", "network.duplicate.count=2"]))
+    expected = resolve(
+        load_recipe("mri_carcinoma", ["network.duplicate.levels=random", "network.duplicate.count=2"])
+    )
     assert validate(read_text(result.output, "shown")[0]) == expected
-    assert f"levels: {expected.network.duplicate.levels}" in result.output and "random\n" not in result.output.split("duplicate:")[1].split("classes:")[0]
+    assert (
+        f"levels: {expected.network.duplicate.levels}" in result.output
+        and "random\n" not in result.output.split("duplicate:")[1].split("classes:")[0]
+    )
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -66,14 +82,21 @@ def test_show_prints_every_key(run, name):
 def test_validate(run, write_recipe):
     path = write_recipe()
     result = run("validate", path)
-    assert (result.exit_code, result.output) == (0, f"OK r.yaml: recipe small, sha256 {recipe_hash(load_recipe(path))}\n")
+    assert (result.exit_code, result.output) == (
+        0,
+        f"OK r.yaml: recipe small, sha256 {recipe_hash(load_recipe(path))}\n",
+    )
 
 
 def test_validate_reports_every_problem(run, write_recipe):
     path = write_recipe("name: a\nmodality: mr\ncondition: c\nlos: {eta: 1}\n")
     result = run("validate", path, "--set", "training.steps=x")
     assert isinstance(result.exception, RecipeError) and result.exception.exit_code == 2
-    assert [line.split(": expected")[0] for line in str(result.exception).splitlines()] == ["r.yaml:2: modality", "r.yaml:4: los", "--set training.steps"]
+    assert [line.split(": expected")[0] for line in str(result.exception).splitlines()] == [
+        "r.yaml:2: modality",
+        "r.yaml:4: los",
+        "--set training.steps",
+    ]
 
 
 def test_schema(run):
@@ -95,7 +118,15 @@ def test_help(run, name):
 
 
 def test_recipes_need_neither_tensorflow_nor_numpy():
-    code = "import sys; from click.testing import CliRunner; from clamnet_tf.cli.recipe import recipe; assert 'pydantic' not in sys.modules; "
+    code = (
+        "import sys; from click.testing import CliRunner; from clamnet_tf.cli.recipe import recipe; "
+        "assert 'pydantic' not in sys.modules; "
+    )
     code += "assert CliRunner().invoke(recipe, ['show', 'mri_carcinoma']).exit_code == 0; "
     code += "print([name for name in ('tensorflow', 'keras', 'numpy') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -4,14 +4,54 @@ import yaml
 from clamnet_tf.recipe.scalars import boolean_hint, number_hint, number_text, plain_value
 
 
-@pytest.mark.parametrize("word", ["3", "-4", "+5", "0", "0.7", "1.", ".5", "1.0e-3", "2.5E+10", "-1.0e-300", "true", "false", "null", "~", "", "word"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "3",
+        "-4",
+        "+5",
+        "0",
+        "0.7",
+        "1.",
+        ".5",
+        "1.0e-3",
+        "2.5E+10",
+        "-1.0e-300",
+        "true",
+        "false",
+        "null",
+        "~",
+        "",
+        "word",
+    ],
+)
 def test_words_that_every_yaml_reads_alike(word):
     value, oracle = plain_value(word), yaml.safe_load(word)
     assert value == oracle and type(value) is type(oracle)
 
 
 @pytest.mark.parametrize(
-    "word", ["no", "yes", "on", "Off", "y", "True", "FALSE", "010", "0x1f", "0b1", "1_000", "1:30", "1e-3", "1e3", "1.0e3", "2020-01-01", "NULL", "9" * 5000]
+    "word",
+    [
+        "no",
+        "yes",
+        "on",
+        "Off",
+        "y",
+        "True",
+        "FALSE",
+        "010",
+        "0x1f",
+        "0b1",
+        "1_000",
+        "1:30",
+        "1e-3",
+        "1e3",
+        "1.0e3",
+        "2020-01-01",
+        "NULL",
+        "9" * 5000,
+    ],
 )
 def test_words_that_yaml_versions_read_differently_stay_text(word):
     assert plain_value(word) == word
@@ -56,7 +96,9 @@ def test_number_hint_for_whole_numbers():
     assert number_hint("1e-3", whole=True) == "YAML reads 1e-3 as text: write a whole number"
 
 
-@pytest.mark.parametrize(("word", "hint"), [("Yes", "write true"), ("off", "write false"), ("TRUE", "write true"), ("maybe", "")])
+@pytest.mark.parametrize(
+    ("word", "hint"), [("Yes", "write true"), ("off", "write false"), ("TRUE", "write true"), ("maybe", "")]
+)
 def test_boolean_hint(word, hint):
     assert boolean_hint(word) == hint
 

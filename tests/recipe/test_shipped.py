@@ -19,8 +19,10 @@ each_recipe = pytest.mark.parametrize("name", recipe_names())
 WITHOUT_COHORT = ("ct_nodule", "ct_trauma", "xray_lungs", "xray_pneumonia")  # learn from real images alone
 SAID_ANYWAY = {("name",), ("modality",), ("condition",), ("description",), ("data", "side")}
 
-#: recipe_hash of every shipped recipe: the frozen copy of what it resolves to. Runs, studies and zoo entries name a
-#: recipe by its hash. A hash changes with a recipe's values on purpose, never with a new key or a new way to write it.
+#: recipe_hash of every shipped recipe: the frozen copy of what it resolves to. Runs, studies and zoo entries
+#: name a
+#: recipe by its hash. A hash changes with a recipe's values on purpose, never with a new key or a new way to
+#: write it.
 RECIPES = {
     "ct_carcinoma": "8bc6c08ffdc7a40a81becf4bdc2321159e21bbbbfa73e5136f99ac817ba1567a",
     "ct_haemorrhage": "5981ddd94d3ab4667a362d7fbddf7629e68b65ecac179dea1b081a81f804fdbb",
@@ -83,7 +85,9 @@ def without(content, path):
     """A copy of `content` without the key at `path`, and without sections that are empty then."""
     key, *rest = path
     below = without(content[key], rest) if rest else None
-    return {other: value for other, value in content.items() if other != key} | ({key: below} if below else {})
+    return {other: value for other, value in content.items() if other != key} | (
+        {key: below} if below else {}
+    )
 
 
 @each_recipe

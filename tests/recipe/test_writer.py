@@ -41,17 +41,30 @@ def one_value(part):
     kind = part.get("type")
     if kind == "array":
         entries = part.get("prefixItems")
-        return st.tuples(*map(values, entries)).map(list) if entries else st.lists(values(part["items"]), min_size=part.get("minItems", 0), max_size=4)
+        return (
+            st.tuples(*map(values, entries)).map(list)
+            if entries
+            else st.lists(values(part["items"]), min_size=part.get("minItems", 0), max_size=4)
+        )
     if kind == "integer":
         return st.integers(part.get("minimum", -1000), part.get("maximum", 10**9))
     if kind == "number":
-        low, high = part.get("minimum", part.get("exclusiveMinimum")), part.get("maximum", part.get("exclusiveMaximum"))
+        low, high = (
+            part.get("minimum", part.get("exclusiveMinimum")),
+            part.get("maximum", part.get("exclusiveMaximum")),
+        )
         open_ends = {"exclude_min": "exclusiveMinimum" in part, "exclude_max": "exclusiveMaximum" in part}
         return st.floats(low, high, allow_nan=False, allow_infinity=False, **open_ends)
     if kind == "string" and "pattern" in part:
-        return st.from_regex(re.compile(part["pattern"].replace("$", r"\Z"), re.ASCII)).filter(lambda text: len(text) <= part["maxLength"])
+        return st.from_regex(re.compile(part["pattern"].replace("$", r"\Z"), re.ASCII)).filter(
+            lambda text: len(text) <= part["maxLength"]
+        )
     if kind == "string":
-        return st.text(st.characters(exclude_categories=["Cs"]), min_size=part.get("minLength", 0), max_size=part["maxLength"])
+        return st.text(
+            st.characters(exclude_categories=["Cs"]),
+            min_size=part.get("minLength", 0),
+            max_size=part["maxLength"],
+        )
     return {"boolean": st.booleans(), "null": st.none()}[kind]
 
 
@@ -61,9 +74,15 @@ def recipes(draw):
     data = draw(values(SCHEMA))
     network = data["network"]
     depth = network["depth"]
-    data["data"]["side"] = draw(st.integers(16, 1024).map(lambda side: max(side >> (depth - 1), 1) << (depth - 1)).filter(lambda side: side >= 16))
+    data["data"]["side"] = draw(
+        st.integers(16, 1024)
+        .map(lambda side: max(side >> (depth - 1), 1) << (depth - 1))
+        .filter(lambda side: side >= 16)
+    )
     data["data"]["split"].update(train=0.5, val=0.25, test=0.25)
-    data["data"]["channels"] = draw(st.none() | st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True))
+    data["data"]["channels"] = draw(
+        st.none() | st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)
+    )
     if data["data"]["cohort"]:
         data["data"]["cohort"]["slices"] = 2 if data["data"]["cohort"]["kind"] == "bone_xray" else 4
     if data["pairs"]["views"]["rand_augment"]:
@@ -73,14 +92,20 @@ def recipes(draw):
         data["data"]["window"] = {"center": 40, "width": 80.5}
     network["filters"] = draw(st.lists(st.integers(1, 512), min_size=depth, max_size=depth))
     network["kernels"] = draw(st.lists(st.sampled_from([1, 3, 5, 7]), min_size=depth, max_size=depth))
-    network["duplicate"]["levels"] = draw(st.just("random") | st.lists(st.integers(0, depth - 1), max_size=depth, unique=True))
+    network["duplicate"]["levels"] = draw(
+        st.just("random") | st.lists(st.integers(0, depth - 1), max_size=depth, unique=True)
+    )
     network["duplicate"]["count"] = draw(st.integers(0, depth))
     if data["markers"] and len({one["name"] for one in data["markers"]}) < len(data["markers"]):
         data["markers"] = None
     network["classes"] = 1 + len(data["markers"] or [""])
     if data["markers"]:
         network["output"] = "softmax"
-        data["loss"]["objective"], data["self_training"]["marker"], data["inference"]["fill_holes"] = "hybrid", None, False
+        data["loss"]["objective"], data["self_training"]["marker"], data["inference"]["fill_holes"] = (
+            "hybrid",
+            None,
+            False,
+        )
     for limits in (data["pairs"]["views"][key] for key in ("blur", "stretch", "zoom")):
         limits.sort()
     if data["training"]["supervision"] == "masks":
@@ -91,7 +116,9 @@ def recipes(draw):
         data["loss"]["contrast"]["weight"] = 0
     data["loss"]["agreement"]["weight"] = 0 if data["twin"]["kind"] == "none" else draw(st.floats(1e-9, 1e9))
     heads = head_numbers(depth, network["skips"])
-    data["loss"]["head_weights"] = draw(st.none() | st.lists(st.floats(1e-9, 10), min_size=len(heads), max_size=len(heads)))
+    data["loss"]["head_weights"] = draw(
+        st.none() | st.lists(st.floats(1e-9, 10), min_size=len(heads), max_size=len(heads))
+    )
     if data["loss"]["objective"] == "classification":
         data["loss"]["head_weights"], heads = None, []
         data["inference"]["activation_map"]["level"] = draw(st.none() | st.integers(0, depth - 1))
@@ -115,7 +142,27 @@ def test_a_resolved_recipe_read_back_is_the_same_object(recipe):
     assert to_yaml(back) == to_yaml(recipe)
 
 
-@pytest.mark.parametrize("text", ["yes", "1e-3", "1.0e3", "null", "3", "a: b", "# no comment", " x ", "Größe\nzweite Zeile\n", "\x85", "a\u2028b", "\ufeff", "a\r\nb", "\x00\x07", "'\"", "🧠"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes",
+        "1e-3",
+        "1.0e3",
+        "null",
+        "3",
+        "a: b",
+        "# no comment",
+        " x ",
+        "Größe\nzweite Zeile\n",
+        "\x85",
+        "a\u2028b",
+        "\ufeff",
+        "a\r\nb",
+        "\x00\x07",
+        "'\"",
+        "🧠",
+    ],
+)
 def test_any_description_comes_back(small_text, text):
     recipe = read(small_text).model_copy(update={"description": text})
     assert read(to_yaml(recipe)).description == text
@@ -167,7 +214,9 @@ def test_drawing_more_levels_than_there_are():
 def test_hash_is_the_sha256_of_canonical_json(small_text):
     recipe = read(small_text)
     content = json.loads(recipe.model_dump_json())
-    machine = content.pop("runtime")  # hashed where these keys used to stand; who makes the batches does not count
+    machine = content.pop(
+        "runtime"
+    )  # hashed where these keys used to stand; who makes the batches does not count
     content["training"] |= {key: machine[key] for key in ("strategy", "mixed_precision", "xla")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert recipe_hash(recipe) == hashlib.sha256(text.encode()).hexdigest()
@@ -179,7 +228,10 @@ def test_hash_sees_values_and_not_their_spelling(small_text):
     assert recipe_hash(read(small_text + "loss: {eta: 0.7}\n")) == base
     assert recipe_hash(read(small_text + "loss: {eta: 0.71}\n")) != base
     window = "data: {side: 32, window: {center: %s, width: 80}}"
-    whole, point = (recipe_hash(read(small_text.replace("data:\n  side: 32", window % center))) for center in ("40", "40.0"))
+    whole, point = (
+        recipe_hash(read(small_text.replace("data:\n  side: 32", window % center)))
+        for center in ("40", "40.0")
+    )
     assert whole == point
 
 
@@ -196,7 +248,15 @@ def test_a_damaged_recipe_is_right_or_refused_with_lines(data):
     start = text.index("name:")
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(start, len(text)))
-        text = text[:at] + data.draw(st.sampled_from([":", "-", " ", "\n", "\t", "[", "}", "&a ", "*a ", "!x ", "x", "0", "'", "#", ""])) + text[at + 1 :]
+        text = (
+            text[:at]
+            + data.draw(
+                st.sampled_from(
+                    [":", "-", " ", "\n", "\t", "[", "}", "&a ", "*a ", "!x ", "x", "0", "'", "#", ""]
+                )
+            )
+            + text[at + 1 :]
+        )
     try:
         read(text)
     except RecipeError as error:
@@ -205,11 +265,24 @@ def test_a_damaged_recipe_is_right_or_refused_with_lines(data):
 
 def test_a_recipe_of_one_marker_keeps_the_hash_that_it_had_before_there_were_several(small_text):
     recipe = read(small_text)
-    assert "markers" not in recipe.model_dump(mode="json") and "markers" not in yaml.safe_load(to_yaml(recipe))
-    assert recipe_hash(load_recipe(str(recipe_folder().parent / "zoo" / "mri_carcinoma" / "recipe.yaml"), ["inference.one_sided=false"])) == "b7d7cc909417888cd0df4d0c5e766e999efcb4a3eada26cecb4cf83075c46be8"
+    assert "markers" not in recipe.model_dump(mode="json") and "markers" not in yaml.safe_load(
+        to_yaml(recipe)
+    )
+    assert (
+        recipe_hash(
+            load_recipe(
+                str(recipe_folder().parent / "zoo" / "mri_carcinoma" / "recipe.yaml"),
+                ["inference.one_sided=false"],
+            )
+        )
+        == "b7d7cc909417888cd0df4d0c5e766e999efcb4a3eada26cecb4cf83075c46be8"
+    )
 
 
 def test_markers_are_written_and_read_back(small_text):
-    markers = [{"name": "one", "eta": 0.5, "prevalence": None}, {"name": "two", "eta": None, "prevalence": 0.02}]
+    markers = [
+        {"name": "one", "eta": 0.5, "prevalence": None},
+        {"name": "two", "eta": None, "prevalence": 0.02},
+    ]
     recipe = read(small_text + f"  classes: 3\nmarkers: {json.dumps(markers)}\n")
     assert read(to_yaml(recipe)) == recipe and recipe.model_dump(mode="json")["markers"] == markers

@@ -1,4 +1,6 @@
-"""TF_CONFIG as launchers write it, what is wrong with others, and waiting for all workers over real sockets."""
+"""TF_CONFIG as launchers write it, what is wrong with others, and waiting for all workers over real
+sockets.
+"""
 
 import json
 import socket
@@ -19,18 +21,32 @@ from clamnet_tf.runtime.cluster import (
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 KUBEFLOW = {  # training-operator v1, TFJob with a chief
-    "cluster": {"chief": ["job-chief-0.ns.svc:2222"], "worker": ["job-worker-0.ns.svc:2222", "job-worker-1.ns.svc:2222"]},
-    "task": {"type": "worker", "index": 1}, "environment": "cloud",
-}  # fmt: skip
+    "cluster": {
+        "chief": ["job-chief-0.ns.svc:2222"],
+        "worker": ["job-worker-0.ns.svc:2222", "job-worker-1.ns.svc:2222"],
+    },
+    "task": {"type": "worker", "index": 1},
+    "environment": "cloud",
+}
 VERTEX = {  # custom training: the primary replica is the chief; "job" is what the job was started with
-    "cluster": {"chief": ["cmle-training-workerpool0-ab12-0:2222"], "worker": ["cmle-training-workerpool1-ab12-0:2222"]},
-    "environment": "cloud", "task": {"type": "chief", "index": 0}, "job": "{}",
-}  # fmt: skip
+    "cluster": {
+        "chief": ["cmle-training-workerpool0-ab12-0:2222"],
+        "worker": ["cmle-training-workerpool1-ab12-0:2222"],
+    },
+    "environment": "cloud",
+    "task": {"type": "chief", "index": 0},
+    "job": "{}",
+}
 
 
 @pytest.mark.parametrize(
     "config, count, index",
-    [(TWO, 2, 1), (KUBEFLOW, 3, 2), (VERTEX, 2, 0), ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}, 1, 0)],
+    [
+        (TWO, 2, 1),
+        (KUBEFLOW, 3, 2),
+        (VERTEX, 2, 0),
+        ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}, 1, 0),
+    ],
     ids=["plain", "kubeflow", "vertex", "text_index"],
 )
 def test_launchers(config, count, index):
@@ -45,11 +61,20 @@ def test_launchers(config, count, index):
         ("{", "TF_CONFIG: is not JSON .*Expected for example"),
         ("[]", 'needs "cluster" and "task"'),
         (json.dumps({"cluster": {"worker": ["a:1"]}}), 'needs "cluster" and "task"'),
-        (json.dumps(TWO | {"task": {"type": "worker", "index": 2}}), "names task worker 2, but the cluster has 2"),
+        (
+            json.dumps(TWO | {"task": {"type": "worker", "index": 2}}),
+            "names task worker 2, but the cluster has 2",
+        ),
         (json.dumps(TWO | {"task": {"type": "worker"}}), "names task worker None"),
         (json.dumps(TWO | {"task": {"type": "evaluator", "index": 0}}), "a task of type 'evaluator'"),
-        (json.dumps({"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}), "a cluster with 'ps'; .*no parameter servers"),
-        (json.dumps({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}), "\"host:port\" for 'worker'"),
+        (
+            json.dumps({"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}),
+            "a cluster with 'ps'; .*no parameter servers",
+        ),
+        (
+            json.dumps({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}),
+            "\"host:port\" for 'worker'",
+        ),
     ],
 )
 def test_wrong_configurations(text, message):
@@ -58,15 +83,24 @@ def test_wrong_configurations(text, message):
 
 
 def test_who_joins():
-    both, lone = {"TF_CONFIG": json.dumps(TWO)}, {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})}
+    both, lone = (
+        {"TF_CONFIG": json.dumps(TWO)},
+        {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})},
+    )
     assert named_cluster("auto", both).addresses == ("a:1", "b:2") and named_cluster("auto", lone) is None
     assert named_cluster("multi_worker", lone) is not None
-    assert named_cluster("mirrored", both) is None and named_cluster("one_device", both) is None and place_in_cluster("auto", {}) is None
+    assert (
+        named_cluster("mirrored", both) is None
+        and named_cluster("one_device", both) is None
+        and place_in_cluster("auto", {}) is None
+    )
     assert place_in_cluster("multi_worker", {"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "4"}) == (2, 4)
     with pytest.raises(EnvironmentFailure, match="multi_worker needs TF_CONFIG, or a SLURM job step"):
         place_in_cluster("multi_worker", {})
     assert patience({}) == 300 and patience({"CLAMNET_TF_CLUSTER_TIMEOUT": "7.5"}) == 7.5
-    with pytest.raises(EnvironmentFailure, match="CLAMNET_TF_CLUSTER_TIMEOUT: expected seconds, received 'soon'"):
+    with pytest.raises(
+        EnvironmentFailure, match="CLAMNET_TF_CLUSTER_TIMEOUT: expected seconds, received 'soon'"
+    ):
         patience({"CLAMNET_TF_CLUSTER_TIMEOUT": "soon"})
 
 
@@ -89,7 +123,11 @@ def meet_all(cluster_addresses, delays, seconds):
         except EnvironmentFailure as error:
             results[index] = str(error)
 
-    threads = [threading.Thread(target=come, args=(index,)) for index, delay in enumerate(delays) if delay is not None]
+    threads = [
+        threading.Thread(target=come, args=(index,))
+        for index, delay in enumerate(delays)
+        if delay is not None
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -109,7 +147,10 @@ def test_all_go_on_when_the_last_has_come(delays):
 
 def test_a_worker_that_never_comes_is_named_by_all_who_came():
     chief, first, _ = meet_all(addresses(3), (0, 0, None), 1.5)
-    assert chief.startswith("After 1.5 s worker 2 (127.0.0.1:2) did not come.") and "CLAMNET_TF_CLUSTER_TIMEOUT" in chief
+    assert (
+        chief.startswith("After 1.5 s worker 2 (127.0.0.1:2) did not come.")
+        and "CLAMNET_TF_CLUSTER_TIMEOUT" in chief
+    )
     assert first.startswith("Worker 1: after 1.5 s the chief (127.0.0.1:")
 
 

@@ -1,4 +1,6 @@
-"""A run folder behind an address: whole files there at any moment, and the same run after the machine is gone (file:// of TensorFlow)."""
+"""A run folder behind an address: whole files there at any moment, and the same run after the machine is gone
+(file:// of TensorFlow).
+"""
 
 import os
 import shutil
@@ -21,7 +23,9 @@ SETTINGS = """
 
 
 def content(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def test_only_addresses_are_remote():
@@ -44,7 +48,11 @@ def test_what_is_stored_comes_back_and_what_is_gone_goes(tmp_path, ending):
         (remote.local / "checkpoints/a/step-1.npz").rename(remote.local / "checkpoints/a/step-2.npz")
         (remote.local / "log.txt").write_text("longer than before")
         remote.store()
-        assert content(there) == {"recipe.yaml": b"recipe.yaml", "checkpoints/a/step-2.npz": b"checkpoints/a/step-1.npz", "log.txt": b"longer than before"}
+        assert content(there) == {
+            "recipe.yaml": b"recipe.yaml",
+            "checkpoints/a/step-2.npz": b"checkpoints/a/step-1.npz",
+            "log.txt": b"longer than before",
+        }
         assert os.stat(there / "recipe.yaml").st_mtime_ns == before, "what did not change is not sent again"
     leftover = there / ".writing-killed"
     leftover.write_text("ha")
@@ -52,7 +60,9 @@ def test_what_is_stored_comes_back_and_what_is_gone_goes(tmp_path, ending):
         assert content(remote.local) == content(there) and not leftover.exists()
         (remote.local / "log.txt").write_text("never stored")
     with remote_folder(address, tmp_path / "two") as remote:
-        assert (remote.local / "log.txt").read_text() == "longer than before", "the remote folder is the truth"
+        assert (remote.local / "log.txt").read_text() == "longer than before", (
+            "the remote folder is the truth"
+        )
 
 
 def test_the_mark_of_the_end_is_sent_last(tmp_path):
@@ -69,16 +79,26 @@ def test_the_mark_of_the_end_is_sent_last(tmp_path):
 
 def test_two_at_a_time_and_unknown_schemes(tmp_path):
     with remote_folder(f"file://{tmp_path}/a", tmp_path / "copies"):
-        with pytest.raises(RunError, match="another process of this machine works on it"), remote_folder(f"file://{tmp_path}/a", tmp_path / "copies"):
+        with (
+            pytest.raises(RunError, match="another process of this machine works on it"),
+            remote_folder(f"file://{tmp_path}/a", tmp_path / "copies"),
+        ):
             pass
-    with pytest.raises(EnvironmentFailure, match=r"s4://bucket/run: TensorFlow [\d.]+ has no file system for s4:// here; it has file://, gs://, ram://"):
+    with pytest.raises(
+        EnvironmentFailure,
+        match=r"s4://bucket/run: TensorFlow [\d.]+ has no file system for s4:// here; it has file://, "
+        r"gs://, ram://",
+    ):
         with remote_folder("s4://bucket/run", tmp_path / "copies"):
             pass
 
 
 def test_a_place_that_refuses_is_known_at_once(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(EnvironmentFailure, match=r"file://.*/file/run: .*Check the address, and what this machine may do there"):
+    with pytest.raises(
+        EnvironmentFailure,
+        match=r"file://.*/file/run: .*Check the address, and what this machine may do there",
+    ):
         with remote_folder(f"file://{tmp_path}/file/run", tmp_path / "copies"):
             pass
 
@@ -86,7 +106,13 @@ def test_a_place_that_refuses_is_known_at_once(tmp_path):
 def fit(out, cache, *options):
     sets = [part for setting in SETTINGS for part in ("--set", setting)]
     command = [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", out, *sets, *options]
-    return subprocess.Popen(command, env={**os.environ, "CLAMNET_TF_CACHE": str(cache)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "CLAMNET_TF_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def weights(run):
@@ -97,7 +123,9 @@ def weights(run):
 
 @pytest.mark.slow
 def test_a_training_goes_on_elsewhere(tmp_path):
-    """Killed after a checkpoint; its machine and copy are gone; another one ends the run with the weights of one left alone."""
+    """Killed after a checkpoint; its machine and copy are gone; another one ends the run with the weights of
+    one left alone.
+    """
     there = tmp_path / "bucket" / "run"
     with fit(f"file://{there}", tmp_path / "cache") as first:
         while not any(there.glob("checkpoints/*/step-*.npz")):
@@ -107,12 +135,18 @@ def test_a_training_goes_on_elsewhere(tmp_path):
     shutil.rmtree(tmp_path / "cache" / "runs")
     with fit(f"file://{there}", tmp_path / "cache", "--start-or-resume") as second:
         said = second.communicate()
-        assert second.returncode == 0 and "Resumed at step" in said[0] and f"Report: file://{there}/evaluation/report.html" in said[0], said
+        assert (
+            second.returncode == 0
+            and "Resumed at step" in said[0]
+            and f"Report: file://{there}/evaluation/report.html" in said[0]
+        ), said
     with fit(str(tmp_path / "alone"), tmp_path / "cache") as third:
         said = third.communicate()
         assert third.returncode == 0, said
     for one, two in zip(weights(there), weights(tmp_path / "alone")):
         np.testing.assert_array_equal(one, two)
-    assert {name for name in content(there) if "events" not in name} | {".lock"} == {name for name in content(tmp_path / "alone") if "events" not in name}
+    assert {name for name in content(there) if "events" not in name} | {".lock"} == {
+        name for name in content(tmp_path / "alone") if "events" not in name
+    }
     with fit(f"file://{there}", tmp_path / "cache", "--resume") as fourth:
         assert f"Error: file://{there}: holds a finished run" in fourth.communicate()[1]

@@ -28,7 +28,10 @@ class SavedModel(kserve.Model):
         function = self.model.signatures[payload.get("signature_name", "serving_default")]
         inputs = {key: tf.constant(np.array([row[key] for row in rows], np.float32)) for key in rows[0]}
         answer = {key: value.numpy().tolist() for key, value in function(**inputs).items()}
-        text = {key: [one.decode() if isinstance(one, bytes) else one for one in value] for key, value in answer.items()}
+        text = {
+            key: [one.decode() if isinstance(one, bytes) else one for one in value]
+            for key, value in answer.items()
+        }
         return {"predictions": [{key: value[row] for key, value in text.items()} for row in range(len(rows))]}
 
 

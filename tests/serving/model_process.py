@@ -1,11 +1,13 @@
-"""A stand-in for tensorflow_model_server, for tests: <folder>/<name>/<version>/ served over gRPC and REST, without clamnet_tf.
+"""A stand-in for tensorflow_model_server, for tests: <folder>/<name>/<version>/ served over gRPC and REST,
+without clamnet_tf.
 
     python model_process.py FOLDER        prints {"grpc": port, "rest": port} once it takes requests
 
-gRPC: PredictionService (Predict, GetModelMetadata) and ModelService (GetModelStatus) of tensorflow-serving-api. REST: the
-row format of TensorFlow Serving at /v1/models/NAME:predict. Faults, by the beginning of the REST path: /busy (503 twice, then
-as usual), /stalls (never answers), /cuts (closes the connection once), /wrong (an answer that is no prediction); over gRPC a model
-called "busy" is UNAVAILABLE twice.
+gRPC: PredictionService (Predict, GetModelMetadata) and ModelService (GetModelStatus) of
+tensorflow-serving-api. REST: the row format of TensorFlow Serving at /v1/models/NAME:predict. Faults, by the
+beginning of the REST path: /busy (503 twice, then as usual), /stalls (never answers), /cuts (closes the
+connection once), /wrong (an answer that is no prediction); over gRPC a model called "busy" is UNAVAILABLE
+twice.
 """
 
 import base64
@@ -42,7 +44,9 @@ class Models:
     def __init__(self, folder):
         self.versions, self.loaded = {}, {}
         for path in Path(folder).iterdir():
-            self.versions[path.name] = max(int(version.name) for version in path.iterdir() if version.name.isdecimal())
+            self.versions[path.name] = max(
+                int(version.name) for version in path.iterdir() if version.name.isdecimal()
+            )
             self.loaded[path.name] = tf.saved_model.load(str(path / str(self.versions[path.name])))
 
     def function(self, name, signature):
@@ -53,7 +57,12 @@ class Models:
         wanted = function.structured_input_signature[1]
         if set(inputs) != set(wanted):
             raise ValueError(f"inputs {sorted(inputs)} instead of {sorted(wanted)}")
-        return {key: value.numpy() for key, value in function(**{key: tf.constant(value, wanted[key].dtype) for key, value in inputs.items()}).items()}
+        return {
+            key: value.numpy()
+            for key, value in function(
+                **{key: tf.constant(value, wanted[key].dtype) for key, value in inputs.items()}
+            ).items()
+        }
 
 
 class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -68,7 +77,11 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         if name not in self.models.loaded:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({name})")
         try:
-            outputs = self.models.run(name, request.model_spec.signature_name, {key: tf.make_ndarray(value) for key, value in request.inputs.items()})
+            outputs = self.models.run(
+                name,
+                request.model_spec.signature_name,
+                {key: tf.make_ndarray(value) for key, value in request.inputs.items()},
+            )
         except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:500])
         response = predict_pb2.PredictResponse(model_spec=request.model_spec)
@@ -83,7 +96,10 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=request.model_spec)
         definitions = get_model_metadata_pb2.SignatureDefMap()
         for key, function in self.models.loaded[name].signatures.items():
-            for where, tensors in (("inputs", function.structured_input_signature[1]), ("outputs", function.structured_outputs)):
+            for where, tensors in (
+                ("inputs", function.structured_input_signature[1]),
+                ("outputs", function.structured_outputs),
+            ):
                 for tensor_name, spec in tensors.items():
                     info = getattr(definitions.signature_def[key], where)[tensor_name]
                     info.dtype = spec.dtype.as_datatype_enum
@@ -99,7 +115,9 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(self, request, context):
         response = get_model_status_pb2.GetModelStatusResponse()
         available = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
-        response.model_version_status.add(version=self.models.versions[request.model_spec.name], state=available)
+        response.model_version_status.add(
+            version=self.models.versions[request.model_spec.name], state=available
+        )
         return response
 
 
@@ -130,17 +148,31 @@ def handler_of(models):
             try:
                 request = json.loads(body)
                 rows = [{key: decoded(value) for key, value in row.items()} for row in request["instances"]]
-                outputs = models.run(name, request.get("signature_name"), {key: np.array([row[key] for row in rows]) for key in rows[0]})
+                outputs = models.run(
+                    name,
+                    request.get("signature_name"),
+                    {key: np.array([row[key] for row in rows]) for key in rows[0]},
+                )
             except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
                 return self.send(400, {"error": str(error)[:500]})
             count = len(rows)
-            listed = {key: [one.decode() if isinstance(one, bytes) else one for one in value.tolist()] for key, value in outputs.items()}
-            return self.send(200, {"predictions": [{key: value[row] for key, value in listed.items()} for row in range(count)]})
+            listed = {
+                key: [one.decode() if isinstance(one, bytes) else one for one in value.tolist()]
+                for key, value in outputs.items()
+            }
+            return self.send(
+                200,
+                {"predictions": [{key: value[row] for key, value in listed.items()} for row in range(count)]},
+            )
 
         def send(self, code, content, headers=()):
             body = json.dumps(content).encode()
             self.send_response(code)
-            for key, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **dict(headers)}.items():
+            for key, value in {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+                **dict(headers),
+            }.items():
                 self.send_header(key, value)
             self.end_headers()
             self.wfile.write(body)
@@ -154,7 +186,10 @@ def decoded(value):
 
 def main(folder):
     models = Models(folder)
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(4),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(models), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(models), server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")

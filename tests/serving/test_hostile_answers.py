@@ -111,7 +111,9 @@ def test_redirects_are_not_followed(status, location):
     answer = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode(
         "latin-1"
     )
-    with pytest.raises(ServerFailure, match="the server redirects to .*, which is not followed|the request failed: "):
+    with pytest.raises(
+        ServerFailure, match="the server redirects to .*, which is not followed|the request failed: "
+    ):
         ask(answer)
 
 
@@ -124,7 +126,10 @@ def test_compressed_answers_do_not_grow():
     import gzip
 
     packed = gzip.compress(bytes(200_000_000), 1)
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\nConnection: close\r\n\r\n"
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\nConnection: "
+        f"close\r\n\r\n"
+    )
     with pytest.raises(ServerFailure, match="the answer is longer than"):
         ask(head.encode() + packed)
 

@@ -1,4 +1,6 @@
-"""KServe 0.21 as an independent server of the SavedModel: asked as anyone would, and by our client. Run by tools/test-kserve."""
+"""KServe 0.21 as an independent server of the SavedModel: asked as anyone would, and by our client. Run by
+tools/test-kserve.
+"""
 
 import socket
 import subprocess
@@ -22,7 +24,13 @@ def url(exported):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(Path(__file__).with_name("kserve_process.py")), str(exported.path), "mri_carcinoma", str(port)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("kserve_process.py")),
+        str(exported.path),
+        "mri_carcinoma",
+        str(port),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         base = f"http://127.0.0.1:{port}/v1/models/mri_carcinoma"
         deadline = time.monotonic() + 240
@@ -43,11 +51,15 @@ def url(exported):
 def test_predict_equals_local_prediction(url, gray_source):
     images = prepared_slices(32, 1)
     wanted = gray_source.original(images)[..., 0]
-    answer = requests.post(f"{url}:predict", json={"instances": [{"images": one.tolist()} for one in images]}, timeout=120)
+    answer = requests.post(
+        f"{url}:predict", json={"instances": [{"images": one.tolist()} for one in images]}, timeout=120
+    )
     assert answer.status_code == 200, answer.text[:500]
     found = answer.json()["predictions"]
     np.testing.assert_allclose([one["probability"] for one in found], wanted, atol=1e-5)
-    np.testing.assert_array_equal([one["mask"] for one in found], (wanted >= gray_source.thresholds[0]) & (images != 0).any(-1))
+    np.testing.assert_array_equal(
+        [one["mask"] for one in found], (wanted >= gray_source.thresholds[0]) & (images != 0).any(-1)
+    )
 
 
 def test_our_client_gets_the_same_from_it(url, gray_source):

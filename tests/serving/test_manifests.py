@@ -13,7 +13,10 @@ FOLDER = Path(__file__).parents[2] / "tools" / "serving"
 
 @pytest.fixture(scope="module")
 def objects():
-    return {each["kind"]: each for each in yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))}
+    return {
+        each["kind"]: each
+        for each in yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
+    }
 
 
 def test_kubernetes_objects_fit_their_schemas(objects):
@@ -29,13 +32,24 @@ def test_kubernetes_objects_fit_their_schemas(objects):
 
 def test_kubernetes_objects_fit_one_another(objects):
     pod = objects["Deployment"]["spec"]["template"]
-    assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"] == objects["Service"]["spec"]["selector"]
+    assert (
+        objects["Deployment"]["spec"]["selector"]["matchLabels"]
+        == pod["metadata"]["labels"]
+        == objects["Service"]["spec"]["selector"]
+    )
     (container,) = pod["spec"]["containers"]
     named = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert {port["targetPort"]: port["port"] for port in objects["Service"]["spec"]["ports"]} == named == {"grpc": 8500, "rest": 8501}
+    assert (
+        {port["targetPort"]: port["port"] for port in objects["Service"]["spec"]["ports"]}
+        == named
+        == {"grpc": 8500, "rest": 8501}
+    )
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
-    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == objects["PersistentVolumeClaim"]["metadata"]["name"]
+    assert (
+        volumes["models"]["persistentVolumeClaim"]["claimName"]
+        == objects["PersistentVolumeClaim"]["metadata"]["name"]
+    )
     assert volumes["configuration"]["configMap"]["name"] == objects["ConfigMap"]["metadata"]["name"]
     for name, text in objects["ConfigMap"]["data"].items():
         assert text == (FOLDER / name).read_text(encoding="utf-8")
@@ -43,16 +57,23 @@ def test_kubernetes_objects_fit_one_another(objects):
 
 def test_the_compose_file_fits_the_specification():
     compose_spec = pytest.importorskip("compose_spec")
-    filled = re.sub(r"\$\{[A-Z]+:-([^}]*)\}", r"\1", (FOLDER / "docker-compose.yml").read_text(encoding="utf-8"))
+    filled = re.sub(
+        r"\$\{[A-Z]+:-([^}]*)\}", r"\1", (FOLDER / "docker-compose.yml").read_text(encoding="utf-8")
+    )
     compose_spec.PyCompose.from_yaml(filled)
     with pytest.raises(ValueError, match="restarted"):
         compose_spec.PyCompose.from_yaml(filled.replace("restart:", "restarted:"))
 
 
 def test_compose_and_kubernetes_start_the_same_server(objects):
-    service = yaml.safe_load((FOLDER / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["serving"]
+    service = yaml.safe_load((FOLDER / "docker-compose.yml").read_text(encoding="utf-8"))["services"][
+        "serving"
+    ]
     (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
-    plain = [argument.replace("${NAME:-mri_carcinoma}", "mri_carcinoma") for argument in (*service["entrypoint"], *service["command"])]
+    plain = [
+        argument.replace("${NAME:-mri_carcinoma}", "mri_carcinoma")
+        for argument in (*service["entrypoint"], *service["command"])
+    ]
     assert plain == [*container["command"], *container["args"]]
     assert container["image"] in service["image"]
     mounted = {Path(volume.split(":")[-2]).name for volume in service["volumes"]}
@@ -64,7 +85,9 @@ def test_compose_and_kubernetes_start_the_same_server(objects):
 def test_the_largest_allowed_batch_is_the_maximum():
     text = (FOLDER / "batching_parameters.txt").read_text(encoding="utf-8")
     sizes = [int(line.split(":")[1]) for line in text.splitlines() if line.startswith("allowed_batch_sizes")]
-    assert f"max_batch_size {{ value: {sizes[-1]} }}" in text and sizes == sorted(sizes)  # the server refuses anything else
+    assert f"max_batch_size {{ value: {sizes[-1]} }}" in text and sizes == sorted(
+        sizes
+    )  # the server refuses anything else
 
 
 def test_the_page_names_every_signature():

@@ -1,4 +1,6 @@
-"""Made-up study folders: files as `fit` and `evaluate` leave them, with known Dice per patient; no training."""
+"""Made-up study folders: files as `fit` and `evaluate` leave them, with known Dice per patient; no
+training.
+"""
 
 import csv
 import json
@@ -83,7 +85,9 @@ def made_up_dice(arm, seed, rng):
 
 
 def fill(planned, folder, arms=tuple(LEVELS), seeds=(0, 1), dice=made_up_dice):
-    """Write finished runs and evaluations of these arms and seeds; returns {(arm, seed): Dice per patient}."""
+    """Write finished runs and evaluations of these arms and seeds; returns {(arm, seed): Dice per
+    patient}.
+    """
     rng, written = np.random.default_rng(0), {}
     for trial in planned.trials:
         if trial.run is None or trial.arm.name not in arms or trial.seed not in seeds:
@@ -94,7 +98,10 @@ def fill(planned, folder, arms=tuple(LEVELS), seeds=(0, 1), dice=made_up_dice):
         run.recipe.write_text(trial.run.recipe_text)
         run.finished.write_text("now\n")
         run.environment.write_text(json.dumps({"git": {"commit": "0123456789abcdef", "changed": False}}))
-        rows = [{"kind": "train", "step": step, "slices_per_second": 10.0} for step in range(10, trial.run.steps + 1, 10)]
+        rows = [
+            {"kind": "train", "step": step, "slices_per_second": 10.0}
+            for step in range(10, trial.run.steps + 1, 10)
+        ]
         run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
         write_evaluation(folder.evaluation(trial, "test"), scores)
     return written
@@ -107,24 +114,60 @@ def write_evaluation(folder, scores):
         "definitions": 2,
         "dice_volume": {"mean": float(np.mean(scores))},
         "dice_slice": {"mean": float(np.mean(scores)) - 0.05, "low": 0.1, "high": 0.9, "slices": 40},
-        "hd95_px": 20.0, "auroc_slice": 0.9, "pointing_game": 0.8, "normal_area": 0.01, "specificity_patient": 0.75, "hd95_convention": "the usual one",
+        "hd95_px": 20.0,
+        "auroc_slice": 0.9,
+        "pointing_game": 0.8,
+        "normal_area": 0.01,
+        "specificity_patient": 0.75,
+        "hd95_convention": "the usual one",
         "oracle": {"threshold": 0.4, "dice_volume": {"mean": float(np.mean(scores)) + 0.03}},
         "baselines": {
-            "whole_organ": {"dice_volume": {"mean": 0.06}, "dice_slice": {"mean": 0.1}, "normal_area": 1.0, "specificity_patient": 0.0},
+            "whole_organ": {
+                "dice_volume": {"mean": 0.06},
+                "dice_slice": {"mean": 0.1},
+                "normal_area": 1.0,
+                "specificity_patient": 0.0,
+            },
             "otsu_channel0_bright": {"dice_volume": {"mean": 0.2}, "dice_slice": {"mean": 0.3}},
         },
         "data": {"root": "/data/made_up", "split": "test", "simulated": False},
-    }  # fmt: skip
+    }
     (folder / "metrics.json").write_text(json.dumps(figures))
     with open(folder / "patients.csv", "w", newline="") as stream:
         writer = csv.writer(stream)
-        names = ("dice", "hd95_px", "hd95_mm", "dice_whole_organ", "dice_slice", "dice_slice_whole_organ", "marked_share", "marked_share_whole_organ")
+        names = (
+            "dice",
+            "hd95_px",
+            "hd95_mm",
+            "dice_whole_organ",
+            "dice_slice",
+            "dice_slice_whole_organ",
+            "marked_share",
+            "marked_share_whole_organ",
+        )
         writer.writerow(["patient", "site", "slices", "slices_positive", *names])
         for number, (patient, score) in enumerate(zip(PATIENTS, scores)):
             organ = 0.04 + 0.005 * number
-            writer.writerow([patient, "A", 20, 8, f"{score:.6g}", 20.0, "", f"{organ:.6g}", f"{score / 2:.6g}", f"{organ / 2:.6g}", "", ""])
+            writer.writerow(
+                [
+                    patient,
+                    "A",
+                    20,
+                    8,
+                    f"{score:.6g}",
+                    20.0,
+                    "",
+                    f"{organ:.6g}",
+                    f"{score / 2:.6g}",
+                    f"{organ / 2:.6g}",
+                    "",
+                    "",
+                ]
+            )
             picture = np.full((40, 50, 3), int(255 * score), np.uint8)
-            Image.fromarray(picture).save(folder / "pictures" / f"{number + 1:02d}_dice{score:.2f}_{patient}.png")
+            Image.fromarray(picture).save(
+                folder / "pictures" / f"{number + 1:02d}_dice{score:.2f}_{patient}.png"
+            )
         for number in range(2):  # without a lesion: no Dice, whatever was marked
             writer.writerow([f"normal_{number}", "A", 20, 0, *[""] * 6, number * 0.25, 1])
     (folder / "report.html").write_text("<p>report</p>")

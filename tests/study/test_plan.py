@@ -22,9 +22,18 @@ def test_every_arm_and_seed_has_its_run_and_equal_recipes_share_one(planned):
     plan, _ = planned
     assert len(plan.trials) == 7 * 2  # the simple arm needs none
     assert len(plan.runs) == 5 * 2 and len({run.key for run in plan.runs}) == 10
-    assert keys(plan, "head_1") == keys(plan, "twins") and plan.of("head_1")[0].overrides == ("inference.head=1",)
-    assert plan.of("twins")[0].run.steps == 60 + 120 and plan.of("short")[0].run.steps == 20 + 120 and plan.of("supervised")[0].run.steps == 180
-    assert all(trial.run is None and "loss.etaa" in trial.problem and "nearest valid key loss.eta" in trial.problem for trial in plan.of("wrong"))
+    assert keys(plan, "head_1") == keys(plan, "twins") and plan.of("head_1")[0].overrides == (
+        "inference.head=1",
+    )
+    assert (
+        plan.of("twins")[0].run.steps == 60 + 120
+        and plan.of("short")[0].run.steps == 20 + 120
+        and plan.of("supervised")[0].run.steps == 180
+    )
+    assert all(
+        trial.run is None and "loss.etaa" in trial.problem and "nearest valid key loss.eta" in trial.problem
+        for trial in plan.of("wrong")
+    )
 
 
 def test_the_text_of_a_run_is_the_resolved_recipe(planned, tmp_path):
@@ -35,15 +44,25 @@ def test_the_text_of_a_run_is_the_resolved_recipe(planned, tmp_path):
     assert (recipe.twin.kind, recipe.training.seed) == ("none", 1) and to_yaml(recipe) == run.recipe_text
 
 
-def test_a_key_depends_on_what_decides_the_result_and_on_nothing_else(write_study, make_study, study_text, tmp_path):
+def test_a_key_depends_on_what_decides_the_result_and_on_nothing_else(
+    write_study, make_study, study_text, tmp_path
+):
     before, _ = make_study(write_study(), tmp_path / "out")
-    changed = study_text.replace("title: No twin", "title: Another title").replace("seeds: [0, 1]", "seeds: [1, 2]").replace("steps: 20}", "steps: 30}")
+    changed = (
+        study_text.replace("title: No twin", "title: Another title")
+        .replace("seeds: [0, 1]", "seeds: [1, 2]")
+        .replace("steps: 20}", "steps: 30}")
+    )
     after, _ = make_study(write_study(changed), tmp_path / "elsewhere")
     assert keys(after, "no_twin")[0] == keys(before, "no_twin")[1]
     assert not set(keys(after, "short")) & set(keys(before, "short"))
     recipe = tmp_path / "renamed.yaml"
-    recipe.write_text(to_yaml(load_recipe("mri_carcinoma")).replace("name: mri_carcinoma", "name: mri_renamed"))
-    renamed, _ = make_study(write_study(study_text.replace("recipe: mri_carcinoma", "recipe: renamed.yaml")), tmp_path / "out")
+    recipe.write_text(
+        to_yaml(load_recipe("mri_carcinoma")).replace("name: mri_carcinoma", "name: mri_renamed")
+    )
+    renamed, _ = make_study(
+        write_study(study_text.replace("recipe: mri_carcinoma", "recipe: renamed.yaml")), tmp_path / "out"
+    )
     assert keys(renamed, "twins") == keys(before, "twins")
 
 
@@ -74,7 +93,9 @@ def test_first_seeds_run_first_and_only_takes_arms(planned):
 
 
 def test_a_missing_recipe_file_is_the_arms_own_problem(write_study, make_study, study_text, tmp_path):
-    plan, _ = make_study(write_study(study_text.replace("set: {training.steps: 20}", "recipe: nowhere.yaml")), tmp_path / "out")
+    plan, _ = make_study(
+        write_study(study_text.replace("set: {training.steps: 20}", "recipe: nowhere.yaml")), tmp_path / "out"
+    )
     assert "nowhere.yaml" in plan.of("short")[0].problem and plan.of("twins")[0].problem is None
     with pytest.raises(RecipeError):
         make_study(tmp_path / "no_study.yaml", tmp_path / "out")
@@ -82,7 +103,9 @@ def test_a_missing_recipe_file_is_the_arms_own_problem(write_study, make_study, 
 
 def test_list_says_how_far_everything_is(planned, fill_study):
     plan, folder = planned
-    fill_study(plan, folder, arms=("twins",), seeds=(0,))  # 180 steps of 16 slices at 10 slices a second: 1.6 s a step
+    fill_study(
+        plan, folder, arms=("twins",), seeds=(0,)
+    )  # 180 steps of 16 slices at 10 slices a second: 1.6 s a step
     run = folder.run(plan.of("no_twin")[0].run)
     run.path.mkdir(parents=True)
     run.recipe.write_text("x")
@@ -96,7 +119,9 @@ def test_list_says_how_far_everything_is(planned, fill_study):
     assert re.search(r"trained; to be evaluated on test \(shared with twins, seed 0\)", lines["head_1", "0"])
     assert "not valid: --set loss.etaa" in lines["wrong", "0"]
     assert "no training; whole_organ of twins" in lines["whole_organ", "-"]
-    assert listing_lines(plan, folder)[-1].startswith("10 runs: 1 done, 1 partly, 7 missing, 1 failed; training left: ")
+    assert listing_lines(plan, folder)[-1].startswith(
+        "10 runs: 1 done, 1 partly, 7 missing, 1 failed; training left: "
+    )
 
 
 def test_times(planned):
@@ -107,7 +132,16 @@ def test_times(planned):
     states[first.key] = State("done", first.steps, 2.0 * first.steps)
     assert set(seconds_per_step(plan, states).values()) == {2.0}
     assert seconds_left(plan, states, jobs=2) == sum(run.steps for run in plan.runs[1:])
-    rows = [{"kind": "train", "step": 10, "slices_per_second": 4.0}, {"kind": "look", "step": 10}, {"kind": "train", "step": 14, "slices_per_second": 2.0}]
+    rows = [
+        {"kind": "train", "step": 10, "slices_per_second": 4.0},
+        {"kind": "look", "step": 10},
+        {"kind": "train", "step": 14, "slices_per_second": 2.0},
+    ]
     assert training_seconds(rows, batch_size=8) == 10 * 8 / 4 + 4 * 8 / 2
     assert training_seconds([], 8) is None
-    assert [duration(seconds) for seconds in (None, 8, 600, 12000)] == ["unknown", "8 s", "10 min", "3 h 20 min"]
+    assert [duration(seconds) for seconds in (None, 8, 600, 12000)] == [
+        "unknown",
+        "8 s",
+        "10 min",
+        "3 h 20 min",
+    ]

@@ -28,11 +28,17 @@ def test_the_table_repeats_the_summary(tool, planned, fill_study):
     lines = tool.study_section(folder.path / "summary.csv").splitlines()
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
     assert list(rows) == ["Arm", "Twins", "No twin", "Short", "Whole organ", "Supervised", "Shuffled labels"]
-    markdown = {line.split(" | ")[0].removeprefix("| ").split(":")[0]: line for line in (folder.path / "summary.md").read_text().splitlines() if line.count(" | ") == 15}
+    markdown = {
+        line.split(" | ")[0].removeprefix("| ").split(":")[0]: line
+        for line in (folder.path / "summary.md").read_text().splitlines()
+        if line.count(" | ") == 15
+    }
     for name in list(rows)[1:]:
         assert rows[name].split(" | ")[1] == markdown[name].split(" | ")[2]
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert "8 held-out patients with a lesion, 2 seeds" in lines[-3] + lines[-2] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
+    assert "8 held-out patients with a lesion, 2 seeds" in lines[-3] + lines[
+        -2
+    ] and "Of 1 single changes: 1 worse (Head 1)" in " ".join(lines)
     assert "Not trained yet: Wrong." in " ".join(lines)
 
 
@@ -41,7 +47,9 @@ def test_without_a_file_there_is_no_section(tool, tmp_path):
     text = "before\n<!-- study:begin -->\nold\n<!-- study:end -->\nafter\n"
     assert tool.insert(text, "study", "") == "before\n<!-- study:begin -->\n<!-- study:end -->\nafter\n"
     readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert tool.insert(readme, "study", tool.study_section(tool.STUDY)) == readme  # what stands there is what the file says
+    assert (
+        tool.insert(readme, "study", tool.study_section(tool.STUDY)) == readme
+    )  # what stands there is what the file says
 
 
 def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):

@@ -51,20 +51,41 @@ def written(planned, fill_study):
 def test_the_page_is_whole_and_asks_nothing_of_the_network(written):
     folder, page = written
     assert all(address.startswith(("data:", "#")) for address in page.addresses), page.addresses
-    assert {address[1:] for address in page.addresses if address.startswith("#") and address != "#main"} <= set(page.ids)
-    assert "http-equiv" in (folder.path / "index.html").read_text() and "url(" not in (folder.path / "index.html").read_text().split("</style>")[0]
+    assert {
+        address[1:] for address in page.addresses if address.startswith("#") and address != "#main"
+    } <= set(page.ids)
+    assert (
+        "http-equiv" in (folder.path / "index.html").read_text()
+        and "url(" not in (folder.path / "index.html").read_text().split("</style>")[0]
+    )
     assert not list(folder.path.glob(".writing-*"))
 
 
 def test_the_page_says_what_a_reader_must_know(written):
     _, page = written
     for words in (
-        "8 held-out patients with a lesion", "8 patients with a lesion, mean of 2 trainings", "Normal patients unmarked", "no difference shown", "sign-flip permutation test", "6 comparisons after Holm",
-        "Not complete: “Wrong” (failed)", "nearest valid key loss.eta", "Not the same budget: the reference learned from 180 × 16 slices",
-        "“Short” (140 × 16)", "Research software, not a medical device", "Oracle: thresholds chosen with the masks", "Not results, but bounds",
-        "Expected: the level of “Whole organ”", "Best", "Median", "Worst", "the usual one", "commit 0123456789ab", "Border distance",
+        "8 held-out patients with a lesion",
+        "8 patients with a lesion, mean of 2 trainings",
+        "Normal patients unmarked",
+        "no difference shown",
+        "sign-flip permutation test",
+        "6 comparisons after Holm",
+        "Not complete: “Wrong” (failed)",
+        "nearest valid key loss.eta",
+        "Not the same budget: the reference learned from 180 × 16 slices",
+        "“Short” (140 × 16)",
+        "Research software, not a medical device",
+        "Oracle: thresholds chosen with the masks",
+        "Not results, but bounds",
+        "Expected: the level of “Whole organ”",
+        "Best",
+        "Median",
+        "Worst",
+        "the usual one",
+        "commit 0123456789ab",
+        "Border distance",
         "The best of 1 intensity method, picked with the masks, reaches 0.20 (otsu channel0 bright).",
-    ):  # fmt: skip
+    ):
         assert words in page.text, words
 
 
@@ -91,7 +112,9 @@ def test_pages_of_unfinished_studies(planned, fill_study, arms):
     if arms != ("twins",):
         assert "is not measured yet: there is nothing to compare with" in page.text
     else:
-        assert "nothing is known of the spread between trainings" in page.text and "(1 of 2 seeds)" in page.text
+        assert (
+            "nothing is known of the spread between trainings" in page.text and "(1 of 2 seeds)" in page.text
+        )
 
 
 def test_titles_cannot_break_the_page(write_study, make_study, study_text, fill_study, tmp_path):
@@ -110,11 +133,20 @@ def test_csv_files(written):
     rows = list(csv.DictReader(io.StringIO((folder.path / "study.csv").read_text())))
     assert len(rows) == (6 * 2 + 1) * (8 + 2)
     assert {row["dice"] for row in rows if row["patient"].startswith("normal")} == {""}
-    assert [row["marked_share"] for row in rows if row["arm"] == "twins" and row["seed"] == "0"][-2:] == ["0", "0.25"]
+    assert [row["marked_share"] for row in rows if row["arm"] == "twins" and row["seed"] == "0"][-2:] == [
+        "0",
+        "0.25",
+    ]
     assert {row["seed"] for row in rows if row["arm"] == "whole_organ"} == {""}
-    summary = {row["name"]: row for row in csv.DictReader(io.StringIO((folder.path / "summary.csv").read_text()))}
+    summary = {
+        row["name"]: row for row in csv.DictReader(io.StringIO((folder.path / "summary.csv").read_text()))
+    }
     of_twins = [float(row["dice"]) for row in rows if row["arm"] == "twins" and row["dice"]]
-    assert (summary["twins"]["patients"], summary["twins"]["specificity_patient"], summary["whole_organ"]["specificity_patient"]) == ("8", "0.75", "0")
+    assert (
+        summary["twins"]["patients"],
+        summary["twins"]["specificity_patient"],
+        summary["whole_organ"]["specificity_patient"],
+    ) == ("8", "0.75", "0")
     assert float(summary["twins"]["dice"]) == pytest.approx(np.mean(of_twins), abs=1e-5)
     assert summary["wrong"]["dice"] == "" and "loss.etaa" in summary["wrong"]["message"]
     assert float(summary["twins"]["seconds"]) == pytest.approx(180 * 16 / 10)
@@ -123,7 +155,13 @@ def test_csv_files(written):
 
 def test_markdown_tables_have_the_rows_of_the_groups(written):
     text = (written[0].path / "summary.md").read_text()
-    for title in ("From image labels", "From outlines", "One thing at a time", "Controls", "Oracle: thresholds chosen with the masks"):
+    for title in (
+        "From image labels",
+        "From outlines",
+        "One thing at a time",
+        "Controls",
+        "Oracle: thresholds chosen with the masks",
+    ):
         assert f"## {title}" in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
     assert [len(table) - 2 for table in tables] == [4, 1, 2, 1, 6]
@@ -143,6 +181,15 @@ def test_pictures_show_the_patients_of_the_rows(written):
     assert len(pictures) == 3 * (3 + 2 + 2 + 2)  # patients x columns, the reference in every sheet
     import base64
 
-    gray = [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.split(",")[1])))).mean() / 255 for picture in pictures[:3]]
-    twins = {row["patient"]: float(row["dice"]) for row in csv.DictReader(io.StringIO((folder.path / "study.csv").read_text())) if (row["arm"], row["seed"]) == ("twins", "0") and row["dice"]}
-    assert gray[0] == pytest.approx(twins["patient_7"], abs=0.02)  # the first picture is the best patient's, marked by the reference
+    gray = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.split(",")[1])))).mean() / 255
+        for picture in pictures[:3]
+    ]
+    twins = {
+        row["patient"]: float(row["dice"])
+        for row in csv.DictReader(io.StringIO((folder.path / "study.csv").read_text()))
+        if (row["arm"], row["seed"]) == ("twins", "0") and row["dice"]
+    }
+    assert gray[0] == pytest.approx(
+        twins["patient_7"], abs=0.02
+    )  # the first picture is the best patient's, marked by the reference

@@ -1,4 +1,6 @@
-"""A whole study as real processes: killed, stopped, started again; nothing finished is repeated, and the table is right."""
+"""A whole study as real processes: killed, stopped, started again; nothing finished is repeated, and the
+table is right.
+"""
 
 import contextlib
 import csv
@@ -49,10 +51,21 @@ PATIENCE = 3600  # seconds; on an idle machine a start takes five
 
 
 def start(folder, *more):
-    command = [sys.executable, "-m", "clamnet_tf", "study", str(folder / "tiny.yaml"), "--out", str(folder / "out"), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "study",
+        str(folder / "tiny.yaml"),
+        "--out",
+        str(folder / "out"),
+        *more,
+    ]
     # a shell's background job ignores Ctrl-C, and so would what it starts
-    default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default)
+    default = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default
+    )
 
 
 def finish(folder, *more):
@@ -84,7 +97,9 @@ def started(folder, run):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory, own_cache):
-    """The study killed in its second run, stopped by Ctrl-C in its third, then finished; what each start said."""
+    """The study killed in its second run, stopped by Ctrl-C in its third, then finished; what each start
+    said.
+    """
     folder = tmp_path_factory.mktemp("study")
     (folder / "tiny.yaml").write_text(STUDY)
     (folder / "tiny_recipe.yaml").write_text(to_yaml(load_recipe("mri_carcinoma", SETTINGS)))
@@ -112,7 +127,10 @@ def told(tmp_path_factory, own_cache):
 
 def stamps(run):
     """Times of the files that a repeated training would write again."""
-    return {name: os.stat(run / name).st_mtime_ns for name in ("model.keras", "FINISHED", "selection.json", "evaluation/metrics.json")}
+    return {
+        name: os.stat(run / name).st_mtime_ns
+        for name in ("model.keras", "FINISHED", "selection.json", "evaluation/metrics.json")
+    }
 
 
 def test_killed_in_the_middle_it_goes_on_where_it_was(told):
@@ -135,7 +153,11 @@ def test_a_second_process_is_kept_out(told):
 def test_ctrl_c_saves_the_running_training(told):
     _folder, _runs, said = told
     stdout, stderr, code = said["stopped"]
-    assert code == 130 and "Stopping: the running trainings save their last step." in stdout and "Traceback" not in stderr
+    assert (
+        code == 130
+        and "Stopping: the running trainings save their last step." in stdout
+        and "Traceback" not in stderr
+    )
     assert "one, seed 1: resuming at step" in said["last"][1]
 
 
@@ -151,7 +173,10 @@ def test_a_failed_arm_does_not_stop_the_others_and_is_told(told):
 
 def test_what_is_done_is_not_done_again(told):
     _folder, runs, said = told
-    assert "4 of 4 runs are done already" in said["again"][1] and "seed" not in said["again"][1].split("Page:")[0]
+    assert (
+        "4 of 4 runs are done already" in said["again"][1]
+        and "seed" not in said["again"][1].split("Page:")[0]
+    )
     assert runs["head_1", 0] == runs["one", 0]
 
 
@@ -162,7 +187,10 @@ def test_the_table_equals_what_the_runs_measured(told):
         seeds = [patient_dice(runs[arm, seed] / "evaluation") for seed in (0, 1)]
         means = {name: np.mean([each[name] for each in seeds]) for name in seeds[0]}
         assert float(summary[arm]["dice"]) == pytest.approx(np.mean(list(means.values())), abs=1e-5)
-        auroc = [json.loads((runs[arm, seed] / "evaluation" / "metrics.json").read_text())["auroc_slice"] for seed in (0, 1)]
+        auroc = [
+            json.loads((runs[arm, seed] / "evaluation" / "metrics.json").read_text())["auroc_slice"]
+            for seed in (0, 1)
+        ]
         assert float(summary[arm]["auroc_slice"]) == pytest.approx(np.mean(auroc), abs=1e-5)
         assert 0 < float(summary[arm]["seconds"]) < 600 and summary[arm]["steps"] == "80"
     whole = patient_dice(runs["one", 0] / "evaluation", "dice_whole_organ")
@@ -173,15 +201,20 @@ def test_a_head_is_evaluated_alone_without_a_training_of_its_own(told):
     folder, runs, _ = told
     summary = summary_of(folder)
     of_head = json.loads((runs["one", 0] / "evaluation" / "metrics.json").read_text())["heads"]["head_1"]
-    # 0.01: the result is cut to the organ before it is resampled to the original grid, the figures of heads after
+    # 0.01: the result is cut to the organ before it is resampled to the original grid, the figures of heads
+    # after
     assert float(summary["head_1"]["dice"]) == pytest.approx(of_head["dice_volume"]["mean"], abs=0.01)
     own = json.loads(next(runs["one", 0].glob("evaluation-*/metrics.json")).read_text())
-    assert own["threshold"] == of_head["threshold"] and own["oracle"]["dice_volume"]["mean"] == pytest.approx(of_head["oracle"]["dice_volume"]["mean"], abs=0.01)
+    assert own["threshold"] == of_head["threshold"] and own["oracle"]["dice_volume"]["mean"] == pytest.approx(
+        of_head["oracle"]["dice_volume"]["mean"], abs=0.01
+    )
     assert not list(Path(runs["one", 0]).glob(".partial-*"))
 
 
 def summary_of(folder):
-    return {row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").read_text().splitlines())}
+    return {
+        row["name"]: row for row in csv.DictReader((folder / "out" / "summary.csv").read_text().splitlines())
+    }
 
 
 def patient_dice(folder, column="dice"):
@@ -191,7 +224,9 @@ def patient_dice(folder, column="dice"):
 
 def test_an_evaluation_that_fails_is_told_and_leaves_the_others_alone(planned, fill_study):
     plan, folder = planned
-    fill_study(plan, folder, arms=("twins", "no_twin"), seeds=(0, 1))  # trained, as it seems, but head_1 is not evaluated
+    fill_study(
+        plan, folder, arms=("twins", "no_twin"), seeds=(0, 1)
+    )  # trained, as it seems, but head_1 is not evaluated
     source = open_source(None, None, None, None, folder.cache)
     said = []
     run_study(plan, folder, source, Reporter(quiet=True, log=said.append), only=["twins", "head_1"])
@@ -200,4 +235,6 @@ def test_an_evaluation_that_fails_is_told_and_leaves_the_others_alone(planned, f
     assert rows["head_1"].state == "failed" and "model.keras is missing" in rows["head_1"].messages[0]
     assert [folder.state(trial.run).name for trial in plan.of("head_1")] == ["failed", "failed"]
     assert sum("FAILED" in line for line in said) == 2
-    assert len(folder.output(plan.of("twins")[0].run).read_text().split("Error: ")) == 2  # tried once in this start
+    assert (
+        len(folder.output(plan.of("twins")[0].run).read_text().split("Error: ")) == 2
+    )  # tried once in this start

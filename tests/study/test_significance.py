@@ -21,7 +21,9 @@ def test_worked_example():
 def test_equals_scipy_and_brute_force(rng, shift):
     values = rng.normal(shift, 0.2, 9).round(2)  # with ties
     values[3] = 0.0
-    oracle = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False).pvalue
+    oracle = stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False
+    ).pvalue
     signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
     brute = np.mean(np.abs((signs * values).mean(axis=1)) >= abs(values.mean()) - 1e-12)
     assert sign_flip_p(values) == pytest.approx(brute)
@@ -39,7 +41,8 @@ def test_random_patterns_come_near_the_exact_ones(rng):
 
 
 def test_holm_worked_example():
-    # Holm (1979): sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 = 0.02, 0.03, 0.06, 0.04 -> never below the one before
+    # Holm (1979): sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 = 0.02, 0.03, 0.06, 0.04 -> never below the
+    # one before
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([0.2]) == [0.2] and holm([]) == []

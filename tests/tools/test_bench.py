@@ -54,7 +54,9 @@ def test_readings_follow_the_figure_that_is_judged(benchmarks):
     assert [line for line in lines if line.startswith("## ")] == ["## Training", "## Whole processes"]
 
 
-@pytest.mark.parametrize("value, text", [(0.012345, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (1234.5, "1234"), (0.0, "0")])
+@pytest.mark.parametrize(
+    "value, text", [(0.012345, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (1234.5, "1234"), (0.0, "0")]
+)
 def test_three_digits(benchmarks, value, text):
     assert benchmarks("rows").figure(value) == text
 
@@ -70,14 +72,23 @@ def test_growth_is_held_against_the_flops(benchmarks):
 def test_the_table_in_the_repository_is_the_one_of_its_figures(benchmarks):
     stored = json.loads((TOOLS / "benchmarks" / "measured.json").read_text(encoding="utf-8"))
     written = (TOOLS / "benchmarks" / "MEASURED.md").read_text(encoding="utf-8")
-    table = "\n".join(benchmarks("rows").table([row for group in stored["groups"].values() for row in group["rows"]]))
+    table = "\n".join(
+        benchmarks("rows").table([row for group in stored["groups"].values() for row in group["rows"]])
+    )
     assert stored["size"] == "full" and table in written
 
 
 @pytest.mark.slow
 def test_the_command_on_tiny_networks(tmp_path):
-    subprocess.run([sys.executable, str(TOOLS / "bench"), "--quick", "--out", str(tmp_path)], check=True, capture_output=True)
-    stored, table = json.loads((tmp_path / "measured.json").read_text()), (tmp_path / "MEASURED.md").read_text()
+    subprocess.run(
+        [sys.executable, str(TOOLS / "bench"), "--quick", "--out", str(tmp_path)],
+        check=True,
+        capture_output=True,
+    )
+    stored, table = (
+        json.loads((tmp_path / "measured.json").read_text()),
+        (tmp_path / "MEASURED.md").read_text(),
+    )
     assert {name: len(group["rows"]) for name, group in stored["groups"].items()} == ROWS_EXPECTED
     lines = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| What")]
     assert len(lines) == sum(ROWS_EXPECTED.values())
@@ -85,7 +96,9 @@ def test_the_command_on_tiny_networks(tmp_path):
         assert math.isfinite(row["value"]) and row["value"] > 0
         assert row["processor"] is None or (math.isfinite(row["processor"]) and row["processor"] > 0)
     for line in lines:  # the word against the numbers of the table itself
-        _what, target, clock, _processor, reading, _figures = (cell.strip() for cell in line.strip("|").split(" | "))
+        _what, target, clock, _processor, reading, _figures = (
+            cell.strip() for cell in line.strip("|").split(" | ")
+        )
         if not target:
             assert reading == ""
             continue
@@ -97,7 +110,12 @@ def test_the_command_on_tiny_networks(tmp_path):
 
 @pytest.mark.slow
 def test_growth_on_tiny_networks(tmp_path):
-    told = subprocess.run([sys.executable, str(TOOLS / "bench"), "--quick", "--scaling", "--out", str(tmp_path)], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, str(TOOLS / "bench"), "--quick", "--scaling", "--out", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert "of what the FLOPs predict" in told.stdout.splitlines()[-1]
     with open(tmp_path / "scaling.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -1,4 +1,6 @@
-"""The job files of tools/cluster: schemas of Kubernetes, and the TF_CONFIG that the shell inside them makes."""
+"""The job files of tools/cluster: schemas of Kubernetes, and the TF_CONFIG that the shell inside them
+makes.
+"""
 
 import os
 import subprocess
@@ -22,7 +24,11 @@ def test_kubernetes_takes_the_job():
         validate.validate(document, validate.latest_version(), strict=True)
     [job] = documents("kubeflow-tfjob.yaml")
     worker = job["spec"]["tfReplicaSpecs"]["Worker"]
-    validate.validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, **worker["template"]}, validate.latest_version(), strict=True)
+    validate.validate(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, **worker["template"]},
+        validate.latest_version(),
+        strict=True,
+    )
     assert [container["name"] for container in worker["template"]["spec"]["containers"]] == ["tensorflow"]
 
 
@@ -32,12 +38,26 @@ def test_the_pods_find_one_another_and_the_command_exists(tmp_path):
     [container] = pod["containers"]
     names = {variable["name"]: variable["value"] for variable in container["env"]}
     assert int(names["WORKERS"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
-    assert pod["subdomain"] == service["metadata"]["name"] and service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert (
+        pod["subdomain"] == service["metadata"]["name"]
+        and service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    )
     stand_in = tmp_path / "clamnet-tf"
     stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$TF_CONFIG" "$@"\n')
     stand_in.chmod(0o755)
-    environment = {**os.environ, **names, "JOB_COMPLETION_INDEX": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    told = subprocess.run([*container["command"], *container["args"]], env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    environment = {
+        **os.environ,
+        **names,
+        "JOB_COMPLETION_INDEX": "1",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    told = subprocess.run(
+        [*container["command"], *container["args"]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     cluster = from_tf_config(told[0])
     host = f"{job['metadata']['name']}-0.{service['metadata']['name']}"
     assert (cluster.index, cluster.addresses[0]) == (1, f"{host}:{service['spec']['ports'][0]['port']}")

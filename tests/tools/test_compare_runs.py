@@ -38,7 +38,9 @@ def run(*arguments):
 
 
 def test_folds_are_put_together_and_paired_and_normals_stand_apart(tmp_path):
-    """Dice 0.9, 0.7, 0.8 on the three with a lesion, whatever is marked on the three without: 0, 0.2 and 0.1 of the organ."""
+    """Dice 0.9, 0.7, 0.8 on the three with a lesion, whatever is marked on the three without: 0, 0.2 and 0.1
+    of the organ.
+    """
     ours = [folder(tmp_path / "a0", [("p1", 0.9, 0.4), ("p3", 0.7, 0.2), normal("n1", 0, 1)])]
     ours.append(
         folder(
@@ -71,7 +73,8 @@ def test_folds_are_put_together_and_paired_and_normals_stand_apart(tmp_path):
     )
     assert (
         normals[1]
-        == "theirs: 1.000 (1.000 to 1.000) of 3 patients without a lesion left unmarked; marked share of their organ 0.000 (0.000 to 0.000)"
+        == "theirs: 1.000 (1.000 to 1.000) of 3 patients without a lesion left unmarked; marked share of "
+        "their organ 0.000 (0.000 to 0.000)"
     )
     assert normals[2].startswith("otsu: 0.333 (") and "organ 0.667 (" in normals[2]
     assert table.read_text().splitlines() == [
@@ -85,7 +88,9 @@ def test_folds_are_put_together_and_paired_and_normals_stand_apart(tmp_path):
 
 
 def test_neither_marks_the_lesion(tmp_path):
-    """Normals rightly left alone do not make a method that misses every lesion look better than another that misses them too."""
+    """Normals rightly left alone do not make a method that misses every lesion look better than another that
+    misses them too.
+    """
     ours = folder(
         tmp_path / "a",
         [("p1", 0, 0.01), ("p2", 0.01, 0.02), *(normal(f"n{number}", 0, 1) for number in range(9))],
@@ -105,7 +110,9 @@ def test_neither_marks_the_lesion(tmp_path):
 
 
 def test_outlines_of_single_slices_are_compared_by_slice(tmp_path):
-    """Slices 0.5, 0.5, 0.8 of ours against 0.2, 0.2, 0.2: (2 x 0.5 + 0.8) / 3 = 0.6 and 0.2, difference 0.4."""
+    """Slices 0.5, 0.5, 0.8 of ours against 0.2, 0.2, 0.2: (2 x 0.5 + 0.8) / 3 = 0.6 and 0.2, difference
+    0.4.
+    """
     rows = [
         {"patient": "p1", "outlined_slices": 2, "dice_slice": 0.5, "dice_slice_otsu": 0.2},
         {"patient": "p2", "outlined_slices": 1, "dice_slice": 0.8, "dice_slice_otsu": 0.2},

@@ -8,22 +8,51 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "public-manifest"
-SETS = {"lidc_patches": (1 / 3, 1 / 9), "fracatlas": (1 / 4, 1 / 8), "chest_ct": (1 / 6, 1 / 6), "mias": (1 / 3, 1 / 6)}
+SETS = {
+    "lidc_patches": (1 / 3, 1 / 9),
+    "fracatlas": (1 / 4, 1 / 8),
+    "chest_ct": (1 / 6, 1 / 6),
+    "mias": (1 / 3, 1 / 6),
+}
 
 
 def write_set(folder, name):
-    """36 patients of two images; every other patient has a finding, in the first image; chest_ct: 6 more of medseg."""
+    """36 patients of two images; every other patient has a finding, in the first image; chest_ct: 6 more of
+    medseg.
+    """
     cases = []
     for patient in range(36):
         for image in (0, 1):
             label = int(patient % 2 == 0 and image == 0)
-            case = {"image": f"images/p{patient}_{image}.png", "patient": f"p{patient}", "label": label, "mask": ""}
+            case = {
+                "image": f"images/p{patient}_{image}.png",
+                "patient": f"p{patient}",
+                "label": label,
+                "mask": "",
+            }
             case["mask"] = f"masks/p{patient}_{image}.png" if label and name != "chest_ct" else ""
-            case |= {"site": "hand" if patient % 3 else "leg"} if name == "fracatlas" else {"site": "saopaulo"} if name == "chest_ct" else {}
-            case |= {"severity": ("M" if patient % 4 == 0 else "B") if label else ""} if name == "mias" else {}
+            case |= (
+                {"site": "hand" if patient % 3 else "leg"}
+                if name == "fracatlas"
+                else {"site": "saopaulo"}
+                if name == "chest_ct"
+                else {}
+            )
+            case |= (
+                {"severity": ("M" if patient % 4 == 0 else "B") if label else ""} if name == "mias" else {}
+            )
             cases.append(case)
     if name == "chest_ct":
-        cases += [{"image": f"m{n}.png", "patient": f"m{n}", "label": n % 2, "mask": f"m{n}_mask.png", "site": "medseg"} for n in range(6)]
+        cases += [
+            {
+                "image": f"m{n}.png",
+                "patient": f"m{n}",
+                "label": n % 2,
+                "mask": f"m{n}_mask.png",
+                "site": "medseg",
+            }
+            for n in range(6)
+        ]
     with open(folder / "manifest.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, list(cases[0]))
         writer.writeheader()
@@ -33,7 +62,9 @@ def write_set(folder, name):
 
 def manifest(tmp_path, name, *more):
     out = tmp_path / "out.csv"
-    done = subprocess.run([sys.executable, str(TOOL), name, str(tmp_path), str(out), *more], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(TOOL), name, str(tmp_path), str(out), *more], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return list(csv.DictReader(out.read_text().splitlines())), done.stdout
 
@@ -42,7 +73,10 @@ def manifest(tmp_path, name, *more):
 def test_sides_are_drawn_by_patient_among_those_with_and_without_a_finding(tmp_path, name):
     cases = write_set(tmp_path, name)
     rows, said = manifest(tmp_path, name)
-    assert said == f"{tmp_path / 'out.csv'}: {len(cases)} images of {len({case['patient'] for case in cases})} patients\n"
+    assert (
+        said == f"{tmp_path / 'out.csv'}: {len(cases)} images of {len({case['patient'] for case in cases})} "
+        f"patients\n"
+    )
     sides = {}
     for row in rows:
         sides.setdefault(row["patient"], set()).add(row["split"])
@@ -50,10 +84,20 @@ def test_sides_are_drawn_by_patient_among_those_with_and_without_a_finding(tmp_p
     for finding in (True, False):  # 18 patients each
         own = [sides[f"p{number}"] for number in range(36) if (number % 2 == 0) == finding]
         assert [own.count({side}) for side in ("test", "val")] == [round(18 * share) for share in SETS[name]]
-    assert all(Path(row["image"]).is_absolute() and Path(row["image"]) == tmp_path / case["image"] for row, case in zip(rows, cases))
-    assert [row["mask"] for row in rows] == [str(tmp_path / case["mask"]) if case["mask"] else "" for case in cases] if "mask" in rows[0] else True
+    assert all(
+        Path(row["image"]).is_absolute() and Path(row["image"]) == tmp_path / case["image"]
+        for row, case in zip(rows, cases)
+    )
+    assert (
+        [row["mask"] for row in rows]
+        == [str(tmp_path / case["mask"]) if case["mask"] else "" for case in cases]
+        if "mask" in rows[0]
+        else True
+    )
     assert [row["label"] for row in rows] == [str(case["label"]) for case in cases]
-    expected = {"image", "patient", "label", "split", "mask"} | ({"site"} if name in ("fracatlas", "chest_ct") else set())
+    expected = {"image", "patient", "label", "split", "mask"} | (
+        {"site"} if name in ("fracatlas", "chest_ct") else set()
+    )
     assert set(rows[0]) == expected
 
 

@@ -1,4 +1,6 @@
-"""tools/recipe-table: figures of patients with a lesion, earlier ones marked, and the README as the files say."""
+"""tools/recipe-table: figures of patients with a lesion, earlier ones marked, and the README as the files
+say.
+"""
 
 import importlib.machinery
 import importlib.util
@@ -19,9 +21,22 @@ def tool():
 
 
 ENTRY = {
-    "recipe": "xray_a", "modality": "xray", "supervised": False, "data": "set", "train_patients": 9, "patients": 20, "slices": 20, "by": "volume",
-    "dice": [0.5, 0.4, 0.6], "outlined": 12, "baseline": ["otsu", 0.3], "whole_organ": 0.2, "auroc": 0.9, "minutes": 3.0, "trained": "2026-01-01",
-}  # fmt: skip
+    "recipe": "xray_a",
+    "modality": "xray",
+    "supervised": False,
+    "data": "set",
+    "train_patients": 9,
+    "patients": 20,
+    "slices": 20,
+    "by": "volume",
+    "dice": [0.5, 0.4, 0.6],
+    "outlined": 12,
+    "baseline": ["otsu", 0.3],
+    "whole_organ": 0.2,
+    "auroc": 0.9,
+    "minutes": 3.0,
+    "trained": "2026-01-01",
+}
 
 
 def written(folder, dice, slices, **more):
@@ -36,9 +51,18 @@ def written(folder, dice, slices, **more):
         for name, value in (("whole_organ", 0.2), ("a", 0.3), ("b", 0.4))
     }
     figures = {
-        "definitions": 2, **volume, "baselines": rows, "patients": 20, "slices": 30, "patients_without_lesion": 8, "specificity_patient": 0.75,
-        "auroc_slice": 0.9, "data": {"simulated": False, "root": "/data/set"}, "threshold_rule": "a rule", **more,
-    }  # fmt: skip
+        "definitions": 2,
+        **volume,
+        "baselines": rows,
+        "patients": 20,
+        "slices": 30,
+        "patients_without_lesion": 8,
+        "specificity_patient": 0.75,
+        "auroc_slice": 0.9,
+        "data": {"simulated": False, "root": "/data/set"},
+        "threshold_rule": "a rule",
+        **more,
+    }
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps(figures))
     return folder

@@ -1,4 +1,5 @@
-"""What one process of tests/training/test_workers.py does: 20 steps of a toy training in one of three ways; prints JSON.
+"""What one process of tests/training/test_workers.py does: 20 steps of a toy training in one of three ways;
+prints JSON.
 
 share_of_steps.py KIND REPLICAS: with TF_CONFIG one process of its cluster, else REPLICAS logical CPUs.
 """
@@ -30,7 +31,19 @@ def main(kind, replicas):
     heard = workers.from_chief(lambda: {"told": [workers.index, "é"]})
     shared = passes(trainer, workers)
     gathered = workers.gather(np.arange(3, dtype=np.float32) + 10 * workers.index).tolist()
-    print(json.dumps({"weights": weights, "told": told, "heard": heard, "gathered": gathered, "shared": shared, "index": workers.index}), flush=True)
+    print(
+        json.dumps(
+            {
+                "weights": weights,
+                "told": told,
+                "heard": heard,
+                "gathered": gathered,
+                "shared": shared,
+                "index": workers.index,
+            }
+        ),
+        flush=True,
+    )
     workers.wait()
 
 
@@ -49,7 +62,13 @@ def prepared(kind, strategy):
 
     images, organ, labels, _ = toy_slices(np.random.default_rng(0))
     store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
-    plan = PairPlan(labels, {name: np.zeros(len(labels)) for name in ("position", "area", "site")}, batch_size=BATCH, seed=0, matching={"on": "none"})
+    plan = PairPlan(
+        labels,
+        {name: np.zeros(len(labels)) for name in ("position", "area", "site")},
+        batch_size=BATCH,
+        seed=0,
+        matching={"on": "none"},
+    )
     law = AugmentationConfig(noise=0.1, rotate_degrees=10.0, channel_loss=0.3)
     keras.utils.set_random_seed(5)
     with strategy.scope():
@@ -58,9 +77,14 @@ def prepared(kind, strategy):
         twin = build_network(section, side=16, channels=2, name="twin") if kind == "ema" else None
         trainer = SiameseTrainer(network, twin=twin, kind=kind, loss=LOSS, steps=STEPS, momentum=0.9)
         clipped = OptimizerSection(name=OPT, learning_rate=1e-2, clip_norm=0.2)  # below most gradients
-        trainer.compile(optimizer=build_optimizer(clipped, steps=STEPS, replicas=strategy.num_replicas_in_sync), jit_compile=False)
+        trainer.compile(
+            optimizer=build_optimizer(clipped, steps=STEPS, replicas=strategy.num_replicas_in_sync),
+            jit_compile=False,
+        )
         trainer.optimizer.build(trainer.trainable_variables)
-    return trainer, lambda share: pair_dataset(store, plan, law, start=0, steps=STEPS, seed=0, twin=True, share=share)
+    return trainer, lambda share: pair_dataset(
+        store, plan, law, start=0, steps=STEPS, seed=0, twin=True, share=share
+    )
 
 
 def passes(trainer, workers):

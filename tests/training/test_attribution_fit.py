@@ -1,4 +1,6 @@
-"""Whole runs of an attribution teacher on patches made here: a bright ring among bright bars, labels per image, masks for measuring."""
+"""Whole runs of an attribution teacher on patches made here: a bright ring among bright bars, labels per
+image, masks for measuring.
+"""
 
 import csv
 import json
@@ -37,7 +39,9 @@ selection: {prevalence: 0.06, threshold: 0.5, checkpoint: last}
 
 
 def write_patches(folder, mask_of=lambda lesion, rng: lesion):
-    """Two patches of each patient, one with a ring (radius 4) and one with a bar, in a folder with a manifest.csv."""
+    """Two patches of each patient, one with a ring (radius 4) and one with a bar, in a folder with a
+    manifest.csv.
+    """
     rng = np.random.default_rng(0)
     (folder / "masks").mkdir(parents=True)
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -46,9 +50,15 @@ def write_patches(folder, mask_of=lambda lesion, rng: lesion):
         for label in (0, 1):
             y, x = rng.uniform(9, 23, 2)
             distance = np.hypot(rows - y, columns - x)
-            shape = (distance < 4.5) & (distance > 2.0) if label else np.abs((rows - y) + rng.uniform(-0.5, 0.5) * (columns - x)) < 1.2
+            shape = (
+                (distance < 4.5) & (distance > 2.0)
+                if label
+                else np.abs((rows - y) + rng.uniform(-0.5, 0.5) * (columns - x)) < 1.2
+            )
             name = f"p{patient:02d}_{label}.png"
-            Image.fromarray(np.clip(60 + 130 * shape + rng.normal(0, 12, shape.shape), 0, 255).astype(np.uint8)).save(folder / name)
+            Image.fromarray(
+                np.clip(60 + 130 * shape + rng.normal(0, 12, shape.shape), 0, 255).astype(np.uint8)
+            ).save(folder / name)
             case = {"image": name, "patient": f"p{patient:02d}", "label": label, "mask": ""}
             if label:
                 mask = mask_of(distance < 4.5, np.random.default_rng(patient))
@@ -72,7 +82,18 @@ def inputs(tmp_path_factory):
 
 def command(inputs, out, *more):
     recipe, data = inputs
-    return [sys.executable, "-m", "clamnet_tf", "fit", str(recipe), "--data", str(data), "--out", str(out), *more]
+    return [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "fit",
+        str(recipe),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def weights(run):
@@ -91,7 +112,11 @@ def whole(inputs, own_cache, tmp_path_factory):
 
 def test_a_run_teaches_marks_selects_and_reports(whole):
     out, done = whole
-    assert done.stderr == "" and "classifiers: kept step 8; the last step of the classifiers; AUROC of the validation slices" in done.stdout
+    assert (
+        done.stderr == ""
+        and "classifiers: kept step 8; the last step of the classifiers; AUROC of the validation slices"
+        in done.stdout
+    )
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     looks = [(row["stage"], row["step"]) for row in rows if row["kind"] == "look"]
     assert looks == [("classifiers", 4), ("classifiers", 8), ("self-training-1", 12)]
@@ -108,7 +133,16 @@ def test_a_run_teaches_marks_selects_and_reports(whole):
 @pytest.mark.slow
 def test_the_network_of_a_run_predicts(whole, inputs, tmp_path):
     made = tmp_path / "masks"
-    call = [sys.executable, "-m", "clamnet_tf", "predict", str(whole[0]), str(inputs[1] / "p00_1.png"), "--out", str(made)]
+    call = [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "predict",
+        str(whole[0]),
+        str(inputs[1] / "p00_1.png"),
+        "--out",
+        str(made),
+    ]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     mask = np.asarray(Image.open(next(path for path in made.rglob("*.png") if "mask" in path.name)))
@@ -148,18 +182,31 @@ def test_training_and_selection_cannot_depend_on_masks(whole, tmp_path):
     data = write_patches(tmp_path / "data", lambda lesion, rng: rng.random(lesion.shape) < 0.5)
     out = tmp_path / "blind"
     split = ("--split-file", str(whole[0] / "split.csv"))
-    done = subprocess.run(command((tmp_path / "rings.yaml", data), out, *split), capture_output=True, text=True)
+    done = subprocess.run(
+        command((tmp_path / "rings.yaml", data), out, *split), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     for one, two in zip(weights(whole[0]), weights(out)):
         np.testing.assert_array_equal(one, two)
     same = [json.loads((run / "selection.json").read_text()) | {"seconds": None} for run in (whole[0], out)]
     assert same[0] == same[1]
-    dice = [json.loads((run / "evaluation" / "metrics.json").read_text())["dice_slice"]["mean"] for run in (whole[0], out)]
+    dice = [
+        json.loads((run / "evaluation" / "metrics.json").read_text())["dice_slice"]["mean"]
+        for run in (whole[0], out)
+    ]
     assert dice[0] != dice[1]
 
 
 @pytest.mark.slow
 def test_a_channel_that_the_images_do_not_have_is_refused_before_training(inputs, tmp_path):
-    done = subprocess.run(command(inputs, tmp_path / "run", "--set", "attribution.refinement.channel=1"), capture_output=True, text=True)
-    assert done.returncode == 2 and "attribution.refinement.channel: expected 0 to 0, since these images have 1 channel; received 1." in done.stderr
+    done = subprocess.run(
+        command(inputs, tmp_path / "run", "--set", "attribution.refinement.channel=1"),
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 2
+        and "attribution.refinement.channel: expected 0 to 0, since these images have 1 channel; received 1."
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr

@@ -1,4 +1,6 @@
-"""What an attribution teaches: which slices and pixels are lesion, background or ignored, on phantoms with a hand-made teacher."""
+"""What an attribution teaches: which slices and pixels are lesion, background or ignored, on phantoms with a
+hand-made teacher.
+"""
 
 import numpy as np
 import pytest
@@ -16,12 +18,16 @@ def disc(y, x, radius=4.0):
 
 
 class BrightestBlob:
-    """A teacher that looks, in a map of Gaussian width 2, at the brightest place of a slice, and calls it abnormal above 1."""
+    """A teacher that looks, in a map of Gaussian width 2, at the brightest place of a slice, and calls it
+    abnormal above 1.
+    """
 
     def __call__(self, images):
         rows, columns = np.mgrid[:SIDE, :SIDE]
         places = [np.unravel_index(one[..., 0].argmax(), one.shape[:2]) for one in images]
-        return np.stack([np.exp(-np.hypot(rows - y, columns - x) ** 2 / 8) for y, x in places])[..., None].astype(np.float32)
+        return np.stack([np.exp(-(np.hypot(rows - y, columns - x) ** 2) / 8) for y, x in places])[
+            ..., None
+        ].astype(np.float32)
 
     def probability(self, images):
         return (images[..., 0].max(axis=(1, 2)) > 1).astype(np.float32)
@@ -45,7 +51,9 @@ def with_peak(mask, value, peak):
 def test_normals_are_background_and_abnormals_are_outlined():
     one = with_peak(disc(14, 16), 3.0, (14, 17))
     result = taught([one, one, np.zeros((SIDE, SIDE))], [0, 1, 0])
-    assert result.dtype == np.uint8 and not result[0].any() and not result[2].any()  # the label counts, not what the teacher sees
+    assert (
+        result.dtype == np.uint8 and not result[0].any() and not result[2].any()
+    )  # the label counts, not what the teacher sees
     np.testing.assert_array_equal(result[1] == FOREGROUND, disc(14, 16))
     assert set(np.unique(result[1])) == {BACKGROUND, FOREGROUND}
 
@@ -66,7 +74,9 @@ def test_a_slice_in_which_nothing_can_be_outlined_is_ignored():
 
 
 def test_pixels_that_two_methods_dispute_are_ignored():
-    """A disc of 3 in a wider disc of 1.4: "halfway" leaves the wider one out, "none" marks the share whatever it looks like."""
+    """A disc of 3 in a wider disc of 1.4: "halfway" leaves the wider one out, "none" marks the share whatever
+    it looks like.
+    """
     image = with_peak(disc(14, 16, 3), 3.0, (14, 16))
     methods = {"methods": ["halfway", "none"]}
     halfway = taught([image], [1], share=0.06)[0] == FOREGROUND
@@ -85,22 +95,32 @@ def test_further_parts_of_a_lesion_are_found_when_the_first_is_erased():
     both = taught([image], [1], refinement={"parts": 2})[0] == FOREGROUND
     np.testing.assert_array_equal(both, disc(9, 9) | disc(23, 22))
     one = with_peak(disc(9, 9), 3.0, (9, 9))
-    np.testing.assert_array_equal(taught([one], [1], refinement={"parts": 4})[0] == FOREGROUND, disc(9, 9))  # no more are made up
+    np.testing.assert_array_equal(
+        taught([one], [1], refinement={"parts": 4})[0] == FOREGROUND, disc(9, 9)
+    )  # no more are made up
 
 
 def test_a_volume_is_outlined_in_three_dimensions():
-    """Slice 2 shows the lesion dimly, below its own ring's half: only its neighbours tell that it belongs to the lesion."""
+    """Slice 2 shows the lesion dimly, below its own ring's half: only its neighbours tell that it belongs to
+    the lesion.
+    """
     slices = [with_peak(disc(14, 16), 3.0, (14, 16)) for _ in range(3)]
     result = taught(slices, [1, 1, 1], volumes=[0, 0, 0], refinement={"volume": True})
     np.testing.assert_array_equal(result == FOREGROUND, np.stack([disc(14, 16)] * 3))
 
 
 def test_slices_beyond_a_gap_and_of_other_volumes_are_outlined_by_themselves():
-    """Two lesions in two runs of one volume: as one volume without the gap only one of them, in one component, would be kept."""
+    """Two lesions in two runs of one volume: as one volume without the gap only one of them, in one
+    component, would be kept.
+    """
     first, second = with_peak(disc(9, 9), 3.0, (9, 9)), with_peak(disc(22, 22), 3.0, (22, 22))
     normal = np.zeros((SIDE, SIDE))
-    result = taught([first, first, normal, second, second], [1, 1, 0, 1, 1], volumes=[0] * 5, refinement={"volume": True})
-    np.testing.assert_array_equal(result == FOREGROUND, np.stack([disc(9, 9)] * 2 + [normal > 0] + [disc(22, 22)] * 2))
+    result = taught(
+        [first, first, normal, second, second], [1, 1, 0, 1, 1], volumes=[0] * 5, refinement={"volume": True}
+    )
+    np.testing.assert_array_equal(
+        result == FOREGROUND, np.stack([disc(9, 9)] * 2 + [normal > 0] + [disc(22, 22)] * 2)
+    )
     result = taught([first, second], [1, 1], volumes=[0, 1], refinement={"volume": True})
     np.testing.assert_array_equal(result == FOREGROUND, np.stack([disc(9, 9), disc(22, 22)]))
 
@@ -109,18 +129,36 @@ def test_slices_beyond_a_gap_and_of_other_volumes_are_outlined_by_themselves():
 def test_the_channel_of_the_recipe_outlines(channel):
     images = np.zeros((1, SIDE, SIDE, 2), np.float32)
     images[0, ..., 0], images[0, ..., 1] = disc(14, 16, 3), disc(14, 16, 5)
-    refinement = AttributionSection(refinement={"methods": ["halfway"], "smoothing": 0.0, "channel": channel, "reach": 8.0}).refinement
+    refinement = AttributionSection(
+        refinement={"methods": ["halfway"], "smoothing": 0.0, "channel": channel, "reach": 8.0}
+    ).refinement
     maps = BrightestBlob()(images)
-    found = outlines(disc(14, 16, 1)[None] + maps * 0.1, images, np.ones((1, SIDE, SIDE), np.uint8), np.arange(1), np.arange(1), refinement, 0.01)
+    found = outlines(
+        disc(14, 16, 1)[None] + maps * 0.1,
+        images,
+        np.ones((1, SIDE, SIDE), np.uint8),
+        np.arange(1),
+        np.arange(1),
+        refinement,
+        0.01,
+    )
     np.testing.assert_array_equal(found[0] == FOREGROUND, disc(14, 16, (3, 5)[channel]))
 
 
 def test_a_students_marks_are_taught_where_the_outlines_agree():
-    image = np.stack([3.0 * disc(14, 16), 3.0 * disc(14, 16), np.zeros((SIDE, SIDE))]).astype(np.float32)[..., None]
-    maps = np.stack([0.9 * disc(14, 16, 2.5), np.full((SIDE, SIDE), 0.2), np.ones((SIDE, SIDE))]).astype(np.float32)
-    student = lambda rows: maps[: len(rows), ..., None]  # noqa: E731  the abnormal slices, which stand first
-    section = AttributionSection(refinement={"methods": ["halfway"], "reach": 6.0, "smoothing": 0.0, "doubtful": 0.25})
-    result = student_labels(student, image, np.ones(image.shape[:3], np.uint8), np.array([1, 1, 0]), np.arange(3), section)
+    image = np.stack([3.0 * disc(14, 16), 3.0 * disc(14, 16), np.zeros((SIDE, SIDE))]).astype(np.float32)[
+        ..., None
+    ]
+    maps = np.stack([0.9 * disc(14, 16, 2.5), np.full((SIDE, SIDE), 0.2), np.ones((SIDE, SIDE))]).astype(
+        np.float32
+    )
+    student = lambda rows: maps[: len(rows), ..., None]
+    section = AttributionSection(
+        refinement={"methods": ["halfway"], "reach": 6.0, "smoothing": 0.0, "doubtful": 0.25}
+    )
+    result = student_labels(
+        student, image, np.ones(image.shape[:3], np.uint8), np.array([1, 1, 0]), np.arange(3), section
+    )
     inner, outer = disc(14, 16, 2.5), disc(14, 16)
     assert (result[0][inner] == FOREGROUND).all()  # map and outline say so: 0.5 * (0.9 + 1)
     assert (result[0][outer & ~inner] == IGNORED).all()  # the outline alone: 0.5

@@ -1,4 +1,6 @@
-"""Every trained baseline from its recipe keys to figures: fit, evaluate, predict, resume, describe, on a tiny cohort."""
+"""Every trained baseline from its recipe keys to figures: fit, evaluate, predict, resume, describe, on a tiny
+cohort.
+"""
 
 import json
 import shutil
@@ -23,19 +25,49 @@ ONE = ["self_training.rounds=0"]
 
 #: arm -> overrides, a logged term, what the report says
 ARMS = {
-    "non_negative": ([*ALONE, "loss.objective=non_negative", "loss.non_negative.prior=0.2", *ONE], "marker_risk", "negative-unlabelled risk, prior 0.2"),
-    "multiple_instance": ([*ALONE, "loss.objective=multiple_instance", "loss.multiple_instance.pooling=log_sum_exp"], "score_abnormal", "log_sum_exp of sharpness 6"),
-    "classification": ([*ALONE, "loss.objective=classification", *ONE], "score_abnormal", "Grad-CAM at level 1"),
+    "non_negative": (
+        [*ALONE, "loss.objective=non_negative", "loss.non_negative.prior=0.2", *ONE],
+        "marker_risk",
+        "negative-unlabelled risk, prior 0.2",
+    ),
+    "multiple_instance": (
+        [*ALONE, "loss.objective=multiple_instance", "loss.multiple_instance.pooling=log_sum_exp"],
+        "score_abnormal",
+        "log_sum_exp of sharpness 6",
+    ),
+    "classification": (
+        [*ALONE, "loss.objective=classification", *ONE],
+        "score_abnormal",
+        "Grad-CAM at level 1",
+    ),
     "classification_and_a_round": (
-        [*ALONE, "loss.objective=classification", "inference.activation_map.method=layer_cam", "inference.activation_map.level=0", "inference.head=1"],
-        "score_abnormal", "classification of slices",
+        [
+            *ALONE,
+            "loss.objective=classification",
+            "inference.activation_map.method=layer_cam",
+            "inference.activation_map.level=0",
+            "inference.head=1",
+        ],
+        "score_abnormal",
+        "classification of slices",
     ),
     "plain_unet_without_twin_on_shuffled_labels": (
-        ["network.skips=plain", "twin.kind=none", "loss.agreement.weight=0", "training.shuffle_labels=true", *ONE],
-        "hybrid_abnormal", "the labels of the training slices were shuffled",
+        [
+            "network.skips=plain",
+            "twin.kind=none",
+            "loss.agreement.weight=0",
+            "training.shuffle_labels=true",
+            *ONE,
+        ],
+        "hybrid_abnormal",
+        "the labels of the training slices were shuffled",
     ),
-    "supervised_plain_unet_on_few_patients": (["training.supervision=masks", "network.skips=plain", "training.patients=3", *ONE], "soft_dice", "Training patients used"),
-}  # fmt: skip
+    "supervised_plain_unet_on_few_patients": (
+        ["training.supervision=masks", "network.skips=plain", "training.patients=3", *ONE],
+        "soft_dice",
+        "Training patients used",
+    ),
+}
 
 
 def call(*arguments):
@@ -48,7 +80,14 @@ def call(*arguments):
 
 def fit(out, overrides, *more):
     settings = list({setting.split("=")[0]: setting for setting in [*TINY, *overrides]}.values())
-    return call("fit", "mri_carcinoma", "--out", out, *(part for setting in settings for part in ("--set", setting)), *more)
+    return call(
+        "fit",
+        "mri_carcinoma",
+        "--out",
+        out,
+        *(part for setting in settings for part in ("--set", setting)),
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +109,10 @@ def test_an_arm_runs_from_its_keys_to_its_figures(runs, arm):
     out, (_, term, said) = runs(arm), ARMS[arm]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     trained = [row for row in rows if row["kind"] == "train"]
-    assert np.isfinite([row[term] for row in trained[:1]]).all() and np.isfinite([row["loss"] for row in trained]).all()
+    assert (
+        np.isfinite([row[term] for row in trained[:1]]).all()
+        and np.isfinite([row["loss"] for row in trained]).all()
+    )
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert 0 <= figures["dice_volume"]["mean"] <= 1 and 0 <= figures["auroc_slice"] <= 1
     assert "no mask was read" in json.loads((out / "selection.json").read_text())["threshold_rule"]
@@ -79,10 +121,22 @@ def test_an_arm_runs_from_its_keys_to_its_figures(runs, arm):
 
 def test_the_same_figures_come_from_evaluate(runs, tmp_path):
     out = runs("classification")
-    said = call("evaluate", out, "--split", "test", "--split-file", out / "split.csv", "--out", tmp_path / "evaluation")
+    said = call(
+        "evaluate",
+        out,
+        "--split",
+        "test",
+        "--split-file",
+        out / "split.csv",
+        "--out",
+        tmp_path / "evaluation",
+    )
     assert "also those it was trained on" not in said
     assert "also those it was trained on" in call("evaluate", out, "--out", tmp_path / "of_all")
-    figures = [json.loads((folder / "metrics.json").read_text()) for folder in (out / "evaluation", tmp_path / "evaluation")]
+    figures = [
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (out / "evaluation", tmp_path / "evaluation")
+    ]
     assert figures[0]["dice_volume"] == figures[1]["dice_volume"]
     assert list(figures[0]["heads"]) == ["activation_map"]
     markings = json.loads((out / "selection.json").read_text())["markings"]
@@ -107,12 +161,17 @@ def test_an_interrupted_run_ends_with_the_same_weights(runs, arm, tmp_path):
     for name in ("chosen.json", "step-00000004.npz", "candidate-00000004.npz"):
         (stage / name).unlink()
     assert "Resumed at step 2" in fit(out, ARMS[arm][0], "--resume")
-    weights = [keras.saving.load_model(Path(run) / "model.keras", compile=False).get_weights() for run in (whole, out)]
+    weights = [
+        keras.saving.load_model(Path(run) / "model.keras", compile=False).get_weights()
+        for run in (whole, out)
+    ]
     for one, two in zip(*weights):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_describe_tells_of_the_classifier():
     overrides = [part for setting in [*ALONE, "loss.objective=classification"] for part in ("--set", setting)]
-    assert "a classifier on the encoder X[0,0]..X[2,0] alone: " in call("describe", "mri_carcinoma", *overrides)
+    assert "a classifier on the encoder X[0,0]..X[2,0] alone: " in call(
+        "describe", "mri_carcinoma", *overrides
+    )
     assert "classifier" not in call("describe", "mri_carcinoma")

@@ -1,4 +1,6 @@
-"""The recipe of two markers from DICOM to figures, shrunken: fit, evaluate, predict, and a manifest that does not fit."""
+"""The recipe of two markers from DICOM to figures, shrunken: fit, evaluate, predict, and a manifest that does
+not fit.
+"""
 
 import csv
 import json
@@ -48,7 +50,11 @@ def test_a_run_measures_every_marker(fitted):
     assert list(figures["markers"]) == list(NAMES)
     for name in NAMES:
         own = figures["markers"][name]
-        assert f"  {name}: Dice " in said and 0 <= own["auroc_slice"] <= 1 and own["baselines"]["whole_organ"]["dice_volume"]["mean"] is not None
+        assert (
+            f"  {name}: Dice " in said
+            and 0 <= own["auroc_slice"] <= 1
+            and own["baselines"]["whole_organ"]["dice_volume"]["mean"] is not None
+        )
     rows = rows_of(out / "evaluation" / "patients.csv")
     counted = {name: sum(int(row[f"{name}_truth_px"]) for row in rows) for name in NAMES}
     assert sum(counted.values()) == sum(int(row["truth_px"]) for row in rows) and min(counted.values()) > 0
@@ -60,10 +66,19 @@ def test_a_run_measures_every_marker(fitted):
 def test_a_run_keeps_the_cuts_of_every_marker_and_what_looks_saw(fitted):
     out, _ = fitted
     selection = json.loads((out / "selection.json").read_text())
-    assert {tuple(row) for row in selection["markings"].values()} == {NAMES} and list(selection["prevalence"]) == list(NAMES)
+    assert {tuple(row) for row in selection["markings"].values()} == {NAMES} and list(
+        selection["prevalence"]
+    ) == list(NAMES)
     assert "of the organ as subdural where they show it" in selection["threshold_rule"]
-    looks = [row for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if row["kind"] == "look"]
-    assert looks and all(row["threshold"] == pytest.approx(np.mean([own["threshold"] for own in row["markers"].values()])) for row in looks)
+    looks = [
+        row
+        for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+        if row["kind"] == "look"
+    ]
+    assert looks and all(
+        row["threshold"] == pytest.approx(np.mean([own["threshold"] for own in row["markers"].values()]))
+        for row in looks
+    )
     assert [row["stage"] for row in looks] == ["image-labels"] * 2 + ["self-training-1"] * 2
 
 
@@ -73,7 +88,9 @@ def test_an_atlas_teaches_both(tmp_path, own_cache):
     call("fit", "ct_haemorrhage", "--out", out, *(part for setting in TINY for part in ("--set", setting)))
     selection = json.loads((out / "selection.json").read_text())
     assert selection["normal_atlas"] and {tuple(row) for row in selection["markings"].values()} == {NAMES}
-    assert {row["stage"] for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())} == {"self-training-1"}
+    assert {row["stage"] for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())} == {
+        "self-training-1"
+    }
 
 
 def test_predict_marks_with_numbers(fitted, tmp_path, own_cache):
@@ -83,7 +100,9 @@ def test_predict_marks_with_numbers(fitted, tmp_path, own_cache):
     assert "subdural" in said
     for row in rows_of(tmp_path / "marked" / "marks.csv"):
         values = np.asarray(Image.open(tmp_path / "marked" / row["mask"]))
-        assert [int(row[f"{name}_px"]) for name in NAMES] == [(values == value).sum() for value in (1, 2)] and values.max() <= 2
+        assert [int(row[f"{name}_px"]) for name in NAMES] == [
+            (values == value).sum() for value in (1, 2)
+        ] and values.max() <= 2
 
 
 def test_evaluate_works_without_names_and_fit_says_which_are_wrong(fitted, tmp_path, own_cache):
@@ -93,20 +112,34 @@ def test_evaluate_works_without_names_and_fit_says_which_are_wrong(fitted, tmp_p
     shutil.copytree(cohort, copy)
     text = (copy / "manifest.csv").read_text()
     (copy / "manifest.csv").write_text(text.replace(",subdural\n", ",subdurall\n"))
-    assert "(did you mean 'subdural'?)" in call("fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2)
-    (copy / "manifest.csv").write_text(text.replace(",subdural\n", ",\n").replace("intraparenchymal+subdural", "intraparenchymal"))
+    assert "(did you mean 'subdural'?)" in call(
+        "fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2
+    )
+    (copy / "manifest.csv").write_text(
+        text.replace(",subdural\n", ",\n").replace("intraparenchymal+subdural", "intraparenchymal")
+    )
     said = call("fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2)
     assert "No training slice shows subdural" in said and not (tmp_path / "run").exists()
     figures = tmp_path / "figures"
-    assert "Left out of training and of figures by label:" in call("evaluate", out, "--data", copy, "--out", figures)
+    assert "Left out of training and of figures by label:" in call(
+        "evaluate", out, "--data", copy, "--out", figures
+    )
     own = json.loads((figures / "metrics.json").read_text())["markers"]["subdural"]
-    assert own["auroc_slice"] is None and own["dice_volume"]["mean"] is not None  # no label names it, but the masks hold it
+    assert (
+        own["auroc_slice"] is None and own["dice_volume"]["mean"] is not None
+    )  # no label names it, but the masks hold it
 
 
 @pytest.mark.slow
 def test_masks_can_be_learned_from(tmp_path, own_cache):
     settings = [*TINY, *PAIRS, "training.supervision=masks", "self_training.rounds=0"]
-    call("fit", "ct_haemorrhage", "--out", tmp_path / "run", *(part for setting in settings for part in ("--set", setting)))
+    call(
+        "fit",
+        "ct_haemorrhage",
+        "--out",
+        tmp_path / "run",
+        *(part for setting in settings for part in ("--set", setting)),
+    )
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert "soft_dice" in rows[0]
 
@@ -117,14 +150,17 @@ def entry(fitted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo") / "ct_haemorrhage_tiny"
     about = folder.parent / "about.yaml"
     about.write_text(
-        "summary: Marks.\nchannel_order: [CT, deviation]\ntraining_data: {name: simulated, origin: Here., licence: CC0}\nweights_licence: CC0\n"
+        "summary: Marks.\nchannel_order: [CT, deviation]\ntraining_data: {name: simulated, origin: Here., "
+        "licence: CC0}\nweights_licence: CC0\n"
         "intended_use: Tests.\nlimits: [Not a medical device.]\n"
     )
     assert "Dice " in call("zoo", "publish", fitted[0], "--to", folder, "--about", about)
     return folder
 
 
-def test_an_entry_by_its_name_marks_and_measures_as_the_run_does(fitted, entry, tmp_path, own_cache, monkeypatch):
+def test_an_entry_by_its_name_marks_and_measures_as_the_run_does(
+    fitted, entry, tmp_path, own_cache, monkeypatch
+):
     run, _ = fitted
     monkeypatch.setenv("CLAMNET_TF_ZOO", str(entry.parent))
     series = sorted((own_cache / "cohorts").glob("head_ct-*/HEAD_A_0009/ct"))[0]
@@ -134,17 +170,47 @@ def test_an_entry_by_its_name_marks_and_measures_as_the_run_does(fitted, entry, 
     masks = sorted(path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*.png"))
     assert masks and any(np.asarray(Image.open(tmp_path / "run" / mask)).any() for mask in masks)
     for mask in masks:
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "zoo" / mask)), np.asarray(Image.open(tmp_path / "run" / mask)))
-    run_figures, zoo_figures = (json.loads((tmp_path / f"{name}_figures" / "metrics.json").read_text()) for name in ("run", "zoo"))
-    assert zoo_figures["markers"]["subdural"]["dice_slice"] == run_figures["markers"]["subdural"]["dice_slice"]
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(tmp_path / "zoo" / mask)), np.asarray(Image.open(tmp_path / "run" / mask))
+        )
+    run_figures, zoo_figures = (
+        json.loads((tmp_path / f"{name}_figures" / "metrics.json").read_text()) for name in ("run", "zoo")
+    )
+    assert (
+        zoo_figures["markers"]["subdural"]["dice_slice"] == run_figures["markers"]["subdural"]["dice_slice"]
+    )
     assert zoo_figures["slices"] == run_figures["slices"] < 60  # the sides are drawn again as in the run
-    assert zoo_figures["dice_volume"] == run_figures["dice_volume"] and list(zoo_figures["markers"]) == list(NAMES)
+    assert zoo_figures["dice_volume"] == run_figures["dice_volume"] and list(zoo_figures["markers"]) == list(
+        NAMES
+    )
 
 
 def test_training_starts_from_an_entry_and_says_when_its_markers_are_others(entry, tmp_path, own_cache):
-    said = call("fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "run", *SETS, "--set", "self_training.rounds=0")
+    said = call(
+        "fit",
+        "ct_haemorrhage",
+        "--init",
+        entry,
+        "--out",
+        tmp_path / "run",
+        *SETS,
+        "--set",
+        "self_training.rounds=0",
+    )
     [rows] = json.loads((tmp_path / "run" / "initialization.json").read_text())["stages"].values()
-    assert {row["layer"]: row["outcome"] for row in rows}["head_1_logits"] == "reused" and "with markers" not in said
-    swapped = ["--set", "markers=[{name: subdural}, {name: intraparenchymal}]", "--data", tmp_path / "nothing"]
-    said = call("fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "other", *SETS, *swapped, code=2)
-    assert "were trained with markers intraparenchymal, subdural; this recipe has subdural, intraparenchymal." in said
+    assert {row["layer"]: row["outcome"] for row in rows}[
+        "head_1_logits"
+    ] == "reused" and "with markers" not in said
+    swapped = [
+        "--set",
+        "markers=[{name: subdural}, {name: intraparenchymal}]",
+        "--data",
+        tmp_path / "nothing",
+    ]
+    said = call(
+        "fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "other", *SETS, *swapped, code=2
+    )
+    assert (
+        "were trained with markers intraparenchymal, subdural; this recipe has subdural, intraparenchymal."
+        in said
+    )

@@ -1,4 +1,6 @@
-"""`clamnet-tf fit` as a cluster of two processes over loopback: one is killed, one gets SIGTERM, only the chief writes."""
+"""`clamnet-tf fit` as a cluster of two processes over loopback: one is killed, one gets SIGTERM, only the
+chief writes.
+"""
 
 import json
 import os
@@ -22,22 +24,41 @@ SETTINGS = """
 
 
 def fit(out, steps, *changes):
-    settings = {setting.split("=")[0]: setting for setting in [*SETTINGS, f"training.steps={steps}", *changes]}.values()
+    settings = {
+        setting.split("=")[0]: setting for setting in [*SETTINGS, f"training.steps={steps}", *changes]
+    }.values()
     sets = [part for setting in settings for part in ("--set", setting)]
     return [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", str(out), *sets]
 
 
 def launch(out, steps, *options):
     return subprocess.Popen(
-        [sys.executable, str(LAUNCHER), "2", "--logs", f"{out}.logs", *options, "--", *fit(out, steps), "--start-or-resume"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "CLAMNET_TF_CLUSTER_TIMEOUT": "120"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(LAUNCHER),
+            "2",
+            "--logs",
+            f"{out}.logs",
+            *options,
+            "--",
+            *fit(out, steps),
+            "--start-or-resume",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CLAMNET_TF_CLUSTER_TIMEOUT": "120"},
+    )
 
 
 def worker(launcher, index):
     """Process number of a running worker."""
     for number in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
-        variables = dict(entry.split("=", 1) for entry in Path(f"/proc/{number}/environ").read_text().split("\0") if "=" in entry)
+        variables = dict(
+            entry.split("=", 1)
+            for entry in Path(f"/proc/{number}/environ").read_text().split("\0")
+            if "=" in entry
+        )
         if json.loads(variables["TF_CONFIG"])["task"]["index"] == index:
             return int(number)
     raise AssertionError(f"worker {index} does not run")
@@ -76,10 +97,16 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path, own_cache):
     assert lone.returncode == 0, said
     for one, two in zip(weights(alone), weights(together)):
         np.testing.assert_allclose(one, two, atol=1e-5)
-    rows = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (alone, together)]
+    rows = [
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in (alone, together)
+    ]
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
     for one, two in zip(*rows):
-        assert all(one[name] == pytest.approx(two[name], abs=1e-3) for name in one.keys() - {"slices_per_second", "kind", "stage"})
+        assert all(
+            one[name] == pytest.approx(two[name], abs=1e-3)
+            for name in one.keys() - {"slices_per_second", "kind", "stage"}
+        )
     figures = [json.loads((run / "evaluation" / "metrics.json").read_text()) for run in (alone, together)]
     assert figures[0]["auroc_slice"] == pytest.approx(figures[1]["auroc_slice"], abs=1e-3)
     assert {path.name for path in alone.iterdir()} == {path.name for path in together.iterdir()}
@@ -102,13 +129,32 @@ def test_sigterm_at_one_worker_saves_and_stops_all(tmp_path):
 
 
 def test_what_is_wrong_is_said_by_every_worker(tmp_path):
-    done = subprocess.run(fit(tmp_path / "run", 2), capture_output=True, text=True, env={**os.environ, "TF_CONFIG": '{"cluster": 3}'})
-    assert done.returncode == 1 and 'TF_CONFIG: needs "cluster" and "task"' in done.stderr and not (tmp_path / "run").exists()
+    done = subprocess.run(
+        fit(tmp_path / "run", 2),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CONFIG": '{"cluster": 3}'},
+    )
+    assert (
+        done.returncode == 1
+        and 'TF_CONFIG: needs "cluster" and "task"' in done.stderr
+        and not (tmp_path / "run").exists()
+    )
     for setting, message in (
-        ("training.batch_size=6", "training.batch_size: expected a multiple of 4, pairs on 2 replicas; received 6"),
-        ("runtime.xla=true", "runtime.xla: expected false, since XLA cannot compile what 2 replicas on CPUs exchange"),
+        (
+            "training.batch_size=6",
+            "training.batch_size: expected a multiple of 4, pairs on 2 replicas; received 6",
+        ),
+        (
+            "runtime.xla=true",
+            "runtime.xla: expected false, since XLA cannot compile what 2 replicas on CPUs exchange",
+        ),
     ):
         command = fit(tmp_path / "run", 2, setting)
-        done = subprocess.run([sys.executable, str(LAUNCHER), "2", "--logs", str(tmp_path / "logs"), "--", *command], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, str(LAUNCHER), "2", "--logs", str(tmp_path / "logs"), "--", *command],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 2, (done.stdout, done.stderr)
         assert message in done.stdout and not (tmp_path / "run").exists()

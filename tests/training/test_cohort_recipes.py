@@ -13,7 +13,10 @@ TINY = """
     training.batch_size=4 training.steps=2 training.evaluate_every=2 training.checkpoint_every=2 self_training.rounds=0
 """.split()
 RECIPES = {  # recipe: its cohort, more overrides
-    "ct_pneumonia": ("simulated chest CT", ["data.cohort.slices=5", "data.cohort.side=96", "self_training.rounds=1", "self_training.steps=2"]),
+    "ct_pneumonia": (
+        "simulated chest CT",
+        ["data.cohort.slices=5", "data.cohort.side=96", "self_training.rounds=1", "self_training.steps=2"],
+    ),
     "ct_carcinoma": ("simulated abdominal CT", ["data.cohort.slices=5"]),
     "xray_trauma": ("simulated X-rays of the forearm", ["data.cohort.patients=16", "data.cohort.slices=1"]),
 }
@@ -42,6 +45,8 @@ def test_from_dicom_to_figures(tmp_path, name):
     assert f"built-in cohort of {title}" in (out / "evaluation" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("name", "channels"), [("mri_carcinoma", 3), ("ct_pneumonia", 1), ("xray_trauma", 1)])
+@pytest.mark.parametrize(
+    ("name", "channels"), [("mri_carcinoma", 3), ("ct_pneumonia", 1), ("xray_trauma", 1)]
+)
 def test_describe_knows_the_channels_of_the_cohort(name, channels):
     assert call("describe", name) == call("describe", name, "--channels", channels)

@@ -46,15 +46,34 @@ def test_a_run_leaves_everything_it_should(whole):
     assert done.stdout.startswith("Data: the built-in cohort of simulated brain MRI")
     assert done.stderr == ""
     names = {path.name for path in out.iterdir()}
-    assert names >= {"recipe.yaml", "split.csv", "environment.json", "log.txt", "metrics.jsonl", "tensorboard", "checkpoints", "model.keras", "selection.json", "FINISHED"}
-    assert {path.name for path in (out / "evaluation").iterdir()} >= {"metrics.json", "cases.csv", "patients.csv", "report.html"}
+    assert names >= {
+        "recipe.yaml",
+        "split.csv",
+        "environment.json",
+        "log.txt",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "model.keras",
+        "selection.json",
+        "FINISHED",
+    }
+    assert {path.name for path in (out / "evaluation").iterdir()} >= {
+        "metrics.json",
+        "cases.csv",
+        "patients.csv",
+        "report.html",
+    }
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "look"] == [4, 8, 12]
     assert {"loss", "hybrid_abnormal", "hybrid_normal", "agreement", "contrast"} <= rows[0].keys()
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert 0 <= figures["dice_volume"]["mean"] <= 1 and figures["data"]["simulated"] is True
     selection = json.loads((out / "selection.json").read_text())
-    assert selection["markings"]["mean"]["threshold"] == figures["threshold"] and "no mask was read" in selection["threshold_rule"]
+    assert (
+        selection["markings"]["mean"]["threshold"] == figures["threshold"]
+        and "no mask was read" in selection["threshold_rule"]
+    )
 
 
 def test_a_second_fit_into_the_same_folder_is_refused_and_harms_nothing(whole):
@@ -67,7 +86,9 @@ def test_a_second_fit_into_the_same_folder_is_refused_and_harms_nothing(whole):
     assert (out / "model.keras").read_bytes() == before
 
 
-@pytest.mark.parametrize("after", [pytest.param(3, marks=pytest.mark.slow), 9])  # in the first stage, and in the round of self-training
+@pytest.mark.parametrize(
+    "after", [pytest.param(3, marks=pytest.mark.slow), 9]
+)  # in the first stage, and in the round of self-training
 def test_killed_and_resumed_ends_with_the_same_weights(whole, tmp_path, after):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -81,15 +102,25 @@ def test_killed_and_resumed_ends_with_the_same_weights(whole, tmp_path, after):
     assert done.returncode == 0, done.stderr
     for one, two in zip(weights(whole[0]), weights(out)):
         np.testing.assert_allclose(one, two, atol=1e-6)
-    steps = [[json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (whole[0], out)]
+    steps = [
+        [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in (whole[0], out)
+    ]
     assert steps[0] == steps[1]
 
 
 def test_ctrl_c_stops_cleanly_and_can_be_resumed(tmp_path):
     out = tmp_path / "stopped"
-    settings = [*SETTINGS, "training.steps=5000", "training.checkpoint_every=4000", "training.evaluate_every=4000"]
+    settings = [
+        *SETTINGS,
+        "training.steps=5000",
+        "training.checkpoint_every=4000",
+        "training.evaluate_every=4000",
+    ]
     settings = list({setting.split("=")[0]: setting for setting in settings}.values())
-    process = subprocess.Popen(command(out, settings=settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(out, settings=settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     wait_for_step(out, 5, process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -102,8 +133,15 @@ def wait_for_step(out, step, process):
     deadline = time.time() + 300
     while time.time() < deadline:
         assert process.poll() is None, process.stderr.read()
-        saved = [8 * ("self" in path.parent.name) + int(path.stem.split("-")[1]) for path in out.glob("checkpoints/*/step-*.npz")]
-        logged = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines(False)[:-1]] if (out / "metrics.jsonl").exists() else []
+        saved = [
+            8 * ("self" in path.parent.name) + int(path.stem.split("-")[1])
+            for path in out.glob("checkpoints/*/step-*.npz")
+        ]
+        logged = (
+            [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines(False)[:-1]]
+            if (out / "metrics.jsonl").exists()
+            else []
+        )
         if max([*saved, *logged, 0]) >= step:
             return
         time.sleep(0.02)
@@ -124,19 +162,29 @@ def test_training_and_selection_cannot_depend_on_masks(whole, own_cache, tmp_pat
         Image.fromarray((rng.random(shape) < 0.5).astype(np.uint8) * 255).save(mask)
     out = tmp_path / "blind"
     manifest = next(copy.rglob("manifest.csv"))
-    done = subprocess.run(command(out, "--data", str(manifest.parent), "--split-file", str(copy / "split.csv")), capture_output=True, text=True)
+    done = subprocess.run(
+        command(out, "--data", str(manifest.parent), "--split-file", str(copy / "split.csv")),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     for one, two in zip(weights(whole[0]), weights(out)):
         np.testing.assert_array_equal(one, two)
     same = [json.loads((run / "selection.json").read_text()) | {"seconds": None} for run in (whole[0], out)]
     assert same[0] == same[1]
-    dice = [json.loads((run / "evaluation" / "metrics.json").read_text())["dice_volume"]["mean"] for run in (whole[0], out)]
+    dice = [
+        json.loads((run / "evaluation" / "metrics.json").read_text())["dice_volume"]["mean"]
+        for run in (whole[0], out)
+    ]
     assert dice[0] != dice[1]
 
 
 def test_supervised_mode_learns_from_masks(tmp_path):
     out = tmp_path / "supervised"
-    settings = [setting for setting in SETTINGS if not setting.startswith("self")] + ["self_training.rounds=0", "training.supervision=masks"]
+    settings = [setting for setting in SETTINGS if not setting.startswith("self")] + [
+        "self_training.rounds=0",
+        "training.supervision=masks",
+    ]
     done = subprocess.run(command(out, settings=settings), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -166,7 +214,9 @@ def test_a_search_chooses_eta_without_masks_and_is_not_repeated(tmp_path, own_ca
     assert [row["eta"] for row in rows] == [0.3, 0.5, 0.7, 0.9]
     best = max(row["auroc"] for row in rows)
     near = [row for row in rows if row["auroc"] >= best - 0.02]
-    wanted = min([row for row in near if row["normal_area"] <= 0.03] or near, key=lambda row: row["normal_area"])
+    wanted = min(
+        [row for row in near if row["normal_area"] <= 0.03] or near, key=lambda row: row["normal_area"]
+    )
     assert found["eta"] == wanted["eta"] and f"eta: {found['eta']}" in (out / "recipe.yaml").read_text()
     assert f"Chosen eta {found['eta']:g} of 0.3, 0.5, 0.7, 0.9" in done.stdout
     made = {path: path.stat().st_mtime_ns for path in search.rglob("model.keras")}

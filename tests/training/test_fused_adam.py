@@ -12,10 +12,14 @@ STEPS = 30
 
 
 def trained(kind, **options):
-    """Weights and the optimizer's own variables after 30 steps on fixed gradients, with a schedule and clipping as recipes have them."""
+    """Weights and the optimizer's own variables after 30 steps on fixed gradients, with a schedule and
+    clipping as recipes have them.
+    """
     rng = np.random.default_rng(0)
     shapes = {"kernel": (3, 3, 4, 8), "bias": (8,)}
-    weights = [keras.Variable(rng.normal(size=shape).astype(np.float32), name=name) for name, shape in shapes.items()]
+    weights = [
+        keras.Variable(rng.normal(size=shape).astype(np.float32), name=name) for name, shape in shapes.items()
+    ]
     rate = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=STEPS, alpha=0.01)
     optimizer = kind(learning_rate=rate, global_clipnorm=1.0, **options)
     optimizer.build(weights)
@@ -25,9 +29,14 @@ def trained(kind, **options):
     return weights, optimizer.variables, step
 
 
-@pytest.mark.parametrize(("name", "options"), [("Adam", {}), ("Adam", {"beta_1": 0.5, "epsilon": 1e-3}), ("AdamW", {"weight_decay": 0.1})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("Adam", {}), ("Adam", {"beta_1": 0.5, "epsilon": 1e-3}), ("AdamW", {"weight_decay": 0.1})],
+)
 def test_steps_are_those_of_keras(name, options):
-    ours, theirs = (trained(getattr(module, name), **options)[:2] for module in (fused_adam, keras.optimizers))
+    ours, theirs = (
+        trained(getattr(module, name), **options)[:2] for module in (fused_adam, keras.optimizers)
+    )
     for one, other in zip([*ours[0], *ours[1]], [*theirs[0], *theirs[1]], strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=2e-5, atol=2e-6)
     assert [(each.name, each.shape) for each in ours[1]] == [(each.name, each.shape) for each in theirs[1]]
@@ -39,5 +48,9 @@ def test_recipes_use_it_and_its_graph_is_small():
     graph = step.get_concrete_function([tf.zeros(one.shape) for one in weights]).graph
     kinds = [node.op for node in graph.as_graph_def().node]
     assert kinds.count("ResourceApplyAdam") == len(weights)
-    theirs = trained(keras.optimizers.Adam)[2].get_concrete_function([tf.zeros(one.shape) for one in weights]).graph
+    theirs = (
+        trained(keras.optimizers.Adam)[2]
+        .get_concrete_function([tf.zeros(one.shape) for one in weights])
+        .graph
+    )
     assert len(kinds) < 0.75 * len(theirs.as_graph_def().node)

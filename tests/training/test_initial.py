@@ -1,4 +1,6 @@
-"""`fit --init`: runs that start from zoo weights say and record what they took, and resume to the same result."""
+"""`fit --init`: runs that start from zoo weights say and record what they took, and resume to the same
+result.
+"""
 
 import json
 import subprocess
@@ -23,7 +25,18 @@ SETTINGS = """
 
 def command(out, *more, init="mri_carcinoma", settings=SETTINGS):
     sets = [part for setting in settings for part in ("--set", setting)]
-    return [sys.executable, "-m", "clamnet_tf", "fit", "mri_carcinoma", "--out", str(out), *sets, *(["--init", init] if init else []), *more]
+    return [
+        sys.executable,
+        "-m",
+        "clamnet_tf",
+        "fit",
+        "mri_carcinoma",
+        "--out",
+        str(out),
+        *sets,
+        *(["--init", init] if init else []),
+        *more,
+    ]
 
 
 def weights(run):
@@ -46,18 +59,29 @@ def whole(tmp_path_factory, own_cache):
 def test_it_is_said_and_recorded_what_was_reused(whole):
     out, said = whole
     assert "Note: the weights of mri_carcinoma were trained with data.side 128; this recipe has 32." in said
-    assert "Weights of mri_carcinoma in the first network: 8 layers with weights: 2 reused (2098 parameters), 6 adapted" in said
-    assert "Weights of mri_carcinoma in the self-training: 14 layers with weights: 13 reused (25394 parameters), 1 adapted (144 parameters), 0 new" in said
+    assert (
+        "Weights of mri_carcinoma in the first network: 8 layers with weights: 2 reused (2098 parameters), "
+        "6 adapted" in said
+    )
+    assert (
+        "Weights of mri_carcinoma in the self-training: 14 layers with weights: 13 reused (25394 "
+        "parameters), 1 adapted (144 parameters), 0 new" in said
+    )
     assert said.count("3 input channels became 1: their mean kernel, scaled by 3/1") == 2
     kept = json.loads((out / "initialization.json").read_text())
     assert (kept["from"], kept["recipe"]) == ("mri_carcinoma", "mri_carcinoma") and len(kept["sha256"]) == 64
     rows = {row["layer"]: row["outcome"] for row in kept["stages"]["self-training"]}
-    assert rows["x_0_0_conv_1"] == "adapted" and rows["x_0_1_conv_2"] == rows["head_1_logits"] == rows["x_0_0_norm_1"] == "reused"
+    assert (
+        rows["x_0_0_conv_1"] == "adapted"
+        and rows["x_0_1_conv_2"] == rows["head_1_logits"] == rows["x_0_0_norm_1"] == "reused"
+    )
 
 
 def test_training_began_at_these_weights_and_went_on(whole):
     """Four steps at this learning rate move a kernel by a little; a fresh one would lie nowhere near."""
-    source = keras.saving.load_model(Path(__file__).parents[2] / "zoo" / "mri_carcinoma" / "model.keras", compile=False)
+    source = keras.saving.load_model(
+        Path(__file__).parents[2] / "zoo" / "mri_carcinoma" / "model.keras", compile=False
+    )
     trained = keras.saving.load_model(whole[0] / "model.keras", compile=False)
     for layer in ("x_0_0_conv_2", "x_1_0_conv_2"):
         before, after = source.get_layer(layer).get_weights()[0], trained.get_layer(layer).get_weights()[0]
@@ -75,7 +99,10 @@ def test_killed_and_resumed_without_the_zoo_ends_with_the_same_weights(whole, tm
     process.communicate()
     assert not (out / "FINISHED").exists()
     other = run(out, "--resume", init=str(whole[0]))
-    assert other.returncode == 2 and "the run was started from mri_carcinoma. Resume it without another --init" in other.stderr
+    assert (
+        other.returncode == 2
+        and "the run was started from mri_carcinoma. Resume it without another --init" in other.stderr
+    )
     done = run(out, "--resume", init=None)
     assert done.returncode == 0, done.stderr
     for one, two in zip(weights(whole[0]), weights(out), strict=True):
@@ -86,7 +113,10 @@ def test_weights_that_do_not_fit_and_names_that_are_none_are_refused_before_trai
     out = tmp_path / "run"
     settings = [setting.replace("filters=[16,32]", "filters=[4,6]") for setting in SETTINGS]
     done = run(out, settings=settings)
-    assert done.returncode == 2 and "--init: first network: The network unet_plus_plus_d2 shares no convolution" in done.stderr
+    assert (
+        done.returncode == 2
+        and "--init: first network: The network unet_plus_plus_d2 shares no convolution" in done.stderr
+    )
     assert not out.exists()
     done = run(out, init="mri_carcinom")
     assert done.returncode == 2 and "nearest name mri_carcinoma" in done.stderr and not out.exists()
@@ -99,7 +129,10 @@ def test_a_run_that_has_begun_keeps_its_weights(tmp_path):
     run_folder = RunFolder.open_for_training(tmp_path / "run", "name: x\n", resume=False)
     run_folder.begin_with(model, {"from": "a", "sha256": "1"})
     run_folder.begin_with(other, {"from": "b", "sha256": "2"})  # nothing was learned yet
-    assert run_folder.initial.read_bytes() == b"b" and json.loads(run_folder.initialization.read_text())["from"] == "b"
+    assert (
+        run_folder.initial.read_bytes() == b"b"
+        and json.loads(run_folder.initialization.read_text())["from"] == "b"
+    )
     run_folder.append_metrics({"step": 1})
     run_folder.begin_with(other, {"from": "c", "sha256": "2"})
     with pytest.raises(RunError, match="the run was started from b"):

@@ -67,15 +67,23 @@ def test_labels_of_objectives_in_words():
 def test_the_hybrid_loss_is_built_with_a_twin_where_there_is_one():
     twin = build_network(TINY, side=16, channels=2)
     one = built(LossSection(), twin=TwinSection(kind="ema", momentum=0.5), new_twin=lambda: twin)
-    assert isinstance(one, SiameseTrainer) and one.twin is twin and (one.kind, one.momentum, one.steps) == ("ema", 0.5, 10)
+    assert (
+        isinstance(one, SiameseTrainer)
+        and one.twin is twin
+        and (one.kind, one.momentum, one.steps) == ("ema", 0.5, 10)
+    )
     assert built(LossSection(), twin=TwinSection(kind="shared"), new_twin=None).twin is None
 
 
 def test_objectives_are_built_from_the_recipe():
     section = LossSection(objective="non_negative", head_weights=[1.0, 2.0])
     assert build_objective(section, CLASSES) == NonNegative((0.07, 0.2), [1.0, 2.0])
-    assert build_objective(LossSection(objective="non_negative", non_negative={"prior": 0.3}), CLASSES).priors == (0.3, 0.3)
-    section = LossSection(objective="multiple_instance", multiple_instance={"pooling": "log_sum_exp", "sharpness": 5.0})
+    assert build_objective(
+        LossSection(objective="non_negative", non_negative={"prior": 0.3}), CLASSES
+    ).priors == (0.3, 0.3)
+    section = LossSection(
+        objective="multiple_instance", multiple_instance={"pooling": "log_sum_exp", "sharpness": 5.0}
+    )
     assert build_objective(section, CLASSES) == MultipleInstance("log_sum_exp", 5.0, None)
 
 
@@ -85,37 +93,70 @@ def test_heads_count_by_their_weights(toy):
     keras.utils.set_random_seed(1)
     network, batch = build_network(section, side=16, channels=2), toy_batch(toy)
     label, organ = batch["label"].numpy(), batch["organ_a"].numpy()
-    maps = {head: tf.nn.softmax(z).numpy()[..., 1].astype(float) for head, z in logits_network(network)(batch["view_a"]).items()}
+    maps = {
+        head: tf.nn.softmax(z).numpy()[..., 1].astype(float)
+        for head, z in logits_network(network)(batch["view_a"]).items()
+    }
     means = {head: np.array([p[o > 0].mean() for p, o in zip(each, organ)]) for head, each in maps.items()}
-    parts = {head: (each[label == 0].mean() / 2, (1 - each[label > 0].mean() - 0.9 * (1 - each[label == 0]).mean()) / 0.2) for head, each in means.items()}
+    parts = {
+        head: (
+            each[label == 0].mean() / 2,
+            (1 - each[label > 0].mean() - 0.9 * (1 - each[label == 0]).mean()) / 0.2,
+        )
+        for head, each in means.items()
+    }
     terms = ObjectiveTrainer(network, NonNegative((0.1,), [1.0, 3.0])).loss_terms(batch, training=False)
     weighted = [0.25 * one + 0.75 * two for one, two in zip(parts["head_1"], parts["head_2"])]
     assert float(terms["background_risk"]) == pytest.approx(weighted[0], rel=1e-4)
     assert float(terms["marker_risk"]) == pytest.approx(weighted[1], abs=1e-4)
-    assert float(terms["loss"]) == pytest.approx(sum(w * (b + max(0, m)) for w, (b, m) in zip((0.25, 0.75), parts.values())), rel=1e-4)
-    terms = ObjectiveTrainer(network, MultipleInstance("log_sum_exp", 4.0, [0.0, 1.0])).loss_terms(batch, training=False)
+    assert float(terms["loss"]) == pytest.approx(
+        sum(w * (b + max(0, m)) for w, (b, m) in zip((0.25, 0.75), parts.values())), rel=1e-4
+    )
+    terms = ObjectiveTrainer(network, MultipleInstance("log_sum_exp", 4.0, [0.0, 1.0])).loss_terms(
+        batch, training=False
+    )
     scores = np.array([np.log(np.mean(np.exp(4 * p[o > 0]))) / 4 for p, o in zip(maps["head_2"], organ)])
-    assert float(terms["loss"]) == pytest.approx(-np.mean(np.where(label > 0, np.log(scores), np.log(1 - scores))), rel=1e-3)
+    assert float(terms["loss"]) == pytest.approx(
+        -np.mean(np.where(label > 0, np.log(scores), np.log(1 - scores))), rel=1e-3
+    )
     assert float(terms["score_abnormal"]) == pytest.approx(scores[label > 0].mean(), rel=1e-4)
-    assert float(terms["area_normal"]) == pytest.approx(np.mean([(p[o > 0] > 0.5).mean() for p, o in zip(maps["head_2"], organ)], where=label == 0), abs=1e-6)
+    assert float(terms["area_normal"]) == pytest.approx(
+        np.mean([(p[o > 0] > 0.5).mean() for p, o in zip(maps["head_2"], organ)], where=label == 0), abs=1e-6
+    )
 
 
-@pytest.mark.parametrize("objective", [NonNegative((0.1, 0.3), None), MultipleInstance("log_sum_exp", 4.0, None)])
+@pytest.mark.parametrize(
+    "objective", [NonNegative((0.1, 0.3), None), MultipleInstance("log_sum_exp", 4.0, None)]
+)
 def test_several_classes_are_learned_as_each_against_all_else(toy, objective):
     """The terms are means over the classes, of each as if it were the only one."""
     keras.utils.set_random_seed(2)
-    network, batch = build_network(TINY.model_copy(update={"classes": 3}), side=16, channels=2), toy_batch(toy)
+    network, batch = (
+        build_network(TINY.model_copy(update={"classes": 3}), side=16, channels=2),
+        toy_batch(toy),
+    )
     first = np.arange(len(batch["label"])) % 4 == 0
     shown = np.stack([first, ~first], axis=1) * (batch["label"].numpy() > 0)[:, None]
     maps = tf.nn.softmax(logits_network(network)(batch["view_a"])["head_1"])
-    found = ObjectiveTrainer(network, objective).loss_terms({**batch, "eta": tf.constant(shown, tf.float32)}, training=False)
+    found = ObjectiveTrainer(network, objective).loss_terms(
+        {**batch, "eta": tf.constant(shown, tf.float32)}, training=False
+    )
     alone = []
     for index in range(2):
-        own = NonNegative((objective.priors[index],), None) if isinstance(objective, NonNegative) else objective
+        own = (
+            NonNegative((objective.priors[index],), None) if isinstance(objective, NonNegative) else objective
+        )
         p = maps[..., index + 1 : index + 2]
-        alone.append(own({"head_1": tf.math.log(tf.concat([1 - p, p], axis=-1))}, {**batch, "eta": tf.constant(shown[:, index : index + 1], tf.float32)}))
+        alone.append(
+            own(
+                {"head_1": tf.math.log(tf.concat([1 - p, p], axis=-1))},
+                {**batch, "eta": tf.constant(shown[:, index : index + 1], tf.float32)},
+            )
+        )
     for name in ("loss", *objective.terms):
-        assert float(found[name]) == pytest.approx(np.mean([float(one[name]) for one in alone]), rel=1e-4, abs=1e-6)
+        assert float(found[name]) == pytest.approx(
+            np.mean([float(one[name]) for one in alone]), rel=1e-4, abs=1e-6
+        )
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,9 @@ def test_hybrid_term_weighs_abnormal_by_eta_and_stays_inside_the_organ(toy):
     batch = toy_batch(toy)
     subject = trainer("none")
     terms = subject.loss_terms(batch, training=False)
-    log_p = tf.nn.log_softmax(logits_network(subject.network)(batch["view_a"])["head_1"]).numpy().astype(float)
+    log_p = (
+        tf.nn.log_softmax(logits_network(subject.network)(batch["view_a"])["head_1"]).numpy().astype(float)
+    )
     label, organ = batch["label"].numpy(), batch["organ_a"].numpy()
     for index in range(len(label)):
         chosen = log_p[index][..., label[index]][organ[index] > 0]
@@ -65,13 +67,24 @@ def test_contrast_is_shared_by_the_two_slices_of_a_pair(toy):
 def test_a_step_changes_what_it_should(toy, kind):
     subject, batch = trainer(kind), toy_batch(toy)
     before = [variable.numpy() for variable in subject.network.trainable_variables]
-    twin_before = [variable.numpy() for variable in subject.twin.variables] if subject.twin is not None else []
+    twin_before = (
+        [variable.numpy() for variable in subject.twin.variables] if subject.twin is not None else []
+    )
     logs = subject.train_step(batch)
     assert all(np.isfinite(float(value)) for value in logs.values())
-    moved = [np.abs(variable.numpy() - old).max() for variable, old in zip(subject.network.trainable_variables, before)]
+    moved = [
+        np.abs(variable.numpy() - old).max()
+        for variable, old in zip(subject.network.trainable_variables, before)
+    ]
     assert min(moved[:-1]) >= 0 and max(moved) > 1e-3
     if kind == "separate":
-        assert max(np.abs(variable.numpy() - old).max() for variable, old in zip(subject.twin.variables, twin_before)) > 1e-3
+        assert (
+            max(
+                np.abs(variable.numpy() - old).max()
+                for variable, old in zip(subject.twin.variables, twin_before)
+            )
+            > 1e-3
+        )
     if kind == "ema":
         for teacher, student, old in zip(subject.twin.variables, subject.network.variables, twin_before):
             np.testing.assert_allclose(teacher.numpy(), 0.9 * old + 0.1 * student.numpy(), atol=1e-6)

@@ -5,7 +5,13 @@ import pytest
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.training.strategy import build_strategy, slurm_cluster
 
-SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NODELIST": "node[01-02]", "SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_PROCID": "2", "SLURMD_NODENAME": "node02"}
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NODELIST": "node[01-02]",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURM_PROCID": "2",
+    "SLURMD_NODENAME": "node02",
+}
 
 
 @pytest.fixture
@@ -17,12 +23,17 @@ def slurm(monkeypatch):
 
 def test_tasks_of_a_job_step_are_the_workers(slurm):
     cluster = slurm_cluster()
-    assert cluster.addresses == ("node01:8888", "node01:8889", "node02:8888", "node02:8889") and cluster.index == 2
+    assert (
+        cluster.addresses == ("node01:8888", "node01:8889", "node02:8888", "node02:8889")
+        and cluster.index == 2
+    )
 
 
 def test_a_task_taken_for_one_of_another_node_is_told(slurm):
     slurm.setenv("SLURMD_NODENAME", "node01.cluster")
-    with pytest.raises(EnvironmentFailure, match="task 2 runs on node01.cluster, but .* takes it for one on node02"):
+    with pytest.raises(
+        EnvironmentFailure, match="task 2 runs on node01.cluster, but .* takes it for one on node02"
+    ):
         slurm_cluster()
 
 

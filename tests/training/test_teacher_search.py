@@ -19,7 +19,9 @@ class BrightestSquare:
     def probability(self, images):
         from scipy import ndimage
 
-        means = np.stack([ndimage.uniform_filter(image[..., 0], 5) for image in np.asarray(images, np.float64)])
+        means = np.stack(
+            [ndimage.uniform_filter(image[..., 0], 5) for image in np.asarray(images, np.float64)]
+        )
         return 1 / (1 + np.exp(-means.max(axis=(1, 2))))
 
 
@@ -32,7 +34,11 @@ def slices(rng):
     images[..., 0] += 4.0 * lesion
     labels, organ = np.array([1] * 6 + [0] * 4), np.ones((10, SIDE, SIDE), np.uint8)
     table = SimpleNamespace(volume=np.arange(10))
-    found = SimpleNamespace(validation=lambda: (images, organ, np.asarray(labels)[:, None] > 0), validation_rows=np.arange(10), table=table)
+    found = SimpleNamespace(
+        validation=lambda: (images, organ, np.asarray(labels)[:, None] > 0),
+        validation_rows=np.arange(10),
+        table=table,
+    )
     return found, lesion
 
 
@@ -46,7 +52,9 @@ def test_marking_the_lesion_beats_marking_elsewhere_and_everything(slices, monke
     right = fall_of(found, lesion, monkeypatch)
     wrong = fall_of(found, np.roll(lesion, (9, 9), axis=(1, 2)), monkeypatch)
     everything = fall_of(found, np.ones_like(lesion), monkeypatch)
-    assert right["specific_fall"] > 2.0  # the square falls from 4 to about its surroundings, elsewhere nothing falls
+    assert (
+        right["specific_fall"] > 2.0
+    )  # the square falls from 4 to about its surroundings, elsewhere nothing falls
     assert abs(wrong["fall"]) < 0.2 and wrong["specific_fall"] < 0.2
     assert everything["specific_fall"] == 0  # marks as large as the organ have no other place
     assert everything["normal_area"] == 1 and right["normal_area"] == 0
@@ -60,9 +68,13 @@ def test_the_teacher_with_the_largest_specific_fall_wins_unless_it_marks_normal_
         {"teacher": "first_network", "specific_fall": 2.0, "normal_area": 0.2},
     ]
     chosen, reason = choose_teacher(rows, normal_area_limit=0.01)
-    assert chosen == "attribution" and "left out for marking too much of normal slices: first_network" in reason
+    assert (
+        chosen == "attribution" and "left out for marking too much of normal slices: first_network" in reason
+    )
     assert choose_teacher(rows, normal_area_limit=0.5)[0] == "first_network"
-    assert choose_teacher(rows, normal_area_limit=0.001)[0] == "first_network"  # both are loud: the fall decides
+    assert (
+        choose_teacher(rows, normal_area_limit=0.001)[0] == "first_network"
+    )  # both are loud: the fall decides
 
 
 def test_where_nothing_is_shown_the_first_network_teaches_and_the_reason_says_so():
@@ -71,7 +83,11 @@ def test_where_nothing_is_shown_the_first_network_teaches_and_the_reason_says_so
         {"teacher": "first_network", "specific_fall": -0.5, "normal_area": 0.6},
     ]
     chosen, reason = choose_teacher(rows, normal_area_limit=0.01)
-    assert chosen == "first_network" and reason.startswith("ATTENTION") and "none is shown to mark the lesion" in reason
+    assert (
+        chosen == "first_network"
+        and reason.startswith("ATTENTION")
+        and "none is shown to mark the lesion" in reason
+    )
 
 
 def test_candidates_are_the_teachers_that_the_recipe_has_sections_for():

@@ -19,7 +19,9 @@ def recipe():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Names of the runs that were trained; a run called `stopped` stops on request, and leaves a checkpoint."""
+    """Names of the runs that were trained; a run called `stopped` stops on request, and leaves a
+    checkpoint.
+    """
     names = []
 
     def train(recipe, manifest, prepared, run, reporter):
@@ -50,7 +52,9 @@ def test_a_finished_run_of_another_recipe_is_refused(tmp_path, recipe, trained):
     trials, _ = trials_in(tmp_path)
     trials.run("a", recipe, "first try")
     with pytest.raises(RunError):
-        trials.run("a", recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"eta": 0.3})}), "another")
+        trials.run(
+            "a", recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"eta": 0.3})}), "another"
+        )
     assert trained == ["a"]
 
 

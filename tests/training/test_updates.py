@@ -26,7 +26,13 @@ def slices(rng):
 
 def data_of(slices, kind="pairs", **options):
     images, organ, labels, masks = slices
-    plan = PairPlan(labels, {name: np.zeros(len(labels)) for name in ("position", "area", "site")}, batch_size=8, seed=0, matching={"on": "none"})
+    plan = PairPlan(
+        labels,
+        {name: np.zeros(len(labels)) for name in ("position", "area", "site")},
+        batch_size=8,
+        seed=0,
+        matching={"on": "none"},
+    )
     store = SliceStore(images, organ, labels, 0.7 * np.minimum(labels, 1)[:, None])
     if kind == "masks":
         return mask_dataset(store, masks, plan, LAW, start=1, steps=4, seed=3, **options)
@@ -42,9 +48,14 @@ def test_the_parts_of_all_replicas_make_up_the_batch(slices, kind):
     for step, batch in enumerate(whole):
         parts = [others[0][step], others[1][step], two_here[2 * step], two_here[2 * step + 1]]
         for name, value in batch.items():
-            np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), value, rtol=1e-4, atol=1e-6)  # the machine may fuse sums otherwise
+            np.testing.assert_allclose(
+                np.concatenate([part[name] for part in parts]), value, rtol=1e-4, atol=1e-6
+            )  # the machine may fuse sums otherwise
     if kind == "pairs":  # abnormal and normal in turn, in every part
-        assert all((part["label"].numpy()[0::2] > 0).all() and (part["label"].numpy()[1::2] == 0).all() for part in two_here)
+        assert all(
+            (part["label"].numpy()[0::2] > 0).all() and (part["label"].numpy()[1::2] == 0).all()
+            for part in two_here
+        )
 
 
 @pytest.mark.parametrize("kind", ["shared", "ema"])
@@ -53,8 +64,12 @@ def test_the_loop_is_the_fit_of_keras(slices, kind):
     for subject in (by_fit, by_loop):
         subject.optimizer.build(subject.trainable_variables)
     history = by_fit.fit(data_of(slices), epochs=1, steps_per_epoch=3, verbose=0, shuffle=False).history
-    told = list(updates(by_loop, lambda share: data_of(slices, share=share), steps=3, asked_to_stop=lambda: False))
-    for one, two in zip(by_fit.variables + by_fit.optimizer.variables, by_loop.variables + by_loop.optimizer.variables):
+    told = list(
+        updates(by_loop, lambda share: data_of(slices, share=share), steps=3, asked_to_stop=lambda: False)
+    )
+    for one, two in zip(
+        by_fit.variables + by_fit.optimizer.variables, by_loop.variables + by_loop.optimizer.variables
+    ):
         if not any(one is variable for metric in by_fit.metrics for variable in metric.variables):
             np.testing.assert_allclose(np.asarray(one), np.asarray(two), atol=1e-6)
     sums = sum(sums.astype(float) for sums, _ in told)
@@ -67,9 +82,13 @@ def test_a_request_ends_the_loop_after_the_running_step(slices):
     subject = test_siamese.trainer("none")
     subject.optimizer.build(subject.trainable_variables)
     done, asked = 0, []
-    for _, stop in updates(subject, lambda share: data_of(slices, share=share), steps=3, asked_to_stop=lambda: bool(asked)):
+    for _, stop in updates(
+        subject, lambda share: data_of(slices, share=share), steps=3, asked_to_stop=lambda: bool(asked)
+    ):
         done += 1
         if stop:
             break
         asked.append(done)
-    assert done == 2 and int(subject.optimizer.iterations.numpy()) == 2 == int(tf.cast(subject.step_counter, tf.int32))
+    assert done == 2 and int(subject.optimizer.iterations.numpy()) == 2 == int(
+        tf.cast(subject.step_counter, tf.int32)
+    )

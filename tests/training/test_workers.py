@@ -1,4 +1,6 @@
-"""One process, two replicas in one process, two processes over loopback: the same 20 steps (share_of_steps.py)."""
+"""One process, two replicas in one process, two processes over loopback: the same 20 steps
+(share_of_steps.py).
+"""
 
 import json
 import os
@@ -11,7 +13,9 @@ import pytest
 
 HERE = Path(__file__).parent
 LAUNCHER = HERE.parents[1] / "tools" / "launch_local_cluster"
-TOLERANCE = 2e-6  # float32 sums in another order, 20 steps of clipped SGD with momentum; weights move by up to 0.06
+TOLERANCE = (
+    2e-6  # float32 sums in another order, 20 steps of clipped SGD with momentum; weights move by up to 0.06
+)
 
 
 def steps_of(kind, replicas=1, processes=1, logs=None):
@@ -19,9 +23,15 @@ def steps_of(kind, replicas=1, processes=1, logs=None):
     command = [sys.executable, str(HERE / "share_of_steps.py"), kind, str(replicas)]
     if processes > 1:
         command = [sys.executable, str(LAUNCHER), str(processes), "--logs", str(logs), "--", *command]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    texts = [done.stdout] if processes == 1 else [(logs / f"worker-{index}.log").read_text() for index in range(processes)]
+    texts = (
+        [done.stdout]
+        if processes == 1
+        else [(logs / f"worker-{index}.log").read_text() for index in range(processes)]
+    )
     return [json.loads(text.strip().splitlines()[-1]) for text in texts]
 
 

@@ -20,13 +20,22 @@ def _row(dice, difference):
     """Figures of a simple method, of patients and slices alike: (mean, low, high) each."""
     ends = ("mean", "low", "high")
     of_volumes = {"dice_volume": dict(zip(ends, dice)), "difference": dict(zip(ends, difference))}
-    return of_volumes | {"dice_slice": of_volumes["dice_volume"], "difference_slice": of_volumes["difference"]}
+    return of_volumes | {
+        "dice_slice": of_volumes["dice_volume"],
+        "difference_slice": of_volumes["difference"],
+    }
 
 
-BASELINES = {"whole_organ": _row((0.09, 0.05, 0.12), (0.66, 0.53, 0.77)), "otsu_channel1_bright": _row((0.25, 0.125, 0.5), (0.5, 0.25, 0.625))}
+BASELINES = {
+    "whole_organ": _row((0.09, 0.05, 0.12), (0.66, 0.53, 0.77)),
+    "otsu_channel1_bright": _row((0.25, 0.125, 0.5), (0.5, 0.25, 0.625)),
+}
 KEPT = {
     "whole_organ": {"function": "whole_organ", "keywords": {}},
-    "threshold_channel1_sigma2_bright": {"function": "_cut_masks", "keywords": {"channel": 1, "sigma": 2.0, "cut": 1.25, "bright": True}},
+    "threshold_channel1_sigma2_bright": {
+        "function": "_cut_masks",
+        "keywords": {"channel": 1, "sigma": 2.0, "cut": 1.25, "bright": True},
+    },
 }
 
 
@@ -34,7 +43,9 @@ KEPT = {
 def own_settings(monkeypatch, tmp_path):
     """No test sees the user's zoo folders, registries or pulled entries."""
     for name in list(os.environ):
-        if name.startswith(("CLAMNET_TF_ZOO", "CLAMNET_TF_REGISTRY", "CLAMNET_TF_OFFLINE", "HF_")) or name.lower().endswith("_proxy"):
+        if name.startswith(
+            ("CLAMNET_TF_ZOO", "CLAMNET_TF_REGISTRY", "CLAMNET_TF_OFFLINE", "HF_")
+        ) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CLAMNET_TF_CACHE", str(tmp_path / "cache"))
 
@@ -58,42 +69,87 @@ def copy(tmp_path):
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
-    """A finished, evaluated run folder with a small network of random weights; its figures are those of the shipped entry."""
+    """A finished, evaluated run folder with a small network of random weights; its figures are those of the
+    shipped entry.
+    """
     import yaml
 
     from clamnet_tf.networks.build import build_network
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import to_yaml
 
-    sizes = [f"{section}.{key}" for section in ("network", "self_training.network") for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")]
+    sizes = [
+        f"{section}.{key}"
+        for section in ("network", "self_training.network")
+        for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")
+    ]
     recipe = load_recipe("mri_carcinoma", [*sizes, "data.side=16"])
-    folder, entry = tmp_path_factory.mktemp("small") / "run", yaml.safe_load((SHIPPED / "entry.yaml").read_text(encoding="utf-8"))
+    folder, entry = (
+        tmp_path_factory.mktemp("small") / "run",
+        yaml.safe_load((SHIPPED / "entry.yaml").read_text(encoding="utf-8")),
+    )
     (folder / "evaluation").mkdir(parents=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
+        warnings.filterwarnings(
+            "ignore", "__array__ implementation", DeprecationWarning
+        )  # Keras 3.15 saving under NumPy 2
         build_network(recipe.self_training.network, side=16, channels=2).save(folder / "model.keras")
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
     selection = json.loads((SHIPPED / "selection.json").read_text())
-    markings = selection["markings"] = {name: selection["markings"][name] for name in ("mean", "head_1", "head_2")}
+    markings = selection["markings"] = {
+        name: selection["markings"][name] for name in ("mean", "head_1", "head_2")
+    }
     made, metrics = entry["made_with"], entry["metrics"]
     dice, others = metrics["dice_volume"], ("auroc_slice", "pointing_game", "normal_area")
     figures = {
-        "dice_volume": {"mean": dice["value"], "low": dice["low"], "high": dice["high"], "median": metrics["dice_volume_median"], "patients": 12},
+        "dice_volume": {
+            "mean": dice["value"],
+            "low": dice["low"],
+            "high": dice["high"],
+            "median": metrics["dice_volume_median"],
+            "patients": 12,
+        },
         "dice_slice": {"mean": 0.5, "low": 0.4, "high": 0.6, "slices": 11},
-        "definitions": 2, "patients": 16, "patients_with_lesion": 12, "patients_without_lesion": 4, "patients_incomplete": 0,
-        "normal_area_patient": 0.125, "specificity_patient": 0.75, "baselines": BASELINES,
+        "definitions": 2,
+        "patients": 16,
+        "patients_with_lesion": 12,
+        "patients_without_lesion": 4,
+        "patients_incomplete": 0,
+        "normal_area_patient": 0.125,
+        "specificity_patient": 0.75,
+        "baselines": BASELINES,
         **{key: metrics[key]["value"] for key in others},
         "intervals": {key: {end: metrics[key][end] for end in ("low", "high")} for key in others}
-        | {"normal_area_patient": {"low": 0.0, "high": 0.5}, "specificity_patient": {"low": 0.25, "high": 1.0}},
+        | {
+            "normal_area_patient": {"low": 0.0, "high": 0.5},
+            "specificity_patient": {"low": 0.25, "high": 1.0},
+        },
         "bootstrap": {"samples": 2000, "confidence": 0.95},
         "threshold": markings["mean"]["threshold"],
-        "heads": {name: {"threshold": row["raw_threshold"]} for name, row in markings.items() if name != "mean"},
+        "heads": {
+            name: {"threshold": row["raw_threshold"]} for name, row in markings.items() if name != "mean"
+        },
         "slices": 498,
         "data": {"root": "/data/kaggle_3m", "split": "test", "simulated": False},
     }
-    packages = {"clamnet-tf": made["clamnet_tf"], "tensorflow-cpu": made["tensorflow"], "keras": made["keras"]}
-    environment = {"packages": packages, "python": made["python"], "git": {"commit": made["commit"]}, "machine": "Linux x86_64", "processors": 2, "data": "/data/kaggle_3m"}
-    for name, content in (("selection.json", selection), ("environment.json", environment), ("evaluation/metrics.json", figures)):
+    packages = {
+        "clamnet-tf": made["clamnet_tf"],
+        "tensorflow-cpu": made["tensorflow"],
+        "keras": made["keras"],
+    }
+    environment = {
+        "packages": packages,
+        "python": made["python"],
+        "git": {"commit": made["commit"]},
+        "machine": "Linux x86_64",
+        "processors": 2,
+        "data": "/data/kaggle_3m",
+    }
+    for name, content in (
+        ("selection.json", selection),
+        ("environment.json", environment),
+        ("evaluation/metrics.json", figures),
+    ):
         (folder / name).write_text(json.dumps(content))
     (folder / "FINISHED").write_text("")
     (folder / "intensity_baselines.json").write_text(json.dumps(KEPT))
@@ -122,9 +178,13 @@ def published(run, folder):
     from clamnet_tf.zoo.publish import Release, publish
 
     about = About(
-        summary="Marks things.", channel_order=["T1", "FLAIR"], training_data={"name": "my set", "origin": "A hospital.", "licence": "CC BY 4.0"},
-        weights_licence="CC BY 4.0", intended_use="Research.", limits=["Not a medical device."],
-    )  # fmt: skip
+        summary="Marks things.",
+        channel_order=["T1", "FLAIR"],
+        training_data={"name": "my set", "origin": "A hospital.", "licence": "CC BY 4.0"},
+        weights_licence="CC BY 4.0",
+        intended_use="Research.",
+        limits=["Not a medical device."],
+    )
     publish(run, folder, about, Release(1, None))
     return folder
 
@@ -137,7 +197,9 @@ def small_entry(small_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_markers_run(small_run, tmp_path_factory):
-    """The small run with a network that tells two markers apart, random weights too; figures made up, with those of each marker."""
+    """The small run with a network that tells two markers apart, random weights too; figures made up, with
+    those of each marker.
+    """
     from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
     from clamnet_tf.inference.trained_model import measured_rule
     from clamnet_tf.networks.build import build_network
@@ -145,7 +207,11 @@ def small_markers_run(small_run, tmp_path_factory):
     from clamnet_tf.recipe.writer import to_yaml
 
     folder = Path(shutil.copytree(small_run, tmp_path_factory.mktemp("markers") / "run"))
-    sizes = [f"{section}.{key}" for section in ("network", "self_training.network") for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")]
+    sizes = [
+        f"{section}.{key}"
+        for section in ("network", "self_training.network")
+        for key in ("depth=3", "filters=[4, 6, 8]", "kernels=[3, 3, 3]")
+    ]
     recipe = load_recipe("ct_haemorrhage", [*sizes, "data.side=16", "self_training.teacher=first_network"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
@@ -153,24 +219,61 @@ def small_markers_run(small_run, tmp_path_factory):
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
     steps = {"through_plane": 1.1, "main_component": 0.3, "appearance": 0.0}
     cuts = {"intraparenchymal": (0.25, 0.375), "subdural": (0.125, 0.5)}
-    row = {name: {"steps": steps, "raw_threshold": raw, "threshold": cut} for name, (raw, cut) in cuts.items()}
-    selection = {"markings": dict.fromkeys(("mean", "head_1", "head_2"), row), "threshold_rule": "as expected", "step": 3, "seconds": 9.0}
+    row = {
+        name: {"steps": steps, "raw_threshold": raw, "threshold": cut} for name, (raw, cut) in cuts.items()
+    }
+    selection = {
+        "markings": dict.fromkeys(("mean", "head_1", "head_2"), row),
+        "threshold_rule": "as expected",
+        "step": 3,
+        "seconds": 9.0,
+    }
     figures = json.loads((folder / "evaluation" / "metrics.json").read_text())
     volumes, slices = figures["dice_volume"], figures["dice_slice"]
-    alike = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient", "intervals", "patients_incomplete", "baselines")
+    alike = (
+        "auroc_slice",
+        "pointing_game",
+        "normal_area",
+        "normal_area_patient",
+        "specificity_patient",
+        "intervals",
+        "patients_incomplete",
+        "baselines",
+    )
     own = {key: figures[key] for key in alike}
     figures |= {
-        "threshold": 0.5, "heads": {}, "threshold_rule": measured_rule("as expected", VolumePostprocessor.from_row(row, tuple(row))),
+        "threshold": 0.5,
+        "heads": {},
+        "threshold_rule": measured_rule("as expected", VolumePostprocessor.from_row(row, tuple(row))),
         "markers": {
-            "intraparenchymal": {**own, "dice_volume": {**volumes, "mean": 0.5, "low": 0.25, "high": 0.75, "median": 0.625, "patients": 8}, "dice_slice": slices, "patients_with_lesion": 8},
+            "intraparenchymal": {
+                **own,
+                "dice_volume": {
+                    **volumes,
+                    "mean": 0.5,
+                    "low": 0.25,
+                    "high": 0.75,
+                    "median": 0.625,
+                    "patients": 8,
+                },
+                "dice_slice": slices,
+                "patients_with_lesion": 8,
+            },
             "subdural": {  # no patient has it
-                **own, "dice_volume": {"mean": None, "low": None, "high": None, "median": None, "patients": 0}, "patients_with_lesion": 0,
-                "dice_slice": {"mean": None, "low": None, "high": None, "slices": 0}, "pointing_game": None,
+                **own,
+                "dice_volume": {"mean": None, "low": None, "high": None, "median": None, "patients": 0},
+                "patients_with_lesion": 0,
+                "dice_slice": {"mean": None, "low": None, "high": None, "slices": 0},
+                "pointing_game": None,
             },
         },
-    }  # fmt: skip
+    }
     kept = dict.fromkeys(("", "intraparenchymal"), KEPT)
-    for name, content in (("selection.json", selection), ("evaluation/metrics.json", figures), ("intensity_baselines.json", kept)):
+    for name, content in (
+        ("selection.json", selection),
+        ("evaluation/metrics.json", figures),
+        ("intensity_baselines.json", kept),
+    ):
         (folder / name).write_text(json.dumps(content))
     return folder
 
@@ -185,14 +288,22 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves `root` with ranges; what it does wrong is told by path.
 
     cut: path -> how many bytes are sent before the connection is closed, once. bytes: path -> other content.
-    redirect: path -> Location. stall: paths that are never answered in full. log: (path, Range header or None).
+    redirect: path -> Location. stall: paths that are never answered in full. log: (path, Range header or
+    None).
     """
 
     daemon_threads = True
 
     def __init__(self, root):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.root, self.cut, self.bytes, self.redirect, self.stall, self.log = Path(root), {}, {}, {}, set(), []
+        self.root, self.cut, self.bytes, self.redirect, self.stall, self.log = (
+            Path(root),
+            {},
+            {},
+            {},
+            set(),
+            [],
+        )
         self.ended = threading.Event()
 
     @property

@@ -1,4 +1,6 @@
-"""Every entry under zoo/: all checks of `verify`, names, licences, and the golden output in a process without clamnet_tf."""
+"""Every entry under zoo/: all checks of `verify`, names, licences, and the golden output in a process without
+clamnet_tf.
+"""
 
 import json
 import subprocess
@@ -44,15 +46,30 @@ def test_every_check_passes(folder):
 
     checks = verify(folder)
     assert [check.problem for check in checks if check.problem] == []
-    assert [check.name for check in checks] == ["schema", "files", "recipe", "network", "shapes", "golden output", "card"]
+    assert [check.name for check in checks] == [
+        "schema",
+        "files",
+        "recipe",
+        "network",
+        "shapes",
+        "golden output",
+        "card",
+    ]
 
 
 @pytest.mark.parametrize("folder", ENTRIES, ids=lambda path: path.name)
 def test_the_card_is_whole_and_says_licences_and_that_it_is_no_device(folder):
-    entry, card = yaml.safe_load((folder / "entry.yaml").read_text(encoding="utf-8")), (folder / "README.md").read_text(encoding="utf-8")
+    entry, card = (
+        yaml.safe_load((folder / "entry.yaml").read_text(encoding="utf-8")),
+        (folder / "README.md").read_text(encoding="utf-8"),
+    )
     assert entry["name"] == folder.name == f"{entry['modality']}_{entry['condition']}"
     assert [title for title in SECTIONS if f"## {title}\n" not in card] == []
-    assert "Not a medical device" in card and "Licence of the data: " in card and "Licence of the weights: " in card
+    assert (
+        "Not a medical device" in card
+        and "Licence of the data: " in card
+        and "Licence of the weights: " in card
+    )
     dice = entry["metrics"]["dice_volume"] or entry["metrics"]["dice_slice"]
     assert f"{dice['value']:.2f} ({dice['low']:.2f} to {dice['high']:.2f})" in card
     for one in entry.get("markers") or []:
@@ -71,8 +88,12 @@ def of_a_stranger(tmp_path_factory):
     for folder in ENTRIES:
         golden = golden_of(folder)
         np.save(tmp / f"{folder.name}.npy", golden_input(golden["side"], golden["channels"]))
-        work.append((folder.name, str(folder / "model.keras"), str(tmp / f"{folder.name}.npy"), golden["pixels"]))
-    done = subprocess.run([sys.executable, "-c", STRANGER, json.dumps(work)], capture_output=True, text=True, cwd=tmp)
+        work.append(
+            (folder.name, str(folder / "model.keras"), str(tmp / f"{folder.name}.npy"), golden["pixels"])
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, json.dumps(work)], capture_output=True, text=True, cwd=tmp
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(map(json.loads, done.stdout.splitlines()[-len(ENTRIES) :]))
 
@@ -82,7 +103,11 @@ def test_keras_alone_gives_the_golden_output(folder, of_a_stranger):
     golden, found = golden_of(folder), of_a_stranger[folder.name]
     assert found.keys() == golden["marker_probability"].keys()
     for head, row in golden["marker_probability"].items():
-        numbers = [number for each in (row, *row.get("markers", [])) for number in (each["mean"], each["maximum"], *each["at"])]
+        numbers = [
+            number
+            for each in (row, *row.get("markers", []))
+            for number in (each["mean"], each["maximum"], *each["at"])
+        ]
         assert found[head] == pytest.approx(numbers, abs=golden["tolerance"])
 
 
@@ -92,5 +117,7 @@ def test_the_golden_input_is_the_formula_it_always_was():
     row, column = 40, 20  # worked by hand: x = 0.125, y = -0.1875
     radius = np.sqrt(0.125**2 + 0.1875**2)
     bump = 2 * np.exp(-80 * ((0.125 - 0.1) ** 2 + (-0.1875 + 0.15) ** 2))
-    np.testing.assert_allclose(image[0, row, column], [np.cos(20 * radius) + bump, np.cos(20 * radius + 1) + bump], rtol=1e-6)
+    np.testing.assert_allclose(
+        image[0, row, column], [np.cos(20 * radius) + bump, np.cos(20 * radius + 1) + bump], rtol=1e-6
+    )
     assert image[0, 0, 0].tolist() == [0, 0]

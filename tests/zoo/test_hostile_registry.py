@@ -1,4 +1,6 @@
-"""Registries that answer with anything but an index: one ZooError, whatever the Location, length or encoding says."""
+"""Registries that answer with anything but an index: one ZooError, whatever the Location, length or encoding
+says.
+"""
 
 import sys
 from pathlib import Path

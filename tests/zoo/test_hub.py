@@ -44,13 +44,22 @@ class Hub(http.server.BaseHTTPRequestHandler):
         path, server = self.path.partition("?")[0], self.server
         server.asked.append((self.command, path))
         if re.fullmatch(rf"/api/models/{REPOSITORY}(/revision/[\w.]+)?", path):
-            names = sorted(str(each.relative_to(server.root)) for each in server.root.rglob("*") if each.is_file())
+            names = sorted(
+                str(each.relative_to(server.root)) for each in server.root.rglob("*") if each.is_file()
+            )
             siblings = [{"rfilename": name, "size": (server.root / name).stat().st_size} for name in names]
-            self.answer(200, json.dumps({"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}).encode(), body)
-        elif path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/") and (server.root / path.split(COMMIT + "/")[1]).is_file():
+            self.answer(
+                200, json.dumps({"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}).encode(), body
+            )
+        elif (
+            path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/")
+            and (server.root / path.split(COMMIT + "/")[1]).is_file()
+        ):
             content = (server.root / path.split(COMMIT + "/")[1]).read_bytes()
             content = server.instead.get(path.rsplit("/", 1)[1], content)
-            self.answer(200, content, body, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=COMMIT)
+            self.answer(
+                200, content, body, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=COMMIT
+            )
         else:
             self.answer(404, b"{}", body, X_Error_Code="RepoNotFound")
 
@@ -70,9 +79,15 @@ def hub(copy):
 
 
 def pull(hub, registry=f"hf://{REPOSITORY}", **environment):
-    settings = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": os.environ["CLAMNET_TF_CACHE"]}
+    settings = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HOME": os.environ["CLAMNET_TF_CACHE"],
+    }
     command = [sys.executable, "-m", "clamnet_tf", "zoo", "pull", NAME, "--from", registry, "--timeout", "5"]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **settings, **environment})
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **settings, **environment}
+    )
 
 
 @pytest.mark.parametrize("revision", ["", "@v1.0"])
@@ -99,7 +114,11 @@ def test_an_entry_at_the_root_is_found_by_what_it_says(hub):
 def test_wrong_weights_and_missing_files_are_refused(hub, tmp_path):
     hub.instead["model.keras"] = b"x" * (hub.root / NAME / "model.keras").stat().st_size
     done = pull(hub)
-    assert done.returncode == 2 and "expected sha256" in done.stderr and not list((tmp_path / "cache").rglob(f"{NAME}-1"))
+    assert (
+        done.returncode == 2
+        and "expected sha256" in done.stderr
+        and not list((tmp_path / "cache").rglob(f"{NAME}-1"))
+    )
     (hub.root / NAME / "golden.json").unlink()
     done = pull(hub)
     assert done.returncode == 2 and "missing or empty: golden.json" in done.stderr
@@ -107,12 +126,20 @@ def test_wrong_weights_and_missing_files_are_refused(hub, tmp_path):
 
 def test_an_unknown_repository_is_a_plain_error(hub):
     done = pull(hub, "hf://someone/else")
-    assert done.returncode == 2 and "hf://someone/else: cannot be downloaded" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "hf://someone/else: cannot be downloaded" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_no_server_at_all(hub):
     done = pull(hub, HF_ENDPOINT="http://127.0.0.1:9")
-    assert done.returncode == 2 and f"hf://{REPOSITORY}: cannot be downloaded" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and f"hf://{REPOSITORY}: cannot be downloaded" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_another_endpoint_than_https_is_refused(hub):

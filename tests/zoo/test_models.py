@@ -23,7 +23,11 @@ def network():
 
 def test_a_name_gives_the_shipped_network(network):
     assert isinstance(network, keras.Model) and network.input_shape == (None, 128, 128, 3)
-    assert list(network.output) == ["head_1", "head_2", "head_3"] and network.trainable and network.trainable_weights
+    assert (
+        list(network.output) == ["head_1", "head_2", "head_3"]
+        and network.trainable
+        and network.trainable_weights
+    )
     stored = keras.saving.load_model(ROOT / "zoo" / "mri_carcinoma" / "model.keras")
     image = golden_input(128, 3)
     for head, value in stored(image).items():
@@ -33,7 +37,11 @@ def test_a_name_gives_the_shipped_network(network):
 def test_one_head_is_the_pruned_network(network):
     pruned = clamnet_tf.load("mri_carcinoma", head=2, trainable=False)
     image = golden_input(128, 3)
-    assert list(pruned.output) == ["head_2"] and pruned.count_params() < network.count_params() and pruned.trainable_weights == []
+    assert (
+        list(pruned.output) == ["head_2"]
+        and pruned.count_params() < network.count_params()
+        and pruned.trainable_weights == []
+    )
     np.testing.assert_allclose(pruned(image)["head_2"], network(image)["head_2"], atol=1e-6)
     with pytest.raises(NetworkError, match=r"head: expected one of \[1, 2, 3\], received 4"):
         clamnet_tf.load("mri_carcinoma", head=4)
@@ -42,13 +50,27 @@ def test_one_head_is_the_pruned_network(network):
 
 
 def test_a_recipe_by_name_path_or_object_gives_its_network(tmp_path):
-    recipe = clamnet_tf.load_recipe("mri_carcinoma", ["network.depth=2", "network.filters=[4, 6]", "network.kernels=[3, 3]", "data.side=32"])
+    recipe = clamnet_tf.load_recipe(
+        "mri_carcinoma",
+        ["network.depth=2", "network.filters=[4, 6]", "network.kernels=[3, 3]", "data.side=32"],
+    )
     first = clamnet_tf.build(recipe, channels=2, stage="first")
     assert first.input_shape == (None, 32, 32, 2) and list(first.output) == ["head_1"]
-    assert [layer.name for layer in clamnet_tf.build("mri_carcinoma", channels=3).layers] == [layer.name for layer in clamnet_tf.load("mri_carcinoma").layers]
-    own = recipe.model_copy(update={"data": recipe.data.model_copy(update={"channels": [1]}), "self_training": recipe.self_training.model_copy(update={"rounds": 0})})
+    assert [layer.name for layer in clamnet_tf.build("mri_carcinoma", channels=3).layers] == [
+        layer.name for layer in clamnet_tf.load("mri_carcinoma").layers
+    ]
+    own = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"channels": [1]}),
+            "self_training": recipe.self_training.model_copy(update={"rounds": 0}),
+        }
+    )
     assert clamnet_tf.build(own, side=64).input_shape == (None, 64, 64, 1)
-    with pytest.raises(NetworkError, match=r"channels: expected a number, since data\.channels of the recipe mri_carcinoma keeps all channels"):
+    with pytest.raises(
+        NetworkError,
+        match=r"channels: expected a number, since data\.channels of the recipe mri_carcinoma keeps all "
+        r"channels",
+    ):
         clamnet_tf.build(recipe)
     with pytest.raises(NetworkError, match="stage: expected first or last, received 'second'"):
         clamnet_tf.build(recipe, channels=1, stage="second")

@@ -1,4 +1,6 @@
-"""A run becomes an entry: figures are taken, texts are asked for, wrong runs are refused, nothing is left half done."""
+"""A run becomes an entry: figures are taken, texts are asked for, wrong runs are refused, nothing is left
+half done.
+"""
 
 import json
 import shutil
@@ -38,31 +40,58 @@ def test_an_entry_holds_the_runs_own_figures_and_the_given_texts(run, about, tmp
     folder = tmp_path / "zoo" / "mri_mine"
     assert read_entry(folder) == entry and [check.problem for check in verify(folder)] == [None] * 7
     figures = json.loads((run / "evaluation" / "metrics.json").read_text())
-    assert entry.metrics.dice_volume.value == figures["dice_volume"]["mean"] and entry.metrics.normal_area.high == figures["intervals"]["normal_area"]["high"]
-    assert (entry.metrics.data, entry.metrics.split, entry.metrics.seed, entry.eta) == ("kaggle_3m", "test", 0, 0.7)
+    assert (
+        entry.metrics.dice_volume.value == figures["dice_volume"]["mean"]
+        and entry.metrics.normal_area.high == figures["intervals"]["normal_area"]["high"]
+    )
+    assert (entry.metrics.data, entry.metrics.split, entry.metrics.seed, entry.eta) == (
+        "kaggle_3m",
+        "test",
+        0,
+        0.7,
+    )
     assert (folder / "model.keras").read_bytes() == (run / "model.keras").read_bytes()
-    assert entry.changelog[0].model_dump() == {"version": 1, "date": "2026-01-02", "changes": "First version."}
+    assert entry.changelog[0].model_dump() == {
+        "version": 1,
+        "date": "2026-01-02",
+        "changes": "First version.",
+    }
     card = (folder / "README.md").read_text()
-    assert "Licence of the weights: CC BY 4.0" in card and "- Not a medical device." in card and "{mean:.2f} ({low:.2f} to {high:.2f})".format(**figures["dice_volume"]) in card
+    assert (
+        "Licence of the weights: CC BY 4.0" in card
+        and "- Not a medical device." in card
+        and "{mean:.2f} ({low:.2f} to {high:.2f})".format(**figures["dice_volume"]) in card
+    )
     assert sorted(path.name for path in folder.parent.iterdir()) == ["mri_mine"]
 
 
-def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_fitted_ones(run, about, tmp_path):
+def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_fitted_ones(
+    run, about, tmp_path
+):
     folder = tmp_path / "zoo" / "mri_mine"
     metrics = publish(run, folder, texts(about), Release(1, None)).metrics
     assert (metrics.patients, metrics.patients_with_lesion, metrics.patients_without_lesion) == (16, 12, 4)
-    assert [(one.name, one.dice.value, one.difference.low) for one in metrics.simple_methods] == [("otsu_channel1_bright", 0.25, 0.25), ("whole_organ", 0.09, 0.53)]
+    assert [(one.name, one.dice.value, one.difference.low) for one in metrics.simple_methods] == [
+        ("otsu_channel1_bright", 0.25, 0.25),
+        ("whole_organ", 0.09, 0.53),
+    ]
     card = (folder / "README.md").read_text()
     for line in (
         "| Dice per patient with a lesion (12 patients) | 0.75 (",
-        "| Best simple method, picked with the masks: otsu channel1 bright | 0.25 (0.12 to 0.50); network less it +0.50 (+0.25 to +0.62) |",
+        "| Best simple method, picked with the masks: otsu channel1 bright | 0.25 (0.12 to 0.50); network "
+        "less it +0.50 (+0.25 to +0.62) |",
         "| The whole organ marked | 0.09 (0.05 to 0.12); network less it +0.66 (+0.53 to +0.77) |",
         "| Patients without a lesion left unmarked (4 patients), % | 75 (25 to 100) |",
         "| Marked area of patients without a lesion, % of the organ | 12.50 (0.00 to 50.00) |",
     ):
         assert line in card, line
-    assert "12 of the patients have a lesion and are outlined whole, 4 have none" in " ".join(card.split()) and "before November 2026" not in card
-    assert (folder / "intensity_baselines.json").read_bytes() == (run / "intensity_baselines.json").read_bytes()
+    assert (
+        "12 of the patients have a lesion and are outlined whole, 4 have none" in " ".join(card.split())
+        and "before November 2026" not in card
+    )
+    assert (folder / "intensity_baselines.json").read_bytes() == (
+        run / "intensity_baselines.json"
+    ).read_bytes()
     (run / "intensity_baselines.json").unlink()  # nothing of the version before stays
     publish(run, folder, texts(about), Release(2, "Without."))
     assert not (folder / "intensity_baselines.json").exists()
@@ -73,25 +102,47 @@ def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_
     [
         (lambda kept: kept["whole_organ"].update(function="system"), "'system'"),
         (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].update(channel=2), "channel is 2"),
-        (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].update(cut="high"), "cut is 'high'"),
-        (lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].pop("cut"), "has the keywords channel, sigma, bright"),
+        (
+            lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].update(cut="high"),
+            "cut is 'high'",
+        ),
+        (
+            lambda kept: kept["threshold_channel1_sigma2_bright"]["keywords"].pop("cut"),
+            "has the keywords channel, sigma, bright",
+        ),
     ],
     ids=["function", "channel", "value", "keyword"],
 )
 def test_kept_methods_that_are_wrong_are_not_published(run, about, tmp_path, change, message):
     change_json(run / "intensity_baselines.json", change)
-    with pytest.raises(ZooError, match=rf"intensity_baselines\.json: expected simple methods for 2 channel\(s\).*{message}"):
+    with pytest.raises(
+        ZooError, match=rf"intensity_baselines\.json: expected simple methods for 2 channel\(s\).*{message}"
+    ):
         publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None))
     assert not list((tmp_path / "zoo").iterdir())
 
 
 def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline(run, about, tmp_path):
-    change_json(run / "evaluation" / "metrics.json", lambda found: [found["dice_volume"].update(mean=None, patients=0), found.update(patients=24)])
+    change_json(
+        run / "evaluation" / "metrics.json",
+        lambda found: [found["dice_volume"].update(mean=None, patients=0), found.update(patients=24)],
+    )
     entry = publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
     metrics = read_entry(tmp_path / "zoo" / "mri_mine").metrics
-    assert metrics == entry.metrics and metrics.dice_volume is None and metrics.headline.value == 0.5 and (metrics.outlined_slices, metrics.patients) == (11, 24)
-    assert [(one.name, one.dice.value) for one in metrics.simple_methods] == [("otsu_channel1_bright", 0.25), ("whole_organ", 0.09)]
-    assert "| Dice per outlined slice (11 slices; no patient is outlined whole) | 0.50 (0.40 to 0.60) |" in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
+    assert (
+        metrics == entry.metrics
+        and metrics.dice_volume is None
+        and metrics.headline.value == 0.5
+        and (metrics.outlined_slices, metrics.patients) == (11, 24)
+    )
+    assert [(one.name, one.dice.value) for one in metrics.simple_methods] == [
+        ("otsu_channel1_bright", 0.25),
+        ("whole_organ", 0.09),
+    ]
+    assert (
+        "| Dice per outlined slice (11 slices; no patient is outlined whole) | 0.50 (0.40 to 0.60) |"
+        in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
+    )
 
 
 def test_texts_come_from_options_then_the_file_then_the_last_version(run, about, tmp_path):
@@ -102,14 +153,24 @@ def test_texts_come_from_options_then_the_file_then_the_last_version(run, about,
     second = publish(run, target, mixed, Release(2, "Other words."))
     assert (second.summary, second.training_data.licence) == ("Marks other things.", "CC0")
     assert (second.training_data.origin, second.limits) == (first.training_data.origin, first.limits)
-    assert [change.version for change in second.changelog] == [2, 1] and "- 2 (" in (target / "README.md").read_text()
+    assert [change.version for change in second.changelog] == [2, 1] and "- 2 (" in (
+        target / "README.md"
+    ).read_text()
     assert (target / "picture.png").exists() and [check.problem for check in verify(target)] == [None] * 7
 
 
 def test_missing_texts_are_named_all_at_once(about):
     with pytest.raises(ZooError) as caught:
         texts(None, ["training_data.origin=A hospital."])
-    for key in ("summary", "channel_order", "training_data.name", "training_data.licence", "weights_licence", "intended_use", "limits"):
+    for key in (
+        "summary",
+        "channel_order",
+        "training_data.name",
+        "training_data.licence",
+        "weights_licence",
+        "intended_use",
+        "limits",
+    ):
         assert f"{key}: expected " in str(caught.value)
     assert "training_data.origin: expected" not in str(caught.value)
     content = {**TEXTS, "limit": TEXTS["limits"]}
@@ -143,19 +204,73 @@ def change_json(path, change):
     ("spoil", "message"),
     [
         (lambda run: (run / "FINISHED").unlink(), "expected a finished run; FINISHED is missing"),
-        (lambda run: (run / "evaluation" / "metrics.json").unlink(), r"metrics\.json: missing\. An entry needs measured figures"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.pop("definitions")), "whose Dice counts patients without a lesion. Evaluate this run again"),
-        (lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"), r"expected metrics\.json of clamnet-tf evaluate; it is none"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: [found[name].update(mean=None) for name in ("dice_volume", "dice_slice")]), "had no masks"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["heads"]["head_2"].update(threshold=0.5)), "holds the figures of other weights"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)), "holds the figures of other weights"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")), "these are of the training side"),
-        (lambda run: change_json(run / "evaluation" / "metrics.json", lambda found: found["data"].update(split=None)), "all cases, with those it was trained on"),
+        (
+            lambda run: (run / "evaluation" / "metrics.json").unlink(),
+            r"metrics\.json: missing\. An entry needs measured figures",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json", lambda found: found.pop("definitions")
+            ),
+            "whose Dice counts patients without a lesion. Evaluate this run again",
+        ),
+        (
+            lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"),
+            r"expected metrics\.json of clamnet-tf evaluate; it is none",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json",
+                lambda found: [found[name].update(mean=None) for name in ("dice_volume", "dice_slice")],
+            ),
+            "had no masks",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json",
+                lambda found: found["heads"]["head_2"].update(threshold=0.5),
+            ),
+            "holds the figures of other weights",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)
+            ),
+            "holds the figures of other weights",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")
+            ),
+            "these are of the training side",
+        ),
+        (
+            lambda run: change_json(
+                run / "evaluation" / "metrics.json", lambda found: found["data"].update(split=None)
+            ),
+            "all cases, with those it was trained on",
+        ),
         (lambda run: (run / "model.keras").write_bytes(bytes(10_000_001)), "expected at most 10000000 bytes"),
-        (lambda run: change_json(run / "environment.json", lambda found: found["packages"].pop("keras")), "expected the versions of clamnet-tf, TensorFlow and Keras"),
+        (
+            lambda run: change_json(run / "environment.json", lambda found: found["packages"].pop("keras")),
+            "expected the versions of clamnet-tf, TensorFlow and Keras",
+        ),
         (lambda run: (run / "selection.json").unlink(), r"selection\.json is missing"),
     ],
-    ids=["unfinished", "no figures", "earlier figures", "no figure file", "no masks", "other head", "other cut", "training side", "all cases", "large", "no versions", "no selection"],
+    ids=[
+        "unfinished",
+        "no figures",
+        "earlier figures",
+        "no figure file",
+        "no masks",
+        "other head",
+        "other cut",
+        "training side",
+        "all cases",
+        "large",
+        "no versions",
+        "no selection",
+    ],
 )
 def test_a_run_that_cannot_be_published_is_refused_and_leaves_nothing(run, about, tmp_path, spoil, message):
     spoil(run)
@@ -168,12 +283,16 @@ def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
     target = tmp_path / "zoo" / "mri_mine"
     publish(run, target, texts(about), Release(1, None))
     before = {path.name: path.read_bytes() for path in target.iterdir()}
-    with pytest.raises(ZooError, match=r"holds version 1 already; expected a higher one, received 1\. Add --version 2\."):
+    with pytest.raises(
+        ZooError, match=r"holds version 1 already; expected a higher one, received 1\. Add --version 2\."
+    ):
         publish(run, target, texts(about), Release(1, "Again."))
     with pytest.raises(ZooError, match="expected a line for the changelog"):
         publish(run, target, texts(about), Release(2, None))
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
-    with pytest.raises(ZooError, match=r"name: expected a name that begins with the modality, mri_, received ct_mine"):
+    with pytest.raises(
+        ZooError, match=r"name: expected a name that begins with the modality, mri_, received ct_mine"
+    ):
         publish(run, tmp_path / "zoo" / "ct_mine", texts(about), Release(1, None))
     other = tmp_path / "zoo" / "mri_files"
     shutil.copytree(run, other)
@@ -187,11 +306,35 @@ def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
     (target / "intensity_baselines.json").unlink()
     shutil.copytree(run / "evaluation", figures.parent)
     shutil.copyfile(run / "intensity_baselines.json", figures.parent / "intensity_baselines.json")
-    change_json(figures, lambda found: (found["dice_volume"].update(mean=0.7, patients=10), found.update(patients_with_lesion=10, patients_without_lesion=6)))
-    after = publish_again(target, target, texts(None, before=last_version(target)), Release(2, "Measured again."), figures_file=figures)
-    assert (after.metrics.dice_volume.value, after.metrics.patients_with_lesion, after.metrics.patients_without_lesion) == (0.7, 10, 6)
-    assert after.weights == before.weights and after.made_with == before.made_with and [change.version for change in after.changelog] == [2, 1]
-    assert read_entry(target) == after and "0.70 (" in (target / "README.md").read_text() and (target / "intensity_baselines.json").exists()
+    change_json(
+        figures,
+        lambda found: (
+            found["dice_volume"].update(mean=0.7, patients=10),
+            found.update(patients_with_lesion=10, patients_without_lesion=6),
+        ),
+    )
+    after = publish_again(
+        target,
+        target,
+        texts(None, before=last_version(target)),
+        Release(2, "Measured again."),
+        figures_file=figures,
+    )
+    assert (
+        after.metrics.dice_volume.value,
+        after.metrics.patients_with_lesion,
+        after.metrics.patients_without_lesion,
+    ) == (0.7, 10, 6)
+    assert (
+        after.weights == before.weights
+        and after.made_with == before.made_with
+        and [change.version for change in after.changelog] == [2, 1]
+    )
+    assert (
+        read_entry(target) == after
+        and "0.70 (" in (target / "README.md").read_text()
+        and (target / "intensity_baselines.json").exists()
+    )
     for spoil, message in [
         (lambda found: found.update(threshold=0.5), "holds the figures of other weights"),
         (lambda found: found.pop("definitions"), "Evaluate this run again"),
@@ -199,7 +342,9 @@ def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
         shutil.copyfile(run / "evaluation" / "metrics.json", figures)
         change_json(figures, spoil)
         with pytest.raises(ZooError, match=message):
-            publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=figures)
+            publish_again(
+                target, target, texts(None, before=after), Release(3, "Again."), figures_file=figures
+            )
     with pytest.raises(ZooError, match="name its metrics.json with --figures"):
         publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=None)
     assert read_entry(target) == after

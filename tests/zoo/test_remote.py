@@ -1,4 +1,6 @@
-"""Registries over real HTTP on loopback: whole downloads, cut ones, wrong bytes, two processes, hostile indexes, stalls, offline."""
+"""Registries over real HTTP on loopback: whole downloads, cut ones, wrong bytes, two processes, hostile
+indexes, stalls, offline.
+"""
 
 import json
 import os
@@ -47,7 +49,11 @@ def pull(registry):
 
 def leftovers(registry):
     """What lies in the registry's folder besides whole entries, its index, locks and unfinished parts."""
-    return sorted(path.name for path in registry.folder.glob("*") if path.name != "index.json" and not path.name.endswith(".lock") and path.name != "parts")
+    return sorted(
+        path.name
+        for path in registry.folder.glob("*")
+        if path.name != "index.json" and not path.name.endswith(".lock") and path.name != "parts"
+    )
 
 
 def test_pulled_whole_found_by_name_and_not_asked_again(registry, monkeypatch):
@@ -65,7 +71,11 @@ def test_a_name_is_resolved_from_a_registry(registry, monkeypatch):
     server, source = registry
     monkeypatch.setenv("CLAMNET_TF_REGISTRY", source.url)
     assert open_model(NAME).model.read_bytes() == (server.root / NAME / "model.keras").read_bytes()
-    with pytest.raises(ZooError, match=r"mri_strangers: .*nearest name mri_stranger\. Looked in the packaged zoo(.|\n)*not offered by http://127"):
+    with pytest.raises(
+        ZooError,
+        match=r"mri_strangers: .*nearest name mri_stranger\. Looked in the packaged zoo(.|\n)*not offered "
+        r"by http://127",
+    ):
         find_entry("mri_strangers")
 
 
@@ -83,7 +93,9 @@ def test_a_killed_download_goes_on_in_the_next_process(registry):
     command = [sys.executable, "-m", "clamnet_tf", "zoo", "pull", NAME, "--from", source.url]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not [part for part in source.folder.glob("parts/*.part") if part.stat().st_size == 100]:
+    while time.monotonic() < deadline and not [
+        part for part in source.folder.glob("parts/*.part") if part.stat().st_size == 100
+    ]:
         time.sleep(0.05)
     process.kill()
     process.communicate()
@@ -91,7 +103,9 @@ def test_a_killed_download_goes_on_in_the_next_process(registry):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert server.ranges(WEIGHTS) == [None, "bytes=100-"]
-    assert leftovers(source) == [f"{NAME}-1"] or leftovers(source)[0].startswith(".writing-")  # of the killed one
+    assert leftovers(source) == [f"{NAME}-1"] or leftovers(source)[0].startswith(
+        ".writing-"
+    )  # of the killed one
 
 
 def test_wrong_bytes_are_refused_and_nothing_is_kept(registry):
@@ -106,7 +120,11 @@ def test_wrong_bytes_are_refused_and_nothing_is_kept(registry):
 
 def test_a_wrong_part_is_thrown_away_once(registry):
     server, source = registry
-    sha = next(item["sha256"] for item in make_index(server.root)["entries"][0]["files"] if item["file"] == "model.keras")
+    sha = next(
+        item["sha256"]
+        for item in make_index(server.root)["entries"][0]["files"]
+        if item["file"] == "model.keras"
+    )
     (source.folder / "parts").mkdir(parents=True)
     (source.folder / "parts" / f"{sha}.part").write_bytes(b"x" * 1234)
     assert read_entry(pull(source)).name == NAME
@@ -123,7 +141,9 @@ def test_more_bytes_than_declared_are_not_read(registry):
 def test_two_processes_at_once_download_it_once(registry):
     server, source = registry
     command = [sys.executable, "-m", "clamnet_tf", "zoo", "pull", NAME, "--from", source.url]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     ended = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended
     assert server.ranges(WEIGHTS) == [None]
@@ -133,25 +153,70 @@ def test_two_processes_at_once_download_it_once(registry):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda index: index["entries"][0].update(name="../../evil"), r"entries\[0\]\.name: expected text .* of the form \^\[a-z\]"),
-        (lambda index: index["entries"][0]["files"][0].update(file="../../evil"), r"entries\[0\]\.files\[0\]\.file: expected entry\.yaml, README\.md"),
-        (lambda index: index["entries"][0]["files"][5].update(file="entry.yaml"), r"entry mri_stranger: expected each of .* missing: model\.keras"),
-        (lambda index: index["entries"][0]["files"][5].update(bytes=10**12), r"files\[5\]\.bytes: expected a whole number from 1 to 500000000"),
-        (lambda index: index["entries"][0].update(versoin=1), r"entries\[0\]\.versoin: expected a key .*nearest valid key entries\[0\]\.version"),
-        (lambda index: index["entries"].append(index["entries"][0]), "each version of an entry once; mri_stranger version 1 stands there again"),
-        (lambda index: index["entries"][0].update(version=2), "offers mri_stranger version 2, but the entry is mri_stranger version 1"),
-        (lambda index: index["entries"][0]["files"][5].update(url="file:///etc/passwd"), "expected an address that begins with https://"),
-        (lambda index: index["entries"][0]["files"][5].update(url="http://example.org/model.keras"), "expected an address that begins with https://"),
-        (lambda index: index["entries"][0]["files"][5].update(url="https://name:secret@example.org/m"), "without user name and password"),
+        (
+            lambda index: index["entries"][0].update(name="../../evil"),
+            r"entries\[0\]\.name: expected text .* of the form \^\[a-z\]",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][0].update(file="../../evil"),
+            r"entries\[0\]\.files\[0\]\.file: expected entry\.yaml, README\.md",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][5].update(file="entry.yaml"),
+            r"entry mri_stranger: expected each of .* missing: model\.keras",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][5].update(bytes=10**12),
+            r"files\[5\]\.bytes: expected a whole number from 1 to 500000000",
+        ),
+        (
+            lambda index: index["entries"][0].update(versoin=1),
+            r"entries\[0\]\.versoin: expected a key .*nearest valid key entries\[0\]\.version",
+        ),
+        (
+            lambda index: index["entries"].append(index["entries"][0]),
+            "each version of an entry once; mri_stranger version 1 stands there again",
+        ),
+        (
+            lambda index: index["entries"][0].update(version=2),
+            "offers mri_stranger version 2, but the entry is mri_stranger version 1",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][5].update(url="file:///etc/passwd"),
+            "expected an address that begins with https://",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][5].update(url="http://example.org/model.keras"),
+            "expected an address that begins with https://",
+        ),
+        (
+            lambda index: index["entries"][0]["files"][5].update(url="https://name:secret@example.org/m"),
+            "without user name and password",
+        ),
     ],
-    ids=["name", "file name", "file twice", "size", "key", "version twice", "other entry", "file address", "http address", "password"],
+    ids=[
+        "name",
+        "file name",
+        "file twice",
+        "size",
+        "key",
+        "version twice",
+        "other entry",
+        "file address",
+        "http address",
+        "password",
+    ],
 )
 def test_a_hostile_index_is_refused(registry, tmp_path, change, message):
     server, source = registry
     rewrite(server, change)
     before = sorted(tmp_path.rglob("*evil*"))
     with pytest.raises(ZooError, match=message):
-        pull_first([source], json.loads((server.root / "index.json").read_text())["entries"][0]["name"], Reporter(quiet=True))
+        pull_first(
+            [source],
+            json.loads((server.root / "index.json").read_text())["entries"][0]["name"],
+            Reporter(quiet=True),
+        )
     assert sorted(tmp_path.rglob("*evil*")) == before and leftovers(source) == []
 
 
@@ -160,22 +225,36 @@ def test_a_file_name_in_the_entry_leads_nowhere(registry):
     path = server.root / NAME / "entry.yaml"
     path.write_text(path.read_text().replace("file: model.keras", "file: ../../../secret"))
     (server.root / "index.json").write_text('{"format": 1, "entries": []}')
-    with pytest.raises(ZooError, match=r"weights\.file: expected model\.keras, received text '\.\./\.\./\.\./secret'"):
+    with pytest.raises(
+        ZooError, match=r"weights\.file: expected model\.keras, received text '\.\./\.\./\.\./secret'"
+    ):
         make_index(server.root)
 
 
-@pytest.mark.parametrize("name", ["../etc", "mri/../../x", "/etc/passwd", "MRI", "a" * 100, "mri carcinoma", "mri\n"])
+@pytest.mark.parametrize(
+    "name", ["../etc", "mri/../../x", "/etc/passwd", "MRI", "a" * 100, "mri carcinoma", "mri\n"]
+)
 def test_a_name_that_is_no_name_is_not_looked_up(registry, name):
     _, source = registry
     with pytest.raises(NotOffered, match="not offered"):
         pull_first([source], name)
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://example.org/model.keras", "//example.org/model.keras"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "http://example.org/model.keras",
+        "//example.org/model.keras",
+    ],
+)
 def test_a_redirect_elsewhere_is_refused(registry, location):
     server, source = registry
     server.redirect[WEIGHTS] = location
-    with pytest.raises(ZooError, match=r"redirected from http://127.*expected an address that begins with https://"):
+    with pytest.raises(
+        ZooError, match=r"redirected from http://127.*expected an address that begins with https://"
+    ):
         pull(source)
 
 
@@ -191,8 +270,18 @@ def test_a_redirect_on_this_machine_is_followed_and_a_circle_is_left(registry):
 
 
 def test_https_never_steps_down():
-    assert check_address("https://example.org/a") and check_address("http://[::1]:80/a") and check_address("http://localhost/a")
-    for url, came_from in [("http://127.0.0.1/a", "https://example.org"), ("http://127.0.0.1.example.org/", None), ("https://", None), ("HTTP://2130706433/", None), ("x", None)]:
+    assert (
+        check_address("https://example.org/a")
+        and check_address("http://[::1]:80/a")
+        and check_address("http://localhost/a")
+    )
+    for url, came_from in [
+        ("http://127.0.0.1/a", "https://example.org"),
+        ("http://127.0.0.1.example.org/", None),
+        ("https://", None),
+        ("HTTP://2130706433/", None),
+        ("x", None),
+    ]:
         with pytest.raises(ZooError, match="expected an address that begins with https://"):
             check_address(url, came_from)
 
@@ -243,7 +332,11 @@ def test_the_newest_version_is_pulled_and_used(registry):
     pull(source)
     path = server.root / NAME / "entry.yaml"
     text = path.read_text()
-    path.write_text(text.replace("\nversion: 1\n", "\nversion: 2\n").replace("changelog:\n", "changelog:\n- version: 2\n  date: '2026-11-23'\n  changes: More.\n"))
+    path.write_text(
+        text.replace("\nversion: 1\n", "\nversion: 2\n").replace(
+            "changelog:\n", "changelog:\n- version: 2\n  date: '2026-11-23'\n  changes: More.\n"
+        )
+    )
     (server.root / "index.json").write_text(json.dumps(make_index(server.root)))
     assert pull(source).name == f"{NAME}-2" and open_model(NAME).path.name == f"{NAME}-2"
 
@@ -259,8 +352,13 @@ def test_a_pulled_entry_that_was_changed_is_refused_and_pulled_again(registry):
 
 
 def test_registries_are_named_by_address(monkeypatch):
-    monkeypatch.setenv("CLAMNET_TF_REGISTRY", "https://example.org/index.json  https://example.org/other.json")
-    assert [registry.label for registry in configured_registries()] == ["https://example.org/index.json", "https://example.org/other.json"]
+    monkeypatch.setenv(
+        "CLAMNET_TF_REGISTRY", "https://example.org/index.json  https://example.org/other.json"
+    )
+    assert [registry.label for registry in configured_registries()] == [
+        "https://example.org/index.json",
+        "https://example.org/other.json",
+    ]
     assert len({registry.folder for registry in configured_registries()}) == 2
     for wrong in ("ftp://example.org/", "example.org", "hf://one", "hf://a/../b", "file:///tmp/index.json"):
         with pytest.raises(ZooError, match="expected"):
@@ -270,7 +368,14 @@ def test_registries_are_named_by_address(monkeypatch):
 def test_the_command_lists_what_is_offered(registry):
     server, source = registry
     environment = {**os.environ, "CLAMNET_TF_REGISTRY": source.url}
-    done = subprocess.run([sys.executable, "-m", "clamnet_tf", "zoo", "list", "--remote"], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "clamnet_tf", "zoo", "list", "--remote"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"^{NAME} version 1, \d\.\d MB, offered by {re.escape(source.url)}$", done.stdout, flags=re.MULTILINE)
+    assert re.search(
+        rf"^{NAME} version 1, \d\.\d MB, offered by {re.escape(source.url)}$", done.stdout, flags=re.MULTILINE
+    )
     assert Path(server.root).exists()

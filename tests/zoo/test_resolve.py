@@ -30,15 +30,25 @@ def test_own_folders_come_after_the_packaged_zoo(copy, monkeypatch, tmp_path):
     monkeypatch.setenv("CLAMNET_TF_ZOO", os.pathsep.join([str(tmp_path / "empty"), str(folder.parent)]))
     assert open_model("mri_own").path == folder
     assert open_model("mri_carcinoma").path == ROOT / "zoo" / "mri_carcinoma"
-    assert [(found.source, folder_name(found)) for found in local_entries()][-2:] == [("folder", "mri_carcinoma"), ("folder", "mri_own")]
+    assert [(found.source, folder_name(found)) for found in local_entries()][-2:] == [
+        ("folder", "mri_carcinoma"),
+        ("folder", "mri_own"),
+    ]
     assert entry_at("mri_own").read().name == "mri_own" and entry_at(same).read().name == "mri_carcinoma"
 
 
 def test_an_unknown_name_says_the_nearest_and_where_was_looked(monkeypatch, tmp_path):
     (tmp_path / "mine").mkdir()
     monkeypatch.setenv("CLAMNET_TF_ZOO", str(tmp_path / "mine"))
-    looked = rf"Looked in the packaged zoo \({re.escape(str(ROOT / 'zoo'))}\); CLAMNET_TF_ZOO \({re.escape(str(tmp_path / 'mine'))}\); pulled entries"
-    with pytest.raises(ZooError, match=rf"mri_carcnoma: expected a run folder or the name of a zoo entry, received neither; nearest name mri_carcinoma\. {looked}"):
+    looked = (
+        rf"Looked in the packaged zoo \({re.escape(str(ROOT / 'zoo'))}\); CLAMNET_TF_ZOO "
+        rf"\({re.escape(str(tmp_path / 'mine'))}\); pulled entries"
+    )
+    with pytest.raises(
+        ZooError,
+        match=rf"mri_carcnoma: expected a run folder or the name of a zoo entry, received neither; nearest "
+        rf"name mri_carcinoma\. {looked}",
+    ):
         open_model("mri_carcnoma")
     with pytest.raises(ZooError, match="known names: .*mri_carcinoma"):
         open_model("zzz")

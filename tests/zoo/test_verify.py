@@ -8,7 +8,9 @@ import pytest
 from clamnet_tf.zoo.read import entry_text, read_entry
 from clamnet_tf.zoo.verify import verify
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving under NumPy 2
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 saving under NumPy 2
 
 
 def problems(folder) -> dict:
@@ -20,7 +22,11 @@ def rewrite_entry(folder, **changes):
     entry = read_entry(folder)
     for path, value in changes.items():
         section, key = path.split("__") if "__" in path else (None, path)
-        update = {key: value} if section is None else {section: getattr(entry, section).model_copy(update={key: value})}
+        update = (
+            {key: value}
+            if section is None
+            else {section: getattr(entry, section).model_copy(update={key: value})}
+        )
         entry = entry.model_copy(update=update)
     (folder / "entry.yaml").write_text(entry_text(entry), encoding="utf-8")
 
@@ -47,17 +53,31 @@ def test_a_changed_byte_and_a_missing_file(small):
 
 def test_a_wrong_folder_name(small):
     folder = small
-    assert "expected a folder named mri_small" in problems(folder.rename(folder.with_name("mri_other")))["files"]
+    assert (
+        "expected a folder named mri_small" in problems(folder.rename(folder.with_name("mri_other")))["files"]
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "check", "message"),
     [
-        ({"input__normalization": "none"}, "recipe", "input.normalization: entry.yaml has none, the recipe or selection zscore"),
+        (
+            {"input__normalization": "none"},
+            "recipe",
+            "input.normalization: entry.yaml has none, the recipe or selection zscore",
+        ),
         ({"eta": 0.5}, "recipe", "eta: entry.yaml has 0.5"),
         ({"threshold__value": 0.5}, "recipe", "threshold.value: entry.yaml has 0.5"),
-        ({"input__channels": 1, "input__channel_order": ["a"]}, "shapes", "the network takes (None, 16, 16, 2)"),
-        ({"output__heads": ["head_1"]}, "shapes", "output.heads: entry.yaml says head_1, the network gives head_1, head_2"),
+        (
+            {"input__channels": 1, "input__channel_order": ["a"]},
+            "shapes",
+            "the network takes (None, 16, 16, 2)",
+        ),
+        (
+            {"output__heads": ["head_1"]},
+            "shapes",
+            "output.heads: entry.yaml says head_1, the network gives head_1, head_2",
+        ),
         ({"output__classes": ["a", "b", "c"]}, "shapes", "entry.yaml says softmax of (None, 16, 16, 3)"),
         ({"intended_use": "Everything."}, "card", "do not say what entry.yaml says: Intended use"),
     ],
@@ -111,11 +131,20 @@ def test_a_network_with_foreign_code_is_not_loaded(small):
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(parts["config.json"])
-    config["config"]["layers"][1]["config"]["activation"] = {"module": "os", "class_name": "system", "config": "touch /tmp/mark", "registered_name": "system"}
+    config["config"]["layers"][1]["config"]["activation"] = {
+        "module": "os",
+        "class_name": "system",
+        "config": "touch /tmp/mark",
+        "registered_name": "system",
+    }
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {**parts, "config.json": json.dumps(config).encode()}.items():
             archive.writestr(name, content)
-    rewrite_entry(small, weights__sha256=hashlib.sha256(path.read_bytes()).hexdigest(), weights__bytes=path.stat().st_size)
+    rewrite_entry(
+        small,
+        weights__sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        weights__bytes=path.stat().st_size,
+    )
     assert "names os.system, which is not among the stock Keras layers" in problems(small)["network"]
     with pytest.raises(NetworkError, match="names os.system"):
         clamnet_tf.load(small)

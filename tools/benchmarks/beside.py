@@ -15,23 +15,38 @@ GROUP = "Other projects"
 
 
 def rows(size, peers) -> list:
-    """peers: benchmarks.peers.Peers. The pipeline comes first: after large networks were trained in this process it keeps one core busy instead of two."""
+    """peers: benchmarks.peers.Peers. The pipeline comes first: after large networks were trained in this
+    process it keeps one core busy instead of two.
+    """
     return [*pipeline(size, peers), *training(size, peers), *inference(size, peers)]
 
 
 def training(size, peers) -> list:
-    """One optimizer step at the largest batch; MONAI's network is of the same architecture, the others are smaller."""
+    """One optimizer step at the largest batch; MONAI's network is of the same architecture, the others are
+    smaller.
+    """
     batch = max(size.batches)
-    found = interleaved({"ours": our_step(size.network("batch"), batch), **{name: start(batch) for name, start in peers.training().items()}}, size.rounds)
+    found = interleaved(
+        {
+            "ours": our_step(size.network("batch"), batch),
+            **{name: start(batch) for name, start in peers.training().items()},
+        },
+        size.rounds,
+    )
     return [
         ratio(
-            GROUP, f"step of {batch}: ours against {name}", theirs, found["ours"], at_least=1.5 if name.startswith("MONAI") else None,
+            GROUP,
+            f"step of {batch}: ours against {name}",
+            theirs,
+            found["ours"],
+            at_least=1.5 if name.startswith("MONAI") else None,
             sides={"ours": milliseconds(found["ours"]), name: milliseconds(theirs)},
-            note=f"{figure(batch / found['ours'].clock)} against {figure(batch / theirs.clock)} images/s" + ("" if name.startswith("MONAI") else "; a smaller network, no target"),
+            note=f"{figure(batch / found['ours'].clock)} against {figure(batch / theirs.clock)} images/s"
+            + ("" if name.startswith("MONAI") else "; a smaller network, no target"),
         )
         for name, theirs in found.items()
         if name != "ours"
-    ]  # fmt: skip
+    ]
 
 
 def pipeline(size, peers) -> list:
@@ -39,11 +54,21 @@ def pipeline(size, peers) -> list:
     found = interleaved({"ours": pair_maker(size), **peers.inputs()}, size.rounds)
     count = size.pipeline_batches * max(size.batches)
     return [
-        ratio(GROUP, f"prepared slices to augmented pairs against {name}", theirs, found["ours"], at_least=2,
-              sides={"ours": f"{figure(count / found['ours'].clock)} slices/s", name: f"{figure(count / theirs.clock)} slices/s"}, note=VIEWS)
+        ratio(
+            GROUP,
+            f"prepared slices to augmented pairs against {name}",
+            theirs,
+            found["ours"],
+            at_least=2,
+            sides={
+                "ours": f"{figure(count / found['ours'].clock)} slices/s",
+                name: f"{figure(count / theirs.clock)} slices/s",
+            },
+            note=VIEWS,
+        )
         for name, theirs in found.items()
         if name != "ours"
-    ]  # fmt: skip
+    ]
 
 
 def inference(size, peers) -> list:
@@ -53,10 +78,19 @@ def inference(size, peers) -> list:
     source = source_of(network, "mean")
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder) / "network.onnx", to_onnx(source))
-        runs = {"ours": saved(source, Path(folder) / "saved", slices_for(network, 1)), **{name: start(path, 1) for name, start in peers.inference().items()}}
+        runs = {
+            "ours": saved(source, Path(folder) / "saved", slices_for(network, 1)),
+            **{name: start(path, 1) for name, start in peers.inference().items()},
+        }
         found = interleaved(runs, 2 * size.rounds + 1)
     return [
-        ratio(GROUP, f"inference: our SavedModel against {name}", theirs, found["ours"], sides={"ours": milliseconds(found["ours"]), name: milliseconds(theirs)})
+        ratio(
+            GROUP,
+            f"inference: our SavedModel against {name}",
+            theirs,
+            found["ours"],
+            sides={"ours": milliseconds(found["ours"]), name: milliseconds(theirs)},
+        )
         for name, theirs in found.items()
         if name != "ours"
     ]

@@ -1,4 +1,6 @@
-"""A process that trains three steps: python -m benchmarks.first_steps full|quick BATCH. Says when the first is done, then its peak memory in GB."""
+"""A process that trains three steps: python -m benchmarks.first_steps full|quick BATCH. Says when the first
+is done, then its peak memory in GB.
+"""
 
 import sys
 import time

@@ -1,4 +1,6 @@
-"""Rows of inference: the exported forms against a plain tf.function of the stock network, one slice at a time."""
+"""Rows of inference: the exported forms against a plain tf.function of the stock network, one slice at a
+time.
+"""
 
 import os
 import tempfile
@@ -32,9 +34,20 @@ def source_of(network, head) -> Source:
     part = network if head == "mean" else prune(network, head)
     original, predictor = (build_predictor(each, section, head=head) for each in (network, folded(part)))
     return Source(
-        name="bench", original=original, predictor=predictor, side=network.input.shape[1], channels=network.input.shape[-1], names=("",), thresholds=(0.5,), rule="fixed",
-        pooling_power=6.0, data=recipe.data, organ=recipe.organ, identity=Identity("0", "0", str(head), "no"), recipe_text="",
-    )  # fmt: skip
+        name="bench",
+        original=original,
+        predictor=predictor,
+        side=network.input.shape[1],
+        channels=network.input.shape[-1],
+        names=("",),
+        thresholds=(0.5,),
+        rule="fixed",
+        pooling_power=6.0,
+        data=recipe.data,
+        organ=recipe.organ,
+        identity=Identity("0", "0", str(head), "no"),
+        recipe_text="",
+    )
 
 
 def runners(size, batch: int, folder: Path) -> dict:
@@ -48,9 +61,13 @@ def runners(size, batch: int, folder: Path) -> dict:
     function = tf.function(lambda x: tf.reduce_mean(stock.maps(x), axis=0), autograph=False)
     whole, second = source_of(network, "mean"), source_of(network, 2 if len(network.output) >= 2 else 1)
     network.compile(jit_compile=False)
-    session = onnxruntime.InferenceSession(written(folder / "network.onnx", to_onnx(whole)), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        written(folder / "network.onnx", to_onnx(whole)), providers=["CPUExecutionProvider"]
+    )
     name = session.get_inputs()[0].name
-    calibration = SimpleNamespace(images=np.random.default_rng(2).normal(size=(4, *network.input.shape[1:])).astype(np.float32))
+    calibration = SimpleNamespace(
+        images=np.random.default_rng(2).normal(size=(4, *network.input.shape[1:])).astype(np.float32)
+    )
     frozen = frozen_probability(whole)
     return {
         "tf.function": lambda: function(tf.constant(images)).numpy(),
@@ -64,7 +81,9 @@ def runners(size, batch: int, folder: Path) -> dict:
 
 
 def settle(network) -> None:
-    """Moving statistics as after training: those of noise, so that values stay of the order of 1 through all layers."""
+    """Moving statistics as after training: those of noise, so that values stay of the order of 1 through all
+    layers.
+    """
     noise = tf.random.stateless_normal([2, *network.input.shape[1:]], [0, 1])
     for _ in range(20 if network.input.shape[1] <= 64 else 2):
         network(noise, training=True)
@@ -83,7 +102,10 @@ def saved(source, folder: Path, images):
     tf.saved_model.save(endpoints, str(folder), signatures={PREPARED: endpoints.functions[PREPARED]})
     loaded = tf.saved_model.load(str(folder))
     served = loaded.signatures[PREPARED]
-    return lambda: (loaded, served(images=tf.constant(images))["probability"].numpy())  # `loaded` must live as long
+    return lambda: (
+        loaded,
+        served(images=tf.constant(images))["probability"].numpy(),
+    )  # `loaded` must live as long
 
 
 def _litert(content: bytes, images):
@@ -111,15 +133,28 @@ def rows(size) -> list:
     def against(name, other, **more):
         label = "tf.function" if other is base else "SavedModel"
         sides = {name: milliseconds(found[name]), label: milliseconds(other)}
-        return ratio(GROUP, f"{name} against {'a ' if other is base else 'our '}{label}", other, found[name], sides=sides, **more)
+        return ratio(
+            GROUP,
+            f"{name} against {'a ' if other is base else 'our '}{label}",
+            other,
+            found[name],
+            sides=sides,
+            **more,
+        )
 
     engines = {name: found[name] for name in ("ONNX Runtime", "LiteRT float")}
     fastest = min(engines, key=lambda name: engines[name].clock)
     return [
         against("SavedModel", base, at_least=1.3, note="Batch norms folded, one slice"),
-        ratio(GROUP, f"SavedModel against the fastest other float32 engine ({fastest})", engines[fastest], saved, at_least=1.0,
-              sides={"SavedModel": milliseconds(saved), fastest: milliseconds(engines[fastest])}),
+        ratio(
+            GROUP,
+            f"SavedModel against the fastest other float32 engine ({fastest})",
+            engines[fastest],
+            saved,
+            at_least=1.0,
+            sides={"SavedModel": milliseconds(saved), fastest: milliseconds(engines[fastest])},
+        ),
         against("LiteRT int8", base, at_least=3, note="Dice on real images: tools/serving/MEASURED.md"),
         against("SavedModel of head 2", base, at_least=3.5, note="Of the network with all heads"),
         *(against(name, base) for name in ("LiteRT float", "ONNX Runtime", "Keras predict")),
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,6 @@
-"""Other projects beside this one: an environment of their own (.venv-peers), a process of their own, asked round by round."""
+"""Other projects beside this one: an environment of their own (.venv-peers), a process of their own, asked
+round by round.
+"""
 
 import functools
 import json
@@ -12,12 +14,22 @@ from benchmarks.rounds import Taken
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-peers"
 TORCH = "torch==2.13.0"
-#: Distribution -> module. Installed in order, each with torch held, and left out with a word when that fails: torchvision, which
+#: Distribution -> module. Installed in order, each with torch held, and left out with a word when that fails:
+#: torchvision, which
 #: segmentation-models-pytorch needs, has not for every build of torch one that it can load.
-PACKAGES = {"monai": "monai", "openvino": "openvino", "segmentation-models-pytorch": "segmentation_models_pytorch", "medicai": "medicai"}
+PACKAGES = {
+    "monai": "monai",
+    "openvino": "openvino",
+    "segmentation-models-pytorch": "segmentation_models_pytorch",
+    "medicai": "medicai",
+}
 FAILED = "cannot be installed or imported"
 #: name -> distribution that it needs
-NETWORKS = {"MONAI BasicUNetPlusPlus": "monai", "smp UnetPlusPlus resnet34": "segmentation_models_pytorch", "medicai UNetPlusPlus resnet34": "medicai"}
+NETWORKS = {
+    "MONAI BasicUNetPlusPlus": "monai",
+    "smp UnetPlusPlus resnet34": "segmentation_models_pytorch",
+    "medicai UNetPlusPlus resnet34": "medicai",
+}
 PIPELINE = "MONAI CacheDataset at its best"
 OPENVINO = "OpenVINO in float32, our network"
 
@@ -35,8 +47,18 @@ class Peers:
     def __enter__(self):
         if self.wanted:
             failed = make_environment()
-            command = [str(HOME / "bin" / "python"), str(Path(__file__).with_name("peer_worker.py")), str(self.size.side)]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "KERAS_BACKEND": "torch"})
+            command = [
+                str(HOME / "bin" / "python"),
+                str(Path(__file__).with_name("peer_worker.py")),
+                str(self.size.side),
+            ]
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "KERAS_BACKEND": "torch"},
+            )
             self.versions = json.loads(self._process.stdout.readline()) | dict.fromkeys(failed, FAILED)
         return self
 
@@ -75,12 +97,16 @@ class Peers:
     def inference(self) -> dict:
         """name -> (ONNX file of our network, batch -> callable)"""
         found = {
-            name: lambda path, batch, name=name: functools.partial(self.ask, job="infer", network=name, batch=batch)
+            name: lambda path, batch, name=name: functools.partial(
+                self.ask, job="infer", network=name, batch=batch
+            )
             for name, distribution in NETWORKS.items()
             if self._has(distribution)
         }
         if self._has("openvino"):
-            found[OPENVINO] = lambda path, batch: functools.partial(self.ask, job="openvino", path=str(path), batch=batch)
+            found[OPENVINO] = lambda path, batch: functools.partial(
+                self.ask, job="openvino", path=str(path), batch=batch
+            )
         return found
 
 
@@ -97,7 +123,14 @@ def make_environment() -> list:
     failed = []
     for distribution, module in PACKAGES.items():
         installed = subprocess.run([*pip, distribution]).returncode == 0
-        if not installed or subprocess.run([python, "-c", f"import {module}"], env={**os.environ, "KERAS_BACKEND": "torch"}, stderr=subprocess.DEVNULL).returncode:
+        if (
+            not installed
+            or subprocess.run(
+                [python, "-c", f"import {module}"],
+                env={**os.environ, "KERAS_BACKEND": "torch"},
+                stderr=subprocess.DEVNULL,
+            ).returncode
+        ):
             failed.append(module)
     stamp.write_text(json.dumps({"recipe": recipe, "failed": failed}), encoding="utf-8")
     return failed

@@ -1,4 +1,6 @@
-"""Rows of whole processes: start of the command, of prediction, time to the first step and the most memory; size of what is written."""
+"""Rows of whole processes: start of the command, of prediction, time to the first step and the most memory;
+size of what is written.
+"""
 
 import os
 import resource
@@ -27,35 +29,70 @@ FIRST = "first step"
 def timed(command: list) -> Taken:
     """Seconds of a process of its own, its children's processor time included."""
     before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), text=True)
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), text=True
+    )
     after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - clock
     return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def environment() -> dict:
     """This repository's code; the allocator as users have it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_") and name != "GLIBC_TUNABLES"}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MALLOC_") and name != "GLIBC_TUNABLES"
+    }
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
 
 def peak_gb() -> float:
-    """The most memory that this process has held, in GB: VmHWM, since Linux hands ru_maxrss on from whoever started a process."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    """The most memory that this process has held, in GB: VmHWM, since Linux hands ru_maxrss on from whoever
+    started a process.
+    """
+    [line] = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    ]
     return int(line.split()[1]) * 1024 / 1e9
 
 
 def rows(size) -> list:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "slice.png"
-        Image.fromarray(np.random.default_rng(0).integers(0, 255, (160, 160, 3), dtype=np.uint8)).save(picture)
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (160, 160, 3), dtype=np.uint8)).save(
+            picture
+        )
         command = [sys.executable, "-m", "clamnet_tf"]
         times = {"help": [], "import": [], "predict": []}
         for number in range(size.rounds):
             times["help"].append(timed([*command, "--help"]))
             times["import"].append(timed([sys.executable, "-c", "import tensorflow, keras"]))
-            times["predict"].append(timed([*command, "predict", "zoo/mri_carcinoma", str(picture), "--quiet", "--out", f"{folder}/{number}"]))
-        help_, imported, predicted = (Taken(*(statistics.median(each) for each in zip(*taken))) for taken in times.values())
-        return [*first_steps(size), _start("--help", help_), _predict(predicted, imported), *sizes(size, Path(folder))]
+            times["predict"].append(
+                timed(
+                    [
+                        *command,
+                        "predict",
+                        "zoo/mri_carcinoma",
+                        str(picture),
+                        "--quiet",
+                        "--out",
+                        f"{folder}/{number}",
+                    ]
+                )
+            )
+        help_, imported, predicted = (
+            Taken(*(statistics.median(each) for each in zip(*taken))) for taken in times.values()
+        )
+        return [
+            *first_steps(size),
+            _start("--help", help_),
+            _predict(predicted, imported),
+            *sizes(size, Path(folder)),
+        ]
 
 
 def _start(what: str, taken) -> Row:
@@ -63,8 +100,18 @@ def _start(what: str, taken) -> Row:
 
 
 def _predict(taken, imported) -> Row:
-    sides = {"of it, TensorFlow and Keras imported in a bare process": f"{figure(imported.clock)} s ({figure(imported.processor)} s)"}
-    return Row(GROUP, "`clamnet-tf predict` of one picture with a network of the zoo, from start to end", taken.clock, "s", taken.processor, sides=sides)
+    sides = {
+        "of it, TensorFlow and Keras imported in a bare process": f"{figure(imported.clock)} s "
+        f"({figure(imported.processor)} s)"
+    }
+    return Row(
+        GROUP,
+        "`clamnet-tf predict` of one picture with a network of the zoo, from start to end",
+        taken.clock,
+        "s",
+        taken.processor,
+        sides=sides,
+    )
 
 
 def first_steps(size) -> list:
@@ -80,10 +127,24 @@ def first_steps(size) -> list:
         raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
     of = f"batch of {batch}, one view"
     return [
-        Row(GROUP, f"time to the first step, start of Python included ({of})", seconds, "s", float(said[1]), at_most=15,
-            note="Processor time over both cores, the step itself included"),
-        Row(GROUP, f"most memory of a training process ({of})", float(peak), "GB", at_most=3, note="VmHWM of a process of its own; group norm, Adam"),
-    ]  # fmt: skip
+        Row(
+            GROUP,
+            f"time to the first step, start of Python included ({of})",
+            seconds,
+            "s",
+            float(said[1]),
+            at_most=15,
+            note="Processor time over both cores, the step itself included",
+        ),
+        Row(
+            GROUP,
+            f"most memory of a training process ({of})",
+            float(peak),
+            "GB",
+            at_most=3,
+            note="VmHWM of a process of its own; group norm, Adam",
+        ),
+    ]
 
 
 def sizes(size, folder: Path) -> list:
@@ -96,6 +157,19 @@ def sizes(size, folder: Path) -> list:
     model = (folder / "model.keras").stat().st_size
     note = "Adam keeps two moments per weight, so three times the weights is the least"
     return [
-        Row(GROUP, "size of a checkpoint, in sizes of the weights", checkpoint / weights, "x", sides={"checkpoint": f"{checkpoint / 1e6:.1f} MB"}, note=note),
-        Row(GROUP, "size of model.keras, in sizes of the weights", model / weights, "x", sides={"model.keras": f"{model / 1e6:.1f} MB"}),
+        Row(
+            GROUP,
+            "size of a checkpoint, in sizes of the weights",
+            checkpoint / weights,
+            "x",
+            sides={"checkpoint": f"{checkpoint / 1e6:.1f} MB"},
+            note=note,
+        ),
+        Row(
+            GROUP,
+            "size of model.keras, in sizes of the weights",
+            model / weights,
+            "x",
+            sides={"model.keras": f"{model / 1e6:.1f} MB"},
+        ),
     ]

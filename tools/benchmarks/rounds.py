@@ -1,4 +1,6 @@
-"""Times of several things in turn, round by round, so that what else runs on the machine hits all of them alike."""
+"""Times of several things in turn, round by round, so that what else runs on the machine hits all of them
+alike.
+"""
 
 import statistics
 import time
@@ -6,7 +8,9 @@ from typing import NamedTuple
 
 
 class Taken(NamedTuple):
-    """Seconds of the clock, and of processor time over all threads (what counts where other programs share the cores)."""
+    """Seconds of the clock, and of processor time over all threads (what counts where other programs share
+    the cores).
+    """
 
     clock: float
     processor: float
@@ -16,7 +20,8 @@ class Taken(NamedTuple):
 
 
 def interleaved(run_of: dict, rounds: int) -> dict:
-    """name: medians as Taken. Each callable is called once per round, and once before the first, which is not counted.
+    """name: medians as Taken. Each callable is called once per round, and once before the first, which is not
+    counted.
 
     A callable that measures in another process returns its own Taken; any other result is left unread.
     """
@@ -25,7 +30,11 @@ def interleaved(run_of: dict, rounds: int) -> dict:
         for name, run in run_of.items():
             clock, processor = time.perf_counter(), time.process_time()
             own = run()
-            taken = own if isinstance(own, Taken) else Taken(time.perf_counter() - clock, time.process_time() - processor)
+            taken = (
+                own
+                if isinstance(own, Taken)
+                else Taken(time.perf_counter() - clock, time.process_time() - processor)
+            )
             if number:
                 found[name].append(taken)
     return {name: Taken(*(statistics.median(each) for each in zip(*taken))) for name, taken in found.items()}

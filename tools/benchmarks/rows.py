@@ -10,8 +10,10 @@ BY = ("clock", "processor")
 class Row:
     """One line of the table.
 
-    value: by the clock; processor: the same by processor time, None where that says nothing (memory, a start).
-    unit: "x" for a ratio, else printed behind the value. target: with `at_least` or `at_most`; None: measured only.
+    value: by the clock; processor: the same by processor time, None where that says nothing (memory, a
+    start).
+    unit: "x" for a ratio, else printed behind the value. target: with `at_least` or `at_most`; None: measured
+    only.
     sides: name -> absolute figure in words. note: what must be known to read it.
     """
 
@@ -71,11 +73,25 @@ def table(rows: list) -> list:
     """Markdown lines, grouped; from what `Row.stored` gives, as the JSON holds it."""
     lines = []
     for group in dict.fromkeys(row["group"] for row in rows):
-        lines += [f"## {group}", "", "| What | Target | Clock | Processor time | Reading | Figures |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"## {group}",
+            "",
+            "| What | Target | Clock | Processor time | Reading | Figures |",
+            "|---|---|---|---|---|---|",
+        ]
         for row in (row for row in rows if row["group"] == group):
             sides = "; ".join(f"{name} {text}" for name, text in row["sides"].items())
-            values = ["" if value is None else f"{figure(value)} {row['unit']}" for value in (row["value"], row["processor"])]
-            cells = [row["what"], row["target"], *values, row["reading"], ". ".join(part for part in (sides, row["note"]) if part)]
+            values = [
+                "" if value is None else f"{figure(value)} {row['unit']}"
+                for value in (row["value"], row["processor"])
+            ]
+            cells = [
+                row["what"],
+                row["target"],
+                *values,
+                row["reading"],
+                ". ".join(part for part in (sides, row["note"]) if part),
+            ]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return lines

@@ -1,4 +1,6 @@
-"""The bench from start to end: groups measured in order, written after each, so that a stopped run leaves what it has."""
+"""The bench from start to end: groups measured in order, written after each, so that a stopped run leaves
+what it has.
+"""
 
 import dataclasses
 import json
@@ -35,7 +37,13 @@ def run(arguments) -> None:
             for row in found:
                 row.by = arguments.by
             seconds = time.perf_counter() - began
-            facts = {"seconds": round(seconds), "load": [round(load, 1), round(os.getloadavg()[0], 1)], "by": arguments.by, "note": arguments.note, "peers": peers.versions if group == "peers" else {}}
+            facts = {
+                "seconds": round(seconds),
+                "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+                "by": arguments.by,
+                "note": arguments.note,
+                "peers": peers.versions if group == "peers" else {},
+            }
             write(folder, group, [row.stored() for row in found], facts, size)
             print(f"{group}: {len(found)} rows in {seconds:.0f} s", flush=True)
 
@@ -47,11 +55,21 @@ def write(folder, group: str, rows: list, facts: dict, size) -> None:
     if stored.get("size") != size.name:
         stored = {"size": size.name, "groups": {}}
     known = environment()
-    stored["machine"] = {"machine": known["machine"], "processors": known["processors"], "packages": {name: known["packages"].get(name) for name in ("tensorflow", "keras")}}
+    stored["machine"] = {
+        "machine": known["machine"],
+        "processors": known["processors"],
+        "packages": {name: known["packages"].get(name) for name in ("tensorflow", "keras")},
+    }
     stored["groups"][group] = {"rows": rows, **facts}
     stored["groups"] = {name: stored["groups"][name] for name in GROUPS if name in stored["groups"]}
     write_json(path, stored)
-    write_text(folder / "MEASURED.md", document(stored, (folder / "profile.md").read_text(encoding="utf-8") if (folder / "profile.md").exists() else ""))
+    write_text(
+        folder / "MEASURED.md",
+        document(
+            stored,
+            (folder / "profile.md").read_text(encoding="utf-8") if (folder / "profile.md").exists() else "",
+        ),
+    )
 
 
 def document(stored: dict, profile: str = "") -> str:
@@ -63,12 +81,15 @@ def document(stored: dict, profile: str = "") -> str:
     lines = [
         "# Speed, measured",
         "",
-        f"Written by `tools/bench` from `measured.json`. {machine['machine']}, {machine['processors']} cores, no GPU; {packages}. {sizes(stored['size'])} "
-        f"Interleaved rounds in one run, medians. Of {len([reading for reading in readings if reading])} targets {readings.count('met')} are met and {readings.count('missed')} missed.",
+        f"Written by `tools/bench` from `measured.json`. {machine['machine']}, {machine['processors']} "
+        f"cores, no GPU; {packages}. {sizes(stored['size'])} "
+        f"Interleaved rounds in one run, medians. Of {len([reading for reading in readings if reading])} "
+        f"targets {readings.count('met')} are met and {readings.count('missed')} missed.",
         "",
         *(f"- {_circumstances(name, group)}" for name, group in groups.items()),
         "",
-        "Clock and processor time (all threads) both stand here; in brackets behind milliseconds stands processor time. A ratio above 1 is in our favour,",
+        "Clock and processor time (all threads) both stand here; in brackets behind milliseconds stands "
+        "processor time. A ratio above 1 is in our favour,",
         "or in favour of what is named first, unless its target says `at most`.",
         "",
         *table(rows),
@@ -78,14 +99,21 @@ def document(stored: dict, profile: str = "") -> str:
 
 def sizes(name: str) -> str:
     size = {"full": FULL, "quick": QUICK}[name]
-    words = f"UNet++ of {len(size.filters)} levels, {size.filters[0]} to {size.filters[-1]} filters, {size.side} x {size.side} x 1, {size.gflop():.1f} GFLOP forward."
+    words = (
+        f"UNet++ of {len(size.filters)} levels, {size.filters[0]} to {size.filters[-1]} filters, "
+        f"{size.side} x {size.side} x 1, {size.gflop():.1f} GFLOP forward."
+    )
     return words if name == "full" else f"{words} This was `--quick`: it says nothing about speed."
 
 
 def _circumstances(name: str, group: dict) -> str:
     load = "{} before and {} after".format(*group["load"])
     judged = "the clock" if group["by"] == "clock" else "processor time, where both stand"
-    peers = f"; peers: {', '.join(f'{name} {version}' for name, version in group['peers'].items())}" if group["peers"] else ""
+    peers = (
+        f"; peers: {', '.join(f'{name} {version}' for name, version in group['peers'].items())}"
+        if group["peers"]
+        else ""
+    )
     return f"{name}: {group['seconds']} s, load of the machine {load}; targets held against {judged}{peers}. {group['note']}".rstrip()
 
 

@@ -1,4 +1,6 @@
-"""One setting of benchmarks.scaling in a process of its own: python -m benchmarks.scaled SETTING ROUNDS prints seconds and peak memory as JSON."""
+"""One setting of benchmarks.scaling in a process of its own: python -m benchmarks.scaled SETTING ROUNDS
+prints seconds and peak memory as JSON.
+"""
 
 import json
 import os
@@ -18,8 +20,14 @@ def main() -> None:
     setting, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
     network = size_of(setting).network("group")
     marker, images = Predictor(network, batch_size=setting["batch"]), slices_for(network, setting["batch"])
-    found = interleaved({"training": our_step(network, setting["batch"]), "inference": lambda: marker(images)}, rounds)
-    told = {f"{name}_{by}": round(value, 5) for name, taken in found.items() for by, value in (("s", taken.clock), ("processor_s", taken.processor))}
+    found = interleaved(
+        {"training": our_step(network, setting["batch"]), "inference": lambda: marker(images)}, rounds
+    )
+    told = {
+        f"{name}_{by}": round(value, 5)
+        for name, taken in found.items()
+        for by, value in (("s", taken.clock), ("processor_s", taken.processor))
+    }
     print(json.dumps({**told, "peak_gb": round(peak_gb(), 3)}))
 
 

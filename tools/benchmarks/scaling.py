@@ -1,4 +1,6 @@
-"""How cost grows: seconds and memory of a training step and of inference against side, depth, filters and batch, each in a process of its own."""
+"""How cost grows: seconds and memory of a training step and of inference against side, depth, filters and
+batch, each in a process of its own.
+"""
 
 import csv
 import json
@@ -12,14 +14,35 @@ from clamnet_tf.files import atomic_path
 
 #: Around one middle setting: side, depth, filters of the first level, batch.
 MIDDLE = {"side": 256, "depth": 4, "filters": 16, "batch": 2}
-VARIED = {"side": (128, 192, 256, 384, 512), "depth": (3, 4, 5), "filters": (8, 16, 32), "batch": (1, 2, 4, 8)}
+VARIED = {
+    "side": (128, 192, 256, 384, 512),
+    "depth": (3, 4, 5),
+    "filters": (8, 16, 32),
+    "batch": (1, 2, 4, 8),
+}
 QUICK_MIDDLE = {"side": 32, "depth": 3, "filters": 4, "batch": 2}
 QUICK_VARIED = {"side": (32, 64), "depth": (3,), "filters": (4,), "batch": (2,)}
-COLUMNS = ("varied", "side", "depth", "filters", "batch", "gflop_forward", "training_s", "training_processor_s", "inference_s", "inference_processor_s", "peak_gb")
+COLUMNS = (
+    "varied",
+    "side",
+    "depth",
+    "filters",
+    "batch",
+    "gflop_forward",
+    "training_s",
+    "training_processor_s",
+    "inference_s",
+    "inference_processor_s",
+    "peak_gb",
+)
 
 
 def size_of(setting: dict) -> Size:
-    return Size(side=setting["side"], filters=tuple(setting["filters"] * 2**level for level in range(setting["depth"])), batches=(setting["batch"],))
+    return Size(
+        side=setting["side"],
+        filters=tuple(setting["filters"] * 2**level for level in range(setting["depth"])),
+        batches=(setting["batch"],),
+    )
 
 
 def run(size, folder) -> None:
@@ -32,11 +55,18 @@ def run(size, folder) -> None:
             key = json.dumps(setting)
             if key not in taken:
                 command = [sys.executable, "-m", "benchmarks.scaled", key, str(size.rounds)]
-                taken[key] = json.loads(subprocess.run(command, check=True, env=environment(), capture_output=True, text=True).stdout)
+                taken[key] = json.loads(
+                    subprocess.run(
+                        command, check=True, env=environment(), capture_output=True, text=True
+                    ).stdout
+                )
                 print(setting, taken[key], flush=True)
             gflop = setting["batch"] * size_of(setting).gflop()
             rows.append({"varied": name, **setting, "gflop_forward": round(gflop, 4), **taken[key]})
-    with atomic_path(folder / "scaling.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+    with (
+        atomic_path(folder / "scaling.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
@@ -45,9 +75,13 @@ def run(size, folder) -> None:
 
 
 def ratios(rows: list, middle: dict, column: str) -> list:
-    """(row, how many times as long as the middle setting's work at its speed would take): 1 is what the FLOPs predict."""
+    """(row, how many times as long as the middle setting's work at its speed would take): 1 is what the FLOPs
+    predict.
+    """
     [base, *_] = [row for row in rows if all(row[name] == value for name, value in middle.items())]
-    return [(row, (row[column] / base[column]) / (row["gflop_forward"] / base["gflop_forward"])) for row in rows]
+    return [
+        (row, (row[column] / base[column]) / (row["gflop_forward"] / base["gflop_forward"])) for row in rows
+    ]
 
 
 def sentence(rows: list, middle: dict) -> str:
@@ -56,19 +90,27 @@ def sentence(rows: list, middle: dict) -> str:
     for column, words in (("training_processor_s", "training"), ("inference_processor_s", "inference")):
         row, worst = max(ratios(rows, middle, column), key=lambda each: each[1])
         setting = ", ".join(f"{name} {row[name]}" for name in middle)
-        parts.append(f"{words} at worst {worst:.2f} of what the FLOPs predict from the middle setting ({setting})")
+        parts.append(
+            f"{words} at worst {worst:.2f} of what the FLOPs predict from the middle setting ({setting})"
+        )
     return f"By processor time, {'; '.join(parts)}."
 
 
 def plot(rows: list, middle: dict, path) -> None:
-    """Processor seconds per step against GFLOP, both logarithmic, and memory; the prediction goes through the middle setting."""
+    """Processor seconds per step against GFLOP, both logarithmic, and memory; the prediction goes through the
+    middle setting.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
     figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.6), constrained_layout=True)
-    wanted = (("training_processor_s", "training step, processor s"), ("inference_processor_s", "inference, processor s"), ("peak_gb", "peak memory of training, GB"))
+    wanted = (
+        ("training_processor_s", "training step, processor s"),
+        ("inference_processor_s", "inference, processor s"),
+        ("peak_gb", "peak memory of training, GB"),
+    )
     [base, *_] = [row for row in rows if all(row[name] == value for name, value in middle.items())]
     work = sorted(row["gflop_forward"] for row in rows)
     for panel, (column, words) in zip(panels, wanted):
@@ -76,7 +118,12 @@ def plot(rows: list, middle: dict, path) -> None:
             points = sorted((row["gflop_forward"], row[column]) for row in rows if row["varied"] == name)
             panel.loglog(*zip(*points), marker="o", markersize=4, label=name)
         if column != "peak_gb":
-            panel.loglog((work[0], work[-1]), [base[column] * each / base["gflop_forward"] for each in (work[0], work[-1])], "k:", label="as the FLOPs")
+            panel.loglog(
+                (work[0], work[-1]),
+                [base[column] * each / base["gflop_forward"] for each in (work[0], work[-1])],
+                "k:",
+                label="as the FLOPs",
+            )
         panel.set(xlabel="GFLOP of the batch's forward pass", title=words)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)))

@@ -19,16 +19,24 @@ from clamnet_tf.training.supervised import SupervisedTrainer
 
 #: The options of the recipes' hybrid loss, agreement and contrast.
 LOSS = {
-    "k": 1, "head_weights": None, "agreement_weight": 0.5, "agreement_distance": "squared", "agreement_ramp": 0.25,
-    "contrast_weight": 0.5, "contrast_margin": 0.7, "pooling_power": 6.0,
-}  # fmt: skip
+    "k": 1,
+    "head_weights": None,
+    "agreement_weight": 0.5,
+    "agreement_distance": "squared",
+    "agreement_ramp": 0.25,
+    "contrast_weight": 0.5,
+    "contrast_margin": 0.7,
+    "pooling_power": 6.0,
+}
 #: Views with everything in them, affine included.
 LAW = AugmentationConfig(rotate_degrees=10.0, zoom=(0.9, 1.1), intensity=0.2, noise=0.05)
 
 
 @dataclass(frozen=True)
 class Size:
-    """side: of the slices; filters: per level; batches: of the training step; slices, volumes: to prepare; pipeline_batches: taken per round."""
+    """side: of the slices; filters: per level; batches: of the training step; slices, volumes: to prepare;
+    pipeline_batches: taken per round.
+    """
 
     side: int = 256
     filters: tuple = (32, 64, 128, 256, 512)
@@ -41,7 +49,9 @@ class Size:
 
     def section(self, norm: str) -> NetworkSection:
         """The UNet++ of the bench: halving by strides, transposed convolutions, a head on every column."""
-        return NetworkSection(depth=len(self.filters), filters=list(self.filters), kernels=[3] * len(self.filters), norm=norm)
+        return NetworkSection(
+            depth=len(self.filters), filters=list(self.filters), kernels=[3] * len(self.filters), norm=norm
+        )
 
     def network(self, norm: str, side: int | None = None) -> keras.Model:
         keras.utils.set_random_seed(0)
@@ -55,7 +65,16 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(side=32, filters=(4, 6, 8), batches=(2,), rounds=1, slices=24, pipeline_batches=2, loop_steps=2, name="quick")
+QUICK = Size(
+    side=32,
+    filters=(4, 6, 8),
+    batches=(2,),
+    rounds=1,
+    slices=24,
+    pipeline_batches=2,
+    loop_steps=2,
+    name="quick",
+)
 
 
 def our_step(network, batch: int):
@@ -70,8 +89,14 @@ def our_step(network, batch: int):
 
 
 def plain_step(network, batch: int):
-    """A callable: one optimizer step as Keras itself makes it (`train_on_batch`, stock layers, cross-entropy of every head)."""
-    network.compile(optimizer=keras.optimizers.Adam(1e-4), loss=dict.fromkeys(network.output, "sparse_categorical_crossentropy"), jit_compile=False)
+    """A callable: one optimizer step as Keras itself makes it (`train_on_batch`, stock layers, cross-entropy
+    of every head).
+    """
+    network.compile(
+        optimizer=keras.optimizers.Adam(1e-4),
+        loss=dict.fromkeys(network.output, "sparse_categorical_crossentropy"),
+        jit_compile=False,
+    )
     images, truth = _batch(network, batch)
     return lambda: network.train_on_batch(images, dict.fromkeys(network.output, truth))
 
@@ -93,15 +118,32 @@ def siamese_step(network, kind: str, batch: int):
 
 
 def pairs(side: int, batch: int, *, steps: int, twin: bool = True, slices: int = 64):
-    """A callable, start -> tf.data of augmented pairs from prepared slices (float16, as the cache holds them)."""
+    """A callable, start -> tf.data of augmented pairs from prepared slices (float16, as the cache holds
+    them).
+    """
     rng = np.random.default_rng(0)
     images = rng.normal(size=(slices, side, side, 1)).astype(np.float16)
     organ = np.ones((slices, side, side), np.uint8)
     labels = np.arange(slices) % 2
     columns = {"position": rng.random(slices), "area": rng.random(slices), "site": np.zeros(slices, int)}
-    plan = PairPlan(labels, columns, batch_size=batch, seed=0, matching={"on": "position", "tolerance": 0.05, "same_site": True})
+    plan = PairPlan(
+        labels,
+        columns,
+        batch_size=batch,
+        seed=0,
+        matching={"on": "position", "tolerance": 0.05, "same_site": True},
+    )
     store = SliceStore(images, organ, labels, 0.7 * labels[:, None])
-    return lambda start, *share: pair_dataset(store, plan, LAW, start=start, steps=steps, seed=0, twin=twin, **({"share": share[0]} if share else {}))
+    return lambda start, *share: pair_dataset(
+        store,
+        plan,
+        LAW,
+        start=start,
+        steps=steps,
+        seed=0,
+        twin=twin,
+        **({"share": share[0]} if share else {}),
+    )
 
 
 def slices_for(network, batch: int) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Rows of the training step: against plain Keras, against the convolution peak, twins against one view, the loop against the bare step."""
+"""Rows of the training step: against plain Keras, against the convolution peak, twins against one view, the
+loop against the bare step.
+"""
 
 import tensorflow as tf
 from benchmarks.rounds import Taken, interleaved
@@ -18,7 +20,10 @@ def peak_runs(size) -> tuple[dict, dict]:
     runs, gflop = {}, {}
     for side, channels in PEAK_SHAPES if size.name == "full" else ((16, 8),):
         name = f"peak {side} x {side} x {channels}"
-        image, kernel = tf.random.normal([4, side, side, channels]), tf.random.normal([3, 3, channels, channels])
+        image, kernel = (
+            tf.random.normal([4, side, side, channels]),
+            tf.random.normal([3, 3, channels, channels]),
+        )
         runs[name] = _convolution(image, kernel)
         gflop[name] = 2 * 9 * 4 * side**2 * channels**2 / 1e9
     return runs, gflop
@@ -36,33 +41,73 @@ def rows(size) -> list:
         runs[f"ours, group norm, {batch}"] = our_step(size.network("group"), batch)
         runs[f"Keras, batch norm, {batch}"] = plain_step(size.network("batch"), batch)
     found = interleaved(runs, size.rounds)
-    best = Taken(*(min(getattr(found[name], by) / gflop[name] for name in gflop) for by in Taken._fields))  # seconds per GFLOP
+    best = Taken(
+        *(min(getattr(found[name], by) / gflop[name] for name in gflop) for by in Taken._fields)
+    )  # seconds per GFLOP
     peak = f"{figure(1 / best.clock)} GFLOP/s ({figure(1 / best.processor)} per core of processor time)"
     result = []
     for batch in size.batches:
-        ours, group, keras = (found[f"{name}, {batch}"] for name in ("ours, batch norm", "ours, group norm", "Keras, batch norm"))
+        ours, group, keras = (
+            found[f"{name}, {batch}"]
+            for name in ("ours, batch norm", "ours, group norm", "Keras, batch norm")
+        )
         sides = {"ours": milliseconds(ours), "plain Keras": milliseconds(keras)}
         images = f"{figure(batch / ours.clock)} against {figure(batch / keras.clock)} images/s"
-        result.append(ratio(GROUP, f"step of {batch}: ours against plain Keras, same UNet++, batch norm", keras, ours, at_least=1.15, sides=sides, note=images))
+        result.append(
+            ratio(
+                GROUP,
+                f"step of {batch}: ours against plain Keras, same UNet++, batch norm",
+                keras,
+                ours,
+                at_least=1.15,
+                sides=sides,
+                note=images,
+            )
+        )
         sides = {"ours, group": milliseconds(group), "Keras, batch": milliseconds(keras)}
-        result.append(ratio(GROUP, f"step of {batch}: our group norm against Keras' batch norm", keras, group, at_least=1.0, sides=sides))
+        result.append(
+            ratio(
+                GROUP,
+                f"step of {batch}: our group norm against Keras' batch norm",
+                keras,
+                group,
+                at_least=1.0,
+                sides=sides,
+            )
+        )
         work = 3 * batch * size.gflop()
         share = Row(
-            GROUP, f"step of {batch}: share of the convolution peak", 100 * work * best.clock / ours.clock, "%", 100 * work * best.processor / ours.processor,
-            at_least=75 if batch == max(size.batches) else None, sides={"peak": peak, "ours": f"{figure(work)} GFLOP in {milliseconds(ours)}"},
-            note="Three times the forward pass's convolutions; norms, activations and the update count as time, not as work",
-        )  # fmt: skip
+            GROUP,
+            f"step of {batch}: share of the convolution peak",
+            100 * work * best.clock / ours.clock,
+            "%",
+            100 * work * best.processor / ours.processor,
+            at_least=75 if batch == max(size.batches) else None,
+            sides={"peak": peak, "ours": f"{figure(work)} GFLOP in {milliseconds(ours)}"},
+            note="Three times the forward pass's convolutions; norms, activations and the update count as "
+            "time, not as work",
+        )
         result.append(share)
     return result + twin_rows(size)
 
 
 def twin_rows(size) -> list:
-    """Two views against one; the loop of `fit` with its input pipeline against the same step on a batch that is there; at half the side."""
+    """Two views against one; the loop of `fit` with its input pipeline against the same step on a batch that
+    is there; at half the side.
+    """
     side, batch = max(16, size.side // 2), max(size.batches)
-    trainer, loops = siamese_trainer(size.network("group", side), "shared"), 2 * (size.rounds + 2) * size.loop_steps
+    trainer, loops = (
+        siamese_trainer(size.network("group", side), "shared"),
+        2 * (size.rounds + 2) * size.loop_steps,
+    )
     with build_strategy("one_device").scope():
         looped = siamese_trainer(size.network("group", side), "shared")
-        told = updates(looped, lambda share: pairs(side, batch, steps=loops)(0, share), steps=loops, asked_to_stop=lambda: False)
+        told = updates(
+            looped,
+            lambda share: pairs(side, batch, steps=loops)(0, share),
+            steps=loops,
+            asked_to_stop=lambda: False,
+        )
     bare_step, data = tf.function(trainer.update, autograph=False), next(iter(pairs(side, batch, steps=1)(0)))
 
     def bare():
@@ -73,14 +118,35 @@ def twin_rows(size) -> list:
         for _ in range(size.loop_steps):
             next(told)
 
-    runs = {"one view": siamese_step(size.network("group", side), "none", batch), "two views": siamese_step(size.network("group", side), "shared", batch)}
+    runs = {
+        "one view": siamese_step(size.network("group", side), "none", batch),
+        "two views": siamese_step(size.network("group", side), "shared", batch),
+    }
     found = interleaved({**runs, "bare": bare, "loop": loop}, size.rounds)
-    one, two, bare_time, loop_time = found["one view"], found["two views"], found["bare"] / size.loop_steps, found["loop"] / size.loop_steps
+    one, two, bare_time, loop_time = (
+        found["one view"],
+        found["two views"],
+        found["bare"] / size.loop_steps,
+        found["loop"] / size.loop_steps,
+    )
     where = f"{side} x {side}, {batch} slices, group norm"
     return [
-        Row(GROUP, f"step of twins against a step of one view ({where})", two.clock / one.clock, "x", two.processor / one.processor, at_most=2.05,
-            sides={"two views": milliseconds(two), "one view": milliseconds(one)}),
-        ratio(GROUP, f"loop of fit with the whole input pipeline against the bare step ({where})", bare_time, loop_time, at_least=0.95,
-              sides={"loop": milliseconds(loop_time), "bare step": milliseconds(bare_time)},
-              note=f"{size.loop_steps} steps at a time; at most 3 batches wait ready when its turn comes"),
-    ]  # fmt: skip
+        Row(
+            GROUP,
+            f"step of twins against a step of one view ({where})",
+            two.clock / one.clock,
+            "x",
+            two.processor / one.processor,
+            at_most=2.05,
+            sides={"two views": milliseconds(two), "one view": milliseconds(one)},
+        ),
+        ratio(
+            GROUP,
+            f"loop of fit with the whole input pipeline against the bare step ({where})",
+            bare_time,
+            loop_time,
+            at_least=0.95,
+            sides={"loop": milliseconds(loop_time), "bare step": milliseconds(bare_time)},
+            note=f"{size.loop_steps} steps at a time; at most 3 batches wait ready when its turn comes",
+        ),
+    ]

@@ -1,4 +1,5 @@
-"""Inputs one after another in child processes; what fails is told apart by where, made smaller, and written.
+"""Inputs one after another in child processes; what fails is told apart by where, made smaller, and
+written.
 """
 
 import collections

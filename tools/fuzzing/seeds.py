@@ -285,7 +285,10 @@ def _answers():
 
 def http(status: int, body: bytes) -> bytes:
     """An answer as it goes over the wire."""
-    head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\nConnection: close\r\n\r\n"
+    )
     return head.encode() + body
 
 

@@ -70,7 +70,10 @@ def selection(path: Path) -> None:
     for several in (False, True):
         try:
             rows = list(read["markings"].values())
-            [VolumePostprocessor.from_row(row, tuple(row) if several else (UNNAMED,)) for row in rows], int(read["step"])
+            (
+                [VolumePostprocessor.from_row(row, tuple(row) if several else (UNNAMED,)) for row in rows],
+                int(read["step"]),
+            )
             return
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             reasons.append(repr(error))
@@ -179,7 +182,9 @@ class _Server:
 
     def __exit__(self, *error):
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)  # wakes `accept`; closing alone would leave the thread waiting for ever
+            self.socket.shutdown(
+                socket.SHUT_RDWR
+            )  # wakes `accept`; closing alone would leave the thread waiting for ever
         self.socket.close()
         self.thread.join(5)
 

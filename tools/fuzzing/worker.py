@@ -12,7 +12,9 @@ import warnings
 from pathlib import Path
 
 MOST_BYTES = 1_500_000_000  # of memory that one input may take
-ROOM = 3_000_000_000  # of addresses beyond those of its start: more ends in MemoryError, which counts as failed
+ROOM = (
+    3_000_000_000  # of addresses beyond those of its start: more ends in MemoryError, which counts as failed
+)
 
 
 def serve(heavy: bool) -> None:

@@ -1,7 +1,7 @@
 """Class folders: NORMAL/*.png against one or more others, optionally below train, val and test.
 
-Patient: the folder below the class folder, else PatientID of a DICOM file, else a known pattern of the file name,
-else every file is a patient of its own, and the account says so.
+Patient: the folder below the class folder, else PatientID of a DICOM file, else a known pattern of the file
+name, else every file is a patient of its own, and the account says so.
 """
 
 import collections
@@ -68,7 +68,9 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     series = sort_headers([header for header in headers.values() if header.is_image])
     unclear = [f"series {one.uid}: {why}" for one in series for _, why in one.unclear]
     if unclear:
-        raise DataError(f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}")
+        raise DataError(
+            f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}"
+        )
     volumes = {header.path: volume for one in series for volume in one.volumes for header in volume.headers}
     aside = [line for one in series for line in one.notes(lambda header: str(listing.relative(header.path)))]
     left_out = {header.path for one in series for header, _ in (*one.strays, *one.copies)}
@@ -91,11 +93,15 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
 
 
 class _Place(collections.namedtuple("_Place", "path side name patient")):
-    """A file, its side (or None), its class folder's name, and the name of the folder below that (or None)."""
+    """A file, its side (or None), its class folder's name, and the name of the folder below that (or
+    None).
+    """
 
 
 def _below_wrappers(listing: Listing, images, said: LabelWords) -> list[tuple[Path, tuple[str, ...]]]:
-    """(path, parts of the relative path) without leading folders that all images share and that name no class or side."""
+    """(path, parts of the relative path) without leading folders that all images share and that name no class
+    or side.
+    """
     parts = [listing.relative(path).parts for path in images]
     while parts and all(len(each) > 2 and each[0] == parts[0][0] for each in parts):
         if (
@@ -116,9 +122,7 @@ def _place(path: Path, parts) -> _Place | None:
     return _Place(path, side, rest[0], rest[1] if len(rest) > 2 else None)
 
 
-def _case(
-    place: _Place, label: int | None, header, volume: SeriesVolume | None, mask: Path | None
-) -> Case:
+def _case(place: _Place, label: int | None, header, volume: SeriesVolume | None, mask: Path | None) -> Case:
     patient = place.patient or (header and header.patient) or patient_of_name(place.path.name)
     return Case(
         image=place.path,
@@ -133,16 +137,26 @@ def _case(
 
 
 def _account(placed, counts, numbers, cases):
-    yield "Layout class_folders: " + ", ".join(f"{name} = {numbers[name]} ({count} images)" for name, count in counts.items()) + "."
+    yield (
+        "Layout class_folders: "
+        + ", ".join(f"{name} = {numbers[name]} ({count} images)" for name, count in counts.items())
+        + "."
+    )
     sides = collections.Counter(case.split for case in cases)
     if set(sides) != {None}:
-        yield "Sides given by folders: " + ", ".join(f"{side or 'none'} {count}" for side, count in sides.items()) + "."
+        yield (
+            "Sides given by folders: "
+            + ", ".join(f"{side or 'none'} {count}" for side, count in sides.items())
+            + "."
+        )
     alone = [case for place, case in zip(placed, cases) if case.patient == f"{place.name}/{place.path.name}"]
     named = len(cases) - len(alone)
     if named:
         yield f"Patient: from folder, header or file name for {named} images ({len({c.patient for c in cases}) - len(alone)} patients)."
     if alone:
         yield (
-            f"ATTENTION: {len(alone)} images have no recognisable patient (for example {alone[0].image.name}); each is taken as a patient of its own. "
-            "If patients have several images, write a manifest.csv with a patient column, or train and test will share patients."
+            f"ATTENTION: {len(alone)} images have no recognisable patient (for example "
+            f"{alone[0].image.name}); each is taken as a patient of its own. "
+            "If patients have several images, write a manifest.csv with a patient column, or train and test "
+            "will share patients."
         )

@@ -37,9 +37,10 @@ def label_numbers(
     known = {line: text for line, text in texts.items() if text}
     signs = "+" in known.values()  # a minus beside a plus is no empty cell
     unknown = {
-        line: text for line, text in known.items()
+        line: text
+        for line, text in known.items()
         if is_unknown(text) and said.said(text) is None and not (signs and plain(text) in ("-", "--"))
-    }  # fmt: skip
+    }
     given = {line: text for line, text in known.items() if line not in unknown}
     counts = collections.Counter(given.values())
     notes = []

@@ -14,17 +14,25 @@ from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, quiet, read_frames
 
 _IDENTITY = (
-    "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "InstitutionName", "Manufacturer", "ManufacturerModelName",
-)  # fmt: skip
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "PatientID",
+    "InstitutionName",
+    "Manufacturer",
+    "ManufacturerModelName",
+)
 
 
 @dataclass(frozen=True)
 class Header:
     """What groups and orders one file. patient and site are None when the file does not say.
 
-    position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else InstanceNumber
+    position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else
+    InstanceNumber
     grid: what all slices of one volume share: rows, columns and direction cosines; None without an image
-    is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's words
+    is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's
+    words
     is_cut_off: an image by its kind that has no size
     is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
     is_labelled: the header says that words, perhaps a name, stand in the pixels (BurnedInAnnotation)
@@ -59,19 +67,30 @@ def read_headers(files) -> dict[Path, Header]:
         except ImageError as error:
             problems.append(str(error))
     if problems:
-        raise DataError(f"{len(problems)} file(s) cannot be read as DICOM; replace or remove them:\n{listed(problems)}")
+        raise DataError(
+            f"{len(problems)} file(s) cannot be read as DICOM; replace or remove them:\n{listed(problems)}"
+        )
     return headers
 
 
 def read_header(path: Path) -> Header:
     """The Header of one file; ImageError when it is not DICOM or damaged."""
     dataset = open_dataset(path, pixels=False)
-    with decoding(lambda reason: ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")):
+    with decoding(
+        lambda reason: ImageError(
+            f"{path}: its DICOM header cannot be understood: {reason}. Export the image again."
+        )
+    ):
         with quiet():
             text = {name: str(dataset.get(name) or "").strip() for name in _IDENTITY}
             kind, image_type = str(dataset.get("SOPClassUID") or ""), dataset.get("ImageType") or ()
-            localizer = "LOCALIZER" in (list(image_type) if isinstance(image_type, (list, tuple, MultiValue)) else [str(image_type)])
-            texts, labelled = patient_texts(dataset), str(dataset.get("BurnedInAnnotation") or "").strip() == "YES"
+            localizer = "LOCALIZER" in (
+                list(image_type) if isinstance(image_type, (list, tuple, MultiValue)) else [str(image_type)]
+            )
+            texts, labelled = (
+                patient_texts(dataset),
+                str(dataset.get("BurnedInAnnotation") or "").strip() == "YES",
+            )
             pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
     frames = read_frames(dataset, path) if pictured else []
     frame = frames[0] if frames else None
@@ -82,7 +101,9 @@ def read_header(path: Path) -> Header:
         series=text["SeriesInstanceUID"] or str(path),
         study=text["StudyInstanceUID"],
         patient=text["PatientID"] or None,
-        site=text["InstitutionName"] or f"{text['Manufacturer']} {text['ManufacturerModelName']}".strip() or None,
+        site=text["InstitutionName"]
+        or f"{text['Manufacturer']} {text['ManufacturerModelName']}".strip()
+        or None,
         position=None if frame is None else _position(frame),
         grid=None if frame is None else _grid(frame),
         is_image=frame is not None,
@@ -103,5 +124,9 @@ def _position(frame) -> float | None:
 
 
 def _grid(frame) -> tuple:
-    cosines = () if frame.orientation is None else tuple(round(float(value), 2) + 0.0 for value in frame.orientation)
+    cosines = (
+        ()
+        if frame.orientation is None
+        else tuple(round(float(value), 2) + 0.0 for value in frame.orientation)
+    )
     return (frame.rows, frame.columns, frame.samples, *cosines)

@@ -59,7 +59,7 @@ def _sort(uid: str, members: list[Header]) -> SortedHeaders:
         SeriesVolume(uid, f"{uid} {header.instance or header.path.name}", header.path.name, (header,))
         for header in several
     ]
-    pairs = lambda some: tuple((of_path[frame.path], other) for frame, other in some)  # noqa: E731
+    pairs = lambda some: tuple((of_path[frame.path], other) for frame, other in some)
     copies = tuple((of_path[one.path], of_path[other.path]) for one, other in found.copies)
     unclear = tuple((tuple(of_path[frame.path] for frame in frames), why) for frames, why in found.unclear)
     return SortedHeaders(uid, tuple(volumes), pairs(found.strays), copies, unclear)

@@ -1,8 +1,9 @@
 """A tree of DICOM files and a CSV of labels per study, series or instance (or patient).
 
-The most specific of the columns SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID, patient that the table has
-decides; with a column slice, which holds InstanceNumber, a row of a series, study or patient names one image of it. Every
-file becomes a case; files of a series are one volume, ordered by projected position, unless the series holds several.
+The most specific of the columns SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID, patient that the table
+has decides; with a column slice, which holds InstanceNumber, a row of a series, study or patient names one
+image of it. Every file becomes a case; files of a series are one volume, ordered by projected position,
+unless the series holds several.
 """
 
 import collections
@@ -24,7 +25,8 @@ LEVELS = ("instance", "series", "study", "patient")
 
 
 def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of a DICOM tree, or None when there is no DICOM file or no table with one of the UID columns.
+    """The Manifest of a DICOM tree, or None when there is no DICOM file or no table with one of the UID
+    columns.
 
     DataError when files cannot be read, or when the table names UIDs that no file has or contradicts itself.
     """
@@ -49,11 +51,22 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
             line, cells = chosen[_key(header, level, numbered)]
             cases.append(_case(header, cells, table.labels[line], keys[header.path]))
     _check_planes(listing, series, cases)
-    account = _account(table, level + (" and InstanceNumber" if numbered else ""), files, headers, cases, len(labelled))
+    account = _account(
+        table, level + (" and InstanceNumber" if numbered else ""), files, headers, cases, len(labelled)
+    )
     aside = [line for one in series for line in one.notes(lambda header: str(listing.relative(header.path)))]
-    told = [f"ATTENTION: {len(aside)} images belong to no volume and are left out:", *listed(aside, 10).split("\n")] if aside else []
+    told = (
+        [
+            f"ATTENTION: {len(aside)} images belong to no volume and are left out:",
+            *listed(aside, 10).split("\n"),
+        ]
+        if aside
+        else []
+    )
     copies = sum(len(one.copies) for one in series)
-    told += [f"{copies} images repeat another one (same place, same pixels) and are left out."] if copies else []
+    told += (
+        [f"{copies} images repeat another one (same place, same pixels) and are left out."] if copies else []
+    )
     return Manifest(listing.root, tuple(cases), (*account, *told), "dicom_tree")
 
 
@@ -76,11 +89,18 @@ def _key(header: Header, level: str, numbered: bool):
 def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict:
     """{uid, or (uid, InstanceNumber): (line, cells)}; DataError for empty, unknown or contradictory rows."""
     reader, chosen = RowReader(table.path.parent), {}
-    column, known = table.columns[level], collections.Counter(_key(header, level, numbered) for header in headers)
+    column, known = (
+        table.columns[level],
+        collections.Counter(_key(header, level, numbered) for header in headers),
+    )
     uids = {getattr(header, level) for header in headers}
     for line, cells in table.rows:
         uid = cells[level]
-        number = reader.whole(line, "slice", cells["slice"], "an InstanceNumber, which is a whole number") if numbered else None
+        number = (
+            reader.whole(line, "slice", cells["slice"], "an InstanceNumber, which is a whole number")
+            if numbered
+            else None
+        )
         key = (uid, number) if numbered else uid
         what = f"{uid!r} with InstanceNumber {number}" if numbered else repr(uid)
         if not uid:
@@ -91,12 +111,20 @@ def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict
         elif key not in known:
             reader.problem(line, f"{column}: no DICOM file below the folder has {what}")
         elif numbered and level == "series" and known[key] > 1:
-            reader.problem(line, f"slice: {known[key]} images of {uid!r} have InstanceNumber {number}; label by SOPInstanceUID")
+            reader.problem(
+                line,
+                f"slice: {known[key]} images of {uid!r} have InstanceNumber {number}; label by "
+                f"SOPInstanceUID",
+            )
         elif key in chosen and table.labels[chosen[key][0]] != table.labels[line]:
             first = chosen[key][0]
-            reader.problem(line, f"{column}: {what} is labelled {cells['label']!r} here and differently in line {first}")
+            reader.problem(
+                line, f"{column}: {what} is labelled {cells['label']!r} here and differently in line {first}"
+            )
         chosen.setdefault(key, (line, cells))
-        reader.number(line, "eta", cells.get("eta", ""), "a probability in (0, 1]", lambda value: 0 < value <= 1)
+        reader.number(
+            line, "eta", cells.get("eta", ""), "a probability in (0, 1]", lambda value: 0 < value <= 1
+        )
         reader.side(line, "split", cells.get("split", ""))
     reader.finish(table.path)
     return chosen
@@ -108,21 +136,30 @@ def _check_instances(listing: Listing, headers) -> None:
     twice = []
     for header in headers:
         if header.instance and first.setdefault(header.instance, header) is not header:
-            twice.append(f"{listing.relative(first[header.instance].path)} and {listing.relative(header.path)}")
+            twice.append(
+                f"{listing.relative(first[header.instance].path)} and {listing.relative(header.path)}"
+            )
     if twice:
-        raise DataError(f"{listing.root}: the same SOP instance stands in two files; remove one of each pair:\n{listed(twice)}")
+        raise DataError(
+            f"{listing.root}: the same SOP instance stands in two files; remove one of each "
+            f"pair:\n{listed(twice)}"
+        )
 
 
 def _volumes(listing: Listing, series) -> dict[Path, str]:
     """{file: key of its volume}; DataError for images that share a position and nothing tells apart."""
     unclear = [f"series {one.uid}: {why}" for one in series for _, why in one.unclear]
     if unclear:
-        raise DataError(f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}")
+        raise DataError(
+            f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}"
+        )
     return {header.path: volume.key for one in series for volume in one.volumes for header in volume.headers}
 
 
 def _check_planes(listing: Listing, series, cases) -> None:
-    """DataError for sagittal or coronal series whose slices are labelled one by one: they become axial ones."""
+    """DataError for sagittal or coronal series whose slices are labelled one by one: they become axial
+    ones.
+    """
     of_path, problems = {case.image: case for case in cases}, []
     for volume in (volume for one in series for volume in one.volumes):
         frame = volume.headers[0].frame
@@ -130,10 +167,14 @@ def _check_planes(listing: Listing, series, cases) -> None:
         plane = stored_plane(frame)
         odd = next((case for case in found if differs(case, found[0])), None)
         if odd is not None and plane != "axial":
-            problems.append(f"series {volume.uid}: {plane}, and {listing.relative(odd.image)} is labelled otherwise than {listing.relative(found[0].image)}")
+            problems.append(
+                f"series {volume.uid}: {plane}, and {listing.relative(odd.image)} is labelled otherwise "
+                f"than {listing.relative(found[0].image)}"
+            )
     if problems:
         raise DataError(
-            f"{listing.root}: {len(problems)} series hold slices that are brought to axial ones, so that labels of single slices cannot be kept; label "
+            f"{listing.root}: {len(problems)} series hold slices that are brought to axial ones, so that "
+            f"labels of single slices cannot be kept; label "
             f"these series as a whole:\n{listed(problems)}"
         )
 
@@ -174,6 +215,7 @@ def no_labels_given(listing: Listing) -> DataError | None:
     reasons = tables_that_do_not_serve(listing)
     why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
-        f"{listing.root}: {len(files)} DICOM files but no table of their labels; add labels.csv with the columns StudyInstanceUID "
+        f"{listing.root}: {len(files)} DICOM files but no table of their labels; add labels.csv with the "
+        f"columns StudyInstanceUID "
         f"(or SeriesInstanceUID, SOPInstanceUID) and label, or name one with --labels.{why}"
     )

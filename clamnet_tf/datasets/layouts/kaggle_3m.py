@@ -27,20 +27,24 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     for path in listing.files:
         match = _NAME.fullmatch(path.name)
         if match and path.parent.name == match["patient"]:
-            found = (masks if match["mask"] else images).setdefault((match["patient"], int(match["number"])), path)
+            found = (masks if match["mask"] else images).setdefault(
+                (match["patient"], int(match["number"])), path
+            )
             if found is not path:
                 twice.append(f"{listing.relative(found)} and {listing.relative(path)}")
     if not images or not masks:
         return None
     if twice:
         raise DataError(
-            f"{listing.root}: layout kaggle_3m, but {len(twice)} slice(s) of a patient are there twice:\n{listed(twice)}\n"
+            f"{listing.root}: layout kaggle_3m, but {len(twice)} slice(s) of a patient are there "
+            f"twice:\n{listed(twice)}\n"
             "Name one of the copies with --data, or remove the other."
         )
     missing = [str(listing.relative(path)) for key, path in images.items() if key not in masks]
     if missing:
         raise DataError(
-            f"{listing.root}: layout kaggle_3m, where the label comes from <image>_mask.tif, but {len(missing)} image(s) have no mask:\n"
+            f"{listing.root}: layout kaggle_3m, where the label comes from <image>_mask.tif, but "
+            f"{len(missing)} image(s) have no mask:\n"
             f"{listed(missing)}\nAdd the masks, or give the labels in a manifest.csv."
         )
     cases, told = [], {}
@@ -62,8 +66,10 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
         )
     counts = collections.Counter(case.label for case in cases)
     account = (
-        f"Layout kaggle_3m: <patient>/<patient>_<n>.tif with _mask.tif, {len(cases)} slices of {len({c.patient for c in cases})} patients.",
-        f"Labels: {counts[1]} slices abnormal (mask not empty), {counts[0]} normal; the masks were read for this label only.",
+        f"Layout kaggle_3m: <patient>/<patient>_<n>.tif with _mask.tif, {len(cases)} slices of "
+        f"{len({c.patient for c in cases})} patients.",
+        f"Labels: {counts[1]} slices abnormal (mask not empty), {counts[0]} normal; the masks were read for "
+        f"this label only.",
         "Patient = folder name; position = n; site = institution code of the TCGA name.",
     )
     account += tuple(

@@ -144,7 +144,8 @@ def _recognize(header) -> dict[str, str]:
 
 def _no_label(path: Path, header) -> str:
     return (
-        f"{path}: has no label column (columns: {shown_columns(header)}); name the column that holds the label"
+        f"{path}: has no label column (columns: {shown_columns(header)}); name the column that holds the "
+        f"label"
         " 'label'."
     )
 
@@ -169,5 +170,7 @@ def _read(path: Path, said: LabelWords) -> LabelTable:
 
 
 def _cell(column: str, text: str) -> str:
-    """Return the text of a cell, empty where it holds what programs write into empty cells; labels stay as they are."""
+    """Return the text of a cell, empty where it holds what programs write into empty cells; labels stay as
+    they are.
+    """
     return "" if column != "label" and text.lower() in _EMPTY else text

@@ -65,7 +65,8 @@ _ORDINARY = frozenset(
 
 @dataclass(frozen=True)
 class LabelWords:
-    """Hold what the user said of label words (--normal, --abnormal); it counts before everything that is known of them.
+    """Hold what the user said of label words (--normal, --abnormal); it counts before everything that is
+    known of them.
     """
 
     normal: tuple[str, ...] = ()
@@ -116,7 +117,8 @@ class LabelSource:
 
 
 def plain(name: str) -> str:
-    """Lower-case letters and digits of a word, whatever its Unicode form, with the + or - that it ends with.
+    """Lower-case letters and digits of a word, whatever its Unicode form, with the + or - that it ends
+    with.
     """
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     core, last = "".join(sign for sign in text if sign.isalnum()), text.rstrip(" )")[-1:]

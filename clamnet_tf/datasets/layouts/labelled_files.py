@@ -19,7 +19,9 @@ _KEYS = ("image", "patient")
 def recognize_nifti(
     listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
 ) -> Manifest | None:
-    """The Manifest of volumes with a label table, or None. A slice column holds k of img[:, :, k], from 0, as stored."""
+    """The Manifest of volumes with a label table, or None. A slice column holds k of img[:, :, k], from 0, as
+    stored.
+    """
     return _recognize(listing, labels, said, VOLUMES, "nifti_csv", slices_are_indices=True)
 
 
@@ -56,7 +58,9 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
             if path is not None:
                 rows.append((line, replace(case, label=table.labels[line])))
         if not found:  # already reported by the finder
-            reader.problems[before:] = [problem for problem in reader.problems[before:] if not problem[1].startswith("image:")]
+            reader.problems[before:] = [
+                problem for problem in reader.problems[before:] if not problem[1].startswith("image:")
+            ]
     repeated = len({case.image for _, case in rows}) < len(rows)
     if not slices_are_indices and not repeated:
         rows = [(line, _slice_as_position(case)) for line, case in rows]
@@ -69,7 +73,9 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
 def _slice_as_position(case: Case) -> Case:
     if isinstance(case.slice_index, str):  # a SOPInstanceUID: the file is asked whether it is that one
         return case
-    position = float(case.slice_index) if case.position is None and case.slice_index is not None else case.position
+    position = (
+        float(case.slice_index) if case.position is None and case.slice_index is not None else case.position
+    )
     return replace(case, slice_index=None, position=position)
 
 
@@ -97,12 +103,18 @@ def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
             yield f"ATTENTION: {own} rows have no recognisable patient; each file is a patient of its own. Add a patient column if patients have several."
     if layout == "nifti_csv" and any(case.slice_index is None and case.label for case in cases):
         yield "ATTENTION: labels are per volume: every slice of an abnormal volume counts as abnormal. Add a slice column if single slices are labelled."
-    if "slice" in table.columns and layout == "csv_images" and all(case.slice_index is None for case in cases):
+    if (
+        "slice" in table.columns
+        and layout == "csv_images"
+        and all(case.slice_index is None for case in cases)
+    ):
         yield "The slice column orders the images of a patient."
 
 
 def no_labels_given(listing: Listing) -> DataError | None:
-    """The error for volumes without a label table, with why those there do not serve; None without volumes."""
+    """The error for volumes without a label table, with why those there do not serve; None without
+    volumes.
+    """
     volumes = listing.of_kind(VOLUMES)
     if not volumes:
         return None
@@ -113,5 +125,6 @@ def no_labels_given(listing: Listing) -> DataError | None:
     why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
         f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with"
-        f" the columns image,label (optional patient, slice: k of img[:, :, k], mask), or name one with --labels.{why}"
+        f" the columns image,label (optional patient, slice: k of img[:, :, k], mask), or name one with "
+        f"--labels.{why}"
     )

@@ -20,7 +20,11 @@ _SKIPPED = (".", "~$")  # hidden files, and what Excel keeps beside an open work
 
 def natural_key(text) -> list:
     """Sort key under which 'slice 2' comes before 'slice 10'."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"([0-9]+)", str(text)) if part]
+    return [
+        (0, int(part), part) if part.isdigit() else (1, 0, part.lower())
+        for part in re.split(r"([0-9]+)", str(text))
+        if part
+    ]
 
 
 def suffix(path: Path) -> str:
@@ -37,7 +41,9 @@ class Listing:
     files: tuple[Path, ...]
 
     def kind(self, path: Path) -> str | None:
-        """Return the kind that a file is read as, by content, else by name; None: no image, or second file of a volume."""
+        """Return the kind that a file is read as, by content, else by name; None: no image, or second file of
+        a volume.
+        """
         return self._kinds.get(path)
 
     def of_kind(self, kinds) -> list[Path]:
@@ -76,8 +82,8 @@ def stem_of(path: Path) -> str:
 
 
 def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
-    """(images, {image: mask}): a file <name>_mask beside a file <name> is its mask, whatever the suffixes; a second
-    mask <name>_mask_1 is neither image nor used."""
+    """(images, {image: mask}): a file <name>_mask beside a file <name> is its mask, whatever the suffixes; a
+    second mask <name>_mask_1 is neither image nor used."""
     plain = {(path.parent, stem_of(path)): path for path in files}
     images, masks = [], {}
     for path in files:
@@ -91,7 +97,9 @@ def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
 
 
 def list_folder(folder) -> Listing:
-    """Walk `folder` (symbolic links are followed, loops are not); DataError when it is missing or holds no file."""
+    """Walk `folder` (symbolic links are followed, loops are not); DataError when it is missing or holds no
+    file.
+    """
     root = Path(os.path.abspath(folder))
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
@@ -105,8 +113,13 @@ def list_folder(folder) -> Listing:
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
         paths = (Path(here, name) for name in names if not name.startswith(_SKIPPED))
-        files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; dead links are named when read
+        files += [
+            path for path in paths if path.is_file() or not path.exists()
+        ]  # no pipes; dead links are named when read
     if not files:
-        raise DataError(f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for the layouts).")
+        raise DataError(
+            f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for "
+            f"the layouts)."
+        )
     files.sort(key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
     return Listing(root, tuple(files))

@@ -39,11 +39,13 @@ DESCRIPTIONS = {
         " with InstanceNumber) or SOPInstanceUID"
     ),
     "nifti_csv": (
-        f"{titles(volume_formats(), 'or')} volumes with a table image,label (patient, slice: k of img[:, :, k], mask ...), BIDS"
+        f"{titles(volume_formats(), 'or')} volumes with a table image,label (patient, slice: k of img[:, :, "
+        f"k], mask ...), BIDS"
         " participants.tsv too"
     ),
     "csv_images": (
-        f"{titles((*picture_formats(), 'dicom'), 'or')} files with a table image,label (patient, site, slice, mask ...)"
+        f"{titles((*picture_formats(), 'dicom'), 'or')} files with a table image,label (patient, site, "
+        f"slice, mask ...)"
     ),
     "class_folders": (
         "one folder of normal images (NORMAL, healthy, no_finding ...) and others named after findings;"
@@ -62,7 +64,10 @@ def recognize(folder, labels=None, said: LabelWords = NOTHING_SAID) -> Manifest:
     folder = Path(folder)
     if folder.suffix.lower() in SUFFIXES and folder.is_file():
         if labels is not None:
-            raise DataError(f"{folder} is a manifest and has labels of its own; give its folder together with --labels, or leave --labels out.")
+            raise DataError(
+                f"{folder} is a manifest and has labels of its own; give its folder together with --labels, "
+                f"or leave --labels out."
+            )
         return _finished(_without_words(read_manifest(folder), said))
     listing = list_folder(folder)
     labels = None if labels is None else Path(os.path.abspath(labels))
@@ -86,7 +91,10 @@ def _without_words(manifest: Manifest, said: LabelWords) -> Manifest:
 
 def _finished(manifest: Manifest) -> Manifest:
     if not manifest.cases:
-        raise DataError(f"{manifest.root}: {' '.join(manifest.account)} No image is left; check the table against the files.")
+        raise DataError(
+            f"{manifest.root}: {' '.join(manifest.account)} No image is left; check the table against the "
+            f"files."
+        )
     manifest = replace(manifest, cases=tuple(_with_plain_names(case) for case in manifest.cases))
     return replace(manifest, account=(*manifest.account, *dataset_summary(manifest)))
 
@@ -107,11 +115,19 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
             if error := module.no_labels_given(listing):
                 return error
     counts = ", ".join(f"{count} {suffix}" for suffix, count in listing.suffix_counts.items())
-    folders = collections.Counter(listing.relative(path).parts[0] for path in listing.files if len(listing.relative(path).parts) > 1)
+    folders = collections.Counter(
+        listing.relative(path).parts[0] for path in listing.files if len(listing.relative(path).parts) > 1
+    )
     inside = ", ".join(f"{name} ({count} files)" for name, count in list(folders.items())[:10]) or "none"
-    lines = [f"{listing.root}: no layout recognised. Found files: {counts}. Folders: {inside}{' ...' if len(folders) > 10 else ''}."]
+    lines = [
+        f"{listing.root}: no layout recognised. Found files: {counts}. Folders: "
+        f"{inside}{' ...' if len(folders) > 10 else ''}."
+    ]
     if labels is not None:
-        lines.append(f"The table {labels} has none of the columns that name images: image, patient, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID.")
+        lines.append(
+            f"The table {labels} has none of the columns that name images: image, patient, "
+            f"StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."
+        )
     elif tables := tables_that_do_not_serve(listing):
         lines.append(f"Tables that are there and do not serve:\n{listed(tables, 5)}")
     if len(folders) > 1 and labels is None:

@@ -16,20 +16,22 @@ from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 NOT_KEPT = (
     "Compared are only simple methods that need no training images (the whole organ, Otsu thresholds, the "
-    "expected size). Those that are fitted to training images (one threshold for all images, intensity through "
+    "expected size). Those that are fitted to training images (one threshold for all images, intensity "
+    "through "
     "the consistency of volumes) are not kept with this model: {why}."
 )
 
 FITTED_HERE = (
-    "Simple methods that are fitted to training images were fitted to the training side of the evaluated data, "
+    "Simple methods that are fitted to training images were fitted to the training side of the evaluated "
+    "data, "
     "since this model was published before they were kept with it."
 )
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """methods: of everything marked (""), and of each class that has a name, name -> callable(images, organ) ->
-    masks of one volume.
+    """methods: of everything marked (""), and of each class that has a name, name -> callable(images, organ)
+    -> masks of one volume.
 
     note: what the reader must know when methods are lacking or fitted to other images than the network's.
     new: content of KEPT_FILE that was fitted now and has no place in the run, else None.
@@ -43,9 +45,9 @@ class Chosen:
 def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Chosen:
     """Choose the simple methods for an evaluation of `split` (None: all cases).
 
-    Fitted ones are read from the run or zoo entry. Where there are none, they are fitted to the training slices
-    among `prepared`, if these are not measured themselves, and kept in the run; an entry of the zoo stays as it
-    is, and the caller has them as `new`.
+    Fitted ones are read from the run or zoo entry. Where there are none, they are fitted to the training
+    slices among `prepared`, if these are not measured themselves, and kept in the run; an entry of the zoo
+    stays as it is, and the caller has them as `new`.
 
     Raises:
         RunError: the kept file is damaged or of another recipe.

@@ -3,8 +3,9 @@
     consistent_{channel}_{side}       the channel, smoothed, is taken as the map of suspicion and goes through the recipe's own steps
                                       (`inference`: through_plane, main_component, appearance) and cuts
 
-What such a baseline reaches is not owed to a network: on a sequence that shows lesions bright, that can be most of the figure. Channels and
-sides are called as in `intensity`; one smoothing, sigma 2. The cuts are fixed on abnormal training slices by prevalence; no mask is used.
+What such a baseline reaches is not owed to a network: on a sequence that shows lesions bright, that can be
+most of the figure. Channels and sides are called as in `intensity`; one smoothing, sigma 2. The cuts are
+fixed on abnormal training slices by prevalence; no mask is used.
 """
 
 import functools
@@ -18,7 +19,9 @@ SIGMA = 2.0  # pixels of a slice 128 wide
 SLOPE = 2.0  # log-odds per standard deviation of the smoothed values inside the organ; set once, not tuned
 
 
-def consistent_baselines(volumes, steps: PostprocessingConfig, prevalence: float, atlas: bool = False) -> dict[str, Baseline]:
+def consistent_baselines(
+    volumes, steps: PostprocessingConfig, prevalence: float, atlas: bool = False
+) -> dict[str, Baseline]:
     """Fit every channel and side on whole training volumes; {} where the recipe has no steps.
 
     volumes     list of (images (S, H, W, C) float, organ (S, H, W) nonzero = organ, abnormal (S,) bool), slices in order
@@ -38,11 +41,15 @@ def consistent_baselines(volumes, steps: PostprocessingConfig, prevalence: float
             scale = sign * SLOPE / deviation
             parts = [(_suspicion(one, centre, scale), *rest) for one, rest in zip(maps, volumes)]
             marking = calibrate(steps, parts, prevalence)
-            methods[f"consistent_{name}_{side}"] = functools.partial(consistent_masks, channel=channel, centre=centre, scale=scale, marking=marking.row())
+            methods[f"consistent_{name}_{side}"] = functools.partial(
+                consistent_masks, channel=channel, centre=centre, scale=scale, marking=marking.row()
+            )
     return methods
 
 
-def consistent_masks(images, organ, *, channel: int, centre: float, scale: float, marking: dict) -> np.ndarray:
+def consistent_masks(
+    images, organ, *, channel: int, centre: float, scale: float, marking: dict
+) -> np.ndarray:
     """Masks of one volume; the keywords are what was fitted."""
     marked, inside = ClassPostprocessor.from_row(marking), np.asarray(organ) > 0
     maps = marked(_suspicion(_smoothed_volume(images, organ, channel), centre, scale), images, inside)
@@ -50,7 +57,12 @@ def consistent_masks(images, organ, *, channel: int, centre: float, scale: float
 
 
 def _smoothed_volume(images, organ, channel: int) -> np.ndarray:
-    return np.stack([smoothed(images[number][..., channel], np.asarray(organ[number]) > 0, SIGMA) for number in range(len(organ))])
+    return np.stack(
+        [
+            smoothed(images[number][..., channel], np.asarray(organ[number]) > 0, SIGMA)
+            for number in range(len(organ))
+        ]
+    )
 
 
 def _suspicion(values: np.ndarray, centre: float, scale: float) -> np.ndarray:

@@ -12,14 +12,19 @@ from clamnet_tf.evaluation.baselines.intensity import Baseline, cut_masks, otsu_
 from clamnet_tf.inference.postprocessing.one_class import ClassPostprocessor
 
 FUNCTIONS = {
-    "whole_organ": whole_organ, "_otsu_masks": otsu_masks, "_cut_masks": cut_masks, "size_masks": size_masks,
+    "whole_organ": whole_organ,
+    "_otsu_masks": otsu_masks,
+    "_cut_masks": cut_masks,
+    "size_masks": size_masks,
     "consistent_masks": consistent_masks,
-}  # fmt: skip
+}
 KEYWORDS = {
-    "whole_organ": {}, "_otsu_masks": {"channel": int, "bright": bool}, "_cut_masks": {"channel": int, "sigma": float, "cut": float, "bright": bool},
+    "whole_organ": {},
+    "_otsu_masks": {"channel": int, "bright": bool},
+    "_cut_masks": {"channel": int, "sigma": float, "cut": float, "bright": bool},
     "size_masks": {"channel": int, "sigma": float, "share": float, "bright": bool},
     "consistent_masks": {"channel": int, "centre": float, "scale": float, "marking": dict},
-}  # fmt: skip
+}
 """What each function is given, and of which type; what comes from a registry is checked against it."""
 
 
@@ -67,7 +72,8 @@ def read_kept(path: Path, names: tuple[str, ...], channels: int) -> dict[str, di
             f" and the markers {', '.join(names)}" if names else ""
         )
         raise RunError(
-            f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared without them."
+            f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared "
+            f"without them."
         ) from error
 
 

@@ -1,9 +1,9 @@
 """Refinement of an attribution map to a lesion mask by the image's own intensities.
 
-An attribution says where an image classifier looks; its blobs have the width of the smoothing, not of the lesion. Each
-method below starts from the surest places of the map (the core), looks at most `reach` pixels beyond the marked
-share, and lets the intensities decide where the lesion ends. All of them work on one slice (H, W) or on one
-volume (S, H, W), whose slices are compared as they lie.
+An attribution says where an image classifier looks; its blobs have the width of the smoothing, not of the
+lesion. Each method below starts from the surest places of the map (the core), looks at most `reach` pixels
+beyond the marked share, and lets the intensities decide where the lesion ends. All of them work on one slice
+(H, W) or on one volume (S, H, W), whose slices are compared as they lie.
 
 `METHODS` is the table of the recipe's `attribution.refinement.method`.
 """
@@ -24,7 +24,8 @@ _LEVELS = 9  # candidate cuts of `border_contrast`
 class Seeds:
     """The places a refinement starts from, all bool arrays of the image's shape.
 
-    core: surely lesion. marked: the share of the organ with the highest attribution. near: `marked` and everything
+    core: surely lesion. marked: the share of the organ with the highest attribution. near: `marked` and
+    everything
     within reach of it. ring: the surroundings of `near`, inside the organ.
     """
 
@@ -44,7 +45,8 @@ def seeds_of(attribution: np.ndarray, organ: np.ndarray, *, share: float, reach:
         reach: pixels that the lesion may extend beyond the marked share.
 
     Returns:
-        Seeds, or None where the organ is empty, the attribution is constant, or no surroundings are left to compare with.
+        Seeds, or None where the organ is empty, the attribution is constant, or no surroundings are left to
+        compare with.
     """
     organ = np.asarray(organ, bool)
     values = attribution[organ]
@@ -65,14 +67,17 @@ def halfway_cut(image, attribution, seeds: Seeds) -> np.ndarray:
 
 
 def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
-    """Choose, among cuts between core and surroundings, the one whose border has the steepest intensity. Returns bool.
+    """Choose, among cuts between core and surroundings, the one whose border has the steepest intensity.
+    Returns bool.
 
     The border's steepness is the difference of the mean intensity just inside and just outside of the mask.
     """
     inner, outer = np.median(image[seeds.core]), np.median(image[seeds.ring])
     best, chosen = -np.inf, seeds.core
     for weight in np.linspace(0.2, 0.8, _LEVELS):
-        mask = _component(_beyond(image, outer + weight * (inner - outer), inner > outer) & seeds.near, attribution, seeds)
+        mask = _component(
+            _beyond(image, outer + weight * (inner - outer), inner > outer) & seeds.near, attribution, seeds
+        )
         inside, outside = mask & ~ndimage.binary_erosion(mask), ndimage.binary_dilation(mask) & ~mask
         if outside.any() and inside.any():
             steepness = abs(image[inside].mean() - image[outside].mean())
@@ -82,21 +87,27 @@ def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
 
 
 def walk_randomly(image, attribution, seeds: Seeds, beta: float = 130.0) -> np.ndarray:
-    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image). Returns a bool array.
+    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image). Returns a bool
+    array.
 
-    Without any difference of intensities around the core there is nothing that could stop a walker: the core is returned.
+    Without any difference of intensities around the core there is nothing that could stop a walker: the core
+    is returned.
     """
     if np.ptp(image[seeds.near | seeds.ring]) == 0:
         return seeds.core
     labels = np.where(seeds.core, 1, np.where(seeds.near, 0, 2)).astype(np.int32)
     far = ndimage.distance_transform_edt(~seeds.near) > _RING
     labels[far] = -1  # not part of the graph: far from anything that is to be decided
-    walked = random_walker(image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-6)  # at 1e-3 the probabilities leave 0..1
+    walked = random_walker(
+        image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-6
+    )  # at 1e-3 the probabilities leave 0..1
     return _component((walked == 1) & seeds.near, attribution, seeds)
 
 
 def geodesic(image, attribution, seeds: Seeds) -> np.ndarray:
-    """Give every place to the nearer of core and surroundings, with steps weighted by the intensity's gradient. Bool."""
+    """Give every place to the nearer of core and surroundings, with steps weighted by the intensity's
+    gradient. Bool.
+    """
     spread = image[seeds.near | seeds.ring].std() + 1e-6
     cost = 0.1 + ndimage.gaussian_gradient_magnitude(image.astype(np.float64), 0.7) / spread
     cost[~(seeds.near | seeds.ring)] = -1  # impassable
@@ -119,14 +130,20 @@ def _beyond(image, cut, brighter):
 
 
 def _component(mask, attribution, seeds: Seeds) -> np.ndarray:
-    """The connected component of the attribution's peak (else the one that holds most of it), holes filled."""
+    """The connected component of the attribution's peak (else the one that holds most of it), holes
+    filled.
+    """
     labels, count = ndimage.label(mask)
     if not count:
         return seeds.core
     within = np.where(seeds.near, attribution, -np.inf)
     peak = labels[np.unravel_index(np.argmax(within), within.shape)]
     if not peak:
-        peak = 1 + int(np.argmax(ndimage.sum_labels(np.where(seeds.near, attribution, 0), labels, np.arange(1, count + 1))))
+        peak = 1 + int(
+            np.argmax(
+                ndimage.sum_labels(np.where(seeds.near, attribution, 0), labels, np.arange(1, count + 1))
+            )
+        )
     chosen = labels == peak
     if chosen.ndim == 2:
         return ndimage.binary_fill_holes(chosen)

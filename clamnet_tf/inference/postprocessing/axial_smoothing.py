@@ -11,7 +11,8 @@ def smooth_axially(probability: np.ndarray, organ: np.ndarray, deviation: float)
 
     Args:
         probability: (S, H, W) float in 0..1, slices in order. organ: (S, H, W) bool.
-        deviation: of the Gaussian, in slices; 0 leaves the maps as they are. Beyond the first and the last slice those repeat.
+        deviation: of the Gaussian, in slices; 0 leaves the maps as they are. Beyond the first and the last
+            slice those repeat.
 
     Returns:
         (S, H, W) float32 in 0..1, 0 outside the organ of each slice.
@@ -19,5 +20,7 @@ def smooth_axially(probability: np.ndarray, organ: np.ndarray, deviation: float)
     probability = np.where(organ, probability, 0).astype(np.float32)
     if not deviation or len(probability) < 2:
         return probability
-    smooth = ndimage.gaussian_filter1d(probability, deviation, axis=0, mode="nearest", radius=int(np.ceil(_REACH * deviation - 1e-9)))
+    smooth = ndimage.gaussian_filter1d(
+        probability, deviation, axis=0, mode="nearest", radius=int(np.ceil(_REACH * deviation - 1e-9))
+    )
     return np.where(organ, smooth, 0).astype(np.float32)

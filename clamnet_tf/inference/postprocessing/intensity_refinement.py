@@ -1,4 +1,6 @@
-"""A volume's own intensities as evidence: what the surely marked voxels look like there, against the rest of the organ."""
+"""A volume's own intensities as evidence: what the surely marked voxels look like there, against the rest of
+the organ.
+"""
 
 import numpy as np
 from scipy import ndimage
@@ -9,12 +11,16 @@ _LEAST_SHARE = 0.003  # of a slice's pixels; fewer seeds describe nothing
 _RIDGE = 0.05
 
 
-def intensity_evidence(images: np.ndarray, organ: np.ndarray, marked_weight: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Log-likelihood ratio of marked against unmarked tissue, from one Gaussian of the channels each, fitted to this volume.
+def intensity_evidence(
+    images: np.ndarray, organ: np.ndarray, marked_weight: np.ndarray, background: np.ndarray
+) -> np.ndarray:
+    """Log-likelihood ratio of marked against unmarked tissue, from one Gaussian of the channels each, fitted
+    to this volume.
 
     Args:
         images: (S, H, W, C) normalised float. organ: (S, H, W) bool.
-        marked_weight: (S, H, W) float >= 0, weight of a voxel in the Gaussian of marked tissue. background: (S, H, W) bool.
+        marked_weight: (S, H, W) float >= 0, weight of a voxel in the Gaussian of marked tissue. background:
+            (S, H, W) bool.
 
     Returns:
         (S, H, W) float32 in -6..6, 0 outside the organ; 0 throughout when either tissue has too few voxels.
@@ -26,7 +32,9 @@ def intensity_evidence(images: np.ndarray, organ: np.ndarray, marked_weight: np.
     if np.count_nonzero(marked) < least or np.count_nonzero(unmarked) < least:
         return evidence
     sigma = SMOOTHING_PIXELS * side / 128
-    values = ndimage.gaussian_filter(np.asarray(images, np.float32), (0, sigma, sigma, 0))[organ].astype(np.float64)
+    values = ndimage.gaussian_filter(np.asarray(images, np.float32), (0, sigma, sigma, 0))[organ].astype(
+        np.float64
+    )
     of_marked = _log_density(values, marked_weight[organ].astype(np.float64))
     of_unmarked = _log_density(values, unmarked[organ].astype(np.float64))
     evidence[organ] = np.clip(of_marked - of_unmarked, -MOST_EVIDENCE, MOST_EVIDENCE)
@@ -34,7 +42,9 @@ def intensity_evidence(images: np.ndarray, organ: np.ndarray, marked_weight: np.
 
 
 def _log_density(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Log density, up to the constant that both Gaussians share, of (P, C) values under the Gaussian of their weighted moments."""
+    """Log density, up to the constant that both Gaussians share, of (P, C) values under the Gaussian of their
+    weighted moments.
+    """
     weights = weights / weights.sum()
     mean = weights @ values
     centred = values - mean

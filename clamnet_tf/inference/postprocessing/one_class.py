@@ -1,12 +1,16 @@
-"""From the maps of one lesion class to maps that agree with their neighbours in depth and with the volume's intensities.
+"""From the maps of one lesion class to maps that agree with their neighbours in depth and with the volume's
+intensities.
 
 In this order, each step with its switch in the recipe's `inference` section:
-1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever network made p;
+1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever
+network made p;
 2. `through_plane`: smoothing over neighbouring slices;
-3. `main_component`: 3-D components that weigh little beside the heaviest are left out (`one_sided`: those with a twin on the other side weigh less);
+3. `main_component`: 3-D components that weigh little beside the heaviest are left out (`one_sided`: those
+with a twin on the other side weigh less);
 4. `appearance`: the volume's own intensities shift what is near the cut;
 5. components once more.
-The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked: no mask is read.
+The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked:
+no mask is read.
 """
 
 from dataclasses import asdict, dataclass
@@ -26,7 +30,8 @@ _JUST_BELOW = 0.999
 
 @dataclass(frozen=True)
 class PostprocessingConfig:
-    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a step off.
+    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a
+    step off.
     one_sided: how components are weighed."""
 
     through_plane: float = 0.0
@@ -37,7 +42,9 @@ class PostprocessingConfig:
     @classmethod
     def of(cls, inference) -> "PostprocessingConfig":
         """The switches of a recipe's `inference` section."""
-        return cls(inference.through_plane, inference.main_component, inference.appearance, inference.one_sided)
+        return cls(
+            inference.through_plane, inference.main_component, inference.appearance, inference.one_sided
+        )
 
     @property
     def any(self) -> bool:
@@ -55,7 +62,9 @@ class ClassPostprocessor:
     threshold: float = 0.5
 
     def __call__(self, probability: np.ndarray, images: np.ndarray, organ: np.ndarray) -> np.ndarray:
-        """One volume, slices in order: (S, H, W) float 0..1, (S, H, W, C), (S, H, W) -> (S, H, W) float32 0..1."""
+        """One volume, slices in order: (S, H, W) float 0..1, (S, H, W, C), (S, H, W) -> (S, H, W) float32
+        0..1.
+        """
         organ = np.asarray(organ, bool)
         if not self.steps.any:
             return np.where(organ, probability, 0).astype(np.float32)
@@ -76,7 +85,9 @@ class ClassPostprocessor:
         evidence = intensity_evidence(images, organ, seeds, consistent < self.background_threshold)
         base = _below_the_cut(consistent, self.seed_threshold, kept)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
-        return np.where(organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0).astype(np.float32)
+        return np.where(
+            organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0
+        ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
         """The same with steps left out, or one_sided turned on or off; their cuts are known.
@@ -85,10 +96,16 @@ class ClassPostprocessor:
             return self
         if not steps.any:
             return ClassPostprocessor(steps, self.raw_threshold, threshold=self.raw_threshold)
-        if steps.through_plane != self.steps.through_plane or steps.appearance not in (0.0, self.steps.appearance) or not self.steps.any:
+        if (
+            steps.through_plane != self.steps.through_plane
+            or steps.appearance not in (0.0, self.steps.appearance)
+            or not self.steps.any
+        ):
             raise ValueError("through_plane and appearance can be left out, not changed")
         threshold = self.threshold if steps.appearance else self.seed_threshold
-        return ClassPostprocessor(steps, self.raw_threshold, self.seed_threshold, self.background_threshold, threshold)
+        return ClassPostprocessor(
+            steps, self.raw_threshold, self.seed_threshold, self.background_threshold, threshold
+        )
 
     def row(self) -> dict:
         """As JSON; `from_row` reads it back."""
@@ -103,29 +120,47 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     """Fix the cuts on training volumes.
 
     Args:
-        volumes: list of (probability (S, H, W) float, images (S, H, W, C), organ (S, H, W), abnormal (S,) bool).
+        volumes: list of (probability (S, H, W) float, images (S, H, W, C), organ (S, H, W), abnormal (S,)
+            bool).
         prevalence: share of the organ that abnormal slices are to mark on average.
     """
     raw = _cut(((probability, organ, abnormal) for probability, _, organ, abnormal in volumes), prevalence)
     marking = ClassPostprocessor(steps, raw, threshold=raw)
     if not steps.any:
         return marking
-    consistent = [marking._consistent(probability, np.asarray(organ, bool)) for probability, _, organ, _ in volumes]
+    consistent = [
+        marking._consistent(probability, np.asarray(organ, bool)) for probability, _, organ, _ in volumes
+    ]
     known = [(organ, abnormal) for _, _, organ, abnormal in volumes]
     seed = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), prevalence)
-    background = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), min(1.0, prevalence + _DOUBTFUL))
+    background = _cut(
+        ((maps, *facts) for maps, facts in zip(consistent, known)), min(1.0, prevalence + _DOUBTFUL)
+    )
     if not steps.appearance:
         return ClassPostprocessor(steps, raw, seed, background, seed)
     marking = ClassPostprocessor(steps, raw, seed, background)
-    refined = (marking._with_evidence(maps, images, np.asarray(organ, bool)) for maps, (_, images, organ, _) in zip(consistent, volumes))
-    return ClassPostprocessor(steps, raw, seed, background, _cut(((maps, *facts) for maps, facts in zip(refined, known)), prevalence))
+    refined = (
+        marking._with_evidence(maps, images, np.asarray(organ, bool))
+        for maps, (_, images, organ, _) in zip(consistent, volumes)
+    )
+    return ClassPostprocessor(
+        steps,
+        raw,
+        seed,
+        background,
+        _cut(((maps, *facts) for maps, facts in zip(refined, known)), prevalence),
+    )
 
 
 def fixed(steps: PostprocessingConfig, threshold: float) -> ClassPostprocessor:
-    """For a probability that the recipe fixes: after calibration it lies at 0.5, doubt begins at half of that."""
+    """For a probability that the recipe fixes: after calibration it lies at 0.5, doubt begins at half of
+    that.
+    """
     if not steps.any:
         return ClassPostprocessor(steps, threshold, threshold=threshold)
-    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.appearance else 0.5  # no evidence, consistent probability 0.5
+    cut = (
+        float(_sigmoid(_SHARPNESS * 0.125)) if steps.appearance else 0.5
+    )  # no evidence, consistent probability 0.5
     return ClassPostprocessor(steps, threshold, 0.5, 0.25, cut)
 
 

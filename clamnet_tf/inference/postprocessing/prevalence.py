@@ -1,4 +1,6 @@
-"""The cut that marks an expected share of the organ: how thresholds are fixed without masks (METHOD section 5)."""
+"""The cut that marks an expected share of the organ: how thresholds are fixed without masks (METHOD section
+5).
+"""
 
 import numpy as np
 
@@ -6,7 +8,9 @@ _BINS = 4096
 
 
 class AreaHistogram:
-    """Marked fraction of the organ as a function of the threshold, averaged over slices, without keeping the maps."""
+    """Marked fraction of the organ as a function of the threshold, averaged over slices, without keeping the
+    maps.
+    """
 
     def __init__(self):
         self._above = np.zeros(_BINS + 1)
@@ -16,7 +20,9 @@ class AreaHistogram:
         """(N, H, W) in 0..1 and (N, H, W) organ; slices without organ do not count."""
         for map_, inside in zip(probability, np.asarray(organ, bool)):
             if inside.any():
-                counts = np.bincount((map_[inside] * _BINS).astype(np.int64).clip(0, _BINS), minlength=_BINS + 1)
+                counts = np.bincount(
+                    (map_[inside] * _BINS).astype(np.int64).clip(0, _BINS), minlength=_BINS + 1
+                )
                 self._above += counts[::-1].cumsum()[::-1] / inside.sum()
                 self._slices += 1
 
@@ -32,7 +38,9 @@ class AreaHistogram:
 
 
 def prevalence_thresholds(maps: dict, organ: np.ndarray, prevalence: float) -> dict:
-    """Threshold per name of `maps` (N, H, W) whose mean marked fraction of `organ` (N, H, W) is `prevalence`."""
+    """Threshold per name of `maps` (N, H, W) whose mean marked fraction of `organ` (N, H, W) is
+    `prevalence`.
+    """
     thresholds = {}
     for name, probability in maps.items():
         histogram = AreaHistogram()

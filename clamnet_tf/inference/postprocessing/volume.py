@@ -65,7 +65,9 @@ class VolumePostprocessor:
         return by_name({name: part.row() for name, part in zip(self.names, self.parts)})
 
     @classmethod
-    def from_row(cls, row: dict, names: tuple[str, ...], called: str = "its markers") -> "VolumePostprocessor":
+    def from_row(
+        cls, row: dict, names: tuple[str, ...], called: str = "its markers"
+    ) -> "VolumePostprocessor":
         """Read back what `row` gave.
 
         ValueError: its classes are not `names`, in this order; `called`: what the message calls them.

@@ -1,9 +1,10 @@
 """Where the brain is in a head: `organ.method: brain` of a recipe. Without skull, scalp, orbits and muscles.
 
-For axial MRI of any sequence and slice distance, on whole heads and on volumes whose skull was stripped already.
-Nothing is trained: brain tissue is of one level, smooth, and parted from the scalp by a dark band (skull and fluid), so
-that erosion frees it (Atkins and Mackiewich, IEEE Trans. Med. Imaging 17(1), 1998); from the widest slice its outline
-guides the slices above and below. Levels and depths stand in `brain_tissue.py`.
+For axial MRI of any sequence and slice distance, on whole heads and on volumes whose skull was stripped
+already.
+Nothing is trained: brain tissue is of one level, smooth, and parted from the scalp by a dark band (skull and
+fluid), so that erosion frees it (Atkins and Mackiewich, IEEE Trans. Med. Imaging 17(1), 1998); from the
+widest slice its outline guides the slices above and below. Levels and depths stand in `brain_tissue.py`.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ _WORKING_DIAMETER = 112.0  # pixels of a head at which all is done; the lengths 
 _EROSION = 3.0  # frees the brain from what touches it by thin bridges
 _REACH = 2.5  # beyond the erosion: how far a part may grow back, and its outline shift from slice to slice
 _CLOSING = 6.0  # sulci and fissures
-_CONVEX = 0.88  # share of the convex hull from which on the hull is taken, so that lesions at the cortex stay in
+_CONVEX = (
+    0.88  # share of the convex hull from which on the hull is taken, so that lesions at the cortex stay in
+)
 _DEEP_PART = 0.12  # of the slice's diameter: what the brain reaches and the scalp does not
-_DEEP_TISSUE = 0.10  # of the slice's diameter: tissue deeper than this belongs to the brain below it, towards the vertex
+_DEEP_TISSUE = (
+    0.10  # of the slice's diameter: tissue deeper than this belongs to the brain below it, towards the vertex
+)
 _SHRINKS = 1.15  # mean section of the quarter of the slices at one end, relative to the other end: that is the vertex
 _LEAST_SHARE = 0.35  # of the widest slice's head; a smaller region is not a brain
 _LEAST_SLICE = 0.02  # of the widest slice's brain; less is spinal cord
@@ -32,8 +37,9 @@ _LEAST_STEP = 0.15  # of the neighbour's brain; less is a slice that failed, or 
 
 @dataclass(frozen=True, eq=False)
 class BrainRegion:
-    """mask: bool (slices, rows, columns). fallback: bool (slices,), where no plausible brain was found and the mask is
-    the foreground without a rim of FALLBACK_RIM; a slice below or above the brain is empty and no fallback."""
+    """mask: bool (slices, rows, columns). fallback: bool (slices,), where no plausible brain was found and
+    the mask is the foreground without a rim of FALLBACK_RIM; a slice below or above the brain is empty and no
+    fallback."""
 
     mask: np.ndarray
     fallback: np.ndarray
@@ -42,14 +48,17 @@ class BrainRegion:
 def brain(volume_array: np.ndarray) -> BrainRegion:
     """The brain in each slice of a volume, its fluid spaces included.
 
-    volume_array: (slices, rows, columns, channels), neighbouring axial slices in order (either direction), any real
-    dtype and unit, finite, air near 0; one channel or several of unknown sequences. Slices without brain are empty.
+    volume_array: (slices, rows, columns, channels), neighbouring axial slices in order (either direction),
+    any real dtype and unit, finite, air near 0; one channel or several of unknown sequences. Slices without
+    brain are empty.
 
-    Method, at a head diameter of 112 pixels: (1) `foreground` is the head; (2) tissue is what has the brain's level, see
-    `tissue_of`; (3) eroded tissue falls into parts, rough and bright ones (orbits, face) are dropped; (4) from the widest
-    homogeneous slice to both ends, parts that lie mostly within the neighbour's brain are kept, until less than 15 % of
-    it is left twice in a row; (5) the erosion is undone inside the tissue, sulci are closed, holes filled, outlines made
-    convex: nearly convex ones, and all towards the vertex; (6) two pixels are added, the second not into bright scalp.
+    Method, at a head diameter of 112 pixels: (1) `foreground` is the head; (2) tissue is what has the brain's
+    level, see `tissue_of`; (3) eroded tissue falls into parts, rough and bright ones (orbits, face) are
+    dropped; (4) from the widest homogeneous slice to both ends, parts that lie mostly within the neighbour's
+    brain are kept, until less than 15 % of it is left twice in a row; (5) the erosion is undone inside the
+    tissue, sulci are closed, holes filled, outlines made
+    convex: nearly convex ones, and all towards the vertex; (6) two pixels are added, the second not into
+    bright scalp.
     """
     array = np.asarray(volume_array)
     head = foreground(array)
@@ -59,7 +68,13 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
     height, width = head.shape[1:]
     scale = min(1.0, _WORKING_DIAMETER / (2.0 * np.sqrt(np.percentile(area[area > 0], 90) / np.pi)))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-    small = np.stack([np.stack([resize_bilinear(one[..., channel], shape) for one in array]) for channel in range(array.shape[-1])], axis=-1)
+    small = np.stack(
+        [
+            np.stack([resize_bilinear(one[..., channel], shape) for one in array])
+            for channel in range(array.shape[-1])
+        ],
+        axis=-1,
+    )
     found = _find(small, np.stack([resize_bilinear(one, shape) >= 0.5 for one in head]))
     rimmed = without_rim(head, FALLBACK_RIM)
     if found is None:
@@ -73,7 +88,9 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
 
 
 def _find(volume: np.ndarray, head: np.ndarray) -> np.ndarray | None:
-    """bool (S, H, W) at the working size; slices without a brain are empty; None when no slice has a plausible one."""
+    """bool (S, H, W) at the working size; slices without a brain are empty; None when no slice has a
+    plausible one.
+    """
     tissue = tissue_of(volume, head)
     if tissue is None:
         return None
@@ -110,7 +127,13 @@ def _follow(mask, kept, tissue: Tissue, parts, start: int, step: int, towards_ve
         if chosen:
             core = np.logical_or.reduce(chosen)
             if towards_vertex:  # gyri between wide sulci are too thin for the erosion
-                gyri = tissue.mask[s] & mask[guide] & (tissue.depth[s] > _DEEP_TISSUE) & ~tissue.bright[s] & ~tissue.scalp[s]
+                gyri = (
+                    tissue.mask[s]
+                    & mask[guide]
+                    & (tissue.depth[s] > _DEEP_TISSUE)
+                    & ~tissue.bright[s]
+                    & ~tissue.scalp[s]
+                )
                 core |= ndimage.binary_opening(gyri)
             outline = _outline(core, tissue.mask[s], convex=towards_vertex)
             if outline.sum() >= max(_LEAST_SLICE * widest, _LEAST_STEP * mask[guide].sum()):
@@ -122,7 +145,9 @@ def _follow(mask, kept, tissue: Tissue, parts, start: int, step: int, towards_ve
 
 
 def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
-    """Parts of one slice grown back inside the tissue, closed and filled; made convex if asked for or nearly so."""
+    """Parts of one slice grown back inside the tissue, closed and filled; made convex if asked for or nearly
+    so.
+    """
     grown = tissue & (ndimage.distance_transform_edt(~core) <= _EROSION + _REACH)
     if convex:  # the blurred edge of the scalp has the brain's level too
         grown = ndimage.binary_propagation(core, mask=core | ndimage.binary_opening(grown))
@@ -135,7 +160,9 @@ def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
 
 
 def _vertex(head: np.ndarray) -> int:
-    """The direction of the vertex: 1, -1, or 0 when it does not show. There the section of the head shrinks."""
+    """The direction of the vertex: 1, -1, or 0 when it does not show. There the section of the head
+    shrinks.
+    """
     area = head.sum((1, 2))
     area = area[area > 0]
     end = max(1, len(area) // 4)

@@ -7,14 +7,24 @@ from scipy import ndimage
 
 _DEEP = 0.20  # of the slice's diameter: what lies deeper shows the level of the brain
 _MIDDLE = 0.12  # of the slice's diameter: what lies deeper is not scalp and serves the local level
-_DARKEST, _BRIGHTEST = 0.6, 1.5  # of the brain's level: darker is skull, fluid or air; brighter shows no level
+_DARKEST, _BRIGHTEST = (
+    0.6,
+    1.5,
+)  # of the brain's level: darker is skull, fluid or air; brighter shows no level
 _FAT, _SHALLOW = 2.0, 0.06  # of the brain's level, in every channel; of the slice's diameter
 _SCALP = 2.2  # of the brain's level, in the brightest channel
 _SKIN = 0.045  # of the slice's diameter: no brain lies this near to the surface of a head that has its skull
-_SHADING, _STEADY = (1.0, 12.0, 12.0), 0.02  # deviations of the Gaussian (slices, pixels); weight of the volume's level
+_SHADING, _STEADY = (
+    (1.0, 12.0, 12.0),
+    0.02,
+)  # deviations of the Gaussian (slices, pixels); weight of the volume's level
 _BRIGHTEST_PART = 1.9  # median level of a part of the brain
 _ROUGHEST_PART = 2.2  # median gradient of a part relative to the brain's; orbits and face have 2.4 to 5
-_LARGE_PART, _ROUGHEST_LARGE, _BRIGHTEST_LARGE = 180, 3.0, 1.3  # pixels; a temporal pole with a lesion is rougher
+_LARGE_PART, _ROUGHEST_LARGE, _BRIGHTEST_LARGE = (
+    180,
+    3.0,
+    1.3,
+)  # pixels; a temporal pole with a lesion is rougher
 _USABLE, _LEAST_DEEP = 0.6, 20  # of the largest diameter; pixels
 _BAND, _BANDS, _DIP = 0.012, 10, 0.1  # of the diameter; bands from the surface inwards; share of dark pixels
 
@@ -26,8 +36,10 @@ class Tissue:
     mask: bool, what may be brain by its level; inner: bool, the head without skin
     depth: distance to the head's surface as a fraction of the slice's diameter, 0 outside
     level: the darkest channel relative to the brain (1.0); roughness: its gradient relative to the brain's
-    bright: bool, brighter than brain in the darkest channel; scalp: bool, as bright as fat in the brightest one
-    homogeneous: bool (slices,), the calmer half of the slices with a large section, where brain fills the middle
+    bright: bool, brighter than brain in the darkest channel; scalp: bool, as bright as fat in the brightest
+    one
+    homogeneous: bool (slices,), the calmer half of the slices with a large section, where brain fills the
+    middle
     """
 
     mask: np.ndarray
@@ -45,7 +57,9 @@ class Tissue:
         for s, one in enumerate(core):
             labels, count = ndimage.label(one)
             parts = (labels == number for number in range(1, count + 1))
-            found.append([part for part in parts if _like_brain(self.level[s][part], self.roughness[s][part])])
+            found.append(
+                [part for part in parts if _like_brain(self.level[s][part], self.roughness[s][part])]
+            )
         return found
 
 
@@ -53,7 +67,9 @@ def _like_brain(level: np.ndarray, roughness: np.ndarray) -> bool:
     median_level, median_roughness = np.median(level), np.median(roughness)
     if median_roughness < _ROUGHEST_PART:
         return bool(median_level < _BRIGHTEST_PART)
-    return bool(median_roughness < _ROUGHEST_LARGE and median_level < _BRIGHTEST_LARGE and level.size > _LARGE_PART)
+    return bool(
+        median_roughness < _ROUGHEST_LARGE and median_level < _BRIGHTEST_LARGE and level.size > _LARGE_PART
+    )
 
 
 def inner_distance(mask: np.ndarray) -> np.ndarray:
@@ -62,11 +78,12 @@ def inner_distance(mask: np.ndarray) -> np.ndarray:
 
 
 def tissue_of(volume: np.ndarray, head: np.ndarray) -> Tissue | None:
-    """Tissue of a volume (slices, rows, columns, channels) float; None when no channel shows a level inside the head.
+    """Tissue of a volume (slices, rows, columns, channels) float; None when no channel shows a level inside
+    the head.
 
-    The level of the brain is, per channel, the median of the deep middle of the more homogeneous half of the slices, and
-    then the local mean of what lies near it, against coil shading. Tissue has at least 0.6 of it in every channel: skull
-    marrow is bright in T1 alone, fluid in T2 alone.
+    The level of the brain is, per channel, the median of the deep middle of the more homogeneous half of the
+    slices, and then the local mean of what lies near it, against coil shading. Tissue has at least 0.6 of it
+    in every channel: skull marrow is bright in T1 alone, fluid in T2 alone.
     """
     diameter = 2.0 * np.sqrt(head.sum((1, 2)) / np.pi)
     depth = np.stack([inner_distance(one) for one in head]) / np.maximum(diameter, 1.0)[:, None, None]
@@ -93,7 +110,9 @@ def _blur(values: np.ndarray) -> np.ndarray:
 
 
 def _relative(volume: np.ndarray, depth: np.ndarray, diameter: np.ndarray):
-    """(darkest, brightest, homogeneous): smallest and largest over channels of intensity / brain's level; bool (slices,)."""
+    """(darkest, brightest, homogeneous): smallest and largest over channels of intensity / brain's level;
+    bool (slices,).
+    """
     deep = (depth > _DEEP) & (diameter > _USABLE * diameter.max())[:, None, None]
     usable = [s for s in range(len(deep)) if deep[s].sum() > _LEAST_DEEP]
     relative, spreads = [], []
@@ -120,14 +139,18 @@ def _calmer_half(spread: np.ndarray) -> np.ndarray:
 
 
 def _have_skull(level: np.ndarray, depth: np.ndarray, homogeneous: np.ndarray) -> np.ndarray:
-    """bool (slices,): whether the head has its skin. From the surface inwards, a skull then makes a second dark band; a
-    stripped brain, or a thin scalp that `foreground` lost, only grows brighter. Seen in the homogeneous slices; others are
-    as the nearest of these."""
+    """bool (slices,): whether the head has its skin. From the surface inwards, a skull then makes a second
+    dark band; a stripped brain, or a thin scalp that `foreground` lost, only grows brighter. Seen in the
+    homogeneous slices; others are as the nearest of these."""
     seen = np.flatnonzero(homogeneous)
     skull = []
     for s in seen:
         layer, dark = (depth[s] / _BAND).astype(int), level[s] < _DARKEST
-        shares = [dark[(layer == n) & (depth[s] > 0)].mean() for n in range(_BANDS) if ((layer == n) & (depth[s] > 0)).any()]
+        shares = [
+            dark[(layer == n) & (depth[s] > 0)].mean()
+            for n in range(_BANDS)
+            if ((layer == n) & (depth[s] > 0)).any()
+        ]
         skull.append(any(share - min(shares[:n]) > _DIP for n, share in enumerate(shares) if n >= 2))
     nearest = np.abs(np.arange(len(depth))[:, None] - seen).argmin(1)
     return np.array(skull)[nearest]

@@ -1,7 +1,7 @@
 """The inside of the skull in head CT: `organ.method: cranium` of a recipe. Nothing is trained.
 
-Bone is what no soft tissue reaches; inside is what bone surrounds, seen in 24 directions, so that a fracture, a suture, the
-opening of a craniotomy or the holes of the skull base leave no leak, as filling holes would.
+Bone is what no soft tissue reaches; inside is what bone surrounds, seen in 24 directions, so that a fracture,
+a suture, the opening of a craniotomy or the holes of the skull base leave no leak, as filling holes would.
 """
 
 import numpy as np
@@ -22,10 +22,11 @@ _SHARE_OF_WIDEST = 0.03  # of the widest section; less is the end
 
 
 def cranium(volume_array: np.ndarray) -> np.ndarray:
-    """The inside of the skull in each slice, bone excluded: bool (slices, rows, columns); empty below the skull and above it.
+    """The inside of the skull in each slice, bone excluded: bool (slices, rows, columns); empty below the
+    skull and above it.
 
-    volume_array: (slices, rows, columns, channels), axial slices of a head CT in Hounsfield units, or pictures of them with a brain
-    window, whose bone is white; the first channel is looked at.
+    volume_array: (slices, rows, columns, channels), axial slices of a head CT in Hounsfield units, or
+    pictures of them with a brain window, whose bone is white; the first channel is looked at.
     """
     array = np.asarray(volume_array)[..., 0].astype(np.float32)
     bone, soft = _bone_and_soft(array)
@@ -34,7 +35,9 @@ def cranium(volume_array: np.ndarray) -> np.ndarray:
 
 
 def _connected(found: np.ndarray) -> np.ndarray:
-    """From the widest section to both ends, the parts that lie within the section before; (slices, rows, columns) bool."""
+    """From the widest section to both ends, the parts that lie within the section before; (slices, rows,
+    columns) bool.
+    """
     inside, sections = np.zeros_like(found), found.sum((1, 2))
     start = int(sections.argmax())
     inside[start] = found[start]
@@ -82,7 +85,13 @@ def _inside(bone: np.ndarray, soft: np.ndarray) -> np.ndarray:
         return np.zeros_like(bone)
     region = np.isin(labels, np.flatnonzero(sizes > 0.2 * sizes.max()))
     region = ndimage.binary_dilation(region, cross, iterations=radius, mask=surrounded & soft)
-    return ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(region, 8), cross, iterations=2 * radius)[8:-8, 8:-8] | region) & ~bone & surrounded
+    return (
+        ndimage.binary_fill_holes(
+            ndimage.binary_closing(np.pad(region, 8), cross, iterations=2 * radius)[8:-8, 8:-8] | region
+        )
+        & ~bone
+        & surrounded
+    )
 
 
 def _surrounded(bone: np.ndarray) -> np.ndarray:
@@ -95,6 +104,8 @@ def _surrounded(bone: np.ndarray) -> np.ndarray:
         seen = np.zeros(bone.shape, bool)
         for distance in range(1, longest + 1):
             down, right = round(distance * np.sin(angle)), round(distance * np.cos(angle))
-            seen |= padded[longest + down : longest + down + rows, longest + right : longest + right + columns]
+            seen |= padded[
+                longest + down : longest + down + rows, longest + right : longest + right + columns
+            ]
         met += seen
     return met / _DIRECTIONS

@@ -1,8 +1,8 @@
 """Where the head or body is in every slice; the crop around it stands in `crop.py`.
 
-`foreground` is `organ.method: foreground` of a recipe. It needs no training and no modality: it looks for what is
-clearly brighter than the dark surroundings, as in MRI, in CT in Hounsfield units or windowed, and in X-rays with dark
-air (MONOCHROME1 is inverted by the readers).
+`foreground` is `organ.method: foreground` of a recipe. It needs no training and no modality: it looks for
+what is clearly brighter than the dark surroundings, as in MRI, in CT in Hounsfield units or windowed, and in
+X-rays with dark air (MONOCHROME1 is inverted by the readers).
 """
 
 import numpy as np
@@ -15,22 +15,25 @@ _AIR = -1024.0  # Hounsfield units; what lies below is padding outside of a CT's
 _WORKING_SIDE = 256  # larger slices are worked on at this side: 9 ms a slice of 512 x 512 instead of 30
 _SMOOTHING = 1.0  # deviation of the Gaussian, in pixels of the working side
 _NOISE_LEFT = 0.25  # an image that loses more than three quarters of its variance to the Gaussian is noise
-_DARKEST_TISSUE = 0.15  # of the robust range: no threshold lies above this, so that lungs and skull base stay in
+_DARKEST_TISSUE = (
+    0.15  # of the robust range: no threshold lies above this, so that lungs and skull base stay in
+)
 _SMALLEST = 0.005  # of the slice: what is smaller is not an organ
 
 
 def foreground(volume_array: np.ndarray) -> np.ndarray:
     """The head or body in each slice of a volume.
 
-    volume_array: (slices, rows, columns, channels), any real dtype and unit, finite. Channels are averaged, each
-    over its own robust range (1st to 99.5th percentile of the volume).
-    Returns bool (slices, rows, columns): per slice one connected region without holes; all False in a slice that
-    is blank (constant, or no brighter than the volume's background), that holds nothing but noise, or where the
-    largest region is under 0.5 % of the slice. An image without any background is foreground throughout.
+    volume_array: (slices, rows, columns, channels), any real dtype and unit, finite. Channels are averaged,
+    each over its own robust range (1st to 99.5th percentile of the volume).
+    Returns bool (slices, rows, columns): per slice one connected region without holes; all False in a slice
+    that is blank (constant, or no brighter than the volume's background), that holds nothing but noise, or
+    where the largest region is under 0.5 % of the slice. An image without any background is foreground
+    throughout.
 
-    Method: Gaussian smoothing; Otsu's threshold (IEEE Trans. SMC 9(1), 1979) over the whole volume, then Otsu again
-    on the darker class, which parts background from dark tissue, bounded above by 15 % of the range; opening,
-    largest component, closing, holes filled.
+    Method: Gaussian smoothing; Otsu's threshold (IEEE Trans. SMC 9(1), 1979) over the whole volume, then Otsu
+    again on the darker class, which parts background from dark tissue, bounded above by 15 % of the range;
+    opening, largest component, closing, holes filled.
     """
     array = np.asarray(volume_array)
     if array.ndim != 4:
@@ -51,7 +54,9 @@ def foreground(volume_array: np.ndarray) -> np.ndarray:
 
 
 def _brightness(array: np.ndarray) -> np.ndarray | None:
-    """(slices, rows, columns) float32 in 0..1, shrunk to the working side; None when every channel is constant."""
+    """(slices, rows, columns) float32 in 0..1, shrunk to the working side; None when every channel is
+    constant.
+    """
     slices, height, width, channels = array.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -79,7 +84,9 @@ def _threshold(smooth: np.ndarray) -> float:
 
 
 def _largest_region(bright: np.ndarray) -> np.ndarray:
-    """The largest region of one slice: freed of thin bridges, rounded off, holes filled. (rows, columns) bool."""
+    """The largest region of one slice: freed of thin bridges, rounded off, holes filled. (rows, columns)
+    bool.
+    """
     disk = ndimage.generate_binary_structure(2, 1)
     core = ndimage.binary_opening(bright, disk, iterations=3)
     labels, count = ndimage.label(core)
@@ -94,14 +101,16 @@ def _largest_region(bright: np.ndarray) -> np.ndarray:
     padded = np.pad(region, margin, mode="edge")
     closed = ndimage.binary_closing(padded, disk, iterations=6)[margin:-margin, margin:-margin]
     filled = ndimage.binary_fill_holes(closed | region)
-    return ndimage.binary_erosion(filled, disk, border_value=1)  # a low threshold on a smoothed edge lies a pixel outside
+    return ndimage.binary_erosion(
+        filled, disk, border_value=1
+    )  # a low threshold on a smoothed edge lies a pixel outside
 
 
 def without_rim(organ: np.ndarray, rim: float) -> np.ndarray:
     """The organ without its outermost layer, slice by slice: scalp and skull of a head.
 
-    organ: bool (slices, rows, columns). rim: thickness as a fraction of the diameter of the circle that has the area
-    of the slice's organ; 0 changes nothing.
+    organ: bool (slices, rows, columns). rim: thickness as a fraction of the diameter of the circle that has
+    the area of the slice's organ; 0 changes nothing.
     """
     if rim == 0:
         return organ

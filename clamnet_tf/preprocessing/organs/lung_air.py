@@ -118,8 +118,12 @@ def _air_below(level: float, levels: np.ndarray, smooth: np.ndarray, hounsfield:
             continue
         core = ndimage.binary_erosion(part, CROSS, iterations=2)
         values = smooth[core if core.sum() > 20 else part]
-        in_the_middle = abs(np.nonzero(part)[1].mean() - middle) < _MIDDLE * width and part.sum() < _TRACHEA * unit**2
-        if in_the_middle and (part.sum() < _SMALL_MIDDLE * unit**2 or np.ptp(np.percentile(values, (5, 95))) < _TRACHEA_CALM):
+        in_the_middle = (
+            abs(np.nonzero(part)[1].mean() - middle) < _MIDDLE * width and part.sum() < _TRACHEA * unit**2
+        )
+        if in_the_middle and (
+            part.sum() < _SMALL_MIDDLE * unit**2 or np.ptp(np.percentile(values, (5, 95))) < _TRACHEA_CALM
+        ):
             continue
         saturated = not hounsfield and (levels[part] <= darkest).mean() > _SATURATED
         large = not hounsfield and part.sum() > _LARGE * unit**2

@@ -65,7 +65,8 @@ def template_folder() -> Path:
     spec = importlib.util.find_spec("nilearn")
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentFailure(
-            "The built-in cohort needs the brain template that comes with the package nilearn, which is not installed; "
+            "The built-in cohort needs the brain template that comes with the package nilearn, which is not "
+            "installed; "
             "run `pip install nilearn`, or give your own images with --data."
         )
     folder = Path(spec.submodule_search_locations[0]) / "datasets" / "data"
@@ -88,7 +89,9 @@ def template_hash() -> str:
 
 
 def average_head() -> Head:
-    """Load the template and derive the distance maps (about 3 s, 100 MB); once per process, whichever thread asks first."""
+    """Load the template and derive the distance maps (about 3 s, 100 MB); once per process, whichever thread
+    asks first.
+    """
     with _LOADING:
         return _average_head()
 
@@ -103,7 +106,7 @@ def _average_head() -> Head:
 
     pad = int(_PAD_MM / _COARSE_MM)
     coarse_origin = tuple(value - _PAD_MM for value in origin)
-    shrink = lambda array: np.pad(array[::2, ::2, ::2], pad)  # noqa: E731
+    shrink = lambda array: np.pad(array[::2, ::2, ::2], pad)
     axes = [start + _COARSE_MM * np.arange(size) for start, size in zip(coarse_origin, shrink(brain).shape)]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
 
@@ -114,8 +117,10 @@ def _average_head() -> Head:
     fissure = (abs(x) < 14) & ((y < -34) | (y > 26))
     ventricle = ndimage.distance_transform_edt(~(fluid & box & ~fissure), sampling=_COARSE_MM)
 
-    coarse = lambda values: Map(values.astype(np.float32), coarse_origin, _COARSE_MM)  # noqa: E731
-    return Head(Map(grey, origin, 1.0), Map(white, origin, 1.0), coarse(depth), coarse(surface), coarse(ventricle))
+    coarse = lambda values: Map(values.astype(np.float32), coarse_origin, _COARSE_MM)
+    return Head(
+        Map(grey, origin, 1.0), Map(white, origin, 1.0), coarse(depth), coarse(surface), coarse(ventricle)
+    )
 
 
 def _closed(mask: np.ndarray, radius_mm: float) -> np.ndarray:

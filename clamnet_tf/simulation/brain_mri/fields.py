@@ -52,7 +52,9 @@ class SplineField:
 
     def at(self, points_mm: np.ndarray) -> np.ndarray:
         """(P,) float32 values at (P, 3) points, each z, y, x in millimetres."""
-        (z, wz), (y, wy), (x, wx) = (_spline_weights(points_mm[:, axis], axis, self.spacing_mm) for axis in range(3))
+        (z, wz), (y, wy), (x, wx) = (
+            _spline_weights(points_mm[:, axis], axis, self.spacing_mm) for axis in range(3)
+        )
         total = np.zeros(len(points_mm), np.float32)
         for i, j, k in np.ndindex(4, 4, 4):
             total += wz[:, i] * wy[:, j] * wx[:, k] * self.coefficients[z + i, y + j, x + k]
@@ -66,10 +68,15 @@ def smooth_step(values: np.ndarray, width: float = 1.0) -> np.ndarray:
 
 
 def _spline_weights(positions_mm: np.ndarray, axis: int, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """First lattice index (P,) and the four cubic B-spline weights (P, 4) float32; outside of the box: its edge."""
+    """First lattice index (P,) and the four cubic B-spline weights (P, 4) float32; outside of the box: its
+    edge.
+    """
     low, high = BOX_MM[axis]
     t = (np.clip(positions_mm, low, high - 1e-6) - low) / spacing_mm
     first = np.floor(t).astype(int)
     u = t - first
-    taps = np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1) / 6.0
+    taps = (
+        np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1)
+        / 6.0
+    )
     return first, taps.astype(np.float32)

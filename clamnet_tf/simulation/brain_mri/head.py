@@ -1,9 +1,10 @@
 """One simulated person without lesions: geometry of the head and its signal in three MR channels.
 
 Channels, as in the LGG MRI data set: 0 T1 before contrast, 1 FLAIR, 2 T1 after contrast.
-Signals are relative: white matter in T1 is 1. Whatever mimics a lesion in healthy heads is drawn here, for every
-person and at every height: bright periventricular rims, benign white-matter spots, cysts, enhancing vessels and
-mucosa, bright scalp fat, regional brightness.
+Signals are relative: white matter in T1 is 1. Whatever mimics a lesion in healthy heads is drawn here, for
+every
+person and at every height: bright periventricular rims, benign white-matter spots, cysts, enhancing vessels
+and mucosa, bright scalp fat, regional brightness.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class Points:
 class Person:
     """Anatomy and signal of one person; everything is drawn from `generator` at construction.
 
-    `site` (0 or 1) sets the scanner's contrast. `push` is set by the lesions: callable (y, x, z) -> displacement.
+    `site` (0 or 1) sets the scanner's contrast. `push` is set by the lesions: callable (y, x, z) ->
+    displacement.
     """
 
     def __init__(self, generator: np.random.Generator, head: Head, site: int):
@@ -63,7 +65,9 @@ class Person:
         angles = np.deg2rad(generator.normal(0.0, (3.0, 3.0, 4.0)).clip(-9, 9))
         scale = generator.normal(0.95, 0.03) * generator.normal(1.0, (0.035, 0.035, 0.035))
         shear = generator.normal(0.0, 0.012, (3, 3)) * (1 - np.eye(3))
-        self.matrix = (_rotation(angles) @ (np.diag(1.0 / scale) + shear)).astype(np.float32)  # scanner -> template, x y z
+        self.matrix = (_rotation(angles) @ (np.diag(1.0 / scale) + shear)).astype(
+            np.float32
+        )  # scanner -> template, x y z
         self.shift_mm = generator.normal(0.0, (2.5, 3.0, 3.0)).astype(np.float32)
         self.coarse = [SplineField(generator, 60.0, 2.6) for _ in range(3)]  # the whole head
         self.fine = [SplineField(generator, 18.0, 1.5) for _ in range(3)]  # folds of the brain
@@ -127,7 +131,10 @@ class Person:
 
     def _look_up(self, scanner, coarse, fine) -> Points:
         z, y, x = scanner
-        template = [row[0] * x + row[1] * y + row[2] * z + self.shift_mm[i] + coarse[i] for i, row in enumerate(self.matrix)]
+        template = [
+            row[0] * x + row[1] * y + row[2] * z + self.shift_mm[i] + coarse[i]
+            for i, row in enumerate(self.matrix)
+        ]
         surface = self.head.surface.at(*template)
         inside = surface > -1.5
         scanner = tuple(axis[inside] for axis in scanner)
@@ -136,15 +143,30 @@ class Person:
         folded = [axis + move[inside] for axis, move in zip(template, fine)]
         if self.push is not None:  # the skull does not give way
             dz, dy, dx = (move * np.clip(depth / 12.0, 0.0, 1.0) for move in self.push(*scanner))
-            folded = [axis - row[0] * dx - row[1] * dy - row[2] * dz for axis, row in zip(folded, self.matrix)]
+            folded = [
+                axis - row[0] * dx - row[1] * dy - row[2] * dz for axis, row in zip(folded, self.matrix)
+            ]
         brain = smooth_step(depth - self.gap_mm, 2.0)
         grey, white = self.head.grey.at(*folded), self.head.white.at(*folded)
-        fluid = np.where(depth > 0, (self.atrophy * np.maximum(1.0 - grey - white, 0.0)) ** self.sharpness + 1.0001 - brain, 0.0)
+        fluid = np.where(
+            depth > 0,
+            (self.atrophy * np.maximum(1.0 - grey - white, 0.0)) ** self.sharpness + 1.0001 - brain,
+            0.0,
+        )
         grey, white = (brain * np.maximum(tissue, 1e-6) ** self.sharpness for tissue in (grey, white))
         total = grey + white + fluid + 1e-6
         ventricle = self.head.ventricle.at(*folded)
         return Points(
-            inside, scanner, template, tuple(folded), depth, surface[inside], grey / total, white / total, fluid / total, ventricle
+            inside,
+            scanner,
+            template,
+            tuple(folded),
+            depth,
+            surface[inside],
+            grey / total,
+            white / total,
+            fluid / total,
+            ventricle,
         )
 
 

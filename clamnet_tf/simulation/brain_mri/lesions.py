@@ -1,10 +1,11 @@
 """Lesions of the simulated cohort: where they lie, how they grow, what they look like.
 
-Three kinds, as in gliomas and metastases: infiltrative (FLAIR bright, T1 dark, little enhancement), ring enhancing
-(necrotic centre, oedema around it) and solid with partial enhancement. Borders follow the white matter, stop at the
-skull and at the ventricles, and cross the midline only through white matter. The signal overlaps that of cortex,
-benign white-matter spots, periventricular rims and scalp fat, under shading that all channels share: a cut through one
-channel finds lesions poorly, the contrast between channels and the shape tell more.
+Three kinds, as in gliomas and metastases: infiltrative (FLAIR bright, T1 dark, little enhancement), ring
+enhancing (necrotic centre, oedema around it) and solid with partial enhancement. Borders follow the white
+matter, stop at the skull and at the ventricles, and cross the midline only through white matter. The signal
+overlaps that of cortex, benign white-matter spots, periventricular rims and scalp fat, under shading that all
+channels share: a cut through one channel finds lesions poorly, the contrast between channels and the shape
+tell more.
 """
 
 import numpy as np
@@ -20,7 +21,9 @@ CENTRE_RANGE_MM = (-46.0, 64.0)
 class Lesion:
     """One lesion of `person`, centred within 4 mm of height `z_mm`."""
 
-    def __init__(self, generator: np.random.Generator, person: Person, z_mm: float, scale: float = 1.0, near=None):
+    def __init__(
+        self, generator: np.random.Generator, person: Person, z_mm: float, scale: float = 1.0, near=None
+    ):
         self.centre = _centre(generator, person, z_mm, near)
         self.kind = KINDS[generator.choice(3, p=(0.5, 0.25, 0.25))]
         room = np.interp(self.centre[0], (-50, -25, 0, 40, 55, 75), (0.8, 0.9, 1.0, 1.0, 0.8, 0.6))
@@ -34,12 +37,26 @@ class Lesion:
         self.softness = generator.uniform(0.12, 0.45)
         self.push_mm = generator.uniform(0.5, 4.0)
         self.crossing = generator.uniform(0.05, 0.20)
-        self.core = {"infiltrative": 0.0, "ring": generator.uniform(0.45, 0.65), "solid": generator.uniform(0.4, 0.75)}[self.kind]
+        self.core = {
+            "infiltrative": 0.0,
+            "ring": generator.uniform(0.45, 0.65),
+            "solid": generator.uniform(0.4, 0.75),
+        }[self.kind]
         self.ring = generator.uniform(0.10, 0.18)
-        self.enhancement = {"infiltrative": generator.choice([0.0, 0.5]), "ring": 1.0, "solid": 0.9}[self.kind]
+        self.enhancement = {"infiltrative": generator.choice([0.0, 0.5]), "ring": 1.0, "solid": 0.9}[
+            self.kind
+        ]
         grey, fluid = person.signal["grey"], person.signal["fluid"]
-        self.oedema = grey * (generator.uniform(0.74, 0.90), generator.uniform(1.30, 1.55), generator.uniform(0.76, 0.92))
-        self.inner = grey * (generator.uniform(0.66, 0.86), generator.uniform(1.05, 1.55), generator.uniform(0.70, 0.90))
+        self.oedema = grey * (
+            generator.uniform(0.74, 0.90),
+            generator.uniform(1.30, 1.55),
+            generator.uniform(0.76, 0.92),
+        )
+        self.inner = grey * (
+            generator.uniform(0.66, 0.86),
+            generator.uniform(1.05, 1.55),
+            generator.uniform(0.70, 0.90),
+        )
         if self.kind == "ring":
             mix = generator.uniform(0.2, 0.7)
             self.inner = mix * fluid + (1 - mix) * self.inner
@@ -56,28 +73,42 @@ class Lesion:
         """(P,) 0 at the centre, 1 at the border, above outside."""
         z, y, x = points.scanner
         offsets = np.stack([z - self.centre[0], y - self.centre[1], x - self.centre[2]])
-        distance = np.sqrt(((np.einsum("ij,jp->ip", self.frame, offsets) / self.radii_mm[:, None]) ** 2).sum(axis=0))
+        distance = np.sqrt(
+            ((np.einsum("ij,jp->ip", self.frame, offsets) / self.radii_mm[:, None]) ** 2).sum(axis=0)
+        )
         rough = (self.lobes.on(grid, z_mm) + self.fingers.on(grid, z_mm))[points.inside]
         distance = distance + rough.clip(-0.4, 0.4) * smooth_step(distance - 0.4, 0.8)
         side = np.sign(self.centre[2]) or 1.0
         beyond = np.maximum(-side * points.template[0], 0.0) * (1.0 - 0.8 * points.white)
         spread = smooth_step(distance - 0.5, 0.6)
-        return distance * (1.0 + spread * (0.22 * points.grey + 0.9 * points.fluid - 0.05)) + self.crossing * beyond
+        return (
+            distance * (1.0 + spread * (0.22 * points.grey + 0.9 * points.fluid - 0.05))
+            + self.crossing * beyond
+        )
 
     def reach_mm(self) -> float:
         """Half height beyond which the lesion certainly ends, mm."""
         return 2.0 * float(self.radii_mm.max())
 
-    def draw(self, canvas: np.ndarray, person: Person, points: Points, grid: SliceGrid, z_mm: float) -> np.ndarray:
+    def draw(
+        self, canvas: np.ndarray, person: Person, points: Points, grid: SliceGrid, z_mm: float
+    ) -> np.ndarray:
         """Paint the lesion into `canvas` (P, 3); returns its occupancy (P,) in 0..1."""
         if abs(z_mm - self.centre[0]) > self.reach_mm():
             return np.zeros(len(canvas), np.float32)
         level = self.level(person, points, grid, z_mm)
-        texture, patches = self.texture.on(grid, z_mm)[points.inside], self.patches.on(grid, z_mm)[points.inside]
+        texture, patches = (
+            self.texture.on(grid, z_mm)[points.inside],
+            self.patches.on(grid, z_mm)[points.inside],
+        )
         wall = smooth_step(points.depth - 0.5, 2.0)
         occupancy = smooth_step(1.0 - level, self.softness) * wall
         keep = 0.25 * occupancy[:, None] * (canvas / np.maximum(person.signal["white"], 0.1) - 1.0)
-        signal = self.oedema * (1.0 + keep) * (1.0 + (0.05 * texture + 0.08 * patches)[:, None] * (-0.6, 1.0, -0.5))
+        signal = (
+            self.oedema
+            * (1.0 + keep)
+            * (1.0 + (0.05 * texture + 0.08 * patches)[:, None] * (-0.6, 1.0, -0.5))
+        )
         inner = self.inner * (1.0 + (0.08 * texture + 0.10 * patches)[:, None])
         paint(signal, smooth_step(self.core - level, 0.15), inner)
         paint(canvas, occupancy, signal)
@@ -86,7 +117,9 @@ class Lesion:
 
     def _enhance(self, canvas, level, texture, patches, occupancy):
         if self.kind == "ring":
-            where = smooth_step(1.0 - abs(level - self.core) / self.ring, 0.8) * smooth_step(patches + 0.9 + 0.2 * texture, 0.8)
+            where = smooth_step(1.0 - abs(level - self.core) / self.ring, 0.8) * smooth_step(
+                patches + 0.9 + 0.2 * texture, 0.8
+            )
         else:
             where = smooth_step(self.core - level, 0.2) * smooth_step(patches - 0.2 + 0.3 * texture, 0.8)
         alpha = self.enhancement * 0.75 * where * occupancy
@@ -94,7 +127,8 @@ class Lesion:
 
 
 def draw_lesions(generator: np.random.Generator, person: Person, height: float) -> list[Lesion]:
-    """The lesions of one person, main lesion first; `height` in 0..1 places its centre between base and vertex.
+    """The lesions of one person, main lesion first; `height` in 0..1 places its centre between base and
+    vertex.
 
     One person in five has a second, smaller focus at about the same height. Sets the mass effect on `person`.
     """
@@ -113,13 +147,19 @@ def draw_lesions(generator: np.random.Generator, person: Person, height: float) 
 
 
 def _centre(generator, person: Person, z_mm: float, near) -> tuple[float, float, float]:
-    """A random point of brain tissue at height z_mm +-4, not at its very surface; away from the lesion `near`."""
+    """A random point of brain tissue at height z_mm +-4, not at its very surface; away from the lesion
+    `near`.
+    """
     found = []
     for least_depth in (9.0, 6.0, 3.0, 0.0):
-        accept = lambda p: (p.fluid < 0.5) & (p.depth > least_depth) & (p.ventricle > 6.0)  # noqa: B023, E731
+        accept = lambda p: (p.fluid < 0.5) & (p.depth > least_depth) & (p.ventricle > 6.0)
         found = person.find(generator, 30, accept, (z_mm - 4.0, z_mm + 4.0))
         if near is not None:
-            found = [point for point in found if np.linalg.norm(np.subtract(point, near.centre)) > 1.4 * near.radii_mm.mean()]
+            found = [
+                point
+                for point in found
+                if np.linalg.norm(np.subtract(point, near.centre)) > 1.4 * near.radii_mm.mean()
+            ]
         if found:
             return found[0]
     return (z_mm, -20.0, 30.0) if near is None else near.centre

@@ -2,12 +2,13 @@
 
 Anatomy is that of the MNI152 template (`anatomy`), a different deformation, contrast and noise per patient;
 nothing is downloaded. Layout as in the LGG MRI data set: a folder per patient, `<patient>_<n>.tif` 8-bit RGB
-(T1 before contrast, FLAIR, T1 after contrast; n from 1 upwards from the skull base) and `<patient>_<n>_mask.tif`
-(8-bit, 255 = lesion).
+(T1 before contrast, FLAIR, T1 after contrast; n from 1 upwards from the skull base) and
+`<patient>_<n>_mask.tif` (8-bit, 255 = lesion).
 
-Every patient has a lesion, as in LGG: abnormal and normal slices then come from the same heads, so that neither
-scanner nor anatomy tells the label, and Dice is defined for every patient. Normal slices still give specificity.
-The heights of the lesions are spread evenly from skull base to vertex, so that slice height does not tell it either.
+Every patient has a lesion, as in LGG: abnormal and normal slices then come from the same heads, so that
+neither scanner nor anatomy tells the label, and Dice is defined for every patient. Normal slices still give
+specificity. The heights of the lesions are spread evenly from skull base to vertex, so that slice height does
+not tell it either.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ _THIN_SLICES = 3  # averaged over the slice thickness
 
 @dataclass(frozen=True)
 class Patient:
-    """One simulated patient. images (S, side, side, 3) uint8, masks (S, side, side) bool, position_mm (S,) rising."""
+    """One simulated patient. images (S, side, side, 3) uint8, masks (S, side, side) bool, position_mm (S,)
+    rising.
+    """
 
     name: str
     site: str
@@ -53,7 +56,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patien
     bottom, top = generator.uniform(-50.0, -43.0), generator.uniform(63.0, 69.0)
     heights = np.linspace(bottom, top, slices)
     thickness = min(heights[1] - heights[0], 5.5) * generator.uniform(0.8, 1.0)
-    grid = SliceGrid(side, (236.0, 248.0)[site] * generator.uniform(0.97, 1.05), -16.0 + generator.normal(0.0, 2.0))
+    grid = SliceGrid(
+        side, (236.0, 248.0)[site] * generator.uniform(0.97, 1.05), -16.0 + generator.normal(0.0, 2.0)
+    )
     blur_px = generator.uniform(0.5, 0.8) * (1.0, 1.15)[site] / grid.pixel_mm
     noise = generator.uniform(0.018, 0.035) * (1.0, 1.3)[site]
     full_scale = generator.uniform(1.75, 2.3, 3)
@@ -97,7 +102,11 @@ def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
     region = person.region.on(grid, z_mm)
     received = np.empty_like(signal)
     for channel in range(3):
-        shading = np.exp(person.coil[channel].on(grid, z_mm) + region + (person.flair_region.on(grid, z_mm) if channel == 1 else 0.0))
+        shading = np.exp(
+            person.coil[channel].on(grid, z_mm)
+            + region
+            + (person.flair_region.on(grid, z_mm) if channel == 1 else 0.0)
+        )
         blurred = ndimage.gaussian_filter(signal[..., channel] * shading, blur_px)
         real, imaginary = generator.normal(0.0, noise, (2, grid.side, grid.side))
         received[..., channel] = np.hypot(blurred + real, imaginary)
@@ -105,19 +114,31 @@ def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, in the order of the slices."""
+    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, in the order of
+    the slices.
+    """
     patient = simulate_patient(index, slices=slices, side=side, seed=seed)
     folder = home / patient.name
     folder.mkdir(parents=True)
     cases = []
-    for number, (image, mask, position) in enumerate(zip(patient.images, patient.masks, patient.position_mm), start=1):
-        image_path, mask_path = folder / f"{patient.name}_{number}.tif", folder / f"{patient.name}_{number}_mask.tif"
+    for number, (image, mask, position) in enumerate(
+        zip(patient.images, patient.masks, patient.position_mm), start=1
+    ):
+        image_path, mask_path = (
+            folder / f"{patient.name}_{number}.tif",
+            folder / f"{patient.name}_{number}_mask.tif",
+        )
         Image.fromarray(image).save(image_path, compression="tiff_adobe_deflate")
         Image.fromarray(mask.astype(np.uint8) * 255).save(mask_path, compression="tiff_adobe_deflate")
         cases.append(
             Case(
-                image=image_path, patient=patient.name, label=int(mask.any()), site=patient.site, series=patient.name,
-                position=float(position), mask=mask_path,
+                image=image_path,
+                patient=patient.name,
+                label=int(mask.any()),
+                site=patient.site,
+                series=patient.name,
+                position=float(position),
+                mask=mask_path,
             )
         )
     return cases
