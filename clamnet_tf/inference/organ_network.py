@@ -37,10 +37,10 @@ class OrganNetwork:
                 f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it "
                 f"cannot serve as organ network."
             )
-        if recipe.markers:
+        if recipe.classes:
             raise RunError(
                 f"{run.recipe}: expected a network that marks one organ; this one tells "
-                f"{len(recipe.markers)} markers apart."
+                f"{len(recipe.classes)} lesion classes apart."
             )
         self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 class AugmentationConfig(NamedTuple):
-    """The distribution of views; the same for both classes (fields as in the recipe's `pairs.views`)."""
+    """The distribution of views; the same for both classes (fields as in the recipe's `pairs.augmentation`)."""
 
     blur: tuple = (0.9, 1.0)
     stretch: tuple = (0.8, 1.0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 UNNAMED = ""
-"""Name of the only class of a recipe with `markers: null`: the label alone says whether a slice shows it."""
+"""Name of the only class of a recipe with `classes: null`: the label alone says whether a slice shows it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def classes_of(recipe) -> tuple[LesionClass, ...]:
             eta if one.eta is None else one.eta,
             prevalence if one.prevalence is None else one.prevalence,
         )
-        for one in recipe.markers or ()
+        for one in recipe.classes or ()
     ) or (LesionClass(UNNAMED, eta, prevalence),)
 
 

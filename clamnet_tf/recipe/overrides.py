@@ -5,7 +5,7 @@ So the problems of file and overrides are reported together, each with its own p
 """
 
 from clamnet_tf.recipe.json_schema import json_schema, keys
-from clamnet_tf.recipe.moved import moved_problem
+from clamnet_tf.recipe.moved import present_path
 from clamnet_tf.recipe.problems import Place, Problem
 from clamnet_tf.recipe.reader import UNREADABLE, Node, read_value
 
@@ -19,7 +19,7 @@ def apply_overrides(root: Node, overrides) -> list:
         path_text, equals, value_text = text.partition("=")
         path_text = path_text.strip()
         place = Place(f"--set {path_text}", rank=rank)
-        path = tuple(path_text.split("."))
+        path = present_path(path_text.split("."))
         if not equals or not all(path):
             problems.append(
                 Problem(
@@ -35,10 +35,6 @@ def apply_overrides(root: Node, overrides) -> list:
             problems.append(Problem(place, path, "each key once", "it again", "remove one of the overrides"))
             continue
         seen[path] = place
-        moved = moved_problem(path, place)
-        if moved:
-            problems.append(moved)
-            continue
         if not value_text.strip():
             problems.append(
                 Problem(

@@ -97,14 +97,14 @@ def _rules_of_a_network(name, *, used=None):
             expected = "softmax, since one sigmoid channel tells only 2 classes apart"
             yield Finding((*place, "output"), expected, f"sigmoid with {name}.classes {classes}")
 
-    @network_rule(f"{name}.classes", "markers")
-    def classes_of_markers(classes, markers):
-        wanted = 1 + len(markers or [""])
+    @network_rule(f"{name}.classes", "classes")
+    def network_classes(classes, lesion_classes):
+        wanted = 1 + len(lesion_classes or [""])
         if classes != wanted:
             what = (
-                f"background and {len(markers)} markers"
-                if markers
-                else "background and one marker, since markers is null"
+                f"background and {len(lesion_classes)} lesion classes"
+                if lesion_classes
+                else "background and one lesion class, since classes is null"
             )
             yield Finding((*place, "classes"), f"{wanted}: {what}", str(classes))
 
@@ -113,40 +113,40 @@ _rules_of_a_network("network")
 _rules_of_a_network("self_training.network", used="self_training.rounds")
 
 
-@rule("markers")
-def markers_once(markers):
-    names = [one["name"] for one in markers or []]
+@rule("classes")
+def classes_once(classes):
+    names = [one["name"] for one in classes or []]
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Finding(
-                ("markers", index, "name"), "each marker once", f"{name} again", "remove one of them"
+                ("classes", index, "name"), "each class once", f"{name} again", "remove one of them"
             )
 
 
-@rule("markers", "loss.objective")
-def classifiers_tell_no_markers_apart(markers, objective):
-    if markers and objective == "classification":
+@rule("classes", "loss.objective")
+def classifiers_have_one_class(classes, objective):
+    if classes and objective == "classification":
         expected = (
             "an objective of maps, since a classifier of slices tells abnormal from normal; or "
-            "markers: null, one marker at a time"
+            "classes: null, one class at a time"
         )
         yield Finding(("loss", "objective"), expected, objective)
 
 
-@rule("markers", "self_training.marker")
-def markers_have_their_own_share(markers, share):
-    if markers and share is not None:
+@rule("classes", "self_training.foreground_fraction")
+def classes_have_their_own_share(classes, share):
+    if classes and share is not None:
         yield Finding(
-            ("self_training", "marker"),
-            "null, since every marker has its own prevalence (markers[..].prevalence)",
+            ("self_training", "foreground_fraction"),
+            "null, since every class has its own prevalence (classes[..].prevalence)",
             f"{share:g}",
         )
 
 
-@rule("markers", "inference.fill_holes")
-def markers_keep_holes(markers, fill_holes):
-    if markers and fill_holes:
-        yield Finding(("inference", "fill_holes"), "false, since a hole of one marker may be another", "true")
+@rule("classes", "inference.fill_holes")
+def classes_keep_holes(classes, fill_holes):
+    if classes and fill_holes:
+        yield Finding(("inference", "fill_holes"), "false, since a hole of one class may be another", "true")
 
 
 @rule("training.shuffle_labels", "training.supervision")
@@ -233,12 +233,12 @@ def split_selects(val, checkpoint):
 
 
 def _ordered(key):
-    @rule(f"pairs.views.{key}")
+    @rule(f"pairs.augmentation.{key}")
     def ordered(limits):
         low, high = limits
         if low > high:
             yield Finding(
-                ("pairs", "views", key),
+                ("pairs", "augmentation", key),
                 "a range [low, high]",
                 f"[{low:g}, {high:g}]",
                 f"write [{high:g}, {low:g}]",
@@ -250,9 +250,9 @@ _ordered("stretch")
 _ordered("zoom")
 
 
-@rule("loss.agreement.weight", "twin.kind")
+@rule("loss.consistency.weight", "twin.kind")
 def twin_agrees(weight, kind):
-    path = ("loss", "agreement", "weight")
+    path = ("loss", "consistency", "weight")
     if kind == "none" and weight > 0:
         yield Finding(
             path,
@@ -283,7 +283,7 @@ def baselines_have_no_twin(kind, objective):
             ("twin", "kind"),
             expected,
             kind,
-            "set it, with loss.agreement.weight: 0 and loss.contrast.weight: 0",
+            "set it, with loss.consistency.weight: 0 and loss.contrast.weight: 0",
         )
 
 
@@ -396,10 +396,10 @@ def warmup_ends(warmup_steps, steps):
         yield Finding(("training", "optimizer", "warmup_steps"), expected, str(warmup_steps))
 
 
-@rule("runtime.data_service", "pairs.views.rand_augment")
+@rule("runtime.data_service", "pairs.augmentation.rand_augment")
 def served_views_repeat(data_service, rand_augment):
     if data_service is not None and rand_augment > 0:
-        expected = "null, since the draws of pairs.views.rand_augment are those of one process"
+        expected = "null, since the draws of pairs.augmentation.rand_augment are those of one process"
         yield Finding(("runtime", "data_service"), expected, data_service, "set one of the two to null or 0")
 
 

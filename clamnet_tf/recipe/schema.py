@@ -79,7 +79,9 @@ class NetworkSection(Section):
         "nested", description="nested = UNet++; plain = U-Net (one head)."
     )
     duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
-    classes: Annotated[int, Field(ge=2, le=64)] = Field(2, description="Background plus markers. [8]")
+    classes: Annotated[int, Field(ge=2, le=64)] = Field(
+        2, description="Background and the lesion classes. [8]"
+    )
     output: Literal["softmax", "sigmoid"] = Field(
         "softmax",
         description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).",
@@ -102,7 +104,7 @@ class TwinSection(Section):
     )
 
 
-class AgreementSection(Section):
+class ConsistencySection(Section):
     """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
 
     weight: NonNegative = Field(0.5, description="Weight after the ramp.")
@@ -131,7 +133,7 @@ class NonNegativeSection(Section):
 
     prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None,
-        description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence.",
+        description="Share of lesion pixels in the organ of abnormal slices; null: selection.prevalence.",
     )
 
 
@@ -139,7 +141,7 @@ class MultipleInstanceSection(Section):
     """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
 
     pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
-        "generalised_mean", description="How the P(marker) of the organ's pixels become one score."
+        "generalised_mean", description="How the P(lesion) of the organ's pixels become one score."
     )
     sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
         6.0,
@@ -173,7 +175,7 @@ class LossSection(Section):
     multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
     eta: Probability = Field(
         0.7,
-        description="P(the slice's region holds the marker): weight of an abnormal slice, unless the "
+        description="P(the slice's region holds the lesion): weight of an abnormal slice, unless the "
         "manifest gives its own. [9]",
     )
     k: Annotated[int, Field(ge=1, le=2)] = Field(
@@ -182,7 +184,7 @@ class LossSection(Section):
     head_weights: list[NonNegative] | None = Field(
         None, description="Weight per head X[0,1].. in the loss; null weighs all alike."
     )
-    agreement: AgreementSection = Field(default_factory=AgreementSection)
+    consistency: ConsistencySection = Field(default_factory=ConsistencySection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
     soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
 
@@ -261,13 +263,13 @@ class SelfTrainingSection(Section):
         "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
-    marker: Probability | None = Field(
+    foreground_fraction: Probability | None = Field(
         None,
-        description="Share of the organ in abnormal training slices, highest P(marker) first, taken as "
-        "marker; null: selection.prevalence.",
+        description="Share of the organ in abnormal training slices, highest P(lesion) first, taken as "
+        "lesion; null: selection.prevalence.",
     )
-    background: Probability = Field(
-        0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored."
+    background_fraction: Probability = Field(
+        0.86, description="Share, lowest P(lesion) first, taken as background; what lies between is ignored."
     )
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False),
@@ -327,22 +329,22 @@ class InferenceSection(Section):
         0.0, description="Remove components below this fraction of the organ's area; 0 keeps all."
     )
     fill_holes: bool = Field(False, description="Fill holes of the mask.")
-    through_plane: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+    axial_smoothing: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.0,
         description="Smooth the maps over neighbouring slices of a volume: deviation of the Gaussian, in "
         "slices; 0 for none.",
     )
-    main_component: Fraction = Field(
+    keep_largest_component: Fraction = Field(
         0.0,
         description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; "
         "0 keeps all, 1 keeps one.",
     )
-    one_sided: bool = Field(
+    suppress_bilateral: bool = Field(
         False,
         description="In that, a component weighs less the more is marked at its mirrored place, left and "
         "right: for an organ alike on both sides, with lesions on one.",
     )
-    appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+    intensity_refinement: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
         0.0,
         description="Weight of a volume's own intensities (what is surely marked there against the rest) "
         "near the cut; 0 for none.",
@@ -350,11 +352,11 @@ class InferenceSection(Section):
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
     @model_serializer(mode="wrap")
-    def _without_absent_one_sided(self, handler):
-        return without(handler(self), one_sided=False)
+    def _without_suppression(self, handler):
+        return without(handler(self), suppress_bilateral=False)
 
 
-class MarkerSection(Section):
+class ClassSection(Section):
     """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list.
     [8, 9]
     """
@@ -364,7 +366,7 @@ class MarkerSection(Section):
     )
     eta: Probability | None = Field(
         None,
-        description="P(the slice's region holds this marker), weight of a slice that names it; null: "
+        description="P(the slice's region holds this class), weight of a slice that names it; null: "
         "loss.eta. [9]",
     )
     prevalence: Probability | None = Field(
@@ -387,10 +389,10 @@ class Recipe(Section):
     description: Annotated[str, Field(max_length=2000)] = Field(
         "", description="What the recipe is for, in a sentence or two."
     )
-    markers: Annotated[list[MarkerSection], Field(min_length=2, max_length=63)] | None = Field(
+    classes: Annotated[list[ClassSection], Field(min_length=2, max_length=63)] | None = Field(
         None,
-        description="Several conditions at once, told apart by the manifest's column markers; null: one "
-        "marker against background. [8]",
+        description="Several lesion classes at once, named in the manifest's column markers; null: one "
+        "class against background. [8]",
     )
     data: DataSection = Field(default_factory=DataSection)
     organ: OrganSection = Field(default_factory=OrganSection)
@@ -410,8 +412,8 @@ class Recipe(Section):
     inference: InferenceSection = Field(default_factory=InferenceSection)
 
     @model_serializer(mode="wrap")
-    def _without_absent_markers(self, handler):
-        return without(handler(self), markers=None, attribution=None)
+    def _without_absent_sections(self, handler):
+        return without(handler(self), classes=None, attribution=None)
 
     @property
     def first_round(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, ViewsSection
+from clamnet_tf.recipe.schema_pairs import AugmentationSection, MatchingSection, OptimizerSection
 from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section, without
 
 
@@ -68,7 +68,9 @@ class ClassifierSection(Section):
         default_factory=lambda: OptimizerSection(name="adamw", learning_rate=2e-3, weight_decay=1e-4),
         description="Optimizer and schedule.",
     )
-    views: ViewsSection = Field(default_factory=ViewsSection, description="Random views, as in pairs.views.")
+    augmentation: AugmentationSection = Field(
+        default_factory=AugmentationSection, description="Random views, as in pairs.augmentation."
+    )
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False),
         description="How a normal slice is drawn for each abnormal one.",

@@ -15,7 +15,7 @@ from clamnet_tf.recipe.section import (
 )
 
 
-class ViewsSection(Section):
+class AugmentationSection(Section):
     """Random views of one slice, drawn by the same law for both classes. [6]"""
 
     blur: FractionRange = Field(
@@ -80,7 +80,7 @@ class MatchingSection(Section):
 class PairsSection(Section):
     """How slices are paired."""
 
-    views: ViewsSection = Field(default_factory=ViewsSection)
+    augmentation: AugmentationSection = Field(default_factory=AugmentationSection)
     matching: MatchingSection = Field(default_factory=MatchingSection)
 
 

@@ -11,7 +11,7 @@ _LEAST_ONE_SIDED = 0.05  # a component that is marked on both sides keeps this s
 
 
 def keep_largest_components(
-    probability: np.ndarray, threshold: float, share: float, one_sided: bool = False
+    probability: np.ndarray, threshold: float, share: float, suppress_bilateral: bool = False
 ) -> np.ndarray:
     """The marked voxels of components that matter.
 
@@ -22,7 +22,7 @@ def keep_largest_components(
         probability: (S, H, W) float in 0..1. threshold: a voxel is marked at or above it.
         share: components (26 neighbours) of less than this share of the heaviest one's mass are left out; 0
             keeps all.
-        one_sided: the heaviest one is found, and the others compared with it, by mass times how little is
+        suppress_bilateral: the heaviest one is found, and the others compared with it, by mass times how little is
             marked at the mirrored place (columns
             reversed): 1 less the mean probability there, at least 0.05; what is small beside it by mass alone
                 goes as well. For organs that
@@ -40,7 +40,7 @@ def keep_largest_components(
     numbers = np.arange(1, count + 1)
     mass = ndimage.sum_labels(probability - threshold, labels, numbers)
     keep = mass >= share * mass.max()
-    if one_sided:
+    if suppress_bilateral:
         weighed = mass * np.maximum(
             1.0 - ndimage.mean(mirrored(probability), labels, numbers), _LEAST_ONE_SIDED
         )
