@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
+from clamnet_tf.recipe.schema_loss import LossSection, TwinSection
+from clamnet_tf.recipe.schema_network import NetworkSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
 from clamnet_tf.recipe.section import (
     Fraction,
@@ -25,172 +26,6 @@ from clamnet_tf.recipe.section import (
     Seed,
     without,
 )
-
-
-class DuplicateSection(Section):
-    """Levels that get two subsequent blocks of equal size. [2]"""
-
-    levels: Literal["random"] | list[Annotated[int, Field(ge=0)]] = Field(
-        default_factory=list,
-        description="Level numbers (0 = full resolution), or random; the drawn levels are written into the "
-        "resolved recipe.",
-    )
-    count: Annotated[int, Field(ge=0, le=7)] = Field(1, description="How many levels to draw when random.")
-    seed: Seed = Field(0, description="Seed of the draw.")
-
-
-class NetworkSection(Section):
-    """The UNet++ grid. [1, 2, 3]"""
-
-    depth: Annotated[int, Field(ge=1, le=7)] = Field(
-        5,
-        description="Rows of the grid: depth d has heads on X[0,1]..X[0,d-1] (d = 1: one head on X[0,0]). "
-        "The paper has 5.",
-    )
-    filters: list[PositiveCount] = Field(
-        default_factory=lambda: [16, 32, 64, 128, 256], description="Filters per level."
-    )
-    kernels: list[PositiveCount] = Field(
-        default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level."
-    )
-    down: Literal["stride", "pool"] = Field(
-        "stride",
-        description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).",
-    )
-    up: Literal["transpose", "bilinear"] = Field(
-        "transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling."
-    )
-    block: Literal[tuple(BLOCKS)] = Field(
-        "plain",
-        description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in "
-        "is added, by a 1x1 convolution where it must).",
-    )
-    norm: Literal["group", "batch", "instance", "none"] = Field(
-        "group", description="Normalisation after each convolution."
-    )
-    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field(
-        "relu", description="Activation after each normalisation."
-    )
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="Spatial dropout after each node."
-    )
-    l2: NonNegative = Field(0.0, description="L2 penalty on convolution kernels.")
-    skips: Literal["nested", "plain"] = Field(
-        "nested", description="nested = UNet++; plain = U-Net (one head)."
-    )
-    duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
-    classes: Annotated[int, Field(ge=2, le=64)] = Field(
-        2, description="Background and the lesion classes. [8]"
-    )
-    output: Literal["softmax", "sigmoid"] = Field(
-        "softmax",
-        description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).",
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_the_usual_block(self, handler):
-        return without(handler(self), block="plain")
-
-
-class TwinSection(Section):
-    """The second of the two identical models. [5]"""
-
-    kind: Literal["shared", "separate", "ema", "none"] = Field(
-        "shared",
-        description="shared weights; separate weights; ema teacher; none (no second view: a baseline).",
-    )
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.99, description="Momentum of the ema teacher per step."
-    )
-
-
-class ConsistencySection(Section):
-    """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
-
-    weight: NonNegative = Field(0.5, description="Weight after the ramp.")
-    distance: Literal["hybrid", "squared"] = Field(
-        "squared", description="Hybrid loss against the other's stopped prediction, or squared distance."
-    )
-    ramp: Fraction = Field(0.25, description="Fraction of the steps over which the weight rises from 0.")
-
-
-class ContrastSection(Section):
-    """Margin between the image scores of a negative pair. [7]"""
-
-    weight: NonNegative = Field(0.5, description="Weight of the term.")
-    margin: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.7, description="Wanted difference of image scores, abnormal minus normal."
-    )
-    pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
-        6.0, description="Exponent of the generalised mean that pools pixels."
-    )
-
-
-class NonNegativeSection(Section):
-    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes
-    exchanged).
-    """
-
-    prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None,
-        description="Share of lesion pixels in the organ of abnormal slices; null: selection.prevalence.",
-    )
-
-
-class MultipleInstanceSection(Section):
-    """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
-
-    pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
-        "generalised_mean", description="How the P(lesion) of the organ's pixels become one score."
-    )
-    sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
-        6.0,
-        description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the "
-        "maximum.",
-    )
-
-
-class SoftDiceSection(Section):
-    """The soft Dice loss beside the hybrid loss, where masks teach: true ones, or the marks of a teacher."""
-
-    smoothing: Annotated[float, Field(gt=0.0, le=1000.0)] = Field(
-        50.0,
-        description="Pixels added to numerator and denominator; beside small lesions it should be small.",
-    )
-    lesions_only: bool = Field(
-        False, description="Leave slices out whose mask is empty; the hybrid loss teaches them."
-    )
-
-
-class LossSection(Section):
-    """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
-
-    objective: Literal[tuple(OBJECTIVES)] = Field(
-        "hybrid",
-        description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative "
-        "(nnPU), multiple_instance, or "
-        "classification (of slices, by the encoder alone; its activation map marks).",
-    )
-    non_negative: NonNegativeSection = Field(default_factory=NonNegativeSection)
-    multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
-    eta: Probability = Field(
-        0.7,
-        description="P(the slice's region holds the lesion): weight of an abnormal slice, unless the "
-        "manifest gives its own. [9]",
-    )
-    k: Annotated[int, Field(ge=1, le=2)] = Field(
-        1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]"
-    )
-    head_weights: list[NonNegative] | None = Field(
-        None, description="Weight per head X[0,1].. in the loss; null weighs all alike."
-    )
-    consistency: ConsistencySection = Field(default_factory=ConsistencySection)
-    contrast: ContrastSection = Field(default_factory=ContrastSection)
-    soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
-
-    @model_serializer(mode="wrap")
-    def _without_the_usual_dice(self, handler):
-        return without(handler(self), soft_dice=SoftDiceSection().model_dump())
 
 
 class TrainingSection(Section):

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from clamnet_tf.recipe.rules import RULES, head_numbers
+from clamnet_tf.recipe.rules import RULES
+from clamnet_tf.recipe.rules_network import head_numbers
 
 SMALL_ROUND = [
     "self_training.rounds=1",

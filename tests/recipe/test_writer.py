@@ -13,7 +13,7 @@ from clamnet_tf.recipe.duplicates import draw_levels
 from clamnet_tf.recipe.json_schema import alternatives, json_schema
 from clamnet_tf.recipe.problems import recipe_error
 from clamnet_tf.recipe.reader import read_text
-from clamnet_tf.recipe.rules import head_numbers
+from clamnet_tf.recipe.rules_network import head_numbers
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.validate import validate
 from clamnet_tf.recipe.writer import recipe_hash, resolve, to_yaml
