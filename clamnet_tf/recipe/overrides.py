@@ -1,7 +1,7 @@
-"""`--set network.depth=3`: an override is read as strictly as the file and put into its tree before
-validation.
+"""Put overrides (`--set network.depth=3`) into the tree of a recipe file before it is validated.
 
-So the problems of file and overrides are reported together, each with its own place.
+An override is read as strictly as the file. The problems of file and overrides are reported together, each
+with its own place. Keys of 0.1.0 are accepted (moved.py).
 """
 
 from clamnet_tf.recipe.json_schema import json_schema, keys
@@ -75,7 +75,9 @@ def _graft(root, path, leaf, place):
 
 
 def _in_the_way(child, path, depth, place):
-    """The Problem of an override that leads through a value; none when that value is itself a problem."""
+    """Return the problem of an override that leads through a plain value; none when that value is itself a
+    problem.
+    """
     if child.value is UNREADABLE or keys(json_schema(), path[:depth]):
         return []
     through = ".".join(path[:depth])

@@ -1,6 +1,4 @@
-"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in
-rule.py.
-"""
+"""Rules between several keys of a recipe, which the schema cannot state (rule.py says what a rule is)."""
 
 from clamnet_tf.recipe import rules_network, rules_teaching  # noqa: F401  (each adds its rules to RULES)
 from clamnet_tf.recipe.objectives import OBJECTIVES

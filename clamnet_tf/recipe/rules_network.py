@@ -8,16 +8,17 @@ from clamnet_tf.recipe.rule import Finding, rule
 
 
 def head_numbers(depth: int, skips: str) -> list:
-    """Numbers of the grid's heads: k stands on X[0,k], 1..depth-1; plain skips (U-Net) leave only the last.
+    """Return the numbers of the grid's heads: head k stands on X[0,k], for k = 1..depth-1.
 
-    Depth 1 has head 1 on X[0,0]. `loss.head_weights` follows this order.
+    Plain skips (U-Net) leave only the last one. Depth 1 has head 1 on X[0,0]. `loss.head_weights` follows
+    this order.
     """
     last = max(1, depth - 1)
     return [last] if skips == "plain" else list(range(1, last + 1))
 
 
 def _rules_of_a_network(name, *, used=None):
-    """The rules of one network section; `used` is a key that is 0 when the section is not used."""
+    """Add the rules of one network section; `used` is a key that is 0 when the section is not used."""
     place = tuple(name.split("."))
 
     def network_rule(*inputs):

@@ -1,4 +1,4 @@
-"""Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an
+"""Rules on what teaches the rounds of self-training: the first network, the atlas of normal slices, or an
 attribution.
 """
 
@@ -142,8 +142,8 @@ def attribution_marks_a_part(attribution, prevalence, side):
 
 @rule("attribution", "runtime.data_service")
 def classifier_trains_as_it_says(attribution, data_service):
-    """What the rules of rules.py ask of pairs.augmentation and training.optimizer, of the classifier's own augmentation and
-    optimizer.
+    """Ask of the classifier's own augmentation and optimizer what rules.py asks of pairs.augmentation and
+    training.optimizer.
     """
     if attribution is None:
         return

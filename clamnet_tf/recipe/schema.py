@@ -1,8 +1,8 @@
-"""What a recipe may say: one class per section, every option with type, default, unit and allowed values.
+"""The schema of recipes: one class per section, each option with its type, default, unit and allowed values.
 
-pydantic 2 rather than frozen dataclasses, because it reports every problem of a file in one go, with the path
-of each, and writes the JSON Schema that editors use; models are strict (nothing is coerced except int to
-float), closed (`extra="forbid"`), finite and frozen. Checks that concern several sections at once stand in
+pydantic 2 is used rather than frozen dataclasses because it reports every problem of a file in one go, with
+the path of each, and writes the JSON Schema that editors use. Models are strict (nothing is coerced except
+int to float), closed (`extra="forbid"`), finite and frozen. Checks between several sections stand in
 `rules.py`. The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the
 paper".
 """
@@ -59,7 +59,7 @@ class TrainingSection(Section):
 
 
 class RuntimeSection(Section):
-    """The machines that a training runs on; what is learned does not depend on them, but for float16."""
+    """The machines that a training runs on. What is learned does not depend on them, except for float16."""
 
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = Field(
         "auto",
@@ -82,8 +82,8 @@ class RuntimeSection(Section):
 
 
 class SelfTrainingSection(Section):
-    """Further networks taught by the marks of the one before; the last one is the result (METHOD section
-    4).
+    """Further networks that learn from the marks of the one before; the last one is the result
+    (docs/method.md, "Self-training").
     """
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(
@@ -122,7 +122,9 @@ class SelfTrainingSection(Section):
 
 
 class SelectionSection(Section):
-    """Checkpoint and threshold without masks (METHOD: section 5)."""
+    """How the checkpoint and the threshold are chosen without masks (docs/method.md, "Thresholds without
+    masks").
+    """
 
     prevalence: Probability = Field(
         0.06,
@@ -142,7 +144,7 @@ class SelectionSection(Section):
 
 
 class ActivationMapSection(Section):
-    """Where a classifier looks; used with loss.objective classification only."""
+    """The activation map that marks lesions when loss.objective is classification."""
 
     method: Literal["grad_cam", "layer_cam"] = Field(
         "grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021)."
@@ -153,7 +155,7 @@ class ActivationMapSection(Section):
 
 
 class InferenceSection(Section):
-    """From heads to masks."""
+    """How the heads' probability maps become masks."""
 
     head: Literal["mean"] | Annotated[int, Field(ge=1, le=6)] = Field(
         "mean", description="Mean of the heads, or head k. [3]"
@@ -192,9 +194,7 @@ class InferenceSection(Section):
 
 
 class ClassSection(Section):
-    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list.
-    [8, 9]
-    """
+    """One of several lesion classes: class 1, 2 .. of the network, in the order of the list. [8, 9]"""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
         description="Name, [a-z0-9_], as in the manifest's column markers."
@@ -259,8 +259,8 @@ class Recipe(Section):
 
     @property
     def learns_from_pairs(self) -> bool:
-        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by
-        eta.
+        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted
+        by eta.
         """
         labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"

@@ -21,7 +21,7 @@ class TwinSection(Section):
 
 
 class ConsistencySection(Section):
-    """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
+    """Consistency of the twins on two views of one slice (positive pairs). [5, 6]"""
 
     weight: NonNegative = Field(0.5, description="Weight after the ramp.")
     distance: Literal["hybrid", "squared"] = Field(
@@ -43,8 +43,8 @@ class ContrastSection(Section):
 
 
 class NonNegativeSection(Section):
-    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes
-    exchanged).
+    """Settings of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with
+    the classes exchanged).
     """
 
     prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
@@ -54,7 +54,7 @@ class NonNegativeSection(Section):
 
 
 class MultipleInstanceSection(Section):
-    """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
+    """Settings of objective multiple_instance: the pooled pixels of a slice predict its label."""
 
     pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
         "generalised_mean", description="How the P(lesion) of the organ's pixels become one score."
@@ -81,7 +81,7 @@ class SoftDiceSection(Section):
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
-    objective: Literal[tuple(OBJECTIVES)] = Field(
+    objective: Literal[tuple(OBJECTIVES)] = Field(  # type: ignore[valid-type]
         "hybrid",
         description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative "
         "(nnPU), multiple_instance, or "

@@ -41,7 +41,7 @@ class NetworkSection(Section):
     up: Literal["transpose", "bilinear"] = Field(
         "transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling."
     )
-    block: Literal[tuple(BLOCKS)] = Field(
+    block: Literal[tuple(BLOCKS)] = Field(  # type: ignore[valid-type]
         "plain",
         description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in "
         "is added, by a 1x1 convolution where it must).",

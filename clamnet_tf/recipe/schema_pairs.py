@@ -16,7 +16,7 @@ from clamnet_tf.recipe.section import (
 
 
 class AugmentationSection(Section):
-    """Random views of one slice, drawn by the same law for both classes. [6]"""
+    """Random views of one slice, drawn from the same distribution for both classes. [6]"""
 
     blur: FractionRange = Field(
         (0.9, 1.0), description="Range of the resolution kept, relative to the original."
