@@ -50,12 +50,13 @@ def write_run(folder, *, channels=1, threshold=0.5, **sections):
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 saving under NumPy 2
         model.save(folder / "model.keras")
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
-    steps = {
-        name: getattr(recipe.inference, name)
-        for name in ("axial_smoothing", "keep_largest_component", "intensity_refinement")
-    }
+    inference = recipe.inference
     row = {
-        "steps": steps,
+        "steps": {
+            "through_plane": inference.axial_smoothing,
+            "main_component": inference.keep_largest_component,
+            "appearance": inference.intensity_refinement,
+        },
         "raw_threshold": threshold,
         "seed_threshold": 0.5,
         "background_threshold": 0.2,

@@ -41,7 +41,7 @@ def with_value(text):
 
 
 def test_a_right_answer_is_taken():
-    assert np.array_equal(ask(http(200, body(MAP, MAP))), np.full((2, 8, 8), 0.25, np.float32))
+    assert np.array_equal(ask(http(200, body(MAP, MAP))), np.full((2, 8, 8, 1), 0.25, np.float32))
 
 
 def test_rounding_is_not_an_error():
