@@ -142,6 +142,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     )
     place = region(first.get("BodyPartExamined") or "", algorithm.condition)
     label, category, kind = finding(algorithm.condition)
+    stored = pixels if pixels.dtype == np.uint8 else np.rint(pixels * LARGEST_FRACTION)  # as highdicom rounds
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
@@ -183,7 +184,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         series_description=f"clamnet-tf {algorithm.name}: {label.lower()} "
         f"{'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=bool((pixels > 0).any()),
+        omit_empty_frames=bool((stored > 0).any()),
     )
     if (
         "SharedFunctionalGroupsSequence" in built
