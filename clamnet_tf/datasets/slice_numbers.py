@@ -30,7 +30,8 @@ def volume_slice(path, volume: Volume, name: int | str) -> int:
     if len(volume.array) > 1 and grid.axes[0] != (2 if grid.kind == "nifti" else 0):
         raise DataError(
             f"{path}: slice {name} is labelled, but the file stores {_plane_of_slices(grid)} slices, and "
-            "volumes are turned to axial ones: no stored slice is a slice of the volume. Label the volume as a whole, or save it with axial slices and label those."
+            "volumes are turned to axial ones: no stored slice is a slice of the volume. "
+            "Label the volume as a whole, or save it with axial slices and label those."
         )
     if isinstance(name, str):
         matches = [

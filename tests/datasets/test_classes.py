@@ -129,11 +129,11 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
     assert one.dtype == np.uint8 and (one == (mask > 0)).all()
     with pytest.raises(
         ImageError,
-        match="gray.png: expected the values 0 to 2, background and the recipe's markers in their order; "
+        match="gray.png: expected the values 0 to 2, background and the recipe's classes in their order; "
         "received 0, 127, 254",
     ):
         open_masks(manifest, prepared, [1], "evaluation", "original", classes=2)
-    with pytest.raises(ImageError, match="mask.jpg: a mask of several markers cannot be a JPEG"):
+    with pytest.raises(ImageError, match="mask.jpg: a mask of several classes cannot be a JPEG"):
         open_masks(manifest, prepared, [2], "evaluation", "original", classes=2)
 
 

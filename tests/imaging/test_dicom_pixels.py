@@ -153,7 +153,7 @@ def test_a_classic_multi_frame_object_keeps_its_order_and_says_so(write_slice, t
 
 def test_unknown_photometric_interpretation(write_slice, tmp_path, ramp):
     path = write_slice(tmp_path / "a.dcm", ramp(), PhotometricInterpretation="HSV")
-    with pytest.raises(ImageError, match="photometric interpretation 'HSV'; understood are MONOCHROME1"):
+    with pytest.raises(ImageError, match="photometric interpretation 'HSV'; supported are MONOCHROME1"):
         read_dicom_file(path)
 
 

@@ -146,7 +146,7 @@ def test_positions_rounded_to_one_decimal_are_regular(series):
 def test_two_slices_at_one_position(series):
     with pytest.raises(
         ImageError,
-        match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers tells apart.*Keep "
+        match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers distinguishes.*Keep "
         r"one image per position",
     ):
         read_dicom_folder(series(axial([0, 2, 2, 4])))
