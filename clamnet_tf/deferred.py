@@ -15,15 +15,15 @@ class Deferred:
     """A callable that is imported when it is called for the first time.
 
     Attributes:
-        place: where the function is defined, as "package.module:name".
+        target: where the function is defined, as "package.module:name".
     """
 
-    place: str
+    target: str
 
     @property
     def function(self) -> Callable:
         """Import the module and return the function."""
-        module, name = self.place.split(":")
+        module, name = self.target.split(":")
         return getattr(importlib.import_module(module), name)
 
     def __call__(self, *args, **named):

@@ -107,8 +107,8 @@ class FileFormat:
         return self.rename or self.suffixes[0]
 
 
-def _in(place: str) -> Deferred:
-    return Deferred(f"clamnet_tf.imaging.{place}")
+def _in(target: str) -> Deferred:
+    return Deferred(f"clamnet_tf.imaging.{target}")
 
 
 _FORMATS = (

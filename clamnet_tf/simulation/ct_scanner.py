@@ -73,9 +73,9 @@ class Scan:
         scanner: the scanner.
         space: voxel centres.
         hu: (S, H, W) float32 Hounsfield units as reconstructed.
-        mask: (S, H, W) bool; uint8 with `markers`, 0 or the number of the lesion class from 1.
+        mask: (S, H, W) bool; uint8 with `class_names`, 0 or the number of the lesion class from 1.
         organ: (S, H, W) bool.
-        markers: names of several lesion classes, () for a single one.
+        class_names: names of several lesion classes, () for a single one.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Scan:
     hu: np.ndarray
     mask: np.ndarray
     organ: np.ndarray
-    markers: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 def reconstruct(
@@ -152,7 +152,7 @@ def write_scan(home: Path, scan: Scan, uid_seed: str) -> list[Case]:
             markers=tuple(
                 sorted(
                     name
-                    for value, name in enumerate(scan.markers, start=1)
+                    for value, name in enumerate(scan.class_names, start=1)
                     if (scan.mask[index] == value).any()
                 )
             ),

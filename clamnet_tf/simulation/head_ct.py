@@ -19,7 +19,7 @@ from clamnet_tf.simulation.head import HEAD_RANGE_MM, Head
 from clamnet_tf.simulation.space import Space, paint, smooth_step
 
 INTRAPARENCHYMAL, SUBDURAL = 1, 2  # in masks
-MARKERS = ("intraparenchymal", "subdural")
+CLASS_NAMES = ("intraparenchymal", "subdural")
 _KINDS = (
     (INTRAPARENCHYMAL,),
     (SUBDURAL,),
@@ -62,7 +62,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
         draw = _draw_intraparenchymal if kind == INTRAPARENCHYMAL else _draw_subdural
         mask[outline(draw(generator, head, float(low + (high - low) * height)), space)] = kind
     hu = reconstruct(generator, space, head.hu, scanner, generator.uniform(3.5, 5.5))
-    return Scan(f"HEAD_{scanner.site}_{index + 1:04d}", scanner, space, hu, mask, head.inside > 0, MARKERS)
+    return Scan(
+        f"HEAD_{scanner.site}_{index + 1:04d}", scanner, space, hu, mask, head.inside > 0, CLASS_NAMES
+    )
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Rows G3, G4, G5 and G8 of issue 16: what one SeriesInstanceUID may hold, and volumes of uneven slices."""
+"""The content of one SeriesInstanceUID, and volumes of uneven slices (rows G3, G4, G5, G8 of issue 16)."""
 
 import copy
 

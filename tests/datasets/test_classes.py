@@ -1,5 +1,5 @@
-"""Which markers an image shows: the manifest's column, its checks, masks with values, and a split that knows
-of it.
+"""The lesion classes that an image shows: the manifest's column, its checks, masks with values, and the
+split.
 """
 
 import collections
@@ -24,7 +24,7 @@ NAMES = ("intraparenchymal", "subdural")
 
 @pytest.fixture
 def table(tmp_path):
-    """table(rows of (label, markers)) -> path of a manifest of real pictures."""
+    """Return a function: table(rows of (label, markers)) -> path of a manifest of real pictures."""
 
     def write(*rows):
         lines = ["image,patient,label,markers"]

@@ -1,6 +1,4 @@
-"""What predict makes of files and folders: volumes, names of results, what is passed over, what is
-refused.
-"""
+"""The inputs of predict as volumes: grouping, names of results, skipped files and refused ones."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +17,7 @@ from clamnet_tf.preprocessing.volumes import group_cases
 
 
 def volumes(inputs):
-    """[[names of the files, in the order of slices] per volume]."""
+    """Return [[names of the files, in the order of slices] per volume]."""
     return [
         [inputs.manifest.cases[case].image.name for case in group.cases]
         for group in group_cases(inputs.manifest)
@@ -32,8 +30,9 @@ def text(inputs):
 
 @pytest.fixture
 def make_series(tmp_path):
-    """make_series(folder, heights, **attributes) -> paths of one DICOM series, file names in the opposite
-    order of positions.
+    """Return a function: make_series(folder, heights, **attributes) -> paths of one DICOM series.
+
+    File names are in the opposite order of positions.
     """
 
     def make(folder="dicom", heights=(0.0, 2.0, 4.0), suffix=".dcm", **attributes):

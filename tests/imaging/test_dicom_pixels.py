@@ -1,4 +1,4 @@
-"""Values of DICOM files: equal to pydicom's own, file by file, or refused with the reason."""
+"""Values of DICOM files equal those of pydicom, file by file, or are refused with a reason."""
 
 import re
 import warnings
@@ -39,7 +39,7 @@ REFUSED = {
 
 
 def pydicoms_own(path):
-    """Pixels by pydicom alone, with the LUT that the docstring of read_pixels promises."""
+    """Return the pixels by pydicom alone, with the LUT that the docstring of read_pixels promises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(path, force=True)

@@ -20,7 +20,7 @@ def colour(rng):
 
 
 def png(header, rows):
-    """A PNG file from its IHDR and unpacked rows (PNG specification 5)."""
+    """Return a PNG file from its IHDR and unpacked rows (PNG specification 5)."""
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -104,7 +104,7 @@ def test_exif_orientation_is_applied(tmp_path, ramp):
 
 
 def test_sixteen_bit_colour_png_is_refused(tmp_path):
-    """Pillow would give eight bits without a word."""
+    """Pillow would silently return eight bits."""
     content = png(
         struct.pack(">IIBBBBB", 9, 9, 16, 2, 0, 0, 0), b"".join(b"\0" + bytes(9 * 6) for _ in range(9))
     )

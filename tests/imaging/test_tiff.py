@@ -112,7 +112,7 @@ def test_tiff_with_alpha(tmp_path, colour):
 
 
 def test_lost_pages_are_noticed(tmp_path, ramp):
-    """tifffile returns the pages that are left, with a word in its log."""
+    """tifffile returns the remaining pages and only writes a line to its log."""
     stack = np.stack([ramp(40, 40, offset=n, dtype=np.uint16) for n in range(4)])
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for page in stack:

@@ -38,16 +38,16 @@ def recognize(
         return None
     images, masks = part_masks(listing.of_kind((*PICTURES, *VOLUMES, "dicom")))
     placed = [_place(path, parts) for path, parts in _below_wrappers(listing, images, label_words)]
-    if not placed or any(place is None for place in placed):
+    if not placed or any(file is None for file in placed):
         return None
-    all_counts = collections.Counter(place.name for place in placed)
+    all_counts = collections.Counter(file.name for file in placed)
     label_words.check(all_counts, listing.root)
     unknown = {name for name in all_counts if is_unknown(name) and label_words.says_normal(name) is None}
     counts = collections.Counter({name: count for name, count in all_counts.items() if name not in unknown})
     if not counts:
         return None
     normal, unclear_names = normal_names(counts, label_words)
-    if len(counts) == 1 and (normal or unclear_names or any(place.side for place in placed)):
+    if len(counts) == 1 and (normal or unclear_names or any(file.side for file in placed)):
         name = next(iter(counts))
         raise DataError(
             f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images);"
@@ -70,7 +70,7 @@ def recognize(
             f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with"
             " --normal FOLDER."
         )
-    headers = read_headers([place.path for place in placed if listing.kind(place.path) == "dicom"])
+    headers = read_headers([file.path for file in placed if listing.kind(file.path) == "dicom"])
     series = sort_headers([header for header in headers.values() if header.is_image])
     unclear = [f"series {item.uid}: {why}" for item in series for _, why in item.unclear]
     if unclear:
@@ -82,16 +82,16 @@ def recognize(
         line for item in series for line in item.notes(lambda header: str(listing.relative(header.path)))
     ]
     left_out = {header.path for item in series for header, _ in (*item.strays, *item.copies)}
-    placed = [place for place in placed if place.path not in left_out]
+    placed = [file for file in placed if file.path not in left_out]
     cases = tuple(
         _case(
-            place,
-            numbers.get(place.name),
-            headers.get(place.path),
-            volumes.get(place.path),
-            masks.get(place.path),
+            file,
+            numbers.get(file.name),
+            headers.get(file.path),
+            volumes.get(file.path),
+            masks.get(file.path),
         )
-        for place in placed
+        for file in placed
     )
     lines = [
         f"Labels that are not known: the folder {name!r} ({all_counts[name]} images)."
@@ -101,7 +101,7 @@ def recognize(
     return Manifest(listing.root, cases, (*_account(placed, counts, numbers, cases), *lines), "class_folders")
 
 
-class _Place(collections.namedtuple("_Place", "path side name patient")):
+class _ClassFile(collections.namedtuple("_ClassFile", "path side name patient")):
     """A file, its side (or None), the name of its class folder, and that of the folder below (or None)."""
 
 
@@ -122,26 +122,28 @@ def _below_wrappers(listing: Listing, images, label_words: LabelWords) -> list[t
     return list(zip(images, parts))
 
 
-def _place(path: Path, parts) -> _Place | None:
-    """Return the _Place of a file, or None when it lies in no class folder."""
+def _place(path: Path, parts) -> _ClassFile | None:
+    """Return the _ClassFile of a file, or None when it lies in no class folder."""
     side = SIDE_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
     rest = parts[1:] if side else parts
     if len(rest) < 2:
         return None
-    return _Place(path, side, rest[0], rest[1] if len(rest) > 2 else None)
+    return _ClassFile(path, side, rest[0], rest[1] if len(rest) > 2 else None)
 
 
-def _case(place: _Place, label: int | None, header, volume: SeriesVolume | None, mask: Path | None) -> Case:
-    patient = place.patient or (header and header.patient) or patient_of_name(place.path.name)
+def _case(
+    file: _ClassFile, label: int | None, header, volume: SeriesVolume | None, mask: Path | None
+) -> Case:
+    patient = file.patient or (header and header.patient) or patient_of_name(file.path.name)
     return Case(
-        image=place.path,
-        patient=patient or os.path.join(place.name, place.path.name).replace(os.sep, "/"),
+        image=file.path,
+        patient=patient or os.path.join(file.name, file.path.name).replace(os.sep, "/"),
         label=label,
         site=header.site if header else None,
         series=volume.key if volume else None,
         position=header.position if header else None,
         mask=mask,
-        split=place.side,
+        split=file.side,
     )
 
 
@@ -158,9 +160,7 @@ def _account(placed, counts, numbers, cases):
             + ", ".join(f"{side or 'none'} {count}" for side, count in sides.items())
             + "."
         )
-    unnamed = [
-        case for place, case in zip(placed, cases) if case.patient == f"{place.name}/{place.path.name}"
-    ]
+    unnamed = [case for file, case in zip(placed, cases) if case.patient == f"{file.name}/{file.path.name}"]
     named_count = len(cases) - len(unnamed)
     if named_count:
         patients = len({case.patient for case in cases}) - len(unnamed)
