@@ -1,8 +1,8 @@
-"""The one place where whatever a decoder raises on foreign bytes becomes an error of the project's own tree.
+"""Turn every exception that a decoder raises on foreign bytes into an error of the project.
 
-Libraries that read files of other people raise everything from StopIteration to the panics of Rust. Code that
-calls
-them does so inside `decoding`, so that a damaged file is one named error and the files beside it go on.
+Libraries that read other people's files raise anything from StopIteration to the panics of Rust code. Code
+that calls them runs inside `decoding`, so that a damaged file gives one named error and the remaining files
+are still processed.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ def decoding(refused: Callable[[str], ClamnetError]) -> Iterator[None]:
     """Turn every exception of the block into `refused(reason)`; errors of the project pass unchanged.
 
     Args:
-        refused: makes the error to raise from a reason of one line, for example
-            `lambda reason: ImageError(f"{path}: damaged: {reason}.")`.
+        refused: makes the error to raise from a reason of one line, for example `lambda reason:
+            ImageError(f"{path}: damaged: {reason}.")`.
     """
     try:
         yield
@@ -32,8 +32,10 @@ def decoding(refused: Callable[[str], ClamnetError]) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what an exception says, without a full stop; its type when it says nothing."""
+    """Return the first line of an exception's message without a full stop, or its type when it has no
+    message.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else (lines or [type(error).__name__])[0]
-    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    text = "".join(character if character.isprintable() else "?" for character in text)
     return text[:_LONGEST_REASON].rstrip(". ") or type(error).__name__

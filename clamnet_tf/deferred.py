@@ -1,8 +1,8 @@
-"""Functions of tables: named by where they stand, imported when they are called for the first time.
+"""Functions that a table names as text and that are imported when they are called for the first time.
 
-A table of formats, blocks or objectives is read by light modules, and by those that its functions import
-themselves; naming a function instead of importing it keeps both possible. tests/architecture follows the
-names as it follows imports.
+A table of formats, blocks or objectives is read by light modules and also by the modules that its functions
+import. Naming a function instead of importing it avoids both heavy imports and import circles.
+tests/architecture follows these names in the same way as imports.
 """
 
 import importlib
@@ -12,14 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deferred:
-    """A callable that is imported at its first call. place: "package.module:name"."""
+    """A callable that is imported when it is called for the first time.
 
-    place: str
+    Attributes:
+        target: where the function is defined, as "package.module:name".
+    """
+
+    target: str
 
     @property
     def function(self) -> Callable:
-        """The function itself."""
-        module, name = self.place.split(":")
+        """Import the module and return the function."""
+        module, name = self.target.split(":")
         return getattr(importlib.import_module(module), name)
 
     def __call__(self, *args, **named):

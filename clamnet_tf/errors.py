@@ -6,32 +6,32 @@
     │   ├── ImageError           one image or volume cannot be read
     │   ├── DataError            a folder, manifest, split or label table
     │   ├── NetworkError         an impossible network
-    │   ├── RunError             a run folder that is missing, foreign or in use
+    │   ├── RunError             a run folder that is missing, of another recipe or in use
     │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
-    ├── MaskAccessError          training or selection code reached for a mask
+    ├── MaskAccessError          training or selection code asked for a mask
     ├── EnvironmentFailure       disk full, folder not writable, package missing
     ├── TrainingFailure          training cannot go on (loss not finite, ...)
     ├── ExportFailure            an exported model differs from the network; it was removed
     └── ServerFailure            a model server does not answer, or serves another model
 
-Messages say: which field or file, what was expected, what was received, what to do.
+Every message says which field or file is wrong, what was expected, what was received and what to do.
 """
 
 
 class ClamnetError(Exception):
-    """Base class; its message is complete and is printed without a traceback."""
+    """Base class of all errors; the message is complete and is printed without a traceback."""
 
     exit_code = 1
 
 
 class UserInputError(ClamnetError):
-    """What the user gave cannot be used."""
+    """A file, folder, option or value that the user gave cannot be used."""
 
     exit_code = 2
 
 
 class RecipeError(UserInputError):
-    """A recipe is wrong. The message lists every problem: file, line, dotted path, received, nearest key."""
+    """A recipe is wrong; the message lists every problem with line, dotted path, value and nearest key."""
 
 
 class ImageError(UserInputError):
@@ -43,7 +43,7 @@ class DataError(UserInputError):
 
 
 class NetworkError(UserInputError):
-    """A network that cannot be built or does not fit its input."""
+    """A network cannot be built or does not fit its input."""
 
 
 class RunError(UserInputError):
@@ -51,7 +51,7 @@ class RunError(UserInputError):
 
 
 class ZooError(UserInputError):
-    """A zoo entry or a model name that cannot be used; of an entry's file, every problem at once."""
+    """A zoo entry or model name cannot be used; the message lists every problem of an entry's file."""
 
 
 class MaskAccessError(ClamnetError):
@@ -59,7 +59,7 @@ class MaskAccessError(ClamnetError):
 
 
 class EnvironmentFailure(ClamnetError):
-    """The machine is in the way: no space, no permission, a package that is not installed."""
+    """The machine prevents the work: no space, no permission, a package that is not installed."""
 
 
 class TrainingFailure(ClamnetError):
@@ -67,8 +67,8 @@ class TrainingFailure(ClamnetError):
 
 
 class ExportFailure(ClamnetError):
-    """What was written for serving does not give what the network gives; it was removed."""
+    """An exported model does not give the same output as the network; the files were removed."""
 
 
 class ServerFailure(ClamnetError):
-    """A model server cannot be reached, refuses, or serves another model."""
+    """A model server cannot be reached, refuses the request or serves another model."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Write files atomically: under a temporary name first, which is then renamed."""
 
 import contextlib
 import errno
@@ -13,7 +13,9 @@ from pathlib import Path
 from clamnet_tf.errors import EnvironmentFailure
 from clamnet_tf.texts import HANDLER
 
-UNFINISHED = ".writing-"  # how folders begin that hold what is being written; a killed process leaves them
+UNFINISHED = (
+    ".writing-"  # prefix of the folders that hold unfinished files; a killed process leaves them behind
+)
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
@@ -26,7 +28,7 @@ _ADVICE = {
 
 
 def environment_failure(error: OSError, path) -> EnvironmentFailure:
-    """The clear form of an OSError met while writing `path`."""
+    """Return the EnvironmentFailure that explains an OSError met while writing `path`."""
     return EnvironmentFailure(
         f"{path}: cannot be written: {_ADVICE.get(error.errno, error.strerror or str(error))}."
     )
@@ -42,7 +44,7 @@ def writing(path):
 
 
 def make_folder(path) -> Path:
-    """Create a folder with its parents; return it."""
+    """Create a folder with its parents and return its path."""
     path = Path(path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -50,9 +52,10 @@ def make_folder(path) -> Path:
 
 
 def open_regular(path):
-    """Open a file for reading bytes, without waiting for one that never ends.
+    """Open a regular file for reading bytes, without blocking.
 
-    OSError as of `open`; also for a pipe, device or socket, which would block or go on for ever.
+    Raises:
+        OSError: as `open` does; also for a folder, pipe, device or socket, which could block or never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -68,11 +71,20 @@ def open_regular(path):
 
 @contextlib.contextmanager
 def hold(path, needed: bool = True):
-    """Hold the lock file `path` in the block; yield False when another process holds it. It ends with the
-    process, however it ends.
+    """Hold the lock file `path` in the block; yield whether the lock was obtained.
 
-    needed: False yields True, without a lock, where the file cannot be written or the file system knows no
-    locks.
+    The lock is released when the process ends, however it ends.
+
+    Args:
+        path: the lock file.
+        needed: when False, yield True without a lock where the file cannot be written or the file system does
+            not support locks.
+
+    Yields:
+        True when this process holds the lock (or none is needed), False when another process holds it.
+
+    Raises:
+        EnvironmentFailure: the file cannot be written and `needed` is True.
     """
     try:
         stream = open(path, "w")
@@ -95,10 +107,11 @@ def hold(path, needed: bool = True):
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Yield a temporary sibling of `path`; rename it to `path` when the block succeeds, remove it otherwise.
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, else remove it.
 
-    The sibling may become a file or a folder. It ends with the same suffixes as `path`, since writers look at
-    them. An existing folder at `path` is not replaced: OSError, hence EnvironmentFailure.
+    The temporary path may become a file or a folder. It ends with the same suffixes as `path`, because
+    writers look at them. An existing folder at `path` is not replaced: that is an OSError, hence an
+    EnvironmentFailure.
     """
     path = Path(path)
     with writing(path):
@@ -113,7 +126,7 @@ def atomic_path(path):
 
 
 def write_bytes(path, content: bytes) -> None:
-    """Write `content` so that `path` is either the old or the new file, also after a power cut."""
+    """Write `content` so that `path` is either the old or the new file, even after a power cut."""
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         stream.write(content)
         stream.flush()
@@ -121,10 +134,10 @@ def write_bytes(path, content: bytes) -> None:
 
 
 def write_text(path, text: str) -> None:
-    """Write UTF-8 text atomically; undecodable names as `clamnet_tf.texts.printable` gives them."""
+    """Write UTF-8 text atomically; undecodable names are made printable (`clamnet_tf.texts.printable`)."""
     write_bytes(path, text.encode("utf-8", HANDLER))
 
 
 def write_json(path, value) -> None:
-    """Write `value` as indented JSON atomically; NaN is refused (ValueError), write null instead."""
+    """Write `value` as indented JSON atomically; raise ValueError for NaN, for which null must be used."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

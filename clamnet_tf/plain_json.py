@@ -1,6 +1,4 @@
-"""JSON of somebody else: bounded in nesting and digits, with one named error for whatever is wrong with
-it.
-"""
+"""Read JSON from other people with limits on nesting and digits, and with one named error for every fault."""
 
 import json
 import re
@@ -11,19 +9,20 @@ from clamnet_tf.errors import ClamnetError
 
 DEEPEST = 40  # levels of nesting
 _TEXT_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|[\[{\]}]', re.DOTALL)
-LONGEST_NUMBER = 40  # signs; more say nothing that a float could hold
+LONGEST_NUMBER = 40  # characters; a float cannot hold more digits
 
 
 def plain_json(text: bytes | str, refused: Callable[[str], ClamnetError]):
-    """The value of a JSON text in UTF-8.
+    """Return the value of a JSON text in UTF-8.
 
     Args:
-        text: the whole text. refused: makes the error from a reason of one line.
+        text: the complete text.
+        refused: makes the error to raise from a reason of one line.
 
     Raises:
-        what `refused` makes: no JSON, not UTF-8, NaN or infinite numbers, more than DEEPEST levels of
-        nesting, numbers of
-        more than LONGEST_NUMBER signs, half of a surrogate pair in a text.
+        ClamnetError: the error that `refused` makes, when the text is not JSON or not UTF-8, holds NaN or
+            infinite numbers, more than DEEPEST levels of nesting, a number of more than LONGEST_NUMBER
+            characters, or half of a surrogate pair.
     """
     with decoding(refused):
         text = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -40,21 +39,21 @@ def plain_json(text: bytes | str, refused: Callable[[str], ClamnetError]):
 
 
 def _refuse_nesting(text: str) -> None:
-    """ValueError beyond DEEPEST, without recursion; brackets inside of texts do not count."""
+    """Raise ValueError beyond DEEPEST levels, without recursion; brackets inside strings do not count."""
     depth = 0
-    for found in _TEXT_OR_BRACKET.finditer(text):
-        sign = found.group()[0]
-        depth += (sign in "[{") - (sign in "]}")
+    for match in _TEXT_OR_BRACKET.finditer(text):
+        bracket = match.group()[0]
+        depth += (bracket in "[{") - (bracket in "]}")
         if depth > DEEPEST:
             raise ValueError(f"more than {DEEPEST} levels of nesting")
 
 
 def _number(word: str, kind):
     if len(word) > LONGEST_NUMBER:
-        raise ValueError(f"a number of {len(word)} signs")
+        raise ValueError(f"a number of {len(word)} characters")
     value = kind(word)
     if value in (float("inf"), float("-inf")):
-        raise ValueError("a number beyond those of a computer")
+        raise ValueError("a number beyond the range of a 64-bit float")
     return value
 
 

@@ -1,20 +1,24 @@
-"""What a person sees of a long job: a rich bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Show the progress of a long job: a rich bar on a terminal, plain lines elsewhere, nothing when quiet."""
 
 import sys
 import time
 
 
 class Reporter:
-    """Prints lines and progress; `quiet` leaves errors only. `log` receives every line as well.
+    """Prints lines and progress for the user.
 
-    hide: takes identifiers of patients out of every line; set when the data are known.
+    Attributes:
+        quiet: when True, nothing but errors is printed.
+        log: a function that receives every line as well, or None.
+        hide: a function that removes identifiers of patients from every line; it is set when the data are
+            known.
     """
 
     def __init__(self, *, quiet: bool = False, log=None):
         self.quiet, self.log, self.hide = quiet, log, str
 
     def line(self, text: str) -> None:
-        """One line for the reader (and for the log file)."""
+        """Print one line and send it to the log."""
         text = self.hide(text)
         if self.log is not None:
             self.log(text)
@@ -22,7 +26,7 @@ class Reporter:
             print(text, flush=True)
 
     def bar(self, title: str, total: int, done: int = 0):
-        """A context manager with `update(done, note="")`."""
+        """Return a context manager with `update(done, note="")` that shows `done` of `total`."""
         if self.quiet:
             return _Silent()
         return _RichBar(title, total, done) if sys.stdout.isatty() else _PlainBar(title, total, done)
@@ -40,9 +44,7 @@ class _Silent:
 
 
 class _PlainBar(_Silent):
-    """A line every 10 % or every 30 seconds, whichever is rarer at the start and not more often than each
-    second.
-    """
+    """Prints a line every 10 % or every 30 seconds, and at most one line per second before the end."""
 
     def __init__(self, title, total, done):
         self.title, self.total, self.first = title, max(1, total), done

@@ -1,9 +1,9 @@
-"""TensorFlow's start-up noise, silenced unless the user asked for it with -v.
+"""Silence TensorFlow's messages at start, unless the user asked for them with -v.
 
 Measured on TensorFlow 2.21: TF_CPP_MIN_LOG_LEVEL=3 silences everything after the import, but not the lines
 that its libraries write while they are loaded (`WARNING: All log messages before absl::InitializeLog()`,
-oneDNN, CUDA
-factories): those come before any logging is configured. So the import itself runs with stderr held back.
+oneDNN, CUDA factories), because those appear before any logging is configured. So the import itself runs with
+stderr held back.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ VERBOSE_VARIABLE = "CLAMNET_TF_VERBOSE"
 
 
 def is_verbose() -> bool:
-    """True when `-v` was given or CLAMNET_TF_VERBOSE is set to anything but an empty text or 0."""
+    """Return whether `-v` was given or CLAMNET_TF_VERBOSE is set to anything but an empty text or 0."""
     return os.environ.get(VERBOSE_VARIABLE, "") not in ("", "0")
 
 
 def silence() -> None:
     """Import TensorFlow and keep it from printing to stderr; with -v only import it.
 
-    Call it in a command's callback, before any other import that loads TensorFlow or Keras.
-    When the import fails, what was held back is printed and the error goes on.
+    Call it in a command's callback, before any other import that loads TensorFlow or Keras. When the import
+    fails, the held-back text is printed and the error is raised.
     """
     if is_verbose():
         importlib.import_module("tensorflow")
@@ -39,7 +39,7 @@ def silence() -> None:
 
 @contextlib.contextmanager
 def stderr_held_back():
-    """Keep what anything in this process, C++ included, writes to stderr; print it when the block fails."""
+    """Hold back what this process, C++ code included, writes to stderr; print it when the block fails."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         saved = os.dup(2)

@@ -1,15 +1,15 @@
-"""A run folder: what it holds, who may write into it, and whether it is finished.
+"""A run folder: its files, who may write into it, and whether the run is finished.
 
     recipe.yaml        resolved recipe          split.csv       patient, split (as used)
     environment.json   versions, machine, git   log.txt         what was printed, with times
     metrics.jsonl      one row per logged step  tensorboard/    the same for TensorBoard
     checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
-    selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html, pictures/
-    initial.keras      weights of fit --init    initialization.json   where they come from, what of them was used
-    intensity_baselines.json   simple methods as fitted to the training images, to be compared with
+    selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html ...
+    initial.keras      weights of fit --init    initialization.json   their origin, and which were used
+    intensity_baselines.json   simple methods fitted to the training images, for comparison
     FINISHED           written last
 
-A zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json of these, besides files
+Of these, a zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json, besides files
 of its own; nothing is written into it.
 """
 
@@ -52,8 +52,10 @@ PACKAGES = (
 class RunFolder:
     """Paths of one run and its log; a lock keeps a second process out.
 
-    keep: called whenever what was written should outlive this machine (a checkpoint, the end); does nothing
-    unless the folder is the copy of a remote one (runtime/remote_folder.py).
+    Attributes:
+        keep: a function that is called whenever the written files should outlive this machine (a checkpoint,
+            the end of the run). It does nothing unless the folder is the copy of a remote one
+            (runtime/remote_folder.py).
     """
 
     def __init__(self, path):
@@ -75,8 +77,13 @@ class RunFolder:
 
     @classmethod
     def open_for_training(cls, path, recipe_text: str, *, resume: bool, shown=None) -> "RunFolder":
-        """Make a new run folder, or go on in an unfinished one. shown: how messages name it, when that is not
-        `path`.
+        """Make a new run folder, or open an unfinished one to go on with it.
+
+        Args:
+            path: the folder.
+            recipe_text: the resolved recipe as YAML.
+            resume: whether to go on with an unfinished run.
+            shown: how messages name the folder, when not by `path`.
 
         Raises:
             RunError: the folder holds other files, a finished run, an unfinished run without `resume`, or a
@@ -120,7 +127,7 @@ class RunFolder:
 
     @classmethod
     def open_finished(cls, path) -> "RunFolder":
-        """A run whose model can be used. Raises RunError saying what is missing."""
+        """Open a run whose model can be used; raise RunError that names the missing file."""
         run = cls(path)
         for part in (run.recipe, run.model, run.selection):
             if not part.is_file():
@@ -131,20 +138,24 @@ class RunFolder:
         return run
 
     def has_recipe(self, recipe_text: str) -> bool:
-        """Whether the run is one of this recipe, as `recipe.writer.to_yaml` writes it; also where keys have
-        moved since (recipe/moved.py).
+        """Return whether the run was started with this recipe, also when recipe keys have moved since.
+
+        Args:
+            recipe_text: the recipe as `recipe.writer.to_yaml` writes it. Moved keys are listed in
+                recipe/moved.py.
         """
         if self.recipe.read_text(encoding="utf-8") == recipe_text:
             return True
         try:
             return recipe_hash(load_recipe(self.recipe)) == recipe_hash(recipe_of(recipe_text))
-        except RecipeError:  # of another version
+        except RecipeError:  # a recipe of another version
             return False
 
     @contextlib.contextmanager
     def lock(self):
-        """Hold the folder; RunError when another process trains in it. The lock ends with the process,
-        however it ends.
+        """Hold the folder in the block; raise RunError when another process trains in it.
+
+        The lock is released when the process ends, however it ends.
         """
         with hold(self.path / ".lock") as held:
             if not held:
@@ -155,28 +166,36 @@ class RunFolder:
             yield self
 
     def log(self, message: str) -> None:
-        """Append a timed line to log.txt."""
+        """Append a line with the time to log.txt."""
         with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
     def write_environment(self, hide=str, **more) -> None:
-        """Versions, machine and git state, for whoever wants to repeat the run. hide: takes identifiers out
-        of paths.
+        """Write package versions, machine and git state to environment.json, so that the run can be repeated.
+
+        Args:
+            hide: a function that removes identifiers of patients from paths.
+            **more: further entries of the file.
         """
-        own = environment()
-        own["command"] = [hide(part) for part in own["command"]]
+        content = environment()
+        content["command"] = [hide(part) for part in content["command"]]
         write_json(
             self.environment,
-            {**own, **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()}},
+            {
+                **content,
+                **{key: hide(value) if isinstance(value, str) else value for key, value in more.items()},
+            },
         )
 
     def append_metrics(self, row: dict) -> None:
-        """One JSON line; a torn last line (power cut) is dropped when the file is read."""
+        """Append one JSON line to metrics.jsonl; a torn last line (power cut) is dropped when the file is
+        read.
+        """
         with open(self.metrics, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
     def read_metrics(self) -> list:
-        """All whole rows of metrics.jsonl."""
+        """Return all complete rows of metrics.jsonl."""
         rows = []
         if self.metrics.exists():
             for line in self.metrics.read_text(encoding="utf-8").splitlines():
@@ -185,13 +204,18 @@ class RunFolder:
         return rows
 
     def truncate_metrics(self, step: int) -> None:
-        """Drop rows after `step`: they are about to be made again by a resumed run."""
+        """Drop the rows after `step`, which a resumed run is about to write again."""
         rows = [row for row in self.read_metrics() if row["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
     def read_selection(self) -> dict:
-        """selection.json: markings (cuts per head and for their mean), threshold_rule, prevalence, step,
-        checkpoint_rule, seconds, looks.
+        """Return the content of selection.json.
+
+        Its keys are markings (thresholds per head and for the mean of the heads), threshold_rule, prevalence,
+        step, checkpoint_rule, seconds and looks.
+
+        Raises:
+            RunError: the file is damaged.
         """
         return plain_json(
             self.selection.read_bytes(),
@@ -201,34 +225,38 @@ class RunFolder:
         )
 
     def split_patients(self) -> dict:
-        """Patients per side, from split.csv: {"train": 54, ...}; empty for a zoo entry, which has none."""
+        """Return the number of patients per side from split.csv, such as {"train": 54, ...}.
+
+        The dictionary is empty for a zoo entry, which has no split.csv.
+        """
         if not self.split.exists():
             return {}
         with open(self.split, newline="", encoding="utf-8") as stream:
             return dict(collections.Counter(row["split"] for row in csv.DictReader(stream)))
 
     def read_environment(self) -> dict:
-        """environment.json."""
+        """Return the content of environment.json, {} when there is none."""
         return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
 
     def is_untrained(self) -> bool:
-        """Whether nothing was learned yet."""
+        """Return whether the run has neither metrics nor checkpoints yet."""
         return not self.metrics.exists() and not any(self.checkpoints.glob("*"))
 
     def discard_if_untrained(self) -> None:
-        """Remove a folder in which nothing was learned yet, so that a corrected command can use the same
-        --out.
-        """
+        """Remove a folder without any trained state, so that a corrected command can use the same --out."""
         if self.is_untrained():
             shutil.rmtree(self.path, ignore_errors=True)
 
     def begin_with(self, model, origin: dict) -> None:
-        """Keep a copy of the weights that the run starts from, so that it can be resumed whatever becomes of
-        them.
+        """Copy the weights that the run starts from into the folder, so that it can be resumed without the
+        original.
 
-        model: a .keras file. origin: where it comes from, for initialization.json; its key sha256 tells
-        weights apart.
-        RunError: training has begun already, from other weights or from none.
+        Args:
+            model: a .keras file.
+            origin: where it comes from, written to initialization.json; its key sha256 distinguishes weights.
+
+        Raises:
+            RunError: training has begun already, from other weights or from none.
         """
         if self.is_untrained():
             with atomic_path(self.initial) as temporary, writing(self.initial):
@@ -248,14 +276,12 @@ class RunFolder:
             )
 
     def finish(self) -> None:
-        """Mark the run as finished; the last thing that is written."""
+        """Mark the run as finished; this is the last file that is written."""
         write_text(self.finished, datetime.datetime.now().isoformat(timespec="seconds") + "\n")
 
 
 def check_output(path) -> Path:
-    """A folder for results that does not hold any yet; made when missing. RunError when it is a file or not
-    empty.
-    """
+    """Return an empty folder for results, made when missing; raise RunError when it is in use."""
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
@@ -265,9 +291,7 @@ def check_output(path) -> Path:
 
 
 def environment() -> dict:
-    """What this process runs on: package versions, Python, machine, cores, git commit of the code, command
-    line.
-    """
+    """Return package versions, Python, machine, cores, git commit of the code and the command line."""
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -284,7 +308,7 @@ def environment() -> dict:
 
 
 def git_state(folder: Path):
-    """Commit and whether the tree is changed, or None outside a checkout."""
+    """Return the commit and whether the working tree is changed, or None outside a checkout."""
     try:
         commit = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True

@@ -1,28 +1,25 @@
-"""CSV that no spreadsheet runs: text that begins like a formula gets an apostrophe before it, and loses it
-when it is read here.
+"""Write CSV cells that no spreadsheet program runs as formulas.
 
 Excel, LibreOffice and Google Sheets take a cell that begins with = + - @ as a formula, which can call
-programs and send
-data away; names of files, patients and institutions come from strangers. A leading apostrophe is what
-spreadsheets
-themselves write for "this is text". Cells with separators of other countries are quoted, so that no second
-cell begins
-inside of them.
+programs and send data away, and the names of files, patients and institutions come from strangers. Text that
+begins like a formula gets an apostrophe before it, which spreadsheets themselves write for "this is text",
+and loses it when it is read here. Cells that contain a separator of any country are quoted, so that no second
+cell begins inside them.
 """
 
 import re
 
-_RISKY = tuple(
-    "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
-)  # the last four: full width, which some versions take alike
+# The last four are full-width forms, which some versions treat in the same way.
+_RISKY = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 _QUOTED = frozenset(',;|"\t\r\n')
 MARK = "'"
 
 
 def cell(value) -> str:
-    """The text of one CSV cell, quoted where needed. None is an empty cell; floats are written as `repr`
-    does; numbers stay as they are.
+    """Return the text of one CSV cell, quoted where needed.
+
+    None gives an empty cell; floats are written as `repr` does; numbers stay unchanged.
     """
     if value is None:
         return ""
@@ -33,18 +30,17 @@ def cell(value) -> str:
 
 
 def line(values) -> str:
-    """One line of a CSV file, with its line feed."""
+    """Return one line of a CSV file, with its line feed."""
     cells = [cell(value) for value in values]
     return (",".join(cells) if cells != [""] else '""') + "\n"
 
 
 def restored(text: str) -> str:
-    """What a cell held before `cell` put an apostrophe before it; any other text as it is."""
+    """Return the text of a cell before `cell` put an apostrophe in front; other text is unchanged."""
     return text[1:] if text[:1] == MARK and _is_risky(text[1:]) else text
 
 
 def _is_risky(text: str) -> bool:
-    plain = text.lstrip(
-        f"{MARK} "
-    )  # an apostrophe that was there already gets another, so that both come back
+    # Text that already begins with an apostrophe gets another one, so that the original can be restored.
+    plain = text.lstrip(f"{MARK} ")
     return plain.startswith(_RISKY) and not _NUMBER.fullmatch(plain)

@@ -1,9 +1,9 @@
-"""Text that any output can hold: names of files whose bytes are not UTF-8, and terminals that know ASCII
-alone.
+"""Make every text printable: file names that are not UTF-8, and terminals that support only ASCII.
 
-Python keeps a byte of a file name that it cannot decode as a lone surrogate, which no encoding can write.
-Importing this module makes `errors="printable"` known: such bytes are written as the letters that they are in
-Latin-1 (or in UTF-8, where a run of them is that), and what an ASCII output cannot hold as \\xfc or \\u2212.
+Python represents a byte of a file name that it cannot decode as a lone surrogate, which no encoding can
+write. Importing this module registers `errors="printable"`: such bytes are written as Latin-1 letters (or as
+UTF-8 letters where a run of bytes is valid UTF-8), and characters that an ASCII output cannot hold are
+written as \\xfc or \\u2212.
 """
 
 import codecs
@@ -14,13 +14,15 @@ _FIRST, _LAST = 0xDC80, 0xDCFF  # surrogates that stand for the bytes 0x80 to 0x
 
 
 def printable(text: str) -> str:
-    """`text` without lone surrogates: the same letters as a person wrote them, as far as that can be told."""
+    """Return `text` without lone surrogates, with the letters that the writer most probably meant."""
     return text.encode("utf-8", HANDLER).decode("utf-8")
 
 
 def accept_any_text(*streams) -> None:
-    """Let text streams write every text, whatever their encoding; streams of another kind are left as they
-    are.
+    """Let text streams write every text, whatever their encoding; other kinds of streams are left unchanged.
+
+    Args:
+        *streams: by default stdout and stderr.
     """
     for stream in streams or (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -31,15 +33,15 @@ def _handle(error):
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters, run = [], bytearray()
-    for sign in error.object[error.start : error.end]:
-        if _FIRST <= ord(sign) <= _LAST:
-            run.append(ord(sign) - 0xDC00)
+    for character in error.object[error.start : error.end]:
+        if _FIRST <= ord(character) <= _LAST:
+            run.append(ord(character) - 0xDC00)
             continue
-        letters += [_letters(run), "\ufffd" if 0xD800 <= ord(sign) <= 0xDFFF else sign]
+        letters += [_letters(run), "\ufffd" if 0xD800 <= ord(character) <= 0xDFFF else character]
         run.clear()
     text = "".join([*letters, _letters(run)])
     try:
-        if error.encoding != "charmap":  # that is what the code pages call themselves
+        if error.encoding != "charmap":  # the name that all code pages report
             return text.encode(error.encoding), error.end
     except UnicodeEncodeError:
         pass  # ASCII, Latin-1 ...: spelled out below

@@ -1,4 +1,4 @@
-"""How many channels the files of a data set announce, without reading pixels."""
+"""Find out how many channels the files of a data set announce, without reading pixels."""
 
 import contextlib
 import struct
@@ -13,7 +13,7 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.formats import FORMATS
 
-LOOKED_AT = 200  # files, evenly spread over the data set
+LOOKED_AT = 200  # at most this many files are opened, evenly spread over the data set
 _DAMAGE = (
     ImageError,
     ImageFileError,
@@ -35,9 +35,10 @@ _DAMAGE = (
 
 
 def announced_channels(manifest: Manifest) -> int | None:
-    """Return 1 when any image looked at has one channel, so that gray stored as RGB is to join it; else None.
+    """Return 1 when any examined image has one channel, so that gray stored as RGB is reduced to it; else
+    None.
 
-    What cannot be opened is left to the reader to complain about.
+    Files that cannot be opened are skipped here; the reader reports them later.
     """
     paths = list(dict.fromkeys(case.image for case in manifest.cases))
     step = max(1, len(paths) // LOOKED_AT)
@@ -46,8 +47,8 @@ def announced_channels(manifest: Manifest) -> int | None:
 
 def _is_gray(path: Path) -> bool:
     if path.is_dir():
-        return True  # a DICOM series; one of colour is refused by name
+        return True  # a DICOM series; a colour series is refused when it is read
     with contextlib.suppress(*_DAMAGE):
-        found = FORMATS.get(sniff.sniff(path))
-        return found is not None and found.is_gray is not None and found.is_gray(path)
+        file_format = FORMATS.get(sniff.sniff(path))
+        return file_format is not None and file_format.is_gray is not None and file_format.is_gray(path)
     return False

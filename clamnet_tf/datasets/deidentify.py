@@ -1,9 +1,9 @@
-"""What a DICOM header says of who the patient is, and keeping that out of names, tables and messages.
+"""Find identifiers of patients in DICOM headers and keep them out of names, tables and messages.
 
-Folders and files are often named after the patient. Results are named after them, so every part of a path
-that repeats an identifier of a header that was read is replaced: patient1, patient2 ... for persons, hidden1
-... for institutions,
-physicians and visits. UIDs stay: they name no person, and are the way back to the archive.
+Folders and files are often named after the patient, and results are named after them. So every part of a path
+that repeats an identifier of a header that was read is replaced: by patient1, patient2 ... for persons, by
+hidden1 ... for institutions, physicians and visits. UIDs are kept, because they name no person and are the
+way back to the archive.
 """
 
 import re
@@ -34,18 +34,21 @@ _VISIT = (
 _WORD = re.compile(r"[^\W_]+")
 _UID = re.compile(r"(?<![0-9.])[0-2](?:\.[0-9]+){4,}(?![0-9.])")
 _LONGEST_RUN = 8  # words of one identifier, as in the name of a hospital
-_SHORTEST_NUMBER = (
-    4  # digits; in messages shorter ones may count slices and the like, see `Identifiers._counts`
-)
-_PATH = re.compile(r"/(?:(?!: |; |, | \(|\)|\n).)*")  # where a message names a file
-_COUNTED = ("line ", "slice ", "frame ", "row ", "column ")  # words before a number that names no patient
+# Digits; in messages shorter numbers may count slices and the like, see `Identifiers._is_identifier`.
+_SHORTEST_NUMBER = 4
+_PATH = re.compile(r"/(?:(?!: |; |, | \(|\)|\n).)*")  # the path of a file in a message
+_COUNTED = ("line ", "slice ", "frame ", "row ", "column ")  # a number after these words names no patient
 
 
 @dataclass(frozen=True)
 class PatientTexts:
-    """Identifiers of one file as plain lower-case letters and digits: of the person, and of visit, place and
-    staff.
-    key: what tells one patient from another: ID and name."""
+    """Identifiers in the header of one file, as plain lower-case letters and digits.
+
+    Attributes:
+        key: ID and name, which distinguish one patient from another.
+        person: identifiers of the person.
+        visit: identifiers of visit, place and staff.
+    """
 
     key: str = ""
     person: frozenset[str] = frozenset()
@@ -53,8 +56,10 @@ class PatientTexts:
 
 
 def patient_texts(dataset: Dataset) -> PatientTexts:
-    """Names whole and by part, IDs, birth date in the usual spellings; every other name of a person (PN) at
-    the top level.
+    """Return the identifiers in a DICOM header.
+
+    They are names as a whole and by part, IDs, the birth date in the usual spellings, and every other name of
+    a person (value representation PN) at the top level.
     """
     person, visit = set(), set()
     for keyword in (*_PERSON, *_PERSON_MORE):
@@ -76,16 +81,24 @@ def patient_texts(dataset: Dataset) -> PatientTexts:
 
 @dataclass
 class Identifiers:
-    """All identifiers of a set of files, each with the word that stands for it."""
+    """All identifiers of a set of files, each with the word that replaces it.
+
+    Attributes:
+        words: {identifier: the word that replaces it}.
+        personal: those of `words` that identify a patient.
+        persons: {key of a patient: word}.
+        others: number of words for visits, places and staff.
+    """
 
     words: dict[str, str] = field(default_factory=dict)
-    personal: set[str] = field(default_factory=set)  # those of `words` that say who a patient is
+    personal: set[str] = field(default_factory=set)
     persons: dict[str, str] = field(default_factory=dict)
     others: int = 0
 
     def add(self, texts: PatientTexts) -> None:
-        """Files come in the order of the input, so that words are the same in every call on the same
-        input.
+        """Add the identifiers of one file.
+
+        Add files in the order of the input, so that the words are the same in every call on the same input.
         """
         if texts.person:
             word = self.persons.setdefault(texts.key, f"patient{len(self.persons) + 1}")
@@ -98,58 +111,66 @@ class Identifiers:
                 self.words[text] = f"hidden{self.others}"
 
     def hide(self, text: str) -> str:
-        """A message without identifiers, in its paths and elsewhere; UIDs and numbers that count stay."""
+        """Return a message without identifiers, in its paths and elsewhere; UIDs and numbers that count are
+        kept.
+        """
         return self._hide_around_uids(text, [match.span() for match in _PATH.finditer(text)])
 
     def hide_name(self, text: str) -> str:
-        """A name (file, folder, volume) without identifiers, short numbers among them. UIDs stay."""
+        """Return a name (file, folder, volume) without identifiers, short numbers included; UIDs are kept."""
         return self._hide_around_uids(text, [(0, len(text))])
 
     def _hide_around_uids(self, text: str, names) -> str:
         if not self.words:
             return text
-        pieces, last = [], 0
+        pieces, position = [], 0
         for uid in [*_UID.finditer(text), None]:
             end = uid.start() if uid else len(text)
-            pieces.append(self._hide(text[last:end], [(start - last, stop - last) for start, stop in names]))
+            pieces.append(
+                self._hide(text[position:end], [(start - position, stop - position) for start, stop in names])
+            )
             if uid:
                 pieces.append(uid.group())
-                last = uid.end()
+                position = uid.end()
         return "".join(pieces)
 
     def _hide(self, text: str, names) -> str:
-        found, result, end, place, last = list(_WORD.finditer(text)), [], 0, 0, None
-        while place < len(found):
-            run, stop = self._longest(text, found, place, names)
+        words, result, end, index, last_word = list(_WORD.finditer(text)), [], 0, 0, None
+        while index < len(words):
+            run, stop = self._longest(text, words, index, names)
             if run is None:
-                place, last = place + 1, None
+                index, last_word = index + 1, None
                 continue
-            between, word = text[end : found[place].start()], self.words[run]
-            if word != last or "/" in between:  # Doe_Jane_1950 is one patient1, Doe/1950 are two folders
+            between, word = text[end : words[index].start()], self.words[run]
+            if word != last_word or "/" in between:  # Doe_Jane_1950 is one patient1, Doe/1950 are two folders
                 result += [between, word]
-            end, place, last = found[stop - 1].end(), stop, word
+            end, index, last_word = words[stop - 1].end(), stop, word
         return "".join([*result, text[end:]])
 
-    def _longest(self, text, found, place, names):
-        """(identifier, index behind its last word) of the longest one that begins with word `place`; (None,
-        None) without.
+    def _longest(self, text, words, index, names):
+        """Return (identifier, index behind its last word) of the longest identifier that begins with word
+        `index`.
+
+        Returns:
+            (None, None) when none begins there.
         """
-        for stop in range(min(len(found), place + _LONGEST_RUN), place, -1):
-            run = "".join(word.group() for word in found[place:stop]).casefold()
-            start, end = found[place].start(), found[stop - 1].end()
+        for stop in range(min(len(words), index + _LONGEST_RUN), index, -1):
+            run = "".join(word.group() for word in words[index:stop]).casefold()
+            start, end = words[index].start(), words[stop - 1].end()
             if (
                 run in self.words
                 and "/" not in text[start:end]
-                and self._counts(run, text, start, end, names)
+                and self._is_identifier(run, text, start, end, names)
             ):
                 return run, stop
         return None, None
 
-    def _counts(self, run: str, text: str, start: int, end: int, names) -> bool:
-        """Whether `run`, an identifier, is meant as one: a short number may count slices.
+    def _is_identifier(self, run: str, text: str, start: int, end: int, names) -> bool:
+        """Return whether `run`, which equals an identifier, is meant as one: a short number may count slices.
 
-        Short numbers of visits and places are identifiers as a whole part of a path alone; those of patients
-        in every name (a span of `names`), and elsewhere beside a slash, colon, quote, underscore or suffix.
+        Short numbers of visits and places are identifiers only as a complete part of a path. Those of
+        patients are identifiers in every name (a span of `names`), and elsewhere beside a slash, colon,
+        quote, underscore or suffix.
         """
         if len(run) >= (_SHORTEST_NUMBER if run.isdigit() else 2):
             return True
@@ -158,7 +179,7 @@ class Identifiers:
             return True
         if run not in self.personal:
             return False
-        if any(first <= start and end <= last for first, last in names):
+        if any(name_start <= start and end <= name_end for name_start, name_end in names):
             return True
         if text[:start].endswith(_COUNTED):
             return False
@@ -171,8 +192,8 @@ class Identifiers:
 
 def _values(dataset: Dataset, keyword: str) -> list[str]:
     value = dataset.get(keyword)
-    several = value if isinstance(value, (list, tuple, MultiValue)) else [value]
-    return [str(one).strip() for one in several if one is not None and str(one).strip()]
+    values = value if isinstance(value, (list, tuple, MultiValue)) else [value]
+    return [str(item).strip() for item in values if item is not None and str(item).strip()]
 
 
 def _plain(text: str) -> str:
@@ -180,21 +201,24 @@ def _plain(text: str) -> str:
 
 
 def _names(text: str) -> set[str]:
-    """doe, jane, doejane and janedoe of Doe^Jane; ideographic and phonetic forms alike (PS3.5 6.2.1)."""
-    found = set()
+    """Return doe, jane, doejane and janedoe for Doe^Jane, also in ideographic and phonetic forms.
+
+    PS3.5 6.2.1 defines these forms.
+    """
+    names = set()
     for form in text.split("="):
         words = [word.casefold() for word in _WORD.findall(form)]
-        found |= {word for word in words if len(word) > 1} | {
+        names |= {word for word in words if len(word) > 1} | {
             "".join(words),
             "".join(reversed(words)),
             "".join(words[:2]),
             "".join(reversed(words[:2])),
         }
-    return found
+    return names
 
 
 def _dates(text: str) -> set[str]:
-    """19500131 as it is, 31011950 and 01311950; separators do not count."""
+    """Return 19500131 together with 31011950 and 01311950; separators are ignored."""
     digits = _plain(text)
     if len(digits) != 8:
         return {digits}

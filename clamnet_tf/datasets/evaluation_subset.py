@@ -1,4 +1,4 @@
-"""Which cases `evaluate` measures, and on which side of the split they stand."""
+"""Choose the cases that `evaluate` measures, and the side of the split of each."""
 
 import dataclasses
 from pathlib import Path
@@ -8,12 +8,19 @@ from clamnet_tf.errors import DataError
 
 
 def choose_cases(manifest, run, split, split_file, *, drawn, with_train=False):
-    """The manifest cut down to `split`; all cases when None. with_train: the training side stays as well,
-    where there is one.
+    """Return the manifest reduced to `split`, or with all cases when that is None.
 
     Sides come from `split_file`, else from the manifest, else, for the run's own cohort, from the run folder.
-    A zoo entry has no file of its split; there `drawn`, the SplitSection of its recipe, draws the same sides
-    again. drawn: None for other data than the recipe's cohort.
+    A zoo entry has no file of its split; there `drawn` gives the same sides again.
+
+    Args:
+        manifest: the cases.
+        run: the RunFolder of the model.
+        split: train, val, test or None.
+        split_file: path of a split file, or None.
+        drawn: the SplitSection of the recipe that draws the sides; None for other data than the recipe's
+            cohort.
+        with_train: also keep the training side, where there is one.
 
     Raises:
         DataError: a side was named but the cases have none.
@@ -34,11 +41,11 @@ def choose_cases(manifest, run, split, split_file, *, drawn, with_train=False):
     sides = {case.patient: case.split for case in manifest.cases}
     if split_file is not None:
         sides = read_split(Path(split_file), patients, manifest.hidden)
-    kept = {split, "train"} if with_train else {split}
+    chosen_sides = {split, "train"} if with_train else {split}
     cases = tuple(
         dataclasses.replace(case, split=sides[case.patient])
         for case in manifest.cases
-        if sides[case.patient] in kept
+        if sides[case.patient] in chosen_sides
     )
     if split not in {case.split for case in cases}:
         raise DataError(f"--split {split}: no case is on that side of the split.")

@@ -1,8 +1,8 @@
 """Check and adapt images to what a model expects: their modality, units and number of channels.
 
-Read with these expectations, an image either fits, is brought to fit (gray stored as RGB becomes one channel,
-an X-ray gets the values that its file says to show) or is refused by name. `--any-modality` insists on what
-the modality alone forbids.
+An image that is read with these expectations fits, is adapted (gray stored as RGB becomes one channel, an
+X-ray gets the values that its file defines for display) or is refused with a message. `--any-modality`
+accepts images that would be refused for their modality.
 """
 
 from dataclasses import astuple, dataclass, replace
@@ -22,8 +22,8 @@ MODALITIES = {  # recipe.modality -> Modality (0008,0060) of DICOM files of that
     "mri": ("MR",),
     "xray": ("CR", "DX", "RG", "RF", "XA", "MG", "IO", "PX"),
 }
-MOST_SHRUNK = 4  # times the side of a prepared slice: larger images are noted
-UNSAID = ("", "OT", "SC")  # other, secondary capture: says nothing
+MOST_SHRUNK = 4  # times the side of a prepared slice; larger images give a note
+UNSAID = ("", "OT", "SC")  # empty, other and secondary capture: the modality is not known
 WORDS = {"ct": "a CT", "mri": "an MRI", "xray": "an X-ray"}
 
 
@@ -31,11 +31,14 @@ WORDS = {"ct": "a CT", "mri": "an MRI", "xray": "an X-ray"}
 class ExpectedImages:
     """Describe what images must be like. Without arguments nothing is expected.
 
-    modality: of the recipe; channels: 1 when gray stored as colour is to be reduced, else None
-    hounsfield: values must be Hounsfield units; presentation: of an X-ray the values that its file says to
-        show
-    any_modality: the user insists; what would be refused for its modality or its units is noted instead
-    side: pixels of a prepared slice of a model that looks at whole images (organ.method none), else None
+    Attributes:
+        modality: the recipe's modality.
+        channels: 1 when gray stored as colour is to be reduced, else None.
+        hounsfield: whether values must be Hounsfield units.
+        presentation: whether an X-ray gets the values that its file defines for display.
+        any_modality: whether an image that would be refused for its modality or units only gets a note.
+        side: pixels of a prepared slice of a model that works on complete images (organ.method none), else
+            None.
     """
 
     modality: Literal["mri", "ct", "xray"] | None = None
@@ -51,18 +54,18 @@ class ExpectedImages:
 
 
 def expected_images(recipe, channels: int | None = None, *, any_modality: bool = False) -> ExpectedImages:
-    """Collect what `recipe` expects of its images.
+    """Return what `recipe` expects of its images.
 
     Args:
-        recipe: Recipe of the model. channels: how many an image of the model has; None: not known, as before
-            training.
+        recipe: Recipe of the model.
+        channels: number of channels of the model's images; None when it is not known, as before training.
         any_modality: the option of that name.
     """
     data = recipe.data
-    one = channels == 1 if data.channels is None else recipe.modality != "mri" and list(data.channels) == [0]
+    gray = channels == 1 if data.channels is None else recipe.modality != "mri" and list(data.channels) == [0]
     return ExpectedImages(
         modality=recipe.modality,
-        channels=1 if one else None,
+        channels=1 if gray else None,
         hounsfield=recipe.modality == "ct" and data.window is not None,
         presentation=recipe.modality == "xray" and data.window is None,
         any_modality=any_modality,
@@ -73,11 +76,11 @@ def expected_images(recipe, channels: int | None = None, *, any_modality: bool =
 def read_expected(
     path: Path, expected: ExpectedImages, *, dicom_backend: str = "pydicom"
 ) -> tuple[Volume, tuple[str, ...]]:
-    """Read an image as it is expected, with notes on what was accepted or changed.
+    """Read an image, check and adapt it, and return it with notes on what was accepted or changed.
 
     Raises:
-        ImageError: it cannot be read. DataError: it is another kind of image; the message names file, cause
-            and cure.
+        ImageError: it cannot be read.
+        DataError: it is another kind of image; the message names the file, the cause and the remedy.
     """
     volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)
     notes = _check_modality(path, volume, expected)
@@ -88,7 +91,7 @@ def read_expected(
         gray = gray_of(array)
         if gray is not None:
             volume = replace(volume, array=gray)
-            notes += ("gray stored in several equal channels; one of them is used",)
+            notes += ("gray stored in several equal channels, of which one is used",)
         elif is_colour(volume.grid, array.shape[-1]):
             raise DataError(
                 f"{path}: is a colour picture (its red, green and blue differ), and the model takes gray "
@@ -99,7 +102,7 @@ def read_expected(
 
 
 def _shrunk(array: np.ndarray, side: int | None) -> tuple[str, ...]:
-    """A note on an image that is shrunk so far that it shows another field of view than the model's
+    """Return a note on an image that is shrunk so much that its field of view differs from the model's
     patches.
     """
     rows, columns = array.shape[1:3]
@@ -115,15 +118,24 @@ def _shrunk(array: np.ndarray, side: int | None) -> tuple[str, ...]:
 def check_hounsfield(
     path: Path, array: np.ndarray, expected: ExpectedImages, eight_bits: bool
 ) -> tuple[str, ...]:
-    """Check the unit of a whole CT volume (slices, rows, columns, channels), and return notes on it.
+    """Check the unit of a complete CT volume and return notes on it.
 
-    eight_bits: whether all of it are pictures of 8 bits, which are taken to show the recipe's window.
+    Args:
+        path: file or folder, named in messages.
+        array: (slices, rows, columns, channels).
+        expected: what the model expects.
+        eight_bits: whether all images of the volume are pictures of 8 bits, which are taken to show the
+            recipe's window.
+
+    Raises:
+        DataError: the values are not Hounsfield units.
     """
     if not expected.hounsfield or eight_bits:
         return ()
     reason = next(
         filter(
-            None, (why_not_hounsfield(array[..., number : number + 1]) for number in range(array.shape[-1]))
+            None,
+            (why_not_hounsfield(array[..., channel : channel + 1]) for channel in range(array.shape[-1])),
         ),
         None,
     )
@@ -135,16 +147,16 @@ def check_hounsfield(
 
 
 def _check_modality(path, volume: Volume, expected: ExpectedImages) -> tuple[str, ...]:
-    found = volume.grid.modality
+    modality = volume.grid.modality
     if expected.modality is None or volume.grid.kind != "dicom":
         return ()
-    wanted = MODALITIES[expected.modality]
-    if found not in wanted and found not in UNSAID:
+    accepted = MODALITIES[expected.modality]
+    if modality not in accepted and modality not in UNSAID:
         if expected.any_modality:
-            return (f"Modality {found}, accepted by --any-modality for {WORDS[expected.modality]} model",)
+            return (f"Modality {modality}, accepted by --any-modality for {WORDS[expected.modality]} model",)
         raise DataError(
-            f"{path}: its Modality is {found}, and this is {WORDS[expected.modality]} model (expected "
-            f"{' or '.join(wanted)}). Choose another model or "
+            f"{path}: its Modality is {modality}, and this is {WORDS[expected.modality]} model (expected "
+            f"{' or '.join(accepted)}). Choose another model or "
             "other images; or insist with --any-modality."
         )
     if (
@@ -160,9 +172,9 @@ def _check_modality(path, volume: Volume, expected: ExpectedImages) -> tuple[str
         )
     return (
         ()
-        if found in wanted
+        if modality in accepted
         else (
-            f"the file does not say its modality ({found or 'empty'}); it was taken as "
+            f"the file does not say its modality ({modality or 'empty'}); it was taken as "
             f"{WORDS[expected.modality]} image",
         )
     )

@@ -1,7 +1,7 @@
-"""Cases: which image, of which patient, with which label. The manifest CSV and its checks.
+"""Read, check and write the manifest CSV: which image, of which patient, with which label.
 
 Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers.
-Relative paths are relative to the CSV and may not leave its folder; absolute paths are taken as they are.
+Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 
 import math
@@ -24,27 +24,31 @@ OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "orga
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
-LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes of one name, signs of a whole path, that a file system takes
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # limits of a file system: bytes of one name, characters of a path
 
 
 @dataclass(frozen=True)
 class Case:
     """One labelled image file, or one slice of it.
 
-    image        file (any format of imaging.readers) or a folder that holds one DICOM series
-    label        0 normal, 1.. marker class; None unknown (prediction only)
-    site         institution or scanner, for stratification and matching
-    series       cases of one patient with the same series are slices of one volume; without series but with
-                 position, a patient's cases are one volume; without both, each file is a volume of its own
-    slice_index  slice of a multi-slice file, by the file's own number (datasets.slice_numbers): k of img[:,
-                 :, k] of NIfTI, a frame or page, from 0; of a folder of DICOM its InstanceNumber; of DICOM
-                 also its SOPInstanceUID (text); None = all of them
-    position     order of the slice in its series: any increasing number
-    eta          P(the slice holds the marker), in (0, 1]; None = the recipe's
-    mask         marker mask; only `preprocessing.mask_access.open_masks` opens it. Of several markers: values 1, 2 .. in the order of the recipe's markers
-    split        train, val or test
-    organ        organ mask, read when the recipe says `organ.method: given`
-    markers      names of what an abnormal image shows, for recipes that tell several markers apart; in the file joined by +
+    Attributes:
+        image: file (any format of imaging.readers) or a folder that holds one DICOM series.
+        patient: name of the patient.
+        label: 0 normal, 1.. abnormal; None unknown (prediction only).
+        site: institution or scanner, for stratification and matching.
+        series: cases of one patient with the same series are slices of one volume. Without series but with
+            position, a patient's cases are one volume; without both, each file is a volume of its own.
+        slice_index: slice of a multi-slice file, by the file's own number (datasets.slice_numbers): k of
+            img[:, :, k] for NIfTI; a frame or page, from 0; InstanceNumber for a folder of DICOM;
+            SOPInstanceUID (text) for any DICOM. None means all slices.
+        position: order of the slice in its series, any increasing number.
+        eta: P(the slice holds the lesion), in (0, 1]; None takes the recipe's value.
+        mask: lesion mask, which only `preprocessing.mask_access.open_masks` opens. With several lesion
+            classes its values are 1, 2 .. in the order of the recipe's classes.
+        split: train, val or test.
+        organ: organ mask, read when the recipe says `organ.method: given`.
+        markers: names of the lesion classes that an abnormal image shows, for recipes with several classes;
+            joined by + in the file.
     """
 
     image: Path
@@ -62,7 +66,7 @@ class Case:
 
 
 class HidesIdentifiers(Protocol):
-    """Says what is written instead of identifiers of patients."""
+    """An object that replaces identifiers of patients in text."""
 
     digest: str
 
@@ -81,7 +85,12 @@ class HidesIdentifiers(Protocol):
 class Manifest:
     """Cases of one data folder, and the lines that say how they were recognised.
 
-    hidden: what is written for identifiers of patients (datasets.pseudonyms.Hidden); None to keep them
+    Attributes:
+        root: the data folder.
+        cases: the cases, in natural order.
+        account: lines for the user on how the cases were recognised.
+        layout: name of the recognised layout.
+        hidden: replaces identifiers of patients in text (datasets.pseudonyms.Pseudonyms); None to keep them.
     """
 
     root: Path
@@ -91,12 +100,16 @@ class Manifest:
     hidden: HidesIdentifiers | None = None
 
     def hide(self, text: str) -> str:
-        """`text`, a path or a message about these cases, as it may be written."""
+        """Return `text`, a path or a message about these cases, without identifiers of patients."""
         return text if self.hidden is None else self.hidden.hide(text)
 
 
 class RowReader:
-    """Turns the cells of one table into values and collects every problem with its line number."""
+    """Turns the cells of one table into values and collects every problem with its line number.
+
+    Every method takes the line and, where it is not fixed, the column for messages; a cell that is wrong adds
+    a problem and gives None.
+    """
 
     def __init__(self, root: Path):
         self.root = Path(os.path.abspath(root))
@@ -104,15 +117,17 @@ class RowReader:
         self.folders = FolderNames()
 
     def problem(self, line: int, message: str) -> None:
+        """Add a problem of one line."""
         self.problems.append((line, message))
 
     def required_text(self, line, column, text):
+        """Return the text of a cell that must not be empty."""
         if not text:
             self.problem(line, f"{column}: is empty")
         return text
 
     def whole(self, line, column, text, advice):
-        """A whole number from 0, or None when the cell is empty or wrong."""
+        """Return a whole number from 0, or None when the cell is empty or wrong."""
         if not text:
             return None
         if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER:
@@ -121,13 +136,13 @@ class RowReader:
         return None
 
     def slice(self, line, text):
-        """A slice's number, or a SOPInstanceUID as text, or None."""
+        """Return a slice's number, a SOPInstanceUID as text, or None."""
         if _UID.fullmatch(text):
             return text
         return self.whole(line, "slice", text, "a slice's number in its file, or a SOPInstanceUID")
 
     def number(self, line, column, text, advice="a number", valid=lambda value: True):
-        """A finite float for which `valid` holds, or None."""
+        """Return a finite float for which `valid` holds, or None."""
         if not text:
             return None
         try:
@@ -140,10 +155,10 @@ class RowReader:
         return None
 
     def file(self, line, column, text, folder_allowed=False):
-        """An existing path, or None. Relative text is taken from the table's folder and may not leave it.
+        """Return an existing path, or None.
 
-        A name that differs from a file's in case, Unicode form or separators alone is that file, if there is
-        one such file.
+        Relative text is taken from the table's folder and may not leave it. A name that differs from a file's
+        only in case, Unicode form or separators means that file, if there is exactly one.
         """
         if not text:
             return None
@@ -166,26 +181,26 @@ class RowReader:
         if usable(path):
             return path
         start = Path(path.anchor) if os.path.isabs(text) else self.root
-        found = [
+        matches = [
             path
             for path in self.folders.find(start, text)
             if usable(path) and (os.path.isabs(text) or path.is_relative_to(self.root))
         ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(str(path) for path in found[:3])
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(str(path) for path in matches[:3])
             self.problem(
                 line,
-                f"{column}: {text!r} could be any of {len(found)} files that differ in case or letters alone:"
-                f" {names}",
+                f"{column}: {text!r} could be any of {len(matches)} files that differ in case or letters "
+                f"alone: {names}",
             )
         else:
             self.problem(line, f"{column}: no such file: {text!r}{self.folders.nearest(start, text)}")
         return None
 
     def side(self, line, column, text):
-        """train, val or test ('validation' is accepted), or None."""
+        """Return train, val or test ('validation' is accepted), or None."""
         if not text:
             return None
         if text.lower() in SIDE_NAMES:
@@ -196,13 +211,13 @@ class RowReader:
         return None
 
     def names(self, line, column, text, label):
-        """Names joined by +, each once, sorted; they belong to abnormal images."""
-        found = [name.strip() for name in text.split("+")] if text else []
-        if "" in found or len(set(found)) < len(found):
+        """Return names joined by + as a sorted tuple; names must differ and belong to abnormal images."""
+        names = [name.strip() for name in text.split("+")] if text else []
+        if "" in names or len(set(names)) < len(names):
             self.problem(line, f"{column}: expected names joined by +, each once, received {text!r}")
-        elif found and label == 0:
+        elif names and label == 0:
             self.problem(line, f"{column}: expected nothing, since label is 0, received {text!r}")
-        return tuple(sorted(found))
+        return tuple(sorted(names))
 
     def finish(self, table) -> None:
         """Raise one DataError with all problems, if there are any."""
@@ -212,7 +227,13 @@ class RowReader:
 
 
 def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
-    """One row, keyed by the names of REQUIRED and OPTIONAL, as a Case; problems go to `reader`."""
+    """Return one row as a Case; problems go to `reader`.
+
+    Args:
+        reader: collects problems.
+        line: number of the row.
+        cells: {name from REQUIRED or OPTIONAL: text}.
+    """
     get = lambda name: cells.get(name, "")
     image = get("image")
     if not image:
@@ -235,12 +256,12 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
 
 
 def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
-    """Report an image (or slice of it) that is listed twice, whole and by slice, or for two patients."""
-    seen: dict[Path, dict] = {}
+    """Report an image (or slice) that is listed twice, both as a whole and by slice, or for two patients."""
+    by_image: dict[Path, dict] = {}
     for line, case in rows:
         if case.image is None:
             continue
-        slices = seen.setdefault(case.image, {"patient": (line, case.patient)})
+        slices = by_image.setdefault(case.image, {"patient": (line, case.patient)})
         first_line, patient = slices["patient"]
         if patient != case.patient:
             reader.problem(
@@ -249,9 +270,9 @@ def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
                 f"line {first_line}",
             )
         elif case.slice_index in slices:
-            what = "" if case.slice_index is None else f" slice {case.slice_index}"
+            slice_text = "" if case.slice_index is None else f" slice {case.slice_index}"
             reader.problem(
-                line, f"image {case.image.name!r}{what} is already in line {slices[case.slice_index]}"
+                line, f"image {case.image.name!r}{slice_text} is already in line {slices[case.slice_index]}"
             )
         elif len(slices) > 1 and (case.slice_index is None or None in slices):
             reader.problem(
@@ -261,15 +282,15 @@ def check_repeats(reader: RowReader, rows: list[tuple[int, Case]]) -> None:
 
 
 def read_manifest(csv_path) -> Manifest:
-    """Read a manifest CSV; DataError lists every problem with its line (at most 20, then their number)."""
+    """Read a manifest CSV; raise DataError with every problem and its line (at most 20, then the count)."""
     csv_path = Path(csv_path)
     table = open_table(csv_path)
     header, rows = table.header, table.rows
     known = REQUIRED + OPTIONAL
     reader = RowReader(csv_path.parent)
     unknown = [name for name in header if name not in known]
-    for number, name in enumerate(unknown):  # those that are not shown are counted only
-        near = nearest(name, known) if number < SHOWN else ""
+    for index, name in enumerate(unknown):  # beyond SHOWN the message only counts them
+        near = nearest(name, known) if index < SHOWN else ""
         reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
     for name in REQUIRED:
         if name not in header:

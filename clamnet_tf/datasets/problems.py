@@ -1,23 +1,23 @@
-"""How several problems are told in one message, and which known name was probably meant."""
+"""List several problems in one message, and suggest the known name that was probably meant."""
 
 import difflib
 
 SHOWN = 20
-LONGEST_COMPARED = 100  # signs of a word whose nearest neighbour is looked for
+LONGEST_COMPARED = 100  # characters; no similar name is searched for longer words
 
 
-def listed(problems, shown: int = SHOWN) -> str:
-    """At most `shown` problems, one per line, then how many more there are."""
+def listed(problems, limit: int = SHOWN) -> str:
+    """Return at most `shown` problems, one per line, then how many more there are."""
     problems = list(problems)
-    lines = [f"  {problem}" for problem in problems[:shown]]
-    if len(problems) > shown:
-        lines.append(f"  ... and {len(problems) - shown} more")
+    lines = [f"  {problem}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)
 
 
 def nearest(name: str, names) -> str:
-    """' (did you mean ...?)' for the closest of `names`, or ''."""
+    """Return ' (did you mean ...?)' for the closest of `names`, or ''."""
     if len(name) > LONGEST_COMPARED:
         return ""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    matches = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -1,12 +1,10 @@
-"""What stands for identifiers of patients in everything that `fit` and `evaluate` write: tables, pages,
-pictures, logs.
+"""Replace identifiers of patients in everything that `fit` and `evaluate` write: tables, pages, pictures,
+logs.
 
-The rule is that of `predict` (datasets/deidentify.py): what a DICOM header says of patient, visit,
-institution and staff is
-replaced wherever it is repeated, unless --keep-identifiers is given; names that no header repeats are the
-user's own.
-Data are split and trained on under their true names, so that results do not depend on hiding; names change on
-the way out.
+The rule is that of `predict` (datasets/deidentify.py): the texts by which a DICOM header identifies patient,
+visit, institution and staff are replaced wherever they are repeated, unless --keep-identifiers is given.
+Names that no header repeats are the user's own and are kept. Data are split and used in training under their
+true names, so that results do not depend on this replacement; names change only when they are written.
 """
 
 import contextlib
@@ -27,16 +25,21 @@ from clamnet_tf.imaging.readers import kind_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pseudonyms:
-    """identifiers: found in headers. patients: true name -> the name that is written, all different.
-    digest: of all true names together, so that a split file of other data, whose patient1 is another person,
-    is noticed."""
+    """The identifiers of a data set and the names that are written instead.
+
+    Attributes:
+        identifiers: identifiers found in headers.
+        patients: {true name: the name that is written}; the written names are all different.
+        digest: hash of all true names together, by which a split file of other data, whose patient1 is
+            another person, is noticed.
+    """
 
     identifiers: Identifiers
     patients: dict[str, str]
     digest: str
 
     def hide(self, text: str) -> str:
-        """`text`, a path or a message, without identifiers."""
+        """Return `text`, a path or a message, without identifiers."""
         return self.identifiers.hide(text)
 
     def patient(self, name: str) -> str:
@@ -46,31 +49,33 @@ class Pseudonyms:
     @property
     def any(self) -> bool:
         """Whether the name of any patient is replaced."""
-        return any(true != shown for true, shown in self.patients.items())
+        return any(name != written for name, written in self.patients.items())
 
 
 def with_hidden(manifest: Manifest, keep_identifiers: bool) -> Manifest:
-    """The manifest that knows what to write for its identifiers; unchanged to keep them.
+    """Return the manifest with pseudonyms for its identifiers, unchanged when they are to be kept.
 
-    Reads the header of one DICOM file per patient, folder and series.
+    This reads the header of one DICOM file per patient, folder and series.
     """
     if keep_identifiers:
         return manifest
-    found, seen = Identifiers(), set()
+    identifiers, done = Identifiers(), set()
     for case in manifest.cases:
         key = (case.image.parent, case.patient, case.series)
-        if key in seen or (path := _dicom_of(case)) is None:
+        if key in done or (path := _dicom_of(case)) is None:
             continue
-        seen.add(key)
-        with contextlib.suppress(ImageError):  # said when it is read
-            found.add(read_header(path).texts)
+        done.add(key)
+        with contextlib.suppress(ImageError):  # reported when the image is read
+            identifiers.add(read_header(path).texts)
     names = list(dict.fromkeys(case.patient for case in manifest.cases))
     digest = hashlib.sha256("\0".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return dataclasses.replace(manifest, hidden=Pseudonyms(found, _all_different(names, found.hide), digest))
+    return dataclasses.replace(
+        manifest, hidden=Pseudonyms(identifiers, _all_different(names, identifiers.hide), digest)
+    )
 
 
 def hidden_table(table, manifest: Manifest):
-    """A SliceTable with the patients and sites that are written."""
+    """Return a SliceTable with the names of patients and sites that are written."""
     hidden = manifest.hidden
     if hidden is None:
         return table
@@ -80,15 +85,17 @@ def hidden_table(table, manifest: Manifest):
 
 
 def true_name(text: str, column: str | None, known, hidden: Pseudonyms | None, table) -> str:
-    """The true name of a patient of a split file, which may hold the names that were written.
+    """Return the true name of a patient of a split file, which may hold the names that were written.
 
     Args:
-        text: as in the file. column: its cell of the column data, None without that column. known: true
-        names.
-        hidden: of the data. table: the file, for messages.
+        text: name in the file.
+        column: cell of the column data, None without that column.
+        known: true names.
+        hidden: pseudonyms of the data.
+        table: the file, for messages.
 
     Raises:
-        DataError: the file was written for other data: there, the same word stands for somebody else.
+        DataError: the file was written for other data, where the same word stands for another person.
     """
     if hidden is None or not column:
         return text
@@ -98,40 +105,40 @@ def true_name(text: str, column: str | None, known, hidden: Pseudonyms | None, t
             f"by words that stand for other "
             "people there. Give the data it was written for, or train and split with --keep-identifiers."
         )
-    back = {shown: true for true, shown in hidden.patients.items()}
-    return back.get(text, text)
+    true_names = {written: name for name, written in hidden.patients.items()}
+    return true_names.get(text, text)
 
 
 @contextlib.contextmanager
 def hiding(hide: Callable[[], Callable[[str], str]]) -> Iterator[None]:
-    """Errors of the project leave the block without identifiers. hide: gives the function that hides, as it
-    is by then.
+    """Remove identifiers from the project's errors that leave the block.
+
+    Args:
+        hide: returns the function that hides identifiers, as it is when the error leaves the block.
     """
     try:
         yield
     except ClamnetError as error:
-        told = hide()(str(error))
-        if told == str(error):
+        message = hide()(str(error))
+        if message == str(error):
             raise
-        raise type(error)(told) from None
+        raise type(error)(message) from None
 
 
 def _dicom_of(case: Case) -> Path | None:
-    """A DICOM file of a case, None when it is of another kind."""
+    """Return a DICOM file of a case, or None when the case is of another kind."""
     if case.image.is_dir():
-        for here, folders, names in os.walk(case.image):
+        for folder, folders, names in os.walk(case.image):
             folders.sort()
             for name in sorted(names):
-                if _is_dicom(Path(here, name)):
-                    return Path(here, name)
+                if _is_dicom(Path(folder, name)):
+                    return Path(folder, name)
         return None
     return case.image if _is_dicom(case.image) else None
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether a file is read as DICOM; False for one that cannot be opened, which is named when it is
-    read.
-    """
+    """Return whether a file is read as DICOM; False for one that cannot be opened."""
     try:
         return kind_of(path) == "dicom"
     except ImageError:
@@ -139,7 +146,8 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _all_different(names: list[str], hide) -> dict[str, str]:
-    shown, taken = {}, set()
+    """Return {name: written name}, with a number appended where two written names would be equal."""
+    written, taken = {}, set()
     for name in names:
         base = word = hide(name)
         count = 1
@@ -147,5 +155,5 @@ def _all_different(names: list[str], hide) -> dict[str, str]:
             count += 1
             word = f"{base}_{count}"
         taken.add(word)
-        shown[name] = word
-    return shown
+        written[name] = word
+    return written

@@ -1,4 +1,4 @@
-"""How results are named: like the input tree, all different."""
+"""Name results like the files of the input tree, all different."""
 
 import collections
 import hashlib
@@ -15,9 +15,7 @@ LONGEST_NAME = 180  # bytes; file systems take 255, and results are <name>_<slic
 
 
 def short_name(name: str) -> str:
-    """A name that still fits into a file system with what results put behind it; a long one is cut and told
-    apart by a digest.
-    """
+    """Return a name that leaves room for the suffixes of results; a long name is cut and gets a digest."""
     content = os.fsencode(name)
     if len(content) <= LONGEST_NAME:
         return name
@@ -27,31 +25,39 @@ def short_name(name: str) -> str:
 
 
 def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
-    """Folders as in the input tree, then the file's name. Files that would share results keep their suffix in
-    the name, as in scan_tif for scan.tif beside scan.png (or beside scan_0.png, since scan.tif may have a
-    slice 0). hide: takes identifiers of patients out of a part of a path."""
-    places = [
+    """Return one path per case for its results, without suffix: folders as in the input tree, then the file's
+    name.
+
+    Files that would share results keep their suffix in the name, as in scan_tif for scan.tif beside scan.png
+    (or beside scan_0.png, since scan.tif may have a slice 0).
+
+    Args:
+        cases: the cases.
+        root: the deepest folder around all inputs.
+        hide: a function that removes identifiers of patients from a part of a path.
+    """
+    names = [
         (
             case.image.parent.relative_to(root) if case.image.is_relative_to(root) else Path(),
             stem_of(case.image),
         )
         for case in cases
     ]
-    places = [
+    names = [
         (
             Path(*(short_name(_writable(hide(part))) for part in folder.parts)),
             short_name(_writable(hide(stem))),
         )
-        for folder, stem in places
+        for folder, stem in names
     ]
-    taken = collections.Counter((folder, stem.lower()) for folder, stem in places)
+    taken = collections.Counter((folder, stem.lower()) for folder, stem in names)
     numbered = {
         (folder, match["stem"].lower())
-        for folder, stem in places
+        for folder, stem in names
         if (match := NUMBERED.fullmatch(stem)) and match["dash"] == "_"
     }
     outputs, used = [], set()
-    for case, (folder, stem) in zip(cases, places):
+    for case, (folder, stem) in zip(cases, names):
         suffix = suffix_of(case.image) or ""
         promised = format_promised(case.image)
         several = promised is None or promised.slices != "one"
@@ -68,7 +74,7 @@ def result_names(cases, root: Path, hide) -> tuple[Path, ...]:
 
 
 def _writable(name: str) -> str:
-    """A name that is not UTF-8, in letters that tables hold too where the file system takes them."""
+    """Return a name that is not UTF-8 in letters that tables can hold, where the file system accepts them."""
     plain = printable(name)
     try:
         os.fsencode(plain)

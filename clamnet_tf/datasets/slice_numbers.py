@@ -1,5 +1,7 @@
-"""Which slice of a volume the column `slice` of a table means: numbers are those of the file, whatever
-was turned inside."""
+"""Translate the numbers of a table's column `slice` into slices of a volume.
+
+The numbers are those of the file, however the volume was turned after reading.
+"""
 
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.volume import Volume
@@ -11,47 +13,45 @@ _MEANING = {
 }
 
 
-def volume_slice(path, volume: Volume, asked: int | str) -> int:
+def volume_slice(path, volume: Volume, name: int | str) -> int:
     """Return the index along axis 0 of `volume.array` of the slice that a table calls `asked`.
 
     Args:
         path: the file or folder, named in messages.
-        volume: what `imaging.readers.read_volume` gives for it.
-        asked: of NIfTI k of img[:, :, k]; of a multi-frame file the frame and of a picture the page,
-            from 0; of a DICOM
-            folder InstanceNumber; of DICOM also a SOPInstanceUID.
+        volume: the volume that `imaging.readers.read_volume` gives for it.
+        asked: for NIfTI k of img[:, :, k]; for a multi-frame file the frame and for a picture the page, from
+            0; for a DICOM folder InstanceNumber; for any DICOM also a SOPInstanceUID.
 
     Raises:
-        DataError: there is no such slice, or the file's slices are not axial, so that none of them is a
+        DataError: there is no such slice, or the file's slices are not axial, so that no stored slice is a
             slice of the volume.
     """
     grid = volume.grid
     if len(volume.array) > 1 and grid.axes[0] != (2 if grid.kind == "nifti" else 0):
         raise DataError(
-            f"{path}: slice {asked} is labelled, but the file stores {_planes(grid)} slices, and volumes are "
-            f"brought to axial ones: no stored slice is a "
-            "slice of the volume. Label the volume as a whole, or save it with axial slices and label those."
+            f"{path}: slice {name} is labelled, but the file stores {_plane_of_slices(grid)} slices, and "
+            "volumes are turned to axial ones: no stored slice is a slice of the volume. "
+            "Label the volume as a whole, or save it with axial slices and label those."
         )
-    if isinstance(asked, str):
-        found = [
-            place for place, reference in enumerate(grid.references) if reference.sop_instance_uid == asked
+    if isinstance(name, str):
+        matches = [
+            index for index, reference in enumerate(grid.references) if reference.sop_instance_uid == name
         ]
     else:
-        found = [place for place, reference in enumerate(grid.references) if reference.number == asked]
-    if len(found) != 1:
-        raise DataError(f"{path}: slice {asked} is asked for, {_what_there_is(volume)}.")
-    place = found[0]
+        matches = [index for index, reference in enumerate(grid.references) if reference.number == name]
+    if len(matches) != 1:
+        raise DataError(f"{path}: slice {name} is asked for, {_existing_slices(volume)}.")
+    index = matches[0]
     if grid.kind == "dicom" and grid.flips[0]:
-        place = len(volume.array) - 1 - place
-    return place
+        index = len(volume.array) - 1 - index
+    return index
 
 
 def slice_number(volume: Volume, index: int) -> int:
-    """Return what tables call the slice at `index` along axis 0 of `volume.array`; the index itself
-    where the file has no numbers.
+    """Return the number by which tables call the slice at `index` along axis 0 of `volume.array`.
 
-    Of a volume whose stored slices are not axial: the index along the file's own axis that runs between
-    head and feet.
+    The index itself is returned where the file has no numbers. For a volume whose stored slices are not axial
+    it is the index along the file's own axis that runs between head and feet.
     """
     grid = volume.grid
     if grid.kind != "dicom":
@@ -62,12 +62,12 @@ def slice_number(volume: Volume, index: int) -> int:
     return index if number is None else number
 
 
-def _planes(grid) -> str:
-    stacked = 2 if grid.kind == "nifti" else 0
-    return "coronal" if grid.axes[1] == stacked else "sagittal"
+def _plane_of_slices(grid) -> str:
+    stack_axis = 2 if grid.kind == "nifti" else 0
+    return "coronal" if grid.axes[1] == stack_axis else "sagittal"
 
 
-def _what_there_is(volume: Volume) -> str:
+def _existing_slices(volume: Volume) -> str:
     references = volume.grid.references
     numbers = [reference.number for reference in references]
     if None in numbers:

@@ -1,4 +1,4 @@
-"""Train, val and test: whole patients only, stratified, the same on every machine; and the leakage guard."""
+"""Split patients into train, val and test, stratified and equal on every machine, and refuse leakage."""
 
 import unicodedata
 from dataclasses import replace
@@ -18,14 +18,22 @@ from clamnet_tf.recipe.schema_data import SplitSection
 def split_manifest(
     manifest: Manifest, section: SplitSection, split_file: Path | None = None, *, both_classes: bool = True
 ) -> Manifest:
-    """The manifest with a side for every case, and account lines that say which.
+    """Return the manifest with a side for every case, and lines in its account that describe the split.
 
-    In this order: `split_file` (CSV patient,split naming every patient), the manifest's own split, or a draw
-    by patient, stratified by the set of labels a patient has and by site, seeded. A split that has no val at
-    all gets it from train by the same draw. DataError when a patient is on two sides or on none, when a
-    patient of the file is unknown or one of the manifest is missing from it, when train or val lacks normal
-    or abnormal images (with both_classes; training from masks does without), or when there are too few
-    patients; see also `check_leakage`, which needs the pixels.
+    Sides come from `split_file`, else from the manifest's own split, else from a seeded draw by patient,
+    stratified by site and by the set of labels that a patient has. A split without val gets it from train by
+    the same draw. See also `check_leakage`, which needs the pixels.
+
+    Args:
+        manifest: the cases, all with a label.
+        section: data.split of the recipe: fractions and seed.
+        split_file: CSV patient,split that names every patient, or None.
+        both_classes: require normal and abnormal images in train and val; training from masks does without.
+
+    Raises:
+        DataError: a patient is on two sides or on none, a patient of the file is unknown or one of the
+            manifest is missing from it, train or val lacks normal or abnormal images, or there are too few
+            patients.
     """
     unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
     if unlabelled:
@@ -54,21 +62,28 @@ def split_manifest(
         _check_classes(manifest, cases)
     lines = [f"Split {origin}:"]
     for side in SIDES:
-        inside = [case for case in cases if case.split == side]
-        normal = sum(case.label == 0 for case in inside)
-        count = len({case.patient for case in inside})
+        cases_of_side = [case for case in cases if case.split == side]
+        normal = sum(case.label == 0 for case in cases_of_side)
+        count = len({case.patient for case in cases_of_side})
         lines.append(
-            f"  {side}: {count} patients, {len(inside)} images ({len(inside) - normal} abnormal, {normal} "
-            f"normal)"
+            f"  {side}: {count} patients, {len(cases_of_side)} images ({len(cases_of_side) - normal} "
+            f"abnormal, {normal} normal)"
         )
     return replace(manifest, cases=cases, account=(*manifest.account, *lines))
 
 
 def read_split(path, patients, hidden=None) -> dict[str, str]:
-    """Read a CSV patient,split that names exactly `patients`. DataError with every problem and its line.
+    """Read a CSV patient,split that names exactly `patients`; raise DataError with every problem and its
+    line.
 
-    hidden: datasets.pseudonyms.Hidden of the data: a column data, which `write_split` adds, says that its
-    words stand for names.
+    Args:
+        path: the file.
+        patients: true names of the patients of the data.
+        hidden: datasets.pseudonyms.Pseudonyms of the data. A column data, which `write_split` adds, says that
+            the file holds pseudonyms.
+
+    Returns:
+        {patient: side}.
     """
     header, rows = read_table(path)
     names = [name.lower() for name in header]
@@ -80,8 +95,8 @@ def read_split(path, patients, hidden=None) -> dict[str, str]:
     sides: dict[str, str] = {}
     for line, cells in rows:
         cells = {name.lower(): value for name, value in cells.items()}
-        named = unicodedata.normalize("NFC", cells["patient"])
-        patient, side = true_name(named, cells.get("data"), known, hidden, path), cells["split"]
+        written = unicodedata.normalize("NFC", cells["patient"])
+        patient, side = true_name(written, cells.get("data"), known, hidden, path), cells["split"]
         if side.lower() not in SIDE_NAMES:
             problems.append(
                 f"line {line}: split: expected train, val or test, received "
@@ -106,7 +121,7 @@ def read_split(path, patients, hidden=None) -> dict[str, str]:
 
 
 def nearest_exact(patient: str, known) -> str:
-    """' (did you mean ...?)' for the patient whose name begins or ends alike, or ''."""
+    """Return ' (did you mean ...?)' for a patient whose name begins like `patient` or the reverse, or ''."""
     alike = (
         sorted(name for name in known if name.startswith(patient) or patient.startswith(name))
         if patient
@@ -116,10 +131,10 @@ def nearest_exact(patient: str, known) -> str:
 
 
 def write_split(manifest: Manifest, path) -> None:
-    """Write the split as CSV patient,split, readable as a split file; patients in the order of the manifest.
+    """Write the split as CSV patient,split, readable as a split file, with patients in the manifest's order.
 
-    Names that are hidden stand as they are written elsewhere, with a column data by which the file is known
-    to fit its data.
+    Hidden names are written as pseudonyms, with a column data by which the file is recognised to fit its
+    data.
     """
     hidden = manifest.hidden if manifest.hidden is not None and manifest.hidden.any else None
     head, more = (
@@ -131,18 +146,22 @@ def write_split(manifest: Manifest, path) -> None:
 
 
 def check_leakage(manifest: Manifest, hashes) -> None:
-    """Refuse the same pixels, or the same patient, on two sides; DataError names patients and files.
+    """Refuse the same pixels, or the same patient, on two sides of the split.
 
-    hashes: {case index: [pixel hash, ...]} as `SliceTable.hashes()` gives it (constant images are left out
-    there).
+    Args:
+        manifest: cases with sides.
+        hashes: {case index: [pixel hash, ...]} from `SliceTable.hashes()`, which leaves out constant images.
+
+    Raises:
+        DataError: names the patients and files.
     """
     _own_split(manifest, _by_patient(manifest))
-    first: dict[str, int] = {}
+    first_case: dict[str, int] = {}
     problems = []
     for index in sorted(hashes):
         case = manifest.cases[index]
-        for value in hashes[index]:
-            other = manifest.cases[first.setdefault(value, index)]
+        for pixel_hash in hashes[index]:
+            other = manifest.cases[first_case.setdefault(pixel_hash, index)]
             if other.split != case.split:
                 problems.append(
                     f"{other.image} (patient {other.patient}, {other.split}) and {case.image} (patient "
@@ -166,14 +185,14 @@ def _by_patient(manifest: Manifest) -> dict[str, list]:
 def _own_split(manifest: Manifest, patients) -> dict[str, str]:
     sides, problems = {}, []
     for patient, cases in patients.items():
-        found = {case.split for case in cases}
-        if len(found) > 1:
+        sides_of_patient = {case.split for case in cases}
+        if len(sides_of_patient) > 1:
             examples = ", ".join(
                 f"{side or 'no side'}: {next(c.image.name for c in cases if c.split == side)}"
-                for side in sorted(found, key=str)
+                for side in sorted(sides_of_patient, key=str)
             )
             problems.append(f"patient {patient!r} is on two sides ({examples})")
-        elif None in found:
+        elif None in sides_of_patient:
             problems.append(f"patient {patient!r} has no side")
         sides[patient] = cases[0].split
     if problems:

@@ -1,5 +1,4 @@
-"""Files of one slice each as one volume: their order, their turn to axial slices, and what they must
-agree in."""
+"""Put files of one slice each together into one volume: order, orientation, and what they must agree in."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,16 @@ _EVEN, _ROUNDING_MM = 0.05, 0.11  # as in imaging.dicom_geometry
 
 @dataclass(frozen=True)
 class Single:
-    """One file of one slice: array (1, H, W, C) of the chosen channels, organ (1, H, W) or None, both as
-    `read_volume` turns it."""
+    """One file of one slice.
+
+    Attributes:
+        path: the file.
+        case: index of its case in the manifest.
+        array: (1, H, W, C) with the chosen channels, turned as `read_volume` does.
+        organ: (1, H, W), turned in the same way, or None.
+        volume: the volume as read.
+        notes: notes from reading.
+    """
 
     path: Path
     case: int
@@ -38,11 +45,17 @@ class Single:
 
 @dataclass(frozen=True)
 class Stack:
-    """Files as one volume. array, organ, wanted, spacing_mm: as in `volumes.AssembledVolume`.
+    """Files as one volume.
 
-    axes, flips: what was done to the stack of slices as the files hold them (`imaging.orientation.reorient`)
-    grids, affines, cases: per slice of that stack: the file's grid, the affine of the slice as stored
-        (None = unknown), its case
+    Attributes:
+        array, organ, wanted, spacing_mm: as in `volumes.AssembledVolume`.
+        axes, flips: how the stack of slices was turned from the files' order
+            (`imaging.orientation.reorient`).
+        grids, affines, cases: per slice of the stack as stored: the file's grid, the affine of the slice
+            (None when unknown) and its case.
+        excluded: bool, shape of `array` without channels: where no patient is shown; None when no file says
+            so.
+        notes: notes on the files and on the orientation.
     """
 
     array: np.ndarray
@@ -59,8 +72,11 @@ class Stack:
 
 
 def stored_affine(volume: Volume) -> np.ndarray | None:
-    """Return the 4x4 of the slices as a DICOM file or folder stores them: (slice, row, column, 1) -> mm,
-    LPS; of others the volume's."""
+    """Return the 4x4 affine (slice, row, column, 1) -> mm (LPS) of the slices as a DICOM file or folder
+    stores them.
+
+    For other files it is the volume's affine.
+    """
     axes, flips = turn_of(volume)
     if volume.affine is None or (axes, flips) == IDENTITY:
         return volume.affine
@@ -69,167 +85,169 @@ def stored_affine(volume: Volume) -> np.ndarray | None:
 
 
 def turn_of(volume: Volume) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Return (axes, flips) between the slices of a DICOM file or folder, in the order of position, and
-    `volume.array`; of others the identity."""
+    """Return (axes, flips) from the stored slices of a DICOM file or folder, by position, to `volume.array`.
+
+    For other files it is the identity.
+    """
     return (volume.grid.axes, volume.grid.flips) if volume.grid.kind == "dicom" else IDENTITY
 
 
-def stack_files(manifest: Manifest, single: list[Single]) -> Stack:
-    """Put files of one slice each together, and turn them to axial slices where all of them have a place
-    in the patient.
+def stack_files(manifest: Manifest, files: list[Single]) -> Stack:
+    """Put files of one slice each together, and turn them to axial slices where all have a position in the
+    patient.
 
     Args:
-        manifest: for the label and position of each file's case.
-        single: in the order of the group; files with a place are ordered by it.
+        manifest: gives the label and position of each file's case.
+        single: the files in the order of the group; files with a position in the patient are ordered by it.
 
     Raises:
-        DataError: sizes, channels or orientations that differ; slices that cannot be turned, or whose
-            labels cannot.
-        ImageError: slices oblique to every plane of the patient.
+        DataError: sizes, channels or orientations differ, or slices or their labels cannot be turned.
+        ImageError: the slices are oblique to every plane of the patient.
     """
-    _check_sizes(single)
-    affines = [stored_affine(one.volume) for one in single]
-    places = [manifest.cases[one.case].position for one in single]
+    _check_sizes(files)
+    affines = [stored_affine(file.volume) for file in files]
+    positions = [manifest.cases[file.case].position for file in files]
     if all(affine is not None for affine in affines):
         along = [float(affine[:3, 3] @ np.cross(affines[0][:3, 2], affines[0][:3, 1])) for affine in affines]
         if along != sorted(along):
-            order = sorted(range(len(single)), key=along.__getitem__)
-            single, affines, places = ([some[n] for n in order] for some in (single, affines, along))
-        axes, flips, notes = _turn(manifest, single, affines)
+            order = sorted(range(len(files)), key=along.__getitem__)
+            files, affines, positions = ([items[n] for n in order] for items in (files, affines, along))
+        axes, flips, notes = _turn(manifest, files, affines)
     else:
-        axes, flips, notes = (*_common_turn(single), ())
-    if None in places or places[0] == places[-1]:
-        places = list(range(len(single)))
-    arrays = [restore(one.array, *turn_of(one.volume)) for one in single]
+        axes, flips, notes = (*_common_turn(files), ())
+    if None in positions or positions[0] == positions[-1]:
+        positions = list(range(len(files)))
+    arrays = [restore(file.array, *turn_of(file.volume)) for file in files]
     array = np.ascontiguousarray(reorient(np.concatenate(arrays), axes, flips))
     organ = None
-    if single[0].organ is not None:
-        organs = [restore(one.organ, *turn_of(one.volume)) for one in single]
+    if files[0].organ is not None:
+        organs = [restore(file.organ, *turn_of(file.volume)) for file in files]
         organ = np.ascontiguousarray(reorient(np.concatenate(organs), axes, flips))
-    spacing = _spacing(single)
+    spacing = _spacing(files)
     if spacing is not None and axes[0]:
         spacing = spacing_of(
-            _whole_affine(affines) @ index_transform((len(single), *arrays[0].shape[1:3]), axes, flips)
+            _stack_affine(affines) @ index_transform((len(files), *arrays[0].shape[1:3]), axes, flips)
         )
     return Stack(
         array,
         organ,
-        _wanted(single, places, array.shape[0], axes, flips),
+        _wanted(files, positions, array.shape[0], axes, flips),
         spacing,
         axes,
         flips,
-        tuple(one.volume.grid for one in single),
+        tuple(file.volume.grid for file in files),
         tuple(affines),
-        tuple(one.case for one in single),
-        _excluded(single, axes, flips),
-        tuple(dict.fromkeys([*(note for one in single for note in one.notes), *notes])),
+        tuple(file.case for file in files),
+        _excluded(files, axes, flips),
+        tuple(dict.fromkeys([*(note for file in files for note in file.notes), *notes])),
     )
 
 
-def _excluded(single, axes, flips) -> np.ndarray | None:
-    """Where no patient is shown, like the turned array; None when no file says so."""
-    if all(one.volume.excluded is None for one in single):
+def _excluded(files, axes, flips) -> np.ndarray | None:
+    """Return where no patient is shown, like the turned array; None when no file says so."""
+    if all(file.volume.excluded is None for file in files):
         return None
     parts = []
-    for one in single:
-        hidden = np.zeros(one.array.shape[:3], bool) if one.volume.excluded is None else one.volume.excluded
-        parts.append(restore(hidden, *turn_of(one.volume)))
+    for file in files:
+        excluded = file.volume.excluded
+        excluded = np.zeros(file.array.shape[:3], bool) if excluded is None else excluded
+        parts.append(restore(excluded, *turn_of(file.volume)))
     return np.ascontiguousarray(reorient(np.concatenate(parts), axes, flips))
 
 
-def _wanted(single, places, count, axes, flips):
+def _wanted(files, positions, count, axes, flips):
+    """Return per slice of the turned volume (index, case, slice of the case, position from 0 to 1)."""
     if axes[0]:
-        return tuple((number, single[0].case, number, number / (count - 1)) for number in range(count))
-    span = places[-1] - places[0]
-    positions = [(place - places[0]) / span if span else 0.5 for place in places]
+        return tuple((index, files[0].case, index, index / (count - 1)) for index in range(count))
+    span = positions[-1] - positions[0]
+    shares = [(position - positions[0]) / span if span else 0.5 for position in positions]
     if flips[0]:
-        last = len(single) - 1
+        last = len(files) - 1
         return tuple(
-            (number, single[last - number].case, 0, 1 - positions[last - number])
-            for number in range(len(single))
+            (index, files[last - index].case, 0, 1 - shares[last - index]) for index in range(len(files))
         )
-    return tuple(
-        (number, one.case, 0, position) for number, (one, position) in enumerate(zip(single, positions))
-    )
+    return tuple((index, file.case, 0, share) for index, (file, share) in enumerate(zip(files, shares)))
 
 
-def _turn(manifest, single, affines):
-    """(axes, flips, notes) of the whole stack."""
-    first = single[0].path
+def _turn(manifest, files, affines):
+    """Return (axes, flips, notes) of the complete stack."""
+    first_path = files[0].path
     turned = max(np.abs(_directions(affine) - _directions(affines[0])).max() for affine in affines)
     if turned > 0.02:
         raise DataError(
-            f"{first}: slices of one series have different orientations; give them different 'series' in a "
-            f"manifest.csv."
+            f"{first_path}: slices of one series have different orientations; give them different "
+            f"'series' in a manifest.csv."
         )
-    whole = _whole_affine(affines)
-    axes, flips = to_axial(first, whole)
-    plane = plane_name(whole)
+    stack_affine = _stack_affine(affines)
+    axes, flips = to_axial(first_path, stack_affine)
+    plane = plane_name(stack_affine)
     if not axes[0]:
         return axes, flips, ()
-    if len(single) == 1:
+    if len(files) == 1:
         raise DataError(
-            f"{first}: a single {plane} slice. Models mark axial slices, and axial planes through one "
+            f"{first_path}: a single {plane} slice. Models mark axial slices, and axial planes through one "
             f"{plane} slice cannot be made. "
             "Give its whole series, or an axial slice."
         )
-    shape = (len(single), *_stored_sides(single[0]))
-    _require_even(single, affines, plane)
-    _require_one_label(manifest, single, plane)
+    shape = (len(files), *_stored_sides(files[0]))
+    _require_even(files, affines, plane)
+    _require_one_label(manifest, files, plane)
     notes = check_turned(
-        first, tuple(shape[axis] for axis in axes), whole @ index_transform(shape, axes, flips), plane
+        first_path,
+        tuple(shape[axis] for axis in axes),
+        stack_affine @ index_transform(shape, axes, flips),
+        plane,
     )
     return axes, flips, (f"{plane} slices: brought to axial planes to be marked, and back", *notes)
 
 
-def _stored_sides(one: Single) -> tuple[int, int]:
-    """Rows and columns of a file as stored."""
-    return restore(one.array[..., 0], *turn_of(one.volume)).shape[1:]
+def _stored_sides(file: Single) -> tuple[int, int]:
+    """Return rows and columns of a file as stored."""
+    return restore(file.array[..., 0], *turn_of(file.volume)).shape[1:]
 
 
-def _common_turn(single):
-    """Without the place of every slice: the turn that each file asks for by its directions, which must
-    be the same for all."""
-    turns = {turn_of(one.volume) for one in single}
+def _common_turn(files):
+    """Return the turn that the directions of the files ask for; it must be the same for all."""
+    turns = {turn_of(file.volume) for file in files}
     if len(turns) > 1:
         raise DataError(
-            f"{single[0].path}: some slices of its series have a place in the patient, turned against how "
+            f"{files[0].path}: some slices of its series have a place in the patient, turned against how "
             f"they are stored, and others have none; "
             "leave out those without, or give them different 'series' in a manifest.csv."
         )
     return turns.pop()
 
 
-def _whole_affine(affines):
-    whole = affines[0].copy()
+def _stack_affine(affines):
+    affine = affines[0].copy()
     if len(affines) > 1:
         step = (affines[-1][:3, 3] - affines[0][:3, 3]) / (len(affines) - 1)
         if np.linalg.norm(step) > 1e-6:
-            whole[:3, 0] = step
-    return whole
+            affine[:3, 0] = step
+    return affine
 
 
 def _directions(affine):
     return affine[:3, 1:3] / np.linalg.norm(affine[:3, 1:3], axis=0)
 
 
-def _require_even(single, affines, plane):
+def _require_even(files, affines, plane):
     normal = np.cross(affines[0][:3, 2], affines[0][:3, 1])
     gaps = np.diff([affine[:3, 3] @ normal / np.linalg.norm(normal) for affine in affines])
     usual = float(np.median(gaps))
     odd = np.flatnonzero(np.abs(gaps - usual) > max(_EVEN * usual, _ROUNDING_MM))
     if odd.size or usual < 1e-3:
-        where = int(odd[0]) if odd.size else 0
+        index = int(odd[0]) if odd.size else 0
         raise DataError(
-            f"{single[0].path}: {plane} slices with uneven gaps (usually {usual:.2f} mm, {gaps[where]:.2f} "
-            f"mm between {single[where].path.name} and "
-            f"{single[where + 1].path.name}): axial planes through them would be distorted. Fetch the "
+            f"{files[0].path}: {plane} slices with uneven gaps (usually {usual:.2f} mm, {gaps[index]:.2f} "
+            f"mm between {files[index].path.name} and "
+            f"{files[index + 1].path.name}): axial planes through them would be distorted. Fetch the "
             f"missing slices."
         )
 
 
-def _require_one_label(manifest, single, plane):
-    cases = [manifest.cases[one.case] for one in single]
+def _require_one_label(manifest, files, plane):
+    cases = [manifest.cases[file.case] for file in files]
     odd = next((case for case in cases if differs(case, cases[0])), None)
     if odd is not None:
         raise DataError(
@@ -241,38 +259,40 @@ def _require_one_label(manifest, single, plane):
 
 
 def differs(case, other) -> bool:
-    """Return whether two cases of one series say different things of their slices."""
+    """Return whether two cases of one series label their slices differently."""
     return (case.label, case.markers, case.eta) != (other.label, other.markers, other.eta)
 
 
-def _check_sizes(single):
-    first = single[0]
-    for other in single[1:]:
-        for what, axes in (("size", slice(1, 3)), ("channel count", slice(3, 4))):
+def _check_sizes(files):
+    first = files[0]
+    for other in files[1:]:
+        for property_name, axes in (("size", slice(1, 3)), ("channel count", slice(3, 4))):
             if other.array.shape[axes] != first.array.shape[axes]:
                 raise DataError(
-                    f"slices of one series differ in {what}: {first.path} has {_by(first, axes)}, "
+                    f"slices of one series differ in {property_name}: {first.path} has {_by(first, axes)}, "
                     f"{other.path} has {_by(other, axes)}; "
                     "give them different 'series' in a manifest.csv, or leave one out."
                 )
 
 
-def _by(one: Single, axes) -> str:
-    return " x ".join(str(number) for number in one.array.shape[axes])
+def _by(file: Single, axes) -> str:
+    return " x ".join(str(length) for length in file.array.shape[axes])
 
 
-def _spacing(single: list[Single]) -> tuple[float, float, float] | None:
-    """Spacing of single-slice files: rows and columns as the files say (None unless all agree), slices
-    by the median
-    distance of their affines' origins along the normal when all have one."""
-    spacings = {one.volume.spacing_mm for one in single}
+def _spacing(files: list[Single]) -> tuple[float, float, float] | None:
+    """Return the spacing of single-slice files in mm, or None unless rows and columns of all files agree.
+
+    The spacing between slices is the median distance of their affines' origins along the normal, when all
+    files have an affine.
+    """
+    spacings = {file.volume.spacing_mm for file in files}
     if len({spacing and spacing[1:] for spacing in spacings}) > 1 or None in spacings:
         return None
-    affines = [one.volume.affine for one in single]
-    between, rows, columns = first = single[0].volume.spacing_mm
-    if len(single) > 1 and all(affine is not None for affine in affines):
+    affines = [file.volume.affine for file in files]
+    between, rows, columns = first = files[0].volume.spacing_mm
+    if len(files) > 1 and all(affine is not None for affine in affines):
         normal = np.cross(affines[0][:3, 1], affines[0][:3, 2])
         gaps = np.abs(np.diff([np.dot(affine[:3, 3], normal) for affine in affines])) / np.linalg.norm(normal)
         gaps = gaps[gaps > 0]
         between = float(np.median(gaps)) if len(gaps) else between
-    return (between, rows, columns) if len(single) > 1 else first
+    return (between, rows, columns) if len(files) > 1 else first

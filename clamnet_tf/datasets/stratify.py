@@ -1,5 +1,6 @@
-"""The stratified draw of patients to sides, and of some patients out of many. Order comes from sha256 of seed
-and name: the same on every machine.
+"""Draw patients for the sides of a split, or some patients out of many, stratified.
+
+Order comes from sha256 of seed and name, so that it is the same on every machine.
 """
 
 import collections
@@ -7,20 +8,25 @@ import hashlib
 
 from clamnet_tf.errors import DataError
 
-_NEED_BOTH_CLASSES = {
-    "train": 100,
-    "val": 10,
-    "test": 1,
-}  # how much it matters that normal and abnormal are there
+# Weight of a missing class (normal or abnormal) on each side.
+_NEED_BOTH_CLASSES = {"train": 100, "val": 10, "test": 1}
 
 
 def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int, root) -> dict[str, str]:
-    """{patient: side}, with shares as in `fractions` (train, val, test -> weight; 0 leaves a side out).
+    """Return {patient: side}, with shares as in `fractions`.
 
-    patients: {name: cases with label, markers and site}. Stratified by label profile (the sets of a patient's
-    labels and markers): each profile gets its share of every side, one patient at least where it has enough,
-    spread evenly over its sites. Where a side then lacks a class, patients are exchanged if that can mend it.
-    DataError for fewer patients than sides.
+    Patients are stratified by label profile (the sets of a patient's labels and lesion classes): each profile
+    gets its share of every side, at least one patient where it has enough, spread evenly over its sites.
+    Where a side then lacks a class, patients are exchanged if that can mend it.
+
+    Args:
+        patients: {name: cases with label, markers and site}.
+        fractions: weights of train, val and test; 0 leaves a side out.
+        seed: seed of the draw.
+        root: the data folder, for messages.
+
+    Raises:
+        DataError: there are fewer patients than sides.
     """
     total = sum(fractions.values())
     fractions = {side: fraction / total for side, fraction in fractions.items() if fraction > 0}
@@ -44,14 +50,19 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
             _by_site(names, {name: patients[name][0].site or "" for name in names}, seed), counts
         )
     classes = {name: frozenset(case.label > 0 for case in cases) for name, cases in patients.items()}
-    return _mended(sides, classes, tuple(fractions), seed)
+    return _with_both_classes(sides, classes, tuple(fractions), seed)
 
 
 def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str]:
-    """`count` of the names in `patients`, sorted; the same for the same seed on every machine.
+    """Return `count` of the names in `patients`, sorted; the same for the same seed on every machine.
 
-    patients: {name: (labels of its cases, site)}. Stratified as above: each label profile in proportion, one
-    patient at least where `count` reaches so far, spread evenly over its sites.
+    Each label profile is drawn in proportion, at least one patient where `count` allows, spread evenly over
+    its sites.
+
+    Args:
+        patients: {name: (labels of its cases, site)}.
+        count: number of patients to draw.
+        seed: seed of the draw.
     """
     profiles: dict[tuple, list[str]] = collections.defaultdict(list)
     for patient, (labels, _) in patients.items():
@@ -69,7 +80,7 @@ def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str
 
 
 def _by_site(names: list[str], site: dict[str, str], seed: int) -> list[str]:
-    """`names` in a random order, those of one site together."""
+    """Return `names` in a random order in which those of one site stay together."""
     return sorted(
         names,
         key=lambda name: (_rank(seed, "site", site[name]), site[name], _rank(seed, "patient", name), name),
@@ -77,7 +88,7 @@ def _by_site(names: list[str], site: dict[str, str], seed: int) -> list[str]:
 
 
 def _whole_shares(wanted: dict[str, float], count: int) -> dict[str, int]:
-    """Whole shares that sum to `count`; at least one per side when `count` allows, largest remainders
+    """Return whole shares that sum to `count`: at least one per side when `count` allows, largest remainders
     first.
     """
     floor = 1 if count >= len(wanted) else 0
@@ -89,15 +100,17 @@ def _whole_shares(wanted: dict[str, float], count: int) -> dict[str, int]:
 
 def _spread(names: list[str], counts: dict[str, int]) -> dict[str, str]:
     """Assign `names` in order so that each stretch of them holds every side in proportion to `counts`."""
-    sides, given = {}, dict.fromkeys(counts, 0)
-    for number, name in enumerate(names, start=1):
-        open_sides = [side for side in counts if given[side] < counts[side]]
-        sides[name] = max(open_sides, key=lambda side: counts[side] * number / len(names) - given[side])
-        given[sides[name]] += 1
+    sides, assigned = {}, dict.fromkeys(counts, 0)
+    for rank, name in enumerate(names, start=1):
+        open_sides = [side for side in counts if assigned[side] < counts[side]]
+        sides[name] = max(open_sides, key=lambda side: counts[side] * rank / len(names) - assigned[side])
+        assigned[sides[name]] += 1
     return sides
 
 
-def _mended(sides: dict[str, str], classes: dict[str, frozenset], names: tuple, seed: int) -> dict[str, str]:
+def _with_both_classes(
+    sides: dict[str, str], classes: dict[str, frozenset], names: tuple, seed: int
+) -> dict[str, str]:
     """Exchange two patients, or move one, as long as that brings a missing class to a side."""
 
     def lack(assigned) -> int:

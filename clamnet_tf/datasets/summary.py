@@ -1,4 +1,4 @@
-"""What a manifest holds, in a few lines."""
+"""Summarise the content of a manifest in a few lines."""
 
 import collections
 
@@ -6,11 +6,11 @@ from clamnet_tf.datasets.manifest import SIDES, Manifest
 
 
 def dataset_summary(manifest: Manifest) -> list[str]:
-    """Lines for patients, images, labels, sites, masks and sides. Reads no file."""
+    """Return lines on patients, images, labels, sites, masks and sides, without reading any file."""
     cases = manifest.cases
     labels = collections.Counter("unknown" if case.label is None else case.label for case in cases)
     names = {0: "normal"}
-    shown = [
+    label_counts = [
         f"{names.get(label, f'label {label}')} {count}" for label, count in sorted(labels.items(), key=str)
     ]
     mixed = collections.Counter()
@@ -26,12 +26,12 @@ def dataset_summary(manifest: Manifest) -> list[str]:
         f"Patients: {len({case.patient for case in cases})} "
         f"({', '.join(f'{count} {kind}' for kind, count in sorted(mixed.items()))}).",
         f"Images: {len(cases)} rows in {len({case.image for case in cases})} files.",
-        f"Labels: {', '.join(shown)}.",
+        f"Labels: {', '.join(label_counts)}.",
     ]
-    markers = collections.Counter(name for case in cases for name in case.markers)
-    if markers:
+    classes = collections.Counter(name for case in cases for name in case.markers)
+    if classes:
         lines.append(
-            "Markers: " + ", ".join(f"{name} {count}" for name, count in sorted(markers.items())) + "."
+            "Lesion classes: " + ", ".join(f"{name} {count}" for name, count in sorted(classes.items())) + "."
         )
     sites = collections.Counter(case.site for case in cases)
     if set(sites) != {None}:
@@ -47,7 +47,7 @@ def dataset_summary(manifest: Manifest) -> list[str]:
     lines.append(
         f"Masks: {masks} of {len(cases)} (opened for evaluation only)."
         if masks
-        else "Masks: none; figures against masks will not be possible."
+        else "Masks: none; metrics against masks will not be possible."
     )
     organs = sum(case.organ is not None for case in cases)
     if organs:
@@ -61,8 +61,8 @@ def dataset_summary(manifest: Manifest) -> list[str]:
 
 
 def _labels_by_patient(cases) -> dict[str, set[bool]]:
-    """{patient: {whether an image is normal}}"""
-    found: dict[str, set[bool]] = {}
+    """Return {patient: {whether an image is normal}}."""
+    labels: dict[str, set[bool]] = {}
     for case in cases:
-        found.setdefault(case.patient, set()).add(case.label == 0)
-    return found
+        labels.setdefault(case.patient, set()).add(case.label == 0)
+    return labels

@@ -1,8 +1,8 @@
-"""Tables as people keep them, as rows of text: CSV of any usual delimiter and encoding, and Excel workbooks.
+"""Read tables as rows of text: CSV of any usual delimiter and encoding, and Excel workbooks.
 
-The content decides, not the suffix. UTF-8, UTF-16 and UTF-32 are certain; other text is taken for
-Windows-1252 only where it looks like words of a western language, and a note says so. Everything else is
-refused by name.
+The content decides, not the suffix. UTF-8, UTF-16 and UTF-32 are recognised with certainty. Other text is
+taken for Windows-1252 only where it looks like words of a western language, and a note says so. Everything
+else is refused with a message that names what it is.
 """
 
 import collections
@@ -19,7 +19,7 @@ from clamnet_tf.datasets.workbooks import read_workbook
 from clamnet_tf.errors import DataError
 from clamnet_tf.spreadsheet import restored
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")  # what a file in a data folder is called that may be a table
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")  # of the files in a data folder that may be tables
 _DELIMITERS = ",;\t|"
 _MARKS = (  # byte order marks, the longer ones first
     (b"\xff\xfe\0\0", "utf-32"),
@@ -54,8 +54,11 @@ _INVISIBLE = "\ufeff\u200b\u200e\u200f"
 class TableFile:
     """A table with a header.
 
-    header: column names as written; rows: (line, {column: stripped text}) per row that is not empty
-    notes: what a reader should know, such as an encoding that was concluded
+    Attributes:
+        path: the file.
+        header: column names as written.
+        rows: (line, {column: stripped text}) per row that is not empty.
+        notes: facts that the user should know, such as an encoding that was concluded.
     """
 
     path: Path
@@ -68,8 +71,9 @@ def open_table(path) -> TableFile:
     """Read a CSV (comma, semicolon, tab or bar; also with Excel's line sep=) or an Excel workbook with a
     header.
 
-    DataError when the file is missing, no table, of an unknown encoding, without header, repeats a column or
-    has rows of another length.
+    Raises:
+        DataError: the file is missing, not a table, of an unknown encoding or without header, repeats a
+            column or has rows of another length.
     """
     path = Path(path)
     try:
@@ -97,6 +101,7 @@ def read_table(path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 
 def _checked(path, numbered):
+    """Return (header, rows) after checking columns and lengths of rows."""
     header = numbered[0][1]
     check_columns(path, header)
     check_cells(path, sum(len(cells) for _, cells in numbered))
@@ -117,15 +122,15 @@ def _checked(path, numbered):
 
 
 def _filled(cells) -> int:
-    """How many cells are left without the empty ones at the right."""
-    return next((place for place in range(len(cells), 0, -1) if cells[place - 1]), 0)
+    """Return the number of cells up to the last one that is not empty."""
+    return next((count for count in range(len(cells), 0, -1) if cells[count - 1]), 0)
 
 
 def _decoded(path, data: bytes) -> tuple[str, tuple[str, ...]]:
-    """(text, notes); DataError for what is no text, or text of an encoding that cannot be told."""
-    for magic, what in _NOT_TABLES:
+    """Return (text, notes); raise DataError when the bytes are not text or their encoding is not certain."""
+    for magic, description in _NOT_TABLES:
         if data.startswith(magic):
-            raise DataError(f"{path}: is not a CSV table but {what}.")
+            raise DataError(f"{path}: is not a CSV table but {description}.")
     if _WEB_PAGE.match(data[:200]):
         raise DataError(
             f"{path}: is not a CSV table but a web page or XML, as some programs export under the name of"
@@ -149,7 +154,7 @@ def _decoded(path, data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _without_mark(data: bytes) -> str | None:
-    """UTF-16 whose byte order mark is missing: every other byte of western text is zero."""
+    """Return UTF-16 without its byte order mark: there every other byte of western text is zero."""
     head = data[:400]
     zeros = [head[start::2].count(0) for start in (0, 1)]
     if len(head) >= 4 and len(data) % 2 == 0 and max(zeros) > 0.4 * (len(head) // 2) and min(zeros) == 0:
@@ -157,8 +162,9 @@ def _without_mark(data: bytes) -> str | None:
     return None
 
 
-def _western(path, data: bytes, place: int) -> tuple[str, tuple[str, ...]]:
-    line = data.count(b"\n", 0, place) + 1
+def _western(path, data: bytes, position: int) -> tuple[str, tuple[str, ...]]:
+    """Return (text, notes) of bytes as Windows-1252; raise DataError where they do not look western."""
+    line = data.count(b"\n", 0, position) + 1
     refusal = (
         f"{path}: is not UTF-8 (first in line {line}), nor UTF-16, and does not look like western text in"
         " Windows-1252 either: its letters may be those of another code page (Cyrillic, Greek, Asian, DOS,"
@@ -180,10 +186,11 @@ def _western(path, data: bytes, place: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
-    first, _, rest = text.partition("\n")
-    told = re.fullmatch(r'"?sep=(.|\\t)"?', first.strip("\r"), re.IGNORECASE)  # Excel's own hint
-    text, before = (rest, 1) if told else (text, 0)
-    delimiter = told[1].replace("\\t", "\t") if told else _delimiter(text)
+    """Return (line, cells) of every row of a CSV text."""
+    first_line, _, rest = text.partition("\n")
+    hint = re.fullmatch(r'"?sep=(.|\\t)"?', first_line.strip("\r"), re.IGNORECASE)  # Excel's own hint
+    text, before = (rest, 1) if hint else (text, 0)
+    delimiter = hint[1].replace("\\t", "\t") if hint else _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     numbered, cells = [], 0
     try:
@@ -201,7 +208,7 @@ def _rows_of_text(path, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter under which the first rows have most cells, and all equally many."""
+    """Return the delimiter that gives the first rows the most cells, all rows having equally many."""
 
     def cells(delimiter):
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

@@ -1,4 +1,4 @@
-"""How large a table may be, and how much of it a message repeats."""
+"""Limit the size of a table, and how much of it a message repeats."""
 
 from pathlib import Path
 
@@ -8,13 +8,11 @@ LARGEST_TABLE = 200_000_000  # bytes
 MOST_COLUMNS = 10_000
 MOST_CELLS = 5_000_000
 LONGEST_NUMBER = 9  # digits of a label or slice
-NAMED = 20  # columns
+NAMED = 20  # columns that a message names
 
 
 def check_table_file(path) -> None:
-    """DataError for a pipe, device or folder, and beyond LARGEST_TABLE; OSError when there is no such
-    file.
-    """
+    """Raise DataError for a pipe, device or folder and beyond LARGEST_TABLE, OSError for a missing file."""
     path = Path(path)
     if not path.is_file() and path.exists():
         raise DataError(
@@ -30,7 +28,7 @@ def check_table_file(path) -> None:
 
 
 def check_columns(path, header) -> None:
-    """DataError beyond MOST_COLUMNS."""
+    """Raise DataError beyond MOST_COLUMNS."""
     if len(header) > MOST_COLUMNS:
         raise DataError(
             f"{path}: has {len(header):,} columns, at most {MOST_COLUMNS:,} are read. Leave out those that "
@@ -39,7 +37,7 @@ def check_columns(path, header) -> None:
 
 
 def check_cells(path, cells: int) -> None:
-    """DataError beyond MOST_CELLS. cells: rows x columns."""
+    """Raise DataError when a table has more than MOST_CELLS cells (rows x columns)."""
     if cells > MOST_CELLS:
         raise DataError(
             f"{path}: has {cells:,} cells, at most {MOST_CELLS:,} are read. Leave out columns that are not "
@@ -48,11 +46,11 @@ def check_cells(path, cells: int) -> None:
 
 
 def shown_columns(header) -> str:
-    """Names of columns for a message: at most NAMED, each cut at 60 signs."""
+    """Return names of columns for a message: at most NAMED, each cut at 60 characters."""
     names = [name if len(name) <= 60 else name[:57] + "..." for name in header[:NAMED]]
     return ", ".join(names) + (f" and {len(header) - NAMED:,} more" if len(header) > NAMED else "")
 
 
 def shown_cell(text: str) -> str:
-    """The text of a cell for a message, in quotes, cut at 80 signs."""
+    """Return the text of a cell for a message, in quotes, cut at 80 characters."""
     return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -1,6 +1,4 @@
-"""Excel workbooks (.xlsx) as rows of text, as a person sees them; what cannot be told from the file is
-refused.
-"""
+"""Read Excel workbooks (.xlsx) as rows of text, as a person sees them; refuse ambiguous content."""
 
 import datetime
 import re
@@ -17,11 +15,13 @@ _ZEROS = re.compile(r"0+")  # a number format such as 000: 7 is shown as 007
 
 
 def read_workbook(path: Path) -> tuple[list[tuple[int, list[str]]], tuple[str, ...]]:
-    """The rows of the first sheet that holds anything: ((row number, texts) ..., notes).
+    """Return the rows of the first sheet that is not empty: ([(row number, texts), ...], notes).
 
     Whole numbers lose their .0 and keep leading zeros that their format shows; dates become year-month-day.
-    DataError: no workbook, merged cells, formulas without a value, errors in cells, numbers that Excel has
-    rounded, several sheets with the same columns.
+
+    Raises:
+        DataError: the file is not a workbook, or has merged cells, formulas without a value, errors in cells,
+            numbers that Excel has rounded, or several sheets with the same columns.
     """
     path = Path(path)
     _check_archive(path)
@@ -36,9 +36,9 @@ def read_workbook(path: Path) -> tuple[list[tuple[int, list[str]]], tuple[str, .
     sheet = values[filled[0]]
     problems = [f"cells {merged.coord} are merged" for merged in sheet.merged_cells.ranges]
     rows = []
-    for cells, written in zip(sheet.iter_rows(), formulas[filled[0]].iter_rows()):
+    for cells, formula_cells in zip(sheet.iter_rows(), formulas[filled[0]].iter_rows()):
         texts = []
-        for cell, formula in zip(cells, written):
+        for cell, formula in zip(cells, formula_cells):
             text, problem = _text(cell, formula)
             texts.append(text)
             problems += [f"cell {cell.coordinate}: {problem}"] if problem else []
@@ -61,12 +61,14 @@ def _check_archive(path: Path) -> None:
     if "opendocument" in kind:
         raise DataError(f"{path}: is an OpenDocument table (.ods); save it as .xlsx or CSV.")
     if not any(name.lower() == "xl/workbook.xml" for name in names):
-        what = (
+        kind_found = (
             "a binary Excel workbook (.xlsb)"
             if any(name.lower() == "xl/workbook.bin" for name in names)
             else "a zip archive"
         )
-        raise DataError(f"{path}: is {what}, not a table that can be read; save the table as .xlsx or CSV.")
+        raise DataError(
+            f"{path}: is {kind_found}, not a table that can be read; save the table as .xlsx or CSV."
+        )
     if unpacked > LARGEST:
         raise DataError(
             f"{path}: is too large: {unpacked:,} bytes unpacked, {LARGEST:,} are read; save the table as CSV."
@@ -74,7 +76,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _sheets(path: Path, *, data_only: bool) -> dict:
-    """{name: sheet} of the worksheets that are not hidden."""
+    """Return {name: sheet} of the worksheets that are not hidden."""
     import openpyxl
 
     try:
@@ -82,7 +84,7 @@ def _sheets(path: Path, *, data_only: bool) -> dict:
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(stream, data_only=data_only)
             return {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
-    except Exception as error:  # openpyxl raises whatever its XML happens to cause
+    except Exception as error:  # openpyxl raises many kinds of errors on damaged XML
         raise DataError(
             f"{path}: a damaged Excel workbook: {type(error).__name__}: {error}. Open and save it again, or"
             " save it as CSV."
@@ -90,7 +92,7 @@ def _sheets(path: Path, *, data_only: bool) -> dict:
 
 
 def _text(cell, formula) -> tuple[str, str | None]:
-    """(what a cell shows, what is wrong with it or None)."""
+    """Return (text that a cell shows, its problem or None)."""
     value = cell.value
     if value is None:
         return "", (

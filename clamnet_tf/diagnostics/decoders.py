@@ -1,10 +1,10 @@
-"""Which DICOM transfer syntaxes can be decoded, and by what."""
+"""Find out which compressed DICOM images can be decoded, and by which packages."""
 
 from clamnet_tf.diagnostics.finding import Finding
 from clamnet_tf.diagnostics.packages import install_extra
 
 SECTION = "DICOM"
-# DICOM PS3.6 Annex A: the transfer syntaxes of still images, by short name; each row is one decoder question.
+# DICOM PS3.6 Annex A: the transfer syntaxes of still images, by short name; each row is checked as one.
 SYNTAXES = {
     "uncompressed": ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"),
     "deflated": ("1.2.840.10008.1.2.1.99",),
@@ -18,7 +18,7 @@ SYNTAXES = {
 
 
 def examine_decoders() -> list[Finding]:
-    """One finding per row of SYNTAXES: the decoders that serve every syntax of the row."""
+    """Return one finding per row of SYNTAXES, with the decoders that support every syntax of the row."""
     try:
         from pydicom.pixels import get_decoder
     except ImportError as error:

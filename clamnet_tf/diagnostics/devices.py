@@ -1,4 +1,4 @@
-"""TensorFlow's devices, asked in a process of its own: one that crashes is a finding too."""
+"""Find TensorFlow's devices in a separate process, so that a crash becomes a finding too."""
 
 import json
 import os
@@ -22,12 +22,17 @@ for device in tensorflow.config.list_physical_devices():
     details = tensorflow.config.experimental.get_device_details(device) if device.device_type == "GPU" else {}
     devices.append([device.device_type, details.get("device_name", device.device_type)])
 total = float(tensorflow.reduce_sum(tensorflow.ones((3, 3)) @ tensorflow.ones((3, 3))))
-print(json.dumps({"devices": devices, "seconds": seconds, "right": total == 27.0, "keras": keras.__version__}))
+answer = {"devices": devices, "seconds": seconds, "right": total == 27.0, "keras": keras.__version__}
+print(json.dumps(answer))
 """
 
 
 def examine_devices(patience: float = 300.0) -> list[Finding]:
-    """Whether TensorFlow starts (within `patience` seconds), computes, and which devices it sees."""
+    """Return findings on whether TensorFlow starts and computes, and on the devices that it sees.
+
+    Args:
+        patience: seconds within which TensorFlow must start.
+    """
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", QUESTION]
     try:
@@ -44,18 +49,18 @@ def examine_devices(patience: float = 300.0) -> list[Finding]:
         ]
     if answer.returncode:
         return [_failure(answer.returncode, answer.stderr)]
-    told = json.loads(answer.stdout.strip().splitlines()[-1])
-    graphics = [name for kind, name in told["devices"] if kind == "GPU"]
+    report = json.loads(answer.stdout.strip().splitlines()[-1])
+    graphics = [name for kind, name in report["devices"] if kind == "GPU"]
     unused = not graphics and has_nvidia_driver()
     advice = f"python -m pip uninstall tensorflow tensorflow-cpu; {install_extra('cuda')}" if unused else ""
-    value = f"starts in {told['seconds']:.1f} s and computes{'' if told['right'] else ' wrongly'}"
+    value = f"starts in {report['seconds']:.1f} s and computes{'' if report['right'] else ' wrongly'}"
     return [
         Finding(
             SECTION,
             "TensorFlow",
-            "ok" if told["right"] else "broken",
+            "ok" if report["right"] else "broken",
             value,
-            "" if told["right"] else "Reinstall tensorflow.",
+            "" if report["right"] else "Reinstall tensorflow.",
         ),
         Finding(
             SECTION,
@@ -83,5 +88,5 @@ def _failure(code: int, stderr: str) -> Finding:
 
 
 def has_nvidia_driver() -> bool:
-    """Whether an NVIDIA driver is loaded (Linux) or its tool is on the path."""
+    """Return whether an NVIDIA driver is loaded (Linux) or nvidia-smi is on the path."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

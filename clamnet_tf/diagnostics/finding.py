@@ -1,4 +1,4 @@
-"""One fact about this machine."""
+"""The result of one check of this machine."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,8 +6,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """broken: clamnet-tf cannot work; missing: a part of it cannot; advice: what to do, empty when
-    nothing.
+    """One fact about this machine.
+
+    Attributes:
+        section: heading under which it is printed.
+        name: what was checked.
+        state: ok; missing when a part of clamnet-tf cannot work; broken when clamnet-tf cannot work at all.
+        value: the result of the check, such as a version.
+        advice: what to do, empty when nothing is needed.
     """
 
     section: str

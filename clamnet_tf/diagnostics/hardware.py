@@ -1,4 +1,4 @@
-"""Processor, memory, disk, and the browser that checks the report."""
+"""Examine processor, memory, disk, and the browser that the tests use to check the report."""
 
 import os
 import platform
@@ -10,8 +10,8 @@ from pathlib import Path
 from clamnet_tf.diagnostics.finding import Finding
 
 GIGABYTE = 1e9
-ENOUGH_MEMORY = 6e9  # bytes; what the quickstart may take
-ENOUGH_DISK = 2e9  # bytes; prepared slices and a run with its checkpoints
+ENOUGH_MEMORY = 6e9  # bytes that the quickstart may take
+ENOUGH_DISK = 2e9  # bytes for prepared slices and a run with its checkpoints
 VECTOR_FLAGS = (
     "sse4_2",
     "avx",
@@ -29,7 +29,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def examine_hardware() -> list[Finding]:
-    """Processor and memory."""
+    """Return findings on processor and memory."""
     model, flags = processor()
     vectors = " ".join(flag for flag in VECTOR_FLAGS if flag in flags) or "unknown on this system"
     findings = [
@@ -50,7 +50,7 @@ def examine_hardware() -> list[Finding]:
 
 
 def processor() -> tuple[str, set[str]]:
-    """The processor's model and its instruction flags (Linux: /proc/cpuinfo; elsewhere no flags)."""
+    """Return the processor's model and its instruction flags (Linux: /proc/cpuinfo; elsewhere no flags)."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -61,7 +61,7 @@ def processor() -> tuple[str, set[str]]:
 
 
 def memory() -> tuple[int | None, int | None]:
-    """Total and free bytes, within the limit of a control group; None where the system does not say."""
+    """Return total and free bytes within the limit of a control group, None where they are unknown."""
     try:
         table = dict(
             re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="utf-8"), re.M)
@@ -80,7 +80,7 @@ def memory() -> tuple[int | None, int | None]:
 
 
 def examine_disk(cache: Path) -> list[Finding]:
-    """Free space here and in the cache folder, and whether they can be written to."""
+    """Return findings on free space and write access in the working folder and in the cache folder."""
     return [_folder("here", Path.cwd()), _folder("cache", Path(cache))]
 
 
@@ -106,7 +106,10 @@ def _folder(name: str, path: Path) -> Finding:
 
 
 def examine_browser() -> list[Finding]:
-    """The browser and the driver with which the test suite looks at a report; nothing else needs them."""
+    """Return a finding on the browser and driver with which the test suite checks a report.
+
+    Nothing else needs them.
+    """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("chromedriver")
     if browser and driver:

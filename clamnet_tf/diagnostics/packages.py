@@ -1,4 +1,4 @@
-"""clamnet-tf itself, Python, and the packages that its metadata asks for."""
+"""Examine clamnet-tf itself, Python, and the packages that its metadata requires."""
 
 import importlib.metadata
 import platform
@@ -13,7 +13,7 @@ from clamnet_tf.diagnostics.finding import Finding
 
 DISTRIBUTION = "clamnet-tf"
 PYTHONS = ((3, 10), (3, 13))  # oldest and newest
-# Other distributions of the same files.
+# Other distributions that provide the same modules.
 STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
@@ -25,12 +25,12 @@ EXTRAS = {
     "tfio": "DICOM read by tensorflow-io, on TensorFlow 2.17",
     "test": "the test suite",
 }
-# Extras that go with older versions alone: of TensorFlow, of protobuf and pillow.
+# Extras that need older versions: tfio of TensorFlow, beam of protobuf and pillow.
 OWN_ENVIRONMENT = {"tfio": "in a new environment: ", "beam": "in a new environment: "}
 
 
 def examine_program() -> list[Finding]:
-    """clamnet-tf, Python and the system."""
+    """Return findings on clamnet-tf, Python and the system."""
     oldest, newest = PYTHONS
     fits = oldest <= sys.version_info[:2] <= newest
     advice = "" if fits else f"Use Python {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}."
@@ -48,7 +48,7 @@ def examine_program() -> list[Finding]:
 
 
 def examine_packages() -> list[Finding]:
-    """Every package that clamnet-tf cannot do without, with its version."""
+    """Return one finding for every required package, with its version."""
     wanted = requirements()
     if wanted is None:
         advice = "In its repository: python -m pip install -e ."
@@ -57,7 +57,7 @@ def examine_packages() -> list[Finding]:
 
 
 def examine_extras() -> list[Finding]:
-    """The optional parts, with how to install those that are missing."""
+    """Return one finding per extra, with the command that installs a missing one."""
     wanted = requirements() or {}
     findings = []
     for extra, purpose in EXTRAS.items():
@@ -81,28 +81,26 @@ def examine_extras() -> list[Finding]:
 
 
 def install_extra(extra: str) -> str:
-    """The command that installs an extra."""
+    """Return the command that installs an extra."""
     return f"{OWN_ENVIRONMENT.get(extra, '')}python -m pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def requirements() -> dict[str, list[Requirement]] | None:
-    """The installed package's requirements per extra ("" = always); None when it is not installed."""
+    """Return the installed package's requirements per extra ("" = always), None when it is not installed."""
     try:
         texts = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         return None
-    found: dict[str, list[Requirement]] = {"": []}
+    by_extra: dict[str, list[Requirement]] = {"": []}
     for text in texts:
         requirement = Requirement(text)
         extra = re.search(r"""extra\s*==\s*["']([^"']+)["']""", str(requirement.marker or ""))
-        found.setdefault(extra.group(1) if extra else "", []).append(requirement)
-    return found
+        by_extra.setdefault(extra.group(1) if extra else "", []).append(requirement)
+    return by_extra
 
 
 def installed_version(name: str) -> tuple[str, str] | None:
-    """(distribution, version) of a distribution that provides `name`'s files, the most special one; None
-    without any.
-    """
+    """Return (distribution, version) of the most specific distribution that provides `name`, or None."""
     for candidate in (*STAND_INS.get(name, ()), name):
         try:
             return candidate, importlib.metadata.version(candidate)
@@ -112,11 +110,11 @@ def installed_version(name: str) -> tuple[str, str] | None:
 
 
 def _examine(requirement: Requirement, section: str, otherwise: str) -> Finding:
-    found = installed_version(requirement.name)
+    installed = installed_version(requirement.name)
     advice = f"python -m pip install '{requirement.name}{requirement.specifier}'"
-    if found is None:
+    if installed is None:
         return Finding(section, requirement.name, otherwise, "not installed", advice)
-    name, version = found
+    name, version = installed
     if not requirement.specifier.contains(version, prereleases=True):
         return Finding(section, name, otherwise, f"{version}, not {requirement.specifier}", advice)
     return Finding(section, name, "ok", version)

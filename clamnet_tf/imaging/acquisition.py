@@ -1,7 +1,7 @@
-"""What a DICOM header says of how an image was acquired: what tells apart the volumes that share a
-series, and tiles and films.
+"""Read from a DICOM header how an image was acquired, and recognise tiled pictures and films.
 
-PS3.3 numbers: MR image C.8.3, enhanced MR C.8.13, CT image C.8.2, multi-frame functional groups C.7.6.16.
+The acquisition distinguishes the volumes that share a series. PS3.3 sections: MR image C.8.3, enhanced MR
+C.8.13, CT image C.8.2, multi-frame functional groups C.7.6.16.
 """
 
 import math
@@ -11,16 +11,7 @@ from pydicom.dataset import Dataset
 
 from clamnet_tf.errors import ImageError
 
-PROJECTIONS = (
-    "CR",
-    "DX",
-    "DR",
-    "RG",
-    "MG",
-    "IO",
-    "PX",
-    "XR",
-)  # modalities whose pictures are views, never slices
+PROJECTIONS = ("CR", "DX", "DR", "RG", "MG", "IO", "PX", "XR")  # modalities of views, never of slices
 _PROJECTION_OBJECTS = (
     "1.2.840.10008.5.1.4.1.1.1",
     "1.2.840.10008.5.1.4.1.1.1.1",
@@ -40,7 +31,7 @@ _FILMS = {  # objects whose frames follow one another in time
     "1.2.840.10008.5.1.4.1.1.77.1.4.1": "photography video",
 }
 
-# what differs: keyword, or (functional group, keyword), or (group, creator, element) of vendors
+# Name of the difference: keyword, or (functional group, keyword), or (group, creator, element) of vendors.
 DIFFERENCES = {
     "acquisition": ("AcquisitionNumber",),
     "echo": ("EchoNumbers",),
@@ -82,36 +73,40 @@ UNITS = {
 
 
 def is_projection(modality: str, sop_class: str) -> bool:
-    """Return whether images of this modality or kind of object are views (X-ray pictures), which never
-    form a volume."""
+    """Return whether images of this modality or SOP class are views (X-ray pictures), which never form a
+    volume.
+    """
     return modality in PROJECTIONS or sop_class in _PROJECTION_OBJECTS
 
 
 def differences_of(dataset: Dataset, index: int) -> dict[str, str | float]:
-    """Return {words of DIFFERENCES: number or text} of what frame `index` says; what it does not say is
-    left out."""
-    found = {}
-    for words, places in DIFFERENCES.items():
-        for place in places:
-            value = _value(dataset, index, place)
+    """Return {name of DIFFERENCES: number or text} of frame `index`, without the fields that it does not
+    state.
+    """
+    differences = {}
+    for name, fields in DIFFERENCES.items():
+        for field in fields:
+            value = _value(dataset, index, field)
             if value is not None:
-                found[words] = value
+                differences[name] = value
                 break
-    return found
+    return differences
 
 
 def image_type_of(dataset: Dataset) -> tuple[str, ...]:
     """Return the values of ImageType in capitals, () without one."""
     value = dataset.get("ImageType") or ()
-    return tuple(str(one).upper() for one in ([value] if isinstance(value, str) else value))
+    return tuple(str(item).upper() for item in ([value] if isinstance(value, str) else value))
 
 
 def functional_group(dataset: Dataset, index: int, sequence: str) -> Dataset | None:
-    """The first item of a functional group of frame `index`: its own, else the shared one, else None
-    (PS3.3 C.7.6.16)."""
-    own = dataset.get("PerFrameFunctionalGroupsSequence")
+    """Return the first item of a functional group of frame `index`, or None (PS3.3 C.7.6.16).
+
+    The frame's own group comes before the shared one.
+    """
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     shared = dataset.get("SharedFunctionalGroupsSequence")
-    for groups in ([own[index]] if own else [], [shared[0]] if shared else []):
+    for groups in ([per_frame[index]] if per_frame else [], [shared[0]] if shared else []):
         for group in groups:
             items = group.get(sequence)
             if items:
@@ -120,7 +115,9 @@ def functional_group(dataset: Dataset, index: int, sequence: str) -> Dataset | N
 
 
 def number(value) -> float | None:
-    """A DICOM number (DS, IS, FD, US) as float; None for absent or empty; ValueError for several or text."""
+    """Return a DICOM number (DS, IS, FD, US) as float, None when absent; raise ValueError for several or
+    text.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, (list, tuple, pydicom.multival.MultiValue)):
@@ -129,8 +126,8 @@ def number(value) -> float | None:
 
 
 def refuse_tiles_and_films(dataset: Dataset, path, frames: int) -> None:
-    """Refuse pictures that hold a whole volume side by side (Siemens mosaics), and frames that follow
-    one another in time.
+    """Refuse pictures that show a volume as tiles (Siemens mosaics), and frames that follow one another in
+    time.
 
     Raises:
         ImageError: says what the file is and how it becomes a volume.
@@ -140,8 +137,7 @@ def refuse_tiles_and_films(dataset: Dataset, path, frames: int) -> None:
         how_many = f"{tiles:.0f} slices" if isinstance(tiles, float) else "the slices of a volume"
         raise ImageError(
             f"{path}: a Siemens mosaic: one picture that shows {how_many} side by side. Convert it with "
-            f"`dcm2niix` (which takes it apart), and give "
-            "the NIfTI file."
+            "`dcm2niix` (which separates the slices), and give the NIfTI file."
         )
     kind = str(dataset.get("SOPClassUID") or "")
     timed = dataset.get("FrameTime") or dataset.get("FrameTimeVector") or dataset.get("CineRate")
@@ -152,21 +148,20 @@ def refuse_tiles_and_films(dataset: Dataset, path, frames: int) -> None:
     if frames > 1 and (kind in _FILMS or (timed and not placed)):
         raise ImageError(
             f"{path}: a film of {frames} frames "
-            f"({_FILMS.get(kind, 'frames with a time, none with a place')}), one moment each, not the slices "
-            f"of a "
-            "volume. Save the frames that are to be marked as pictures of their own."
+            f"({_FILMS.get(kind, 'frames with a time, none with a position')}), one moment each, not the "
+            "slices of a volume. Save the frames that are to be marked as pictures of their own."
         )
 
 
-def _value(dataset, index, place):
-    """A number as float, text as text; None when it is absent or empty."""
-    if isinstance(place, tuple) and isinstance(place[0], int):
-        value = _vendor_value(dataset, *place)
-    elif isinstance(place, tuple):
-        group = functional_group(dataset, index, place[0])
-        value = None if group is None else group.get(place[1])
+def _value(dataset, index, field):
+    """Return a number as float and text as text, None when the field is absent or empty."""
+    if isinstance(field, tuple) and isinstance(field[0], int):
+        value = _vendor_value(dataset, *field)
+    elif isinstance(field, tuple):
+        group = functional_group(dataset, index, field[0])
+        value = None if group is None else group.get(field[1])
     else:
-        value = dataset.get(place)
+        value = dataset.get(field)
     if isinstance(value, (pydicom.multival.MultiValue, list, tuple)):
         value = "\\".join(map(str, value))
     if value is None or value == "" or isinstance(value, (bytes, Dataset)):
@@ -179,13 +174,12 @@ def _value(dataset, index, place):
 
 
 def _vendor_value(dataset, group, creator, element):
+    """Return the value of a private element, None without it."""
     try:
         value = dataset.private_block(group, creator)[element].value
     except KeyError:
         return None
-    if (
-        creator.startswith("GEMS") and value is not None
-    ):  # b + 1e9 for some, then three numbers that say nothing here
-        first = str(value if isinstance(value, (str, bytes)) else value[0]).split("\\")[0]
-        return float(first) % 1e9 if first.replace(".", "", 1).isdigit() else None
+    if creator.startswith("GEMS") and value is not None:  # b, or b + 1e9, then three unrelated numbers
+        b_value = str(value if isinstance(value, (str, bytes)) else value[0]).split("\\")[0]
+        return float(b_value) % 1e9 if b_value.replace(".", "", 1).isdigit() else None
     return value.decode("ascii", "ignore") if isinstance(value, bytes) else value

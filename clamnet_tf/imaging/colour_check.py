@@ -1,20 +1,20 @@
-"""Gray pictures that are stored in colour: three equal channels."""
+"""Find gray pictures that are stored in colour, as three equal channels."""
 
 import numpy as np
 
 from clamnet_tf.imaging.volume import Grid
 
-TOLERANCE = 4.0 / 255.0  # of the picture's range: what JPEG's colour conversion may lose
+TOLERANCE = 4.0 / 255.0  # share of the picture's range that JPEG's colour conversion may change
 
 
 def gray_of(array: np.ndarray) -> np.ndarray | None:
-    """Return the first channel of values whose channels are equal, but for what JPEG changes; else None.
+    """Return the first channel when all channels are equal up to changes by JPEG, else None.
 
     Args:
         array: (slices, rows, columns, channels).
 
     Returns:
-        (slices, rows, columns, 1) of the same dtype.
+        (slices, rows, columns, 1) of the same dtype, or None.
     """
     if (array == array[..., :1]).all():
         return np.ascontiguousarray(array[..., :1])
@@ -28,5 +28,5 @@ def gray_of(array: np.ndarray) -> np.ndarray | None:
 
 
 def is_colour(grid: Grid, channels: int) -> bool:
-    """Whether channels of such an image are red, green and blue, and not images of their own."""
+    """Return whether the channels of an image are red, green and blue, and not separate images."""
     return channels == 3 and grid.kind in ("picture", "dicom")

@@ -1,4 +1,4 @@
-"""Volumes in two files: a header (.hdr, .nhdr, .mhd) and the values beside it (.img, .raw ...)."""
+"""Find the files of volumes in two parts: a header (.hdr, .nhdr, .mhd) and its values (.img, .raw ...)."""
 
 import gzip
 import re
@@ -9,36 +9,39 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.formats import FORMATS
 
 _HEADERS, _IMAGES = (".hdr", ".hdr.gz"), (".img", ".img.gz")
-_HEAD = 2**20  # bytes of a text header that are looked at
+_HEAD = 2**20  # bytes of a text header that are read
 _NRRD_FIELD = re.compile(rb"^([^:#=\r\n]+): ?(.*?)\r?$", re.MULTILINE)
 _META_FIELD = re.compile(rb"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 
 
 def image_of(header: Path) -> Path | None:
-    """The file with the values of a NIfTI or Analyze header: scan.img for scan.hdr."""
+    """Return the file with the values of a NIfTI or Analyze header: scan.img for scan.hdr."""
     return _partner(header, _HEADERS, _IMAGES)
 
 
 def header_of(image: Path) -> Path | None:
-    """The header of a file with values: scan.hdr for scan.img."""
+    """Return the header of a file with values: scan.hdr for scan.img."""
     return _partner(image, _IMAGES, _HEADERS)
 
 
-def _partner(path: Path, own, others) -> Path | None:
+def _partner(path: Path, suffixes, other_suffixes) -> Path | None:
+    """Return the file beside `path` with the same stem and one of `other_suffixes`, or None."""
     suffix = next(
-        (suffix for suffix in sorted(own, key=len, reverse=True) if path.name.lower().endswith(suffix)), None
+        (suffix for suffix in sorted(suffixes, key=len, reverse=True) if path.name.lower().endswith(suffix)),
+        None,
     )
     if suffix is None:
         return None
     stem = path.name[: -len(suffix)]
-    spelled = (change(other) for other in others for change in (str.lower, str.upper))
-    return next(
-        (path.with_name(stem + each) for each in spelled if path.with_name(stem + each).is_file()), None
-    )
+    endings = (change(other) for other in other_suffixes for change in (str.lower, str.upper))
+    candidates = (path.with_name(stem + ending) for ending in endings)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def text_header(path: Path, kind: str) -> dict[str, str]:
-    """{field in lower case: value} of an NRRD or MetaImage header; ImageError when it has no end."""
+    """Return {field in lower case: value} of an NRRD or MetaImage header; raise ImageError when it has no
+    end.
+    """
     with open(path, "rb") as stream:
         head = stream.read(_HEAD)
     if kind == "nrrd":
@@ -55,10 +58,11 @@ def text_header(path: Path, kind: str) -> dict[str, str]:
 
 
 def data_file(path: Path, kind: str) -> Path | None:
-    """The file beside an NRRD or MetaImage header that holds the values; None when they follow the header
-    itself.
+    """Return the file beside an NRRD or MetaImage header that holds the values, None when they follow the
+    header.
 
-    ImageError: it is missing, there are several, or it lies in another folder.
+    Raises:
+        ImageError: the file is missing, there are several, or it lies in another folder.
     """
     fields = text_header(path, kind)
     name = (
@@ -75,7 +79,7 @@ def data_file(path: Path, kind: str) -> Path | None:
     if beside.parent != path.parent or name in (".", ".."):
         raise ImageError(
             f"{path}: its values lie in another folder ({name[:200]}); put them beside the header, and write"
-            " their bare name into it."
+            " the name without a folder into it."
         )
     if not beside.is_file():
         raise ImageError(
@@ -85,43 +89,45 @@ def data_file(path: Path, kind: str) -> Path | None:
 
 
 def nifti_partner(path: Path) -> Path | None:
-    """The other file of a pair .hdr and .img; None for a NIfTI file that is whole."""
+    """Return the other file of a pair .hdr and .img, None for a NIfTI volume in one file."""
     return image_of(path) or header_of(path)
 
 
 def nrrd_data_file(path: Path) -> Path | None:
-    """`data_file` of an NRRD header."""
+    """Return the file with the values of an NRRD header, as `data_file` does."""
     return data_file(path, "nrrd")
 
 
 def metaimage_data_file(path: Path) -> Path | None:
-    """`data_file` of a MetaImage header."""
+    """Return the file with the values of a MetaImage header, as `data_file` does."""
     return data_file(path, "metaimage")
 
 
 def companions(path: Path, kind: str) -> tuple[Path, ...]:
-    """The further files that a volume is made of; () for one that is whole, or whose header cannot be read.
+    """Return the further files of a volume, () when there are none or its header cannot be read.
 
-    kind: a key of FORMATS, or any other word for a file that is no image.
+    Args:
+        path: the file.
+        kind: a key of FORMATS, or any other word for a file that is not an image.
     """
-    beside = FORMATS[kind].companions if kind in FORMATS else None
-    if beside is None:
+    find = FORMATS[kind].companions if kind in FORMATS else None
+    if find is None:
         return ()
     try:
-        found = beside(path)
+        companion = find(path)
     except (ImageError, OSError):
         return ()
-    return () if found is None else (found,)
+    return () if companion is None else (companion,)
 
 
 def is_gzipped(path: Path) -> bool:
-    """Whether a file begins as gzip does."""
+    """Return whether a file begins like gzip."""
     with open(path, "rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
 def unpacked(path: Path, limit: int) -> bytes:
-    """The content of a gzip file. ImageError when it is damaged or larger than `limit` bytes."""
+    """Return the content of a gzip file; raise ImageError when it is damaged or larger than `limit` bytes."""
     try:
         with gzip.open(path, "rb") as stream:
             content = stream.read(limit + 1)

@@ -1,7 +1,7 @@
-"""DICOM in: one file (also multi-frame), or a folder with one series, as a Volume.
+"""Read DICOM as a Volume: one file (also multi-frame), or a folder with one series.
 
-Three questions, three modules: what a header says (dicom_header), where slices are (dicom_geometry), what
-their pixels mean (dicom_pixels).
+Three modules answer three questions: what a header says (dicom_header), where slices are (dicom_geometry),
+and what their pixels mean (dicom_pixels).
 """
 
 import functools
@@ -30,17 +30,22 @@ from clamnet_tf.imaging.presentation import Presented, present
 from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
 from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
 
-_BYTES_EACH = 9  # of a value: the float32 result of all files; what one file takes besides is asked for where it is read
+# Bytes per value for the float32 result of all files; the memory of one file is checked where it is read.
+_BYTES_EACH = 9
 _NO_SERIES = "(no SeriesInstanceUID)"
 
 
 def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool = False) -> Volume:
-    """One DICOM file as a volume: a single slice, or its frames sorted by position (as stored when they have
-    none).
+    """Read one DICOM file as a volume: a single slice, or its frames sorted by position.
 
-    Brought to axial slices as `orientation.to_axial` says; a single sagittal or coronal slice stays as it is
-    stored. See `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and
-    affine; presentation: give the values that the file says to show, see `presentation.present`.
+    Frames without a position stay in stored order. The volume is turned to axial slices
+    (`orientation.to_axial`); a single sagittal or coronal slice stays as stored. See
+    `dicom_pixels.read_pixels` for values and channels, `dicom_geometry.arrange` for order and affine.
+
+    Args:
+        path: the file.
+        backend: data.dicom_backend of a recipe.
+        presentation: whether to return the values that the file defines for display (`presentation.present`).
     """
     path = Path(path)
     dataset = open_dataset(path, pixels=True)
@@ -48,44 +53,48 @@ def read_dicom_file(path: Path, *, backend: str = "pydicom", presentation: bool 
     if len(frames) > 1 and frames[0].position is not None:
         _the_only_volume(sort_series(frames, lambda frame: None), path)
     values, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
-    shown = present(dataset, values, stored, path) if presentation else Presented(values)
-    return _assemble(frames, shown, (path,), path)
+    presented = present(dataset, values, stored, path) if presentation else Presented(values)
+    return _assemble(frames, presented, (path,), path)
 
 
 def read_dicom_folder(
     folder: Path, *, series: str | None = None, backend: str = "pydicom", presentation: bool = False
 ) -> Volume:
-    """The one DICOM series in a folder (and its subfolders), or the one named by its SeriesInstanceUID.
+    """Read the only DICOM series in a folder (and its subfolders), or the one that `series` names.
 
-    series: SeriesInstanceUID; of a series that holds several volumes followed by a space and the words that
-    the message says.
+    Args:
+        folder: the folder.
+        series: SeriesInstanceUID; for a series that holds several volumes, followed by a space and the words
+            by which the message names the volume.
+        backend: data.dicom_backend of a recipe.
+        presentation: whether to return the values that the files define for display.
     """
     folder = Path(folder)
-    found = group_series(folder)
-    if not found:
+    all_series = group_series(folder)
+    if not all_series:
         raise ImageError(
             f"{folder}: no DICOM image in this folder ({_inventory(folder)}). Name a folder that holds one "
             f"DICOM series."
         )
     uid, _, part = (series or "").partition(" ")
-    if series is None and len(found) > 1:
+    if series is None and len(all_series) > 1:
         listed = names(
             [
                 f"{uid} ({len(files)} files, e.g. {files[0].relative_to(folder)})"
-                for uid, files in found.items()
+                for uid, files in all_series.items()
             ],
             8,
         )
         raise ImageError(
-            f"{folder}: holds {len(found)} DICOM series, one is needed: {listed}. Choose one by "
+            f"{folder}: holds {len(all_series)} DICOM series, one is needed: {listed}. Choose one by "
             f"read_volume(folder, series=UID) "
             "or by a column 'series' in the table of labels, or move each series to a folder of its own."
         )
-    if series is not None and series in found:
+    if series is not None and series in all_series:
         uid, part = series, ""
-    if series is not None and uid not in found:
-        raise ImageError(f"{folder}: no series {series}; it holds {names(list(found), 8)}.")
-    files = found[uid] if series is not None else next(iter(found.values()))
+    if series is not None and uid not in all_series:
+        raise ImageError(f"{folder}: no series {series}; it holds {names(list(all_series), 8)}.")
+    files = all_series[uid] if series is not None else next(iter(all_series.values()))
     return read_dicom_files(files, folder, part=part, backend=backend, presentation=presentation)
 
 
@@ -97,11 +106,17 @@ def read_dicom_files(
     backend: str = "pydicom",
     presentation: bool = False,
 ) -> Volume:
-    """The files of one series, in any order, as one volume; `where` is named in messages about several files.
+    """Read the files of one series, in any order, as one volume.
 
-    Images that belong to no volume are set aside, true copies counted once, and both are named in the notes
-    of the grid.
-    part: which of several volumes of the series, in the words of the message that lists them.
+    Images that belong to no volume are set aside, copies are counted once, and the notes of the grid name
+    both.
+
+    Args:
+        files: the files.
+        where: folder or file that messages about several files name.
+        part: which of several volumes of the series, in the words of the message that lists them.
+        backend: data.dicom_backend of a recipe.
+        presentation: whether to return the values that the files define for display.
     """
     headers: list[Frame] = []
     notes: tuple[str, ...] = ()
@@ -119,8 +134,8 @@ def read_dicom_files(
     for path in dict.fromkeys(frame.path for frame in headers):
         dataset = open_dataset(path, pixels=True)
         pixels, stored = read_pixels(dataset, path, backend=backend, stored_too=True)
-        shown = present(dataset, pixels, stored, path) if presentation else Presented(pixels)
-        pixels, notes = shown.values, (*notes, *shown.notes)
+        presented = present(dataset, pixels, stored, path) if presentation else Presented(pixels)
+        pixels, notes = presented.values, (*notes, *presented.notes)
         if values is None:
             values = np.empty((len(headers), *pixels.shape[1:]), np.float32)
         if pixels.shape[1:] != values.shape[1:]:
@@ -130,16 +145,16 @@ def read_dicom_files(
                 "Move the odd ones to another folder."
             )
         values[start : start + len(pixels)] = pixels
-        if shown.excluded is not None:
+        if presented.excluded is not None:
             excluded = np.zeros(values.shape[:3], bool) if excluded is None else excluded
-            excluded[start : start + len(pixels)] = shown.excluded
+            excluded[start : start + len(pixels)] = presented.excluded
         start += len(pixels)
     assert values is not None  # there is at least one file
     return _assemble(headers, Presented(values, excluded, tuple(dict.fromkeys(notes))), None, where)
 
 
 def pixel_digest(frame: Frame) -> str | None:
-    """Return the sha256 of shape and values of a file of one frame; None where it cannot be read."""
+    """Return the sha256 of shape and values of a file of one frame, None where it cannot be read."""
     try:
         values = read_pixels(open_dataset(frame.path, pixels=True), frame.path)
     except ImageError:
@@ -147,35 +162,43 @@ def pixel_digest(frame: Frame) -> str | None:
     return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _the_only_volume(found: SortedSeries, where, part: str = "") -> tuple[list[Frame], tuple[str, ...]]:
-    """(images of the one volume that a series holds, or of the one that `part` names; notes on the
-    others).
-    """
-    if found.unclear:
-        raise ImageError(f"{where}: {found.unclear[0][1]}.")
-    chosen = [images for words, images in found.volumes if words == part or len(found.volumes) == 1]
+def _the_only_volume(
+    sorted_series: SortedSeries, where, part: str = ""
+) -> tuple[list[Frame], tuple[str, ...]]:
+    """Return (images of the only volume of a series, or of the one that `part` names; notes on others)."""
+    if sorted_series.unclear:
+        raise ImageError(f"{where}: {sorted_series.unclear[0][1]}.")
+    chosen = [
+        images for words, images in sorted_series.volumes if words == part or len(sorted_series.volumes) == 1
+    ]
     if len(chosen) != 1:
-        listed = names([f"{words!r} ({len(images)} images)" for words, images in found.volumes], 6)
-        several = len({frame.path for _, images in found.volumes for frame in images}) > 1
+        listed = names([f"{words!r} ({len(images)} images)" for words, images in sorted_series.volumes], 6)
+        several_files = len({frame.path for _, images in sorted_series.volumes for frame in images}) > 1
         cure = (
             "Choose one by read_volume(folder, series='UID words'), list its files in a manifest.csv, or "
             "move each volume to a folder of its own"
-            if several
+            if several_files
             else "Convert the file with `dcm2niix`, which writes one NIfTI file per volume"
         )
-        raise ImageError(f"{where}: holds {len(found.volumes)} volumes, one is needed: {listed}. {cure}.")
-    notes = [f"{frame.path.name}{SET_ASIDE}{why}" for frame, why in found.strays]
+        raise ImageError(
+            f"{where}: holds {len(sorted_series.volumes)} volumes, one is needed: {listed}. {cure}."
+        )
+    notes = [f"{frame.path.name}{SET_ASIDE}{why}" for frame, why in sorted_series.strays]
     notes += [
-        f"{copy.path.name} was left out: it repeats {original.path.name}" for copy, original in found.copies
+        f"{copy.path.name} was left out: it repeats {original.path.name}"
+        for copy, original in sorted_series.copies
     ]
     return list(chosen[0]), tuple(notes)
 
 
 def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """SeriesInstanceUID -> its image files, for a tree of any depth; both in sorted order.
+    """Return {SeriesInstanceUID: its image files} for a tree of any depth, both sorted.
 
     Files that are not DICOM, and DICOM objects without an image (reports, DICOMDIR, plans, segmentations),
-    are passed over. A DICOM file that cannot be read is an ImageError that names it.
+    are skipped.
+
+    Raises:
+        ImageError: a DICOM file cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -196,12 +219,19 @@ def _not_understood(path, reason: str) -> ImageError:
     return ImageError(f"{path}: its DICOM header cannot be understood: {reason}. Export the image again.")
 
 
-def _assemble(frames, shown: Presented, sources, where) -> Volume:
-    """Sort frames into a stack and turn the stack to axial slices. sources: of one file; None of a folder."""
-    notes = tuple(dict.fromkeys(shown.notes))
+def _assemble(frames, presented: Presented, sources, where) -> Volume:
+    """Sort frames into a stack and turn the stack to axial slices.
+
+    Args:
+        frames: the frames.
+        presented: their values.
+        sources: the path of a single file, None for a folder.
+        where: folder or file, named in messages.
+    """
+    notes = tuple(dict.fromkeys(presented.notes))
     arrangement = arrange(frames, where)
     ordered = [frames[n] for n in arrangement.order]
-    values, excluded = shown.values, shown.excluded
+    values, excluded = presented.values, presented.excluded
     if arrangement.order != tuple(range(len(frames))):
         values = values[list(arrangement.order)]
         excluded = None if excluded is None else excluded[list(arrangement.order)]
@@ -224,9 +254,8 @@ def _assemble(frames, shown: Presented, sources, where) -> Volume:
         shape=shape,
         axes=axes,
         flips=flips,
-        order=arrangement.order
-        if in_one_file and len(frames) > 1
-        else None,  # a folder has no order of its own
+        # A folder has no order of its own.
+        order=arrangement.order if in_one_file and len(frames) > 1 else None,
         references=_references(ordered, in_one_file),
         notes=(*arrangement.notes, *notes),
         modality=ordered[0].modality,
@@ -238,7 +267,7 @@ def _assemble(frames, shown: Presented, sources, where) -> Volume:
 
 
 def _turn(directions, count, where, spaced):
-    """(axes, flips) of a stack; a single slice that is not axial cannot be turned."""
+    """Return (axes, flips) of a stack; a single slice that is not axial cannot be turned."""
     if directions is None:
         return IDENTITY
     axes, flips = to_axial(where, directions)
@@ -268,7 +297,7 @@ def _references(ordered, in_one_file) -> tuple[SliceReference, ...]:
 
 
 def _inventory(folder) -> str:
-    """'12 .png, 1 .txt' or 'it is empty'."""
+    """Return '12 .png, 1 .txt' or 'it is empty'."""
     counts: dict[str, int] = {}
     for path in folder.rglob("*"):
         if path.is_file():

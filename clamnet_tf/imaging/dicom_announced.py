@@ -1,6 +1,4 @@
-"""What a DICOM header announces, held against what its file can hold: before a record per frame is made or a
-pixel decoded.
-"""
+"""Compare the size that a DICOM header announces with what its file can hold, before memory is allocated."""
 
 import zlib
 from pathlib import Path
@@ -22,30 +20,30 @@ _SYNTAX = DeflatedExplicitVRLittleEndian.encode()
 def refuse_deflate_bomb(path: Path) -> None:
     """Refuse a file of the deflated transfer syntax (PS3.5 A.5) that unpacks beyond the memory limit.
 
-    pydicom unpacks the whole object at once. This reads it piece by piece and keeps nothing. ImageError.
+    pydicom unpacks the complete object at once; this function unpacks it piece by piece and keeps nothing.
+
+    Raises:
+        ImageError: the content is too large.
     """
     with open(path, "rb") as stream:
         head = stream.read(4096)
-        place = head.find(_SYNTAX)
-        if head[128:132] != b"DICM" or place < 0:
+        position = head.find(_SYNTAX)
+        if head[128:132] != b"DICM" or position < 0:
             return
         start = _end_of_meta(head)
         size = Path(path).stat().st_size
         if start is None or (size - start) * _DEFLATE_RATIO * _COPIES_OF_DEFLATED <= memory_limit(size):
             return
         stream.seek(start)
-        unpacker, unpacked, most = (
-            zlib.decompressobj(-zlib.MAX_WBITS),
-            0,
-            memory_limit(size) // _COPIES_OF_DEFLATED,
-        )
+        unpacker, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        most = memory_limit(size) // _COPIES_OF_DEFLATED
         while not unpacker.eof:
             rest = unpacker.unconsumed_tail or stream.read(_PIECE)
             if not rest:
                 return
             try:
                 unpacked += len(unpacker.decompress(rest, _PIECE))
-            except zlib.error:  # said when the object is read
+            except zlib.error:  # reported when the object is read
                 return
             if unpacked > most:
                 raise ImageError(
@@ -56,7 +54,16 @@ def refuse_deflate_bomb(path: Path) -> None:
 
 
 def refuse_impossible_frames(dataset: Dataset, path: Path, count: int) -> None:
-    """Refuse more frames than the file has bytes for. ImageError. count: NumberOfFrames."""
+    """Refuse more frames than the file has bytes for.
+
+    Args:
+        dataset: the header.
+        path: the file.
+        count: NumberOfFrames.
+
+    Raises:
+        ImageError: the file cannot hold so many frames.
+    """
     require_slices(path, count)
     if count == 1:
         return
@@ -77,20 +84,22 @@ def refuse_impossible_frames(dataset: Dataset, path: Path, count: int) -> None:
 
 
 def require_pixel_memory(dataset: Dataset, path: Path, photometric: str) -> None:
-    """Refuse pixels that would take more memory than `limits` allows, whatever they are compressed with.
-    ImageError.
+    """Refuse pixels that would take more memory than `limits` allows, however they are compressed.
+
+    Raises:
+        ImageError: they take too much memory.
     """
     frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
     item = max(1, -(-int(dataset.get("BitsAllocated") or 8) // 8))
-    each = 3 * item + 4 + (36 if photometric == "PALETTE COLOR" else 0)
+    bytes_each = 3 * item + 4 + (36 if photometric == "PALETTE COLOR" else 0)
     shape = (frames, int(dataset.Rows), int(dataset.Columns), samples)
     if frames == 1:
-        each += 24  # one plane at a time is converted in float64
-    check_size(path, shape, bytes_each=each)
+        bytes_each += 24  # one plane at a time is converted in float64
+    check_size(path, shape, bytes_each=bytes_each)
 
 
 def _end_of_meta(head: bytes) -> int | None:
-    """Where the data set begins: behind group 0002, whose length its first element says (PS3.10 section
+    """Return the offset of the data set behind group 0002, whose first element states its length (PS3.10
     7.1).
     """
     if head[132:140] != b"\x02\0\0\0UL\x04\0":

@@ -1,4 +1,4 @@
-"""Decompress the pixels of a DICOM file by pydicom and its plugins: stored values, as the file holds them."""
+"""Decompress the pixels of a DICOM file by pydicom and its plugins into the stored values."""
 
 import tempfile
 from pathlib import Path
@@ -17,19 +17,18 @@ from clamnet_tf.imaging.dicom_header import LARGEST_UNPACKED, number, quiet
 from clamnet_tf.imaging.gdcm_worker import decode_with_gdcm
 
 INSTALL = "pip install 'clamnet-tf[dicom]'"
-_PADDING = 1.5  # a codestream may be padded to whole blocks, but announces about what the header does
-_ORDER = (
-    "pydicom",
-    "pylibjpeg",
-    "pyjpegls",
-    "pillow",
-    "gdcm",
-)  # the plugins, most robust against damage first
+_PADDING = 1.5  # largest ratio of announced to expected pixels: a codestream may be padded to full blocks
+_ORDER = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")  # plugins, most robust against damage first
 
 
 def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
-    """Stored values, colour as RGB, by pydicom and its plugins: (frames, rows, columns[, 3]), the file's own
-    dtype.
+    """Return the stored values of a DICOM file, colour as RGB, decoded by pydicom and its plugins.
+
+    Returns:
+        (frames, rows, columns[, 3]) in the file's own dtype.
+
+    Raises:
+        ImageError: no decoder is available, or the pixel data are damaged.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
@@ -60,8 +59,9 @@ def decode_pydicom(dataset: Dataset, path: Path) -> np.ndarray:
 
 
 def _decompress(dataset, decoder, path) -> np.ndarray:
-    """Pixels by one plugin. All of them give equal values; pylibjpeg-rle panics and GDCM aborts on damaged
-    data.
+    """Return the pixels decoded by one plugin.
+
+    All plugins give equal values, but on damaged data pylibjpeg-rle panics and GDCM aborts.
     """
     plugin = next((name for name in _ORDER if name in decoder.available_plugins), "")
     if plugin != "gdcm":
@@ -79,20 +79,20 @@ def _refuse_bombs(dataset, syntax, path):
     if not syntax.is_encapsulated:
         return
     expected = int(dataset.Rows) * int(dataset.Columns)
-    for number_, frame in enumerate(
+    for index, frame in enumerate(
         generate_frames(dataset.PixelData, number_of_frames=int(number(dataset.get("NumberOfFrames")) or 1))
     ):
         size = announced_size(frame)
         if size is not None and size[0] * size[1] > _PADDING * expected:
             raise ImageError(
                 f"{path}: its header says {dataset.Rows} x {dataset.Columns} pixels, but compressed frame "
-                f"{number_ + 1} announces "
+                f"{index + 1} announces "
                 f"{size[0]} x {size[1]}: damaged or hostile. Export the image again."
             )
 
 
 def _why_not(text: str, syntax, path) -> str:
-    """A message for pixels that could not be decoded although a decoder is there."""
+    """Return the message for pixels that could not be decoded although a decoder is available."""
     if "12-bit" in text or "12 bit" in text or (syntax in JPEGTransferSyntaxes and "Extended" in syntax.name):
         return (
             f"{path}: compressed as {syntax.name} ({syntax}) with 12 bits per sample, which none of the "

@@ -1,8 +1,7 @@
-"""The place of DICOM slices in the patient: their order, gaps, affine, and everything that must not be
-guessed.
+"""Find the position of DICOM slices in the patient: their order, gaps and affine; refuse what is ambiguous.
 
 Slices are ordered by the position of their first pixel projected on the normal of ImageOrientationPatient,
-never by file name and by InstanceNumber only where no slice has a position (DICOM PS3.3 C.7.6.2.1.1).
+never by file name, and by InstanceNumber only where no slice has a position (DICOM PS3.3 C.7.6.2.1.1).
 """
 
 from collections import Counter
@@ -14,19 +13,22 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.dicom_header import Frame
 
 _ANGLE = 2e-3  # largest difference of direction cosines inside one series
-_GAP = 0.05  # of the usual gap: how far a gap may be off ...
-_ROUNDING_MM = 0.11  # ... and at least this, since some scanners write positions with one decimal
-_GAP_LIMIT = 0.25  # ... but never more than this part of the usual gap
+_GAP = 0.05  # share of the usual gap by which a gap may differ ...
+_ROUNDING_MM = 0.11  # ... at least this much, because some scanners write positions with one decimal ...
+_GAP_LIMIT = 0.25  # ... but never more than this share of the usual gap
 _TILT_DEGREES = 0.2
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How frames form a stack, the volume before it is turned to axial slices.
+    """How frames form a stack, which is the volume before it is turned to axial slices.
 
-    `order[s]` is the frame that becomes slice s; spacing and affine as in `volume.Volume`, of the stack.
-    directions: 4x4 like affine, with the right directions and any lengths, also where pixel spacing is not
-    known; None without positions.
+    Attributes:
+        order: `order[s]` is the frame that becomes slice s.
+        spacing_mm, affine: of the stack, as in `volume.Volume`.
+        notes: facts that the user should know, such as a tilted gantry.
+        directions: 4x4 like affine, with correct directions and any lengths, also where pixel spacing is not
+            known; None without positions.
     """
 
     order: tuple[int, ...]
@@ -37,11 +39,16 @@ class Arrangement:
 
 
 def arrange(frames: list[Frame], where) -> Arrangement:
-    """Sort the frames of one series and work out its grid. `where` is the folder or file named in messages.
+    """Sort the frames of one series and compute its grid.
 
-    ImageError, naming the files: mixed sizes, orientations, pixel spacings or frames of reference; some
-    slices without position; two slices at one place; missing slices and irregular gaps; slices that are not
-    on one line.
+    Args:
+        frames: the frames.
+        where: folder or file, named in messages.
+
+    Raises:
+        ImageError: sizes, orientations, pixel spacings or frames of reference differ; some slices have no
+            position; two slices share a position; slices are missing, unevenly spaced or not on one line. The
+            message names the files.
     """
     _same(frames, where, "size (rows x columns)", [f"{f.rows} x {f.columns}" for f in frames])
     _same(frames, where, "samples per pixel", [str(f.samples) for f in frames])
@@ -62,12 +69,13 @@ def arrange(frames: list[Frame], where) -> Arrangement:
 
 
 def names(items: list[str], limit: int = 5) -> str:
-    """'a, b, c and 7 more'."""
+    """Return 'a, b, c and 7 more'."""
     rest = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _same(frames, where, what, values):
+    """Raise ImageError when `values`, one per frame, differ; `what` names the property."""
     counts = Counter(values).most_common()
     if len(counts) == 1:
         return
@@ -83,7 +91,7 @@ def _same(frames, where, what, values):
 
 
 def _directions(frames, where):
-    """Unit vectors along a row (right) and along a column (down), equal in all frames."""
+    """Return the unit vectors along a row (right) and along a column (down), which all frames must share."""
     cosines = np.stack([f.orientation for f in frames])
     lengths = np.linalg.norm(cosines.reshape(-1, 2, 3), axis=2)
     skew = np.abs((cosines[:, :3] * cosines[:, 3:]).sum(1))
@@ -94,14 +102,14 @@ def _directions(frames, where):
             f"{np.round(cosines[bad[0]], 4).tolist()}, "
             "which is not two perpendicular directions of length 1. Export the series again."
         )
-    groups: list[list[int]] = []  # orientations seen, each with its frames
-    for number, cosine in enumerate(cosines):
+    groups: list[list[int]] = []  # indices of the frames of each orientation
+    for index, cosine in enumerate(cosines):
         for group in groups:
             if np.abs(cosines[group[0]] - cosine).max() <= _ANGLE:
-                group.append(number)
+                group.append(index)
                 break
         else:
-            groups.append([number])
+            groups.append([index])
     if len(groups) > 1:
         groups.sort(key=len, reverse=True)
         parts = [
@@ -155,7 +163,7 @@ def _with_positions(frames, where, right, down):
 
 
 def _check_gaps(ordered, along, where) -> float:
-    """The distance between neighbouring slice planes in mm, which must be one and the same."""
+    """Return the distance between neighbouring slice planes in mm; raise ImageError when it varies."""
     gaps = np.diff(along)
     double = np.flatnonzero(gaps < 1e-3)
     if double.size:
@@ -172,8 +180,8 @@ def _check_gaps(ordered, along, where) -> float:
     parts = []
     for n in odd[:3]:
         missing = round(gaps[n] / usual) - 1
-        whole = missing >= 1 and abs(gaps[n] - (missing + 1) * usual) <= allowed
-        why = f": {missing} missing" if whole else ""
+        exactly_missing = missing >= 1 and abs(gaps[n] - (missing + 1) * usual) <= allowed
+        why = f": {missing} missing" if exactly_missing else ""
         parts.append(f"{gaps[n]:.2f} mm between {ordered[n].name} and {ordered[n + 1].name}{why}")
     more = f" and {odd.size - 3} more" if odd.size > 3 else ""
     raise ImageError(
@@ -183,7 +191,7 @@ def _check_gaps(ordered, along, where) -> float:
 
 
 def _check_line(ordered, positions, step, where):
-    """First pixels must lie on one line: a jump inside the plane would shift slices against one another."""
+    """Raise ImageError unless first pixels lie on one line; a jump inside the plane would shift slices."""
     away = positions - positions[0]
     direction = step / np.linalg.norm(step)
     off = np.linalg.norm(away - np.outer(away @ direction, direction), axis=1)
@@ -198,7 +206,7 @@ def _check_line(ordered, positions, step, where):
 
 
 def _tilt_notes(frames, normal, step) -> tuple[str, ...]:
-    """A tilted gantry moves slices inside their own plane: the affine is sheared, and one should know."""
+    """Return a note on a tilted gantry, which moves slices inside their own plane and shears the affine."""
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     stated = frames[0].gantry_tilt or 0.0
     if tilt > _TILT_DEGREES:
@@ -215,7 +223,7 @@ def _tilt_notes(frames, normal, step) -> tuple[str, ...]:
 
 
 def _without_positions(frames, where):
-    """No slice has a position: the order of frames in a file, or InstanceNumber across files."""
+    """Arrange slices without positions in the file's order, or by InstanceNumber across files."""
     spacing = frames[0].pixel_spacing
     thickness = frames[0].thickness if len(frames) > 1 else frames[0].thickness or 1.0
     full = (thickness, *spacing) if spacing and thickness else None

@@ -1,6 +1,6 @@
-"""DICOM headers: opening a file that may be damaged or hostile, and the facts of each of its frames.
+"""Read DICOM headers: open a file that may be damaged or hostile, and collect the facts of each frame.
 
-PS3.3 numbers: image plane C.7.6.2, pixel description C.7.6.3, multi-frame functional groups C.7.6.16.
+PS3.3 sections: image plane C.7.6.2, pixel description C.7.6.3, multi-frame functional groups C.7.6.16.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from clamnet_tf.imaging.limits import BoundedFile
 
 LARGEST_UNPACKED = 2**29  # bytes of a DICOM file that is stored in gzip
 
-# what pydicom raises on damaged bytes, found by cutting and flipping the bundled files at every kind of place
+# Errors that pydicom raises on damaged bytes, found by cutting and flipping bytes of the bundled files.
 DAMAGE = (
     InvalidDicomError,
     BytesLengthException,
@@ -55,7 +55,7 @@ DAMAGE = (
 
 _QUIET = threading.RLock()
 
-NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside, or not slice by slice
+NOT_IMAGES = {  # SOP classes with pixels that do not show slices or views of a patient
     "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation (masks), not an image; give it in the column mask of a "
     "manifest.csv",
     "1.2.840.10008.5.1.4.1.1.66.7": "a label map segmentation (masks), not an image; give it in the column "
@@ -68,7 +68,7 @@ NOT_IMAGES = {  # objects with pixels that are no pictures of a patient's inside
 
 @dataclass(frozen=True)
 class Frame:
-    """One slice as its header describes it. Lengths in mm, patient coordinates LPS."""
+    """One slice as its header describes it. Lengths are in mm, in patient coordinates (LPS)."""
 
     path: Path
     index: int  # frame in the file, from 0
@@ -88,19 +88,20 @@ class Frame:
     modality: str = ""  # Modality (0008,0060)
     photometric: str = ""  # PhotometricInterpretation
     image_type: tuple[str, ...] = ()
-    differences: dict[str, str | float] = field(
-        default_factory=dict
-    )  # what may tell volumes of one series apart, see acquisition.py
+    # Fields that may distinguish volumes of one series, see acquisition.py.
+    differences: dict[str, str | float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
+        """File name, with the number of the frame where it is not the first."""
         return f"{self.path.name} frame {self.index + 1}" if self.index else self.path.name
 
 
 @contextlib.contextmanager
 def quiet():
-    """Silence warnings of pydicom and its decoders: what matters is raised as ImageError. One thread at a
-    time.
+    """Silence warnings of pydicom and its decoders in the block, one thread at a time.
+
+    Faults that matter are raised as ImageError.
     """
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,9 +109,7 @@ def quiet():
 
 
 def open_dataset(path: Path, *, pixels: bool) -> Dataset:
-    """The DICOM object in a file, with or without its pixel data. ImageError for everything that is not
-    one.
-    """
+    """Return the DICOM object in a file, with or without its pixel data; raise ImageError for other files."""
     path = Path(path)
     sniff.require(path, "dicom")
     refused = lambda reason: ImageError(
@@ -128,13 +127,15 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
 
 
 def is_gray(path: Path) -> bool:
-    """Whether the header of a DICOM file announces one channel."""
+    """Return whether the header of a DICOM file announces one channel."""
     return int(open_dataset(path, pixels=False).get("SamplesPerPixel") or 1) == 1
 
 
 def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
-    """The facts of every frame. ImageError for objects without pixels, non-images and headers that contradict
-    themselves.
+    """Return the facts of every frame.
+
+    Raises:
+        ImageError: the object has no pixels, is not an image, or its header contradicts itself.
     """
     path = Path(path)
     with (
@@ -149,11 +150,11 @@ def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
 
 
 def _read_frames(dataset, path):
-    what = str(dataset.get("SOPClassUID", ""))
-    if what in NOT_IMAGES:
-        raise ImageError(f"{path}: {NOT_IMAGES[what]}.")
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    if sop_class in NOT_IMAGES:
+        raise ImageError(f"{path}: {NOT_IMAGES[sop_class]}.")
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
-        kind = pydicom.uid.UID(what).name if what else "no SOP class"
+        kind = pydicom.uid.UID(sop_class).name if sop_class else "no SOP class"
         raise ImageError(f"{path}: a DICOM object without an image ({kind}); leave it out.")
     frames = number(dataset.get("NumberOfFrames"))
     count = 1 if frames is None else int(frames)
@@ -167,10 +168,10 @@ def _read_frames(dataset, path):
             f"again."
         )
     refuse_tiles_and_films(dataset, path, count)
-    single = (
-        count == 1 or grouped is not None
-    )  # a classic multi-frame object has one position for all its frames: of no use
+    # A classic multi-frame object has one position for all its frames, which cannot be used.
+    single = count == 1 or grouped is not None
     result = []
+    instance_number = number(dataset.get("InstanceNumber"))
     for index in range(count):
         plane = _item(dataset, index, "PlanePositionSequence")
         turned = _item(dataset, index, "PlaneOrientationSequence")
@@ -184,11 +185,9 @@ def _read_frames(dataset, path):
                 columns=int(dataset.Columns),
                 samples=int(dataset.get("SamplesPerPixel") or 1),
                 series_uid=str(dataset.get("SeriesInstanceUID") or ""),
-                sop_class_uid=what,
+                sop_class_uid=sop_class,
                 sop_instance_uid=str(dataset.get("SOPInstanceUID") or ""),
-                instance_number=None
-                if (place := number(dataset.get("InstanceNumber"))) is None
-                else int(place),
+                instance_number=None if instance_number is None else int(instance_number),
                 frame_of_reference=str(dataset.get("FrameOfReferenceUID") or "") or None,
                 position=_array(_vector(plane, "ImagePositionPatient", 3)) if single else None,
                 orientation=_array(_vector(turned, "ImageOrientationPatient", 6)) if single else None,
@@ -206,9 +205,9 @@ def _read_frames(dataset, path):
 
 
 def _item(dataset, index, sequence):
-    """The functional group of the frame, or the dataset itself for classic objects."""
-    found = functional_group(dataset, index, sequence)
-    return dataset if found is None else found
+    """Return the functional group of the frame, or the dataset itself for classic objects."""
+    group = functional_group(dataset, index, sequence)
+    return dataset if group is None else group
 
 
 def _vector(dataset, keyword, length):
@@ -229,7 +228,7 @@ def _positive(value):
 
 
 def _complete_syntax(dataset):
-    """Objects without file meta information: native pixels in the encoding that the reader recognised."""
+    """Set the encoding that the reader recognised for objects without file meta information."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax:
         if not isinstance(syntax, str):

@@ -1,8 +1,8 @@
-"""DICOM pixels: decoded values through colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3,
+"""Convert DICOM pixels to values: colour, modality LUT and MONOCHROME1, in this order (PS3.3 C.7.6.3,
 C.11.1).
 
-The result are the physical values (Hounsfield units of CT, arbitrary units of MR), not a picture for a
-screen: a window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
+The result are physical values (Hounsfield units for CT, arbitrary units for MR), not a picture for a screen.
+A window is applied by callers (`windows.apply_window`, `dicom_voi.file_voi`).
 """
 
 from collections.abc import Callable
@@ -24,23 +24,33 @@ _COLOUR_AS_RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 
-BACKENDS: dict[
-    str, Callable[[Dataset, Path], np.ndarray]
-] = {  # data.dicom_backend of a recipe -> decoder of stored values
+# data.dicom_backend of a recipe -> decoder of stored values
+BACKENDS: dict[str, Callable[[Dataset, Path], np.ndarray]] = {
     "pydicom": decode_pydicom,
     "tensorflow_io": decode_tensorflow_io,
 }
 
 
 def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", stored_too: bool = False):
-    """All frames of an object as values after the modality LUT.
+    """Return all frames of an object as values after the modality LUT.
 
-    Returns (frames, rows, columns, channels) float32: one channel for MONOCHROME1/2, three (red, green, blue,
-    in the stored range) for RGB, YBR and PALETTE COLOR. Slope and intercept, or the modality LUT table, are
-    applied per frame where functional groups carry them. MONOCHROME1 is mirrored inside the range that its
-    bits can hold: v -> lowest + highest - v, with `value_range`, so that bright means bright in every slice
-    alike. With stored_too a
-    pair: these values, and the decoded ones before the modality LUT.
+    Slope and intercept, or the modality LUT table, are applied per frame where functional groups carry them.
+    MONOCHROME1 is mirrored inside the range that its bits can hold: v -> lowest + highest - v, with
+    `value_range`, so that bright means bright in every slice.
+
+    Args:
+        dataset: the open file with pixels.
+        path: the file, named in messages.
+        backend: a key of BACKENDS.
+        stored_too: also return the decoded values before the modality LUT.
+
+    Returns:
+        (frames, rows, columns, channels) float32: one channel for MONOCHROME1/2, three (red, green, blue, in
+            the stored range) for RGB, YBR and PALETTE COLOR. With stored_too a pair (these values, decoded
+            values).
+
+    Raises:
+        ImageError: the pixels or their description are damaged or not supported.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -65,7 +75,7 @@ def read_pixels(dataset: Dataset, path: Path, *, backend: str = "pydicom", store
 
 
 def value_range(dataset: Dataset, frame: int = 0) -> tuple[float, float]:
-    """The lowest and highest value that the frame's bits can hold, after the modality LUT."""
+    """Return the lowest and highest value that the frame's bits can hold, after the modality LUT."""
     bits = int(dataset.BitsStored)
     low, high = (
         (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.get("PixelRepresentation") else (0, 2**bits - 1)
@@ -80,6 +90,7 @@ def value_range(dataset: Dataset, frame: int = 0) -> tuple[float, float]:
 
 
 def _photometric(dataset, path) -> str:
+    """Return the photometric interpretation; raise ImageError without pixels or for an unknown one."""
     if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
         raise ImageError(
             f"{path}: the DICOM file holds no pixel data (cut off, or a header alone). Export or copy it "
@@ -88,7 +99,7 @@ def _photometric(dataset, path) -> str:
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if photometric not in (*_GRAY, *_COLOUR_AS_RGB, "PALETTE COLOR"):
         raise ImageError(
-            f"{path}: photometric interpretation {photometric or 'missing'!r}; understood are "
+            f"{path}: photometric interpretation {photometric or 'missing'!r}; supported are "
             f"{', '.join((*_GRAY, 'PALETTE COLOR', *_COLOUR_AS_RGB))}. Convert it to RGB."
         )
     return photometric
@@ -100,16 +111,16 @@ def _to_values(stored, dataset, photometric):
     if stored.ndim == 4:
         return np.ascontiguousarray(stored[..., :3], dtype=np.float32)
     values = np.empty((*stored.shape, 1), np.float32)
-    real = stored.dtype.kind == "f"  # float pixel data are real world values already (PS3.3 C.7.6.24)
+    is_physical = stored.dtype.kind == "f"  # float pixel data are real world values already (PS3.3 C.7.6.24)
     for frame, plane in enumerate(stored):
-        if real:
+        if is_physical:
             result = plane
         elif _modality_table(dataset) is not None:
             result = apply_modality_lut(plane, dataset)
         else:
             slope, intercept = _slope_intercept(dataset, frame)
             result = plane.astype(np.float64) * slope + intercept
-        if photometric == "MONOCHROME1" and not real:
+        if photometric == "MONOCHROME1" and not is_physical:
             low, high = value_range(dataset, frame)
             result = (low + high) - np.asarray(result, dtype=np.float64)
         with np.errstate(over="ignore"):
@@ -123,7 +134,9 @@ def _modality_table(dataset):
 
 
 def _slope_intercept(dataset, frame) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept of a frame; 1 and 0 where absent. ValueError for a slope of 0."""
+    """Return RescaleSlope and RescaleIntercept of a frame, 1 and 0 where absent; raise ValueError for slope
+    0.
+    """
     group = functional_group(dataset, frame, "PixelValueTransformationSequence")
     source = dataset if group is None else group
     slope, intercept = number(source.get("RescaleSlope")), number(source.get("RescaleIntercept"))

@@ -1,17 +1,17 @@
-"""DICOM pixels by tensorflow-io (`data.dicom_backend: tensorflow_io`), checked file by file against pydicom.
+"""Decode DICOM pixels by tensorflow-io (`data.dicom_backend: tensorflow_io`), checked against pydicom per
+file.
 
-tensorflow-io 0.37.1, the last one, imports on any TensorFlow, but its operations load on TensorFlow 2.17 and
-older
-alone: only calling one tells. What it returns are neither stored values nor Hounsfield units, but DCMTK's
-rendering of the modality values v onto the least power of two that holds their range (measured; DCMTK
+tensorflow-io 0.37.1, the last one, imports on any TensorFlow, but its operations load only on TensorFlow 2.17
+and older, which only a call reveals. The result is neither stored values nor Hounsfield units, but DCMTK's
+rendering of the modality values v onto the smallest power of two that holds their range (measured; DCMTK
 DiMonoImage):
 
     bits = those that hold lowest..highest (one more when lowest < 0)
     out  = floor((v - lowest) * 2**bits / (highest - lowest + 1));  MONOCHROME1: 2**bits - 1 - out
 
 with lowest and highest the modality values of the ends of the stored range. CT_small.dcm: out = 2 * stored +
-65536;
-MR_small.dcm: out = stored + 32768. Undone here; a slope below 1 loses values and cannot be undone.
+65536; MR_small.dcm: out = stored + 32768. This module undoes the rendering; a slope below 1 loses values and
+cannot be undone.
 """
 
 import contextlib
@@ -32,11 +32,13 @@ _INSTEAD = "read it with data.dicom_backend: pydicom."
 
 
 def decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
-    """Stored values as `dicom_decoding.decode_pydicom` gives them, equal to it in every value.
+    """Return the stored values of a DICOM file, equal to those of `dicom_decoding.decode_pydicom`.
 
-    EnvironmentFailure when the operations do not load. ImageError, with the reason, for a file that
-    tensorflow-io cannot read, whose values it loses, or where it differs from pydicom (overlays burnt in,
-    big-endian 32 bits, palettes, data cut off that DCMTK fills up).
+    Raises:
+        EnvironmentFailure: the operations of tensorflow-io do not load.
+        ImageError: tensorflow-io cannot read the file, loses its values, or differs from pydicom (overlays
+            burnt in, big-endian 32 bits, palettes, cut-off data that DCMTK fills up); the message gives the
+            reason.
     """
     check_operations()
     if dataset.PhotometricInterpretation == "PALETTE COLOR" or dataset.get("ModalityLUTSequence"):
@@ -68,7 +70,10 @@ def decode_tensorflow_io(dataset: Dataset, path: Path) -> np.ndarray:
 
 
 def undo_rendering(rendered: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """DCMTK's rendering (see above) of a grayscale object -> stored values, float64, same shape."""
+    """Return the stored values, float64 in the same shape, of DCMTK's rendering of a grayscale object.
+
+    The rendering is described in the module's docstring.
+    """
     bits = int(dataset.BitsStored)
     ends = np.array(
         (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0, 2**bits - 1),
@@ -81,15 +86,14 @@ def undo_rendering(rendered: np.ndarray, dataset: Dataset) -> np.ndarray:
     values = rendered.astype(np.float64)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         values = 2.0**depth - 1 - values
-    modality = (values + 0.25) * (
-        highest - lowest + 1
-    ) / 2.0**depth + lowest  # a quarter: the middle of what floor cut off
+    # A quarter is the middle of the interval that floor cut off.
+    modality = (values + 0.25) * (highest - lowest + 1) / 2.0**depth + lowest
     return np.round((modality - intercept) / slope)
 
 
 @functools.cache
 def check_operations() -> None:
-    """Decode a file made here; EnvironmentFailure with what is installed unless every value comes back."""
+    """Decode a small file made here; raise EnvironmentFailure unless every value comes back."""
     pixels = np.arange(100, dtype="<u2").reshape(10, 10)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -123,7 +127,7 @@ def check_operations() -> None:
 
 
 def _render(content: bytes) -> np.ndarray:
-    """The operation itself: bytes of a file -> (frames, rows, columns, 1 or 3) uint64."""
+    """Run the operation: bytes of a file -> (frames, rows, columns, 1 or 3) uint64."""
     import tensorflow
     import tensorflow_io
 
@@ -141,20 +145,20 @@ def _operation_errors() -> tuple[type[Exception], ...]:
 def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for name in ("tensorflow", "tensorflow-cpu", "tensorflow-io"):
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = f"{name} {version(name)}"
+            versions[name] = f"{name} {version(name)}"
     return ", ".join(
         (
-            found.get("tensorflow") or found.get("tensorflow-cpu") or "no tensorflow",
-            found.get("tensorflow-io") or "no tensorflow-io",
+            versions.get("tensorflow") or versions.get("tensorflow-cpu") or "no tensorflow",
+            versions.get("tensorflow-io") or "no tensorflow-io",
         )
     )
 
 
 def _bits_of(lowest: float, highest: float) -> int:
-    """DCMTK's rangeToBits: magnitude bits of the larger end, and a sign."""
+    """Return DCMTK's rangeToBits: the bits of the larger magnitude, and one for a sign."""
     if lowest < 0:
         largest = abs(lowest) - 1 if abs(lowest) >= highest else highest
         return int(largest).bit_length() + 1

@@ -1,7 +1,7 @@
-"""The window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2).
+"""Read the window that a DICOM file proposes for itself (VOI LUT, PS3.3 C.11.2).
 
-Of CT and MR readers never apply it: it is made for a screen and often differs from slice to slice. Of X-rays
-it is part of the image (see `imaging.presentation`).
+For CT and MR readers never apply it, because it is made for a screen and often differs from slice to slice.
+For X-rays it is part of the image (see `imaging.presentation`).
 """
 
 from dataclasses import dataclass
@@ -18,45 +18,53 @@ from clamnet_tf.imaging.windows import apply_window
 
 @dataclass(frozen=True)
 class FileVoi:
-    """One view proposed by a file, for the values that `read_volume` gives (MONOCHROME1 already inverted).
+    """One view that a file proposes, for the values that `read_volume` gives (MONOCHROME1 already inverted).
 
-    window: (center, width) and function LINEAR, LINEAR_EXACT or SIGMOID; or a table with the value of its
-    first entry.
+    A view is a window or a table.
+
+    Attributes:
+        explanation: the file's own name of the view.
+        center, width, function: the window and its function LINEAR, LINEAR_EXACT or SIGMOID.
+        table: values 0..1 of the table, or None.
+        first: value of the table's first entry.
+        mirror: lowest + highest value of MONOCHROME1, for the table; else None.
     """
 
     explanation: str
     center: float | None = None
     width: float | None = None
     function: str = "LINEAR"
-    table: np.ndarray | None = None  # values 0..1
+    table: np.ndarray | None = None
     first: float = 0.0
-    mirror: float | None = None  # lowest + highest value of MONOCHROME1, for the table
+    mirror: float | None = None
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Values of a volume, any shape -> float32 in 0..1, bright means bright."""
+        """Return the values of a volume, of any shape, as float32 in 0..1, where bright means bright."""
         if self.table is None:
             assert self.center is not None and self.width is not None  # a window, when there is no table
             return apply_window(values, self.center, self.width, self.function)
         original = values if self.mirror is None else self.mirror - values
         index = np.clip(np.round(original - self.first), 0, len(self.table) - 1).astype(np.intp)
-        shown = self.table[index]
-        return shown if self.mirror is None else (1.0 - shown).astype(np.float32)
+        displayed = self.table[index]
+        return displayed if self.mirror is None else (1.0 - displayed).astype(np.float32)
 
 
 def file_voi(path: Path, *, frame: int = 0) -> tuple[FileVoi, ...]:
-    """All views that a DICOM file proposes for one frame, tables first, as pydicom's apply_voi_lut prefers;
-    often none.
+    """Return all views that a DICOM file proposes for one frame, tables first; there are often none.
 
-    A window for MONOCHROME1 is mirrored with the values: center -> lowest + highest - center + 1 (the 1 from
-    the half pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT and SIGMOID). ImageError for a damaged file or
-    window.
+    pydicom's apply_voi_lut prefers tables too. A window for MONOCHROME1 is mirrored with the values: center
+    -> lowest + highest - center + 1 (the 1 from the half pixel of PS3.3 C.11.2.1.2.1; none for LINEAR_EXACT
+    and SIGMOID).
+
+    Raises:
+        ImageError: the file or its window is damaged.
     """
     path = Path(path)
     return voi_of(open_dataset(path, pixels=False), path, frame)
 
 
 def voi_of(dataset, path: Path, frame: int = 0) -> tuple[FileVoi, ...]:
-    """List the views as `file_voi` does, for a header that is open; `path` is named in messages."""
+    """Return the views like `file_voi`, for an open header; `path` is named in messages."""
     try:
         with quiet():
             return tuple(_views(dataset, frame))
@@ -82,14 +90,14 @@ def _views(dataset, frame):
     words = source.get("WindowCenterWidthExplanation") or ""
     words = [words] if isinstance(words, str) else list(words)
     function = str(source.get("VOILUTFunction") or "LINEAR").upper()
-    for number, (center, width) in enumerate(zip(centers, widths)):
+    for index, (center, width) in enumerate(zip(centers, widths)):
         if mirror is not None:
             center = mirror - center + (1.0 if function == "LINEAR" else 0.0)
-        yield FileVoi(words[number] if number < len(words) else "", center, width, function)
+        yield FileVoi(words[index] if index < len(words) else "", center, width, function)
 
 
 def _numbers(source, keyword):
     value = source.get(keyword)
     if value is None or value == "":
         return []
-    return [float(one) for one in value] if hasattr(value, "__len__") else [float(value)]
+    return [float(item) for item in value] if hasattr(value, "__len__") else [float(value)]

@@ -1,7 +1,8 @@
-"""The formats of image files that are read, one entry each; what else knows a format asks here.
+"""The formats of image files that are read, one table entry each; other modules look formats up here.
 
 To add one: write a reader (path -> Volume) into a file of its own and enter it below.
-tests/imaging/test_formats.py walks the table. Formats that are known and not read stand in `other_formats`.
+tests/imaging/test_formats.py walks the table. Formats that are recognised but not read are listed in
+`other_formats`.
 """
 
 import struct
@@ -12,18 +13,17 @@ from typing import Literal
 
 from clamnet_tf.deferred import Deferred
 
-_NIFTI_1, _NIFTI_2 = (
-    (b"\x5c\x01\0\0", b"\0\0\x01\x5c"),
-    (b"\x1c\x02\0\0", b"\0\0\x02\x1c"),
-)  # size of the header
+_NIFTI_1, _NIFTI_2 = (b"\x5c\x01\0\0", b"\0\0\x01\x5c"), (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # header sizes
 _META_WORDS = (b"ObjectType", b"NDims", b"DimSize", b"ElementType", b"ElementDataFile")
 _EXPLICIT = (b"AE", b"CS", b"DA", b"LO", b"OB", b"PN", b"SH", b"SQ", b"TM", b"UI", b"UL", b"UN", b"US")
 _MGH_HEAD, _MGH_TYPES = struct.Struct(">6i"), (0, 1, 3, 4, 10)
 
 
 def _is_dicom(head: bytes) -> bool:
-    """DICOM, whose 128 bytes of preamble may hold anything; or without one, as it starts with an element of
-    group 0002 or 0008, in either byte order (PS3.5 7.1)."""
+    """Return whether `head` is DICOM, with a preamble of 128 bytes or without one.
+
+    Without a preamble, a file starts with an element of group 0002 or 0008, in either byte order (PS3.5 7.1).
+    """
     if head[128:132] == b"DICM":
         return True
     if len(head) < 12:
@@ -35,7 +35,10 @@ def _is_dicom(head: bytes) -> bool:
 
 
 def _is_nifti(head: bytes) -> bool:
-    """NIfTI-1 or NIfTI-2, single file or pair, either byte order (header size first, magic later)."""
+    """Return whether `head` is NIfTI-1 or NIfTI-2, single file or pair, in either byte order.
+
+    The size of the header comes first, the magic number later.
+    """
     if head[:4] in _NIFTI_1:
         return head[344:347] in (b"n+1", b"ni1")
     return head[:4] in _NIFTI_2 and head[4:7] in (b"n+2", b"ni2")
@@ -46,8 +49,10 @@ def _is_metaimage(head: bytes) -> bool:
 
 
 def _is_mgh(head: bytes) -> bool:
-    """FreeSurfer's header has no magic number: version 1, four sides, and one of five types of values,
-    big-endian."""
+    """Return whether `head` is FreeSurfer MGH, whose header has no magic number.
+
+    It has version 1, four sides, and one of five types of values, big-endian.
+    """
     if len(head) < 284:
         return False
     version, *sides, kind = _MGH_HEAD.unpack(head[: _MGH_HEAD.size])
@@ -60,20 +65,22 @@ class FileFormat:
 
     Attributes:
         name: key of the table, and the kind that `sniff` gives such a file.
-        title: in lists of formats. words: in sentences, with article.
-        suffixes: lower case, of file names that promise it, the usual one first; content has the last word.
-        magic: first bytes, any of which tell it, or a function of a file's first 4096 bytes.
-        is_volume: whether one file is a whole volume that may know its place in the patient, with labels per
-            volume or slice; False for pictures and bare arrays, and for DICOM, where a volume is many files.
-        read: path -> Volume, ImageError for what is not in order; its first step is `sniff.require`.
-        slices: how many one file holds: one, always; few: one as a rule; many, as a rule.
-        read_stored: path -> Volume for masks, where values as stored differ from those of `read`; None:
+        title: name in lists of formats.
+        words: name in sentences, with article.
+        suffixes: suffixes of file names that promise the format, in lower case, the usual one first; the
+            content decides.
+        magic: first bytes, any of which identify the format, or a function of a file's first 4096 bytes.
+        is_volume: whether one file is a complete volume that may know its position in the patient, with
+            labels per volume or slice; False for pictures and bare arrays, and for DICOM, where a volume is
+            many files.
+        read: path -> Volume; raises ImageError for anything wrong; its first step is `sniff.require`.
+        slices: number of slices in a file: one (always), few (usually one) or many (usually).
+        read_stored: path -> Volume for masks, where the stored values differ from those of `read`; None:
             `read`.
-        is_gray: path -> whether it announces one channel, from its header alone; None: not known before it is
-            read.
-        companions: path -> the file beside it that belongs to it, or None; None: such files are whole.
+        is_gray: path -> whether the header announces one channel; None: not known before the file is read.
+        companions: path -> the other file of the volume, or None; None: such files are complete.
         gzipped: whether it is also read inside gzip.
-        rename: what to call a file of wrong name; "": its first suffix.
+        rename: advised suffix for a file of wrong name; "": its first suffix.
     """
 
     name: str
@@ -91,17 +98,17 @@ class FileFormat:
     rename: str = ""
 
     def tells(self, head: bytes) -> bool:
-        """Whether the first bytes of a file (4096, or all there are) are those of this format."""
+        """Return whether the first bytes of a file (4096, or all there are) are those of this format."""
         return head.startswith(self.magic) if isinstance(self.magic, tuple) else self.magic(head)
 
     @property
     def advised_suffix(self) -> str:
-        """What a file of another name is to be called."""
+        """The suffix that a file with a wrong name should get."""
         return self.rename or self.suffixes[0]
 
 
-def _in(place: str) -> Deferred:
-    return Deferred(f"clamnet_tf.imaging.{place}")
+def _in(target: str) -> Deferred:
+    return Deferred(f"clamnet_tf.imaging.{target}")
 
 
 _FORMATS = (
@@ -191,24 +198,23 @@ _FORMATS = (
         (".tif", ".tiff"),
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         False,
-        read=_in("picture:read_tiff"),
+        read=_in("tiff:read_tiff"),
         slices="few",
-        read_stored=_in("picture:read_tiff_as_stored"),
+        read_stored=_in("tiff:read_tiff_as_stored"),
         is_gray=_in("picture:is_gray"),
     ),
     FileFormat("npy", "npy", "a NumPy array", (".npy",), (b"\x93NUMPY",), False, read=_in("npy:read_npy")),
 )
 
-#: name -> format; DICOM first, since its preamble may look like anything.
-FORMATS: dict[str, FileFormat] = {one.name: one for one in _FORMATS}
-#: suffix -> name; it counts only where the content says nothing.
-SUFFIXES: dict[str, str] = {suffix: one.name for one in _FORMATS for suffix in one.suffixes}
+#: name -> format; DICOM first, because its preamble may hold any bytes.
+FORMATS: dict[str, FileFormat] = {item.name: item for item in _FORMATS}
+#: suffix -> name; it counts only where the content is not recognised.
+SUFFIXES: dict[str, str] = {suffix: item.name for item in _FORMATS for suffix in item.suffixes}
 _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 
 
 def suffix_of(path: Path) -> str | None:
-    """Return the suffix of `SUFFIXES` that a name ends with ('scan.NII.GZ' -> '.nii.gz'), None for any
-    other."""
+    """Return the suffix of `SUFFIXES` that a name ends with ('scan.NII.GZ' -> '.nii.gz'), else None."""
     name = Path(path).name.lower()
     return next((suffix for suffix in _LONGEST_FIRST if name.endswith(suffix)), None)
 
@@ -220,16 +226,16 @@ def format_promised(path: Path) -> FileFormat | None:
 
 
 def volume_formats() -> tuple[str, ...]:
-    """Names of the formats whose files are whole volumes."""
-    return tuple(name for name, one in FORMATS.items() if one.is_volume)
+    """Return the names of the formats whose files are complete volumes."""
+    return tuple(name for name, item in FORMATS.items() if item.is_volume)
 
 
 def picture_formats() -> tuple[str, ...]:
-    """Names of the formats of pictures and bare arrays, which know no place in the patient."""
-    return tuple(name for name, one in FORMATS.items() if not one.is_volume and name != "dicom")
+    """Return the names of the formats of pictures and bare arrays, which have no position in the patient."""
+    return tuple(name for name, item in FORMATS.items() if not item.is_volume and name != "dicom")
 
 
 def titles(names=None, last: str = "and") -> str:
     """Return the titles of formats (default: all) as a list in words: DICOM, NIfTI and PNG."""
-    *first, end = [FORMATS[name].title for name in names or FORMATS]
-    return f"{', '.join(first)} {last} {end}" if first else end
+    *start, end = [FORMATS[name].title for name in names or FORMATS]
+    return f"{', '.join(start)} {last} {end}" if start else end

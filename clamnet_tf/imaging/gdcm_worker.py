@@ -1,10 +1,10 @@
-"""A process of its own for GDCM: damaged JPEG data make GDCM end its process, which must not be the training
+"""Run GDCM in a separate process: damaged JPEG data make it end its process, which must not be the training
 run.
 
 GDCM is the only freely licensed decoder of lossless JPEG (processes 14 and 14 SV1), which many hospitals
-send; the other syntaxes have decoders that fail with an error. One worker is started when first needed (0.5
-s) and kept; it ends with the program. Run as `python -m clamnet_tf.imaging.gdcm_worker` it answers lines of
-JSON on its stdin.
+send; the other syntaxes have decoders that fail with an error. One worker is started when it is first needed
+(0.5 s) and kept; it ends with the program. Run as `python -m clamnet_tf.imaging.gdcm_worker` it answers lines
+of JSON on its stdin.
 """
 
 import atexit
@@ -21,17 +21,20 @@ import numpy as np
 
 from clamnet_tf.errors import ImageError
 
-_LEAST_SECONDS, _BYTES_PER_SECOND = 9, 1_000_000  # for one file; a decoder that runs longer has lost its way
+_LEAST_SECONDS, _BYTES_PER_SECOND = 9, 1_000_000  # time limit for one file; a decoder that runs longer hangs
 _LOCK = threading.Lock()
 _worker: subprocess.Popen | None = None
-_owner = 0  # process that started the worker: a forked child needs one of its own
+_owner = 0  # process that started the worker; a forked child needs its own worker
 
 
 def decode_with_gdcm(path: Path) -> np.ndarray:
-    """Stored values of a DICOM file as `pydicom.pixels.pixel_array(path, decoding_plugin='gdcm')` gives them,
-    read-only.
+    """Return the stored values of a DICOM file, read-only.
 
-    ValueError with GDCM's own words when it refuses; ImageError when the worker died or hung on the file.
+    They equal those of `pydicom.pixels.pixel_array(path, decoding_plugin='gdcm')`.
+
+    Raises:
+        ValueError: GDCM refuses the file; the message is GDCM's own.
+        ImageError: the worker died or hung on the file.
     """
     with _LOCK:
         worker, in_step = _running_worker(), False
@@ -94,8 +97,9 @@ atexit.register(_stop_worker)
 
 
 def _serve():
-    """Answer requests until stdin closes. GDCM may print on stdout: answers go to a copy of it, stdout to
-    stderr.
+    """Answer requests until stdin closes.
+
+    GDCM may print on stdout, so answers go to a copy of it and stdout goes to stderr.
     """
     from pydicom.pixels import pixel_array
 
@@ -112,7 +116,7 @@ def _serve():
                 {"error": None, "dtype": values.dtype.str, "shape": values.shape, "bytes": values.nbytes},
                 values.tobytes(),
             )
-        except Exception as error:  # whatever it is, it is said to the process that asked
+        except Exception as error:  # every error is reported to the process that asked
             facts, data = {"error": str(error) or type(error).__name__, "bytes": 0}, b""
         faulthandler.cancel_dump_traceback_later()
         answers.write(json.dumps(facts).encode() + b"\n" + data)

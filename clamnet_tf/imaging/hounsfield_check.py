@@ -1,15 +1,16 @@
-"""Whether the values of a CT volume can be Hounsfield units (PS3.3 C.11.1.1.2), and what else they may be.
+"""Check whether the values of a CT volume can be Hounsfield units (PS3.3 C.11.1.1.2), and what else they may
+be.
 
 Air lies near -1000, fat near -100, water at 0, soft tissue between 0 and 80, bone above 200. A crop may lack
-air, a masked volume may have any background, and padding may be any value; what no volume in Hounsfield units
-lacks is tissue near 0.
+air, a masked volume may have any background, and padding may be any value, but every volume in Hounsfield
+units has tissue near 0.
 """
 
 import numpy as np
 
 TISSUE = (-150.0, 150.0)  # fat, water, blood, soft tissue, with the noise of a thin slice
 AIR = (-1100.0, -850.0)
-OFFSETS = {  # value added to Hounsfield units -> what does that
+OFFSETS = {  # value added to Hounsfield units -> its cause
     1024.0: "stored values without RescaleIntercept -1024",
     1000.0: "Hounsfield units with 1000 added",
     -1024.0: "RescaleIntercept -1024 applied twice",
@@ -18,28 +19,29 @@ OFFSETS = {  # value added to Hounsfield units -> what does that
     -32768.0: "unsigned values read as signed ones, 32768 taken off",
     2048.0: "Hounsfield units with 2048 added",
 }
-_SAMPLE = 2_000_000  # voxels that are looked at, evenly spread
+_SAMPLE = 2_000_000  # voxels that are examined, evenly spread
 _CONVERT = "Convert the original again, without rescaling or normalisation"
 SMALLEST_PIXELS = 32 * 32
-_DENSE = 850.0  # hardly anything in a patient is denser, but cortical bone, contrast material and metal
+_DENSE = 850.0  # hardly anything in a patient is denser, except cortical bone, contrast material and metal
 
 
 def why_not_hounsfield(array: np.ndarray) -> str | None:
-    """Say why values are not Hounsfield units, with the likely cause and the cure; None when they can be.
+    """Return the reason why values are not Hounsfield units, with likely cause and remedy; None when they can
+    be.
 
     Args:
         array: CT values (slices, rows, columns, channels) of any crop. A constant volume and one of less than
-            32 x 32 pixels say nothing and are let pass.
+            32 x 32 pixels cannot be judged and are accepted.
     """
     low, high = float(array.min()), float(array.max())
     if low == high or array.shape[1] * array.shape[2] < SMALLEST_PIXELS:
         return None
     values = _sample(array)
     body = _without_background(values, low)
-    for look in (_normalised, _offset, _inverted, _shades, _far_from_tissue, _scaled_from_zero):
-        found = look(values, body, low, high)
-        if found:
-            cause, cure = found
+    for check in (_normalised, _offset, _inverted, _shades, _far_from_tissue, _scaled_from_zero):
+        finding = check(values, body, low, high)
+        if finding:
+            cause, cure = finding
             return (
                 f"its values, {low:.4g} to {high:.4g}, are not Hounsfield units, which this model needs. "
                 f"They look like {cause}. "
@@ -54,16 +56,18 @@ def _sample(array) -> np.ndarray:
 
 
 def _without_background(values, low) -> np.ndarray:
-    """Values without the lowest one (padding, air, masked background); all when that leaves nothing."""
+    """Return the values without the lowest one (padding, air, masked background), or all when few remain."""
     rest = values[values > low]
     return rest if len(rest) > 0.01 * len(values) else values
 
 
 def _share(values, low, high) -> float:
+    """Return the share of values between `low` and `high`."""
     return float(((values >= low) & (values <= high)).mean())
 
 
 def _normalised(values, body, low, high):
+    """Recognise values scaled to 0..1, -1..1 or z-scores."""
     if low >= -1.5 and high <= 1.5:
         return "values scaled to 0..1 or -1..1", _CONVERT
     if values.std() < 5.0 or high - low < 40.0:
@@ -72,7 +76,7 @@ def _normalised(values, body, low, high):
 
 
 def _offset(values, body, low, high):
-    """The offset under which clearly more values are air and soft tissue than without any."""
+    """Recognise an added offset, by which clearly more values become air and soft tissue."""
 
     def tissue(offset):
         return _share(body, TISSUE[0] + offset, TISSUE[1] + offset)
@@ -95,12 +99,13 @@ def _offset(values, body, low, high):
 
 
 def _narrow(body, offset) -> bool:
-    """Whether most of what is dense lies in the narrow band of shifted soft tissue; bone is spread widely."""
+    """Return whether most dense values lie in the narrow band of shifted soft tissue; bone spreads widely."""
     dense = body[body > offset - 300]
     return len(dense) > 0 and _share(dense, TISSUE[0] + offset, TISSUE[1] + offset) > 0.5
 
 
 def _inverted(values, body, low, high):
+    """Recognise values with reversed sign."""
     air, beyond = _share(body, -AIR[1], -AIR[0]), _share(body, -AIR[0], np.inf)
     if air > 0.05 and beyond < 0.1 * air and _share(body, -np.inf, AIR[1]) < 0.001:
         return "values turned around (air near +1000), as of MONOCHROME1 or a negative slope", _CONVERT
@@ -108,7 +113,9 @@ def _inverted(values, body, low, high):
 
 
 def _shades(values, body, low, high):
-    """What a byte can hold. Hounsfield units of such a range have negative values: fat, noise of water."""
+    """Recognise the values of a byte; Hounsfield units of such a range have negative values (fat, noise of
+    water).
+    """
     if low < -128 or high > 300:
         return None
     cure = (
@@ -128,6 +135,7 @@ def _shades(values, body, low, high):
 
 
 def _far_from_tissue(values, body, low, high):
+    """Recognise values that are too dense or not near soft tissue."""
     dense = _share(body, _DENSE, np.inf)
     if dense > 0.3:
         return (
@@ -140,7 +148,11 @@ def _far_from_tissue(values, body, low, high):
 
 
 def _scaled_from_zero(values, body, low, high):
-    """Without air and fat it is a masked brain, or clipped at 0: then most of the rest is soft tissue."""
+    """Recognise values scaled to begin at 0.
+
+    Hounsfield units without air and fat are a masked brain or clipped at 0; then most of the rest is soft
+    tissue.
+    """
     if low < 0:
         return None
     dense = body[body > 200.0]

@@ -1,16 +1,17 @@
-"""Which images of a DICOM series share one grid, and why one of another grid is no slice of the stack."""
+"""Group the images of a DICOM series by grid, and explain why an image of another grid is not a slice of the
+stack.
+"""
 
 import numpy as np
 
 from clamnet_tf.imaging.dicom_header import Frame
 from clamnet_tf.imaging.orientation import plane_name
 
-_ANGLE = 2e-3  # of direction cosines, as in dicom_geometry
+_ANGLE = 2e-3  # largest difference of direction cosines, as in dicom_geometry
 
 
 def stored_plane(frame: Frame) -> str:
-    """Return axial, coronal or sagittal: how an image lies in the patient; axial for one that has no
-    place there."""
+    """Return axial, coronal or sagittal, the plane of an image in the patient; axial without a position."""
     return _plane(frame) if is_placed(frame) else "axial"
 
 
@@ -27,18 +28,16 @@ def by_grid(frames: list[Frame]) -> tuple[list[list[Frame]], list[Frame]]:
     """Group images by size, direction, spacing and frame of reference.
 
     Returns:
-        Lists of images of one grid, the largest first; and the images without a position where others
-        have one.
+        (lists of images of one grid, the largest first; images without a position where others have one).
     """
     placed = [frame for frame in frames if is_placed(frame)]
     references = {frame.frame_of_reference for frame in placed}
-    tells = 2 * len(references) <= len(
-        placed
-    )  # one for every image, as some de-identification leaves it, says nothing
+    # Some de-identification leaves a frame of reference per image, which distinguishes nothing.
+    compare_references = 2 * len(references) <= len(placed)
     groups: list[list[Frame]] = []
     for frame in placed:
         for group in groups:
-            if _same_grid(group[0], frame) and not (tells and _other_reference(group[0], frame)):
+            if _same_grid(group[0], frame) and not (compare_references and _other_reference(group[0], frame)):
                 group.append(frame)
                 break
         else:
@@ -52,22 +51,22 @@ def by_grid(frames: list[Frame]) -> tuple[list[list[Frame]], list[Frame]]:
     return sorted(groups, key=len, reverse=True), rest
 
 
-def _other_reference(one, other):
-    return one.frame_of_reference != other.frame_of_reference
+def _other_reference(frame, other):
+    return frame.frame_of_reference != other.frame_of_reference
 
 
-def _same_grid(one, other):
-    if (one.rows, one.columns, one.samples) != (other.rows, other.columns, other.samples):
+def _same_grid(frame, other):
+    if (frame.rows, frame.columns, frame.samples) != (other.rows, other.columns, other.samples):
         return False
-    if np.abs(one.orientation - other.orientation).max() > _ANGLE:
+    if np.abs(frame.orientation - other.orientation).max() > _ANGLE:
         return False
-    if one.pixel_spacing is None or other.pixel_spacing is None:
-        return one.pixel_spacing == other.pixel_spacing
-    return bool(np.allclose(one.pixel_spacing, other.pixel_spacing, rtol=2e-3))
+    if frame.pixel_spacing is None or other.pixel_spacing is None:
+        return frame.pixel_spacing == other.pixel_spacing
+    return bool(np.allclose(frame.pixel_spacing, other.pixel_spacing, rtol=2e-3))
 
 
 def why_stray(frame: Frame, usual: Frame) -> str:
-    """Return why an image is no slice of the stack to which `usual` belongs."""
+    """Return the reason why an image is not a slice of the stack to which `usual` belongs."""
     if "LOCALIZER" in frame.image_type:
         return "a localizer"
     if frame.samples != usual.samples:
@@ -75,12 +74,12 @@ def why_stray(frame: Frame, usual: Frame) -> str:
     if not is_placed(frame):
         return "no position in the patient (a secondary capture or a page)"
     assert frame.orientation is not None and usual.orientation is not None  # both are placed
-    found, expected = _plane(frame), _plane(usual)
+    plane, usual_plane = _plane(frame), _plane(usual)
     if np.abs(frame.orientation - usual.orientation).max() > _ANGLE:
         return (
-            f"{found} beside {expected} slices"
-            if found != expected
-            else f"another orientation than the other {expected} slices"
+            f"{plane} beside {usual_plane} slices"
+            if plane != usual_plane
+            else f"another orientation than the other {usual_plane} slices"
         )
     if (frame.rows, frame.columns) != (usual.rows, usual.columns):
         return f"{frame.rows} x {frame.columns} pixels beside {usual.rows} x {usual.columns}"
@@ -104,20 +103,20 @@ def _spacing(frame):
 
 
 def grid_names(stacks: list[list[Frame]]) -> list[str]:
-    """Return what tells each of several grids of one series from the others; '' for an only one."""
+    """Return the properties that distinguish each of several grids of one series, '' for a single grid."""
     if len(stacks) < 2:
         return [""] * len(stacks)
-    of_each = []
+    descriptions = []
     for stack in stacks:
-        first = stack[0]
-        plane = _plane(first) if is_placed(first) else ""
-        of_each.append(
+        first_frame = stack[0]
+        plane = _plane(first_frame) if is_placed(first_frame) else ""
+        descriptions.append(
             (
                 plane,
-                f"{first.rows} x {first.columns} pixels",
-                f"spacing {_spacing(first)}",
-                f"frame of reference {first.frame_of_reference}",
+                f"{first_frame.rows} x {first_frame.columns} pixels",
+                f"spacing {_spacing(first_frame)}",
+                f"frame of reference {first_frame.frame_of_reference}",
             )
         )
-    telling = [place for place in range(4) if len({words[place] for words in of_each}) > 1]
-    return [", ".join(words[place] for place in telling) for words in of_each]
+    differing = [index for index in range(4) if len({words[index] for words in descriptions}) > 1]
+    return [", ".join(words[index] for index in differing) for words in descriptions]

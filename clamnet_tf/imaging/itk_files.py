@@ -1,8 +1,7 @@
-"""NRRD and MetaImage (.mha, .mhd) in, by SimpleITK: values and the place in the patient that their headers
-state.
+"""Read NRRD and MetaImage (.mha, .mhd) by SimpleITK: values, and the position in the patient from the header.
 
-The header is read by ITK; what ITK does not say, whether a header states an orientation at all, is looked up
-in its text: without one ITK takes the stored axes for left, posterior and superior.
+ITK reads the header. It does not tell whether a header states an orientation at all, so that is looked up in
+the header's text: without one ITK takes the stored axes for left, posterior and superior.
 """
 
 import contextlib
@@ -35,11 +34,14 @@ _READERS = {"nrrd": ("NrrdImageIO", ".nrrd", ".nhdr"), "metaimage": ("MetaImageI
 
 
 def read_itk(path: Path) -> Volume:
-    """An NRRD or MetaImage file, whole or as a header with a file beside it, as a volume like those of NIfTI.
+    """Read an NRRD or MetaImage volume, in one file or as a header with a file beside it.
 
-    Two, three or four dimensions, the fourth being channels, as are the components of vector images. affine
-    and spacing_mm are None and a note says so when the header states no orientation of a patient. ImageError:
-    damaged, cut off, complex numbers, sides under 8 pixels, or SimpleITK is not installed.
+    It has two, three or four dimensions. The fourth are channels, as are the components of vector images.
+    affine and spacing_mm are None and a note says so when the header states no orientation of a patient.
+
+    Raises:
+        ImageError: the file is damaged or cut off, holds complex numbers, has sides under 8 pixels, or
+            SimpleITK is not installed.
     """
     path = Path(path)
     sniff.require(path, *_READERS)
@@ -57,8 +59,9 @@ def read_itk(path: Path) -> Volume:
 
 @contextlib.contextmanager
 def _linked(path: Path, kind: str, values: Path | None):
-    """The file under a name that ITK takes in any language, in a folder of its own with the file that its
-    header names.
+    """Yield a link to the file, under a name that ITK accepts in any language.
+
+    The link lies in a folder of its own, together with the file that its header names.
     """
     with tempfile.TemporaryDirectory(prefix="clamnet-") as folder:
         link = Path(folder) / f"image{_READERS[kind][1 if values is None else 2]}"
@@ -69,7 +72,7 @@ def _linked(path: Path, kind: str, values: Path | None):
 
 
 def _is_plain(fields: dict[str, str], kind: str) -> bool:
-    """Whether the values are stored byte by byte, so that their number follows from the size of the file."""
+    """Return whether the values are stored byte by byte, so that the file's size gives their number."""
     if kind == "nrrd":
         return fields.get("encoding", "").lower() == "raw"
     return (
@@ -79,7 +82,7 @@ def _is_plain(fields: dict[str, str], kind: str) -> bool:
 
 
 def _read(path: Path, link: Path, kind: str, values: Path, plain: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(array (i, j[, k[, channels]]), 4x4 affine RAS)."""
+    """Return (array (i, j[, k[, channels]]), 4x4 affine RAS)."""
     try:
         import SimpleITK
     except ModuleNotFoundError as error:
@@ -101,9 +104,8 @@ def _read(path: Path, link: Path, kind: str, values: Path, plain: bool) -> tuple
         raise ImageError(f"{path}: damaged or cut off: {why}. Export or copy it again.") from error
     array = SimpleITK.GetArrayViewFromImage(image)
     count = image.GetDimension()
-    array = array.transpose(
-        *reversed(range(count)), *range(count, array.ndim)
-    )  # k, j, i -> i, j, k; components stay last
+    # k, j, i -> i, j, k; components stay last.
+    array = array.transpose(*reversed(range(count)), *range(count, array.ndim))
     if array.ndim > 4:
         raise ImageError(
             f"{path}: an image of shape {array.shape}; needed are 2, 3 or 4 dimensions, the fourth being"
@@ -118,7 +120,7 @@ def _read(path: Path, link: Path, kind: str, values: Path, plain: bool) -> tuple
 
 
 def _check(path: Path, reader, values: Path, plain: bool, itk) -> None:
-    """Refuse what is too large, or announces more values than its file can hold, before anything is read."""
+    """Refuse a volume that is too large, or announces more values than its file holds, before it is read."""
     size, parts, kind = reader.GetSize(), reader.GetNumberOfComponents(), reader.GetPixelID()
     if "complex" in itk.GetPixelIDValueAsString(kind).lower():
         raise ImageError(f"{path}: holds complex numbers; save magnitude or phase as an image of its own.")
@@ -131,9 +133,9 @@ def _check(path: Path, reader, values: Path, plain: bool, itk) -> None:
     channels = parts * (size[3] if len(size) > 3 else 1)
     bits = re.search(r"(\d+)-bit", itk.GetPixelIDValueAsString(kind))
     announced = int(np.prod([*size, parts], dtype=object)) * (int(bits[1]) // 8 if bits else 1)
-    each = 2 * (int(bits[1]) // 8 if bits else 1) + 4
-    check_size(  # `volume_of` looks again when axes are turned
-        values, (*sorted(spatial), channels), bytes_each=each, deflated_bytes=announced
+    bytes_each = 2 * (int(bits[1]) // 8 if bits else 1) + 4
+    check_size(  # `volume_of` checks again after axes are turned
+        values, (*sorted(spatial), channels), bytes_each=bytes_each, deflated_bytes=announced
     )
     if plain and announced > values.stat().st_size:
         raise ImageError(

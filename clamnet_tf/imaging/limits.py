@@ -1,10 +1,9 @@
-"""How much memory reading one file may take; what announces more is refused before anything is decoded.
+"""Limit the memory for reading one file; files that announce more are refused before anything is decoded.
 
-A few kilobytes can announce terabytes of pixels. Readers therefore state from the header alone what they will
-need
-(stored values, copies, float32 result) and ask here. The limit is LARGEST_MB megabytes, or LARGEST_RATIO
-times the
-size of the file where that is more; the variable CLAMNET_TF_READ_MEMORY_MB sets another one.
+A few kilobytes can announce terabytes of pixels. Readers therefore compute from the header alone how much
+they will need (stored values, copies, float32 result) and ask here. The limit is LARGEST_MB megabytes, or
+LARGEST_RATIO times the size of the file where that is more; the variable CLAMNET_TF_READ_MEMORY_MB sets
+another one.
 """
 
 import io
@@ -15,13 +14,17 @@ from clamnet_tf.errors import ImageError, UserInputError
 
 MEMORY_VARIABLE = "CLAMNET_TF_READ_MEMORY_MB"
 LARGEST_MB = 800
-LARGEST_RATIO = 20  # of memory to file: large files on purpose, such as 600 slices of CT, stay readable
-MOST_SLICES = 20_000  # of one file or series; each takes a record of its own
+LARGEST_RATIO = (
+    20  # of memory to file size, so that genuinely large files, such as 600 CT slices, are readable
+)
+MOST_SLICES = 20_000  # in one file or series; each slice takes a record
 
 
 def memory_limit(file_bytes: int) -> int:
-    """Bytes that reading a file of `file_bytes` bytes may take. UserInputError: the variable holds no
-    number.
+    """Return the bytes that reading a file of `file_bytes` bytes may take.
+
+    Raises:
+        UserInputError: the variable does not hold a number.
     """
     text = os.environ.get(MEMORY_VARIABLE, "").strip()
     if not text:
@@ -37,11 +40,13 @@ def require_memory(path, needed: int, what: str, *, file_bytes: int | None = Non
     """Refuse a file whose reading would need more than `memory_limit`.
 
     Args:
-        path: file or folder, named in the message. needed: bytes. what: what the header announces, in words.
+        path: file or folder, named in the message.
+        needed: bytes that reading needs.
+        what: what the header announces, in words.
         file_bytes: size of the file, or of all files of a series together; None: that of `path`.
 
     Raises:
-        ImageError: it needs more.
+        ImageError: reading needs more.
     """
     limit = memory_limit(Path(path).stat().st_size if file_bytes is None else file_bytes)
     if needed > limit:
@@ -55,7 +60,7 @@ def require_memory(path, needed: int, what: str, *, file_bytes: int | None = Non
 
 
 def require_slices(path, count: int) -> None:
-    """Refuse a file or series of more than MOST_SLICES slices. ImageError."""
+    """Refuse a file or series of more than MOST_SLICES slices with ImageError."""
     if count > MOST_SLICES:
         raise ImageError(
             f"{path}: too large: it announces {shown(count)} slices, at most {MOST_SLICES:,} are read. A "
@@ -65,14 +70,14 @@ def require_slices(path, count: int) -> None:
 
 
 def shown(count: int) -> str:
-    """A count for a message; one of very many digits by its length."""
+    """Return a count as text for a message; a count of very many digits by its order of magnitude."""
     return str(count) if abs(count) < 10**6 else f"{count:,}" if abs(count) < 10**30 else "more than 10^30"
 
 
 class BoundedFile(io.BufferedReader):
-    """A file whose `read` asks for no more bytes than are left, whatever length a damaged header announces.
+    """A file whose `read` requests no more bytes than are left, whatever length a damaged header announces.
 
-    Python takes memory for as many bytes as it is asked to read, before it reads.
+    Python allocates memory for the requested number of bytes before it reads.
     """
 
     def __init__(self, path):

@@ -1,7 +1,7 @@
-"""The one reader of masks: for evaluation, supervised training, organs, and labels that come from masks.
+"""Read masks: for evaluation, supervised training, organs, and labels that come from masks.
 
-Pictures (palette indices as stored), NIfTI, npy, DICOM images, DICOM segmentations (SEG) and structure sets
-(RTSTRUCT). What values mean is in `mask_values`.
+Supported are pictures (palette indices as stored), NIfTI, npy, DICOM images, DICOM segmentations (SEG) and
+structure sets (RTSTRUCT). The meaning of values is defined in `mask_values`.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,10 @@ _INVERTED = ("WHITE_IS_ZERO", "MONOCHROME1")
 class Mask:
     """A mask as it was read.
 
-    values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that `read_volume`
-        gives its image
-    notes: what had to be assumed, one sentence each, without the file's name
+    Attributes:
+        values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that
+            `read_volume` gives its image.
+        notes: assumptions, one sentence each, without the file's name.
     """
 
     values: np.ndarray
@@ -36,7 +37,7 @@ class Mask:
 
 
 def needs_image(path: Path) -> bool:
-    """Whether a mask can be placed only on the image it belongs to: DICOM-SEG and RTSTRUCT."""
+    """Return whether a mask can be placed only on the image it belongs to (DICOM-SEG and RTSTRUCT)."""
     path = Path(path)
     return (
         not path.is_dir() and kind_of(path) == "dicom" and _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
@@ -49,15 +50,15 @@ def read_mask(
     """Read a mask file.
 
     Args:
-        path: the file. classes: how many lesion classes there are; of one, any class number is the lesion.
-        image: what the mask belongs to, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which
-            are placed on it.
+        path: the file.
+        classes: number of lesion classes; with one, any class number means the lesion.
+        image: the image of the mask, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which are
+            placed on it.
         like: an image on whose grid the mask must lie.
 
     Raises:
-        ImageError: the file cannot be read, is colour, holds values that are no mask or may mean several
-            things, or does not lie on the grid of `like` (the message states both shapes, or how far they are
-            apart).
+        ImageError: the file cannot be read, is colour, holds values that are not a mask or are ambiguous, or
+            does not lie on the grid of `like` (the message states both shapes, or their distance).
     """
     path, image = Path(path), image or like
     if needs_image(path):
@@ -75,8 +76,8 @@ def read_mask(
     if volume.grid.kind == "picture" and sniff.sniff(path) == "jpeg":
         _check_jpeg(path, values, classes)
     values, notes = _turned(volume, values)
-    read, more = label_map(path, values, classes)
-    return Mask(read, (*notes, *more))
+    labels, value_notes = label_map(path, values, classes)
+    return Mask(labels, (*notes, *value_notes))
 
 
 def _stored(path: Path) -> Volume:
@@ -90,17 +91,17 @@ def _one_channel(path, volume: Volume) -> np.ndarray:
     if array.shape[-1] > 1 and not (array == array[..., :1]).all():
         raise ImageError(
             f"{path}: expected a mask of one channel, received {array.shape[-1]} channels that differ. "
-            "Which colour or channel is the lesion is not said; "
+            "It is not known which colour or channel is the lesion; "
             "write 0 for background and 1 for the lesion into one channel."
         )
     return array[..., 0]
 
 
 def _check_jpeg(path, values, classes) -> None:
-    """A JPEG does not keep values: background and lesion must be far apart."""
+    """Refuse a JPEG in which background and lesion are not far apart, because JPEG does not keep values."""
     if classes > 1:
         raise ImageError(
-            f"{path}: a mask of several markers cannot be a JPEG, which does not keep values. Save it as "
+            f"{path}: a mask of several classes cannot be a JPEG, which does not keep values. Save it as "
             "PNG, TIFF or NIfTI."
         )
     if 0 < values.max() < 128:
@@ -112,7 +113,10 @@ def _check_jpeg(path, values, classes) -> None:
 
 
 def _turned(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values of files that store white as 0: as viewers show them, unless stored ones are class numbers."""
+    """Return the values of files that store white as 0 as viewers show them, with notes.
+
+    Values that are class numbers are returned as stored.
+    """
     if volume.grid.photometric not in _INVERTED:
         return values, ()
     name = "white-is-zero TIFF" if volume.grid.photometric == "WHITE_IS_ZERO" else "MONOCHROME1"

@@ -1,8 +1,7 @@
-"""What the values of a mask mean: class numbers, 0 for background; or shades of one class.
+"""Interpret the values of a mask: class numbers with 0 for background, or shades of one class.
 
-A mask passes through many hands: resampling, smoothing and pictures leave values between background and
-class. They are cut at half of their range and a note says so. Values that may mean several things are
-refused.
+Resampling, smoothing and conversion to pictures leave values between background and class. Such values are
+cut at half of their range and a note says so. Ambiguous values are refused.
 """
 
 import numpy as np
@@ -11,40 +10,41 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from clamnet_tf.errors import ImageError
 
 LARGEST_CLASS = 20  # larger whole numbers are shades
-_TOPS = (1.0, 255.0, 65535.0)  # what "all of it" is in masks of shades
+_TOPS = (1.0, 255.0, 65535.0)  # values of full membership in masks of shades
 _WHOLE = 1e-3  # a value this close to a whole number is that number (scl_slope, 1e-6 as background)
-_FEW_SHADES = 6  # so few may be numbers of classes; an edge has more
+_FEW_SHADES = 6  # at most so many values may be class numbers; an edge has more shades
 _WRITE = "Write the mask with 0 for background and 1 for the lesion"
 
 
 def label_map(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read the values of a mask as numbers of lesion classes.
+    """Convert the values of a mask to numbers of lesion classes.
 
-    A single class may be stored as any class numbers, all of them the lesion, or as shades. Of several
-    classes the values must be their numbers.
+    A single class may be stored as any class numbers, all of which mean the lesion, or as shades. With
+    several classes the values must be their numbers.
 
     Args:
-        path: named in messages. values: (slices, rows, columns), as stored. classes: how many lesion classes
-            there are.
+        path: named in messages.
+        values: (slices, rows, columns), as stored.
+        classes: number of lesion classes.
 
     Returns:
-        (uint8 of the same shape, 0 background, 1 .. `classes`; notes on what was assumed).
+        (uint8 of the same shape, 0 background, 1 .. `classes`; notes on assumptions).
 
     Raises:
-        ImageError: values that are no mask, or that may mean several things.
+        ImageError: the values are not a mask, or are ambiguous.
     """
     return _one_class(path, values) if classes == 1 else _numbered(path, values, classes)
 
 
 def _one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a mask of one class, 1 = lesion."""
-    found = _distinct(values)
-    if not found.any():
+    """Return a mask of one class, 1 = lesion, with notes."""
+    distinct = _distinct(values)
+    if not distinct.any():
         return np.zeros(values.shape, np.uint8), ()
-    whole = np.round(found)
-    if np.abs(found - whole).max() <= _WHOLE and (found[-1] > 0.5) and whole.min() == 0:
-        notes = () if (found == whole).all() else (f"values {_few(found)} taken as whole numbers",)
-        levels = np.unique(whole)
+    rounded = np.round(distinct)
+    if np.abs(distinct - rounded).max() <= _WHOLE and (distinct[-1] > 0.5) and rounded.min() == 0:
+        notes = () if (distinct == rounded).all() else (f"values {_few(distinct)} taken as whole numbers",)
+        levels = np.unique(rounded)
         marked = values > 0.5
         if len(levels) == 2:
             return marked.astype(np.uint8), notes
@@ -53,46 +53,46 @@ def _one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
                 *notes,
                 f"holds the classes {_few(levels[1:])}; all of them are taken as the lesion",
             )
-    if len(found) == 1:
-        if found[0] in _TOPS:
+    if len(distinct) == 1:
+        if distinct[0] in _TOPS:
             return np.ones(values.shape, np.uint8), ()
         raise ImageError(
-            f"{path}: a mask that holds nothing but {found[0]:g}: is that lesion or background? {_WRITE}."
+            f"{path}: a mask that holds nothing but {distinct[0]:g}: is that lesion or background? {_WRITE}."
         )
-    return _cut(path, values, found)
+    return _cut(path, values, distinct)
 
 
 def _numbered(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a mask of the values 0 .. `classes` and nothing between them."""
-    whole = np.round(values)
-    found = np.unique(whole)
-    if np.abs(values - whole).max(initial=0) > _WHOLE or found[0] < 0 or found[-1] > classes:
+    """Return a mask whose values must be 0 .. `classes`, with notes."""
+    rounded = np.round(values)
+    distinct = np.unique(rounded)
+    if np.abs(values - rounded).max(initial=0) > _WHOLE or distinct[0] < 0 or distinct[-1] > classes:
         raise ImageError(
-            f"{path}: expected the values 0 to {classes}, background and the recipe's markers in their "
+            f"{path}: expected the values 0 to {classes}, background and the recipe's classes in their "
             f"order; received {_few(np.unique(values))}. "
             "Write the mask with these values (resampled by nearest neighbour), or leave it out of the "
             "manifest."
         )
-    notes = () if (values == whole).all() else ("values taken as whole numbers",)
-    return whole.astype(np.uint8), notes
+    notes = () if (values == rounded).all() else ("values taken as whole numbers",)
+    return rounded.astype(np.uint8), notes
 
 
-def _cut(path, values, found):
-    """Shades of one class at half of their range."""
-    low, high = float(found[0]), float(found[-1])
-    beyond = 1.0 if _are_whole(found) else 1.5  # splines overshoot, whole numbers do not
+def _cut(path, values, distinct):
+    """Return a mask from shades of one class, cut at half of their range, with notes."""
+    low, high = float(distinct[0]), float(distinct[-1])
+    beyond = 1.0 if _are_whole(distinct) else 1.5  # splines overshoot, whole numbers do not
     top = next((top for top in _TOPS if 0.5 * top < high <= beyond * top), None)
     if top is None or low < -0.5 * top or low > 0.1 * top:
         raise ImageError(
-            f"{path}: a mask of the values {_few(found)}, which may mean several things: expected class "
+            f"{path}: a mask of the values {_few(distinct)}, which may mean several things: expected class "
             "numbers from 0, or shades of one class from 0 "
             f"to 1 or to 255. {_WRITE}."
         )
     if (picture := _is_picture(values, top)) or _plateaus(values, top):
-        what = "shades throughout, like a picture" if picture else "regions of several shades"
+        description = "shades throughout, like a picture" if picture else "regions of several shades"
         raise ImageError(
-            f"{path}: expected a mask, received {what} (values {_few(found)}). {_WRITE}; or check that the "
-            "mask was named, not the image."
+            f"{path}: expected a mask, received {description} (values {_few(distinct)}). {_WRITE}; or check "
+            "that the mask was named, not the image."
         )
     return (values > 0.5 * top).astype(np.uint8), (
         f"values {low:.3g} to {high:.3g} were cut at {0.5 * top:g}, half of their range",
@@ -100,17 +100,17 @@ def _cut(path, values, found):
 
 
 def _distinct(values) -> np.ndarray:
-    """The values of all slices, rising; slice by slice, since sorting a whole volume takes another one."""
-    return np.unique(np.concatenate([np.unique(one) for one in values]))
+    """Return the distinct values in rising order, computed slice by slice to save memory."""
+    return np.unique(np.concatenate([np.unique(plane) for plane in values]))
 
 
-def _are_whole(found) -> bool:
-    """Whether the values are whole numbers, as pictures hold them."""
-    return bool((found == np.round(found)).all())
+def _are_whole(distinct) -> bool:
+    """Return whether the values are whole numbers, as pictures hold them."""
+    return bool((distinct == np.round(distinct)).all())
 
 
 def _is_picture(values, top) -> bool:
-    """Whether shades are everywhere, or go up and down; those of an edge only rise, from background to
+    """Return whether shades are everywhere or go up and down, while an edge only rises from background to
     class.
     """
     between = (values > 0.1 * top) & (values < 0.9 * top)
@@ -122,7 +122,7 @@ def _is_picture(values, top) -> bool:
 
 
 def _plateaus(values, top) -> bool:
-    """Whether a shade between background and class fills regions, as a class would; edges do not."""
+    """Return whether a shade between background and class fills regions, as a class would; edges do not."""
     few = len(_distinct(values)) <= _FEW_SHADES
     low, high = (0.0, top) if few else (0.1 * top, 0.9 * top)
     between, size = (values > low) & (values < high), (1, 3, 3)
@@ -130,6 +130,7 @@ def _plateaus(values, top) -> bool:
     return bool(flat.any()) if few else int(flat.sum()) > 0.05 * int((values > 0.1 * top).sum())
 
 
-def _few(found) -> str:
-    shown = [f"{value:.4g}" for value in found[:4]]
-    return ", ".join(shown) + (f" .. {found[-1]:.4g}" if len(found) > 4 else "")
+def _few(distinct) -> str:
+    """Return the first four values and the last one as text."""
+    texts = [f"{value:.4g}" for value in distinct[:4]]
+    return ", ".join(texts) + (f" .. {distinct[-1]:.4g}" if len(distinct) > 4 else "")

@@ -1,4 +1,4 @@
-"""FreeSurfer volumes in (.mgh, .mgz): values, and the place in the patient that the header states."""
+"""Read FreeSurfer volumes (.mgh, .mgz): values, and the position in the patient that the header states."""
 
 from pathlib import Path
 
@@ -19,12 +19,15 @@ _UNPLACED = (
 
 
 def read_mgh(path: Path) -> Volume:
-    """Read a FreeSurfer volume, plain or inside gzip, as a volume like those of NIfTI.
+    """Read a FreeSurfer volume, plain or inside gzip.
 
     Frames are channels. affine and spacing_mm are None and a note says so when the header states no
-    orientation, where FreeSurfer itself would suppose coronal slices of 1 mm. What follows the values (times,
-    history) is not looked at.
-    ImageError: damaged, cut off, NaN, sides under 8 pixels, or more values than the file can hold.
+    orientation, where FreeSurfer itself would assume coronal slices of 1 mm. Data after the values (times,
+    history) are not read.
+
+    Raises:
+        ImageError: the file is damaged or cut off, holds NaN, has sides under 8 pixels, or announces more
+            values than it can hold.
     """
     path = Path(path)
     sniff.require(path, "mgh")

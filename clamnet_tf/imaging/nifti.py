@@ -1,8 +1,8 @@
-"""NIfTI in: volumes of any orientation as axial slices, and back.
+"""Read NIfTI volumes of any orientation as axial slices.
 
 Stored axes are reordered and reversed, never interpolated, to the nearest of: slices from inferior to
 superior, rows from anterior to posterior, columns from right to left (LPS, as axial DICOM is shown).
-`Volume.to_original` undoes it exactly.
+`Volume.to_original` undoes this exactly.
 """
 
 import contextlib
@@ -28,13 +28,15 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_nifti(path: Path) -> Volume:
-    """A .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2), of 2, 3 or 4 dimensions.
+    """Read a .nii or .nii.gz file or a pair .hdr and .img (NIfTI-1 or 2), of 2, 3 or 4 dimensions.
 
-    The fourth dimension are channels; RGB types are read too.
+    The fourth dimension are channels; RGB types are read too. Values are those after scl_slope and scl_inter.
+    affine and spacing_mm are None and a note says so when the file has neither sform nor qform; axes are then
+    taken as stored, as nibabel does.
 
-    Values after scl_slope and scl_inter. affine and spacing_mm are None and a note says so when the file has
-    neither sform nor qform; axes are then taken as stored, like nibabel. ImageError: cut off or damaged,
-    complex numbers, more dimensions, NaN, sides under 8 pixels, an affine that is not invertible.
+    Raises:
+        ImageError: the file is cut off or damaged, holds complex numbers or NaN, has more dimensions, sides
+            under 8 pixels, or an affine that is not invertible.
     """
     path = _header(Path(path))
     sniff.require(path, "nifti")
@@ -42,10 +44,8 @@ def read_nifti(path: Path) -> Volume:
         with _readable(path):
             head = stream.read(348)
         stream.seek(0)
-        two = head[:4] in (
-            b"\x1c\x02\0\0",
-            b"\0\0\x02\x1c",
-        )  # size of the header: 540 in NIfTI-2, 348 in NIfTI-1
+        # The first four bytes are the size of the header: 540 in NIfTI-2, 348 in NIfTI-1.
+        is_nifti_2 = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
         if b"ni" in (head[344:346], head[4:6]):  # the values lie in a file of their own
             values = image_of(path)
             if values is None:
@@ -57,20 +57,21 @@ def read_nifti(path: Path) -> Volume:
                 return _read(
                     path,
                     _map(header=stream, image=image),
-                    nibabel.Nifti2Pair if two else nibabel.Nifti1Pair,
+                    nibabel.Nifti2Pair if is_nifti_2 else nibabel.Nifti1Pair,
                     values,
                 )
-        return _read(path, _map(image=stream), nibabel.Nifti2Image if two else nibabel.Nifti1Image, path)
+        image_class = nibabel.Nifti2Image if is_nifti_2 else nibabel.Nifti1Image
+        return _read(path, _map(image=stream), image_class, path)
 
 
 def is_gray(path: Path) -> bool:
-    """Whether the header of a NIfTI file announces one channel."""
+    """Return whether the header of a NIfTI file announces one channel."""
     shape = nibabel.load(path).shape
     return len(shape) <= 3 or set(shape[3:]) == {1}
 
 
 def _header(path: Path) -> Path:
-    """The header of a volume of two files, whichever of them is named; any other path as it is."""
+    """Return the header of a volume of two files, whichever of them is named; any other path unchanged."""
     if not path.name.lower().endswith((".img", ".img.gz")) or sniff.sniff(path) == "nifti":
         return path
     header = header_of(path)
@@ -84,7 +85,7 @@ def _header(path: Path) -> Path:
 
 @contextlib.contextmanager
 def opened(path: Path):
-    """A file, or what is inside of it when it is gzip, as a stream."""
+    """Yield a file as a stream, unpacked when it is gzip."""
     with (
         BoundedFile(path) as file,
         gzip.GzipFile(fileobj=file) if is_gzipped(path) else contextlib.nullcontext(file) as stream,
@@ -109,11 +110,12 @@ def _read(path, file_map, kind, values: Path) -> Volume:
 
 
 def nifti_image(stored, affine: np.ndarray, *, placed: bool):
-    """Values that another reader has found, as the nibabel image that `volume_of` takes.
+    """Return the nibabel image that `volume_of` takes, made from values that another reader has read.
 
     Args:
-        stored: array or nibabel ArrayProxy (i, j[, k[, channels]]). affine: 4x4 RAS.
-        placed: whether the file states the place in the patient.
+        stored: array or nibabel ArrayProxy (i, j[, k[, channels]]).
+        affine: 4x4 RAS.
+        placed: whether the file states the position in the patient.
     """
     large = max(stored.shape) > _LONGEST_NIFTI_1
     header = nibabel.Nifti2Header() if large else nibabel.Nifti1Header()
@@ -124,9 +126,13 @@ def nifti_image(stored, affine: np.ndarray, *, placed: bool):
 
 
 def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> Volume:
-    """The Volume of an image that nibabel has opened.
+    """Return the Volume of an image that nibabel has opened.
 
-    values: the file that holds the values, `path` or another. unplaced: the note for an image without place.
+    Args:
+        path: the file.
+        image: the nibabel image.
+        values: the file that holds the values, `path` or another.
+        unplaced: the note for an image without a position in the patient.
     """
     with _readable(path):
         header = image.header
@@ -144,8 +150,10 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
             f"{path}: its values begin at byte {offset:,} (vox_offset), beyond any header. Export or copy "
             f"it again."
         )
-    each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
-    check_size(values, (*(spatial[axis] for axis in axes), count), bytes_each=each, deflated_bytes=announced)
+    bytes_each = 2 * dtype.itemsize / (3 if dtype.names else 1) + 4
+    check_size(
+        values, (*(spatial[axis] for axis in axes), count), bytes_each=bytes_each, deflated_bytes=announced
+    )
     stored = _values(path, image, dtype).reshape(*spatial, count)
     notes: tuple[str, ...] = () if coded else (unplaced,)
     if turned is not None and axes[0] != 2:
@@ -169,7 +177,7 @@ def volume_of(path: Path, image, values: Path, *, unplaced: str = UNPLACED) -> V
 
 
 def _dimensions(path, shape, dtype):
-    """((i, j, k), channels); trailing axes of 1 do not count."""
+    """Return ((i, j, k), channels), without trailing axes of 1."""
     if dtype.kind == "c":
         raise ImageError(f"{path}: holds complex numbers; save magnitude or phase as an image of its own.")
     while len(shape) > 3 and shape[-1] == 1:
@@ -185,7 +193,7 @@ def _dimensions(path, shape, dtype):
 
 
 def check_affine(path, affine: np.ndarray) -> None:
-    """Refuse a 4x4 affine that is not finite or cannot be inverted. ImageError."""
+    """Refuse a 4x4 affine that is not finite or cannot be inverted, with ImageError."""
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise ImageError(
             f"{path}: its affine cannot be inverted: {np.round(affine, 4).tolist()}. Repair sform or qform."
@@ -198,8 +206,9 @@ def _to_axial(path, affine):
 
 
 def _values(path, image, dtype):
-    """Values after slope and intercept, float32 where they are scaled; slab by slab, as nibabel's float64 of
-    all would take too much.
+    """Return the values after slope and intercept, as float32 where they are scaled.
+
+    They are scaled slab by slab, because nibabel's float64 of the complete array would take too much memory.
     """
     with decoding(
         lambda reason: ImageError(
@@ -213,8 +222,8 @@ def _values(path, image, dtype):
         if not dtype.names and (slope, inter) != (1.0, 0.0):
             scaled = np.empty(stored.shape, np.float32)
             with np.errstate(over="ignore", invalid="ignore"):  # counted by finite_float32
-                for place in range(stored.shape[-1]):
-                    scaled[..., place] = apply_read_scaling(stored[..., place], slope, inter)
+                for slab in range(stored.shape[-1]):
+                    scaled[..., slab] = apply_read_scaling(stored[..., slab], slope, inter)
             return scaled
     if dtype.names:
         if dtype.names[:3] != ("R", "G", "B"):
@@ -224,5 +233,5 @@ def _values(path, image, dtype):
 
 
 def _planes(count, flip):
-    """Index of each slice along the file's own axis."""
+    """Return the index of each slice along the file's own axis."""
     return range(count - 1, -1, -1) if flip else range(count)

@@ -1,4 +1,4 @@
-"""NumPy arrays in (.npy), and out."""
+"""Read NumPy arrays (.npy)."""
 
 from pathlib import Path
 
@@ -11,18 +11,20 @@ from clamnet_tf.imaging.volume import SMALLEST_SIDE, Grid, SliceReference, Volum
 
 
 def read_npy(path: Path) -> Volume:
-    """An array of numbers or booleans, without pickles.
+    """Read an array of numbers or booleans, without pickles.
 
-    Two dimensions: (rows, columns). Four: (slices, rows, columns, channels). Three are ambiguous and read so:
-    a last axis shorter than 8 are channels, (rows, columns, channels), since columns have at least 8;
-    otherwise (slices, rows, columns). Eight channels or more need four dimensions.
+    Two dimensions are (rows, columns), four (slices, rows, columns, channels). Three are ambiguous: a last
+    axis shorter than 8 are channels, (rows, columns, channels), because columns have at least 8; otherwise
+    they are (slices, rows, columns). Eight channels or more need four dimensions.
+
+    Raises:
+        ImageError: the array holds objects or other types, has other dimensions, or is damaged.
     """
     path = Path(path)
     sniff.require(path, "npy")
     with decoding(lambda reason: _unusable(path, reason)):
-        stored = np.load(
-            path, allow_pickle=False, mmap_mode="r"
-        )  # checks the announced shape against the file's size
+        # mmap_mode makes NumPy check the announced shape against the file's size.
+        stored = np.load(path, allow_pickle=False, mmap_mode="r")
     if stored.dtype.kind not in "buif":
         raise ImageError(f"{path}: an array of type {stored.dtype}; needed are integers, floats or booleans.")
     if stored.ndim not in (2, 3, 4):
@@ -42,7 +44,7 @@ def read_npy(path: Path) -> Volume:
     grid = Grid(
         "npy",
         shape,
-        references=tuple(SliceReference(path, number, number=number) for number in range(len(full))),
+        references=tuple(SliceReference(path, index, number=index) for index in range(len(full))),
     )
     return Volume(finite_float32(path, full), None, None, (path,), grid)
 

@@ -1,9 +1,8 @@
-"""One orientation for every volume with a place in the patient, and the way back to how its file stores it.
+"""Give every volume with a position in the patient the same orientation, and restore the stored one.
 
-Axes are permuted and reversed, never interpolated, so that slices run from the feet to the head, rows
-from front to back
-and columns from the patient's right to the left. That is how scanners store an axial head-first-supine
-DICOM series.
+Axes are permuted and reversed, never interpolated, so that slices run from the feet to the head, rows from
+front to back and columns from the patient's right to the left. That is how scanners store an axial
+head-first-supine DICOM series.
 """
 
 import numpy as np
@@ -18,7 +17,7 @@ _DOMINANT = float(np.cos(np.radians(45))) + 1e-6
 
 
 def to_axial(where, affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Return the permutation and the reversals that bring a stored array to axial slices.
+    """Return the permutation and the reversals that turn a stored array to axial slices.
 
     Args:
         where: file or folder, named in messages.
@@ -26,8 +25,8 @@ def to_axial(where, affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[boo
             C.7.6.2.1.1).
 
     Returns:
-        (axes, flips) as in `volume.Grid`: `axes[n]` is the stored axis that becomes axis n of (slices,
-        rows, columns).
+        (axes, flips) as in `volume.Grid`: `axes[n]` is the stored axis that becomes axis n of (slices, rows,
+            columns).
 
     Raises:
         ImageError: some stored axis is 45 degrees or more away from every axis of the patient.
@@ -40,27 +39,26 @@ def to_axial(where, affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[boo
         raise ImageError(
             f"{where}: oblique by {worst:.0f} degrees: an axis of the stored grid must be within 45 degrees "
             f"of an axis of the patient, or "
-            "there is no telling what its axial slices are. Resample it to axial slices (for example with "
+            "its axial slices are not defined. Resample it to axial slices (for example with "
             "SimpleITK's Resample) and give that volume."
         )
-    first, second, third = (int(np.flatnonzero(patient == world)[0]) for world in (2, 1, 0))
-    flips = bool(directions[2, first] < 0), bool(directions[1, second] < 0), bool(directions[0, third] < 0)
-    return (first, second, third), flips
+    slices, rows, columns = (int(np.flatnonzero(patient == world)[0]) for world in (2, 1, 0))
+    flips = bool(directions[2, slices] < 0), bool(directions[1, rows] < 0), bool(directions[0, columns] < 0)
+    return (slices, rows, columns), flips
 
 
 def check_turned(where, shape: tuple, affine: np.ndarray | None, plane: str) -> tuple[str, ...]:
-    """Check axial planes through a stack of sagittal or coronal slices, and return what a reader should
-    know of them.
+    """Check axial planes through a stack of sagittal or coronal slices, and return notes on them.
 
     Args:
         where: file or folder, named in messages.
         shape: (slices, rows, columns) after the turn.
         affine: 4x4 of the turned volume, or None when its spacing is not known.
-        plane: what the stored slices are, sagittal or coronal.
+        plane: plane of the stored slices, sagittal or coronal.
 
     Raises:
-        ImageError: planes of too few pixels, or with pixels so oblong that no model made for axial
-            slices can know them.
+        ImageError: the planes have too few pixels, or pixels so oblong that no model made for axial slices
+            can mark them.
     """
     if min(shape[1:]) < _SMALLEST_SIDE:
         raise ImageError(
@@ -87,40 +85,41 @@ def check_turned(where, shape: tuple, affine: np.ndarray | None, plane: str) -> 
 
 
 def plane_name(affine: np.ndarray) -> str:
-    """Return axial, coronal or sagittal, whichever is nearest to the planes of (slice, row, column);
-    affine as in `to_axial`."""
+    """Return axial, coronal or sagittal, the plane nearest to (row, column); affine as in `to_axial`."""
     normal = np.cross(affine[:3, 1], affine[:3, 2])
     return _NAMES[int(np.abs(normal).argmax())]
 
 
 def reorient(stored: np.ndarray, axes: tuple, flips: tuple) -> np.ndarray:
-    """Return (a, b, c, ...) as stored in the order (slices, rows, columns, ...): a view, nothing is
-    copied."""
+    """Return an array as stored (a, b, c, ...) in the order (slices, rows, columns, ...), as a view."""
     values = stored.transpose(*axes, *range(3, stored.ndim))
     return values[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
 
 
 def restore(values: np.ndarray, axes: tuple, flips: tuple) -> np.ndarray:
-    """Return (slices, rows, columns, ...) in the stored order (a, b, c, ...): the inverse of `reorient`,
-    a view."""
+    """Return (slices, rows, columns, ...) in the stored order (a, b, c, ...), as a view: the inverse of
+    `reorient`.
+    """
     values = values[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
     return values.transpose(*np.argsort(axes), *range(3, values.ndim))
 
 
 def index_transform(stored_shape: tuple, axes: tuple, flips: tuple) -> np.ndarray:
-    """Return the 4x4 matrix: (slice, row, column, 1) of the reoriented array -> index (a, b, c, 1) of
-    the stored one."""
+    """Return the 4x4 matrix from (slice, row, column, 1) of the reoriented array to stored (a, b, c, 1)."""
     matrix = np.zeros((4, 4))
     matrix[3, 3] = 1.0
-    for place, (axis, flip) in enumerate(zip(axes, flips)):
-        matrix[axis, place] = -1.0 if flip else 1.0
+    for column, (axis, flip) in enumerate(zip(axes, flips)):
+        matrix[axis, column] = -1.0 if flip else 1.0
         matrix[axis, 3] = stored_shape[axis] - 1 if flip else 0.0
     return matrix
 
 
 def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
-    """Return the distance between slice planes (perpendicular), rows and columns in mm; affine: of
-    (slice, row, column, 1)."""
+    """Return the distance between slice planes (perpendicular), rows and columns in mm.
+
+    Args:
+        affine: 4x4, (slice, row, column, 1) -> mm.
+    """
     slices, rows, columns = affine[:3, :3].T
     normal = np.cross(rows, columns)
     between = abs(slices @ normal) / np.linalg.norm(normal)

@@ -1,4 +1,4 @@
-"""Formats that are known and not read: what they are called, and what turns them into one that is."""
+"""Formats that are recognised but not read: their names, and how to convert them to one that is read."""
 
 _PICTURE = "Convert it to PNG, for example with ImageMagick: `magick IN OUT.png`"
 _UNPACK = "Unpack it and name the folder"
@@ -37,10 +37,10 @@ OTHER_FORMATS = {
     "zstd": ("zstd-compressed data", "Unpack it: `unzstd IN`"),
     "office": ("an office document of the old kind, or one with a password", "Export the image itself"),
 }
-VOLUMES = ("analyze", "minc", "parrec", "vtk")  # kinds that are images of patients wherever they lie
+VOLUMES = ("analyze", "minc", "parrec", "vtk")  # kinds that are always images of patients
 PICTURES = ("jpeg2000", "jpegxl", "gif", "bmp", "webp", "heic", "photoshop")
 ARCHIVES = ("zip", "7z", "rar", "tar", "gzip", "bzip2", "xz", "zstd")
-# suffix -> kind, where the first bytes alone do not tell
+# suffix -> kind, where the first bytes alone do not identify the format
 BY_SUFFIX = {
     ".mnc": "minc",
     ".rec": "parrec",
@@ -52,7 +52,7 @@ BY_SUFFIX = {
 
 
 def advice(kind: str) -> str:
-    """What to do with a file of a kind that is not read."""
+    """Return what to do with a file of a kind that is not read."""
     return (
         f"{OTHER_FORMATS[kind][1]}."
         if kind in OTHER_FORMATS

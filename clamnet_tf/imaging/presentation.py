@@ -1,9 +1,9 @@
-"""Presentation values of X-ray images: what a viewer shows, by the pipeline of PS3.3 C.11.
+"""Compute the presentation values of X-ray images, as a viewer shows them (PS3.3 C.11).
 
-Stored values of a radiograph are no physical unit; what they mean to a reader the file says itself: modality
-LUT (applied by dicom_pixels), VOI LUT or window (C.11.2), inversion of MONOCHROME1 (C.7.6.3.1.2, presentation
-LUT shape C.11.6). Where no patient is seen - pixel padding (C.7.5.1.1.2), display shutter (C.7.6.11),
-collimator blades (C.8.7.3) - the values become black, and statistics leave them out.
+Stored values of a radiograph are not a physical unit. The file itself says how to display them: modality LUT
+(applied by dicom_pixels), VOI LUT or window (C.11.2), inversion of MONOCHROME1 (C.7.6.3.1.2, presentation LUT
+shape C.11.6). Where no patient is shown - pixel padding (C.7.5.1.1.2), display shutter (C.7.6.11), collimator
+blades (C.8.7.3) - the values become black, and statistics leave them out.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,18 @@ from clamnet_tf.errors import UserInputError
 from clamnet_tf.imaging.dicom_header import DAMAGE
 from clamnet_tf.imaging.dicom_voi import voi_of
 
-_SMALLEST_SEEN = 0.05  # of the frame; a shutter that leaves less is wrong
-_LARGEST_SATURATED = 0.98  # of the frame; a window that shows less than the rest is wrong
+_SMALLEST_SEEN = 0.05  # share of the frame; a shutter that leaves less is wrong
+_LARGEST_SATURATED = 0.98  # share of the frame; a window that saturates more is wrong
 
 
 @dataclass(frozen=True)
 class Presented:
-    """Frames as they are shown.
+    """Frames as they are displayed.
 
-    values: (frames, rows, columns, channels). excluded: bool (frames, rows, columns), where no patient is
-    seen; None = nowhere. notes: what could not be applied.
+    Attributes:
+        values: (frames, rows, columns, channels).
+        excluded: bool (frames, rows, columns), where no patient is shown; None when nowhere.
+        notes: properties of the file that could not be applied.
     """
 
     values: np.ndarray
@@ -34,47 +36,48 @@ class Presented:
 
 
 def present(dataset, values: np.ndarray, stored: np.ndarray, path: Path) -> Presented:
-    """Apply what a DICOM file says of how to show it.
+    """Apply the display settings of a DICOM file to its values.
 
     Args:
-        dataset: the open file. values: (frames, rows, columns, channels) of `dicom_pixels.read_pixels`,
-            MONOCHROME1 already inverted. stored: the same before the modality LUT, (frames, rows, columns[,
-            channels]). path: for messages.
+        dataset: the open file.
+        values: (frames, rows, columns, channels) of `dicom_pixels.read_pixels`, MONOCHROME1 already inverted.
+        stored: the same before the modality LUT, (frames, rows, columns[, channels]).
+        path: for messages.
 
     Returns:
         Presented. With a VOI LUT or window values are 0..1; without one, or with one that cannot be used (a
-        note says so), they stay as they are. Colour is left as it is.
+            note says so), they are unchanged. Colour is unchanged.
     """
     if values.shape[-1] != 1:
         return Presented(values)
     notes: list[str] = []
-    seen = _seen(dataset, values.shape[1:3], notes)
-    excluded = ~np.broadcast_to(seen, values.shape[:3]) | _padding(dataset, stored, notes)
+    visible = _visible(dataset, values.shape[1:3], notes)
+    excluded = ~np.broadcast_to(visible, values.shape[:3]) | _padding(dataset, stored, notes)
     if excluded.any():
-        usual = excluded.mean((1, 2)) > 1 - _SMALLEST_SEEN
-        if usual.any():
+        nearly_all = excluded.mean((1, 2)) > 1 - _SMALLEST_SEEN
+        if nearly_all.any():
             notes.append(
                 "padding, shutter and collimator leave next to nothing of the image; they were not applied"
             )
-            excluded[usual] = False
-    shown = np.empty_like(values)
+            excluded[nearly_all] = False
+    displayed = np.empty_like(values)
     windowed = [
         _show(dataset, frame, values[frame, ..., 0], excluded[frame], path, notes)
         for frame in range(len(values))
     ]
-    for frame, (one, border) in enumerate(windowed):
-        shown[frame, ..., 0] = one
+    for frame, (plane, border) in enumerate(windowed):
+        displayed[frame, ..., 0] = plane
         excluded[frame] |= border
     _check_shape(dataset, notes)
     if not excluded.any():
-        return Presented(shown, None, tuple(dict.fromkeys(notes)))
+        return Presented(displayed, None, tuple(dict.fromkeys(notes)))
     for frame, hidden in enumerate(excluded):
-        shown[frame][hidden] = shown[frame][~hidden].min()
-    return Presented(shown, excluded, tuple(dict.fromkeys(notes)))
+        displayed[frame][hidden] = displayed[frame][~hidden].min()
+    return Presented(displayed, excluded, tuple(dict.fromkeys(notes)))
 
 
 def _show(dataset, frame, values, hidden, path, notes) -> tuple[np.ndarray, np.ndarray]:
-    """(one frame through the first VOI that the file names, its burned border).
+    """Return (one frame through the first VOI that the file names, its burned border).
 
     Tables come before windows, as pydicom's apply_voi_lut prefers.
     """
@@ -83,19 +86,19 @@ def _show(dataset, frame, values, hidden, path, notes) -> tuple[np.ndarray, np.n
     if not views:
         return values, burned_border(values)
     try:
-        shown = views[0].apply(values)
+        displayed = views[0].apply(values)
     except UserInputError:
         notes.append(
             f"its VOI window (centre {views[0].center:g}, width {views[0].width:g}) is not valid; values "
             "were taken as stored"
         )
         return values, none
-    inside, before = shown[~hidden], values[~hidden]
+    inside, before = displayed[~hidden], values[~hidden]
     saturated = max((inside <= 0.0).mean(), (inside >= 1.0).mean())
     if saturated > _LARGEST_SATURATED and before.min() < before.max():
         notes.append("its VOI window shows nothing of its values; they were taken as stored")
         return values, none
-    return shown, none
+    return displayed, none
 
 
 def burned_border(values: np.ndarray) -> np.ndarray:
@@ -105,12 +108,12 @@ def burned_border(values: np.ndarray) -> np.ndarray:
         values: (rows, columns).
 
     Returns:
-        bool, same shape; all False without such a frame.
+        bool of the same shape; all False without such a border.
     """
     border, highest = np.zeros(values.shape, bool), values.max()
     for axis in (0, 1):
-        whole = (values == highest).all(axis=1 - axis)
-        ends = np.cumprod(whole) | np.cumprod(whole[::-1])[::-1]
+        uniform = (values == highest).all(axis=1 - axis)
+        ends = np.cumprod(uniform) | np.cumprod(uniform[::-1])[::-1]
         border |= ends.astype(bool)[:, None] if axis == 0 else ends.astype(bool)[None, :]
     rest = values[~border]
     if not border.any() or not len(rest):
@@ -121,7 +124,7 @@ def burned_border(values: np.ndarray) -> np.ndarray:
 
 
 def _check_shape(dataset, notes) -> None:
-    """Note when photometric interpretation and presentation LUT shape contradict each other (C.8.11.3)."""
+    """Add a note when photometric interpretation and presentation LUT shape disagree (C.8.11.3)."""
     pair = dataset.get("PhotometricInterpretation"), dataset.get("PresentationLUTShape")
     if pair in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
         notes.append(
@@ -131,21 +134,21 @@ def _check_shape(dataset, notes) -> None:
 
 
 def _padding(dataset, stored, notes) -> np.ndarray:
-    """Bool like the frames: PixelPaddingValue, up to PixelPaddingRangeLimit where there is one."""
-    value, limit = _whole(dataset.get("PixelPaddingValue")), _whole(dataset.get("PixelPaddingRangeLimit"))
+    """Return bool like the frames: PixelPaddingValue, up to PixelPaddingRangeLimit where there is one."""
+    value, limit = _integer(dataset.get("PixelPaddingValue")), _integer(dataset.get("PixelPaddingRangeLimit"))
     if value is None or stored.ndim != 3 or stored.dtype.kind not in "iu":
         return np.zeros(stored.shape[:3], bool)
     low, high = sorted((value, value if limit is None else limit))
     return (stored >= low) & (stored <= high)
 
 
-def _whole(value) -> int | None:
+def _integer(value) -> int | None:
     return int(value) if isinstance(value, (int, np.integer)) else None
 
 
-def _seen(dataset, shape, notes) -> np.ndarray:
-    """Bool (rows, columns): within display shutter and collimator, whose edges are counted from 1."""
-    seen = np.ones(shape, bool)
+def _visible(dataset, shape, notes) -> np.ndarray:
+    """Return bool (rows, columns): within display shutter and collimator, whose edges are counted from 1."""
+    visible = np.ones(shape, bool)
     for kind in ("Shutter", "Collimator"):
         try:
             shapes = dataset.get(f"{kind}Shape") or ()
@@ -159,10 +162,10 @@ def _seen(dataset, shape, notes) -> np.ndarray:
                         "applied"
                     )
                 else:
-                    seen &= inside
+                    visible &= inside
         except DAMAGE:
             notes.append(f"{kind.lower()} is described incompletely; it was not applied")
-    return seen
+    return visible
 
 
 def _rectangle(dataset, kind, shape):

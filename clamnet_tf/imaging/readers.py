@@ -1,4 +1,4 @@
-"""Any image file or DICOM folder -> Volume. Masks: see `mask_files`."""
+"""Read any image file or DICOM folder as a Volume. For masks see `mask_files`."""
 
 from pathlib import Path
 
@@ -13,15 +13,19 @@ from clamnet_tf.imaging.volume import Volume
 def read_volume(
     path: Path, *, dicom_backend: str = "pydicom", series: str | None = None, presentation: bool = False
 ) -> Volume:
-    """An image as `volume.Volume`: float32 (slices, rows, columns, channels) in LPS order where the file
-    knows it.
+    """Read an image as `volume.Volume`: float32 (slices, rows, columns, channels), in LPS order where it is
+    known.
 
-    path: a file of any format of `formats`, which its content tells, whatever it is
-    called, or a folder of one DICOM series; with `series`, the SeriesInstanceUID to take from several.
-    dicom_backend: pydicom or tensorflow_io.
-    presentation: of DICOM the values that the file says to show (see `imaging.presentation`), instead of
-    physical ones. ImageError, whose message starts with the path, for everything that cannot be read in full;
-    nothing is guessed.
+    Args:
+        path: a file of any format of `formats`, which its content decides whatever its name, or a folder of
+            one DICOM series.
+        dicom_backend: pydicom or tensorflow_io.
+        series: the SeriesInstanceUID to read from a folder with several series.
+        presentation: for DICOM return the values that the file defines for display (`imaging.presentation`)
+            instead of physical ones.
+
+    Raises:
+        ImageError: the image cannot be read completely; the message starts with the path. Nothing is guessed.
     """
     path = Path(path)
     try:
@@ -40,21 +44,22 @@ def read_volume(
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file is read as, a key of FORMATS: by its content, else by what its name promises; else None.
+    """Return the kind as which a file is read, a key of FORMATS: by its content, else by its name, else None.
 
-    ImageError when the file is missing, a folder or unreadable.
+    Raises:
+        ImageError: the file is missing, a folder or unreadable.
     """
-    found = sniff.sniff(path)
-    if found in FORMATS:
-        return found
+    kind = sniff.sniff(path)
+    if kind in FORMATS:
+        return kind
     promised = format_promised(path)
     return promised.name if promised else None
 
 
 def not_readable(path: Path) -> str:
-    """The message for a file that cannot be read as an image: what it is, and what makes one of it."""
-    found = sniff.sniff(path)
+    """Return the message for a file that cannot be read as an image: what it is, and how to convert it."""
+    kind = sniff.sniff(path)
     return (
-        f"{path}: holds {sniff.WORDS[found]}, not an image that can be read. {advice(found)} "
+        f"{path}: holds {sniff.WORDS[kind]}, not an image that can be read. {advice(kind)} "
         f"Readable are {titles()}."
     )

@@ -1,10 +1,8 @@
-"""One DICOM series taken apart: the volumes in it, the views, the strays that belong to no volume, and
-true copies.
+"""Separate one DICOM series into volumes, views, strays that belong to no volume, and copies.
 
-A SeriesInstanceUID promises little. Scanners and archives put into one series: a stack and its scouts,
-colour pages and
-secondary captures; several phases, echoes or diffusion weights at each position; two acquisitions; the
-same images twice.
+A SeriesInstanceUID guarantees little. Scanners and archives put into one series: a stack and its scouts,
+colour pages and secondary captures; several phases, echoes or diffusion weights at each position; two
+acquisitions; the same images twice.
 """
 
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from clamnet_tf.imaging.dicom_header import Frame
 from clamnet_tf.imaging.image_grids import by_grid, grid_names, why_stray
 from clamnet_tf.imaging.repeated_positions import split_repeats
 
-SET_ASIDE = " was set aside: "  # stands between an image's name and the reason in every note on a stray
+SET_ASIDE = " was set aside: "  # between an image's name and the reason in every note on a stray
 
 _FEW = 3  # fewer images of another grid than this, beside a stack, are strays ...
 _SHARE = 0.25  # ... and so are fewer than this share of the largest stack
@@ -27,13 +25,15 @@ _STACKED = ("CT", "MR", "PT", "NM", "")  # modalities whose images without a pos
 
 @dataclass(frozen=True)
 class SortedSeries:
-    """The parts of one series; each image of it is in exactly one place.
+    """The parts of one series; each image of it belongs to exactly one part.
 
-    volumes: (words that tell it from the others, '' for the only one; its images). No two of them share
-    a position.
-    strays: (image, why it is in no volume), set aside beside a volume
-    copies: (image, the one that it repeats)
-    unclear: (images, why they are no volume): several images at one position that nothing tells apart
+    Attributes:
+        volumes: (words that distinguish it from the others, '' for a single one; its images). Images of one
+            volume have different positions.
+        strays: (image, reason why it is in no volume), set aside beside a volume.
+        copies: (image, the image that it repeats).
+        unclear: (images, reason why they are not a volume): several images at one position that nothing
+            distinguishes.
     """
 
     volumes: tuple[tuple[str, tuple[Frame, ...]], ...]
@@ -43,13 +43,12 @@ class SortedSeries:
 
 
 def sort_series(frames: list[Frame], pixels_of: Callable[[Frame], str | None]) -> SortedSeries:
-    """Take the images of one SeriesInstanceUID apart.
+    """Separate the images of one SeriesInstanceUID into volumes and other parts.
 
     Args:
         frames: its images in any order.
-        pixels_of: gives a digest of the pixel values of an image, None where they cannot be read; asked
-            once for each of
-            those that share a position and say the same of themselves.
+        pixels_of: returns a digest of the pixel values of an image, None where they cannot be read; called
+            once for each of those that share a position and have equal headers.
     """
     frames, copies = _without_copies(frames, pixels_of)
     views = [frame for frame in frames if _is_view(frame)]
@@ -60,18 +59,18 @@ def sort_series(frames: list[Frame], pixels_of: Callable[[Frame], str | None]) -
     strays = []
     if stacks and max(map(len, stacks)) > 1:
         largest = max(stacks, key=len)
-        kept = [
+        large_stacks = [
             stack
             for stack in stacks
             if len(stack) >= max(_FEW if stack is not largest else 0, _SHARE * len(largest))
         ]
         for stack in stacks:
-            if not any(stack is one for one in kept):
+            if not any(stack is large_stack for large_stack in large_stacks):
                 strays += [(frame, why_stray(frame, largest[0])) for frame in stack]
         strays += [(frame, why_stray(frame, largest[0])) for frame in alone]
         strays += [(frame, "a projection, not a slice") for frame in views]
         volumes = []
-        stacks = kept
+        stacks = large_stacks
     else:
         stacks = [*stacks, *([frame] for frame in alone)]
     unclear = []
@@ -84,17 +83,19 @@ def sort_series(frames: list[Frame], pixels_of: Callable[[Frame], str | None]) -
 
 
 def _without_copies(frames, pixels_of):
-    """(images that are left, (copy, original) pairs): same grid, position and pixels, whatever their
-    UIDs say."""
-    places: dict[tuple, list[Frame]] = {}
+    """Return (images without copies, (copy, original) pairs).
+
+    Copies have the same grid, position and pixels, whatever their UIDs are.
+    """
+    by_position: dict[tuple, list[Frame]] = {}
     digests: dict[Path, str | None] = {}
-    kept, copies = [], []
+    originals, copies = [], []
     for frame in frames:
-        others = places.setdefault(_place_key(frame), [])
+        others = by_position.setdefault(_position_key(frame), [])
         alike = [other for other in others if _comparable(frame, other)]
-        for one in (frame, *alike) if alike else ():
-            if one.path not in digests:
-                digests[one.path] = pixels_of(one)
+        for image in (frame, *alike) if alike else ():
+            if image.path not in digests:
+                digests[image.path] = pixels_of(image)
         original = next(
             (
                 other
@@ -105,39 +106,41 @@ def _without_copies(frames, pixels_of):
         )
         if original is None:
             others.append(frame)
-            kept.append(frame)
+            originals.append(frame)
         else:
             copies.append((frame, original))
-    return kept, copies
+    return originals, copies
 
 
-def _place_key(frame):
-    place = None if frame.position is None else tuple(np.round(frame.position, 2).tolist())
+def _position_key(frame):
+    position = None if frame.position is None else tuple(np.round(frame.position, 2).tolist())
     turned = None if frame.orientation is None else tuple((np.round(frame.orientation, 2) + 0.0).tolist())
-    own = (
-        None if place is not None else frame.sop_instance_uid
-    )  # without a place, equal pixels prove nothing: blank pages
+    # Without a position, equal pixels prove nothing (blank pages).
+    uid = None if position is not None else frame.sop_instance_uid
     return (
         frame.rows,
         frame.columns,
         frame.samples,
         frame.pixel_spacing,
-        place,
+        position,
         turned,
-        own,
-        frame.index if place is None else None,
+        uid,
+        frame.index if position is None else None,
     )
 
 
-def _comparable(one, other):
-    """Whether two images can be copies: blank slices of two echoes have equal pixels too, but say so."""
-    if one.path == other.path:
+def _comparable(frame, other):
+    """Return whether two images can be copies.
+
+    Blank slices of two echoes have equal pixels too, but their headers differ.
+    """
+    if frame.path == other.path:
         return False
-    if one.sop_instance_uid and one.sop_instance_uid == other.sop_instance_uid:
+    if frame.sop_instance_uid and frame.sop_instance_uid == other.sop_instance_uid:
         return True
-    loose = ("series number", "series description", "content time")
-    told = {words for words in (*one.differences, *other.differences) if words not in loose}
-    return all(one.differences.get(words) == other.differences.get(words) for words in told)
+    ignored = ("series number", "series description", "content time")
+    compared = {words for words in (*frame.differences, *other.differences) if words not in ignored}
+    return all(frame.differences.get(words) == other.differences.get(words) for words in compared)
 
 
 def _is_view(frame):
@@ -151,8 +154,8 @@ def _view_name(frame):
 
 
 def _distinct(volumes):
-    """Names made different by numbers, where two parts came out with the same words."""
-    seen: dict[str, int] = {}
+    """Yield the volumes with a number added to words that occur twice."""
+    counts: dict[str, int] = {}
     for words, images in volumes:
-        seen[words] = seen.get(words, 0) + 1
-        yield (words if seen[words] == 1 else f"{words} ({seen[words]})"), images
+        counts[words] = counts.get(words, 0) + 1
+        yield (words if counts[words] == 1 else f"{words} ({counts[words]})"), images

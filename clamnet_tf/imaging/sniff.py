@@ -1,4 +1,4 @@
-"""What a file really is, by its first bytes: names lie, and a clear message needs the truth."""
+"""Recognise the real format of a file by its first bytes, because names may be wrong."""
 
 import gzip
 import zlib
@@ -33,17 +33,10 @@ _OTHER_MAGIC = (  # first bytes -> kind of a format that is not read
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\xd0\xcf\x11\xe0", "office"),
 )
-_PICTURE_BRANDS = (
-    b"heic",
-    b"heix",
-    b"hevc",
-    b"mif1",
-    b"msf1",
-    b"avif",
-    b"avis",
-)  # ISO base media: the others are videos
+# ISO base media files of other brands are videos.
+_PICTURE_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 WORDS = {
-    **{name: one.words for name, one in FORMATS.items()},
+    **{name: file_format.words for name, file_format in FORMATS.items()},
     **{kind: words for kind, (words, _) in OTHER_FORMATS.items()},
     "text": "text",
     "empty": "nothing (0 bytes)",
@@ -53,7 +46,7 @@ _HEAD = 4096
 
 
 def sniff(path: Path) -> str:
-    """The kind of a file, one of the keys of `WORDS`. ImageError when it is missing, a folder or
+    """Return the kind of a file, a key of `WORDS`; raise ImageError when it is missing, a folder or
     unreadable.
     """
     path = Path(path)
@@ -80,11 +73,11 @@ def sniff(path: Path) -> str:
 
 
 def sniff_bytes(head: bytes) -> str:
-    """The kind by the first bytes of a file (352 are enough)."""
+    """Return the kind by the first bytes of a file (352 are enough)."""
     if not head:
         return "empty"
-    for name, one in FORMATS.items():
-        if one.tells(head):
+    for name, file_format in FORMATS.items():
+        if file_format.tells(head):
             return name
     for magic, kind in _OTHER_MAGIC:
         if head.startswith(magic):
@@ -102,22 +95,22 @@ def sniff_bytes(head: bytes) -> str:
 
 
 def require(path: Path, *kinds: str) -> None:
-    """ImageError unless the file is one of `kinds`; the message names what it is instead and how to go on."""
-    found = sniff(path)
-    if found in kinds:
+    """Raise ImageError unless the file is one of `kinds`; the message says what it is and what to do."""
+    kind_found = sniff(path)
+    if kind_found in kinds:
         return
     wanted = " or ".join(WORDS[kind] for kind in kinds)
-    if found == "empty":
+    if kind_found == "empty":
         cure = "The copy or download was probably cut off: fetch the file again."
-    elif found in FORMATS:
-        cure = f"Rename it to {FORMATS[found].advised_suffix}, or export it again."
+    elif kind_found in FORMATS:
+        cure = f"Rename it to {FORMATS[kind_found].advised_suffix}, or export it again."
     else:
-        cure = advice(found)
-    raise ImageError(f"{path}: the name says {wanted}, the content is {WORDS[found]}. {cure}")
+        cure = advice(kind_found)
+    raise ImageError(f"{path}: the name says {wanted}, the content is {WORDS[kind_found]}. {cure}")
 
 
 def _refined(kind: str, head: bytes) -> str:
-    """RIFF is WebP or a video; a zip archive whose first member is an array is .npz."""
+    """Distinguish WebP from video in RIFF, and .npz from other zip archives by the first member."""
     if kind == "webp" and head[8:12] != b"WEBP":
         return "video" if head[8:12] == b"AVI " else "unknown"
     name = head[30 : 30 + int.from_bytes(head[26:28], "little")]

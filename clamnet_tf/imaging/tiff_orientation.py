@@ -1,8 +1,8 @@
-"""The eight orientations in which a picture can be stored (TIFF 6.0, tag 274; EXIF takes them over)."""
+"""The eight orientations in which a picture can be stored (TIFF 6.0, tag 274, which EXIF adopts)."""
 
 import numpy as np
 
-# value of the tag: what turns pages (pages, rows, columns, ...) as stored into what viewers show
+# value of the tag: function from stored pages (pages, rows, columns, ...) to pages as viewers show them
 ORIENTATIONS = {
     1: lambda pages: pages,
     2: lambda pages: pages[:, :, ::-1],
@@ -16,5 +16,10 @@ ORIENTATIONS = {
 
 
 def upright(pages: np.ndarray, orientation: int) -> np.ndarray:
-    """Return pages, (pages, rows, columns, ...), as viewers show them; orientation: 1 to 8."""
+    """Return pages (pages, rows, columns, ...) as viewers show them.
+
+    Args:
+        pages: pages as stored.
+        orientation: value of the tag, 1 to 8.
+    """
     return ORIENTATIONS[orientation](pages)

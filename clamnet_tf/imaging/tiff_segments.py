@@ -1,4 +1,4 @@
-"""Strips and tiles of a TIFF file that unpack to more than they hold: found without unpacking them whole."""
+"""Find strips and tiles of a TIFF file that unpack to more than announced, without unpacking them fully."""
 
 import zlib
 
@@ -10,27 +10,26 @@ _PIECE = 1 << 24
 
 
 def refuse_segment_bombs(path, series) -> None:
-    """Refuse a strip or tile that is longer than the file, or deflated and unpacks to more than its share of
-    the page.
+    """Refuse a strip or tile that is longer than the file, or unpacks to more than its share of the page.
 
-    tifffile unpacks a whole strip before it looks at its length. Only strips large enough to matter are
-    tried, piece by
-    piece, so that honest files are not unpacked twice.
+    tifffile unpacks a complete strip before it checks its length. Only strips large enough to matter are
+    tried, piece by piece, so that honest files are not unpacked twice.
 
     Args:
-        path: the file, for messages. series: tifffile's, whose `keyframe` is deflated or not compressed.
+        path: the file, for messages.
+        series: tifffile's series, whose `keyframe` is deflated or not compressed.
 
     Raises:
         ImageError: a strip is longer, or unpacks to more.
     """
     page = series.keyframe
     size = page.parent.filehandle.size
-    for one in series.pages:
-        if one is not None and any(count > size for count in one.databytecounts):
+    for segment_page in series.pages:
+        if segment_page is not None and any(count > size for count in segment_page.databytecounts):
             raise ImageError(
-                f"{path}: damaged or cut off picture: a strip of it is {max(one.databytecounts):,} bytes "
-                f"long, the file {size:,}. Copy or "
-                "export it again."
+                f"{path}: damaged or cut off picture: a strip of it is "
+                f"{max(segment_page.databytecounts):,} bytes long, the file {size:,}. Copy or export it "
+                "again."
             )
     if page.compression == 1:
         return
@@ -44,10 +43,10 @@ def refuse_segment_bombs(path, series) -> None:
     )
     expected = expected * page.samplesperpixel * max(1, -(-page.bitspersample // 8)) + _SLACK
     handle = page.parent.filehandle
-    for one in series.pages:
-        if one is None:
+    for segment_page in series.pages:
+        if segment_page is None:
             continue
-        for offset, count in zip(one.dataoffsets, one.databytecounts):
+        for offset, count in zip(segment_page.dataoffsets, segment_page.databytecounts):
             if count * _DEFLATE_RATIO <= max(4 * expected, 1 << 27):
                 continue
             handle.seek(offset)

@@ -1,4 +1,4 @@
-"""Intensities: fixed windows (CT), and the per-volume statistics that training and prediction share."""
+"""Scale intensities: fixed windows (CT), and the per-volume statistics that training and prediction share."""
 
 import numpy as np
 
@@ -11,13 +11,19 @@ SHADES = (128.0, 256.0)  # center and width that show 0..255 as 0..1 (LINEAR of 
 
 
 def apply_window(array: np.ndarray, center: float, width: float, function: str | None = None) -> np.ndarray:
-    """A window of DICOM PS3.3 C.11.2.1: values of any shape and unit -> float32 in 0..1, same shape.
+    """Apply a window of DICOM PS3.3 C.11.2.1 to values of any shape and unit; return float32 in 0..1.
 
-    function: LINEAR (C.11.2.1.2.1, the default for a width above 1): 0 up to center - 0.5 - (width-1)/2, 1
-    above center - 0.5 + (width-1)/2, linear between. LINEAR_EXACT (C.11.2.1.3.2, the default for a width up
-    to 1, where
-    LINEAR degenerates to a step): 0 up to center - width/2, 1 above center + width/2. SIGMOID (C.11.2.1.3.1):
-    1 / (1 + exp(-4 (x - center) / width)). UserInputError for a width that the function does not allow.
+    Args:
+        array: the values.
+        center: centre of the window, in the unit of the values.
+        width: width of the window, in the unit of the values.
+        function: LINEAR (C.11.2.1.2.1, the default for a width above 1): 0 up to center - 0.5 - (width-1)/2,
+            1 above center - 0.5 + (width-1)/2, linear between. LINEAR_EXACT (C.11.2.1.3.2, the default for a
+            width up to 1, where LINEAR degenerates to a step): 0 up to center - width/2, 1 above center +
+            width/2. SIGMOID (C.11.2.1.3.1): 1 / (1 + exp(-4 (x - center) / width)).
+
+    Raises:
+        UserInputError: the function is unknown or does not allow the width.
     """
     if function is None:
         function = "LINEAR" if width > 1 else "LINEAR_EXACT"
@@ -31,19 +37,24 @@ def apply_window(array: np.ndarray, center: float, width: float, function: str |
         )
     values = np.asarray(array, dtype=np.float32)
     if function == "SIGMOID":
-        with np.errstate(over="ignore"):  # exp of a far value overflows to infinity, hence 0: as it should be
+        with np.errstate(over="ignore"):  # exp of a far value overflows to infinity, which correctly gives 0
             return 1.0 / (1.0 + np.exp((values - np.float32(center)) * np.float32(-4.0 / width)))
     if function == "LINEAR":
         center, width = center - 0.5, width - 1.0
     if width == 0:
         return (values > np.float32(center)).astype(np.float32)
-    shown = (values - np.float32(center)) * np.float32(1.0 / width) + np.float32(0.5)
-    return np.clip(shown, 0.0, 1.0, out=shown)
+    scaled = (values - np.float32(center)) * np.float32(1.0 / width) + np.float32(0.5)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
 def window_of(window, eight_bits: bool):
-    """The recipe's data.window (or None) for the values of a file: pictures of 8 bits show the window
-    already, so theirs is `SHADES`.
+    """Return the window for the values of a file.
+
+    Pictures of 8 bits already show the recipe's window, so theirs is `SHADES`.
+
+    Args:
+        window: the recipe's data.window, or None.
+        eight_bits: whether the file is a picture of 8 bits.
     """
     return SHADES if window is not None and eight_bits else window
 
@@ -51,20 +62,25 @@ def window_of(window, eight_bits: bool):
 def normalize(
     array: np.ndarray, organ: np.ndarray, method: str, window: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """The ONE function of per-volume statistics: used on whole volumes by training, prediction and the zoo's
+    """Normalise a complete volume by its own statistics, equally in training, prediction and the zoo's
     contract.
 
-    array: (slices, rows, columns, channels), finite, in the unit of the file. organ: bool (slices, rows,
-    columns); statistics are taken inside it, over the whole volume when it is empty, and the result covers
-    the whole volume.
-    window: (center, width) or an object with these attributes, applied first to every channel; None for none.
-    method, per channel:
-        zscore      (x - mean) / deviation, clipped to -5..5
-        percentile  1st..99th percentile to 0..1, clipped
-        window      the window's 0..1, as it is; needs `window`
-        none        as it is
-    A channel that is constant inside the organ becomes 0 throughout under zscore and percentile. Returns
-    float32.
+    A channel that is constant inside the organ becomes 0 throughout under zscore and percentile.
+
+    Args:
+        array: (slices, rows, columns, channels), finite, in the unit of the file.
+        organ: bool (slices, rows, columns); statistics are taken inside it, over the complete volume when it
+            is empty. The result covers the complete volume.
+        method: applied per channel. zscore: (x - mean) / deviation, clipped to -5..5. percentile: 1st..99th
+            percentile to 0..1, clipped. window: the window's 0..1 unchanged; needs `window`. none: unchanged.
+        window: (center, width) or an object with these attributes, applied first to every channel; None for
+            none.
+
+    Returns:
+        float32 of the same shape.
+
+    Raises:
+        UserInputError: the method is unknown, or is window without a window.
     """
     array, organ = np.asarray(array), np.asarray(organ, dtype=bool)
     if array.ndim != 4 or organ.shape != array.shape[:3]:

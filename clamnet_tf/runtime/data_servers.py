@@ -1,4 +1,4 @@
-"""A tf.data service on this machine: a dispatcher and processes that make batches for whoever asks them."""
+"""A tf.data service on this machine: a dispatcher and worker processes that make batches for trainings."""
 
 import contextlib
 import os
@@ -9,15 +9,20 @@ import time
 
 from clamnet_tf.errors import EnvironmentFailure
 
-HEARTBEAT = 1000  # milliseconds between two signs of life of a worker
-GONE_AFTER = 10_000  # milliseconds without one, after which trainings stop asking it
+HEARTBEAT = 1000  # milliseconds between two heartbeats of a worker
+GONE_AFTER = 10_000  # milliseconds without a heartbeat, after which trainings stop asking the worker
 LOOK_EVERY = 0.5  # seconds
-PARENT = "CLAMNET_TF_DATA_SERVICE"  # process number of `keep_working`, told to its workers
+PARENT = "CLAMNET_TF_DATA_SERVICE"  # variable with the process number of `keep_working`, set for its workers
 
 
 def start_dispatcher(port: int):
-    """The dispatcher, which listens on `port` (0: any free one) on all interfaces; its `target` is
-    grpc://localhost:port.
+    """Start the dispatcher on all interfaces and return it; its `target` is grpc://localhost:port.
+
+    Args:
+        port: the port to listen on; 0 chooses any free one.
+
+    Raises:
+        EnvironmentFailure: the port cannot be used.
     """
     import tensorflow as tf
 
@@ -33,8 +38,15 @@ def start_dispatcher(port: int):
 
 
 def work(dispatcher: str, host: str, port: int) -> None:
-    """Be a worker of the dispatcher at "host:port" until this process, or the `keep_working` that started it,
-    is ended; trainings reach it as `host`.
+    """Serve as a worker until this process, or the `keep_working` that started it, ends.
+
+    Args:
+        dispatcher: "host:port" of the dispatcher.
+        host: the name by which trainings reach this worker.
+        port: the port to listen on; 0 chooses any free one.
+
+    Raises:
+        EnvironmentFailure: the worker cannot join the dispatcher.
     """
     import tensorflow as tf
 
@@ -57,16 +69,21 @@ def work(dispatcher: str, host: str, port: int) -> None:
     parent = os.environ.get(PARENT)
     if parent is None:
         server.join()
-    while str(os.getppid()) == parent:  # whoever started this worker may be killed
+    while str(os.getppid()) == parent:  # the process that started this worker may be killed
         time.sleep(LOOK_EVERY)
     os._exit(0)  # an orderly end would wait for the dispatcher, which was killed too
 
 
-def keep_working(dispatcher: str, host: str, count: int, told) -> None:
-    """Keep `count` worker processes until this process gets SIGINT or SIGTERM; one that ends is started
-    again.
+def keep_working(dispatcher: str, host: str, count: int, report) -> None:
+    """Keep `count` worker processes running until this process gets SIGINT or SIGTERM.
 
-    told: called with a line of text once all have joined, and for every worker that is started again.
+    A worker that ends is started again.
+
+    Args:
+        dispatcher: "host:port" of the dispatcher.
+        host: the name by which trainings reach the workers.
+        count: number of workers.
+        report: called with a line of text once all have joined, and for every worker that is started again.
     """
     command = [
         sys.executable,
@@ -80,9 +97,9 @@ def keep_working(dispatcher: str, host: str, count: int, told) -> None:
         "--workers",
         "1",
     ]
-    workers, asked = [], []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: asked.append(number))
+    workers, signals = [], []
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda signal_number, frame: signals.append(signal_number))
 
     def start():
         return subprocess.Popen(
@@ -96,16 +113,16 @@ def keep_working(dispatcher: str, host: str, count: int, told) -> None:
     try:
         workers += [start() for _ in range(count)]
         if all(worker.stdout.readline() for worker in workers):
-            told(f"{count} workers: {' '.join(str(worker.pid) for worker in workers)}")
-        while not asked:
+            report(f"{count} workers: {' '.join(str(worker.pid) for worker in workers)}")
+        while not signals:
             for index, worker in enumerate(workers):
                 if worker.poll() is not None:
                     workers[index] = start()
-                    told(
+                    report(
                         f"Worker {worker.pid} ended with code {worker.returncode}; started again as "
                         f"{workers[index].pid}."
                     )
-                    time.sleep(2.0)  # what fails at once would be started without end
+                    time.sleep(2.0)  # a worker that fails at once would be restarted too often
             time.sleep(LOOK_EVERY)
     finally:
         for worker in workers:

@@ -1,8 +1,7 @@
-"""Processes that share out independent pieces of work: all begin together, and the chief waits for what the
-others report.
+"""Processes that share independent pieces of work: all begin together, and the chief collects their reports.
 
-They stay connected while they work, so that one that ends without a report is missed at once. No TensorFlow
-is involved.
+They stay connected while they work, so that a process that ends without a report is noticed at once. No
+TensorFlow is involved.
 """
 
 import contextlib
@@ -18,25 +17,31 @@ AGAIN = "What is finished is kept: start all again with the same command."
 
 @dataclass
 class ProcessGroup:
-    """cluster: all processes; None: this one alone, which is its own chief."""
+    """The processes that share the work, seen from one of them.
+
+    Attributes:
+        cluster: all processes; None when this process works alone and is its own chief.
+    """
 
     cluster: Cluster | None = None
     _connections: dict = field(default_factory=dict)
 
     @property
     def index(self) -> int:
+        """Index of this process; the chief has 0."""
         return self.cluster.index if self.cluster else 0
 
     @property
     def count(self) -> int:
+        """Number of processes."""
         return len(self.cluster.addresses) if self.cluster else 1
 
     @contextlib.contextmanager
     def in_turn(self, opened):
-        """Enter the context `opened`: the chief at once, the others when the chief has; then all are
-        connected in the block.
+        """Enter the context `opened` in the chief first, then in the others; all are connected in the block.
 
-        EnvironmentFailure: some do not come (runtime/cluster.py).
+        Raises:
+            EnvironmentFailure: some processes do not come (runtime/cluster.py).
         """
         with contextlib.ExitStack() as stack:
             content = stack.enter_context(opened) if self.index == 0 else None
@@ -44,14 +49,18 @@ class ProcessGroup:
                 self._connections = stack.enter_context(connected(self.cluster, patience()))
                 for connection in self._connections.values():
                     connection.settimeout(None)
-                    connection.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
-                    )  # a machine that vanished is noticed
+                    # Keep-alive packets reveal a machine that has vanished.
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             yield content if self.index == 0 else stack.enter_context(opened)
 
     def report(self, value) -> None:
-        """Of a process that is not the chief: what it has to say, JSON-able, once. EnvironmentFailure: the
-        chief is gone.
+        """Send the report of this process, which is not the chief, to the chief.
+
+        Args:
+            value: what to report, JSON-able. A process reports once.
+
+        Raises:
+            EnvironmentFailure: the chief is gone.
         """
         try:
             self._connections[0].sendall(json.dumps(value).encode() + b"\n")
@@ -59,13 +68,13 @@ class ProcessGroup:
             raise EnvironmentFailure(f"Worker {self.index}: the chief is gone. {AGAIN}") from error
 
     def reports(self) -> dict:
-        """{index: what it reported} of the others; None of those that ended without a report. Returns when
-        all have.
+        """Wait for the other processes and return {index: report}, with None for those that ended without
+        one.
         """
-        return {index: _heard(connection) for index, connection in sorted(self._connections.items())}
+        return {index: _received(connection) for index, connection in sorted(self._connections.items())}
 
 
-def _heard(connection):
+def _received(connection):
     try:
         with connection.makefile("rb") as stream:
             line = stream.readline()

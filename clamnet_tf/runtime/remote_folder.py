@@ -1,13 +1,14 @@
-"""A run folder behind an address (gs://bucket/runs/first), reached through TensorFlow's file system; written
-here, copied there.
+"""A run folder behind an address (gs://bucket/runs/first): written on this machine and copied there.
 
-The copy on this machine is what the program works in. `store` sends what has changed since, oldest first and
-every file under a temporary name that is then changed, so that the remote folder is at any moment what a
-killed run leaves behind: whole files, of which the newest whole checkpoint is gone on with. When a run is
-opened the remote folder is the truth.
-Nothing there keeps a second machine out: start one training per address. Tried with TensorFlow's own gs://
-client against a server that speaks its protocol on loopback, and with file://; not with a bucket of a
-provider, nor with s3://.
+The address is reached through TensorFlow's file system, and the program works in a copy on this machine.
+`store` sends the files that have changed since the last call, oldest first, each under a temporary name that
+is then changed. So the remote folder always looks like the folder of a killed run: it holds complete files
+only, and training resumes from the newest complete checkpoint. When a run is opened, the remote folder is
+copied and replaces the local copy.
+
+No lock keeps a second machine out: start one training per address. Tested with TensorFlow's own gs:// client
+against a server that speaks its protocol on loopback, and with file://; not with a provider's bucket, nor
+with s3://.
 """
 
 import contextlib
@@ -23,17 +24,18 @@ LAST = "FINISHED"
 
 
 def is_remote(path) -> bool:
-    """Whether a path is an address with a scheme."""
+    """Return whether a path is an address with a scheme."""
     return "://" in str(path)
 
 
 @contextlib.contextmanager
 def remote_folder(address: str, copies: Path):
-    """The RemoteFolder of an address, fetched into a folder below `copies`; the copy is held in the block.
+    """Yield the RemoteFolder of an address, fetched into a folder below `copies`, and lock the copy in the
+    block.
 
     Raises:
-        EnvironmentFailure: TensorFlow has no file system for the scheme, or it fails. RunError: another
-            process of this machine works on the same address.
+        EnvironmentFailure: TensorFlow has no file system for the scheme, or it fails.
+        RunError: another process of this machine works on the same address.
     """
     address = address.rstrip("/")
     local = make_folder(copies) / hashlib.sha256(address.encode()).hexdigest()[:16]
@@ -50,16 +52,21 @@ def remote_folder(address: str, copies: Path):
 
 
 class RemoteFolder:
-    """address: without a slash at its end. local: the copy; its content is replaced by `fetch`."""
+    """A remote folder and its copy on this machine.
+
+    Args:
+        address: address without a slash at its end.
+        local: the folder of the copy; `fetch` replaces its content.
+    """
 
     def __init__(self, address: str, local: Path):
         self.address, self.local = address, Path(local)
         self._files = _file_system(address)
-        self._stored = {}  # relative path -> (bytes, time of change) of the copy when it was last equal
-        self._folders = set()  # addresses that are there
+        self._stored = {}  # relative path -> (bytes, time of change) of the copy when both were last equal
+        self._folders = set()  # addresses that exist
 
     def fetch(self) -> None:
-        """Make the copy equal to the remote folder; an address where nothing is yet gives no folder."""
+        """Make the copy equal to the remote folder; an address that holds nothing yet gives no folder."""
         with self._clear():
             shutil.rmtree(self.local, ignore_errors=True)
             self._stored = {}
@@ -69,9 +76,7 @@ class RemoteFolder:
                 self._stored[name] = _state(self.local / name)
 
     def try_to_write(self) -> None:
-        """Write and remove a small file, so that an address that refuses is known before hours of
-        training.
-        """
+        """Write and remove a small file, so that a refusal is known before hours of training."""
         with self._clear():
             self._files.makedirs(self.address)
             probe = f"{self.address}/{UNFINISHED}{uuid.uuid4().hex}"
@@ -80,11 +85,11 @@ class RemoteFolder:
             self._files.remove(probe)
 
     def store(self) -> None:
-        """Make the remote folder equal to the copy; only what has changed since the last time is sent."""
+        """Make the remote folder equal to the copy; send only what has changed since the last call."""
         here = {
             path.relative_to(self.local).as_posix(): path
             for path in self.local.rglob("*")
-            if path.is_file() and not _passing(path.relative_to(self.local))
+            if path.is_file() and not _is_temporary(path.relative_to(self.local))
         }
         states = {name: _state(path) for name, path in here.items()}
         changed = [name for name, state in states.items() if self._stored.get(name) != state]
@@ -97,31 +102,31 @@ class RemoteFolder:
                 del self._stored[name]
 
     def _send(self, name: str) -> None:
-        temporary, whole = f"{self.address}/{UNFINISHED}{uuid.uuid4().hex}", f"{self.address}/{name}"
-        for folder in (self.address, whole.rsplit("/", 1)[0]):
+        temporary, address = f"{self.address}/{UNFINISHED}{uuid.uuid4().hex}", f"{self.address}/{name}"
+        for folder in (self.address, address.rsplit("/", 1)[0]):
             if folder not in self._folders:
                 self._files.makedirs(folder)
                 self._folders.add(folder)
         self._files.copy(str(self.local / name), temporary, overwrite=True)
-        self._files.rename(temporary, whole, overwrite=True)
+        self._files.rename(temporary, address, overwrite=True)
 
     def _names(self) -> list[str]:
-        """Whole files of the remote folder, relative; what killed writers left is removed."""
+        """Return the relative paths of the complete remote files; remove what killed writers left."""
         if not self._files.isdir(self.address):
             return []
         for name in self._files.listdir(self.address):
             if name.startswith(UNFINISHED):
                 self._files.remove(f"{self.address}/{name}")
-        found = [
+        paths = [
             f"{folder.rstrip('/')}/{name}"
             for folder, _, names in self._files.walk(self.address)
             for name in names
         ]
-        return sorted(path.removeprefix(f"{self.address}/") for path in found)
+        return sorted(path.removeprefix(f"{self.address}/") for path in paths)
 
     @contextlib.contextmanager
     def _clear(self):
-        """Turn what TensorFlow's file system says into an EnvironmentFailure."""
+        """Turn errors of TensorFlow's file system into an EnvironmentFailure."""
         import tensorflow as tf
 
         try:
@@ -134,17 +139,22 @@ class RemoteFolder:
 
 
 def _state(path: Path) -> tuple:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    """Return (bytes, time of change in ns) of a file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
-def _passing(path: Path) -> bool:
-    """Whether a file of the copy is a lock, or is being written."""
+def _is_temporary(path: Path) -> bool:
+    """Return whether a file of the copy is a lock or is being written."""
     return path.name == ".lock" or any(part.startswith(UNFINISHED) for part in path.parts)
 
 
 def _file_system(address: str):
-    """tf.io.gfile, when it knows the scheme of the address."""
+    """Return tf.io.gfile when it knows the scheme of the address.
+
+    Raises:
+        EnvironmentFailure: the scheme has no file system.
+    """
     import tensorflow as tf
 
     scheme = address.partition("://")[0]

@@ -1,9 +1,8 @@
-"""An abdomen without tumours: wall, liver with its vessels, spleen, kidneys, stomach, bowel, great vessels,
-spine.
+"""Simulate an abdomen without tumours: wall, liver with vessels, spleen, kidneys, stomach, bowel, spine.
 
-What mimics a tumour in healthy livers is drawn here, for every person and at every height: vessels (brighter
-or darker than the liver, by the phase of the contrast agent), small cysts, fat along the ligament, fatty
-change in patches, the gall bladder beside it.
+Structures that mimic a tumour in healthy livers are drawn here, for every person and at every height: vessels
+(brighter or darker than the liver, depending on the phase of the contrast agent), small cysts, fat along the
+ligament, fatty change in patches, and the gall bladder beside it.
 """
 
 import numpy as np
@@ -12,7 +11,7 @@ from clamnet_tf.simulation.space import Space, ellipse_depth, ellipsoid_depth, p
 from clamnet_tf.simulation.torso import AIR, FAT, Torso
 from clamnet_tf.simulation.trees import draw_tubes, grow_tree
 
-LIVER_RANGE_MM = (-58.0, 80.0)  # heights that a scan covers, before the person's own shape
+LIVER_RANGE_MM = (-58.0, 80.0)  # heights that a scan covers, before the person's shape is applied
 PHASES = {  # HU: liver, its veins, spleen, cortex of the kidney, aorta, caval vein
     "native": (58.0, 46.0, 48.0, 34.0, 40.0, 40.0),
     "arterial": (72.0, 66.0, 120.0, 180.0, 290.0, 90.0),
@@ -22,8 +21,14 @@ _SPINE_Y_MM = 56.0
 
 
 class Abdomen(Torso):
-    """One person. hu (S, H, W): tissue; liver: depth below its capsule, mm, positive inside; vessels: opacity
-    0..1; phase, liver_hu.
+    """One person.
+
+    Attributes:
+        hu: (S, H, W) tissue in Hounsfield units.
+        liver: (S, H, W) depth below the liver's capsule in mm, positive inside.
+        vessels: (S, H, W) opacity 0..1 of the liver's vessels.
+        phase: phase of the contrast agent, a key of PHASES.
+        liver_hu: Hounsfield units of the liver.
     """
 
     def __init__(self, generator: np.random.Generator, space: Space, slab_mm: float):
@@ -35,9 +40,8 @@ class Abdomen(Torso):
         self.liver_hu, self.vein_hu, self.spleen_hu, self.kidney_hu, self.aorta_hu, self.cava_hu = (
             value * factor for value in blood
         )
-        self.liver_hu -= generator.choice([0.0, 1.0], p=[0.7, 0.3]) * generator.uniform(
-            8.0, 25.0
-        )  # fatty liver
+        fatty = generator.choice([0.0, 1.0], p=[0.7, 0.3])
+        self.liver_hu -= fatty * generator.uniform(8.0, 25.0)
         self.hu = self.outside()
         self._wall()
         self._bowel()
@@ -53,9 +57,8 @@ class Abdomen(Torso):
             + 2.0 * self.wide
         )
         self.over(self.hu, np.minimum(self.body - 0.8 * self.fat_mm, self.cavity + 15.0), self.muscle())
-        self.over(
-            self.hu, np.minimum(self.body - 3.0, 1.6 - np.abs(self.cavity + 8.0 + 2.5 * self.patches)), FAT
-        )  # between the layers
+        between_layers = 1.6 - np.abs(self.cavity + 8.0 + 2.5 * self.patches)
+        self.over(self.hu, np.minimum(self.body - 3.0, between_layers), FAT)
         self.ribs(self.hu, np.where(self.y > -75.0, self.cavity, 60.0), 0.0, lowest_mm=-40.0 - 0.3 * self.y)
         self.over(self.hu, self.cavity - 1.0, FAT + 8.0 * self.grain + 6.0 * self.patches)
         for side in (-1.0, 1.0):  # psoas
@@ -69,7 +72,7 @@ class Abdomen(Torso):
         self.spine(self.hu, _SPINE_Y_MM)
 
     def _bowel(self):
-        """Loops in front and below: walls, and fluid, gas or contrast agent in them."""
+        """Draw loops in front and below: walls, with fluid, gas or contrast agent in them."""
         generator, z = self.generator, self.z
         for _ in range(36):
             x0, y0 = generator.uniform(-105.0, 105.0), generator.uniform(-78.0, 10.0)
@@ -150,9 +153,8 @@ class Abdomen(Torso):
         bladder = ellipsoid_depth(x, y, z, bladder_at, (15.0, 25.0, 27.0))
         lower = z + 52.0 + 0.35 * (x + 60.0) + generator.normal(0, 8)
         self.liver = np.minimum.reduce([lobes, self.cavity - 3.0, -hollow, -bladder, lower])
-        change = generator.choice([0.0, 1.0], p=[0.6, 0.4]) * generator.uniform(
-            2.0, 5.0
-        )  # fatty change and sparing
+        patchy = generator.choice([0.0, 1.0], p=[0.6, 0.4])
+        change = patchy * generator.uniform(2.0, 5.0)  # fatty change and sparing
         self.over(self.hu, self.liver, self.liver_hu + 2.5 * self.grain + change * self.wide)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0), 45.0)
         self.over(self.hu, np.minimum(bladder, self.cavity - 3.0) - 2.5, 10.0)
@@ -189,13 +191,17 @@ class Abdomen(Torso):
             self.liver = np.minimum(self.liver, -lung)
 
     def liver_points(self, count: int, least_depth: float, z_range_mm=(-1000.0, 1000.0)) -> np.ndarray:
-        """Up to `count` random voxels (z, y, x) mm of the liver, at least so deep, at heights in the
-        range.
+        """Return up to `count` random voxels (z, y, x) of the liver in mm.
+
+        Args:
+            count: largest number of points.
+            least_depth: smallest depth below the capsule, in mm.
+            z_range_mm: range of heights.
         """
         space = self.space
         heights = (space.z_mm >= z_range_mm[0]) & (space.z_mm <= z_range_mm[1])
-        places = np.argwhere((self.liver > least_depth) & heights[:, None, None])
-        chosen = places[self.generator.permutation(len(places))[:count]]
+        voxels = np.argwhere((self.liver > least_depth) & heights[:, None, None])
+        chosen = voxels[self.generator.permutation(len(voxels))[:count]]
         centre = np.stack(
             [space.z_mm[chosen[:, 0]], space.in_plane_mm[chosen[:, 1]], space.in_plane_mm[chosen[:, 2]]],
             axis=1,

@@ -1,11 +1,12 @@
-"""Simulated abdominal CT with liver tumours: one patient at a time, as DICOM series in Hounsfield units.
+"""Simulate abdominal CT with liver tumours, one patient at a time, as DICOM series in Hounsfield units.
 
-Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (tumours) and organ.nii.gz (liver with what is
-in it).
+The layout is that of chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (tumours) and organ.nii.gz (liver
+with its content).
 
-Every patient has a tumour, and most of his slices have none, so that neither scanner nor anatomy tells the
-label; the heights of the main tumour are spread evenly over the liver. Tumours are darker, brighter or
-rimmed, by the phase of the contrast agent, which differs from patient to patient: no cut finds them in all.
+Every patient has a tumour and most slices have none, so that neither scanner nor anatomy reveals the label.
+The heights of the main tumour are spread evenly over the liver. Tumours are darker, brighter or rimmed,
+depending on the phase of the contrast agent, which differs from patient to patient, so that no threshold
+finds them in all patients.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from clamnet_tf.simulation.ct_scanner import SCANNERS, Scan, outline, reconstruc
 from clamnet_tf.simulation.space import Space, paint, smooth_step
 
 _GOLDEN = 0.6180339887498949
-_KINDS = {  # phase: how often a tumour is dark, rimmed (dark, with a brighter rim), bright
+_KINDS = {  # phase: probabilities of dark, rimmed (dark, with a brighter rim) and bright tumours
     "native": (0.9, 0.1, 0.0),
     "arterial": (0.25, 0.35, 0.4),
     "portal venous": (0.6, 0.4, 0.0),
@@ -26,7 +27,15 @@ _KINDS = {  # phase: how often a tumour is dark, rimmed (dark, with a brighter r
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
-    """Patient number `index` (from 0) of the cohort `seed`; the same whatever the number of patients."""
+    """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
+    size.
+
+    Args:
+        index: number of the patient, from 0.
+        slices: number of slices.
+        side: rows and columns of a slice.
+        seed: seed of the cohort.
+    """
     generator = np.random.default_rng([seed, index, 2])
     scanner = SCANNERS[index % 2]
     low, high = LIVER_RANGE_MM
@@ -52,7 +61,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
@@ -63,8 +72,10 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
 
 
 def _draw_tumours(generator, abdomen: Abdomen, z_mm: float) -> np.ndarray:
-    """One main tumour near height z_mm, in half of the patients up to two smaller ones at about that height;
-    their occupancy (S, H, W).
+    """Paint one main tumour near height z_mm, in half of the patients with up to two smaller ones.
+
+    Returns:
+        Their occupancy (S, H, W) in 0..1.
     """
     occupancy = np.zeros(abdomen.space.shape, np.float32)
     main_mm = generator.lognormal(np.log(23.0), 0.2)
@@ -72,16 +83,18 @@ def _draw_tumours(generator, abdomen: Abdomen, z_mm: float) -> np.ndarray:
     kind = ("dark", "rimmed", "bright")[generator.choice(3, p=_KINDS[abdomen.phase])]
     for radius_mm in sizes:
         for least_depth in (8.0, 4.0, 0.0):
-            found = abdomen.liver_points(1, least_depth, (z_mm - 10.0, z_mm + 10.0))
-            if len(found):
-                occupancy = np.maximum(occupancy, _draw_tumour(generator, abdomen, found[0], radius_mm, kind))
+            points = abdomen.liver_points(1, least_depth, (z_mm - 10.0, z_mm + 10.0))
+            if len(points):
+                occupancy = np.maximum(
+                    occupancy, _draw_tumour(generator, abdomen, points[0], radius_mm, kind)
+                )
                 break
     return occupancy
 
 
 def _draw_tumour(generator, abdomen: Abdomen, centre, radius_mm: float, kind: str) -> np.ndarray:
-    """Paint one tumour into abdomen.hu; its occupancy (S, H, W) in 0..1. It ends at the capsule of the
-    liver.
+    """Paint one tumour into abdomen.hu, ending at the liver's capsule; return its occupancy (S, H, W) in
+    0..1.
     """
     space = abdomen.space
     radii = radius_mm * generator.lognormal(0.0, 0.12, 3).clip(0.7, 1.35)

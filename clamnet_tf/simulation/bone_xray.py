@@ -1,16 +1,16 @@
-"""Simulated radiographs of the forearm, some with a fracture: one patient at a time, as DICOM of two sites.
+"""Simulate radiographs of the forearm, some with a fracture, one patient at a time, as DICOM of two sites.
 
-Layout: <patient>/front.dcm (and side.dcm) with <view>_mask.png. A patient has a fracture in all of his views
-or in none; every second patient of each site has one. Site A writes Digital X-Ray images (MONOCHROME2), site
-B Computed Radiography (MONOCHROME1: bone is stored dark).
+Layout: <patient>/front.dcm (and side.dcm) with <view>_mask.png. A patient has a fracture in all views or in
+none; every second patient of each site has one. Site A writes Digital X-Ray images (MONOCHROME2), site B
+Computed Radiography (MONOCHROME1: bone is stored dark).
 
-The mask is the fracture line made 6 mm wide (MARK_MM to either side) inside the bone: the gap itself is often
-narrower than a pixel, nobody outlines it more finely, and a score of a line one pixel wide would measure
-rounding.
+The mask is the fracture line widened to 6 mm (MARK_MM to either side) inside the bone: the gap itself is
+often narrower than a pixel, nobody outlines it more finely, and a score of a line one pixel wide would
+measure rounding.
 
-What mimics a fracture is drawn in every patient: the oblique canal of the feeding artery, growth-arrest
-lines, folds of the skin, the joints, bone crossing bone in the side view. Exposure and processing differ from
-picture to picture.
+Structures that mimic a fracture are drawn in every patient: the oblique canal of the feeding artery,
+growth-arrest lines, skin folds, the joints, and bone crossing bone in the side view. Exposure and processing
+differ from picture to picture.
 """
 
 import copy
@@ -35,7 +35,14 @@ _GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class View:
-    """One radiograph. image (side, side) float32 in 0..1, bright = dense; mask (side, side) bool."""
+    """One radiograph.
+
+    Attributes:
+        name: one of VIEWS.
+        image: (side, side) float32 in 0..1, bright = dense.
+        mask: (side, side) bool.
+        pixel_mm: size of a pixel in mm.
+    """
 
     name: str
     image: np.ndarray
@@ -44,7 +51,13 @@ class View:
 
 
 class Fracture:
-    """A rough surface through a bone, and the shift of what lies beyond it towards the hand."""
+    """A rough surface through a bone, and the shift of the fragment beyond it towards the hand.
+
+    Args:
+        generator: source of randomness.
+        t_mm: position along the arm in mm.
+        shaft_mm: radius of the bone's shaft in mm.
+    """
 
     def __init__(self, generator: np.random.Generator, t_mm: float, shaft_mm: float):
         self.t_mm = t_mm
@@ -53,28 +66,34 @@ class Fracture:
         self.width_mm = generator.uniform(1.4, 3.2)
         self.shift_mm = generator.normal(0.0, 1.0) * 0.25 * shaft_mm
         self.angle = np.tan(np.deg2rad(generator.normal(0.0, 5.0)))
-        self.rough = (
-            0.55 * generator.standard_normal((8, 6))[:, :2]
-        )  # of eight waves along the line: height in mm, phase
+        # Height in mm and phase of eight waves along the line.
+        self.rough = 0.55 * generator.standard_normal((8, 6))[:, :2]
 
     def view_from_the_side(self) -> "Fracture":
-        """The same fracture with the beam turned by a right angle."""
+        """Return the same fracture with the beam turned by a right angle."""
         turned = copy.copy(self)
         turned.slope_u, turned.slope_d = self.slope_d, self.slope_u
         turned.rough, turned.shift_mm = self.rough[::-1], 0.7 * self.shift_mm
         return turned
 
     def bend(self, bone, t: np.ndarray, u: np.ndarray, depth: float, pixel_mm: float):
-        """Where (t, u) mm (H, W) lay before the bone broke, and what the gap does there.
+        """Return the position of points before the bone broke, and the effect of the gap there.
 
-        Returns rows (fractional index) and u before, the opening 0..1, and the nearness to the surface 0..1
-        (1 within MARK_MM).
+        Args:
+            bone: the Bone.
+            t, u: (H, W) mm along the arm and across the picture.
+            depth: mm from the bone's axis along the beam.
+            pixel_mm: size of a pixel in mm.
+
+        Returns:
+            Rows (fractional index) and u before the fracture, the opening 0..1, and the nearness to the
+                surface 0..1 (1 within MARK_MM).
         """
         row = np.clip(int(self.t_mm / pixel_mm), 0, len(bone.t) - 1)
         across = u - bone.centre_u[row]
         teeth = 0.35 * sum(
-            height * np.sin(2 * np.pi * across / (2.2 + 1.9 * number) + phase + 0.4 * depth)
-            for number, (height, phase) in enumerate(self.rough)
+            height * np.sin(2 * np.pi * across / (2.2 + 1.9 * wave) + phase + 0.4 * depth)
+            for wave, (height, phase) in enumerate(self.rough)
         )
         away = t - (self.t_mm + self.slope_u * across + self.slope_d * depth + teeth)
         beyond = smooth_step(away, 0.6)
@@ -86,8 +105,14 @@ class Fracture:
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> list[View]:
-    """The views (1 or 2, `slices`) of patient number `index` (from 0) of the cohort `seed`; the same whatever
-    the number of patients.
+    """Return the views of patient number `index` of the cohort `seed`, which do not depend on the cohort's
+    size.
+
+    Args:
+        index: number of the patient, from 0.
+        slices: number of views, 1 or 2.
+        side: rows and columns of a view.
+        seed: seed of the cohort.
     """
     generator = np.random.default_rng([seed, index, 3])
     size = {
@@ -101,39 +126,42 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> list[V
         "squash": generator.uniform(0.95, 1.1),
     }
     start = np.random.default_rng(seed).uniform()
-    place = (start + _GOLDEN * (index // 4)) % 1.0
+    share = (start + _GOLDEN * (index // 4)) % 1.0
     wrist = _HEIGHT_MM - max(size["hand_mm"], 0.0)
     fractures = [None, None]
     broken = is_broken(index)
-    for number in range(2):  # drawn for everybody, so that a broken arm is otherwise the arm of a healthy one
-        along = place if number == 0 else np.clip(place + generator.normal(0, 0.12), 0, 1)
-        fractures[number] = Fracture(generator, 9.0 + (wrist - 22.0) * along, size["shaft_mm"])
-    first, both = generator.integers(2), generator.uniform() < 0.35
-    fractures = [fractures[number] if broken and (both or number == first) else None for number in range(2)]
+    for bone in range(2):  # drawn for everybody, so that broken and healthy arms are otherwise alike
+        along = share if bone == 0 else np.clip(share + generator.normal(0, 0.12), 0, 1)
+        fractures[bone] = Fracture(generator, 9.0 + (wrist - 22.0) * along, size["shaft_mm"])
+    broken_bone, both_broken = generator.integers(2), generator.uniform() < 0.35
+    fractures = [
+        fractures[bone] if broken and (both_broken or bone == broken_bone) else None for bone in range(2)
+    ]
     flip, mirror = generator.uniform(size=2) < 0.5
     views = []
     for name in VIEWS[:slices]:
         pixel_mm = _HEIGHT_MM / side * generator.uniform(0.96, 1.06)
         arm = Forearm(generator, size, side, pixel_mm, side_view=name == "side")
-        own = [each and (each if name == "front" else each.view_from_the_side()) for each in fractures]
-        attenuation, near = arm.project(own)
+        seen_fractures = [
+            fracture and (fracture if name == "front" else fracture.view_from_the_side())
+            for fracture in fractures
+        ]
+        attenuation, near = arm.project(seen_fractures)
         image = _develop(generator, _mimics(generator, arm, attenuation), side)
         mask = ndimage.binary_opening(near > 0.5)
-        image, mask = (each[::-1] if flip else each for each in (image, mask))
-        image, mask = (each[:, ::-1] if mirror else each for each in (image, mask))
+        image, mask = (array[::-1] if flip else array for array in (image, mask))
+        image, mask = (array[:, ::-1] if mirror else array for array in (image, mask))
         views.append(View(name, np.ascontiguousarray(image), np.ascontiguousarray(mask), pixel_mm))
     return views
 
 
 def is_broken(index: int) -> bool:
-    """Whether patient number `index` has a fracture; sites take turns, so that half of either site's patients
-    have one.
-    """
+    """Return whether patient number `index` has a fracture; half of the patients of either site have one."""
     return index // 2 % 2 == 0
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; a case per view."""
+    """Write patient number `index` of the cohort `seed` below the folder `home`; return one case per view."""
     site, form = SITES[index % 2]
     patient = f"FOREARM_{site}_{index + 1:04d}"
     (home / patient).mkdir(parents=True)
@@ -152,7 +180,7 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
 
 
 def _mimics(generator, arm: Forearm, attenuation: np.ndarray) -> np.ndarray:
-    """Feeding canals, growth-arrest lines and folds of the skin, in every arm."""
+    """Draw feeding canals, growth-arrest lines and skin folds, in every arm."""
     t, u = arm.t[:, None], arm.u[None, :]
     result = attenuation.copy()
     for bone in arm.bones:
@@ -192,8 +220,10 @@ def _mimics(generator, arm: Forearm, attenuation: np.ndarray) -> np.ndarray:
 
 
 def _develop(generator, attenuation: np.ndarray, side: int) -> np.ndarray:
-    """The detector and its processing: unsharpness, quantum noise, grey curve, a lead letter; (side, side) in
-    0..1, bright = dense.
+    """Apply the detector and its processing: unsharpness, quantum noise, grey curve, a lead letter.
+
+    Returns:
+        (side, side) in 0..1, bright = dense.
     """
     blurred = ndimage.gaussian_filter(attenuation, generator.uniform(0.35, 0.6))
     dose = generator.uniform(1e4, 4e4)

@@ -1,8 +1,7 @@
-"""A chest without disease: chest wall, mediastinum with heart and great vessels, diaphragm, lungs with
-vessels and airways.
+"""Simulate a chest without disease: wall, mediastinum with heart, diaphragm, lungs with vessels and airways.
 
-What mimics an opacity in healthy lungs is drawn here, for every person and at every height: vessels, the
-domes of the diaphragm cut partially, denser lung on the back that people lie on, scars.
+Structures that mimic an opacity in healthy lungs are drawn here, for every person and at every height:
+vessels, partially cut domes of the diaphragm, denser lung near the back of a lying person, scars.
 """
 
 import numpy as np
@@ -11,14 +10,18 @@ from clamnet_tf.simulation.space import Space, ellipse_depth, ellipsoid_depth, p
 from clamnet_tf.simulation.torso import AIR, FAT, SOFT, Torso
 from clamnet_tf.simulation.trees import draw_tubes, grow_tree
 
-LUNG_RANGE_MM = (-88.0, 98.0)  # heights that a scan covers, before the person's own shape
+LUNG_RANGE_MM = (-88.0, 98.0)  # heights that a scan covers, before the person's shape is applied
 _SPINE_Y_MM = 66.0
 _HILUM_MM = (10.0, 14.0, 36.0)  # z, y, |x|
 
 
 class Chest(Torso):
-    """One person. hu (S, H, W): tissue; lung: depth below the pleura, mm, positive inside; vessels, airways:
-    opacity 0..1.
+    """One person.
+
+    Attributes:
+        hu: (S, H, W) tissue in Hounsfield units.
+        lung: (S, H, W) depth below the pleura in mm, positive inside.
+        vessels, airways: (S, H, W) opacity 0..1.
     """
 
     def __init__(self, generator: np.random.Generator, space: Space, slab_mm: float):
@@ -50,7 +53,7 @@ class Chest(Torso):
             y,
             z,
             self.heart_centre,
-            tuple(heart_size * each for each in (57.0, 47.0, 55.0)),
+            tuple(heart_size * radius for radius in (57.0, 47.0, 55.0)),
         )
         hila = np.maximum.reduce(
             [ellipsoid_depth(x, y, z, (side * 34.0, 12.0, 12.0), (13.0, 12.0, 18.0)) for side in (-1.0, 1.0)]
@@ -75,9 +78,8 @@ class Chest(Torso):
             + 16.0 * smooth_step(z - 60.0, 60.0)
         )
         self.over(self.hu, np.minimum(self.body - 0.7 * self.fat_mm, self.cavity + thick), self.muscle())
-        self.over(
-            self.hu, np.minimum(self.body - 3.0, 3.0 - np.abs(self.cavity + 13.0 + 2.0 * self.patches)), FAT
-        )  # between the layers
+        between_layers = 3.0 - np.abs(self.cavity + 13.0 + 2.0 * self.patches)
+        self.over(self.hu, np.minimum(self.body - 3.0, between_layers), FAT)
         self.ribs(self.hu, self.cavity, 2.0)
         for side in (-1.0, 1.0):  # shoulder blades
             along = ((side * x - 78.0) * 46.0 + (y - 92.0) * -62.0) / (46.0**2 + 62.0**2)
@@ -93,7 +95,7 @@ class Chest(Torso):
     def _mediastinum(self):
         hu, x, y, z = self.hu, self.x, self.y, self.z
         inside = np.minimum(self.cavity, 40.0)
-        keep = smooth_step(  # the vertebrae are there already
+        keep = smooth_step(  # the vertebrae are drawn already
             30.0 - np.maximum(ellipse_depth(x, y, (0.0, _SPINE_Y_MM + 8.0), (22.0, 25.0)), 0.0) * 50.0, 10.0
         )
         paint(hu, self.opaque(inside) * keep, FAT + 15.0 + 35.0 * smooth_step(self.patches, 1.0))
@@ -192,12 +194,15 @@ class Chest(Torso):
         self.solid = np.maximum(bronchi, 0.9 * self.vessels)
 
     def lung_points(self, count: int, accept) -> np.ndarray:
-        """Up to `count` random voxels (z, y, x) mm of the lungs where accept({depth, x, y, z, cavity}) holds,
-        moved inside their voxel.
+        """Return up to `count` random points (z, y, x) of the lungs in mm, moved inside their voxel.
+
+        Args:
+            count: largest number of points.
+            accept: function of {depth, x, y, z, cavity}, which returns where points are accepted.
         """
-        places = np.argwhere(self.lung > 0)
-        places = places[self.generator.permutation(len(places))[: 40 * count + 2000]]
-        at = tuple(places.T)
+        voxels = np.argwhere(self.lung > 0)
+        voxels = voxels[self.generator.permutation(len(voxels))[: 40 * count + 2000]]
+        at = tuple(voxels.T)
         good = accept(
             {
                 "depth": self.lung[at],
@@ -207,7 +212,7 @@ class Chest(Torso):
                 "cavity": self.cavity[at],
             }
         )
-        chosen = places[good][:count]
+        chosen = voxels[good][:count]
         centre = np.stack(
             [
                 self.space.z_mm[chosen[:, 0]],

@@ -1,12 +1,12 @@
-"""Simulated chest CT with pneumonia: one patient at a time, as DICOM series in Hounsfield units.
+"""Simulate chest CT with pneumonia, one patient at a time, as DICOM series in Hounsfield units.
 
 Layout: <patient>/ct/IM0001.dcm ... (thin slices with gaps between, as in high-resolution CT), mask.nii.gz
-(opacities) and organ.nii.gz (lungs with what is in them) on the grid of the series.
+(opacities) and organ.nii.gz (lungs with their content) on the grid of the series.
 
-Every patient has opacities, and most of his slices have none, so that neither scanner nor anatomy tells the
-label; the heights of the main opacity are spread evenly over the lungs, so that slice height does not tell it
-either. No cut finds
-them: ground glass is less dense than vessels and chest wall, consolidation is as dense as they are.
+Every patient has opacities and most slices have none, so that neither scanner nor anatomy reveals the label.
+The heights of the main opacity are spread evenly over the lungs, so that slice height does not reveal it
+either. No threshold finds them: ground glass is less dense than vessels and chest wall, consolidation is as
+dense as they are.
 """
 
 from pathlib import Path
@@ -23,7 +23,15 @@ _GOLDEN = 0.6180339887498949
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
-    """Patient number `index` (from 0) of the cohort `seed`; the same whatever the number of patients."""
+    """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
+    size.
+
+    Args:
+        index: number of the patient, from 0.
+        slices: number of slices.
+        side: rows and columns of a slice.
+        seed: seed of the cohort.
+    """
     generator = np.random.default_rng([seed, index, 1])
     scanner = SCANNERS[index % 2]
     low, high = LUNG_RANGE_MM
@@ -41,7 +49,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
@@ -52,8 +60,11 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
 
 
 def _draw_opacities(generator, chest: Chest, z_mm: float) -> np.ndarray:
-    """One main opacity near height z_mm, and up to three smaller ones at about that height in either lung;
-    their occupancy (S, H, W).
+    """Paint one main opacity near height z_mm, and up to three smaller ones at about that height in either
+    lung.
+
+    Returns:
+        Their occupancy (S, H, W) in 0..1.
     """
     occupancy = np.zeros(chest.space.shape, np.float32)
     main_mm = generator.lognormal(np.log(27.0), 0.22)
@@ -61,18 +72,18 @@ def _draw_opacities(generator, chest: Chest, z_mm: float) -> np.ndarray:
     for radius_mm in sizes:
         outer = generator.uniform() < 0.7
         deep = (3.0, 22.0) if outer else (8.0, 60.0)
-        found = chest.lung_points(
+        points = chest.lung_points(
             1, lambda p: (abs(p["z"] - z_mm) < 9.0) & (p["depth"] > deep[0]) & (p["cavity"] < deep[1] + 4.0)
         )
-        if not len(found):
-            found = chest.lung_points(1, lambda p: (abs(p["z"] - z_mm) < 14.0) & (p["depth"] > 2.0))
-        if len(found):
-            occupancy = np.maximum(occupancy, _draw_opacity(generator, chest, found[0], radius_mm))
+        if not len(points):
+            points = chest.lung_points(1, lambda p: (abs(p["z"] - z_mm) < 14.0) & (p["depth"] > 2.0))
+        if len(points):
+            occupancy = np.maximum(occupancy, _draw_opacity(generator, chest, points[0], radius_mm))
     return occupancy
 
 
 def _draw_opacity(generator, chest: Chest, centre, radius_mm: float) -> np.ndarray:
-    """Paint one opacity into chest.hu; its occupancy (S, H, W) in 0..1. It ends at the pleura."""
+    """Paint one opacity into chest.hu, ending at the pleura; return its occupancy (S, H, W) in 0..1."""
     space = chest.space
     kind = KINDS[generator.choice(3, p=(0.4, 0.25, 0.35))]
     radii = radius_mm * generator.lognormal((-0.25, 0.0, 0.0), 0.15).clip(0.6, 1.3)

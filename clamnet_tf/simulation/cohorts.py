@@ -1,5 +1,4 @@
-"""The built-in cohorts: simulated patients, written as files once and then reused. Which kinds there are
-stands in COHORTS.
+"""Write the built-in cohorts of simulated patients as files, once, and reuse them. COHORTS lists the kinds.
 
 Nothing is downloaded. A cohort is a folder with a folder per patient and a `manifest.csv`, like the data of
 any user.
@@ -28,10 +27,14 @@ from clamnet_tf.simulation.head_ct import write_patient as write_head_ct
 class Cohort:
     """One kind of cohort.
 
-    title: what it is, in a few words. channels: of its images.
-    generator: raised whenever the same section would give other pixels.
-    write_patient(home, index, slices=, side=, seed=): writes patient number `index`, returns its cases.
-    source(): what else the pixels depend on; called before the first patient is written.
+    Attributes:
+        title: description in a few words.
+        channels: number of channels of its images.
+        generator: version, raised whenever the same section would give other pixels.
+        write_patient: function (home, index, slices=, side=, seed=) that writes patient number `index` and
+            returns its cases.
+        source: function that returns what else the pixels depend on; called before the first patient is
+            written.
     """
 
     title: str
@@ -51,7 +54,7 @@ COHORTS: dict[str, Cohort] = {  # data.cohort.kind of a recipe
 
 
 def cohort_key(section) -> str:
-    """Name of the cohort's folder: everything that changes a pixel is in it."""
+    """Return the name of the cohort's folder, which depends on everything that changes a pixel."""
     cohort = COHORTS[section.kind]
     content = {"section": section.model_dump(mode="json"), "generator": cohort.generator}
     if cohort.source is not None:
@@ -60,11 +63,18 @@ def cohort_key(section) -> str:
 
 
 def write_cohort(section, folder: Path, progress=None) -> Manifest:
-    """Write the cohort of `section` (recipe.schema.CohortSection) below `folder`, unless it is there already.
+    """Write a cohort below `folder`, unless it is there already, and return its manifest.
 
-    The folder `<folder>/<cohort_key>` appears at once and complete, or not at all. `progress`, when given, is
-    called as progress(done, total) after each patient. Bitwise the same for one section on one machine.
-    EnvironmentFailure when the template of brain_mri is missing or the folder cannot be written.
+    The folder `<folder>/<cohort_key>` appears at once and complete, or not at all. The files are bitwise
+    equal for equal sections on one machine.
+
+    Args:
+        section: recipe.schema.CohortSection.
+        folder: the folder that holds cohorts.
+        progress: called as progress(done, total) after each patient, or None.
+
+    Raises:
+        EnvironmentFailure: the template of brain_mri is missing or the folder cannot be written.
     """
     home = Path(folder) / cohort_key(section)
     if not (home / "manifest.csv").is_file():
@@ -94,5 +104,5 @@ def _write(section, home: Path, progress) -> None:
                 if progress is not None:
                     progress(done, section.patients)
         finally:
-            pool.shutdown(cancel_futures=True)  # those that have not begun, when one failed or Ctrl-C came
+            pool.shutdown(cancel_futures=True)  # cancels jobs not yet begun after a failure or Ctrl-C
     write_manifest(Manifest(root=home, cases=tuple(cases)), home / "manifest.csv")

@@ -1,5 +1,6 @@
-"""Simulated images as DICOM, uncompressed and without dates: CT series (PS3.3 A.3), radiographs (CR: A.2, DX:
-A.26).
+"""Write simulated images as DICOM, uncompressed and without dates: CT series and radiographs.
+
+CT images follow PS3.3 A.3, radiographs A.2 (CR) and A.26 (DX).
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ from clamnet_tf.simulation.space import Space
 class CtFormat:
     """How a scanner stores Hounsfield units: HU = slope * stored + intercept.
 
-    padding: stored value outside of the round field of view, None = reconstructed air. from_below: the first
-    image is the lowest.
+    Attributes:
+        signed: whether stored values are signed.
+        bits: number of stored bits.
+        slope, intercept: of the formula above.
+        padding: stored value outside of the round field of view; None for reconstructed air.
+        from_below: whether the first image is the lowest.
     """
 
     signed: bool
@@ -34,7 +39,7 @@ class CtFormat:
     from_below: bool
 
     def store(self, hu: np.ndarray) -> np.ndarray:
-        """Stored values of `hu`, rounded and clipped to what the bits hold."""
+        """Return the stored values of `hu`, rounded and clipped to the range of the bits."""
         low, high = (
             (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
         )
@@ -44,7 +49,7 @@ class CtFormat:
 
 
 def instance_number(slice_index: int, slices: int, form: CtFormat) -> int:
-    """InstanceNumber of a slice that is counted from 0 and from below."""
+    """Return the InstanceNumber of a slice that is counted from 0 and from below."""
     return slice_index + 1 if form.from_below else slices - slice_index
 
 
@@ -58,10 +63,17 @@ def write_ct_series(
     thickness_mm: float,
     uid_seed: str,
 ) -> None:
-    """One file per slice of `hu` (S, H, W) into the new folder `folder`: IM0001.dcm upwards, in the order of
+    """Write one file per slice into the new folder `folder`: IM0001.dcm upwards, in the order of
     InstanceNumber.
 
-    uid_seed: text that makes the UIDs; the same text gives the same bytes.
+    Args:
+        folder: a folder that does not exist yet.
+        hu: (S, H, W) Hounsfield units.
+        space: voxel centres.
+        form: how values are stored.
+        patient: PatientID.
+        thickness_mm: thickness of the slices in mm.
+        uid_seed: text that makes the UIDs; the same text gives the same bytes.
     """
     folder.mkdir(parents=True)
     stored, corner, between = form.store(hu), space.in_plane_mm[0], float(space.z_mm[1] - space.z_mm[0])
@@ -88,8 +100,12 @@ def write_ct_series(
 
 @dataclass(frozen=True)
 class RadiographFormat:
-    """How a site stores radiographs. modality: DX or CR; inverted: MONOCHROME1, where the lowest value is
-    white.
+    """How a site stores radiographs.
+
+    Attributes:
+        modality: DX or CR.
+        bits: number of stored bits.
+        inverted: whether images are MONOCHROME1, where the lowest value is white.
     """
 
     modality: str
@@ -97,15 +113,24 @@ class RadiographFormat:
     inverted: bool
 
     def store(self, image: np.ndarray) -> np.ndarray:
-        """Stored values of `image` (0..1, bright = dense)."""
-        shown = 1.0 - image if self.inverted else image
-        return np.clip(np.rint(shown * (2**self.bits - 1)), 0, 2**self.bits - 1).astype(np.uint16)
+        """Return the stored values of `image` (0..1, bright = dense)."""
+        values = 1.0 - image if self.inverted else image
+        return np.clip(np.rint(values * (2**self.bits - 1)), 0, 2**self.bits - 1).astype(np.uint16)
 
 
 def write_radiograph(
     path: Path, image: np.ndarray, form: RadiographFormat, *, patient: str, pixel_mm: float, uid_seed: str
 ) -> None:
-    """One radiograph: `image` (rows, columns) in 0..1, bright = dense. uid_seed: as in `write_ct_series`."""
+    """Write one radiograph.
+
+    Args:
+        path: the file.
+        image: (rows, columns) in 0..1, bright = dense.
+        form: how values are stored.
+        patient: PatientID.
+        pixel_mm: size of a pixel in mm.
+        uid_seed: text that makes the UIDs; the same text gives the same bytes.
+    """
     sop_class = {"DX": DigitalXRayImageStorageForPresentation, "CR": ComputedRadiographyImageStorage}[
         form.modality
     ]
@@ -128,7 +153,10 @@ def write_radiograph(
 
 
 def _image(sop_class: str, uid: str, plane: np.ndarray, bits: int, signed: bool) -> Dataset:
-    """A monochrome image without the facts of its modality. plane: (rows, columns) int16 or uint16."""
+    """Return a monochrome image without the attributes of its modality, from a (rows, columns) plane.
+
+    The plane is int16 or uint16.
+    """
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -146,5 +174,5 @@ def _image(sop_class: str, uid: str, plane: np.ndarray, bits: int, signed: bool)
     return image
 
 
-def _uid(seed: str, what: str) -> str:
-    return generate_uid(entropy_srcs=[seed, what])
+def _uid(seed: str, name: str) -> str:
+    return generate_uid(entropy_srcs=[seed, name])

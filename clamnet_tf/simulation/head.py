@@ -1,9 +1,9 @@
-"""A head without haemorrhage in CT: scalp, skull, fluid, folded cortex, white matter, deep nuclei,
-ventricles, falx, sinuses.
+"""Simulate a head in CT without haemorrhage: scalp, skull, fluid, cortex, white matter, nuclei, ventricles,
+falx.
 
-What mimics blood in healthy heads is drawn here, for every person: falx, tentorium and venous sinuses (as
-dense as blood, and along the skull), calcified choroid plexus and pineal gland, and the brightening beside
-bone that beam hardening leaves.
+Structures that mimic blood in healthy heads are drawn here, for every person: falx, tentorium and venous
+sinuses (as dense as blood, and along the skull), calcified choroid plexus and pineal gland, and the
+brightening beside bone that beam hardening leaves.
 """
 
 import numpy as np
@@ -17,10 +17,13 @@ _EDGE_MM = 1.6
 
 
 class Head:
-    """One person. hu (S, H, W): tissue; inside: depth below the inner table of the skull, mm, positive
-    inside; x, y, z: own coordinates, mm.
+    """One person.
 
-    fluid_mm: width of the fluid between skull and brain.
+    Attributes:
+        hu: (S, H, W) tissue in Hounsfield units.
+        inside: (S, H, W) depth below the inner table of the skull in mm, positive inside.
+        x, y, z: (S, H, W) the person's own coordinates in mm.
+        fluid_mm: width of the fluid between skull and brain.
     """
 
     def __init__(self, generator: np.random.Generator, space: Space):
@@ -52,7 +55,7 @@ class Head:
         self.hu += hardened * np.exp(-np.clip(self.inside, 0.0, None) / 5.0) * (self.inside > 0)
 
     def opaque(self, depth: np.ndarray) -> np.ndarray:
-        """Opacity of what begins at depth 0."""
+        """Return the opacity of a structure that begins at depth 0."""
         return smooth_step(depth, _EDGE_MM)
 
     def over(self, depth, value, opacity: float = 1.0) -> None:
@@ -112,10 +115,8 @@ class Head:
                     generator.uniform(60.0, 140.0),
                 )
         self.over(ellipsoid_depth(self.x, self.y, self.z, (0.0, 2.0, 0.0), (2.2 * wide, 13.0, 9.0)), FLUID)
-        self.over(
-            ellipsoid_depth(self.x, self.y, self.z, (0.0, 24.0, 2.0), (3.0, 3.0, 3.5)),
-            generator.uniform(45.0, 150.0),
-        )  # pineal gland
+        pineal_gland = ellipsoid_depth(self.x, self.y, self.z, (0.0, 24.0, 2.0), (3.0, 3.0, 3.5))
+        self.over(pineal_gland, generator.uniform(45.0, 150.0))
 
     def _membranes(self):
         dense = DENSE + self.generator.uniform(-4.0, 8.0)

@@ -1,13 +1,12 @@
-"""Simulated head CT with haemorrhage of two kinds: one patient at a time, as DICOM series in Hounsfield
-units.
+"""Simulate head CT with haemorrhage of two kinds, one patient at a time, as DICOM series in Hounsfield units.
 
-Layout as in chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (1 intraparenchymal, 2 subdural) and
+The layout is that of chest_ct: <patient>/ct/IM0001.dcm ..., mask.nii.gz (1 intraparenchymal, 2 subdural) and
 organ.nii.gz (inside of the skull).
 
-Of twelve patients four have blood within the brain, four under the skull, two both, two none; the kinds are
-spread evenly over the two scanners and the heights of the bleeds over the head, so that neither tells the
-label. Fresh blood is bright, but so are falx, sinuses and calcified plexus, and the brain beside bone: no cut
-finds the bleeds, and none tells the two kinds apart, whose densities are the same.
+Of twelve patients four have blood within the brain, four under the skull, two both and two none. The kinds
+are spread evenly over the two scanners and the heights of the bleeds over the head, so that neither reveals
+the label. Fresh blood is bright, but so are falx, sinuses, calcified plexus and the brain beside bone: no
+threshold finds the bleeds, and none distinguishes the two kinds, whose densities are the same.
 """
 
 from pathlib import Path
@@ -20,7 +19,7 @@ from clamnet_tf.simulation.head import HEAD_RANGE_MM, Head
 from clamnet_tf.simulation.space import Space, paint, smooth_step
 
 INTRAPARENCHYMAL, SUBDURAL = 1, 2  # in masks
-MARKERS = ("intraparenchymal", "subdural")
+CLASS_NAMES = ("intraparenchymal", "subdural")
 _KINDS = (
     (INTRAPARENCHYMAL,),
     (SUBDURAL,),
@@ -33,12 +32,20 @@ _GOLDEN = 0.6180339887498949
 
 
 def kinds_of(index: int) -> tuple[int, ...]:
-    """The bleeds of patient number `index`; two patients in turn, one per scanner, have the same."""
+    """Return the bleeds of patient number `index`; two patients in turn, one per scanner, have the same."""
     return _KINDS[index // 2 % len(_KINDS)]
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
-    """Patient number `index` (from 0) of the cohort `seed`; the same whatever the number of patients."""
+    """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
+    size.
+
+    Args:
+        index: number of the patient, from 0.
+        slices: number of slices.
+        side: rows and columns of a slice.
+        seed: seed of the cohort.
+    """
     generator = np.random.default_rng([seed, index, 4])
     scanner = SCANNERS[index % 2]
     low, high = HEAD_RANGE_MM
@@ -55,11 +62,13 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
         draw = _draw_intraparenchymal if kind == INTRAPARENCHYMAL else _draw_subdural
         mask[outline(draw(generator, head, float(low + (high - low) * height)), space)] = kind
     hu = reconstruct(generator, space, head.hu, scanner, generator.uniform(3.5, 5.5))
-    return Scan(f"HEAD_{scanner.site}_{index + 1:04d}", scanner, space, hu, mask, head.inside > 0, MARKERS)
+    return Scan(
+        f"HEAD_{scanner.site}_{index + 1:04d}", scanner, space, hu, mask, head.inside > 0, CLASS_NAMES
+    )
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, from below
+    """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
@@ -70,23 +79,25 @@ def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) 
 
 
 def _blood(generator, head: Head) -> np.ndarray:
-    """HU of a bleed: from nearly as dense as cortex to fresh clot."""
+    """Return the HU of a bleed, from nearly as dense as cortex to fresh clot."""
     return generator.uniform(50.0, 74.0) + 3.0 * head.grain
 
 
 def _draw_intraparenchymal(generator, head: Head, z_mm: float) -> np.ndarray:
-    """Paint a clot with a dark rim of oedema into the brain, near height z_mm; its occupancy (S, H, W) in
-    0..1.
+    """Paint a clot with a dark rim of oedema into the brain, near height z_mm.
+
+    Returns:
+        Its occupancy (S, H, W) in 0..1.
     """
     space = head.space
     radius_mm = generator.lognormal(np.log(13.5), 0.25)
-    places = np.argwhere((head.brain > 0.6 * radius_mm + 5.0) & (np.abs(space.z - z_mm) < 8.0))
-    if not len(places):  # above or below the brain: as near as there is any
-        places = np.argwhere(head.brain > 0.6 * radius_mm + 5.0)
-        places = places[
-            np.abs(space.z_mm[places[:, 0]] - z_mm) <= np.abs(space.z_mm[places[:, 0]] - z_mm).min() + 1e-6
+    voxels = np.argwhere((head.brain > 0.6 * radius_mm + 5.0) & (np.abs(space.z - z_mm) < 8.0))
+    if not len(voxels):  # above or below the brain: use the nearest height
+        voxels = np.argwhere(head.brain > 0.6 * radius_mm + 5.0)
+        voxels = voxels[
+            np.abs(space.z_mm[voxels[:, 0]] - z_mm) <= np.abs(space.z_mm[voxels[:, 0]] - z_mm).min() + 1e-6
         ]
-    s, r, c = places[generator.integers(len(places))]
+    s, r, c = voxels[generator.integers(len(voxels))]
     radii = radius_mm * generator.lognormal(0.0, 0.15, 3).clip(0.7, 1.4)
     offsets = (space.z - space.z_mm[s], space.y - space.in_plane_mm[r], space.x - space.in_plane_mm[c])
     level = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii)))
@@ -100,7 +111,9 @@ def _draw_intraparenchymal(generator, head: Head, z_mm: float) -> np.ndarray:
 
 
 def _draw_subdural(generator, head: Head, z_mm: float) -> np.ndarray:
-    """Paint a crescent under the skull of one side, about height z_mm; its occupancy (S, H, W) in 0..1."""
+    """Paint a crescent under the skull of one side, about height z_mm; return its occupancy (S, H, W) in
+    0..1.
+    """
     side = generator.choice([-1.0, 1.0])
     middle = generator.uniform(-0.6, 0.6)  # radians from straight sideways, positive towards the back
     angle = np.arctan2(head.y, side * head.x) - middle

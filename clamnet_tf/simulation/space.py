@@ -1,18 +1,20 @@
-"""Voxels of a simulated scan in millimetres, smooth random fields over them, and painting tissue over
-tissue.
-"""
+"""Voxels of a simulated scan in millimetres, smooth random fields over them, and painting of tissues."""
 
 import numpy as np
 
-_DEVIATION = 0.33  # of a cubic B-spline over independent unit coefficients in three dimensions
+_DEVIATION = 0.33  # standard deviation of a 3-D cubic B-spline over independent unit coefficients
 
 
 class Space:
-    """Voxel centres of axial slices, patient millimetres as in DICOM: x to the patient's left, y to the back,
-    z up.
+    """Voxel centres of axial slices, in patient millimetres as in DICOM: x to the left, y to the back, z up.
 
-    z_mm (S,) rising; rows go to the back, columns to the left, both `pixel_mm` apart and centred on 0.
-    z (S, 1, 1), y (1, H, 1) and x (1, 1, W) are float32 and broadcast to `shape`.
+    Rows go to the back and columns to the left, both `pixel_mm` apart and centred on 0.
+
+    Attributes:
+        z_mm: (S,) rising heights.
+        in_plane_mm: (side,) positions of rows and columns.
+        shape: (S, side, side).
+        z, y, x: (S, 1, 1), (1, H, 1) and (1, 1, W) float32, which broadcast to `shape`.
     """
 
     def __init__(self, z_mm: np.ndarray, side: int, pixel_mm: float):
@@ -28,14 +30,16 @@ class Space:
         )
 
     def field(self, generator: np.random.Generator, spacing_mm: float, amplitude: float = 1.0) -> np.ndarray:
-        """(S, H, W) float32: random, mean 0, deviation about `amplitude`, correlated over about
-        `spacing_mm`.
+        """Return a random field (S, H, W) float32 of mean 0 and deviation about `amplitude`.
+
+        It is correlated over about `spacing_mm`.
         """
         return smooth_field(generator, (self.z_mm, self.in_plane_mm, self.in_plane_mm), spacing_mm, amplitude)
 
     def pixels(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns (P,) of the pixels that hold (P, 3) points z, y, x; they may lie outside of the
-        image.
+        """Return rows and columns (P,) of the pixels that hold (P, 3) points z, y, x.
+
+        They may lie outside of the image.
         """
         row, column = (
             np.rint((points_mm[:, axis] - self.in_plane_mm[0]) / self.pixel_mm).astype(int) for axis in (1, 2)
@@ -46,22 +50,28 @@ class Space:
 def smooth_field(
     generator: np.random.Generator, axes_mm, spacing_mm: float, amplitude: float = 1.0
 ) -> np.ndarray:
-    """A cubic B-spline over a lattice of random coefficients, on the grid that the 1-D arrays `axes_mm` (2 or
-    3) span; float32.
+    """Return a cubic B-spline over a lattice of random coefficients, float32.
 
-    Mean 0, deviation about `amplitude` (in 2-D a little more), twice continuously differentiable.
+    It has mean 0, deviation about `amplitude` (in 2-D a little more), and is twice continuously
+    differentiable.
+
+    Args:
+        generator: source of randomness.
+        axes_mm: 2 or 3 one-dimensional arrays of positions, which span the grid.
+        spacing_mm: distance of the coefficients.
+        amplitude: deviation of the values.
     """
     taps = [_taps(np.asarray(axis, np.float64), spacing_mm) for axis in axes_mm]
-    values = generator.standard_normal([first.max() + 4 for first, _ in taps], np.float32).clip(-2.5, 2.5)
+    values = generator.standard_normal([knots.max() + 4 for knots, _ in taps], np.float32).clip(-2.5, 2.5)
     values *= np.float32(amplitude / _DEVIATION)
-    for axis, (first, weights) in enumerate(taps):
-        shape = [-1 if each == axis else 1 for each in range(len(taps))]
-        values = sum(weights[:, k].reshape(shape) * np.take(values, first + k, axis=axis) for k in range(4))
+    for axis, (knots, weights) in enumerate(taps):
+        shape = [-1 if other == axis else 1 for other in range(len(taps))]
+        values = sum(weights[:, k].reshape(shape) * np.take(values, knots + k, axis=axis) for k in range(4))
     return values
 
 
 def smooth_step(values: np.ndarray, width: float = 1.0) -> np.ndarray:
-    """0 below -width/2, 1 above width/2, a smooth rise between; same shape, float32."""
+    """Return 0 below -width/2, 1 above width/2 and a smooth rise between, as float32 of the same shape."""
     t = np.clip(np.asarray(values, np.float32) / np.float32(width) + np.float32(0.5), 0.0, 1.0)
     return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
@@ -72,8 +82,13 @@ def paint(canvas: np.ndarray, opacity: np.ndarray, value) -> None:
 
 
 def ellipse_depth(x, y, centre, radii, power: float = 2.0) -> np.ndarray:
-    """About the depth below the surface of a (super)ellipse, mm: positive inside. centre and radii (x, y);
-    radii may be arrays.
+    """Return approximately the depth below the surface of a (super)ellipse in mm, positive inside.
+
+    Args:
+        x, y: coordinates in mm.
+        centre: (x, y) in mm.
+        radii: (x, y) in mm, numbers or arrays.
+        power: exponent of the superellipse, 2 for an ellipse.
     """
     if power == 2.0:
         return (1.0 - np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])) * np.minimum(
@@ -84,18 +99,24 @@ def ellipse_depth(x, y, centre, radii, power: float = 2.0) -> np.ndarray:
 
 
 def ellipsoid_depth(x, y, z, centre, radii) -> np.ndarray:
-    """About the depth below the surface of an ellipsoid, mm: positive inside. centre and radii (x, y, z)."""
+    """Return approximately the depth below the surface of an ellipsoid in mm, positive inside.
+
+    Args:
+        x, y, z: coordinates in mm.
+        centre: (x, y, z) in mm.
+        radii: (x, y, z) in mm.
+    """
     level = sum(((axis - middle) / radius) ** 2 for axis, middle, radius in zip((x, y, z), centre, radii))
     return (1.0 - np.sqrt(level)) * min(radii)
 
 
 def _taps(positions_mm: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """First knot (P,) and weights (P, 4) float32 of the cubic B-spline with knots `spacing_mm` apart."""
+    """Return first knots (P,) and weights (P, 4) float32 of the cubic B-spline with this knot spacing."""
     t = (positions_mm - positions_mm.min()) / spacing_mm
-    first = np.floor(t).astype(int)
-    u = t - first
+    knots = np.floor(t).astype(int)
+    u = t - knots
     weights = (
         np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1)
         / 6.0
     )
-    return first, weights.astype(np.float32)
+    return knots, weights.astype(np.float32)

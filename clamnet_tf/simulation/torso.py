@@ -1,7 +1,6 @@
-"""What chest and abdomen share: a person's own coordinates, skin, fat, muscle, ribs, spine, and the table
-they lie on.
+"""Parts that chest and abdomen share: a person's coordinates, skin, fat, muscle, ribs, spine, and the table.
 
-Hounsfield units after ICRU report 44 and everyday CT, for about 120 kV.
+Hounsfield units are after ICRU report 44 and everyday CT, for about 120 kV.
 """
 
 import numpy as np
@@ -9,15 +8,18 @@ import numpy as np
 from clamnet_tf.simulation.space import Space, ellipse_depth, paint, smooth_step
 
 AIR, FOAM, FAT, SOFT, MUSCLE, DISC, MARROW, CORTEX = -1000.0, -940.0, -100.0, 40.0, 52.0, 85.0, 190.0, 750.0
-_EDGE_MM = 2.0  # width over which one tissue gives way to another: about a pixel
+_EDGE_MM = 2.0  # width of the transition between two tissues: about a pixel
 
 
 class Torso:
-    """One person on the table, without what is inside. Coordinates as in `space.Space`, own ones (x, y, z)
-    after undoing shape and pose.
+    """One person on the table, without inner organs.
 
-    x, y, z: (S, H, W) mm of the average person. body: depth below the skin, mm. size: factor of width and
-    depth.
+    Coordinates are those of `space.Space`; the person's own (x, y, z) follow from undoing shape and pose.
+
+    Attributes:
+        x, y, z: (S, H, W) mm of the average person.
+        body: (S, H, W) depth below the skin in mm.
+        size: factors of width and depth.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Torso:
         self.body = self.body - groove
 
     def outside(self) -> np.ndarray:
-        """(S, H, W) HU: air, the table, skin and the fat below it, down to the muscles."""
+        """Return (S, H, W) HU: air, the table, skin and the fat below it, down to the muscles."""
         hu = np.full(self.space.shape, AIR, np.float32)
         self._table(hu)
         self.over(hu, self.body, 20.0)
@@ -53,7 +55,7 @@ class Torso:
         return hu
 
     def opaque(self, depth: np.ndarray) -> np.ndarray:
-        """Opacity of what begins at depth 0."""
+        """Return the opacity of a structure that begins at depth 0."""
         return smooth_step(depth, _EDGE_MM)
 
     def over(self, hu, depth, value) -> None:
@@ -61,19 +63,23 @@ class Torso:
         paint(hu, self.opaque(depth), value)
 
     def muscle(self) -> np.ndarray:
-        """HU of muscle with fat between its fibres."""
+        """Return the HU of muscle with fat between its fibres."""
         return MUSCLE + 5.0 * self.grain - 60.0 * smooth_step(self.patches + 0.6 * self.grain - 1.3, 0.5)
 
     def bone(self, hu, depth, cortex_mm: float, marrow=None) -> None:
-        """Cortex outside, marrow inside."""
+        """Paint cortex outside and marrow inside."""
         self.over(hu, depth, CORTEX)
         spongy = (MARROW if marrow is None else marrow) + 28.0 * self.grain
         self.over(hu, depth - cortex_mm, spongy)
 
     def ribs(self, hu, wall, centre_y: float, lowest_mm: float = -1000.0) -> None:
-        """Pairs of ribs that run down to the front, cut obliquely, above the height `lowest_mm`.
+        """Paint pairs of ribs that run down to the front, cut obliquely, above the height `lowest_mm`.
 
-        wall: depth below the inner side of the chest wall, mm (negative: outside).
+        Args:
+            hu: the canvas.
+            wall: depth below the inner side of the chest wall in mm (negative: outside).
+            centre_y: y in mm at which heights are measured.
+            lowest_mm: height in mm below which there are no ribs.
         """
         generator = self.generator
         fall = generator.uniform(0.32, 0.5)
@@ -91,8 +97,8 @@ class Torso:
         paint(hu, smooth_step(level - 0.42, 0.3) * midline * near_front, MARROW + 20.0 * self.grain)
 
     def spine(self, hu, y_mm: float) -> None:
-        """Vertebral bodies and discs centred at y = y_mm, canal, arch, processes, and the muscles of the
-        back.
+        """Paint vertebral bodies and discs centred at y = y_mm, canal, arch, processes, and the muscles of
+        the back.
         """
         generator, x, y, z = self.generator, self.x, self.y, self.z
         for side in (-1.0, 1.0):
@@ -103,9 +109,8 @@ class Torso:
             )
         step = 26.0
         along = (z + generator.uniform(0.0, step)) / step
-        along = (
-            np.abs(along - np.floor(along) - 0.5) * step
-        )  # 0 in the middle of a vertebra, 13 in the middle of a disc
+        # 0 in the middle of a vertebra, 13 in the middle of a disc.
+        along = np.abs(along - np.floor(along) - 0.5) * step
         waist = 1.5 * smooth_step(6.0 - along, 8.0)
         vertebra = ellipse_depth(x, y, (0.0, y_mm), (19.0 - waist, 15.0 - waist), 2.3)
         self.over(hu, vertebra, DISC + 4.0 * self.grain)

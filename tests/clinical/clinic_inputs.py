@@ -94,10 +94,8 @@ def numbered(shape=(5, 20, 16)):
 def nrrd(path, fields, data=None):
     """An NRRD file by its published layout: text, an empty line, values."""
     data = numbered((9, 10, 11)).astype("<i2").tobytes() if data is None else data
-    path.write_bytes(
-        f"NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nendian: little\nencoding: raw\n{fields}\n\n".encode()
-        + data
-    )
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 11 10 9\nendian: little\nencoding: raw\n"
+    path.write_bytes(f"{header}{fields}\n\n".encode() + data)
     return path
 
 

@@ -1,5 +1,6 @@
-"""No name of a patient in a run folder or an evaluation, unless --keep-identifiers is given; split files
-still find their people.
+"""No patient's name appears in a run folder or an evaluation without --keep-identifiers.
+
+Split files with pseudonyms still find their patients.
 """
 
 import csv
@@ -13,9 +14,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SETTINGS = """
-    data.side=32 organ.method=none network.depth=2 network.filters=[4,6] network.kernels=[3,3] training.batch_size=4
-    training.steps=2 training.evaluate_every=2 training.checkpoint_every=2 self_training.rounds=0 data.window=null
-    data.normalization=zscore
+    data.side=32 organ.method=none network.depth=2 network.filters=[4,6] network.kernels=[3,3]
+    training.batch_size=4 training.steps=2 training.evaluate_every=2 training.checkpoint_every=2
+    self_training.rounds=0 data.window=null data.normalization=zscore
 """.split()
 PEOPLE = (
     "Miller^Anna",

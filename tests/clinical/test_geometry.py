@@ -1,5 +1,7 @@
-"""Rows G1 and G2 of issue 16: a head is the same head however it is stored, and slice numbers are those
-of the file."""
+"""A head gives the same result however it is stored (rows G1 and G2 of issue 16).
+
+Slice numbers are those of the file.
+"""
 
 import shutil
 import subprocess

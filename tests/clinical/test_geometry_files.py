@@ -1,5 +1,4 @@
-"""Rows G6, G7 and G9 of issue 16: sheared grids as NIfTI, tiles, films and enhanced objects, and the
-orientation of TIFF pages."""
+"""Sheared grids as NIfTI, tiles, films, enhanced objects, TIFF orientation (rows G6, G7, G9 of issue 16)."""
 
 import nibabel
 import numpy as np

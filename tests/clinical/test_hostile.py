@@ -1,5 +1,6 @@
-"""Broken and hostile images: each ends in one named error, in 10 s of processor time and 1.5 GB; measured in
-a child process.
+"""Broken and hostile images each end in one named error, within 10 s of processor time and 1.5 GB.
+
+They are read in a child process that measures time and memory.
 """
 
 import gzip

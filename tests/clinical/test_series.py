@@ -1,4 +1,4 @@
-"""Rows G3, G4, G5 and G8 of issue 16: what one SeriesInstanceUID may hold, and volumes of uneven slices."""
+"""The content of one SeriesInstanceUID, and volumes of uneven slices (rows G3, G4, G5, G8 of issue 16)."""
 
 import copy
 
@@ -244,7 +244,7 @@ def test_g4_what_nothing_tells_apart_is_refused(store, write_series, tmp_path):
         and "Keep one image per position" in inputs.failures[0]
     )
     (tmp_path / "in" / "labels.csv").write_text("SeriesInstanceUID,label\n1.2.9,1\n")
-    with pytest.raises(DataError, match="1 series cannot be taken apart into volumes"):
+    with pytest.raises(DataError, match="1 series cannot be separated into volumes"):
         recognize(tmp_path / "in")
 
 

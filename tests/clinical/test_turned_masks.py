@@ -1,5 +1,6 @@
-"""Masks of volumes that are stored in another orientation: DICOM-SEG that was written on the stored slices is
-read back on the turned ones.
+"""Masks of volumes that are stored in another orientation.
+
+A DICOM-SEG that was written on the stored slices is read back on the turned ones.
 """
 
 import pytest

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def head(rng, height=48, width=40, channels=3, lesion=False, blank=False):
-    """(height, width[, channels]) uint8: a bright ellipse on black, noisy, with a brighter spot when
+    """Return (height, width[, channels]) uint8: a noisy bright ellipse on black, with a brighter spot if
     `lesion`.
     """
     rows, columns = np.mgrid[:height, :width]
@@ -24,14 +24,15 @@ def head(rng, height=48, width=40, channels=3, lesion=False, blank=False):
 
 @pytest.fixture
 def make_head(rng):
-    """make_head(lesion=..., channels=...) -> uint8 picture, a new one each time."""
+    """Return a function: make_head(lesion=..., channels=...) -> uint8 picture, a new one each time."""
     return lambda **options: head(rng, **options)
 
 
 @pytest.fixture
 def make_kaggle(tmp_path, rng):
-    """make_kaggle(patients, slices, name) -> folder in the layout of the LGG MRI set; the middle third has
-    lesions, slice 1 is blank.
+    """Return a function: make_kaggle(patients, slices, name) -> folder in the layout of the LGG MRI set.
+
+    The middle third of the slices has lesions, slice 1 is blank.
     """
 
     def make(patients=("TCGA_CS_0001_19990101", "TCGA_DU_0002_19990101"), slices=6, name="kaggle_3m"):
@@ -54,7 +55,7 @@ def make_kaggle(tmp_path, rng):
 
 @pytest.fixture
 def make_pictures(tmp_path, rng):
-    """make_pictures({"a/b.png": options of head}) -> folder with these grey pictures."""
+    """Return a function: make_pictures({"a/b.png": options of head}) -> folder with these grey pictures."""
 
     def make(pictures, name="pictures"):
         root = tmp_path / name
@@ -68,7 +69,7 @@ def make_pictures(tmp_path, rng):
 
 @pytest.fixture
 def write_csv():
-    """write_csv(path, header, rows): a CSV; returns the path."""
+    """Write a CSV and return its path."""
 
     def write(path, header, rows):
         with open(path, "w", newline="", encoding="utf-8") as stream:

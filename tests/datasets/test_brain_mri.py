@@ -1,5 +1,5 @@
-"""The cohort of simulated brain MRI: files, repeatability, and that neither height nor intensity gives the
-lesions away.
+"""The cohort of simulated brain MRI: files, repeatability, and labels that neither height nor intensity
+reveals.
 """
 
 import sys
@@ -27,14 +27,14 @@ SMALL = CohortSection(patients=4, slices=6, side=40, seed=5)
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """(folder, manifest) of one written cohort."""
+    """Return (folder, manifest) of one written cohort."""
     folder = tmp_path_factory.mktemp("cohorts")
     return folder, write_cohort(SMALL, folder)
 
 
 @pytest.fixture(scope="module")
 def patients():
-    """24 patients on coarse pixels."""
+    """Return 24 patients on coarse pixels."""
     return [simulate_patient(index, slices=12, side=56, seed=2022) for index in range(24)]
 
 
@@ -167,7 +167,7 @@ def test_lesions_lie_everywhere_and_cover_what_they_should(patients):
 
 
 def test_no_global_cut_finds_the_lesions(patients):
-    """The best FLAIR cut with hindsight, per patient volume, on raw and on smoothed values."""
+    """The best FLAIR threshold with hindsight, per patient volume, fails on raw and on smoothed values."""
     for sigma in (0.0, 1.0):
         best = []
         for patient in patients:

@@ -1,5 +1,5 @@
-"""Which markers an image shows: the manifest's column, its checks, masks with values, and a split that knows
-of it.
+"""The lesion classes that an image shows: the manifest's column, its checks, masks with values, and the
+split.
 """
 
 import collections
@@ -24,7 +24,7 @@ NAMES = ("intraparenchymal", "subdural")
 
 @pytest.fixture
 def table(tmp_path):
-    """table(rows of (label, markers)) -> path of a manifest of real pictures."""
+    """Return a function: table(rows of (label, markers)) -> path of a manifest of real pictures."""
 
     def write(*rows):
         lines = ["image,patient,label,markers"]
@@ -68,25 +68,25 @@ def test_the_account_counts_names_and_what_is_left_out(table):
         table((0, ""), (1, "subdural"), (1, "subdural+intraparenchymal"), (1, ""), (1, ""))
     )
     first, second = class_account(manifest, NAMES)
-    assert first == "Markers: intraparenchymal 1, subdural 2, several at once 1."
+    assert first == "Lesion classes: intraparenchymal 1, subdural 2, several at once 1."
     assert (
         second
-        == "Left out of training and of figures by label: 2 abnormal images that name none of these markers."
+        == "Left out of training and of metrics by label: 2 abnormal images that name none of these classes."
     )
     assert class_account(manifest, (UNNAMED,)) == []
-    said = dataclasses.replace(manifest, account=("Markers: intraparenchymal 1, subdural 2.",))
-    assert class_account(said, NAMES) == ["Several markers at once: 1 images.", second]
+    said = dataclasses.replace(manifest, account=("Lesion classes: intraparenchymal 1, subdural 2.",))
+    assert class_account(said, NAMES) == ["Several lesion classes at once: 1 images.", second]
 
 
 def test_a_name_that_the_recipe_does_not_have_is_told_with_the_nearest(table):
     manifest = read_manifest(table((1, "subdurral"), (1, "subdurral"), (1, "epidural"), (0, "")))
     with pytest.raises(
         DataError,
-        match=r"its markers: intraparenchymal, subdural(.|\n)*'subdurral' of 2 image\(s\), .*0.png \(did "
+        match=r"its classes: intraparenchymal, subdural(.|\n)*'subdurral' of 2 image\(s\), .*0.png \(did "
         r"you mean 'subdural'\?\)",
     ) as error:
         class_account(manifest, NAMES)
-    assert "'epidural' of 1 image(s)" in str(error.value) and "leave the cell of an image empty" in str(
+    assert "'epidural' of 1 image(s)" in str(error.value) and "leave the cell empty for an image" in str(
         error.value
     )
 
@@ -129,11 +129,11 @@ def test_masks_of_several_markers_keep_their_values_on_both_grids(tmp_path):
     assert one.dtype == np.uint8 and (one == (mask > 0)).all()
     with pytest.raises(
         ImageError,
-        match="gray.png: expected the values 0 to 2, background and the recipe's markers in their order; "
+        match="gray.png: expected the values 0 to 2, background and the recipe's classes in their order; "
         "received 0, 127, 254",
     ):
         open_masks(manifest, prepared, [1], "evaluation", "original", classes=2)
-    with pytest.raises(ImageError, match="mask.jpg: a mask of several markers cannot be a JPEG"):
+    with pytest.raises(ImageError, match="mask.jpg: a mask of several classes cannot be a JPEG"):
         open_masks(manifest, prepared, [2], "evaluation", "original", classes=2)
 
 

@@ -1,5 +1,5 @@
-"""The cohorts of simulated CT and X-ray: files, repeatability, Hounsfield units through DICOM, nothing but
-the lesion gives the label away.
+"""The cohorts of simulated CT and X-ray: files, repeatability, Hounsfield units, and labels that nothing else
+reveals.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ each_ct = pytest.mark.parametrize("kind", CT)
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """kind -> (folder, manifest) of a small cohort."""
+    """Return {kind: (folder, manifest) of a small cohort}."""
     folder = tmp_path_factory.mktemp("cohorts")
     return {kind: (folder, write_cohort(section, folder)) for kind, section in SMALL.items()}
 
 
 @pytest.fixture(scope="module")
 def scans():
-    """kind -> simulated patients on coarse pixels."""
+    """Return {kind: simulated patients on coarse pixels}."""
     return {
         kind: [module.simulate_patient(index, slices=10, side=56, seed=2022) for index in range(14)]
         for kind, module in CT.items()
@@ -88,7 +88,7 @@ def test_every_patient_has_normal_and_abnormal_slices(scans, kind):
 
 @each_ct
 def test_hounsfield_units_survive_the_files(written, kind):
-    """Against pydicom's own modality LUT, sorted by position by hand, and against what was simulated."""
+    """Values equal pydicom's own modality LUT, sorted by position by hand, and the simulated values."""
     section = SMALL[kind]
     for index in range(2):
         scan = CT[kind].simulate_patient(index, slices=section.slices, side=section.side, seed=section.seed)
@@ -186,8 +186,8 @@ def test_neither_brightness_nor_height_nor_site_tells_the_label(scans, kind):
 
 @each_ct
 def test_no_global_cut_finds_the_lesions(scans, kind):
-    """The best cut with hindsight for all patients, above or below, inside the true organ, on raw and on
-    smoothed values.
+    """The best threshold with hindsight for all patients, inside the true organ, fails on raw and smoothed
+    values.
     """
     for sigma in (0.0, 1.0):
         seen = [ndimage.gaussian_filter(scan.hu, (0, sigma, sigma)) for scan in scans[kind]]
@@ -225,7 +225,7 @@ def test_radiographs_of_both_kinds_are_bright_where_bone_is(written):
 
 @pytest.fixture(scope="module")
 def arms():
-    """(label, site, view) of 24 patients, one view each."""
+    """Return (label, site, view) of 24 patients, one view each."""
     return [
         (
             bone_xray.is_broken(index),

@@ -1,4 +1,4 @@
-"""What stands for patients in names of results and messages."""
+"""Words that replace patients in names of results and messages."""
 
 import pytest
 from pydicom.dataset import Dataset

@@ -1,5 +1,6 @@
-"""The simulated head CT with haemorrhage of two kinds: values of masks, labels, Hounsfield units, and what
-must not give the label away.
+"""The simulated head CT with haemorrhage of two kinds: values of masks, labels and Hounsfield units.
+
+Neither heights nor intensities may reveal the label.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ BRAIN, SKULL = head_ct.INTRAPARENCHYMAL, head_ct.SUBDURAL
 
 @pytest.fixture(scope="module")
 def scans():
-    """Twenty-four patients on coarse pixels: every kind twice per scanner."""
+    """Return twenty-four patients on coarse pixels: every kind twice per scanner."""
     return [head_ct.simulate_patient(index, slices=10, side=56, seed=2022) for index in range(24)]
 
 
@@ -39,7 +40,7 @@ def test_files_hold_what_was_simulated_and_the_same_section_gives_the_same_bytes
             assert volume_slice(case.image, volume, case.slice_index) == number
             values = set(scan.mask[number].ravel().tolist()) - {0}
             assert case.label == bool(values) and case.markers == tuple(
-                sorted(head_ct.MARKERS[value - 1] for value in values)
+                sorted(head_ct.CLASS_NAMES[value - 1] for value in values)
             )
     write_cohort(SECTION, tmp_path / "two")
     for path in sorted((tmp_path / "one").rglob("*")):
@@ -111,7 +112,9 @@ def test_height_site_and_brightness_do_not_tell_which_kind(scans):
 
 
 def test_no_cut_finds_a_kind(scans):
-    """The best cut with hindsight for all patients, inside the true organ, on raw and on smoothed values."""
+    """The best threshold with hindsight for all patients, inside the true organ, fails on raw and smoothed
+    values.
+    """
     for sigma in (0.0, 1.0):
         seen = [ndimage.gaussian_filter(scan.hu, (0, sigma, sigma)) for scan in scans]
         for kind in (BRAIN, SKULL):

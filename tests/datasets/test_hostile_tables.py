@@ -1,4 +1,4 @@
-"""Tables of very many columns, cells and digits, pipes; and CSV files that no spreadsheet runs."""
+"""Tables with very many columns, cells or digits, pipes, and CSV files without formulas."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Folders that are recognised, the account of it, and those that are not."""
+"""Folders that are recognised, their account, and folders that are refused."""
 
 import nibabel
 import numpy as np
@@ -316,7 +316,7 @@ def test_nifti_without_labels(nifti_folder):
 
 @pytest.fixture
 def dicom_folder(tmp_path):
-    """Two studies: A with a series of 3 slices stored in the wrong order, B with one slice; a report lies
+    """Return a folder of two studies: A has 3 slices stored in the wrong order, B one slice; a report lies
     beside them.
     """
     root = tmp_path / "dicom"

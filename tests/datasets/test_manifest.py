@@ -1,4 +1,4 @@
-"""The manifest CSV: what it may say, and every problem of it at once."""
+"""The manifest CSV: accepted content, and all problems of a file in one message."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Splits by patient: stratified, the same everywhere, and the leakage guard."""
+"""Splits by patient: stratified, equal on every machine, and the leakage guard."""
 
 import collections
 from dataclasses import replace
@@ -15,7 +15,7 @@ from clamnet_tf.recipe.schema_data import SplitSection
 
 
 def cohort(profiles, sites=("A", "B"), split=None):
-    """A manifest with one patient per entry of `profiles`, a tuple of the labels of its images."""
+    """Return a manifest with one patient per entry of `profiles`, a tuple of the labels of its images."""
     cases = [
         Case(
             Path(f"/data/p{number:03d}_{index}.png"),

@@ -1,6 +1,4 @@
-"""What predict makes of files and folders: volumes, names of results, what is passed over, what is
-refused.
-"""
+"""The inputs of predict as volumes: grouping, names of results, skipped files and refused ones."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +17,7 @@ from clamnet_tf.preprocessing.volumes import group_cases
 
 
 def volumes(inputs):
-    """[[names of the files, in the order of slices] per volume]."""
+    """Return [[names of the files, in the order of slices] per volume]."""
     return [
         [inputs.manifest.cases[case].image.name for case in group.cases]
         for group in group_cases(inputs.manifest)
@@ -32,8 +30,9 @@ def text(inputs):
 
 @pytest.fixture
 def make_series(tmp_path):
-    """make_series(folder, heights, **attributes) -> paths of one DICOM series, file names in the opposite
-    order of positions.
+    """Return a function: make_series(folder, heights, **attributes) -> paths of one DICOM series.
+
+    File names are in the opposite order of positions.
     """
 
     def make(folder="dicom", heights=(0.0, 2.0, 4.0), suffix=".dcm", **attributes):
@@ -127,7 +126,7 @@ def test_masks_are_passed_over(make_kaggle):
     for given in ([folder], pattern):  # as a folder, and as the shell writes folder/*.tif
         found = find_inputs(given)
         assert volumes(found) == [[f"TCGA_CS_0001_19990101_{number}.tif" for number in range(1, 5)]]
-        assert "Passed over: 4 masks (<name>_mask.*)." in text(found)
+        assert "Skipped: 4 masks (<name>_mask.*)." in text(found)
     assert volumes(find_inputs([pattern[1]])) == [[pattern[1].name]], (
         "a mask that is given alone is what is wanted"
     )
@@ -174,7 +173,7 @@ def test_a_dicom_series_is_one_volume_in_the_order_of_positions(make_series, tmp
     (tmp_path / "dicom" / "notes.txt").write_text("x")
     found = find_inputs([tmp_path / "dicom"])
     assert sorted(volumes(found)) == [["copy.dcm", "im2.dcm", "im1.dcm"], ["im3", "im2", "im1"]]
-    assert "Passed over: 1 files that are not images, 1 copies of a DICOM image." in text(found)
+    assert "Skipped: 1 files that are not images, 1 copies of a DICOM image." in text(found)
     assert "deep: DICOM series" in text(found) and "3 files, one volume" in text(found)
     assert [case.position for case in found.manifest.cases if case.image in second] == [4.0, 2.0, 0.0]
 

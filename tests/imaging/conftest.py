@@ -1,6 +1,4 @@
-"""Real files for the imaging tests, written by other libraries: pydicom, and what pydicom carries in its
-wheel.
-"""
+"""Real files for the imaging tests, written by other libraries or taken from pydicom's wheel."""
 
 from pathlib import Path
 
@@ -14,7 +12,9 @@ from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittle
 
 @pytest.fixture(scope="session")
 def bundled():
-    """bundled('CT_small.dcm') -> path of a file inside pydicom's wheel; nothing is downloaded."""
+    """Return a function: bundled('CT_small.dcm') -> path of a file inside pydicom's wheel, without a
+    download.
+    """
 
     def find(name):
         path = get_testdata_file(name, download=False)
@@ -26,10 +26,10 @@ def bundled():
 
 @pytest.fixture
 def write_slice():
-    """write_slice(path, pixels, Keyword=value ...) -> path of an axial CT slice; a value of None leaves the
-    element out.
+    """Return a function: write_slice(path, pixels, Keyword=value ...) -> path of an axial CT slice.
 
-    pixels: (rows, columns[, 3]) or (frames, rows, columns) with NumberOfFrames given; any integer dtype.
+    A value of None leaves the element out. pixels: (rows, columns[, 3]) or (frames, rows, columns) with
+    NumberOfFrames given; any integer dtype.
     """
 
     def write(path, pixels, **elements):
@@ -78,8 +78,9 @@ def write_slice():
 
 @pytest.fixture
 def write_enhanced():
-    """write_enhanced(path, pixels (frames, rows, columns), positions, slopes) -> enhanced MR with functional
-    groups.
+    """Return a function: write_enhanced(path, pixels (frames, rows, columns), positions, slopes) -> path.
+
+    It writes an enhanced MR object with functional groups.
     """
 
     def write(path, pixels, positions, slopes=None, **elements):
@@ -131,7 +132,7 @@ def write_enhanced():
 
 @pytest.fixture
 def ramp():
-    """ramp(rows, columns, offset, dtype): a picture in which every pixel differs."""
+    """Return a function: ramp(rows, columns, offset, dtype) -> a picture in which every pixel differs."""
 
     def make(rows=12, columns=10, offset=0, dtype=np.int16):
         return (np.arange(rows * columns).reshape(rows, columns) + offset).astype(dtype)
@@ -141,7 +142,10 @@ def ramp():
 
 @pytest.fixture
 def edit():
-    """edit(source, target, Keyword=value ...) -> target: a copy with elements changed (None deletes)."""
+    """Return a function: edit(source, target, Keyword=value ...) -> target, a copy with changed elements.
+
+    A value of None deletes an element.
+    """
 
     def change(source, target, **elements):
         dataset = pydicom.dcmread(source)

@@ -1,4 +1,4 @@
-"""Compressed syntaxes: a decoder that is missing, one that breaks down, frames that announce too much."""
+"""Compressed syntaxes: a missing decoder, one that crashes, and frames that announce too much."""
 
 import subprocess
 import sys
@@ -74,7 +74,7 @@ def test_gdcm_gives_in_its_own_process_what_it_gives_here(bundled):
 
 
 def test_gdcm_that_aborts_does_not_take_us_along(bundled, tmp_path):
-    """Baseline JPEG with zeros in its entropy-coded part: GDCM 3.2 ends its process by std::terminate."""
+    """Baseline JPEG with zeros in its entropy-coded part makes GDCM 3.2 end its process by std::terminate."""
     dataset = pydicom.dcmread(bundled("SC_rgb_jpeg_dcmtk.dcm"))
     frame = bytearray(next(generate_frames(dataset.PixelData, number_of_frames=1)))
     frame[160:200] = bytes(40)
@@ -106,7 +106,7 @@ def test_a_worker_that_dies_is_an_image_error_and_replaced(bundled):
     ],
 )
 def test_cut_off_anywhere_is_an_image_error(bundled, tmp_path, name):
-    """Never fewer or other pixels without a word; only padding behind the pixels may be missing."""
+    """A cut file never gives fewer or other pixels silently; only padding behind them may be missing."""
     content, whole = bundled(name).read_bytes(), read_dicom_file(bundled(name)).array
     path, refused = tmp_path / "cut.dcm", 0
     for length in np.linspace(0, len(content) - 1, 25).astype(int):

@@ -1,4 +1,4 @@
-"""Values of DICOM files: equal to pydicom's own, file by file, or refused with the reason."""
+"""Values of DICOM files equal those of pydicom, file by file, or are refused with a reason."""
 
 import re
 import warnings
@@ -39,7 +39,7 @@ REFUSED = {
 
 
 def pydicoms_own(path):
-    """Pixels by pydicom alone, with the LUT that the docstring of read_pixels promises."""
+    """Return the pixels by pydicom alone, with the LUT that the docstring of read_pixels promises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(path, force=True)
@@ -153,7 +153,7 @@ def test_a_classic_multi_frame_object_keeps_its_order_and_says_so(write_slice, t
 
 def test_unknown_photometric_interpretation(write_slice, tmp_path, ramp):
     path = write_slice(tmp_path / "a.dcm", ramp(), PhotometricInterpretation="HSV")
-    with pytest.raises(ImageError, match="photometric interpretation 'HSV'; understood are MONOCHROME1"):
+    with pytest.raises(ImageError, match="photometric interpretation 'HSV'; supported are MONOCHROME1"):
         read_dicom_file(path)
 
 

@@ -1,4 +1,4 @@
-"""Slices of a series: order, affine, and everything that must not be guessed."""
+"""Slices of a series: order, affine, and the ambiguous cases that are refused."""
 
 import re
 import shutil
@@ -12,7 +12,10 @@ from clamnet_tf.imaging.dicom import group_series, read_dicom_file, read_dicom_f
 
 @pytest.fixture
 def series(write_slice, tmp_path, ramp):
-    """series(positions, **elements) -> folder with one file per position, named against their order."""
+    """Return a function: series(positions, **elements) -> folder with one file per position.
+
+    File names are in the opposite order of the positions.
+    """
 
     def make(positions, folder="series", **elements):
         place = tmp_path / folder
@@ -45,7 +48,7 @@ def test_slices_are_sorted_by_position_not_by_name_or_number(series):
 
 
 def test_bundled_ct_series(bundled):
-    """Five real slices, stored from head to feet: InstanceNumber rises where the position falls."""
+    """Five real slices are stored from head to feet: InstanceNumber rises while the position falls."""
     folder = bundled("dicomdirtests/98892001/CT5N/2062").parent
     volume = read_dicom_folder(folder)
     assert [path.name for path in volume.sources] == ["3353", "3023", "2693", "2392", "2062"]
@@ -54,7 +57,7 @@ def test_bundled_ct_series(bundled):
 
 
 def test_affine_maps_voxels_to_the_standards_millimetres(write_slice, tmp_path, ramp):
-    """PS3.3 equation C.7.6.2.1-1, voxel by voxel, for an oblique coronal series, which becomes axial
+    """PS3.3 equation C.7.6.2.1-1 holds voxel by voxel for an oblique coronal series, which becomes axial
     slices.
     """
     right, down = np.array([0.8, 0.6, 0.0]), np.array([0.0, 0.0, -1.0])
@@ -146,7 +149,7 @@ def test_positions_rounded_to_one_decimal_are_regular(series):
 def test_two_slices_at_one_position(series):
     with pytest.raises(
         ImageError,
-        match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers tells apart.*Keep "
+        match=r"2 images at one position \(x.dcm, y.dcm\) that no field of their headers distinguishes.*Keep "
         r"one image per position",
     ):
         read_dicom_folder(series(axial([0, 2, 2, 4])))

@@ -1,6 +1,6 @@
-"""The tensorflow-io backend: equal to pydicom in every value, or refused with the reason.
+"""The tensorflow-io backend equals pydicom in every value, or refuses the file with a reason.
 
-Most of it runs in the environment of tools/test-tfio alone.
+Most of these tests run only in the environment of tools/test-tfio.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ EQUAL = [
 
 @pytest.fixture
 def noisy_ends():
-    """TensorFlow 2.17 and tensorflow-io warn while they are imported; that is theirs to mend."""
+    """Ignore the warnings of TensorFlow 2.17 and tensorflow-io while they are imported."""
     import warnings
 
     with warnings.catch_warnings():
@@ -155,7 +155,7 @@ def test_operations_load(noisy_ends):
 
 @pytest.mark.tfio
 def test_the_package_works_on_tensorflow_2_17(tmp_path):
-    """As a user would: the command line fits the built-in cohort, shrunken, with this TensorFlow."""
+    """The command line fits the built-in cohort, reduced in size, with this TensorFlow."""
     import tensorflow
 
     assert tensorflow.__version__.startswith("2.17.")

@@ -1,4 +1,4 @@
-"""The windows that files propose, against pydicom's own windowing."""
+"""The windows that files propose equal pydicom's own windowing."""
 
 import numpy as np
 import pydicom
@@ -12,7 +12,7 @@ from clamnet_tf.imaging.dicom_voi import file_voi
 
 
 def pydicoms_view(path, index=0):
-    """pydicom's windowed picture, stretched to 0..1, bright means bright."""
+    """Return pydicom's windowed picture, stretched to 0..1, where bright means bright."""
     dataset = pydicom.dcmread(path)
     values = apply_modality_lut(pixel_array(dataset), dataset)
     shown = apply_windowing(values, dataset, index)

@@ -1,4 +1,4 @@
-"""The table of formats: whole, without contradictions, and asked by everything that knows a format."""
+"""The table of formats is complete and consistent, and every module that knows a format uses it."""
 
 import inspect
 import re

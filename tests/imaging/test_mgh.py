@@ -1,4 +1,4 @@
-"""FreeSurfer volumes: against the same volume as NIfTI, and what is refused."""
+"""FreeSurfer volumes equal the same volume as NIfTI; damaged ones are refused."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""NIfTI of any orientation, written by nibabel and checked against nibabel's own reorientation."""
+"""NIfTI of any orientation, written by nibabel and compared with nibabel's own reorientation."""
 
 import gzip
 import itertools
@@ -27,7 +27,7 @@ def save(
     origin=(10.0, -20.0, 30.0),
     **header,
 ):
-    """A NIfTI file whose stored axes point to `codes`, with voxel sizes along R, A, S."""
+    """Write a NIfTI file whose stored axes point to `codes`, with voxel sizes along R, A, S."""
     affine = np.eye(4)
     for axis, code in enumerate(codes):
         place = ["RL", "AP", "SI"].index(next(pair for pair in ("RL", "AP", "SI") if code in pair))

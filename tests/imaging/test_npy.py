@@ -1,4 +1,4 @@
-"""Bare NumPy arrays: what their axes mean, and what is refused."""
+"""Bare NumPy arrays: the meaning of their axes, and the arrays that are refused."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The table of readers, and files that are not what their names say."""
+"""The table of readers, and files whose content differs from their name."""
 
 import os
 
@@ -31,7 +31,7 @@ def test_suffixes(name, suffix):
 
 @pytest.fixture
 def files(tmp_path, bundled, ramp):
-    """One good file of every kind."""
+    """Return one valid file of every kind."""
     stack = np.stack([ramp()] * 9)
     Image.fromarray(ramp(dtype=np.uint8)).save(tmp_path / "a.png")
     Image.fromarray(ramp(dtype=np.uint8)).save(tmp_path / "a.jpg")
@@ -180,7 +180,7 @@ def test_unknown_backend(files):
 
 
 def test_preamble_may_hold_a_tiff_header(bundled):
-    """Dual-personality files (PS3.10 7.1): DICOM is looked for before the first bytes are believed."""
+    """In dual-personality files (PS3.10 7.1) DICOM is recognised although the first bytes are TIFF."""
     path = bundled("MR_small_implicit.dcm")
     assert path.read_bytes()[:4] == b"II*\0"
     assert read_volume(path).array.shape == (1, 64, 64, 1)

@@ -1,4 +1,4 @@
-"""Windows against the standard's formulas and pydicom; normalisation against plain NumPy."""
+"""Windows equal the standard's formulas and pydicom; normalisation equals plain NumPy."""
 
 import numpy as np
 import pytest
@@ -30,9 +30,7 @@ def test_equal_to_pydicom(function, center, width):
 
 
 def test_worked_values_of_the_standard():
-    """PS3.3 C.11.2.1.2.1, note: center 2048, width 4096 maps 0 to the lowest and 4095 to the highest
-    value.
-    """
+    """PS3.3 C.11.2.1.2.1, note: center 2048, width 4096 maps 0 to the lowest and 4095 to the highest."""
     np.testing.assert_allclose(apply_window([-1, 0, 4095, 5000], 2048, 4096), [0, 0, 1, 1], atol=1e-7)
     np.testing.assert_allclose(apply_window([0, 50, 100], 50, 100, "LINEAR_EXACT"), [0, 0.5, 1])
 

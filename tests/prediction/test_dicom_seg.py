@@ -231,7 +231,7 @@ def test_a_deidentified_source_that_lacks_what_the_standard_demands(
     result, _, rows = predict(run, tmp_path / "in", options=["--format", "png"], out=tmp_path / "again")
     assert (
         len(rows) == 3
-        and "Passed over: 1 DICOM files without an image to mark (Segmentation Storage)." in result.stdout
+        and "Skipped: 1 DICOM files without an image to mark (Segmentation Storage)." in result.stdout
     )
 
 

@@ -124,13 +124,13 @@ def test_many_problems_are_counted_and_cost_little():
     [
         (
             b'{"format": 1, "entries": [{"name": "a", "version": 1' + b"0" * 300 + b', "files": []}]}',
-            "it is none \\(a number of 301 signs\\)",
+            "it is none \\(a number of 301 characters\\)",
         ),
         (
             b'{"format": 1, "entries": [{"name": "a", "version": 10000000, "files": []}]}',
             "version: expected a whole number from 1 to 1000000",
         ),
-        (b'{"format": ' + b"9" * 5000 + b"}", "a number of 5000 signs"),
+        (b'{"format": ' + b"9" * 5000 + b"}", "a number of 5000 characters"),
         (b"[" * 100_000, "more than 40 levels of nesting"),
         (b'{"format": NaN}', "the number NaN"),
         (b"\xff", "it is none"),

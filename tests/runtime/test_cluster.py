@@ -1,6 +1,4 @@
-"""TF_CONFIG as launchers write it, what is wrong with others, and waiting for all workers over real
-sockets.
-"""
+"""TF_CONFIG as launchers write it, errors in it, and waiting for all workers over real sockets."""
 
 import json
 import socket
@@ -111,7 +109,7 @@ def addresses(count):
 
 
 def meet_all(cluster_addresses, delays, seconds):
-    """What each of the workers met: the time it took, or its error."""
+    """Return what each worker got: the seconds it waited, or its error."""
     results = [None] * len(delays)
 
     def come(index):

@@ -1,6 +1,4 @@
-"""A run folder behind an address: whole files there at any moment, and the same run after the machine is gone
-(file:// of TensorFlow).
-"""
+"""A run folder behind an address (file:// of TensorFlow): complete files at any moment, resumed runs."""
 
 import os
 import shutil
@@ -17,8 +15,8 @@ from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
 
 SETTINGS = """
     data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0
-    network.depth=2 network.filters=[4,6] network.kernels=[3,3] training.batch_size=4 training.steps=80 training.evaluate_every=40
-    training.checkpoint_every=10 self_training.rounds=0
+    network.depth=2 network.filters=[4,6] network.kernels=[3,3] training.batch_size=4 training.steps=80
+    training.evaluate_every=40 training.checkpoint_every=10 self_training.rounds=0
 """.split()
 
 
@@ -123,8 +121,8 @@ def weights(run):
 
 @pytest.mark.slow
 def test_a_training_goes_on_elsewhere(tmp_path):
-    """Killed after a checkpoint; its machine and copy are gone; another one ends the run with the weights of
-    one left alone.
+    """A run is killed after a checkpoint, its copy is deleted, and another machine ends it with the same
+    weights.
     """
     there = tmp_path / "bucket" / "run"
     with fit(f"file://{there}", tmp_path / "cache") as first:

@@ -53,13 +53,13 @@ def test_rounding_is_not_an_error():
     [
         ("NaN", "the number NaN"),
         ("Infinity", "the number Infinity"),
-        ("1e400", "a number beyond those of a computer"),
+        ("1e400", "a number beyond the range of a 64-bit float"),
         ("1.5", "values from 0.25 to 1.5 as probability; expected 0 to 1"),
         ("-0.5", "values from -0.5 to 0.25"),
         ('"x"', "the answer is no prediction"),
         ("null", "values from nan to nan|the answer is no prediction"),
         ("[0.25]", "the answer is no prediction"),
-        ("9" * 5000, "a number of 5000 signs"),
+        ("9" * 5000, "a number of 5000 characters"),
     ],
 )
 def test_values_that_are_no_probabilities(value, told):

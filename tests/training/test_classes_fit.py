@@ -45,7 +45,7 @@ def rows_of(path):
 
 def test_a_run_measures_every_marker(fitted):
     out, said = fitted
-    assert "simulated head CT (12 patients" in said and "Markers: intraparenchymal " in said
+    assert "simulated head CT (12 patients" in said and "Lesion classes: intraparenchymal " in said
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert list(figures["markers"]) == list(NAMES)
     for name in NAMES:
@@ -121,7 +121,7 @@ def test_evaluate_works_without_names_and_fit_says_which_are_wrong(fitted, tmp_p
     said = call("fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2)
     assert "No training slice shows subdural" in said and not (tmp_path / "run").exists()
     figures = tmp_path / "figures"
-    assert "Left out of training and of figures by label:" in call(
+    assert "Left out of training and of metrics by label:" in call(
         "evaluate", out, "--data", copy, "--out", figures
     )
     own = json.loads((figures / "metrics.json").read_text())["markers"]["subdural"]

@@ -1,4 +1,4 @@
-"""The labels of a table's column, and which patient a file name belongs to."""
+"""Read the labels of a table's column, and the patient that a file name belongs to."""
 
 import collections
 import re
@@ -7,7 +7,7 @@ from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords, cl
 from clamnet_tf.datasets.table_limits import shown_cell, shown_columns
 from clamnet_tf.errors import DataError
 
-# How known data sets write the patient into the file name; the first group is the patient.
+# Patterns by which known data sets write the patient into the file name; the first group is the patient.
 PATIENT_PATTERNS = (
     re.compile(r"(person[0-9]+)_"),  # Kermany chest X-rays, pneumonia
     re.compile(r"((?:NORMAL2-)?IM-[0-9]+)-"),  # Kermany chest X-rays, normal
@@ -17,7 +17,7 @@ PATIENT_PATTERNS = (
 
 
 def patient_of_name(name: str) -> str | None:
-    """The patient that a file name of a known pattern begins with, or None."""
+    """Return the patient with which a file name of a known pattern begins, or None."""
     for pattern in PATIENT_PATTERNS:
         if match := pattern.match(name):
             return match[1]
@@ -25,21 +25,32 @@ def patient_of_name(name: str) -> str | None:
 
 
 def label_numbers(
-    texts: dict[int, str], table, said: LabelWords = NOTHING_SAID
+    texts: dict[int, str], table, label_words: LabelWords = NOTHING_SAID
 ) -> tuple[dict[int, int | None], list[str]]:
-    """Labels of a table's column: {line: text} -> ({line: number, None for one that is not known}, account
-    lines).
+    """Return the labels of a table's column as numbers, with account lines.
 
-    Whole numbers (also '1.0') are taken as they are, words by `class_numbers`; an empty cell and words such
-    as n/a or unknown are labels that are not known. said: what the user said of words, numbers included.
-    DataError when numbers and words are mixed, or when words do not say whether they mean normal.
+    Whole numbers (also '1.0') are used unchanged, words are numbered by `class_numbers`. An empty cell and
+    words such as n/a or unknown mean that the label is not known.
+
+    Args:
+        texts: {line: text of the cell}.
+        table: the file, for messages.
+        label_words: meanings of words that the user gave; they also apply to numbers.
+
+    Returns:
+        ({line: number, or None when it is not known}, account lines).
+
+    Raises:
+        DataError: numbers and words are mixed, or words do not say whether they mean normal.
     """
     known = {line: text for line, text in texts.items() if text}
-    signs = "+" in known.values()  # a minus beside a plus is no empty cell
+    signs = "+" in known.values()  # beside a plus, a minus is a label and not an empty cell
     unknown = {
         line: text
         for line, text in known.items()
-        if is_unknown(text) and said.said(text) is None and not (signs and plain(text) in ("-", "--"))
+        if is_unknown(text)
+        and label_words.says_normal(text) is None
+        and not (signs and plain(text) in ("-", "--"))
     }
     given = {line: text for line, text in known.items() if line not in unknown}
     counts = collections.Counter(given.values())
@@ -49,11 +60,11 @@ def label_numbers(
             f"{word!r} {count}" for word, count in collections.Counter(unknown.values()).most_common(10)
         )
         notes.append(f"Labels that are not known, as in an empty cell: {words} rows.")
-    said.check([*given.values(), *unknown.values()], table)
-    whole = re.compile(r"([0-9]{1,9})(\.0{0,9})?")
-    numeric = {line: int(match[1]) for line, text in given.items() if (match := whole.fullmatch(text))}
-    if said and numeric:
-        numeric = {}  # then numbers are words of which the user knows the meaning
+    label_words.check([*given.values(), *unknown.values()], table)
+    whole_number = re.compile(r"([0-9]{1,9})(\.0{0,9})?")
+    numeric = {line: int(match[1]) for line, text in given.items() if (match := whole_number.fullmatch(text))}
+    if label_words and numeric:
+        numeric = {}  # the user has given the meaning of these numbers, as of words
     elif numeric and len(numeric) < len(given):
         line = next(line for line in given if line not in numeric)
         raise DataError(
@@ -66,28 +77,30 @@ def label_numbers(
             "Labels are numbers (0 normal, 1.. abnormal).",
             *notes,
         ]
-    words = class_numbers(counts, said, table, {word: f"{count} rows" for word, count in counts.items()})
+    words = class_numbers(
+        counts, label_words, table, {word: f"{count} rows" for word, count in counts.items()}
+    )
     if 0 not in words.values():
         raise DataError(
             f"{table}: no label means normal: {shown_columns(sorted(words))}; say which one does with"
             " --normal WORD, or write 0 for normal and 1 for abnormal images, or a word such as 'normal'."
         )
-    shown = shown_columns(
+    meanings = shown_columns(
         [f"{word} = {number}" for word, number in sorted(words.items(), key=lambda item: (item[1], item[0]))]
     )
     return {line: words.get(texts[line]) if line in given else None for line in texts}, [
-        f"Labels: {shown}.",
+        f"Labels: {meanings}.",
         *notes,
     ]
 
 
 def _codes(numbers: set[int]) -> list[str]:
-    """A line on a number such as 9 or 99 beside 0 and 1, which in many tables stands for `not known`."""
+    """Return a line on a number such as 9 or 99 beside 0 and 1, which often stands for `not known`."""
     odd = sorted(number for number in numbers if number > len(numbers) + 1)
     if not odd or numbers <= {0}:
         return []
-    shown = ", ".join(map(str, odd[:5]))
+    examples = ", ".join(map(str, odd[:5]))
     return [
-        f"ATTENTION: the label {shown} is taken as a finding of its own. If it is a code for 'not known',"
+        f"ATTENTION: the label {examples} is taken as a finding of its own. If it is a code for 'not known',"
         " leave those cells empty."
     ]

@@ -1,4 +1,4 @@
-"""Identity and place of DICOM files, read without their pixels."""
+"""Read identity and position of DICOM files, without their pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +26,26 @@ _IDENTITY = (
 
 @dataclass(frozen=True)
 class Header:
-    """What groups and orders one file. patient and site are None when the file does not say.
+    """The facts of one DICOM file that group and order it.
 
-    position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else
-    InstanceNumber
-    grid: what all slices of one volume share: rows, columns and direction cosines; None without an image
-    is_image: False for reports, segmentations, presentation states ...; kind: what the object is, in DICOM's
-    words
-    is_cut_off: an image by its kind that has no size
-    is_localizer: a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1)
-    is_labelled: the header says that words, perhaps a name, stand in the pixels (BurnedInAnnotation)
-    texts: what a path may repeat of the patient
-    frame: the first frame, None without an image; frames: how many there are
+    Attributes:
+        path: the file.
+        instance, series, study: its UIDs; `series` is the path where the file has none.
+        patient, site: None when the file does not say.
+        position: ImagePositionPatient projected on the normal of the slice, in mm (PS3.3 C.7.6.2.1.1), else
+            InstanceNumber.
+        grid: rows, columns, samples and direction cosines, which all slices of one volume share; None without
+            an image.
+        is_image: False for reports, segmentations, presentation states ...
+        kind: name of the object's SOP class.
+        is_cut_off: whether it is an image by its kind but has no size.
+        is_localizer: whether it is a scout that shows where slices lie (ImageType, PS3.3 C.8.2.1.1.1 and
+            C.8.3.1.1.1).
+        is_labelled: whether the header says that text, perhaps a name, is burned into the pixels
+            (BurnedInAnnotation).
+        texts: identifiers of the patient that a path may repeat.
+        frame: the first frame, None without an image.
+        frames: number of frames.
     """
 
     path: Path
@@ -59,7 +67,7 @@ class Header:
 
 
 def read_headers(files) -> dict[Path, Header]:
-    """{path: Header}. DataError names every file that is not DICOM or whose header is damaged."""
+    """Return {path: Header}; raise DataError that names every file that is not DICOM or is damaged."""
     headers, problems = {}, []
     for path in files:
         try:
@@ -74,7 +82,7 @@ def read_headers(files) -> dict[Path, Header]:
 
 
 def read_header(path: Path) -> Header:
-    """The Header of one file; ImageError when it is not DICOM or damaged."""
+    """Return the Header of one file; raise ImageError when it is not DICOM or damaged."""
     dataset = open_dataset(path, pixels=False)
     with decoding(
         lambda reason: ImageError(

@@ -1,5 +1,4 @@
-"""DICOM headers -> the volumes that their files form: series are taken apart as `imaging.series_sorting`
-says."""
+"""Group DICOM headers into volumes: every series is separated as `imaging.series_sorting` does."""
 
 import collections
 from dataclasses import dataclass
@@ -11,8 +10,14 @@ from clamnet_tf.imaging.series_sorting import SET_ASIDE, sort_series
 
 @dataclass(frozen=True)
 class SeriesVolume:
-    """Files that form one volume. key: unlike that of any other volume; words: what tells it from the
-    others of its series, or ''."""
+    """Files that form one volume.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        key: a text that differs from the key of every other volume.
+        words: the difference from the other volumes of the series, or ''.
+        headers: the files.
+    """
 
     uid: str
     key: str
@@ -22,8 +27,15 @@ class SeriesVolume:
 
 @dataclass(frozen=True)
 class SortedHeaders:
-    """One SeriesInstanceUID taken apart. strays: (header, why); copies: (copy, original); unclear:
-    (headers, why)."""
+    """One SeriesInstanceUID separated into volumes.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        volumes: the volumes.
+        strays: (header, reason) of files that belong to no volume.
+        copies: (copy, original) of repeated images.
+        unclear: (headers, reason) of files that cannot be separated into volumes.
+    """
 
     uid: str
     volumes: tuple[SeriesVolume, ...]
@@ -31,14 +43,20 @@ class SortedHeaders:
     copies: tuple[tuple[Header, Header], ...]
     unclear: tuple[tuple[tuple[Header, ...], str], ...]
 
-    def notes(self, shown) -> tuple[str, ...]:
-        """A line on each stray; shown: header -> what its file is called."""
-        return tuple(f"{shown(header)}{SET_ASIDE}{why}" for header, why in self.strays)
+    def notes(self, name_of) -> tuple[str, ...]:
+        """Return a line on each stray.
+
+        Args:
+            name_of: a function from a header to the name of its file.
+        """
+        return tuple(f"{name_of(header)}{SET_ASIDE}{why}" for header, why in self.strays)
 
 
 def sort_headers(headers) -> list[SortedHeaders]:
-    """Take every series apart; in the order of its first file. A file of several frames is a volume of
-    its own."""
+    """Separate every series into volumes, in the order of its first file.
+
+    A file of several frames is a volume of its own.
+    """
     series: dict[str, list[Header]] = collections.defaultdict(list)
     for header in headers:
         series[header.series].append(header)
@@ -47,19 +65,21 @@ def sort_headers(headers) -> list[SortedHeaders]:
 
 def _sort(uid: str, members: list[Header]) -> SortedHeaders:
     of_path = {header.path: header for header in members}
-    found = sort_series([header.frame for header in members if header.frames == 1], pixel_digest)
-    several = [header for header in members if header.frames > 1]
+    sorted_series = sort_series([header.frame for header in members if header.frames == 1], pixel_digest)
+    multi_frame = [header for header in members if header.frames > 1]
     volumes = [
         SeriesVolume(
             uid, f"{uid} {words}" if words else uid, words, tuple(of_path[frame.path] for frame in frames)
         )
-        for words, frames in found.volumes
+        for words, frames in sorted_series.volumes
     ]
     volumes += [
         SeriesVolume(uid, f"{uid} {header.instance or header.path.name}", header.path.name, (header,))
-        for header in several
+        for header in multi_frame
     ]
-    pairs = lambda some: tuple((of_path[frame.path], other) for frame, other in some)
-    copies = tuple((of_path[one.path], of_path[other.path]) for one, other in found.copies)
-    unclear = tuple((tuple(of_path[frame.path] for frame in frames), why) for frames, why in found.unclear)
-    return SortedHeaders(uid, tuple(volumes), pairs(found.strays), copies, unclear)
+    strays = tuple((of_path[frame.path], why) for frame, why in sorted_series.strays)
+    copies = tuple((of_path[copy.path], of_path[original.path]) for copy, original in sorted_series.copies)
+    unclear = tuple(
+        (tuple(of_path[frame.path] for frame in frames), why) for frames, why in sorted_series.unclear
+    )
+    return SortedHeaders(uid, tuple(volumes), strays, copies, unclear)

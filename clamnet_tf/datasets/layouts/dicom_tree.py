@@ -1,9 +1,9 @@
-"""A tree of DICOM files and a CSV of labels per study, series or instance (or patient).
+"""Recognise a tree of DICOM files with a table of labels per study, series, instance or patient.
 
-The most specific of the columns SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID, patient that the table
-has decides; with a column slice, which holds InstanceNumber, a row of a series, study or patient names one
-image of it. Every file becomes a case; files of a series are one volume, ordered by projected position,
-unless the series holds several.
+The most specific of the columns SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID and patient decides. With
+a column slice, which holds InstanceNumber, a row of a series, study or patient names one image of it. Every
+file becomes a case. Files of a series are one volume, ordered by projected position, unless the series holds
+several volumes.
 """
 
 import collections
@@ -24,16 +24,19 @@ from clamnet_tf.imaging.image_grids import stored_plane
 LEVELS = ("instance", "series", "study", "patient")
 
 
-def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of a DICOM tree, or None when there is no DICOM file or no table with one of the UID
+def recognize(
+    listing: Listing, labels: Path | None, label_words: LabelWords = NOTHING_SAID
+) -> Manifest | None:
+    """Return the Manifest of a DICOM tree, or None without a DICOM file or a table with one of the UID
     columns.
 
-    DataError when files cannot be read, or when the table names UIDs that no file has or contradicts itself.
+    Raises:
+        DataError: files cannot be read, or the table contradicts itself or names UIDs that no file has.
     """
     files = dicom_files(listing)
-    table = find_table(listing, labels, LEVELS[:3], said) if files else None
+    table = find_table(listing, labels, LEVELS[:3], label_words) if files else None
     if files and table is None:
-        table = find_table(listing, labels, ("patient",), said)
+        table = find_table(listing, labels, ("patient",), label_words)
         table = table if table and "image" not in table.columns else None
     if table is None:
         return None
@@ -54,8 +57,10 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     account = _account(
         table, level + (" and InstanceNumber" if numbered else ""), files, headers, cases, len(labelled)
     )
-    aside = [line for one in series for line in one.notes(lambda header: str(listing.relative(header.path)))]
-    told = (
+    aside = [
+        line for item in series for line in item.notes(lambda header: str(listing.relative(header.path)))
+    ]
+    lines = (
         [
             f"ATTENTION: {len(aside)} images belong to no volume and are left out:",
             *listed(aside, 10).split("\n"),
@@ -63,15 +68,17 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
         if aside
         else []
     )
-    copies = sum(len(one.copies) for one in series)
-    told += (
-        [f"{copies} images repeat another one (same place, same pixels) and are left out."] if copies else []
+    copies = sum(len(item.copies) for item in series)
+    lines += (
+        [f"{copies} images repeat another one (same position, same pixels) and are left out."]
+        if copies
+        else []
     )
-    return Manifest(listing.root, tuple(cases), (*account, *told), "dicom_tree")
+    return Manifest(listing.root, tuple(cases), (*account, *lines), "dicom_tree")
 
 
 def dicom_files(listing: Listing) -> list[Path]:
-    """Files whose content is DICOM, or whose name alone says so; DICOMDIR left out."""
+    """Return the files whose content or name says DICOM, without DICOMDIR."""
     return [
         path
         for path in listing.files
@@ -87,7 +94,10 @@ def _key(header: Header, level: str, numbered: bool):
 
 
 def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict:
-    """{uid, or (uid, InstanceNumber): (line, cells)}; DataError for empty, unknown or contradictory rows."""
+    """Return {uid, or (uid, InstanceNumber): (line, cells)}; raise DataError for wrong rows.
+
+    Wrong are rows that are empty, that no file has, or that contradict another row.
+    """
     reader, chosen = RowReader(table.path.parent), {}
     column, known = (
         table.columns[level],
@@ -96,30 +106,31 @@ def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict
     uids = {getattr(header, level) for header in headers}
     for line, cells in table.rows:
         uid = cells[level]
-        number = (
+        instance_number = (
             reader.whole(line, "slice", cells["slice"], "an InstanceNumber, which is a whole number")
             if numbered
             else None
         )
-        key = (uid, number) if numbered else uid
-        what = f"{uid!r} with InstanceNumber {number}" if numbered else repr(uid)
+        key = (uid, instance_number) if numbered else uid
+        name = f"{uid!r} with InstanceNumber {instance_number}" if numbered else repr(uid)
         if not uid:
             reader.problem(line, f"{column}: is empty")
         elif uid not in uids:
             near = nearest_name(uid, filter(None, uids))
             reader.problem(line, f"{column}: no DICOM file below the folder has {uid!r}{near}")
         elif key not in known:
-            reader.problem(line, f"{column}: no DICOM file below the folder has {what}")
+            reader.problem(line, f"{column}: no DICOM file below the folder has {name}")
         elif numbered and level == "series" and known[key] > 1:
             reader.problem(
                 line,
-                f"slice: {known[key]} images of {uid!r} have InstanceNumber {number}; label by "
+                f"slice: {known[key]} images of {uid!r} have InstanceNumber {instance_number}; label by "
                 f"SOPInstanceUID",
             )
         elif key in chosen and table.labels[chosen[key][0]] != table.labels[line]:
-            first = chosen[key][0]
+            first_line = chosen[key][0]
             reader.problem(
-                line, f"{column}: {what} is labelled {cells['label']!r} here and differently in line {first}"
+                line,
+                f"{column}: {name} is labelled {cells['label']!r} here and differently in line {first_line}",
             )
         chosen.setdefault(key, (line, cells))
         reader.number(
@@ -131,13 +142,13 @@ def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict
 
 
 def _check_instances(listing: Listing, headers) -> None:
-    """DataError for two files of one SOP instance."""
-    first: dict[str, Header] = {}
+    """Raise DataError when two files have the same SOP instance UID."""
+    first_header: dict[str, Header] = {}
     twice = []
     for header in headers:
-        if header.instance and first.setdefault(header.instance, header) is not header:
+        if header.instance and first_header.setdefault(header.instance, header) is not header:
             twice.append(
-                f"{listing.relative(first[header.instance].path)} and {listing.relative(header.path)}"
+                f"{listing.relative(first_header[header.instance].path)} and {listing.relative(header.path)}"
             )
     if twice:
         raise DataError(
@@ -147,29 +158,31 @@ def _check_instances(listing: Listing, headers) -> None:
 
 
 def _volumes(listing: Listing, series) -> dict[Path, str]:
-    """{file: key of its volume}; DataError for images that share a position and nothing tells apart."""
-    unclear = [f"series {one.uid}: {why}" for one in series for _, why in one.unclear]
+    """Return {file: key of its volume}; raise DataError for images at one position that nothing
+    distinguishes.
+    """
+    unclear = [f"series {item.uid}: {why}" for item in series for _, why in item.unclear]
     if unclear:
         raise DataError(
-            f"{listing.root}: {len(unclear)} series cannot be taken apart into volumes:\n{listed(unclear)}"
+            f"{listing.root}: {len(unclear)} series cannot be separated into volumes:\n{listed(unclear)}"
         )
-    return {header.path: volume.key for one in series for volume in one.volumes for header in volume.headers}
+    return {
+        header.path: volume.key for item in series for volume in item.volumes for header in volume.headers
+    }
 
 
 def _check_planes(listing: Listing, series, cases) -> None:
-    """DataError for sagittal or coronal series whose slices are labelled one by one: they become axial
-    ones.
-    """
+    """Raise DataError for sagittal or coronal series with labels per slice; they become axial slices."""
     of_path, problems = {case.image: case for case in cases}, []
-    for volume in (volume for one in series for volume in one.volumes):
+    for volume in (volume for item in series for volume in item.volumes):
         frame = volume.headers[0].frame
-        found = [of_path[header.path] for header in volume.headers]
+        cases_of_volume = [of_path[header.path] for header in volume.headers]
         plane = stored_plane(frame)
-        odd = next((case for case in found if differs(case, found[0])), None)
+        odd = next((case for case in cases_of_volume if differs(case, cases_of_volume[0])), None)
         if odd is not None and plane != "axial":
             problems.append(
                 f"series {volume.uid}: {plane}, and {listing.relative(odd.image)} is labelled otherwise "
-                f"than {listing.relative(found[0].image)}"
+                f"than {listing.relative(cases_of_volume[0].image)}"
             )
     if problems:
         raise DataError(
@@ -194,26 +207,38 @@ def _case(header: Header, cells, label, series: str) -> Case:
 
 def _account(table: LabelTable, level, files, headers, cases, labelled: int):
     studies, series = ({getattr(header, name) for header in headers} for name in ("study", "series"))
-    yield f"Layout dicom_tree: {len(headers)} images in {len(series)} series of {len(studies)} studies; labels per {level}."
+    yield (
+        f"Layout dicom_tree: {len(headers)} images in {len(series)} series of {len(studies)} studies; labels "
+        f"per {level}."
+    )
     yield from table.account
     if len(files) > len(headers):
-        yield f"{len(files) - len(headers)} DICOM files are not images (reports, segmentations ...) and are left out."
+        yield (
+            f"{len(files) - len(headers)} DICOM files are not images (reports, segmentations ...) and are "
+            f"left out."
+        )
     if len(headers) > labelled:
         yield f"ATTENTION: {len(headers) - labelled} images have no row in the table and are left out."
     if level in LEVELS[1:]:
-        yield f"ATTENTION: the label of a {level} counts for each of its slices. Label by SOPInstanceUID if single slices are known to be normal."
+        yield (
+            f"ATTENTION: the label of a {level} counts for each of its slices. Label by SOPInstanceUID if "
+            f"single slices are known to be normal."
+        )
     nameless = {case.patient for case in cases if case.patient.startswith("study ")}
     if nameless:
-        yield f"ATTENTION: {len(nameless)} studies have no PatientID; each study is taken as a patient of its own."
+        yield (
+            f"ATTENTION: {len(nameless)} studies have no PatientID; each study is taken as a patient of its "
+            f"own."
+        )
 
 
 def no_labels_given(listing: Listing) -> DataError | None:
-    """The error for DICOM files without any label table; None when there are none."""
+    """Return the error for DICOM files without any label table, or None when there are no DICOM files."""
     files = dicom_files(listing)
     if not files:
         return None
     reasons = tables_that_do_not_serve(listing)
-    why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
+    why = "\nTables that cannot be used:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
         f"{listing.root}: {len(files)} DICOM files but no table of their labels; add labels.csv with the "
         f"columns StudyInstanceUID "

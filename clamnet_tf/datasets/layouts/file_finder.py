@@ -1,6 +1,4 @@
-"""The files that a row of a label table means: by path, by name with or without suffix, or by the patient's
-name.
-"""
+"""Find the files that a row of a label table means: by path, by file name or by the patient's name."""
 
 import os
 import re
@@ -13,20 +11,17 @@ from clamnet_tf.datasets.manifest import RowReader
 from clamnet_tf.imaging.companions import companions
 
 _IMAGE_FOLDERS = ("image", "images", "img", "imgs")
-_ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|/)")  # how a path of another machine begins: C:\ \\server /
-_NOT_RAW = (
-    "derivatives",
-    "sourcedata",
-    "code",
-    "stimuli",
-)  # folders of a BIDS data set that hold no raw images
-_DERIVED = re.compile(r".*_(mask|dseg|probseg|pseg)", re.IGNORECASE)  # BIDS: what was computed from an image
+_ELSEWHERE = re.compile(r"([A-Za-z]:[\\/]|\\\\|/)")  # start of a path of another machine: C:\ \\server /
+# Folders of a BIDS data set that hold no raw images.
+_NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")
+_DERIVED = re.compile(r".*_(mask|dseg|probseg|pseg)", re.IGNORECASE)  # BIDS: files computed from an image
 
 
 class FileFinder:
-    """Finds files for rows. Names that differ in case, Unicode form or separators alone count as equal.
+    """Finds files for rows. Names that differ only in case, Unicode form or separators count as equal.
 
-    elsewhere: how many rows named a path of another machine and were found by the end of it.
+    Attributes:
+        elsewhere: number of rows that named a path of another machine and were found by its end.
     """
 
     def __init__(self, listing: Listing, files, table: LabelTable):
@@ -43,35 +38,37 @@ class FileFinder:
                 self.by_name.setdefault(key, []).append(path)
 
     def find(self, reader: RowReader, line: int, cells) -> list[Path]:
-        """The files of one row, mostly one; none when a problem was told to `reader`."""
+        """Return the files of one row, usually one; [] when a problem was added to `reader`."""
         column = "image" if "image" in self.table.columns else "patient"
-        text, named = cells[column], self.table.columns[column]
+        text, column_name = cells[column], self.table.columns[column]
         if not text:
-            reader.problem(line, f"{named}: is empty")
+            reader.problem(line, f"{column_name}: is empty")
             return []
-        found = self._at_path(text) or self.by_name.get(alike(text), []) or self._at_end(text)
-        exact = [path for path in found if path.name == text or stem_of(path) == text]
-        found = exact if len(exact) == 1 else found
-        if len(found) > 1:
-            preferred = [path for path in found if path.parent.name.lower() in _IMAGE_FOLDERS]
-            found = preferred if len(preferred) == 1 else found
-        if len(found) > 1 and column == "patient" and all(path.name.startswith("sub-") for path in found):
-            return self._of_participant(reader, line, text, named, found)
-        if len(found) == 1:
-            return found
-        if found:
-            names = ", ".join(str(self.listing.relative(path)) for path in found[:3])
+        paths = self._at_path(text) or self.by_name.get(alike(text), []) or self._at_end(text)
+        exact = [path for path in paths if path.name == text or stem_of(path) == text]
+        paths = exact if len(exact) == 1 else paths
+        if len(paths) > 1:
+            preferred = [path for path in paths if path.parent.name.lower() in _IMAGE_FOLDERS]
+            paths = preferred if len(preferred) == 1 else paths
+        if len(paths) > 1 and column == "patient" and all(path.name.startswith("sub-") for path in paths):
+            return self._of_participant(reader, line, text, column_name, paths)
+        if len(paths) == 1:
+            return paths
+        if paths:
+            names = ", ".join(str(self.listing.relative(path)) for path in paths[:3])
             reader.problem(
-                line, f"{named}: {text!r} could be any of {len(found)} files ({names} ...); write its path"
+                line,
+                f"{column_name}: {text!r} could be any of {len(paths)} files ({names} ...); write its path",
             )
         else:
             near = nearest_name(text, [name for path in self.files for name in (path.name, stem_of(path))])
             reader.problem(
-                line, f"{named}: no such file: {text!r} (searched below {self.listing.root}){near}"
+                line, f"{column_name}: no such file: {text!r} (searched below {self.listing.root}){near}"
             )
         return []
 
     def _keys(self, path: Path) -> set[str]:
+        """Return the names under which a file is found."""
         keys = {path.name, stem_of(path)}
         if "image" not in self.table.columns:
             folders = self.listing.relative(path).parts[:-1]
@@ -83,47 +80,48 @@ class FileFinder:
         return {alike(key) for key in keys}
 
     def _derived(self, path: Path) -> bool:
+        """Return whether a file of a BIDS data set was computed from an image."""
         return (
             self.listing.relative(path).parts[0] in _NOT_RAW or _DERIVED.fullmatch(stem_of(path)) is not None
         )
 
     def _at_path(self, text: str) -> list[Path]:
+        """Return the files at a path relative to the table or to the data folder."""
         for folder in (self.table.path.parent, self.listing.root):
             for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
                 path = os.path.abspath(folder / spelled)
-                found = self.by_path.get(alike(path), [])
-                if exact := [one for one in found if str(one) == path]:
+                matches = self.by_path.get(alike(path), [])
+                if exact := [match for match in matches if str(match) == path]:
                     return exact
-                if found:
-                    return found
+                if matches:
+                    return matches
         return []
 
     def _at_end(self, text: str) -> list[Path]:
-        """Files whose path ends as an absolute path of another machine does: the longest end that any file
-        has.
-        """
+        """Return the files whose path has the longest common end with an absolute path of another machine."""
         if not _ELSEWHERE.match(text):
             return []
         parts = alike(text).split("/")
         for start in range(1, len(parts)):
             end = "/" + "/".join(parts[start:])
-            found = [path for key, paths in self.by_path.items() if key.endswith(end) for path in paths]
-            if found:
+            matches = [path for key, paths in self.by_path.items() if key.endswith(end) for path in paths]
+            if matches:
                 self.elsewhere += 1
-                return found
+                return matches
         return []
 
-    def _of_participant(self, reader, line, text, named, found) -> list[Path]:
-        """All images of a BIDS participant, when they are of one kind: sessions and runs share the
-        participant's label.
+    def _of_participant(self, reader, line, text, column_name, paths) -> list[Path]:
+        """Return all images of a BIDS participant when they are of one kind.
+
+        Sessions and runs share the participant's label.
         """
-        kinds = sorted({stem_of(path).rsplit("_", 1)[-1] for path in found})
+        kinds = sorted({stem_of(path).rsplit("_", 1)[-1] for path in paths})
         if len(kinds) == 1:
-            return found
-        shown = ", ".join(kinds)
+            return paths
+        kind_names = ", ".join(kinds)
         reader.problem(
             line,
-            f"{named}: {text!r} has {len(found)} images of {len(kinds)} kinds ({shown}); write a labels.csv"
-            " whose column image names those of one kind",
+            f"{column_name}: {text!r} has {len(paths)} images of {len(kinds)} kinds ({kind_names}); "
+            "write a labels.csv whose column image names those of one kind",
         )
         return []

@@ -1,7 +1,7 @@
-"""The layout of the Kaggle LGG MRI set: <patient>/<patient>_<n>.tif beside <patient>/<patient>_<n>_mask.tif.
+"""Recognise the Kaggle LGG MRI set: <patient>/<patient>_<n>.tif beside <patient>/<patient>_<n>_mask.tif.
 
-Label = mask not empty: this is the one place where a mask is read for a label. Position = n.
-Site = the institution code, second part of a TCGA name (TCGA_CS_4941_19960909 -> CS).
+The label is 1 where the mask is not empty; this is the only place where a mask is read for a label. The
+position is n. The site is the institution code, the second part of a TCGA name (TCGA_CS_4941_19960909 -> CS).
 """
 
 import collections
@@ -17,8 +17,14 @@ from clamnet_tf.imaging.mask_files import read_mask
 _NAME = re.compile(r"(?P<patient>.+)_(?P<number>[0-9]+)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
 
 
-def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of a kaggle_3m folder (or of a folder around it), or None."""
+def recognize(
+    listing: Listing, labels: Path | None, label_words: LabelWords = NOTHING_SAID
+) -> Manifest | None:
+    """Return the Manifest of a kaggle_3m folder (or of a folder around it), or None for another layout.
+
+    Raises:
+        DataError: a slice is there twice or has no mask.
+    """
     if labels is not None:
         return None
     images: dict[tuple[str, int], Path] = {}
@@ -27,11 +33,11 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
     for path in listing.files:
         match = _NAME.fullmatch(path.name)
         if match and path.parent.name == match["patient"]:
-            found = (masks if match["mask"] else images).setdefault(
+            first_path = (masks if match["mask"] else images).setdefault(
                 (match["patient"], int(match["number"])), path
             )
-            if found is not path:
-                twice.append(f"{listing.relative(found)} and {listing.relative(path)}")
+            if first_path is not path:
+                twice.append(f"{listing.relative(first_path)} and {listing.relative(path)}")
     if not images or not masks:
         return None
     if twice:
@@ -47,12 +53,12 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
             f"{len(missing)} image(s) have no mask:\n"
             f"{listed(missing)}\nAdd the masks, or give the labels in a manifest.csv."
         )
-    cases, told = [], {}
+    cases, paths_by_note = [], {}
     for (patient, number), path in images.items():
         parts = patient.split("_")
         mask = read_mask(masks[patient, number])
         for note in mask.notes:
-            told.setdefault(note, []).append(masks[patient, number])
+            paths_by_note.setdefault(note, []).append(masks[patient, number])
         cases.append(
             Case(
                 image=path,
@@ -73,6 +79,7 @@ def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_
         "Patient = folder name; position = n; site = institution code of the TCGA name.",
     )
     account += tuple(
-        f"Masks: {len(paths)} (first {listing.relative(paths[0])}): {note}." for note, paths in told.items()
+        f"Masks: {len(paths)} (first {listing.relative(paths[0])}): {note}."
+        for note, paths in paths_by_note.items()
     )
     return Manifest(listing.root, tuple(cases), account, "kaggle_3m")

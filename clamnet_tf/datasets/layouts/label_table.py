@@ -1,4 +1,4 @@
-"""A table of labels made by somebody else: its columns are recognised by the names in use, in any case."""
+"""Read a table of labels made by other people; its columns are recognised by the usual names, in any case."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from clamnet_tf.datasets.table_files import SUFFIXES, open_table
 from clamnet_tf.datasets.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 
-# our name: names in use, lower case, letters and digits only; the first that a table has is taken
+# Our name: usual names in lower case, letters and digits only; the first one that a table has is taken.
 COLUMNS = {
     "label": (
         "label",
@@ -56,7 +56,7 @@ COLUMNS = {
 }
 
 
-_NAMES = ("labels", "participants")  # a table of this name is meant to be read
+_NAMES = ("labels", "participants")  # a table of this name must be readable
 _EMPTY = ("n/a", "nan", "#n/a", "<na>")  # BIDS, pandas, Excel
 
 
@@ -64,7 +64,12 @@ _EMPTY = ("n/a", "nan", "#n/a", "<na>")  # BIDS, pandas, Excel
 class LabelTable:
     """A label table with our column names.
 
-    columns: {our name: name in the file}; rows: [(line, {our name: text})]; labels: {line: number or None}
+    Attributes:
+        path: the file.
+        columns: {our name: name in the file}.
+        rows: [(line, {our name: text})].
+        labels: {line: number or None}.
+        account: lines for the user on how the table was read.
     """
 
     path: Path
@@ -75,46 +80,54 @@ class LabelTable:
 
 
 def find_table(
-    listing: Listing, labels: Path | None, keys: tuple[str, ...], said: LabelWords = NOTHING_SAID
+    listing: Listing, labels: Path | None, keys: tuple[str, ...], label_words: LabelWords = NOTHING_SAID
 ) -> LabelTable | None:
-    """The label table: `labels`, or the one table in the folder that has a label column and one of the
-    columns `keys`.
+    """Return the label table, or None when there is none.
 
-    said: what the user said of label words. None when there is none. DataError when several would do (one
-    called labels wins), or when `labels` is given and is not readable or has no label column.
+    It is `labels`, else the only table in the folder that has a label column and one of the columns `keys`;
+    of several tables the one called labels is taken.
+
+    Args:
+        listing: the data folder.
+        labels: the table that the user named, or None.
+        keys: our names of columns, of which the table needs one.
+        label_words: meanings of label words that the user gave.
+
+    Raises:
+        DataError: several tables could hold the labels, or `labels` cannot be read or has no label column.
     """
     if labels is not None:
         header = open_table(labels).header
         columns = _recognize(header)
         if "label" not in columns:
             raise DataError(_no_label(Path(labels), header))
-        return _read(Path(labels), said) if set(keys) & set(columns) else None
-    found = []
+        return _read(Path(labels), label_words) if set(keys) & set(columns) else None
+    candidates = []
     for path in tables_in(listing):
         try:
             columns = _recognize(open_table(path).header)
         except DataError:
             if path.stem.lower() in _NAMES:
                 raise
-            continue  # said by `tables_that_do_not_serve` when no other table does
+            continue  # reported by `tables_that_do_not_serve` when no other table is found
         if "label" in columns and set(keys) & set(columns):
-            found.append(path)
-    named = [path for path in found if path.stem.lower() == "labels"]
-    if len(found) > 1 and len(named) != 1:
+            candidates.append(path)
+    labels_files = [path for path in candidates if path.stem.lower() == "labels"]
+    if len(candidates) > 1 and len(labels_files) != 1:
         raise DataError(
-            f"{listing.root}: several tables could hold the labels: {', '.join(path.name for path in found)};"
-            " choose one with --labels."
+            f"{listing.root}: several tables could hold the labels: "
+            f"{', '.join(path.name for path in candidates)}; choose one with --labels."
         )
-    return _read((named or found)[0], said) if found else None
+    return _read((labels_files or candidates)[0], label_words) if candidates else None
 
 
 def tables_in(listing: Listing) -> list[Path]:
-    """The tables at the top of a data folder, by their suffix."""
+    """Return the tables at the top of a data folder, by their suffix."""
     return [path for path in listing.files if suffix(path) in SUFFIXES and path.parent == listing.root]
 
 
 def tables_that_do_not_serve(listing: Listing) -> list[str]:
-    """Per table at the top of the folder, why it was not taken for the labels."""
+    """Return, for each table at the top of the folder, the reason why it was not used for the labels."""
     reasons = []
     for path in tables_in(listing):
         try:
@@ -122,20 +135,22 @@ def tables_that_do_not_serve(listing: Listing) -> list[str]:
         except DataError as error:
             reasons.append(str(error))
             continue
-        shown = ", ".join(header[:12])
+        column_names = ", ".join(header[:12])
         if "label" not in _recognize(header):
             reasons.append(
-                f"{path.name} (columns {shown}): no column is called label, diagnosis, finding, group or the"
-                " like"
+                f"{path.name} (columns {column_names}): no column is called label, diagnosis, finding, group "
+                "or the like"
             )
         else:
             reasons.append(
-                f"{path.name} (columns {shown}): no column names images (image, patient or a DICOM UID)"
+                f"{path.name} (columns {column_names}): no column names images (image, patient or a DICOM "
+                "UID)"
             )
     return reasons
 
 
 def _recognize(header) -> dict[str, str]:
+    """Return {our name: name in the file} of the columns in a header."""
     plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(header)}
     return {
         ours: plain[known] for ours, names in COLUMNS.items() for known in reversed(names) if known in plain
@@ -150,7 +165,7 @@ def _no_label(path: Path, header) -> str:
     )
 
 
-def _read(path: Path, said: LabelWords) -> LabelTable:
+def _read(path: Path, label_words: LabelWords) -> LabelTable:
     table = open_table(path)
     columns = _recognize(table.header)
     if not table.rows:
@@ -159,18 +174,19 @@ def _read(path: Path, said: LabelWords) -> LabelTable:
         (line, {ours: _cell(ours, cells[name]) for ours, name in columns.items()})
         for line, cells in table.rows
     ]
-    labels, meaning = label_numbers({line: cells["label"] for line, cells in rows}, path, said)
+    labels, meaning = label_numbers({line: cells["label"] for line, cells in rows}, path, label_words)
     used = set(columns.values())
     ignored = [name for name in table.header if name and name not in used]
-    named = ", ".join(f"{ours} = {name!r}" for ours, name in columns.items())
-    account = [f"Label table {path.name}: {len(rows)} rows; {named}.", *meaning, *table.notes]
+    column_names = ", ".join(f"{ours} = {name!r}" for ours, name in columns.items())
+    account = [f"Label table {path.name}: {len(rows)} rows; {column_names}.", *meaning, *table.notes]
     if ignored:
         account.append(f"Columns of it that are not used: {shown_columns(ignored)}.")
     return LabelTable(path, columns, rows, labels, tuple(account))
 
 
 def _cell(column: str, text: str) -> str:
-    """Return the text of a cell, empty where it holds what programs write into empty cells; labels stay as
-    they are.
+    """Return the text of a cell, '' where it holds a text that programs write into empty cells.
+
+    The column label is unchanged.
     """
     return "" if column != "label" and text.lower() in _EMPTY else text

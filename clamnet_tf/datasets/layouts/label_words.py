@@ -1,8 +1,8 @@
-"""Which label words mean normal, which a finding, and which do not say: those are asked for, never guessed.
+"""Decide which label words mean normal and which a finding; the user is asked about words that do not say.
 
-`No Finding` is normal and `pneumonia` is not. `non-displaced fracture` or `non-Hodgkin lymphoma` are findings
-whose name begins like a denial; `non-X` is normal only beside a class X, and only where no other class means
-normal.
+`No Finding` is normal and `pneumonia` is not. `non-displaced fracture` and `non-Hodgkin lymphoma` are
+findings whose names begin like a denial. `non-X` is normal only beside a class X, and only where no other
+class means normal.
 """
 
 import re
@@ -25,7 +25,7 @@ UNKNOWN = frozenset(
     " notdone unlabelled unlabeled unread".split()
 )
 _UNKNOWN_SIGNS = frozenset({"?", "??", "???", "-", "--", ".", "#n/a", "#n/a n/a", "n.a."})
-_COMPANY = frozenset(  # beside a word of NORMAL these leave it what it is: healthy volunteers, control group
+_COMPANY = frozenset(  # words that may follow a word of NORMAL: healthy volunteers, control group
     "subject subjects control controls volunteer volunteers patient patients group person persons people"
     " individual individuals scan scans image images study studies case cases exam exams slice slices ct mr"
     " mri xray chest brain".split()
@@ -42,10 +42,9 @@ _BEHIND = re.compile(
 _JOINED = re.compile(r"(?P<denial>non?)(?P<rest>[a-z0-9]{3,}.*)", re.IGNORECASE)
 _MINUS = ("-", "\u2212", "\u2013")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_OF_A_KIND = re.compile(
-    r".*(ed|ing|ive|ic|al|ous|ent|ant|able|ible|ary)"
-)  # non-displaced, non-ischemic: a kind of X
-_ORDINARY = frozenset(
+# Adjectives: non-displaced and non-ischemic are a kind of X, not its absence.
+_OF_A_KIND = re.compile(r".*(ed|ing|ive|ic|al|ous|ent|ant|able|ible|ary)")
+_ORDINARY = frozenset(  # words that begin with no or non without a denial
     {
         "nodule",
         "nodules",
@@ -65,9 +64,7 @@ _ORDINARY = frozenset(
 
 @dataclass(frozen=True)
 class LabelWords:
-    """Hold what the user said of label words (--normal, --abnormal); it counts before everything that is
-    known of them.
-    """
+    """Meanings of label words that the user gave (--normal, --abnormal); they override the built-in lists."""
 
     normal: tuple[str, ...] = ()
     abnormal: tuple[str, ...] = ()
@@ -75,14 +72,14 @@ class LabelWords:
     def __bool__(self) -> bool:
         return bool(self.normal or self.abnormal)
 
-    def said(self, name: str) -> bool | None:
-        """True for normal, False for abnormal, None when nothing was said of this word."""
+    def says_normal(self, name: str) -> bool | None:
+        """Return True for normal, False for abnormal, None when the user said nothing about this word."""
         if plain(name) in {plain(word) for word in self.normal}:
             return True
         return False if plain(name) in {plain(word) for word in self.abnormal} else None
 
     def check(self, names: Iterable[str], where) -> None:
-        """DataError for a word that is in both lists, or that none of `names` is."""
+        """Raise DataError for a word that is in both lists, or that equals none of `names`."""
         known = {plain(name): name for name in names}
         problems = [
             f"{word!r} is given as normal and as abnormal"
@@ -96,10 +93,10 @@ class LabelWords:
                 if plain(word) not in known
             ]
         if problems:
-            shown = ", ".join(sorted(known.values())[:10])
+            examples = ", ".join(sorted(known.values())[:10])
             raise DataError(
                 f"{where}: {len(problems)} problem(s):\n{listed(problems)}\nIts labels are:"
-                f" {shown}{' ...' if len(known) > 10 else ''}."
+                f" {examples}{' ...' if len(known) > 10 else ''}."
             )
 
 
@@ -108,8 +105,11 @@ NOTHING_SAID = LabelWords()
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Where labels come from: `table`, or the data folder itself when that is None, and what the user `said`
-    of their words.
+    """Where labels come from.
+
+    Attributes:
+        table: a table of labels; None for the data folder itself.
+        said: meanings of label words that the user gave.
     """
 
     table: Path | None = None
@@ -117,22 +117,21 @@ class LabelSource:
 
 
 def plain(name: str) -> str:
-    """Lower-case letters and digits of a word, whatever its Unicode form, with the + or - that it ends
-    with.
-    """
+    """Return the lower-case letters and digits of a word in any Unicode form, with a final + or -."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
-    core, last = "".join(sign for sign in text if sign.isalnum()), text.rstrip(" )")[-1:]
+    core, last = "".join(character for character in text if character.isalnum()), text.rstrip(" )")[-1:]
     return core + ("+" if last == "+" else "-" if last in _MINUS else "") if core else text
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a cell says that the label is not known: n/a, NaN, unknown, ?, uncertain ..."""
+    """Return whether a cell says that the label is not known: n/a, NaN, unknown, ?, uncertain ..."""
     return plain(text) in UNKNOWN or text.strip().casefold() in _UNKNOWN_SIGNS
 
 
 def is_normal(name: str) -> bool:
-    """Whether a word alone says that an image is normal: NORMAL, healthy, negative, no_finding ... Denials
-    (non-X) do not.
+    """Return whether a word alone says that an image is normal: NORMAL, healthy, negative, no_finding ...
+
+    Denials (non-X) do not.
     """
     words = re.findall(r"[^\W_]+", _CAMEL.sub(" ", name).casefold())
     return plain(name) in NORMAL or (
@@ -143,26 +142,31 @@ def is_normal(name: str) -> bool:
 
 
 def class_numbers(
-    names: Iterable[str], said: LabelWords = NOTHING_SAID, where="labels", counts=None
+    names: Iterable[str], label_words: LabelWords = NOTHING_SAID, where="labels", counts=None
 ) -> dict[str, int]:
-    """{name: label}: normal words 0, all others 1, 2 .. in alphabetical order. Names that differ in case
-    alone are one.
+    """Return {name: label}: 0 for normal words, 1, 2 .. for all others in alphabetical order, ignoring case.
 
-    said: what the user said of single words. where: file or folder of the labels; counts: {name: rows or
-    images}, both for the message. DataError names the words that do not say whether they mean normal.
+    Args:
+        names: the label words.
+        label_words: meanings of words that the user gave.
+        where: file or folder of the labels, for the message.
+        counts: {name: number of rows or images, in words}, for the message.
+
+    Raises:
+        DataError: names the words that do not say whether they mean normal.
     """
     names = list(names)
-    normal, unclear = normal_names(names, said)
+    normal, unclear = normal_names(names, label_words)
     if unclear:
         raise DataError(_question(unclear, where, counts or {}))
-    others = sorted({name.lower() for name in names if name not in normal})
-    return {name: 0 if name in normal else 1 + others.index(name.lower()) for name in names}
+    findings = sorted({name.lower() for name in names if name not in normal})
+    return {name: 0 if name in normal else 1 + findings.index(name.lower()) for name in names}
 
 
-def normal_names(names: Iterable[str], said: LabelWords = NOTHING_SAID) -> tuple[set[str], list[str]]:
-    """(names that mean normal, names that may mean normal and do not say so)."""
+def normal_names(names: Iterable[str], label_words: LabelWords = NOTHING_SAID) -> tuple[set[str], list[str]]:
+    """Return (names that mean normal, names that may mean normal but do not say so)."""
     names = list(names)
-    known = {name: said.said(name) for name in names}
+    known = {name: label_words.says_normal(name) for name in names}
     normal = {name for name in names if known[name] or (known[name] is None and is_normal(name))}
     denied, unclear = [], []
     for name in names:
@@ -170,7 +174,7 @@ def normal_names(names: Iterable[str], said: LabelWords = NOTHING_SAID) -> tuple
             continue
         if name in normal:
             if plain(name) == "none" and any(plain(other) != "none" for other in normal):
-                unclear.append(name)  # no finding, or nothing known?
+                unclear.append(name)  # it may mean no finding, or that nothing is known
             continue
         verdict = _denial(name, {plain(other) for other in names if other != name})
         if verdict == "denied":
@@ -182,9 +186,12 @@ def normal_names(names: Iterable[str], said: LabelWords = NOTHING_SAID) -> tuple
     return normal | set(denied), unclear
 
 
-def _denial(name: str, others: set[str]) -> str | None:
-    """denied: the name says that another class is not there; unclear: it begins or ends like a denial; None:
-    neither.
+def _denial(name: str, other_names: set[str]) -> str | None:
+    """Return whether a name denies another class.
+
+    Returns:
+        "denied" when the name says that another class is absent, "unclear" when it begins or ends like a
+            denial, else None.
     """
     spaced = _CAMEL.sub(" ", name.strip())
     match = _BEFORE.fullmatch(spaced) or _BEHIND.fullmatch(spaced)
@@ -193,7 +200,7 @@ def _denial(name: str, others: set[str]) -> str | None:
         if joined is None or plain(name) in _ORDINARY:
             return None
         if joined["denial"].lower() == "no" and not any(
-            _same(plain(joined["rest"]), other) or plain(joined["rest"]) in other for other in others
+            _same(plain(joined["rest"]), other) or plain(joined["rest"]) in other for other in other_names
         ):
             return None
         match = joined
@@ -203,7 +210,9 @@ def _denial(name: str, others: set[str]) -> str | None:
     of_a_kind = (match["denial"] or "").lower() == "non" and (
         len(re.findall(r"[^\W_]+", rest)) > 1 or _OF_A_KIND.fullmatch(plain(rest))
     )
-    return "denied" if any(_same(plain(rest), other) for other in others) and not of_a_kind else "unclear"
+    return (
+        "denied" if any(_same(plain(rest), other) for other in other_names) and not of_a_kind else "unclear"
+    )
 
 
 def _same(rest: str, other: str) -> bool:
@@ -211,7 +220,7 @@ def _same(rest: str, other: str) -> bool:
 
 
 def _mentions_normal(name: str) -> bool:
-    """'normal pressure hydrocephalus', 'near normal', 'clear lungs': a word of NORMAL among others."""
+    """Return whether a word of NORMAL is among others: 'normal pressure hydrocephalus', 'clear lungs'."""
     words = re.findall(r"[^\W_]+", _CAMEL.sub(" ", name).casefold())
     if len(words) < 2 or words[0] in ("not", "non"):
         return False
@@ -222,9 +231,9 @@ def _mentions_normal(name: str) -> bool:
 
 def _question(unclear: list[str], where, counts) -> str:
     lines = [f"{name!r}" + (f" ({counts[name]})" if counts.get(name) else "") for name in sorted(unclear)]
-    first = sorted(unclear)[0]
+    example = sorted(unclear)[0]
     return (
         f"{where}: {len(unclear)} label word(s) do not say whether they mean"
-        f" normal:\n{listed(lines, 10)}\nSay it with --normal {first!r} or --abnormal {first!r} (may be"
+        f" normal:\n{listed(lines, 10)}\nSay it with --normal {example!r} or --abnormal {example!r} (may be"
         " repeated), or write 0 and 1 instead of words; leave a cell empty if its label is not known."
     )

@@ -1,4 +1,6 @@
-"""A table of labels beside files: pictures (one label each) or volumes (one label per volume or slice)."""
+"""Recognise a table of labels beside files: pictures with one label each, or volumes labelled as a whole or
+by slice.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,35 +19,38 @@ _KEYS = ("image", "patient")
 
 
 def recognize_nifti(
-    listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
+    listing: Listing, labels: Path | None, label_words: LabelWords = NOTHING_SAID
 ) -> Manifest | None:
-    """The Manifest of volumes with a label table, or None. A slice column holds k of img[:, :, k], from 0, as
-    stored.
+    """Return the Manifest of volumes with a label table, or None for another layout.
+
+    A slice column holds k of img[:, :, k], from 0, as stored.
     """
-    return _recognize(listing, labels, said, VOLUMES, "nifti_csv", slices_are_indices=True)
+    return _recognize(listing, labels, label_words, VOLUMES, "nifti_csv", slices_are_indices=True)
 
 
 def recognize_pictures(
-    listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID
+    listing: Listing, labels: Path | None, label_words: LabelWords = NOTHING_SAID
 ) -> Manifest | None:
-    """The Manifest of image files (also DICOM files that the table names) with a label table, or None.
+    """Return the Manifest of image files (also DICOM files that the table names) with a label table, or None.
 
     A slice column orders the images of a patient, unless one image is listed with several slices.
     """
-    return _recognize(listing, labels, said, (*PICTURES, "dicom"), "csv_images", slices_are_indices=False)
+    return _recognize(
+        listing, labels, label_words, (*PICTURES, "dicom"), "csv_images", slices_are_indices=False
+    )
 
 
-def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Manifest | None:
+def _recognize(listing, labels, label_words, kinds, layout, slices_are_indices) -> Manifest | None:
     files = listing.of_kind(kinds)
-    table = find_table(listing, labels, _KEYS, said) if files else None
+    table = find_table(listing, labels, _KEYS, label_words) if files else None
     if table is None:
         return None
     finder, reader = FileFinder(listing, files, table), RowReader(table.path.parent)
     rows = []
     for line, cells in table.rows:
-        found = finder.find(reader, line, cells)
+        paths = finder.find(reader, line, cells)
         before = len(reader.problems)
-        for path in found or [None]:
+        for path in paths or [None]:
             text = {
                 **cells,
                 "image": str(path) if path else "",
@@ -57,7 +62,7 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
             case = read_cells(reader, line, text)
             if path is not None:
                 rows.append((line, replace(case, label=table.labels[line])))
-        if not found:  # already reported by the finder
+        if not paths:  # already reported by the finder
             reader.problems[before:] = [
                 problem for problem in reader.problems[before:] if not problem[1].startswith("image:")
             ]
@@ -71,7 +76,7 @@ def _recognize(listing, labels, said, kinds, layout, slices_are_indices) -> Mani
 
 
 def _slice_as_position(case: Case) -> Case:
-    if isinstance(case.slice_index, str):  # a SOPInstanceUID: the file is asked whether it is that one
+    if isinstance(case.slice_index, str):  # a SOPInstanceUID, which is checked when the file is read
         return case
     position = (
         float(case.slice_index) if case.position is None and case.slice_index is not None else case.position
@@ -97,12 +102,18 @@ def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
             " of each counts for all of its images."
         )
     if "patient" not in table.columns:
-        own = sum(case.patient == case.image.name for case in cases)
-        yield f"The table has no patient column: patient from the file name for {len(cases) - own} rows."
-        if own:
-            yield f"ATTENTION: {own} rows have no recognisable patient; each file is a patient of its own. Add a patient column if patients have several."
+        unnamed = sum(case.patient == case.image.name for case in cases)
+        yield f"The table has no patient column: patient from the file name for {len(cases) - unnamed} rows."
+        if unnamed:
+            yield (
+                f"ATTENTION: {unnamed} rows have no recognisable patient; each file is a patient of its own. "
+                f"Add a patient column if patients have several."
+            )
     if layout == "nifti_csv" and any(case.slice_index is None and case.label for case in cases):
-        yield "ATTENTION: labels are per volume: every slice of an abnormal volume counts as abnormal. Add a slice column if single slices are labelled."
+        yield (
+            "ATTENTION: labels are per volume: every slice of an abnormal volume counts as abnormal. Add a "
+            "slice column if single slices are labelled."
+        )
     if (
         "slice" in table.columns
         and layout == "csv_images"
@@ -112,9 +123,7 @@ def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
 
 
 def no_labels_given(listing: Listing) -> DataError | None:
-    """The error for volumes without a label table, with why those there do not serve; None without
-    volumes.
-    """
+    """Return the error for volumes without a label table, with the reason for each unused table, or None."""
     volumes = listing.of_kind(VOLUMES)
     if not volumes:
         return None
@@ -122,7 +131,7 @@ def no_labels_given(listing: Listing) -> DataError | None:
         FORMATS[kind].title for kind in VOLUMES if any(listing.kind(path) == kind for path in volumes)
     )
     reasons = tables_that_do_not_serve(listing)
-    why = "\nTables that are there and do not serve:\n" + listed(reasons, 5) if reasons else ""
+    why = "\nTables that cannot be used:\n" + listed(reasons, 5) if reasons else ""
     return DataError(
         f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with"
         f" the columns image,label (optional patient, slice: k of img[:, :, k], mask), or name one with "

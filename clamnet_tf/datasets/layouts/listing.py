@@ -1,4 +1,4 @@
-"""One walk over a data folder: its files in natural order, and how many there are of each kind."""
+"""Walk over a data folder once: list its files in natural order, with their kinds."""
 
 import collections
 import functools
@@ -15,11 +15,11 @@ from clamnet_tf.imaging.readers import kind_of
 VOLUMES, PICTURES = volume_formats(), picture_formats()
 _MASK = re.compile(r"(?P<stem>.+)_mask(?P<more>_[0-9]+)?", re.IGNORECASE)
 SKIPPED_FOLDERS = ("__MACOSX",)
-_SKIPPED = (".", "~$")  # hidden files, and what Excel keeps beside an open workbook
+_SKIPPED = (".", "~$")  # hidden files, and the file that Excel keeps beside an open workbook
 
 
 def natural_key(text) -> list:
-    """Sort key under which 'slice 2' comes before 'slice 10'."""
+    """Return a sort key under which 'slice 2' comes before 'slice 10'."""
     return [
         (0, int(part), part) if part.isdigit() else (1, 0, part.lower())
         for part in re.split(r"([0-9]+)", str(text))
@@ -28,26 +28,28 @@ def natural_key(text) -> list:
 
 
 def suffix(path: Path) -> str:
-    """Lower-case suffix, with '.nii.gz' as one; '' for none."""
+    """Return the suffix in lower case, with '.nii.gz' as one, or ''."""
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below `root`, absolute, in natural order of their relative paths; hidden ones left out."""
+    """The files below `root`, absolute, in natural order of their relative paths, without hidden ones."""
 
     root: Path
     files: tuple[Path, ...]
 
     def kind(self, path: Path) -> str | None:
-        """Return the kind that a file is read as, by content, else by name; None: no image, or second file of
-        a volume.
+        """Return the kind as which a file is read, by content, else by name.
+
+        Returns:
+            None for a file that is not an image, and for the second file of a volume.
         """
         return self._kinds.get(path)
 
     def of_kind(self, kinds) -> list[Path]:
-        """The files that are of one of `kinds`, in order."""
+        """Return the files that are of one of `kinds`, in order."""
         return [path for path in self.files if self._kinds[path] in kinds]
 
     @functools.cached_property
@@ -56,7 +58,7 @@ class Listing:
         for path in self.files:
             try:
                 kinds[path] = None if path.name.upper() == "DICOMDIR" else kind_of(path)
-            except ImageError:  # named when it is read, if its name promises an image
+            except ImageError:  # reported when it is read, if its name promises an image
                 kinds[path] = None
         second = {
             other
@@ -68,22 +70,27 @@ class Listing:
 
     @functools.cached_property
     def suffix_counts(self) -> dict[str, int]:
+        """{suffix: number of files}, the most frequent first."""
         counts = collections.Counter(suffix(path) or "(no suffix)" for path in self.files)
         return dict(counts.most_common())
 
     def relative(self, path: Path) -> Path:
+        """Return a path relative to `root`."""
         return path.relative_to(self.root)
 
 
 def stem_of(path: Path) -> str:
-    """The name without a suffix that promises an image: 1.2.840.5 stays whole, scan.nii.gz becomes scan."""
+    """Return the name without an image suffix: 1.2.840.5 is unchanged, scan.nii.gz becomes scan."""
     ending = suffix_of(path)
     return path.name[: -len(ending)] if ending else path.name
 
 
 def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
-    """(images, {image: mask}): a file <name>_mask beside a file <name> is its mask, whatever the suffixes; a
-    second mask <name>_mask_1 is neither image nor used."""
+    """Return (images, {image: mask}).
+
+    A file <name>_mask beside a file <name> is its mask, whatever the suffixes. A second mask <name>_mask_1 is
+    neither an image nor used.
+    """
     plain = {(path.parent, stem_of(path)): path for path in files}
     images, masks = [], {}
     for path in files:
@@ -97,25 +104,26 @@ def part_masks(files) -> tuple[list[Path], dict[Path, Path]]:
 
 
 def list_folder(folder) -> Listing:
-    """Walk `folder` (symbolic links are followed, loops are not); DataError when it is missing or holds no
-    file.
+    """List the files of `folder`, following symbolic links but not loops.
+
+    Raises:
+        DataError: the folder is missing or holds no file.
     """
     root = Path(os.path.abspath(folder))
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "no such folder"
-        raise DataError(f"{folder}: {what}; --data expects a folder of images, or a manifest CSV.")
+        problem = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"{folder}: {problem}; --data expects a folder of images, or a manifest CSV.")
     files, visited = [], set()
-    for here, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(here)
+    for current, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(current)
         if real in visited:
             folders.clear()
             continue
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
-        paths = (Path(here, name) for name in names if not name.startswith(_SKIPPED))
-        files += [
-            path for path in paths if path.is_file() or not path.exists()
-        ]  # no pipes; dead links are named when read
+        paths = (Path(current, name) for name in names if not name.startswith(_SKIPPED))
+        # Pipes are left out; dead links are reported when they are read.
+        files += [path for path in paths if path.is_file() or not path.exists()]
     if not files:
         raise DataError(
             f"{folder}: the folder is empty; it must hold images (see `clamnet-tf data inspect --help` for "

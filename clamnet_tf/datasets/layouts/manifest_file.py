@@ -1,4 +1,4 @@
-"""A folder with a manifest.csv (or .tsv, .xlsx), our own format."""
+"""Recognise a folder with a manifest.csv (or .tsv, .xlsx), our own format."""
 
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from clamnet_tf.datasets.table_files import SUFFIXES
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 
 
-def recognize(listing: Listing, labels: Path | None, said: LabelWords = NOTHING_SAID) -> Manifest | None:
-    """The Manifest of <folder>/manifest.csv, or None."""
-    found = [listing.root / name for name in NAMES if listing.root / name in listing.files]
-    return read_manifest(found[0]) if labels is None and found else None
+def recognize(
+    listing: Listing, labels: Path | None, label_words: LabelWords = NOTHING_SAID
+) -> Manifest | None:
+    """Return the Manifest of <folder>/manifest.csv, or None when there is none."""
+    paths = [listing.root / name for name in NAMES if listing.root / name in listing.files]
+    return read_manifest(paths[0]) if labels is None and paths else None

@@ -1,6 +1,4 @@
-"""The files of a folder that are not read as images: which of them somebody will miss, and why they are not
-read.
-"""
+"""Sort the files of a folder that are not read as images: which ones the user would miss, and why."""
 
 import collections
 from pathlib import Path
@@ -13,17 +11,17 @@ from clamnet_tf.imaging.readers import not_readable
 from clamnet_tf.imaging.sniff import sniff
 
 _NO_IMAGES = "files that are not images"
-_MISSED = (*VOLUMES, "jpeg2000")  # formats in which clinics keep images of patients
+_MISSED = (*VOLUMES, "jpeg2000")  # unreadable formats in which clinics store images of patients
 
 
 def other_files(listing: Listing, paths: list[Path]) -> tuple[collections.Counter, list[str]]:
-    """({words: count} of files that are passed over, one message per file that somebody will miss).
+    """Return ({words: count} of files that are skipped, one message per file that the user would miss).
 
-    Missed are volumes in formats that are not read, and files that cannot be opened. Pictures of other
-    formats and archives are passed over by name, since viewers and web pages lie beside images too; all else
-    is no image.
+    The user would miss volumes in formats that are not read, and files that cannot be opened. Pictures of
+    other formats and archives are skipped with their format in words, because viewers and web pages lie
+    beside images too. All other files are not images.
     """
-    passed, failures = collections.Counter(), []
+    skipped, failures = collections.Counter(), []
     for path in paths:
         try:
             kind = sniff(path)
@@ -33,9 +31,9 @@ def other_files(listing: Listing, paths: list[Path]) -> tuple[collections.Counte
         if kind in _MISSED and not (kind == "parrec" and path.suffix.lower() == ".rec"):
             failures.append(not_readable(path))
         elif kind in (*PICTURES, *ARCHIVES, "npz"):
-            passed[
+            skipped[
                 f"of a format that is not read: {OTHER_FORMATS[kind][0]} ({advice(kind).rstrip('.')})"
             ] += 1
         elif header_of(path) is None and path.name != "DICOMDIR":
-            passed[_NO_IMAGES] += 1
-    return passed, failures
+            skipped[_NO_IMAGES] += 1
+    return skipped, failures

@@ -1,4 +1,4 @@
-"""Recognise what a data folder holds. One function per layout, tried in the order of LAYOUTS."""
+"""Recognise the layout of a data folder; one function per layout, tried in the order of LAYOUTS."""
 
 import collections
 import os
@@ -18,7 +18,7 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.formats import picture_formats, titles, volume_formats
 from clamnet_tf.texts import printable
 
-# name: (listing, labels, what was said of label words) -> Manifest, or None for a folder of another layout
+# name: function (listing, labels, label words) -> Manifest, or None for a folder of another layout
 LAYOUTS = {
     "manifest": manifest_file.recognize,
     "kaggle_3m": kaggle_3m.recognize,
@@ -54,12 +54,16 @@ DESCRIPTIONS = {
 }
 
 
-def recognize(folder, labels=None, said: LabelWords = NOTHING_SAID) -> Manifest:
-    """The cases of a data folder, in natural order, with the account of how they were recognised.
+def recognize(folder, labels=None, label_words: LabelWords = NOTHING_SAID) -> Manifest:
+    """Return the cases of a data folder, in natural order, with the account of how they were recognised.
 
-    folder: a data folder, or a manifest (CSV or Excel). labels: a table of labels, if not in the folder.
-    said: which label words mean normal or abnormal, where the user said so.
-    DataError when the folder is missing, empty, of no known layout, or wrong in a way that the message lists.
+    Args:
+        folder: a data folder, or a manifest (CSV or Excel).
+        labels: a table of labels, if it is not in the folder.
+        label_words: meanings of label words (normal or abnormal) that the user gave.
+
+    Raises:
+        DataError: the folder is missing, empty, of no known layout, or wrong in a way that the message lists.
     """
     folder = Path(folder)
     if folder.suffix.lower() in SUFFIXES and folder.is_file():
@@ -68,20 +72,23 @@ def recognize(folder, labels=None, said: LabelWords = NOTHING_SAID) -> Manifest:
                 f"{folder} is a manifest and has labels of its own; give its folder together with --labels, "
                 f"or leave --labels out."
             )
-        return _finished(_without_words(read_manifest(folder), said))
+        return _finished(_without_words(read_manifest(folder), label_words))
     listing = list_folder(folder)
     labels = None if labels is None else Path(os.path.abspath(labels))
     for recognizer in LAYOUTS.values():
-        manifest = recognizer(listing, labels, said)
+        manifest = recognizer(listing, labels, label_words)
         if manifest is not None:
             return _finished(
-                _without_words(manifest, said) if manifest.layout in ("manifest", "kaggle_3m") else manifest
+                _without_words(manifest, label_words)
+                if manifest.layout in ("manifest", "kaggle_3m")
+                else manifest
             )
     raise _nothing_recognised(listing, labels)
 
 
-def _without_words(manifest: Manifest, said: LabelWords) -> Manifest:
-    if said:
+def _without_words(manifest: Manifest, label_words: LabelWords) -> Manifest:
+    """Return the manifest; raise DataError when the user gave words although its labels are numbers."""
+    if label_words:
         raise DataError(
             f"{manifest.root}: --normal and --abnormal say what label words mean; the labels of a"
             f" {manifest.layout} are numbers. Leave them out."
@@ -100,7 +107,10 @@ def _finished(manifest: Manifest) -> Manifest:
 
 
 def _with_plain_names(case: Case) -> Case:
-    """Names in one Unicode form: a patient whose folders were written on two systems is one patient."""
+    """Return the case with names in one Unicode form.
+
+    So a patient whose folders were written on two systems is one patient.
+    """
     texts = {name: getattr(case, name) for name in ("patient", "site", "series")}
     if all(text is None or text.isascii() for text in texts.values()):
         return case
@@ -129,7 +139,7 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
             f"StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."
         )
     elif tables := tables_that_do_not_serve(listing):
-        lines.append(f"Tables that are there and do not serve:\n{listed(tables, 5)}")
+        lines.append(f"Tables that cannot be used:\n{listed(tables, 5)}")
     if len(folders) > 1 and labels is None:
         lines.append("If each folder is a class, say which one means normal with --normal FOLDER.")
     lines.append("Layouts that exist:")

@@ -1,9 +1,9 @@
-"""Average head of the simulated cohort: tissue maps of the MNI152 template, skull and scalp around them.
+"""Build the average head of the simulated cohort: tissue maps of the MNI152 template, skull and scalp.
 
-The maps come with nilearn (ICBM 2009a symmetric template, 1 mm, brain only; McConnell Brain Imaging Centre);
-its files are read directly, so that nothing is downloaded and nilearn itself is not imported.
-Head surface, orbits and sinuses are not in the template; they are simple shapes, in the same coordinates:
-millimetres, x to the patient's right, y forward, z up, origin at the anterior commissure.
+The maps come with nilearn (ICBM 2009a symmetric template, 1 mm, brain only; McConnell Brain Imaging Centre).
+Its files are read directly, so that nothing is downloaded and nilearn itself is not imported. Head surface,
+orbits and sinuses are not in the template; they are simple shapes in the same coordinates: millimetres, x to
+the patient's right, y forward, z up, origin at the anterior commissure.
 """
 
 import functools
@@ -31,14 +31,22 @@ _LOADING = threading.Lock()
 
 @dataclass(frozen=True)
 class Map:
-    """A scalar map in template space."""
+    """A scalar map in template space.
 
-    values: np.ndarray  # float32, axes x, y, z
+    Attributes:
+        values: float32, axes x, y, z.
+        origin_mm: position of the first value.
+        step_mm: distance of the values.
+    """
+
+    values: np.ndarray
     origin_mm: tuple[float, float, float]
     step_mm: float
 
     def at(self, x, y, z) -> np.ndarray:
-        """Linear interpolation at points given as three equal-shaped float arrays; edge values outside."""
+        """Interpolate linearly at points given as three equal-shaped float arrays; outside, edge values are
+        returned.
+        """
         indices = [(axis - start) / self.step_mm for axis, start in zip((x, y, z), self.origin_mm)]
         return ndimage.map_coordinates(self.values, indices, order=1, mode="nearest", prefilter=False)
 
@@ -47,10 +55,11 @@ class Map:
 class Head:
     """Maps of the average head.
 
-    grey, white  tissue probabilities, 0..1
-    depth        signed distance to the inner skull, mm, positive inside
-    surface      signed distance to the skin, mm, positive inside
-    ventricle    distance to the lateral and third ventricles, mm
+    Attributes:
+        grey, white: tissue probabilities, 0..1.
+        depth: signed distance to the inner skull in mm, positive inside.
+        surface: signed distance to the skin in mm, positive inside.
+        ventricle: distance to the lateral and third ventricles in mm.
     """
 
     grey: Map
@@ -61,7 +70,7 @@ class Head:
 
 
 def template_folder() -> Path:
-    """The folder of nilearn's bundled template; EnvironmentFailure when it or a file is missing."""
+    """Return the folder of nilearn's bundled template; raise EnvironmentFailure when a part is missing."""
     spec = importlib.util.find_spec("nilearn")
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentFailure(
@@ -81,7 +90,7 @@ def template_folder() -> Path:
 
 @functools.lru_cache(maxsize=1)
 def template_hash() -> str:
-    """sha256 over the template files, so that a cached cohort is known by what it was made from."""
+    """Return the sha256 over the template files, so that a cached cohort records its source."""
     digest = hashlib.sha256()
     for name in TEMPLATE_FILES.values():
         digest.update((template_folder() / name).read_bytes())
@@ -89,8 +98,9 @@ def template_hash() -> str:
 
 
 def average_head() -> Head:
-    """Load the template and derive the distance maps (about 3 s, 100 MB); once per process, whichever thread
-    asks first.
+    """Load the template and derive the distance maps (about 3 s, 100 MB).
+
+    This happens once per process, whichever thread asks first.
     """
     with _LOADING:
         return _average_head()
@@ -124,7 +134,7 @@ def _average_head() -> Head:
 
 
 def _closed(mask: np.ndarray, radius_mm: float) -> np.ndarray:
-    """Morphological closing by distance transforms, holes filled."""
+    """Close a mask morphologically by distance transforms and fill its holes."""
     near = ndimage.distance_transform_edt(~mask, sampling=_COARSE_MM) <= radius_mm
     return ndimage.binary_fill_holes(ndimage.distance_transform_edt(near, sampling=_COARSE_MM) > radius_mm)
 
@@ -136,7 +146,7 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
 
 
 def _head_mask(depth, x, y, z) -> np.ndarray:
-    """The skull with its scalp, and below the eyebrows an egg-shaped face with a nose."""
+    """Return the skull with its scalp, and below the eyebrows an egg-shaped face with a nose."""
     half_width = 74.0 - 0.06 * np.maximum(-z, 0.0)
     front = 84.0 - 0.12 * np.maximum(-30.0 - z, 0.0)
     back = -112.0 + 0.35 * np.maximum(-25.0 - z, 0.0)

@@ -1,10 +1,9 @@
-"""One simulated person without lesions: geometry of the head and its signal in three MR channels.
+"""Simulate one person without lesions: geometry of the head and its signal in three MR channels.
 
-Channels, as in the LGG MRI data set: 0 T1 before contrast, 1 FLAIR, 2 T1 after contrast.
-Signals are relative: white matter in T1 is 1. Whatever mimics a lesion in healthy heads is drawn here, for
-every
-person and at every height: bright periventricular rims, benign white-matter spots, cysts, enhancing vessels
-and mucosa, bright scalp fat, regional brightness.
+The channels are those of the LGG MRI data set: 0 T1 before contrast, 1 FLAIR, 2 T1 after contrast. Signals
+are relative: white matter in T1 is 1. Structures that mimic a lesion in healthy heads are drawn here, for
+every person and at every height: bright periventricular rims, benign white-matter spots, cysts, enhancing
+vessels and mucosa, bright scalp fat, regional brightness.
 """
 
 from dataclasses import dataclass
@@ -33,12 +32,21 @@ VESSEL = 1.75  # T1 after contrast
 
 @dataclass
 class Points:
-    """Points of one thin slice that lie in the head: flat arrays, with what the average head says of them."""
+    """Points of one thin slice that lie in the head, as flat arrays, with their values in the average head.
 
-    inside: np.ndarray  # (side, side) bool
-    scanner: tuple  # z, y, x: mm
-    template: tuple  # x, y, z: mm
-    folded: tuple  # x, y, z: mm, where the maps of the brain are read
+    Attributes:
+        inside: (side, side) bool.
+        scanner: z, y, x in mm.
+        template: x, y, z in mm.
+        folded: x, y, z in mm, where the maps of the brain are read.
+        depth, surface, ventricle: distances of `anatomy.Head` in mm.
+        grey, white, fluid: shares of the tissues, 0..1.
+    """
+
+    inside: np.ndarray
+    scanner: tuple
+    template: tuple
+    folded: tuple
     depth: np.ndarray
     surface: np.ndarray
     grey: np.ndarray
@@ -50,8 +58,14 @@ class Points:
 class Person:
     """Anatomy and signal of one person; everything is drawn from `generator` at construction.
 
-    `site` (0 or 1) sets the scanner's contrast. `push` is set by the lesions: callable (y, x, z) ->
-    displacement.
+    Attributes:
+        push: mass effect, which the lesions set: callable (z, y, x) -> displacement (dz, dy, dx) in mm, or
+            None.
+
+    Args:
+        generator: source of randomness.
+        head: the average head.
+        site: 0 or 1, which sets the scanner's contrast.
     """
 
     def __init__(self, generator: np.random.Generator, head: Head, site: int):
@@ -65,9 +79,8 @@ class Person:
         angles = np.deg2rad(generator.normal(0.0, (3.0, 3.0, 4.0)).clip(-9, 9))
         scale = generator.normal(0.95, 0.03) * generator.normal(1.0, (0.035, 0.035, 0.035))
         shear = generator.normal(0.0, 0.012, (3, 3)) * (1 - np.eye(3))
-        self.matrix = (_rotation(angles) @ (np.diag(1.0 / scale) + shear)).astype(
-            np.float32
-        )  # scanner -> template, x y z
+        # From scanner to template coordinates, x y z.
+        self.matrix = (_rotation(angles) @ (np.diag(1.0 / scale) + shear)).astype(np.float32)
         self.shift_mm = generator.normal(0.0, (2.5, 3.0, 3.0)).astype(np.float32)
         self.coarse = [SplineField(generator, 60.0, 2.6) for _ in range(3)]  # the whole head
         self.fine = [SplineField(generator, 18.0, 1.5) for _ in range(3)]  # folds of the brain
@@ -110,7 +123,9 @@ class Person:
         ]
 
     def find(self, generator, count, accept, z_range_mm=(-48.0, 68.0)):
-        """Up to `count` random points (z, y, x) mm where accept(Points) holds; rejection sampling."""
+        """Return up to `count` random points (z, y, x) in mm where accept(Points) holds, by rejection
+        sampling.
+        """
         low, high = z_range_mm
         candidates = generator.uniform((low, -110.0, -75.0), (high, 80.0, 75.0), (600 * max(count, 1), 3))
         points = self.points_at(candidates)
@@ -119,12 +134,12 @@ class Person:
         return [tuple(row) for row in candidates[good][:count]]
 
     def points_at(self, where_mm: np.ndarray) -> Points:
-        """Points at (P, 3) positions z, y, x (mm)."""
+        """Return the Points at (P, 3) positions z, y, x in mm."""
         coarse, fine = ([field.at(where_mm) for field in fields] for fields in (self.coarse, self.fine))
         return self._look_up(tuple(where_mm.T), coarse, fine)
 
     def points_on(self, grid: SliceGrid, z_mm: float) -> Points:
-        """Points of the thin slice at height `z_mm`."""
+        """Return the Points of the thin slice at height `z_mm`."""
         y, x = np.meshgrid(grid.y_mm.astype(np.float32), grid.x_mm.astype(np.float32), indexing="ij")
         coarse, fine = ([field.on(grid, z_mm) for field in fields] for fields in (self.coarse, self.fine))
         return self._look_up((np.full_like(x, z_mm), y, x), coarse, fine)
@@ -141,7 +156,7 @@ class Person:
         template = tuple(axis[inside].astype(np.float32) for axis in template)
         depth = self.head.depth.at(*template)
         folded = [axis + move[inside] for axis, move in zip(template, fine)]
-        if self.push is not None:  # the skull does not give way
+        if self.push is not None:  # displaces the brain, not the skull
             dz, dy, dx = (move * np.clip(depth / 12.0, 0.0, 1.0) for move in self.push(*scanner))
             folded = [
                 axis - row[0] * dx - row[1] * dy - row[2] * dz for axis, row in zip(folded, self.matrix)
@@ -171,7 +186,7 @@ class Person:
 
 
 def _rotation(angles) -> np.ndarray:
-    """3x3 rotation about x, y, z (radians)."""
+    """Return the 3x3 rotation about x, y, z (radians)."""
     (ca, cb, cc), (sa, sb, sc) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]])
     about_y = np.array([[cb, 0, sb], [0, 1, 0], [-sb, 0, cb]])

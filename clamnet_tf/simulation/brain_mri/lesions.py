@@ -1,11 +1,11 @@
-"""Lesions of the simulated cohort: where they lie, how they grow, what they look like.
+"""Draw the lesions of the simulated cohort: their position, growth and appearance.
 
-Three kinds, as in gliomas and metastases: infiltrative (FLAIR bright, T1 dark, little enhancement), ring
-enhancing (necrotic centre, oedema around it) and solid with partial enhancement. Borders follow the white
-matter, stop at the skull and at the ventricles, and cross the midline only through white matter. The signal
-overlaps that of cortex, benign white-matter spots, periventricular rims and scalp fat, under shading that all
-channels share: a cut through one channel finds lesions poorly, the contrast between channels and the shape
-tell more.
+There are three kinds, as in gliomas and metastases: infiltrative (FLAIR bright, T1 dark, little enhancement),
+ring enhancing (necrotic centre, oedema around it) and solid with partial enhancement. Borders follow the
+white matter, stop at the skull and at the ventricles, and cross the midline only through white matter. The
+signal overlaps that of cortex, benign white-matter spots, periventricular rims and scalp fat, under shading
+that all channels share. So a threshold on one channel finds lesions poorly; the contrast between channels and
+the shape are more informative.
 """
 
 import numpy as np
@@ -19,7 +19,15 @@ CENTRE_RANGE_MM = (-46.0, 64.0)
 
 
 class Lesion:
-    """One lesion of `person`, centred within 4 mm of height `z_mm`."""
+    """One lesion of `person`, centred within 4 mm of height `z_mm`.
+
+    Args:
+        generator: source of randomness.
+        person: the Person.
+        z_mm: height of the centre.
+        scale: factor of its size.
+        near: the lesion from which it keeps a distance, or None.
+    """
 
     def __init__(
         self, generator: np.random.Generator, person: Person, z_mm: float, scale: float = 1.0, near=None
@@ -62,7 +70,7 @@ class Lesion:
             self.inner = mix * fluid + (1 - mix) * self.inner
 
     def push(self, z, y, x):
-        """Displacement (dz, dy, dx) of the tissue at points (mm): outward, strongest at the lesion's rim."""
+        """Return the displacement (dz, dy, dx) of tissue at points in mm: outward, strongest at the rim."""
         offsets = z - self.centre[0], y - self.centre[1], x - self.centre[2]
         radius = float(np.mean(self.radii_mm))
         squared = sum(offset**2 for offset in offsets) / radius**2
@@ -70,7 +78,7 @@ class Lesion:
         return tuple((factor * offset).astype(np.float32) for offset in offsets)
 
     def level(self, person: Person, points: Points, grid: SliceGrid, z_mm: float) -> np.ndarray:
-        """(P,) 0 at the centre, 1 at the border, above outside."""
+        """Return (P,) 0 at the centre, 1 at the border and above 1 outside."""
         z, y, x = points.scanner
         offsets = np.stack([z - self.centre[0], y - self.centre[1], x - self.centre[2]])
         distance = np.sqrt(
@@ -87,13 +95,13 @@ class Lesion:
         )
 
     def reach_mm(self) -> float:
-        """Half height beyond which the lesion certainly ends, mm."""
+        """Return the half height in mm beyond which the lesion certainly ends."""
         return 2.0 * float(self.radii_mm.max())
 
     def draw(
         self, canvas: np.ndarray, person: Person, points: Points, grid: SliceGrid, z_mm: float
     ) -> np.ndarray:
-        """Paint the lesion into `canvas` (P, 3); returns its occupancy (P,) in 0..1."""
+        """Paint the lesion into `canvas` (P, 3); return its occupancy (P,) in 0..1."""
         if abs(z_mm - self.centre[0]) > self.reach_mm():
             return np.zeros(len(canvas), np.float32)
         level = self.level(person, points, grid, z_mm)
@@ -127,10 +135,14 @@ class Lesion:
 
 
 def draw_lesions(generator: np.random.Generator, person: Person, height: float) -> list[Lesion]:
-    """The lesions of one person, main lesion first; `height` in 0..1 places its centre between base and
-    vertex.
+    """Return the lesions of one person, main lesion first, and set their mass effect on `person`.
 
-    One person in five has a second, smaller focus at about the same height. Sets the mass effect on `person`.
+    One person in five has a second, smaller focus at about the same height.
+
+    Args:
+        generator: source of randomness.
+        person: the Person.
+        height: position of the main lesion's centre between base and vertex, 0..1.
     """
     low, high = CENTRE_RANGE_MM
     z_mm = low + (high - low) * height
@@ -147,19 +159,17 @@ def draw_lesions(generator: np.random.Generator, person: Person, height: float) 
 
 
 def _centre(generator, person: Person, z_mm: float, near) -> tuple[float, float, float]:
-    """A random point of brain tissue at height z_mm +-4, not at its very surface; away from the lesion
-    `near`.
-    """
-    found = []
+    """Return a random point of brain tissue at height z_mm +-4 mm, below its surface and away from `near`."""
+    points = []
     for least_depth in (9.0, 6.0, 3.0, 0.0):
         accept = lambda p: (p.fluid < 0.5) & (p.depth > least_depth) & (p.ventricle > 6.0)
-        found = person.find(generator, 30, accept, (z_mm - 4.0, z_mm + 4.0))
+        points = person.find(generator, 30, accept, (z_mm - 4.0, z_mm + 4.0))
         if near is not None:
-            found = [
+            points = [
                 point
-                for point in found
+                for point in points
                 if np.linalg.norm(np.subtract(point, near.centre)) > 1.4 * near.radii_mm.mean()
             ]
-        if found:
-            return found[0]
+        if points:
+            return points[0]
     return (z_mm, -20.0, 30.0) if near is None else near.centre

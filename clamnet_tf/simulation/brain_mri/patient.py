@@ -1,14 +1,14 @@
-"""Simulated brain MRI with lesions, one patient at a time.
+"""Simulate brain MRI with lesions, one patient at a time.
 
-Anatomy is that of the MNI152 template (`anatomy`), a different deformation, contrast and noise per patient;
-nothing is downloaded. Layout as in the LGG MRI data set: a folder per patient, `<patient>_<n>.tif` 8-bit RGB
-(T1 before contrast, FLAIR, T1 after contrast; n from 1 upwards from the skull base) and
-`<patient>_<n>_mask.tif` (8-bit, 255 = lesion).
+The anatomy is that of the MNI152 template (`anatomy`), with another deformation, contrast and noise per
+patient; nothing is downloaded. The layout is that of the LGG MRI data set: a folder per patient,
+`<patient>_<n>.tif` 8-bit RGB (T1 before contrast, FLAIR, T1 after contrast; n from 1 upwards from the skull
+base) and `<patient>_<n>_mask.tif` (8-bit, 255 = lesion).
 
-Every patient has a lesion, as in LGG: abnormal and normal slices then come from the same heads, so that
-neither scanner nor anatomy tells the label, and Dice is defined for every patient. Normal slices still give
+Every patient has a lesion, as in LGG. Abnormal and normal slices then come from the same heads, so that
+neither scanner nor anatomy reveals the label, and Dice is defined for every patient. Normal slices still give
 specificity. The heights of the lesions are spread evenly from skull base to vertex, so that slice height does
-not tell it either.
+not reveal the label either.
 """
 
 from dataclasses import dataclass
@@ -26,15 +26,21 @@ from clamnet_tf.simulation.brain_mri.lesions import draw_lesions
 from clamnet_tf.simulation.brain_mri.signal import enhance_vessels, normal_signal
 
 SITES = ("A", "B")
-SMALLEST_OUTLINE_MM2 = 40.0  # a reader outlines nothing smaller: such crumbs are left out of the mask
+SMALLEST_OUTLINE_MM2 = 40.0  # smaller pieces, which no reader would outline, are left out of the mask
 _GOLDEN = 0.6180339887498949
-_THIN_SLICES = 3  # averaged over the slice thickness
+_THIN_SLICES = 3  # number of thin slices that are averaged over the slice thickness
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One simulated patient. images (S, side, side, 3) uint8, masks (S, side, side) bool, position_mm (S,)
-    rising.
+    """One simulated patient.
+
+    Attributes:
+        name: name of the patient.
+        site: one of SITES.
+        images: (S, side, side, 3) uint8.
+        masks: (S, side, side) bool.
+        position_mm: (S,) rising heights.
     """
 
     name: str
@@ -45,7 +51,15 @@ class Patient:
 
 
 def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patient:
-    """Patient number `index` (from 0) of the cohort `seed`; the same whatever the number of patients."""
+    """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
+    size.
+
+    Args:
+        index: number of the patient, from 0.
+        slices: number of slices.
+        side: rows and columns of a slice.
+        seed: seed of the cohort.
+    """
     generator = np.random.default_rng([seed, index])
     site = index % 2
     person = Person(generator, average_head(), site)
@@ -64,16 +78,16 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patien
     full_scale = generator.uniform(1.75, 2.3, 3)
 
     images, masks = np.zeros((slices, side, side, 3), np.uint8), np.zeros((slices, side, side), bool)
-    for number, z_mm in enumerate(heights):
+    for slice_index, z_mm in enumerate(heights):
         signal, occupancy = _thick_slice(person, lesions, grid, z_mm, thickness)
         signal = _receive(generator, person, grid, z_mm, signal, blur_px, noise)
-        images[number] = np.clip(np.rint(signal / full_scale * 255.0), 0, 255)
-        masks[number] = _outline(occupancy > 0.5, SMALLEST_OUTLINE_MM2 / grid.pixel_mm**2)
+        images[slice_index] = np.clip(np.rint(signal / full_scale * 255.0), 0, 255)
+        masks[slice_index] = _outline(occupancy > 0.5, SMALLEST_OUTLINE_MM2 / grid.pixel_mm**2)
     return Patient(f"SIM_{SITES[site]}_{index + 1:04d}", SITES[site], images, masks, heights)
 
 
 def _thick_slice(person, lesions, grid, z_mm, thickness_mm):
-    """Signal (side, side, 3) and lesion occupancy (side, side), averaged over the thickness."""
+    """Return signal (side, side, 3) and lesion occupancy (side, side), averaged over the thickness."""
     signal = np.zeros((grid.side, grid.side, 3), np.float32)
     occupancy = np.zeros((grid.side, grid.side), np.float32)
     for step in range(_THIN_SLICES):
@@ -90,7 +104,7 @@ def _thick_slice(person, lesions, grid, z_mm, thickness_mm):
 
 
 def _outline(mask: np.ndarray, least_px: float) -> np.ndarray:
-    """`mask` (side, side) without its components below `least_px` pixels."""
+    """Return `mask` (side, side) without its components below `least_px` pixels."""
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -98,7 +112,7 @@ def _outline(mask: np.ndarray, least_px: float) -> np.ndarray:
 
 
 def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
-    """Coil shading, point spread and Rician noise, over the whole square."""
+    """Apply coil shading, point spread and Rician noise to the complete square."""
     region = person.region.on(grid, z_mm)
     received = np.empty_like(signal)
     for channel in range(3):
@@ -114,8 +128,8 @@ def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
 
 
 def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
-    """Write patient number `index` of the cohort `seed` below the folder `home`; its cases, in the order of
-    the slices.
+    """Write patient number `index` of the cohort `seed` below the folder `home`; return its cases in slice
+    order.
     """
     patient = simulate_patient(index, slices=slices, side=side, seed=seed)
     folder = home / patient.name

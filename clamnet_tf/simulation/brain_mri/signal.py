@@ -1,4 +1,4 @@
-"""The MR signal of one thin slice of a lesion-free simulated head, painted tissue over tissue."""
+"""Compute the MR signal of one thin slice of a lesion-free simulated head, painted tissue over tissue."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def paint(canvas: np.ndarray, alpha: np.ndarray, signal) -> None:
 
 
 def ball(template, centre, radii, width=0.3) -> np.ndarray:
-    """Opacity of an ellipsoid in template space; x is mirrored, so one call draws both sides."""
+    """Return the opacity of an ellipsoid in template space; x is mirrored, so one call draws both sides."""
     x, y, z = template
     squared = (
         ((abs(x) - centre[0]) / radii[0]) ** 2
@@ -25,7 +25,7 @@ def ball(template, centre, radii, width=0.3) -> np.ndarray:
 
 
 def normal_signal(person: Person, points: Points, grid: SliceGrid, z_mm: float) -> np.ndarray:
-    """(P, 3) signal of the points of one thin slice, before coil shading and noise."""
+    """Return the (P, 3) signal of the points of one thin slice, before coil shading and noise."""
     fields = {
         name: getattr(person, name).on(grid, z_mm)[points.inside]
         for name in ("grain", "patches", "thickness")
@@ -37,7 +37,7 @@ def normal_signal(person: Person, points: Points, grid: SliceGrid, z_mm: float) 
 
 
 def enhance_vessels(canvas, person: Person, points: Points, patches) -> None:
-    """Contrast agent in the vessels of normal heads (channel 2), in place."""
+    """Add contrast agent to the vessels of normal heads (channel 2), in place."""
     x, y, z = points.template
     depth, strength = points.depth, person.enhancement
     sagittal = (
