@@ -36,7 +36,8 @@ groups:
       - name: supervised
         title: Supervised
         kind: supervised
-        set: {training.supervision: masks, self_training.rounds: 0, training.steps: 180, selection.threshold: 0.5}
+        set:
+          {training.supervision: masks, self_training.rounds: 0, training.steps: 180, selection.threshold: 0.5}
   - kind: ablations
     title: One thing at a time
     arms:

@@ -242,7 +242,7 @@ def change_json(path, change):
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")
             ),
-            "these are of the training side",
+            "received those of the training side",
         ),
         (
             lambda run: change_json(
