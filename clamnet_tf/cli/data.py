@@ -93,9 +93,9 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
-    both = recipe is None or recipe.training.supervision == "labels"
+    needs_both_classes = recipe is None or recipe.training.supervision == "labels"
     split, problems = split_problems(
-        manifest, section, Path(split_file) if split_file else None, both_classes=both
+        manifest, section, Path(split_file) if split_file else None, both_classes=needs_both_classes
     )
     for line in split.account[len(manifest.account) :] if split else ():
         reporter.line(line)

@@ -47,9 +47,9 @@ def list_entries(as_json, remote, timeout):
     from clamnet_tf.zoo.catalogue import local_entries
 
     rows, unreadable = [], []
-    for found in local_entries():
+    for location in local_entries():
         try:
-            rows.append({"source": found.source, "folder": str(found.folder), "entry": found.read()})
+            rows.append({"source": location.source, "folder": str(location.folder), "entry": location.read()})
         except ZooError as error:
             unreadable.append(str(error))
     offers = _offers(timeout) if remote else []
@@ -78,15 +78,15 @@ def show(name, as_json):
     from clamnet_tf.zoo.card import card
     from clamnet_tf.zoo.resolve import entry_at
 
-    found = entry_at(name)
-    entry = found.read()
+    location = entry_at(name)
+    entry = location.read()
     if as_json:
         click.echo(
-            json.dumps({**entry.model_dump(mode="json"), "folder": str(found.folder.resolve())}, indent=2)
+            json.dumps({**entry.model_dump(mode="json"), "folder": str(location.folder.resolve())}, indent=2)
         )
         return
     click.echo(card(entry), nl=False)
-    click.echo(f"\nFolder: {found.folder.resolve()}")
+    click.echo(f"\nFolder: {location.folder.resolve()}")
 
 
 @zoo.command()
@@ -107,12 +107,12 @@ def verify(names):
     from clamnet_tf.zoo.verify import verify as check_entry
 
     failed = 0
-    for found in entries:
-        checks = check_entry(found.folder)
+    for location in entries:
+        checks = check_entry(location.folder)
         wrong = [check for check in checks if check.problem]
         failed += bool(wrong)
         click.echo(
-            f"{'WRONG' if wrong else 'OK':5}  {found.folder}  "
+            f"{'WRONG' if wrong else 'OK':5}  {location.folder}  "
             f"({', '.join(check.name for check in checks if not check.problem)})"
         )
         for check in wrong:

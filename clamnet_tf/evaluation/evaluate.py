@@ -187,7 +187,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         for index, row in enumerate(volume_rows):
             box = CropBox(*(int(value) for value in table.box[row]))
             spacing = table.spacing[row]
-            whole = SliceCase(
+            slice_case = SliceCase(
                 patient=str(table.patient[row]),
                 image=manifest.hide(_short(table.image[row], manifest.root)),
                 slice_index=pictures[index][1],
@@ -204,7 +204,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 for probability_map in (combined, *heads)
             )
             cases = split_by_class(
-                whole, maps, dict(zip(predictor.head_names, of_heads)), trained, str(table.markers[row])
+                slice_case, maps, dict(zip(predictor.head_names, of_heads)), trained, str(table.markers[row])
             )
             yield {
                 what: replace(

@@ -122,10 +122,10 @@ class Gallery:
             return
         item = None
         for role, value in _roles(row).items():
-            kept = self._kept.setdefault(case.patient, {})
-            if role not in kept or value > kept[role][0]:
+            candidates = self._kept.setdefault(case.patient, {})
+            if role not in candidates or value > candidates[role][0]:
                 item = item or gallery_item(case, mask, row, self.channel)
-                kept[role] = (value, item)
+                candidates[role] = (value, item)
 
     def choose(self, patients: list[dict]) -> list[GalleryItem]:
         """Return at most `limit` items.
@@ -147,8 +147,8 @@ class Gallery:
         )
         normals = [
             item
-            for kept in self._kept.values()
-            for role, (_, item) in kept.items()
+            for candidates in self._kept.values()
+            for role, (_, item) in candidates.items()
             if role == "most false marks"
         ]
         normals.sort(key=lambda item: -(item.marked_fraction or 0))

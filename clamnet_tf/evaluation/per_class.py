@@ -16,12 +16,12 @@ from clamnet_tf.reporting.wording import best_simple, headline_key, measured_on,
 
 
 def split_by_class(
-    whole: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str
+    slice_case: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str
 ) -> dict[str, SliceCase]:
     """Split a slice into one case for all classes together and one case per class.
 
     Args:
-        whole: The slice without probability; its truth is a label map.
+        slice_case: The slice without probability; its truth is a label map.
         maps: (H, W, classes) float 0..1 from trained.volume, on the original grid.
         heads: Name -> (H, W, classes) probabilities of that head of the network, measured for each class by
             itself.
@@ -32,20 +32,22 @@ def split_by_class(
     Returns:
         {"": all classes together, name of a class: that class alone, ...}.
     """
-    label = -1 if whole.label is None else whole.label
+    label = -1 if slice_case.label is None else slice_case.label
     present = shown_classes(np.array([label]), np.array([markers]), trained.classes)[0]
-    known = whole.label == 0 or present.any()
-    mask = trained.marking.mask(maps, whole.organ)
-    together = replace(whole, probability=maps.max(axis=-1), mask=mask, label=whole.label if known else None)
+    known = slice_case.label == 0 or present.any()
+    mask = trained.marking.mask(maps, slice_case.organ)
+    together = replace(
+        slice_case, probability=maps.max(axis=-1), mask=mask, label=slice_case.label if known else None
+    )
     cases = {"": together}
     for index, name in enumerate(trained.classes):
         cases[name] = replace(
-            whole,
-            label=whole.label * int(present[index]) if known and whole.label is not None else None,
+            slice_case,
+            label=slice_case.label * int(present[index]) if known and slice_case.label is not None else None,
             probability=maps[..., index],
             mask=mask == index + 1,
             heads={head: head_maps[..., index] for head, head_maps in heads.items()},
-            truth=None if whole.truth is None else whole.truth == index + 1,
+            truth=None if slice_case.truth is None else slice_case.truth == index + 1,
         )
     return cases
 

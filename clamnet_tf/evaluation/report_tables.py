@@ -125,14 +125,18 @@ def comparison_rows(metrics: dict) -> list[dict]:
         }
     ]
     measured = [method for method in metrics["baselines"].items() if method[1][key]["mean"] is not None]
-    others = sorted(measured, key=lambda method: -method[1][key]["mean"])
-    whole_organ = [method for method in others[SHOWN_METHODS:] if method[0] == "whole_organ"]
-    others = (
-        others[: SHOWN_METHODS - len(whole_organ)]
+    other_methods = sorted(measured, key=lambda method: -method[1][key]["mean"])
+    whole_organ = [method for method in other_methods[SHOWN_METHODS:] if method[0] == "whole_organ"]
+    other_methods = (
+        other_methods[: SHOWN_METHODS - len(whole_organ)]
         + whole_organ
-        + [method for method in others[SHOWN_METHODS - len(whole_organ) :] if method not in whole_organ]
+        + [
+            method
+            for method in other_methods[SHOWN_METHODS - len(whole_organ) :]
+            if method not in whole_organ
+        ]
     )
-    for name, row in others:
+    for name, row in other_methods:
         verdict = wording.against(spaced(name), ours["mean"], row[key]["mean"], row[difference_key])
         rows.append(
             {

@@ -190,7 +190,7 @@ def _count_patient(case, marking, counts, truth, worst, probability, mask) -> No
         counts.marked_ml += int(mask.sum()) * pixel_ml
 
 
-def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...]) -> dict:
+def _patient_row(counts: PatientCounts, rows: list[dict], method_names: tuple[str, ...]) -> dict:
     """Make a row of patients.csv.
 
     A patient with a lesion has overlaps, a patient without one has the marked share of the organ; nobody has
@@ -220,9 +220,11 @@ def _patient_row(counts: PatientCounts, rows: list[dict], others: tuple[str, ...
         "dice_slice": mean_of(counts.slice_dice.get(OURS, ())),
         "marked_share": counts.marked_share(OURS),
     }
-    row |= {f"dice_{name}": dice(counts.overlaps[name]) if counts.with_lesion else None for name in others}
-    row |= {f"dice_slice_{name}": mean_of(counts.slice_dice.get(name, ())) for name in others}
-    return row | {f"marked_share_{name}": counts.marked_share(name) for name in others}
+    row |= {
+        f"dice_{name}": dice(counts.overlaps[name]) if counts.with_lesion else None for name in method_names
+    }
+    row |= {f"dice_slice_{name}": mean_of(counts.slice_dice.get(name, ())) for name in method_names}
+    return row | {f"marked_share_{name}": counts.marked_share(name) for name in method_names}
 
 
 def _add(table: dict, name: str, value) -> None:

@@ -195,15 +195,15 @@ def dicom_file(channels: int) -> bytes:
     return stream.getvalue()
 
 
-def _head(height: int, width: int, channels: int, number: int) -> np.ndarray:
-    """Draw a head with a spot on a dark ground, (height, width, channels) uint8; `number` is the seed of the
+def _head(height: int, width: int, channels: int, seed: int) -> np.ndarray:
+    """Draw a head with a spot on a dark ground, (height, width, channels) uint8; `seed` is that of the
     grain.
     """
     rows, columns = np.mgrid[:height, :width]
     vertical, horizontal = (rows - 0.52 * height) / (0.4 * height), (columns - 0.47 * width) / (0.36 * width)
     inside = vertical**2 + horizontal**2 < 1
     spot = np.exp(-12 * ((vertical + 0.2) ** 2 + (horizontal - 0.3) ** 2))
-    grain = np.random.default_rng(number).normal(size=(height, width, channels))
+    grain = np.random.default_rng(seed).normal(size=(height, width, channels))
     shades = np.stack(
         [
             110 + 25 * np.sin(5 * vertical + channel) + (50 + 20 * channel) * spot

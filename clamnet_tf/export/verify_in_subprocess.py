@@ -88,13 +88,13 @@ def onnx(path, _):
     return lambda _, inputs: dict(zip(names, session.run(names, inputs)))
 
 
-def compare(found, wanted, tolerance, threshold):
+def compare(outputs, wanted, tolerance, threshold):
     """Return (largest difference of numbers, what is wrong in words or None)."""
-    if set(found) != set(wanted):
-        return 0.0, f"outputs {sorted(found)} instead of {sorted(wanted)}"
+    if set(outputs) != set(wanted):
+        return 0.0, f"outputs {sorted(outputs)} instead of {sorted(wanted)}"
     largest = 0.0
     for key, expected in wanted.items():
-        actual = np.asarray(found[key])
+        actual = np.asarray(outputs[key])
         if expected.dtype.kind in "SO" or actual.dtype.kind in "SO":
             if [bytes(value) for value in actual.ravel()] != [
                 str(value).encode() for value in expected.ravel()

@@ -70,9 +70,12 @@ def unevenness(planes) -> str | None:
     """Say why slices do not form one regular grid; None when they do, or when there is a single slice."""
     if any(plane is None for plane in planes):
         return "slices without a position"
-    first = planes[0]
-    turned = max(np.abs(np.r_[plane.down - first.down, plane.right - first.right]).max() for plane in planes)
-    if turned > 2e-3 * np.linalg.norm(first.down):
+    first_plane = planes[0]
+    turned = max(
+        np.abs(np.r_[plane.down - first_plane.down, plane.right - first_plane.right]).max()
+        for plane in planes
+    )
+    if turned > 2e-3 * np.linalg.norm(first_plane.down):
         return "slices of different orientation or pixel spacing"
     gaps = np.diff(along_normal(planes))
     if not gaps.size:
@@ -117,12 +120,14 @@ def affine_of(planes, thickness_mm: float) -> np.ndarray:
         planes: Planes of the slices.
         thickness_mm: Step of a single slice.
     """
-    first, last = planes[0], planes[-1]
+    first_plane, last_plane = planes[0], planes[-1]
     affine = np.eye(4)
     affine[:3, 0] = (
-        (last.origin - first.origin) / (len(planes) - 1) if len(planes) > 1 else first.normal * thickness_mm
+        (last_plane.origin - first_plane.origin) / (len(planes) - 1)
+        if len(planes) > 1
+        else first_plane.normal * thickness_mm
     )
-    affine[:3, 1], affine[:3, 2], affine[:3, 3] = first.down, first.right, first.origin
+    affine[:3, 1], affine[:3, 2], affine[:3, 3] = first_plane.down, first_plane.right, first_plane.origin
     return affine
 
 

@@ -169,14 +169,14 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
     return count
 
 
-def totals(volumes: list[dict], shown: int = 20) -> list[str]:
+def totals(volumes: list[dict], most: int = 20) -> list[str]:
     """Return one line per volume that says how much is marked.
 
     The unit is ml where the grid is known, mm2 for a single slice, else pixels. At most `shown` volumes are
     listed.
     """
     lines = []
-    for row in volumes[:shown]:
+    for row in volumes[:most]:
         where = f" in {row['marked_slices']} of {row['slices']} slices" if row["slices"] > 1 else ""
         share = (
             f", {percent(row['marked_fraction'])} of the organ"
@@ -185,8 +185,8 @@ def totals(volumes: list[dict], shown: int = 20) -> list[str]:
         )
         kinds = f" ({', '.join(class_sizes(row))})" if class_sizes(row) else ""
         lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}")
-    if len(volumes) > shown:
-        lines.append(f"  ... and {len(volumes) - shown} more, see {VOLUME_TABLE}")
+    if len(volumes) > most:
+        lines.append(f"  ... and {len(volumes) - most} more, see {VOLUME_TABLE}")
     return lines
 
 

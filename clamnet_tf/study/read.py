@@ -53,10 +53,10 @@ def _rules(root: Node, study: Study) -> list[Problem]:
     Names are unique, names that are referred to exist, and simple arms name their baseline.
     """
     problems, place_of_name = [], {}
-    for place, arm in _arms(study):
-        first_place = place_of_name.setdefault(arm.name, place)
-        if first_place != place:
-            path = (*place, "name")
+    for arm_path, arm in _arms(study):
+        first_place = place_of_name.setdefault(arm.name, arm_path)
+        if first_place != arm_path:
+            path = (*arm_path, "name")
             problems.append(
                 Problem(
                     place_of(root, path),
@@ -66,7 +66,7 @@ def _rules(root: Node, study: Study) -> list[Problem]:
                     "rename one of the two",
                 )
             )
-        for path, wrong, expected, received, advice in _arm_rules(place, arm):
+        for path, wrong, expected, received, advice in _arm_rules(arm_path, arm):
             if wrong:
                 problems.append(Problem(place_of(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
@@ -75,26 +75,30 @@ def _rules(root: Node, study: Study) -> list[Problem]:
         ("ceiling", ("supervised",)),
         ("floor", tuple(set(kinds.values()))),
     ):
-        name, place = getattr(study, key), place_of(root, (key,))
+        name, position = getattr(study, key), place_of(root, (key,))
         if name is not None and name not in kinds:
             nearest_name = nearest(name, kinds)
             advice = (
                 f"nearest valid name {nearest_name}" if nearest_name else f"the arms are {', '.join(kinds)}"
             )
-            problems.append(Problem(place, (key,), "the name of an arm", name, advice))
+            problems.append(Problem(position, (key,), "the name of an arm", name, advice))
         elif name is not None and kinds[name] not in wanted:
             received = f"{name}, which is {kinds[name]}"
             problems.append(
                 Problem(
-                    place, (key,), f"an arm of the kind {' or '.join(wanted)}", received, "name another arm"
+                    position,
+                    (key,),
+                    f"an arm of the kind {' or '.join(wanted)}",
+                    received,
+                    "name another arm",
                 )
             )
     return problems
 
 
-def _arm_rules(place, arm):
+def _arm_rules(arm_path, arm):
     """Yield (path, wrong, expected, received, advice) for one arm."""
-    simple, path = arm.kind == "simple", (*place, "baseline")
+    simple, path = arm.kind == "simple", (*arm_path, "baseline")
     advice = "for example whole_organ; metrics.json of an evaluation lists them"
     yield (
         path,
@@ -115,7 +119,7 @@ def _arm_rules(place, arm):
         ["set"] if arm.set else []
     )
     yield (
-        (*place, *trains[:1]),
+        (*arm_path, *trains[:1]),
         simple and bool(trains),
         "nothing that is trained, since the arm is simple",
         ", ".join(trains),

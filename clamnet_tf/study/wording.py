@@ -176,11 +176,11 @@ def intensity_note(amount: int, name: str, dice: float) -> str:
 
 def budget_note(rows: list[Row], reference: Row) -> str:
     """Name the arms that were trained with another budget than the reference; empty when there are none."""
-    others = [f"{_short(row)} ({budget_text(row)})" for row in rows if row.other_budget]
+    differing = [f"{_short(row)} ({budget_text(row)})" for row in rows if row.other_budget]
     reference_text = (
         f"the reference learned from {budget_text(reference)} slices (optimizer steps × slices per step)"
     )
-    return f"Not the same budget: {reference_text}, {listed(others)}." if others else ""
+    return f"Not the same budget: {reference_text}, {listed(differing)}." if differing else ""
 
 
 def method_note(study: Study, rows: list[Row]) -> str:

@@ -75,9 +75,9 @@ def local_entries() -> list[Found]:
     return entries
 
 
-def folder_name(found: Found) -> str:
+def folder_name(location: Found) -> str:
     """Return the entry's name, taken from its folder."""
-    return found.folder.name.rpartition("-")[0] if found.source == "pulled" else found.folder.name
+    return location.folder.name.rpartition("-")[0] if location.source == "pulled" else location.folder.name
 
 
 def version_of(folder: Path) -> int:

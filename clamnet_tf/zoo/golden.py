@@ -52,16 +52,17 @@ def golden_output(network) -> dict:
     }
 
 
-def golden_difference(stored: dict, found: dict) -> float:
+def golden_difference(stored: dict, actual: dict) -> float:
     """Return the largest difference between the numbers of two golden outputs.
 
     It is infinite when heads, classes or pixels differ.
     """
     ours, theirs = (
-        {name: _flat(row) for name, row in output["marker_probability"].items()} for output in (stored, found)
+        {name: _flat(row) for name, row in output["marker_probability"].items()}
+        for output in (stored, actual)
     )
     sizes = [{name: len(numbers) for name, numbers in output.items()} for output in (ours, theirs)]
-    if sizes[0] != sizes[1] or stored["pixels"] != found["pixels"]:
+    if sizes[0] != sizes[1] or stored["pixels"] != actual["pixels"]:
         return float("inf")
     return float(
         np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in ours])

@@ -101,7 +101,11 @@ def _unknown(name: str, known: set) -> str:
     """Return the message for a name that is not found."""
     nearest_name = nearest(name, known)
     user_folders = [f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()]
-    places = [f"the packaged zoo ({packaged_folder()})", *user_folders, f"pulled entries ({pulled_folder()})"]
+    searched = [
+        f"the packaged zoo ({packaged_folder()})",
+        *user_folders,
+        f"pulled entries ({pulled_folder()})",
+    ]
     advice = (
         f"nearest name {nearest_name}"
         if nearest_name
@@ -109,5 +113,5 @@ def _unknown(name: str, known: set) -> str:
     )
     return (
         f"{ascii(name)[1:-1]}: expected a run folder or the name of a zoo entry, received neither; "
-        f"{advice}. Looked in {'; '.join(places)}."
+        f"{advice}. Looked in {'; '.join(searched)}."
     )

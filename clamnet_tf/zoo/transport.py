@@ -197,7 +197,7 @@ class Transport:
         failure.
         """
         failures, reached = 0, length()
-        for number in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
+        for attempt_count in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
             try:
                 return attempt()
             except Interrupted as error:
@@ -208,8 +208,8 @@ class Transport:
                 break
             time.sleep(min(0.2 * 2**failures, 5))
         raise ZooError(
-            f"{url}: cannot be downloaded: {reason} ({number} attempts). What was received is kept; the "
-            f"same command continues."
+            f"{url}: cannot be downloaded: {reason} ({attempt_count} attempts). What was received is kept; "
+            f"the same command continues."
         )
 
     def _open(self, url: str, start: int = 0):
