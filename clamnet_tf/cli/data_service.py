@@ -1,4 +1,4 @@
-"""`clamnet-tf data-service`: processes that make training batches for others."""
+"""Define `clamnet-tf data-service`: processes that make training batches for others."""
 
 import rich_click as click
 
@@ -29,13 +29,13 @@ import rich_click as click
 def data_service(workers, port, dispatcher, host):
     """Make training batches for other processes (tf.data service), until Ctrl-C or SIGTERM.
 
-    It prints the address that a recipe takes as runtime.data_service. Trainings get the same batches as
-    without it, so the same weights; it pays where a training waits for its batches. Workers read prepared
-    slices from the cache folder, which they must see under the same path as the training. A worker that dies
-    is started again, and trainings go on meanwhile.
+    The command prints the address that a recipe takes as runtime.data_service. Trainings get the same batches
+    as without the service, and therefore the same weights; the service helps where a training waits for its
+    batches. Workers read prepared slices from the cache folder, which they must see under the same path as
+    the training. A worker that dies is started again; trainings continue meanwhile.
 
-    Whoever reaches these ports can run TensorFlow graphs here and read files: use them in networks you trust,
-    behind a firewall.
+    Anyone who can reach these ports can run TensorFlow graphs here and read files: use the service only in
+    networks that you trust, behind a firewall.
 
     Example: clamnet-tf data-service --workers 2, then clamnet-tf fit mri_carcinoma --set
     runtime.data_service=grpc://localhost:5050

@@ -1,4 +1,4 @@
-"""`clamnet-tf describe`: a recipe's network in figures and as a picture."""
+"""Define `clamnet-tf describe`: a recipe's network in numbers and as a picture."""
 
 import rich_click as click
 
@@ -56,8 +56,8 @@ def describe(recipe, overrides, side, channels, picture):
         cost = classifier_cost(loaded.network, side=side, channels=channels)
         click.echo(
             f"\nloss.objective {loaded.loss.objective} trains a classifier on the encoder "
-            f"X[0,0]..X[{loaded.network.depth - 1},0] alone: "
-            f"{cost.parameters:,} parameters, {cost.gflop:.3f} GFLOP."
+            f"X[0,0]..X[{loaded.network.depth - 1},0] alone: {cost.parameters:,} parameters, "
+            f"{cost.gflop:.3f} GFLOP."
         )
     if picture:
         click.echo(f"\nPicture: {picture}")

@@ -1,4 +1,4 @@
-"""`clamnet-tf doctor`: what this machine offers, what is missing and how to get it."""
+"""Define `clamnet-tf doctor`: what this machine offers, what is missing and how to get it."""
 
 import dataclasses
 import json
@@ -16,14 +16,15 @@ WIDTH = 80
 def doctor(context, as_json):
     """Check this machine: versions, devices, codecs, memory, disk and optional parts.
 
-    Exit code 1 when something is broken without which clamnet-tf cannot work.
+    The exit code is 1 when something is broken that clamnet-tf needs.
     """
     findings = examine()
     broken = [finding for finding in findings if finding.state == "broken"]
     if as_json:
         click.echo(
             json.dumps(
-                {"healthy": not broken, "findings": [dataclasses.asdict(each) for each in findings]}, indent=2
+                {"healthy": not broken, "findings": [dataclasses.asdict(finding) for finding in findings]},
+                indent=2,
             )
         )
     else:
@@ -32,7 +33,7 @@ def doctor(context, as_json):
 
 
 def examine():
-    """All findings, in the order in which they are read."""
+    """Return all findings, in reading order."""
     from clamnet_tf.diagnostics import decoders, devices, hardware, packages
     from clamnet_tf.diagnostics.finding import Finding
 
@@ -60,11 +61,13 @@ def show(findings) -> None:
     for section in dict.fromkeys(finding.section for finding in findings):
         click.secho(section, bold=True)
         rows = [finding for finding in findings if finding.section == section]
-        if section == "Packages":  # two dozen names: those that are well in one paragraph
-            well = ", ".join(f"{finding.name} {finding.value}" for finding in rows if finding.state == "ok")
+        if section == "Packages":  # two dozen names: the working ones in one paragraph
+            working = ", ".join(
+                f"{finding.name} {finding.value}" for finding in rows if finding.state == "ok"
+            )
             rows = [finding for finding in rows if finding.state != "ok"]
-            if well:
-                _row("ok", "", well)
+            if working:
+                _row("ok", "", working)
         for finding in rows:
             _row(finding.state, finding.name, finding.value)
             if finding.advice:
@@ -72,7 +75,9 @@ def show(findings) -> None:
     count = {state: sum(finding.state == state for finding in findings) for state in MARKS}
     click.echo()
     if count["broken"]:
-        click.secho(f"{count['broken']} broken: clamnet-tf cannot work until that is mended (!!).", fg="red")
+        click.secho(
+            f"{count['broken']} broken: clamnet-tf cannot work until that is repaired (!!).", fg="red"
+        )
     elif count["missing"]:
         click.secho(f"clamnet-tf works here; {count['missing']} optional parts are missing (--).", fg="green")
     else:
@@ -80,6 +85,7 @@ def show(findings) -> None:
 
 
 def _row(state, name, value) -> None:
+    """Print one finding, wrapped to 80 columns."""
     mark, colour = MARKS.get(state, ("  ", None))
     head = f"{name:<14}" if name or state is None else ""
     indent = " " * (5 + len(head))

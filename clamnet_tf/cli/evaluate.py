@@ -1,4 +1,4 @@
-"""`clamnet-tf evaluate`: measure a trained run against true masks."""
+"""Define `clamnet-tf evaluate`: measure a trained run against reference masks."""
 
 import rich_click as click
 
@@ -17,12 +17,12 @@ from clamnet_tf.errors import UserInputError
 @click.option(
     "--split-file",
     type=click.Path(),
-    help="CSV patient,split; needed only for --split on data that name none.",
+    help="CSV patient,split; needed only for --split on data without a split.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Evaluate this side only.  [default: all cases]",
+    help="Evaluate only this part of the split.  [default: all cases]",
 )
 @click.option(
     "--out", type=click.Path(), required=True, help="Folder for metrics.json, cases.csv and report.html."
@@ -37,13 +37,13 @@ from clamnet_tf.errors import UserInputError
 @click.option(
     "--any-modality",
     is_flag=True,
-    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
-    "[default: refused]",
+    help="Accept images of another modality than the recipe's, or not in Hounsfield units.  [default: "
+    "refused]",
 )
 @click.option(
     "--keep-identifiers",
     is_flag=True,
-    help="Keep names of patients in tables, pages, pictures and messages.  [default: replaced, as by "
+    help="Keep names of patients in tables, pages, pictures and messages.  [default: replaced, as in "
     "predict]",
 )
 @click.option(
@@ -55,8 +55,7 @@ from clamnet_tf.errors import UserInputError
 def evaluate(
     model, data, labels, split_file, split, out, overrides, any_modality, keep_identifiers, cache, quiet
 ):
-    """Measure MODEL (a run folder, or a zoo entry's name or folder) on a folder of images whose masks are
-    known.
+    """Evaluate MODEL (a run folder, or a zoo entry's name or folder) on images whose masks are known.
 
     Example: clamnet-tf evaluate runs/first --data studies/ --split test --split-file runs/first/split.csv
     --out evaluation/
@@ -75,19 +74,20 @@ def evaluate(
 
 
 def _of_inference(overrides):
-    """What can be changed without training again; the threshold of a single head is in the run's
-    selection.
+    """Return the overrides if they change only what needs no training; raise UserInputError otherwise.
+
+    The threshold of a single head is in the run's selection.
     """
     for override in overrides:
         key, _, value = override.partition("=")
         if not key.strip().startswith("inference."):
             raise UserInputError(
-                f"--set {override}: expected a key of the section inference; all others need a training: "
-                f"use clamnet-tf fit."
+                f"--set {override}: expected a key of the section inference; all others need a new training. "
+                f"Use clamnet-tf fit."
             )
         if key.strip() == "inference.head" and value.strip() == "mean":
             raise UserInputError(
-                f"--set {override}: a run keeps the thresholds of its single heads, not another one for "
-                f"their mean; name a head, or train again."
+                f"--set {override}: a run stores the thresholds of its single heads, not another one for "
+                f"their mean. Give a head, or train again."
             )
     return overrides

@@ -1,4 +1,4 @@
-"""`clamnet-tf export`: a trained network for TensorFlow Serving, LiteRT or ONNX."""
+"""Define `clamnet-tf export`: a trained network for TensorFlow Serving, LiteRT or ONNX."""
 
 import rich_click as click
 
@@ -23,12 +23,12 @@ FORMATS = ("savedmodel", "litert", "onnx")
 @click.option(
     "--head",
     type=int,
-    help="Export this head alone, without the nodes it does not need.  [default: as the recipe marks]",
+    help="Export only this head, without the nodes it does not need.  [default: as in the recipe]",
 )
 @click.option(
     "--dicom",
     is_flag=True,
-    help="savedmodel: also take DICOM files; needs tensorflow-io (TensorFlow 2.17) here and on the server.",
+    help="savedmodel: also accept DICOM files; needs tensorflow-io (TensorFlow 2.17) here and on the server.",
 )
 @click.option("--int8", is_flag=True, help="litert: 8-bit weights and activations; needs --calibrate.")
 @click.option(
@@ -43,12 +43,11 @@ FORMATS = ("savedmodel", "litert", "onnx")
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
-    """Write MODEL (a run folder, or a zoo entry's name or folder) for other runtimes, checked in a fresh
-    process before it gets its name.
+    """Export MODEL (a run folder, or a zoo entry's name or folder) for other runtimes.
 
-    What it takes and gives stands in contract.json (savedmodel: in assets/). Masks of single slices are made
-    with a fixed threshold; consistency of a volume is clamnet-tf's own: clamnet-tf predict MODEL --server
-    URL.
+    The export is checked in a fresh process before it gets its name. contract.json (of a SavedModel: in
+    assets/) says what the model takes and gives. Masks of single slices are made with a fixed threshold; the
+    post-processing of volumes is done only by clamnet-tf itself: clamnet-tf predict MODEL --server URL.
 
     Example: clamnet-tf export zoo/mri_carcinoma --format savedmodel --out models/
     """
@@ -72,7 +71,7 @@ def export(model, kind, out, head, dicom, int8, calibrate, cache, quiet):
     from clamnet_tf.inference.trained_model import load_trained_model
 
     source = source_of(run, recipe, load_trained_model(run, recipe), head)
-    cuts = ", ".join(f"{one:.3f}" for one in source.thresholds)
+    cuts = ", ".join(f"{threshold:.3f}" for threshold in source.thresholds)
     reporter.line(
         f"Model: {run.path} (recipe {recipe.name}, head {source.identity.head}); threshold {cuts}: "
         f"{source.rule}"

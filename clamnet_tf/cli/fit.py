@@ -1,4 +1,4 @@
-"""`clamnet-tf fit`: learn lesion masks from image-level labels."""
+"""Define `clamnet-tf fit`: learn lesion masks from image-level labels."""
 
 import rich_click as click
 
@@ -40,24 +40,24 @@ from clamnet_tf.cli.label_options import label_options
     "--init",
     "initial",
     metavar="MODEL",
-    help="Start from the weights of a zoo entry or a run; what fits of them is said.",
+    help="Start from those weights of a zoo entry or a run that fit; the log lists them.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out.")
+@click.option("--resume", is_flag=True, help="Continue the unfinished run in --out.")
 @click.option(
     "--start-or-resume",
     is_flag=True,
-    help="Start, or go on with the unfinished run in --out: for jobs that are started again when they fail.",
+    help="Start, or continue the unfinished run in --out: for jobs that are restarted when they fail.",
 )
 @click.option(
     "--any-modality",
     is_flag=True,
-    help="Take images of another modality than the recipe's, or not in Hounsfield units, all the same.  "
-    "[default: refused]",
+    help="Accept images of another modality than the recipe's, or not in Hounsfield units.  [default: "
+    "refused]",
 )
 @click.option(
     "--keep-identifiers",
     is_flag=True,
-    help="Keep names of patients in the run folder and in messages.  [default: replaced, as by predict]",
+    help="Keep names of patients in the run folder and in messages.  [default: replaced, as in predict]",
 )
 @click.option(
     "--cache",
@@ -83,13 +83,13 @@ def fit(
 ):
     """Learn to mark lesions from image-level labels alone.
 
-    RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of one's own YAML file. The run
-    folder gets the model, the log and, for the held-out patients, figures and a report.
+    RECIPE is a shipped recipe (see `clamnet-tf recipe list`) or the path of your own YAML file. The run
+    folder gets the model, the log and, for the held-out patients, metrics and a report.
 
     Example: clamnet-tf fit mri_carcinoma --data studies/ --out runs/first
 
-    With --init mri_carcinoma every network of the run starts from what fits of the zoo's weights, also with
-    another number of channels or classes.
+    With --init mri_carcinoma every network of the run starts from those weights of the zoo entry that fit,
+    even with another number of channels or classes.
     """
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import resolve
@@ -117,23 +117,25 @@ def fit(
 
 
 def _refuse_together(recipe, out, place, search, initial):
-    """UsageError when the options cannot be used together, or not with this recipe."""
+    """Raise UsageError when options cannot be used together, or not with this recipe."""
     from clamnet_tf.runtime.remote_folder import is_remote
 
     choosing = recipe.self_training.teacher == "auto"
-    refused = {
+    conflicts = {
         "--search eta needs a recipe that names its teacher; received self_training.teacher auto.": choosing
         and search,
-        "self_training.teacher auto is chosen in one process: let it choose first, then train with the "
-        "teacher it names.": (choosing and place),
-        "--search eta chooses loss.eta; every class has its own eta. Write eta: null for the classes that "
-        "are to take it.": (search and recipe.classes and all(one.eta is not None for one in recipe.classes)),
+        "self_training.teacher auto is chosen in one process: run that first, then train with the teacher "
+        "that it chose.": (choosing and place),
+        "--search eta chooses loss.eta; every lesion class has its own eta. Write eta: null for the classes "
+        "that should use loss.eta.": (
+            search and recipe.classes and all(lesion_class.eta is not None for lesion_class in recipe.classes)
+        ),
         "--init runs in one process; train on several without it.": place and initial,
         "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place
         and search,
-        "A search keeps its short trainings beside the run: search into a folder, then train with what it "
-        "chose, by --set.": ((search or choosing) and is_remote(out)),
+        "A search stores its short trainings beside the run: search with --out FOLDER, then train with what "
+        "it chose, by --set.": ((search or choosing) and is_remote(out)),
     }
-    for message, applies in refused.items():
+    for message, applies in conflicts.items():
         if applies:
             raise click.UsageError(message)

@@ -1,4 +1,4 @@
-"""The options that say where labels are and what their words mean, the same for every command that reads
+"""Define the options that say where labels are and what their words mean, for every command that reads
 labels.
 """
 

@@ -1,4 +1,4 @@
-"""The command `clamnet-tf`: a table of commands, each loaded only when it is called."""
+"""Define the command `clamnet-tf`: a table of commands, each loaded only when it is called."""
 
 import contextlib
 import importlib
@@ -15,14 +15,14 @@ from clamnet_tf.texts import accept_any_text
 # name: (module holding a command of that name, short help)
 COMMANDS = {
     "fit": ("clamnet_tf.cli.fit", "Learn lesion masks from image-level labels."),
-    "evaluate": ("clamnet_tf.cli.evaluate", "Measure a run against true masks; write figures and a report."),
+    "evaluate": ("clamnet_tf.cli.evaluate", "Evaluate a run against true masks; write metrics and a report."),
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),
     "export": ("clamnet_tf.cli.export", "Write a model for TensorFlow Serving, LiteRT or ONNX."),
     "study": ("clamnet_tf.cli.study", "Compare many ways of making masks; tables and one page."),
     "zoo": ("clamnet_tf.cli.zoo", "List, show, check, publish and pull trained networks."),
     "describe": ("clamnet_tf.cli.describe", "Print a recipe's network level by level, or draw it."),
     "recipe": ("clamnet_tf.cli.recipe", "List, show and check recipes."),
-    "data": ("clamnet_tf.cli.data", "See what a data folder holds; prepare its slices."),
+    "data": ("clamnet_tf.cli.data", "Show what a data folder contains; prepare its slices."),
     "data-service": ("clamnet_tf.cli.data_service", "Make training batches for other processes."),
     "doctor": ("clamnet_tf.cli.doctor", "Check this machine: packages, devices, codecs, disk."),
 }
@@ -38,11 +38,13 @@ def load(name: str) -> click.Command:
 
 
 def _set_verbose(context, parameter, value):
+    """Switch tracebacks and TensorFlow's messages on for this process and its children."""
     if value:
         os.environ[VERBOSE_VARIABLE] = "1"
 
 
 def _verbose_option() -> click.Option:
+    """Return the option `-v`."""
     return click.Option(
         ["-v", "--verbose"],
         is_flag=True,
@@ -54,7 +56,7 @@ def _verbose_option() -> click.Option:
 
 
 def _accept_verbose(command) -> None:
-    """Let `-v` stand behind the command's name as well as before it."""
+    """Accept `-v` after the command's name as well as before it."""
     taken = {text for parameter in command.params for text in parameter.opts}
     if not taken & {"-v", "--verbose"}:
         command.params.append(_verbose_option())
@@ -63,13 +65,15 @@ def _accept_verbose(command) -> None:
 
 
 class CommandTable(click.RichGroup):
-    """A group whose help reads the table and whose commands are imported when called."""
+    """Group commands so that help reads the table and commands are imported only when called."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)
 
     def get_command(self, ctx, cmd_name):
-        """A stand-in that carries the short help: enough for this group's own help and for completion."""
+        """Return a stand-in with the short help, which is enough for this group's own help and for
+        completion.
+        """
         if cmd_name not in COMMANDS:
             return None
         return click.RichCommand(cmd_name, short_help=COMMANDS[cmd_name][1], help=COMMANDS[cmd_name][1])
@@ -87,16 +91,16 @@ class CommandTable(click.RichGroup):
             return super().invoke(ctx)
 
     def main(self, *args, **kwargs):
-        """click's own rather than rich-click's, whose errors stand in boxes; all text fits all terminals."""
+        """Run click's own main instead of rich-click's, which prints errors in boxes; any terminal can show
+        all texts.
+        """
         accept_any_text()
         return click.Group.main(self, *args, **kwargs)
 
 
 @contextlib.contextmanager
 def plain_errors():
-    """Errors that a message explains become `Error: message` on stderr and an exit code; bugs keep their
-    traceback.
-    """
+    """Turn explained errors into `Error: message` on stderr and an exit code; bugs keep their traceback."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:  # its message is the help
@@ -117,7 +121,7 @@ def plain_errors():
 
 
 def fail(message: str, exit_code: int):
-    """Print the message of the error being handled, with its traceback when -v was given, and exit."""
+    """Print the message of the current error, with its traceback when -v was given, and exit."""
     if is_verbose():
         traceback.print_exc()
     click.echo(f"Error: {message}", err=True)
@@ -125,18 +129,17 @@ def fail(message: str, exit_code: int):
 
 
 def usage_hint(context) -> str:
-    """What a usage error adds to its message."""
+    """Return what a usage error adds to its message."""
     return f"\nTry '{context.command_path} --help'." if context else ""
 
 
 @click.command(cls=CommandTable, context_settings=SETTINGS, params=[_verbose_option()])
 @click.version_option(__version__, prog_name="clamnet-tf", message="%(prog)s %(version)s")
 def main():
-    """Lesion masks learned from image-level labels.
+    """Learn lesion masks from image-level labels.
 
     To begin: "clamnet-tf fit mri_carcinoma" learns on a built-in simulated cohort; add "--data FOLDER" for
-    images of your own.
+    your own images.
     """
-    os.environ["KERAS_BACKEND"] = (
-        "tensorflow"  # whatever ~/.keras/keras.json says: the networks run on nothing else
-    )
+    # the networks run on TensorFlow only, whatever ~/.keras/keras.json says
+    os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -1,4 +1,4 @@
-"""`clamnet-tf predict`: masks, tables and pages for images, by a trained run."""
+"""Define `clamnet-tf predict`: masks, tables and pages for images, made with a trained run."""
 
 import rich_click as click
 
@@ -7,7 +7,7 @@ DEFAULT = "report, overlay, and nifti for NIfTI, png for all others"
 
 
 def _formats(context, parameter, values) -> tuple[str, ...]:
-    """--format may be given several times, and name several, separated by commas."""
+    """Parse --format, which may be repeated and may name several formats, separated by commas."""
     names = dict.fromkeys(
         name.strip().lower() for value in values for name in value.split(",") if name.strip()
     )
@@ -28,7 +28,7 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     "--out",
     type=click.Path(),
     required=True,
-    help="Folder for the results: new, empty, or begun by the same command, which then goes on.",
+    help="Folder for the results: new, empty, or begun by the same command, which then continues.",
 )
 @click.option(
     "--format",
@@ -43,7 +43,7 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     type=click.Choice(["binary", "fractional"]),
     default="binary",
     show_default=True,
-    help="Of dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
+    help="For dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
 )
 @click.option(
     "--keep-identifiers",
@@ -53,58 +53,57 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 @click.option(
     "--any-modality",
     is_flag=True,
-    help="Mark images of another modality than the model's, or not in Hounsfield units, all the same.  "
-    "[default: refused]",
+    help="Accept images of another modality than the model's, or not in Hounsfield units.  [default: "
+    "refused]",
 )
 @click.option(
     "--server",
     metavar="URL",
-    help="Ask this model server for probabilities: http://HOST:8501/v1/models/NAME, or "
+    help="Get probabilities from this model server: http://HOST:8501/v1/models/NAME, or "
     "grpc://HOST:8500/NAME.  [default: computed here]",
 )
 @click.option(
     "--cache",
     type=click.Path(),
-    help="Keep prepared slices in this folder, for more predictions of the same files.  [default: nothing "
-    "is kept]",
+    help="Keep prepared slices in this folder, for further predictions of the same files.  [default: not "
+    "kept]",
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
-    INPUT: image files (DICOM, NIfTI, PNG and the other formats of README) and folders of them, in any mix.
-    The DICOM files of a series are one volume, and so are pictures of one folder and size that are named
-    alike but for a number at the end
-    (head_1.png, head_2.png ...), unless the model was trained on X-rays. A manifest CSV says itself what
-    belongs together. DICOM objects that are no images to mark (segmentations, structure sets, reports,
-    localizers) are passed over.
+    INPUT: image files (DICOM, NIfTI, PNG and the other formats listed in the README) and folders of them, in
+    any combination. The DICOM files of a series are one volume. So are pictures of one folder and size whose
+    names differ only in a number at the end (head_1.png, head_2.png, ...), unless the model was trained on
+    X-rays. A manifest CSV says itself which files belong together. DICOM objects that are not images
+    (segmentations, structure sets, reports, localizers) are skipped.
 
-    Volumes with a place in the patient are brought to axial slices to be marked, whatever way they are
-    stored, and results go back onto the files' own grid. A series that holds several volumes (phases, echoes,
-    b-values, acquisitions, fields of view) is split; copies count once; images that belong to no volume are
-    set aside and named.
+    Volumes with a position in the patient are brought to axial slices for marking, however they are stored,
+    and results return to the files' own grid. A series with several volumes (phases, echoes, b-values,
+    acquisitions, fields of view) is split; copies count once; images that belong to no volume are set aside
+    and listed.
 
-    Written are the tables marks.csv (slices) and volumes.csv, and by format, in folders like those of the
-    input: png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, of DICOM
+    The results are the tables marks.csv (slices) and volumes.csv and, by format, in folders like those of the
+    input: png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, for DICOM
     with the patient's geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install
-    'clamnet-tf[dicom]'); report report.html, to look through. A model that tells several markers apart writes
-    their numbers (1, 2 ..) into masks, one segment each into dicom-seg, a colour each into overlays and
-    pages, and columns of their own into the tables.
+    'clamnet-tf[dicom]'); report report.html, a page to look through. A model with several lesion classes
+    writes the class numbers (1, 2, ...) into masks, one segment per class into dicom-seg, one colour per
+    class into overlays and pages, and further columns into the tables.
 
-    With --server the network runs there (see clamnet-tf export); MODEL says how slices are prepared and
-    marked, and must be the one that is served.
+    With --server the network runs on a model server (see clamnet-tf export); MODEL says how slices are
+    prepared and marked, and must be the model that is served.
 
-    Started as several processes (TF_CONFIG, or SLURM's srun) on storage that all see, each marks its share of
-    the volumes, and the first one writes the tables and pages over all.
+    When it is started as several processes (TF_CONFIG, or SLURM's srun) on storage that all of them see, each
+    process marks its share of the volumes, and the first one writes the tables and pages over all.
 
-    A folder of many studies goes through one volume at a time. Killed at any moment, the same command goes on
-    where it stopped. Failures are listed at the end. Exit code 1 when some inputs could not be used, 2 when
-    none could.
+    A folder of many studies is processed one volume at a time. If the command is killed, run it again: it
+    continues where it stopped. Failures are listed at the end. The exit code is 1 when some inputs could not
+    be used, 2 when none could.
 
-    Of DICOM headers nothing but geometry and UIDs is written, and where names of folders and files repeat the
+    From DICOM headers only geometry and UIDs are written. Where names of folders and files repeat the
     patient's name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on.
     Names that no header repeats are your own and stay, and so do words in the pixels. Exception: dicom-seg
-    objects hold patient and study of their source, as the standard demands; an archive could not file them
+    objects contain patient and study of their source, as the standard demands; an archive could not file them
     otherwise.
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
@@ -120,7 +119,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
 
-    process_group = _crew()
+    process_group = _process_group()
     reporter = Reporter(quiet=quiet or process_group.index > 0)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
@@ -129,12 +128,12 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
         from clamnet_tf.prediction.dicom_seg import require_highdicom
 
         require_highdicom()
-    found = find_inputs(inputs, stacks=recipe.modality != "xray", keep_identifiers=keep_identifiers)
+    input_files = find_inputs(inputs, stacks=recipe.modality != "xray", keep_identifiers=keep_identifiers)
     reporter.line(
-        f"Input: {len(found.manifest.cases)} files in {len(set(found.volumes))} volumes below "
-        f"{found.hide(str(found.manifest.root))}"
+        f"Input: {len(input_files.manifest.cases)} files in {len(set(input_files.volumes))} volumes below "
+        f"{input_files.hide(str(input_files.manifest.root))}"
     )
-    for line in found.manifest.account:
+    for line in input_files.manifest.account:
         reporter.line(f"  {line}")
     silence()
     from clamnet_tf.inference.trained_model import load_trained_model
@@ -146,14 +145,14 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
         f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
     )
     if server:
-        trained = _asking(server, trained, run, recipe)
-        reporter.line(f"Probabilities: asked of {server}")
+        trained = _with_server(server, trained, run, recipe)
+        reporter.line(f"Probabilities: from {server}")
     choice = Choice(formats, segmentation, keep_identifiers, any_modality)
     organ_network = organ_network_of(recipe, reporter)
     outcome = predict_inputs(
         trained,
         recipe,
-        found,
+        input_files,
         out=out,
         reporter=reporter,
         model=fingerprint(run),
@@ -165,7 +164,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     if process_group.index:
         return
     if outcome.resumed:
-        reporter.line(f"Went on in {out}: {outcome.resumed} of the volumes were finished already")
+        reporter.line(f"Continued in {out}: {outcome.resumed} of the volumes were finished already")
     reporter.line(f"Marked: {outcome.marked_slices} of {outcome.slices} slices")
     for line in totals(outcome.volumes):
         reporter.line(line)
@@ -181,9 +180,9 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
         raise click.exceptions.Exit(1)
 
 
-def _crew():
-    """The processes that TF_CONFIG, or else SLURM's job step, names; this one alone when neither names
-    several.
+def _process_group():
+    """Return the processes that TF_CONFIG, or else SLURM's job step, names; only this one when there is just
+    one.
     """
     import os
 
@@ -201,18 +200,18 @@ def _crew():
     return ProcessGroup(cluster)
 
 
-def _asking(server, trained, run, recipe):
-    """`trained` with a model server in the place of its network."""
+def _with_server(server, trained, run, recipe):
+    """Return `trained` with a model server in place of its network."""
     import dataclasses
 
     from clamnet_tf.recipe.writer import recipe_hash
     from clamnet_tf.serving.served_probability import served_probability
 
-    asked = served_probability(
+    served = served_probability(
         server,
         run=run,
         recipe_sha256=recipe_hash(recipe),
         predictor=trained.probability,
         side=recipe.data.side,
     )
-    return dataclasses.replace(trained, probability=asked)
+    return dataclasses.replace(trained, probability=served)

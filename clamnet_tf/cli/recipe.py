@@ -1,4 +1,4 @@
-"""`clamnet-tf recipe`: the shipped recipes, and whether one's own is right."""
+"""Define `clamnet-tf recipe`: list the shipped recipes, and check your own."""
 
 import json
 import textwrap
@@ -10,7 +10,7 @@ _WIDTH = 80
 
 @click.group()
 def recipe():
-    """List, show and check recipes: the YAML files that say everything about a run."""
+    """List, show and check recipes: the YAML files that define everything about a run."""
 
 
 _overrides = click.option(
@@ -29,14 +29,16 @@ def list_recipes():
 
     rows = [("NAME", "MODALITY", "CONDITION", "DESCRIPTION")]
     for name in recipe_names():
-        found = load_recipe(name)
-        rows.append((name, found.modality, found.condition, found.description))
+        loaded = load_recipe(name)
+        rows.append((name, loaded.modality, loaded.condition, loaded.description))
     for line in table(rows):
         click.echo(line)
 
 
 def table(rows, width=_WIDTH):
-    """Lines of at most `width` columns: names in full, the rest cut at the end of a word where it must be."""
+    """Yield lines of at most `width` columns: names in full, the other columns cut at a word boundary if
+    necessary.
+    """
     name_width, modality_width, condition_width = (
         max(len(row[column]) for row in rows) for column in range(3)
     )
@@ -67,7 +69,7 @@ def show(name, overrides):
 @click.argument("file")
 @_overrides
 def validate(file, overrides):
-    """Check FILE (a path or a shipped name): OK and its hash, or all its problems and exit code 2."""
+    """Check FILE (a path or a shipped name): print OK and its hash, or all its problems with exit code 2."""
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import recipe_hash
 

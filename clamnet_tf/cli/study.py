@@ -1,4 +1,4 @@
-"""`clamnet-tf study`: compare many ways of making masks on the same patients."""
+"""Define `clamnet-tf study`: compare many ways of making masks on the same patients."""
 
 import rich_click as click
 
@@ -20,12 +20,12 @@ from clamnet_tf.errors import TrainingFailure, UserInputError
     help="CSV patient,split (train, val, test); without it each recipe draws its split.",
 )
 @click.option("--out", type=click.Path(), help="Folder of the study.  [default: studies/STUDY]")
-@click.option("--only", metavar="NAME,...", help="Run these arms only; finished ones stay in the tables.")
+@click.option("--only", metavar="NAME,...", help="Run only these arms; finished arms stay in the tables.")
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at the same time."
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of simultaneous trainings."
 )
 @click.option(
-    "--list", "listing", is_flag=True, help="Say how far each arm is, and what is left; run nothing."
+    "--list", "listing", is_flag=True, help="Show how far each arm is, and what is left; run nothing."
 )
 @click.option("--report-only", is_flag=True, help="Write tables and page from what is finished; run nothing.")
 @click.option(
@@ -35,11 +35,10 @@ from clamnet_tf.errors import TrainingFailure, UserInputError
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def study(study_file, data, labels, split_file, out, only, jobs, listing, report_only, cache, quiet):
-    """Train and compare the arms of STUDY, a YAML file, over several seeds; write one page, two CSV files and
-    a Markdown table.
+    """Train and compare the arms of STUDY, a YAML file, over several seeds; write one page and tables.
 
-    What is finished is used as it is: stop at any moment, also with kill -9, and start the same command
-    again.
+    The tables are two CSV files and one in Markdown. Finished runs are reused: stop at any moment, also with
+    kill -9, and start the same command again.
 
     Example: clamnet-tf study recipes/study_mri.yaml --data studies/ --split-file split.csv --out
     studies/first
@@ -54,11 +53,11 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
     from clamnet_tf.study.runner import run_study
 
     path = find_study(study_file)
-    found = load_study(path)
-    chosen = _chosen(only, found)
-    folder = StudyFolder(out or f"studies/{found.name}")
+    study_spec = load_study(path)
+    chosen = _chosen(only, study_spec)
+    folder = StudyFolder(out or f"studies/{study_spec.name}")
     source = open_source(data, labels, split_file, cache, folder.cache)
-    planned = plan(found, path.resolve().parent, source)
+    planned = plan(study_spec, path.resolve().parent, source)
     if listing:
         for line in listing_lines(planned, folder, jobs):
             click.echo(line)
@@ -68,7 +67,7 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
         write_text(folder.path / "study.yaml", path.read_text(encoding="utf-8"))
         problems = {trial.arm.name: trial.problem for trial in planned.trials if trial.problem}
         for name, problem in problems.items():
-            reporter.line(f"{name} is not valid and is left out:\n{problem}")
+            reporter.line(f"{name} is not valid and is skipped:\n{problem}")
         try:
             if not report_only:
                 run_study(
@@ -86,16 +85,17 @@ def study(study_file, data, labels, split_file, out, only, jobs, listing, report
         failed = [run.title for run in planned.runs if folder.state(run).name == "failed"] + list(problems)
         if failed and not report_only:
             raise TrainingFailure(
-                f"{len(failed)} of the runs failed ({', '.join(failed)}); the page says why. The same "
-                f"command tries them again."
+                f"{len(failed)} of the runs failed ({', '.join(failed)}); the page says why. Run the same "
+                f"command to try them again."
             )
 
 
-def _chosen(only, found):
+def _chosen(only, study_spec):
+    """Return the names of the arms in --only; None for all. Raises UserInputError for unknown names."""
     if only is None:
         return None
     names = [name.strip() for name in only.split(",") if name.strip()]
-    known = [arm.name for arm in found.arms()]
+    known = [arm.name for arm in study_spec.arms()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise UserInputError(

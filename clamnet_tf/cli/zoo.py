@@ -1,4 +1,6 @@
-"""`clamnet-tf zoo`: trained networks that are shipped, in one's own folders, or offered by registries."""
+"""Define `clamnet-tf zoo`: trained networks that are shipped, in your own folders, or offered by
+registries.
+"""
 
 import json
 import math
@@ -11,15 +13,15 @@ import rich_click as click
 
 _WIDTH = 80
 _HEAD = ("NAME", "KIND", "MODALITY", "CONDITION", "SIZE", "DICE (95 %)", "DATA")
-_FLEXIBLE = (3, 6)  # columns that may be cut, down to the width of their heading
+_FLEXIBLE = (3, 6)  # indices of columns that may be cut, down to the width of their heading
 
 
 @click.group()
 def zoo():
-    """Trained networks: list, show, verify, publish and pull entries of the zoo.
+    """List, show, verify, publish and pull trained networks, the entries of the zoo.
 
-    An entry is a folder with the network, its recipe and a card. They are looked up in the packaged zoo, in
-    the folders of $CLAMNET_TF_ZOO, among pulled entries and in the registries of $CLAMNET_TF_REGISTRY.
+    An entry is a folder with the network, its recipe and a card. Entries are looked up in the packaged zoo,
+    in the folders of $CLAMNET_TF_ZOO, among pulled entries, and in the registries of $CLAMNET_TF_REGISTRY.
     """
 
 
@@ -29,7 +31,7 @@ _timeout = click.option(
     type=click.FloatRange(min=1),
     default=20,
     show_default=True,
-    help="Seconds without data before a connection is given up.",
+    help="Seconds without data after which a connection is given up.",
 )
 
 
@@ -40,14 +42,14 @@ _timeout = click.option(
 )
 @_timeout
 def list_entries(as_json, remote, timeout):
-    """List the entries on this machine: what they mark, how well, measured on what."""
+    """List the entries on this machine: what they mark, how well, and on which data that was measured."""
     from clamnet_tf.errors import ZooError
     from clamnet_tf.zoo.catalogue import local_entries
 
     rows, unreadable = [], []
-    for found in local_entries():
+    for location in local_entries():
         try:
-            rows.append({"source": found.source, "folder": str(found.folder), "entry": found.read()})
+            rows.append({"source": location.source, "folder": str(location.folder), "entry": location.read()})
         except ZooError as error:
             unreadable.append(str(error))
     offers = _offers(timeout) if remote else []
@@ -63,38 +65,38 @@ def list_entries(as_json, remote, timeout):
                 f"{offer['source']}"
             )
     for message in unreadable:
-        first, *others = message.splitlines()
-        more = f" (and {len(others)} more problems: clamnet-tf zoo verify)" if others else ""
-        click.echo(f"Not listed: {first}{more}", err=True)
+        first_line, *further_lines = message.splitlines()
+        hint = f" (and {len(further_lines)} more problems: clamnet-tf zoo verify)" if further_lines else ""
+        click.echo(f"Not listed: {first_line}{hint}", err=True)
 
 
 @zoo.command()
 @click.argument("name")
 @_json
 def show(name, as_json):
-    """Print the card of entry NAME (a name or a folder): figures, data, licences, intended use and limits."""
+    """Print the card of entry NAME (a name or a folder): metrics, data, licences, intended use and limits."""
     from clamnet_tf.zoo.card import card
     from clamnet_tf.zoo.resolve import entry_at
 
-    found = entry_at(name)
-    entry = found.read()
+    location = entry_at(name)
+    entry = location.read()
     if as_json:
         click.echo(
-            json.dumps({**entry.model_dump(mode="json"), "folder": str(found.folder.resolve())}, indent=2)
+            json.dumps({**entry.model_dump(mode="json"), "folder": str(location.folder.resolve())}, indent=2)
         )
         return
     click.echo(card(entry), nl=False)
-    click.echo(f"\nFolder: {found.folder.resolve()}")
+    click.echo(f"\nFolder: {location.folder.resolve()}")
 
 
 @zoo.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def verify(names):
-    """Check entries (names or folders; all on this machine when none is given); exit code 1 when one is
+    """Check entries (names or folders; all on this machine when none is given); the exit code is 1 if one is
     wrong.
 
-    Checked are the schema, sha256 and size of the weights, what is declared against recipe and network, the
-    golden output and the card.
+    The checks cover the schema, sha256 and size of the weights, the declarations against recipe and network,
+    the golden output, and the card.
     """
     from clamnet_tf.quiet import silence
     from clamnet_tf.zoo.catalogue import local_entries
@@ -105,12 +107,12 @@ def verify(names):
     from clamnet_tf.zoo.verify import verify as check_entry
 
     failed = 0
-    for found in entries:
-        checks = check_entry(found.folder)
+    for location in entries:
+        checks = check_entry(location.folder)
         wrong = [check for check in checks if check.problem]
         failed += bool(wrong)
         click.echo(
-            f"{'WRONG' if wrong else 'OK':5}  {found.folder}  "
+            f"{'WRONG' if wrong else 'OK':5}  {location.folder}  "
             f"({', '.join(check.name for check in checks if not check.problem)})"
         )
         for check in wrong:
@@ -122,7 +124,10 @@ def verify(names):
 @zoo.command()
 @click.argument("run", type=click.Path())
 @click.option(
-    "--to", required=True, type=click.Path(), help="Folder of the entry, named like it: zoo/mri_carcinoma."
+    "--to",
+    required=True,
+    type=click.Path(),
+    help="Folder with the entry's name, for example zoo/mri_carcinoma.",
 )
 @click.option(
     "--about",
@@ -146,22 +151,23 @@ def verify(names):
     type=click.Choice(["marker", "organ"]),
     default="marker",
     show_default=True,
-    help="Marks lesions, or finds the organ.",
+    help="marker: marks lesions; organ: finds the organ.",
 )
 @click.option(
     "--version",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Must be raised to replace an entry.",
+    help="Version of the entry; must be raised to replace one.",
 )
 @click.option("--change", help="Line for the changelog; needed when an entry is replaced.")
 def publish(run, to, about, overrides, figures, kind, version, change):
-    """Make a zoo entry from RUN, a finished and evaluated run folder; or from an entry that was measured
-    again (--figures).
+    """Make a zoo entry from RUN: a finished and evaluated run folder, or an entry that was evaluated again
+    (--figures).
 
-    Texts that are not given are taken from the version that is replaced. Refused are runs without figures,
-    figures of other weights, entries without licences or origin of the data, and weights above 10 MB.
+    Texts that are not given are taken from the version that is replaced. The command refuses runs without
+    metrics, metrics of other weights, entries without licences or origin of the data, and weights above 10
+    MB.
 
     Example: clamnet-tf zoo publish runs/first --to zoo/mri_carcinoma --version 2 --change "Trained on more
     patients."
@@ -200,9 +206,9 @@ def publish(run, to, about, overrides, figures, kind, version, change):
 @_timeout
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def pull(name, registry, timeout, quiet):
-    """Download entry NAME, newest version, from a registry; a download that was cut goes on.
+    """Download the newest version of entry NAME from a registry; an interrupted download continues.
 
-    sha256 and size of every file are checked; the entry is there as a whole or not at all.
+    sha256 and size of every file are checked; the entry is complete or not there at all.
     """
     from clamnet_tf.progress import Reporter
     from clamnet_tf.zoo.remote import configured_registries, open_registry, pull_first
@@ -226,7 +232,7 @@ def index(folder):
 
 
 def _facts(entry) -> dict:
-    """What lists show of an entry."""
+    """Return what lists show of an entry."""
     metrics = entry.metrics
     return {
         "name": entry.name,
@@ -246,12 +252,13 @@ def _facts(entry) -> dict:
         "patients_without_lesion": metrics.patients_without_lesion,
         "seed": metrics.seed,
         "markers": entry.markers
-        and [{"name": one.name, **one.metrics.model_dump()} for one in entry.markers],
+        and [{"name": section.name, **section.metrics.model_dump()} for section in entry.markers],
         "weights_licence": entry.weights.licence,
     }
 
 
 def _offers(timeout) -> list[dict]:
+    """Return what the configured registries offer."""
     from clamnet_tf.zoo.remote import configured_registries
 
     return [
@@ -262,23 +269,27 @@ def _offers(timeout) -> list[dict]:
 
 
 def _table(rows):
-    """Lines no wider than the terminal (at least 80 columns; uncut in a pipe): a long name on a line of its
-    own, conditions and data sets cut.
+    """Yield lines no wider than the terminal (at least 80 columns; uncut in a pipe).
+
+    A long name gets a line of its own; conditions and data sets are cut.
     """
-    shown = sys.stdout.isatty() or "COLUMNS" in os.environ
-    lines, room = [_HEAD], max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns) if shown else math.inf
+    limited = sys.stdout.isatty() or "COLUMNS" in os.environ
+    lines, room = (
+        [_HEAD],
+        max(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns) if limited else math.inf,
+    )
     for row in rows:
         entry, dice = row["entry"], row["entry"].metrics.headline
         interval = "" if dice.low is None else f" ({dice.low:.2f}-{dice.high:.2f})"
-        figures = (f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data)
-        lines.append((entry.name, entry.kind, entry.modality, entry.condition, *figures))
+        columns = (f"{entry.weights.bytes / 1e6:.1f} MB", f"{dice.value:.2f}{interval}", entry.metrics.data)
+        lines.append((entry.name, entry.kind, entry.modality, entry.condition, *columns))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     widths[0] = min(widths[0], 16)
     for column in _FLEXIBLE:
         over = sum(widths) + 2 * (len(widths) - 1) - room
         widths[column] -= max(0, min(over, widths[column] - len(_HEAD[column])))
-    for number, line in enumerate(lines):
-        name, *others = line
+    for index, line in enumerate(lines):
+        name, *cells_after_name = line
         if len(name) > widths[0]:
             yield name
             name = ""
@@ -286,9 +297,9 @@ def _table(rows):
             name,
             *(
                 cell if len(cell) <= width else f"{cell[: width - 3].rstrip()}..."
-                for cell, width in zip(others, widths[1:])
+                for cell, width in zip(cells_after_name, widths[1:])
             ),
         ]
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths)).rstrip()
-        if number == 0 and len(lines) == 1:
+        if index == 0 and len(lines) == 1:
             yield "(no entry)"

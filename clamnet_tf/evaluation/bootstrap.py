@@ -1,8 +1,9 @@
-"""Intervals by resampling patients: slices of one patient are not independent, so patients are what is drawn.
+"""Compute confidence intervals by resampling patients.
 
-Percentile bootstrap (Efron 1979): draw as many patients as there are, with replacement, `samples` times; the
-95 % interval runs from the 2.5th to the 97.5th percentile of the statistic. Seeded: the same patients in the
-same order give the same interval, and two methods on the same patients are resampled alike.
+Slices of one patient are not independent, so whole patients are resampled. The percentile bootstrap (Efron
+1979) draws as many patients as there are, with replacement, `samples` times; the 95 % interval runs from the
+2.5th to the 97.5th percentile of the statistic. The draws are seeded: the same patients in the same order
+give the same interval, and two methods measured on the same patients are resampled identically.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """The statistic of all patients and its interval; low and high are None for fewer than two patients."""
+    """Hold a statistic over all patients and its interval; low and high are None for fewer than two
+    patients.
+    """
 
     mean: float
     low: float | None
@@ -25,12 +28,21 @@ class Interval(NamedTuple):
 
 
 def draws(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
-    """Indices (samples, patients) int of the patients drawn."""
+    """Draw patients with replacement.
+
+    Args:
+        patients: Number of patients.
+        samples: Number of resamples.
+        seed: Seed of the random generator.
+
+    Returns:
+        Indices of the drawn patients, (samples, patients) int.
+    """
     return np.random.default_rng(seed).integers(0, patients, (samples, patients))
 
 
 def multiplicities(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each patient was drawn by `draws`: (samples, patients) int."""
+    """Count how often `draws` drew each patient: (samples, patients) int."""
     drawn = draws(patients, samples, seed)
     flat = (drawn + np.arange(samples)[:, None] * patients).ravel()
     return np.bincount(flat, minlength=samples * patients).reshape(samples, patients)
@@ -39,8 +51,16 @@ def multiplicities(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.n
 def interval(
     values_per_patient, statistic: Callable = np.mean, samples: int = SAMPLES, seed: int = 0
 ) -> Interval:
-    """`statistic` (one that takes `axis`, such as np.mean or np.median) of one value per patient, with its
-    interval.
+    """Compute a statistic of one value per patient, with its bootstrap interval.
+
+    Args:
+        values_per_patient: (patients,) finite values.
+        statistic: Function that takes `axis`, such as np.mean or np.median.
+        samples: Number of resamples.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: There is no value, the values are not one-dimensional, or one of them is not finite.
     """
     values = np.asarray(values_per_patient, float)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
@@ -56,7 +76,18 @@ def interval(
 
 
 def paired(ours, theirs, statistic: Callable = np.mean, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """Interval of the differences ours - theirs, patient by patient."""
+    """Compute the interval of the differences ours - theirs, paired by patient.
+
+    Args:
+        ours: (patients,) values of our method.
+        theirs: (patients,) values of the other method, for the same patients in the same order.
+        statistic: As in `interval`.
+        samples: Number of resamples.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: The two have different shapes.
+    """
     ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
     if ours.shape != theirs.shape:
         raise DataError(
@@ -66,7 +97,11 @@ def paired(ours, theirs, statistic: Callable = np.mean, samples: int = SAMPLES, 
 
 
 def ratio(ours, theirs, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """Mean of ours over mean of theirs on the same patients; both are resampled together."""
+    """Compute mean(ours) / mean(theirs) on the same patients, resampling both together.
+
+    Raises:
+        DataError: The shapes differ, there is no value, or the mean of `theirs` is 0.
+    """
     ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
     if ours.shape != theirs.shape or not ours.size:
         raise DataError(f"A ratio needs the same patients; received {ours.shape} and {theirs.shape} values.")
@@ -79,8 +114,16 @@ def ratio(ours, theirs, samples: int = SAMPLES, seed: int = 0) -> Interval:
 
 
 def pooled(sums, counts, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """Mean over slices, resampled by patient: per patient the sum of its slices' values and how many they
-    are.
+    """Compute the mean over all slices and resample it by patient.
+
+    Args:
+        sums: (patients,) sum of the values of each patient's slices.
+        counts: (patients,) number of these slices.
+        samples: Number of resamples.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: There is no slice.
     """
     sums, counts = np.asarray(sums, float), np.asarray(counts, float)
     if not counts.sum():
@@ -92,7 +135,14 @@ def pooled(sums, counts, samples: int = SAMPLES, seed: int = 0) -> Interval:
 
 
 def between(value: float, resampled: np.ndarray, patients: int) -> Interval:
-    """The interval of resampled statistics; resamples in which it is not defined (NaN) are left out."""
+    """Build an Interval from a statistic and its resampled values.
+
+    Args:
+        value: Statistic of all patients.
+        resampled: (samples,) statistic of each resample; resamples in which it is not defined (NaN) are left
+            out.
+        patients: Number of patients; with fewer than two the interval has no bounds.
+    """
     resampled = resampled[np.isfinite(resampled)]
     if patients < 2 or not resampled.size:
         return Interval(value, None, None)

@@ -1,4 +1,4 @@
-"""Slices to calibrate an int8 network on, from a folder of any kind, with masks where they are known."""
+"""Collect the slices that calibrate an int8 network, with reference masks where these are known."""
 
 import dataclasses
 from pathlib import Path
@@ -15,8 +15,13 @@ from clamnet_tf.recipe.classes import class_names
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CalibrationSlices:
-    """images: (N, side, side, C) float16 prepared; organ: (N, side, side) bool; truth: per slice a label map
-    (side, side) or None; None: no masks.
+    """Hold N prepared slices for calibration.
+
+    Attributes:
+        images: (N, side, side, C) float16, prepared as for the network.
+        organ: (N, side, side) bool, True inside the organ.
+        truth: Per slice a label map (side, side), or None where the slice has no mask; None instead of the
+            list when no slice has a mask.
     """
 
     images: np.ndarray
@@ -25,10 +30,19 @@ class CalibrationSlices:
 
 
 def calibration_slices(path, recipe, *, cache, reporter) -> CalibrationSlices:
-    """From a folder of prepared slices (with images.npy and organ.npy), of labelled images, or of images
-    alone.
+    """Read calibration slices from a folder.
 
-    Slices without an organ are left out. DataError: nothing in it can be used, or too little.
+    The folder holds prepared slices (images.npy and organ.npy), labelled images in a known layout, or images
+    alone. Slices without an organ are left out.
+
+    Args:
+        path: The folder.
+        recipe: Recipe by which images are prepared.
+        cache: Folder of the cache of prepared slices, or None.
+        reporter: Reporter for progress lines.
+
+    Raises:
+        DataError: The folder holds nothing that can be used, or fewer than 2 slices with an organ.
     """
     path = Path(path)
     if (path / "images.npy").is_file() and (path / "organ.npy").is_file():
@@ -67,9 +81,9 @@ def calibration_slices(path, recipe, *, cache, reporter) -> CalibrationSlices:
 
 
 def _cases(path: Path, recipe):
-    """(manifest, whether its masks can be trusted to be known)"""
+    """Return the manifest of a folder, and whether its layout gives labels and masks."""
     try:
         return recognize(path), True
     except DataError:
-        found = find_inputs([path], stacks=recipe.modality != "xray")
-        return found.manifest, False
+        inputs = find_inputs([path], stacks=recipe.modality != "xray")
+        return inputs.manifest, False

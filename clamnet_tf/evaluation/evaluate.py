@@ -1,4 +1,4 @@
-"""A trained run against a set of labelled cases: figures, rows, report."""
+"""Evaluate a trained run on labelled cases: metrics, rows, pictures and report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +8,13 @@ import numpy as np
 from clamnet_tf.datasets.pseudonyms import hidden_table
 from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.baselines.choose import choose_baselines
-from clamnet_tf.evaluation.cases import SliceCase, Walk, write_rows
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase, write_rows
+from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, split_by_class
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.preprocessing.crop import CropBox
@@ -21,27 +22,32 @@ from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
-from clamnet_tf.reporting.wording import consistency, percent
+from clamnet_tf.reporting.wording import atlas_comparison, consistency, percent
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.simulation.cohorts import COHORTS
 
 
 def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
-    """Predict every case of `split` (all when None), compare with the masks, write metrics.json, cases.csv,
-    patients.csv, report.html.
+    """Predict every case of a split, compare with the masks, and write metrics.json, the CSV files and
+    report.html.
 
     Args:
-        run: with model and selection. recipe: of the run. manifest, prepared: of the data to measure.
-        out: folder for the results, made when missing. reporter: Reporter.
-        workers: training.workers.Workers whose other processes run `assist` now, to share the network's
-            passes; None: alone.
+        run: RunFolder with a model and a selection.
+        recipe: Recipe of the run.
+        manifest: Manifest of the data to evaluate.
+        prepared: Prepared slices of the same data.
+        split: Name of the split to evaluate; None: all cases.
+        out: Folder for the results; made when missing.
+        reporter: Reporter for progress.
+        workers: training.workers.Workers whose other processes run `assist` at the same time and share the
+            forward passes; None: this process alone.
 
     Returns:
-        The figures (see evaluation.figures). Without any mask the figures that need none are there, the
-        others null.
+        The dict of metrics (see evaluation.figures). Without any mask, metrics that need masks are null.
 
     Raises:
-        DataError: no case on that side.
+        DataError: There is no case in that split, or the images have another number of channels than the
+            model.
     """
     out = make_folder(out)
     rows = _rows(prepared, split)
@@ -67,14 +73,16 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar, mask_notes):
             for name, case in cases.items():
                 walks[name].add(case)
-    for note, first in mask_notes.items():
-        reporter.line(f"Note on masks (first {manifest.hide(first)}): {note}")
-    of_classes = {name: walk.evaluation() for name, walk in walks.items()}
-    evaluation = of_classes.pop("")
-    result = figures(evaluation)
-    if of_classes:
-        result["markers"] = {name: figures(each) for name, each in of_classes.items()}
-        add_columns(evaluation, of_classes)
+    for note, image in mask_notes.items():
+        reporter.line(f"Note on masks (first {manifest.hide(image)}): {note}")
+    class_evaluations = {name: walk.evaluation() for name, walk in walks.items()}
+    evaluation = class_evaluations.pop("")
+    result = compute_metrics(evaluation)
+    if class_evaluations:
+        result["markers"] = {
+            name: compute_metrics(class_evaluation) for name, class_evaluation in class_evaluations.items()
+        }
+        add_columns(evaluation, class_evaluations)
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {
         "root": manifest.hide(str(manifest.root)),
@@ -88,49 +96,53 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         write_json(out / KEPT_FILE, chosen.new)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
-    shown = gallery.choose(evaluation.patients)
-    write_pictures(out / "pictures", shown, names)
+    gallery_items = gallery.choose(evaluation.patients)
+    write_pictures(out / "pictures", gallery_items, names)
     write_report(
         out / "report.html",
         title=f"{recipe.name} on "
         f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
         run=_facts(run, recipe, manifest, split, selection) | {"notes": result["notes"]},
-        figures=result,
+        metrics=result,
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=run.read_metrics(),
-        gallery=shown,
+        gallery=gallery_items,
     )
     return result
 
 
-def assist(marker, prepared, split) -> None:
-    """What the other workers do while the chief evaluates the same network: their share of its passes."""
-    for own in _volumes(prepared, _rows(prepared, split)):
-        marker.heads(np.asarray(prepared.images[own], np.float32))
+def assist(predictor, prepared, split) -> None:
+    """Run this worker's share of the forward passes while the chief evaluates the same network."""
+    for volume_rows in _volumes(prepared, _rows(prepared, split)):
+        predictor.heads(np.asarray(prepared.images[volume_rows], np.float32))
 
 
 def _rows(prepared, split) -> np.ndarray:
-    """Rows of a side of the split, of all when None."""
+    """Return the row indices of one side of the split, or of all slices when `split` is None."""
     table = prepared.table
     return np.flatnonzero(table.split == split) if split else np.arange(len(table))
 
 
 def _volumes(prepared, rows):
-    """The part of `rows` that belongs to each volume, in the order in which volumes appear."""
+    """Yield the part of `rows` that belongs to each volume, in the order in which the volumes appear."""
     volumes = prepared.table.volume[rows]
     for volume in dict.fromkeys(volumes.tolist()):
         yield rows[volumes == volume]
 
 
-def write_pictures(folder: Path, shown, names=()) -> None:
-    """One overlay per patient, of the slice with the largest lesion, best patient first:
+def write_pictures(folder: Path, items, names=()) -> None:
+    """Write one overlay per patient, of the slice with the largest lesion, as
     <rank>_dice<score>_<patient>.png.
 
-    names: of the lesion classes that have one, each with a colour of its own.
+    Args:
+        folder: Folder for the pictures; made when missing.
+        items: Gallery items, best patient first.
+        names: Names of the lesion classes; each gets its own colour and a legend. Empty for a class without a
+            name.
     """
     make_folder(folder)
-    largest = [item for item in shown if not item.normal and "largest" in item.role]
+    largest = [item for item in items if not item.normal and "largest" in item.role]
     for rank, item in enumerate(largest, start=1):
         dice = item.dice if item.patient_dice is None else item.patient_dice
         score = "" if dice is None else f"_dice{dice:.2f}"
@@ -142,19 +154,22 @@ def write_pictures(folder: Path, shown, names=()) -> None:
 
 
 def display_channel(recipe, channels: int):
-    """The channel shown as the picture: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast),
-    else the first.
+    """Return the channel to show: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the
+    first.
     """
     return 1 if recipe.modality == "mri" and channels == 3 else 0
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
-    """Per row the cases of `split_by_class`; volume by volume, all on the original grid."""
-    table, done, marker = prepared.table, 0, trained.probability
-    for own in _volumes(prepared, rows):
-        images, organs = np.asarray(prepared.images[own], np.float32), np.asarray(prepared.organ[own])
-        heads = marker.heads(images)
-        combined = trained.volume(marker.combine(heads), images, organs)
+    """Yield the cases of `split_by_class` for each row, volume by volume, on the original grid."""
+    table, done, predictor = prepared.table, 0, trained.probability
+    for volume_rows in _volumes(prepared, rows):
+        images, organs = (
+            np.asarray(prepared.images[volume_rows], np.float32),
+            np.asarray(prepared.organ[volume_rows]),
+        )
+        heads = predictor.heads(images)
+        combined = trained.volume(predictor.combine(heads), images, organs)
         masks = {
             what: {name: method(images, organs) for name, method in methods.items()}
             for what, methods in baselines.items()
@@ -162,62 +177,58 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         truths = open_masks(
             manifest,
             prepared,
-            own,
+            volume_rows,
             purpose="evaluation",
             grid="original",
             classes=len(trained.classes),
             notes=mask_notes,
         )
-        pictures = original_slices(manifest, prepared, own, recipe.data)
-        for place, row in enumerate(own):
+        pictures = original_slices(manifest, prepared, volume_rows, recipe.data)
+        for index, row in enumerate(volume_rows):
             box = CropBox(*(int(value) for value in table.box[row]))
             spacing = table.spacing[row]
-            whole = SliceCase(
+            slice_case = SliceCase(
                 patient=str(table.patient[row]),
                 image=manifest.hide(_short(table.image[row], manifest.root)),
-                slice_index=pictures[place][1],
+                slice_index=pictures[index][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
-                organ=box.restore(organs[place], nearest=True) > 0.5,
+                organ=box.restore(organs[index], nearest=True) > 0.5,
                 probability=None,
-                truth=truths[place],
+                truth=truths[index],
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
-                picture=pictures[place][0],
+                picture=pictures[index][0],
             )
-            maps, *of_heads = (box.restore_map(one[place], organs[place])[0] for one in (combined, *heads))
+            maps, *of_heads = (
+                box.restore_map(probability_map[index], organs[index])[0]
+                for probability_map in (combined, *heads)
+            )
             cases = split_by_class(
-                whole, maps, dict(zip(marker.head_names, of_heads)), trained, str(table.markers[row])
+                slice_case, maps, dict(zip(predictor.head_names, of_heads)), trained, str(table.markers[row])
             )
             yield {
                 what: replace(
                     case,
                     baselines={
-                        name: box.restore(mask[place].astype(np.uint8), nearest=True) > 0.5
+                        name: box.restore(mask[index].astype(np.uint8), nearest=True) > 0.5
                         for name, mask in masks.get(what, {}).items()
                     },
                 )
                 for what, case in cases.items()
             }
-        done += len(own)
+        done += len(volume_rows)
         bar.update(done)
 
 
-#: Recipe value of self_training.teacher -> what the report says of it.
-TEACHERS = {
-    "first_network": None,
-    "normal_atlas": "an atlas of normal training slices: what is unusual at its place of the organ",
-    "attribution": "where classifiers of whole images look, outlined by the images' own intensities",
-}
-
-
 def _short(image: str, root: Path) -> str:
+    """Return the path of an image relative to the root of its data where possible."""
     path = Path(image)
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
-    """What the report says about the run."""
-    alone = {one.name: one for one in classes_of(recipe)}.get(UNNAMED)
+    """Return what the report says about the run; the keys are report.RUN_KEYS."""
+    unnamed = {lesion_class.name: lesion_class for lesion_class in classes_of(recipe)}.get(UNNAMED)
     simulated = manifest.layout == "cohort"
     return {
         "recipe": recipe.name,
@@ -237,15 +248,15 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "seed": recipe.training.seed,
         "seconds": selection.get("seconds"),
         "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": alone.eta if recipe.learns_from_pairs and alone else None,
-        "prevalence": alone.prevalence if alone else None,
+        "eta": unnamed.eta if recipe.learns_from_pairs and unnamed else None,
+        "prevalence": unnamed.prevalence if unnamed else None,
         "environment": run.read_environment(),
         "details": _details(recipe),
     }
 
 
 def _network(recipe) -> str:
-    """The network whose marks are measured, in words."""
+    """Describe in words the network whose marks are evaluated."""
     rounds = recipe.self_training.rounds
     last = recipe.self_training.network if rounds else recipe.network
     size = (
@@ -254,27 +265,39 @@ def _network(recipe) -> str:
     )
     if not OBJECTIVES[recipe.loss.objective].classifies or rounds:
         return f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {size}"
-    own = recipe.inference.activation_map
-    method = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM"}[own.method]
-    return f"classifier of {size}; {method} at level {last.depth - 1 if own.level is None else own.level}"
+    activation_map = recipe.inference.activation_map
+    method = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM"}[activation_map.method]
+    level = last.depth - 1 if activation_map.level is None else activation_map.level
+    return f"classifier of {size}; {method} at level {level}"
+
+
+def _teacher(recipe) -> str | None:
+    """Say what taught the last network where lesions are; None when it was the first network."""
+    return {
+        "first_network": None,
+        "normal_atlas": atlas_comparison(recipe.data.normal_atlas),
+        "attribution": "attribution maps of image classifiers, outlined by the images' own intensities",
+    }[recipe.self_training.teacher]
 
 
 def _details(recipe) -> dict:
-    """What is done after the network, and what sets a baseline or a control apart from the method, for the
-    table "How it was run".
+    """Return further rows of the table "How it was run".
+
+    They say what happens after the network, and what distinguishes a baseline or a control from the method.
     """
     training = recipe.training
     objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
     classes = [
-        f"{one.name} (eta {one.eta:g}, expected size {percent(one.prevalence)} of the organ)"
-        for one in classes_of(recipe)
-        if one.name != UNNAMED
+        f"{lesion_class.name} (eta {lesion_class.eta:g}, expected size {percent(lesion_class.prevalence)} of "
+        f"the organ)"
+        for lesion_class in classes_of(recipe)
+        if lesion_class.name != UNNAMED
     ]
     return {
-        "Markers": ", ".join(classes),
-        "Marks of a volume": consistency(recipe.inference),
+        "Lesion classes": ", ".join(classes),
+        "Post-processing of volumes": consistency(recipe.inference),
         "Objective": objective,
-        "Taught by": TEACHERS[recipe.self_training.teacher],
+        "Teacher": _teacher(recipe),
         "Training patients used": training.patients,
         "Negative control": "the labels of the training slices were shuffled"
         if training.shuffle_labels

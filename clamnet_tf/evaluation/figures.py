@@ -1,40 +1,64 @@
-"""The figures of an evaluation: the content of `metrics.json`.
+"""Compute the metrics of an evaluation: the content of `metrics.json`.
 
 Overlaps are measured where there is a lesion, false marks where there is none; the two are never averaged
-together. Which patients and slices belong to which depends on the truth alone: see populations.py.
+together. Only the truth decides which patients and slices belong to which group: see populations.py.
 
-definitions                2; without this key: of before November 2026, when a patient without a lesion was a Dice of 0 if marked
-dice_volume                mean, low, high, median, patients: PRIMARY. Dice of each patient's volume (counts summed over its
-                           slices), mean over the patients with a lesion, 95 % bootstrap interval over these
-                           patients. A lesion that is missed counts 0. One with a slice of unknown truth is
-                           left out (patients_incomplete).
-dice_slice                 mean, low, high, slices: Dice of the slices with a lesion. Where no patient is outlined whole
-                           (dice_volume.mean is null) it is the headline
-iou                        intersection over union of each patient's volume, mean over the same patients as dice_volume
-hd95_mm or hd95_px         slices with a lesion, mean; convention in `hd95_convention`; mm when every slice has a spacing
-average_precision_pixel    over all pixels of all slices with known truth; outside of the organ the probability is 0
-auroc_slice                slice labels against `auroc_slice_score`; blank slices (no organ, no truth) left out
-pointing_game              share of slices with a lesion whose highest probability lies in the lesion; ties by share
-normal_area                marked share of the organ on slices without a lesion, mean; blank slices left out
-specificity_slice          share of these slices without a single marked pixel
-normal_area_patient        marked share of the organ over all slices of a patient without a lesion, mean over these patients
-specificity_patient        share of these patients without a single marked pixel
-threshold, threshold_rule  the cut and where it comes from
-patients, slices           in the reference list; patients_with_lesion (of dice_volume), patients_without_lesion (of
-                           specificity_patient), patients_incomplete (truth of a slice unknown),
-                           patients_blank (no organ, no lesion) add up to patients; slices_positive, _normal,
-                           _blank, _missing (counted as the worst case), _without_truth, label_conflicts
-                           (label and mask disagree: masks rule the pixel figures, labels the AUROC)
-oracle                     threshold, dice_volume: the cut that is best WITH the masks, without post-processing. Not a result.
-heads                      name -> threshold, dice_volume, dice_slice, oracle, average_precision_pixel
-baselines                  name -> dice_volume and dice_slice on the very same patients and slices; difference and
-                           difference_slice (mean, low, high of ours - theirs, paired by patient and by
-                           slice); normal_area, specificity_slice, normal_area_patient, specificity_patient
-                           with their intervals
-markers                    of classes with names: name -> all of this for it alone (see per_class.py); heads are measured there
-intervals                  figure -> low, high: resampled by patient
-bootstrap                  samples, seed, confidence
-reasons                    figure -> why it is null. NaN never appears.
+definitions
+    Version of the definitions, 2. Files without this key are from before November 2026, when a marked patient
+    without a lesion counted as a Dice of 0.
+dice_volume
+    mean, low, high, median, patients: the PRIMARY metric. Dice of each patient's volume (counts summed over
+    the slices), averaged over the patients with a lesion, with the 95 % bootstrap interval over these
+    patients. A missed lesion counts 0. A patient with a slice of unknown truth is left out
+    (patients_incomplete).
+dice_slice
+    mean, low, high, slices: Dice of the slices with a lesion. It is the headline where no patient has masks
+    for all slices (dice_volume.mean is null).
+iou
+    Intersection over union of each patient's volume, averaged over the same patients as dice_volume.
+hd95_mm or hd95_px
+    Mean over slices with a lesion; `hd95_convention` says how it is computed; in mm when every slice has a
+    spacing.
+average_precision_pixel
+    Over all pixels of all slices with known truth; outside the organ the probability is 0.
+auroc_slice
+    Slice labels against `auroc_slice_score`; blank slices (no organ, no truth) are left out.
+pointing_game
+    Share of slices with a lesion whose pixel of highest probability lies in the lesion; ties count by share.
+normal_area
+    Marked share of the organ on slices without a lesion, mean; blank slices are left out.
+specificity_slice
+    Share of these slices without a single marked pixel.
+normal_area_patient
+    Marked share of the organ over all slices of a patient without a lesion, averaged over these patients.
+specificity_patient
+    Share of these patients without a single marked pixel.
+threshold, threshold_rule
+    The threshold, and how it was determined.
+patients, slices
+    Numbers in the reference list. patients_with_lesion (of dice_volume), patients_without_lesion (of
+    specificity_patient), patients_incomplete (truth of a slice unknown) and patients_blank (no organ, no
+    lesion) add up to patients. Further counts: slices_positive, slices_normal, slices_blank, slices_missing
+    (counted as the worst case), slices_without_truth, label_conflicts (label and mask disagree: pixel metrics
+    follow the mask, the AUROC follows the label).
+oracle
+    threshold, dice_volume: the threshold that is best WITH the masks, without post-processing. It is a bound,
+    not a result.
+heads
+    name -> threshold, dice_volume, dice_slice, oracle, average_precision_pixel.
+baselines
+    name -> dice_volume and dice_slice on exactly the same patients and slices; difference and
+    difference_slice (mean, low, high of ours - theirs, paired by patient and by slice); normal_area,
+    specificity_slice, normal_area_patient, specificity_patient with their intervals.
+markers
+    Only with named lesion classes: name -> all of these metrics for that class alone (see per_class.py).
+    Heads are measured there.
+intervals
+    metric -> low, high, resampled by patient.
+bootstrap
+    samples, seed, confidence.
+reasons
+    metric -> why it is null. NaN never appears.
 """
 
 import numpy as np
@@ -42,7 +66,7 @@ import numpy as np
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal
 from clamnet_tf.evaluation.populations import (
-    baseline_figures,
+    baseline_metrics,
     false_marks,
     slice_dice,
     volume_dice,
@@ -53,7 +77,7 @@ from clamnet_tf.metrics.ranking import EDGES, auroc, from_above, histogram_avera
 from clamnet_tf.metrics.surface import HD95_CONVENTION
 
 DEFINITIONS = 2
-"""Of the figures in metrics.json; readers refuse those of other definitions."""
+"""Version of the definitions of the metrics in metrics.json; readers refuse files of other versions."""
 NO_TRUTH = "no slice has a lesion in its reference mask"
 NO_NORMAL = "no normal slice in the reference list"
 NO_NORMAL_PATIENT = "no patient is known to be without a lesion"
@@ -61,14 +85,23 @@ INCOMPLETE = "no patient with a lesion has reference masks for all abnormal slic
 ONE_PATIENT = "one patient alone has no spread"
 
 
-def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int = 0) -> dict:
-    """The dict described above; every number a Python int, float or None."""
+def compute_metrics(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int = 0) -> dict:
+    """Compute all metrics of an evaluation.
+
+    Args:
+        evaluation: Result of `evaluate_slices`.
+        samples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The dict described above; every number is a Python int, float or None.
+    """
     rows, counts = evaluation.slices, evaluation.counts
-    found, intervals, reasons = {}, {}, {}
-    patients = {row["patient"]: number for number, row in enumerate(evaluation.patients)}
+    values, intervals, reasons = {}, {}, {}
+    patients = {row["patient"]: index for index, row in enumerate(evaluation.patients)}
 
     def put(name: str, result: bootstrap.Interval | None, reason: str) -> None:
-        found[name] = None if result is None else result.mean
+        values[name] = None if result is None else result.mean
         intervals[name] = {"low": result and result.low, "high": result and result.high}
         if result is None:
             reasons[name] = reason
@@ -76,8 +109,8 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
     def per_slice(chosen: list[dict], value) -> bootstrap.Interval | None:
         sums, slices = np.zeros(len(patients)), np.zeros(len(patients))
         for row in chosen:
-            if (number := value(row)) is not None:
-                sums[patients[row["patient"]]] += number
+            if (slice_value := value(row)) is not None:
+                sums[patients[row["patient"]]] += slice_value
                 slices[patients[row["patient"]]] += 1
         return bootstrap.pooled(sums, slices, samples, seed) if slices.any() else None
 
@@ -115,18 +148,19 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
         "definitions": DEFINITIONS,
         "dice_volume": primary,
         "dice_slice": outlined,
-        **found,
+        **values,
         "hd95_convention": HD95_CONVENTION,
         "auroc_slice_score": f"generalised mean (power {marking.pooling_power:g}) of the probability over "
         f"the organ",
         "threshold": float(marking.threshold),
         "threshold_rule": marking.rule,
         "patients": len(patients),
-        "patients_with_lesion": sum(each.with_lesion for each in counts),
-        "patients_without_lesion": sum(each.without_lesion for each in counts),
-        "patients_incomplete": sum(not each.complete for each in counts),
+        "patients_with_lesion": sum(patient_counts.with_lesion for patient_counts in counts),
+        "patients_without_lesion": sum(patient_counts.without_lesion for patient_counts in counts),
+        "patients_incomplete": sum(not patient_counts.complete for patient_counts in counts),
         "patients_blank": sum(
-            each.complete and not each.with_lesion and not each.without_lesion for each in counts
+            patient_counts.complete and not patient_counts.with_lesion and not patient_counts.without_lesion
+            for patient_counts in counts
         ),
         "slices": len(rows),
         "slices_positive": sum(map(is_abnormal, rows)),
@@ -140,7 +174,7 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
         ),
         "oracle": _oracle(evaluation, OURS, samples, seed),
         "heads": {name: _head(evaluation, name, samples, seed) for name in evaluation.heads},
-        "baselines": {name: baseline_figures(counts, name, samples, seed) for name in evaluation.baselines},
+        "baselines": {name: baseline_metrics(counts, name, samples, seed) for name in evaluation.baselines},
         "intervals": intervals,
         "bootstrap": {
             "samples": samples,
@@ -153,7 +187,9 @@ def figures(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int 
 
 
 def _histograms(patients: list[PatientCounts], name: str) -> np.ndarray:
-    """(patients with known truth, 2, bins)."""
+    """Stack the histograms of the patients with known truth: (patients, 2, bins), other pixels first, then
+    lesion pixels.
+    """
     return np.stack(
         [counts.histograms[name] for counts in patients if counts.known] or [np.zeros((2, EDGES.size), int)]
     )
@@ -162,6 +198,7 @@ def _histograms(patients: list[PatientCounts], name: str) -> np.ndarray:
 def _average_precision(
     evaluation: Evaluation, name: str, samples: int, seed: int
 ) -> bootstrap.Interval | None:
+    """Compute the pixel average precision with its interval; None when it is not defined."""
     stack = _histograms(evaluation.counts, name)
     value = histogram_average_precision(stack.sum(axis=0))
     if np.isnan(value):
@@ -178,6 +215,7 @@ def _average_precision(
 def _slice_auroc(
     evaluation: Evaluation, patients: dict, samples: int, seed: int
 ) -> bootstrap.Interval | None:
+    """Compute the slice AUROC with its interval; None when labels of one kind are lacking."""
     rows = [
         row for row in evaluation.slices if row["label"] is not None and (row["organ_px"] or row["truth_px"])
     ]
@@ -195,18 +233,21 @@ def _slice_auroc(
 
 
 def _oracle(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
-    """The threshold that maximises the mean Dice of the patients with a lesion, found with the masks."""
-    stack = _histograms([each for each in evaluation.counts if each.with_lesion], name)
-    both, other = from_above(stack[:, 1]), from_above(stack[:, 0])
+    """Find, with the masks, the threshold that maximises the mean Dice of the patients with a lesion."""
+    stack = _histograms(
+        [patient_counts for patient_counts in evaluation.counts if patient_counts.with_lesion], name
+    )
+    true_positive, false_positive = from_above(stack[:, 1]), from_above(stack[:, 0])
     truth = stack[:, 1].sum(axis=1, keepdims=True)
     if not truth.any():
         return {"threshold": None, "dice_volume": volume_dice([], samples, seed)}
-    scores = 2 * both / (both + other + truth)
+    scores = 2 * true_positive / (true_positive + false_positive + truth)
     best = int(np.argmax(scores.mean(axis=0)))
     return {"threshold": float(EDGES[best]), "dice_volume": volume_dice(scores[:, best], samples, seed)}
 
 
 def _head(evaluation: Evaluation, name: str, samples: int, seed: int) -> dict:
+    """Compute the metrics of one head of the network."""
     marking, precision = (
         evaluation.marking,
         float(histogram_average_precision(_histograms(evaluation.counts, name).sum(axis=0))),

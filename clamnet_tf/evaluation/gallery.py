@@ -1,9 +1,8 @@
-"""Which slices the report shows, kept while the evaluation streams by; small copies, not the arrays
-themselves.
+"""Choose the slices that the report shows, while the evaluation runs.
 
-Patients run from the best to the worst; of each: the slice with the largest lesion, its best and its worst
-slice. At
-the end come normal slices: those with the most false marks, and some spread evenly over the rest.
+Small copies are kept, not the full arrays. Patients are ordered from best to worst; each contributes the
+slice with the largest lesion, its best and its worst slice. Normal slices come last: those with the most
+false marks, then some spread evenly over the rest.
 """
 
 from dataclasses import dataclass, replace
@@ -16,47 +15,54 @@ from clamnet_tf.reporting.overlays import by_number, display_gray
 
 LIMIT = 60
 NORMAL_SHARE = 5
-"""One picture in so many is of a normal slice."""
+"""One picture in NORMAL_SHARE is of a normal slice."""
 SIDE = 320
 """Longest side of a kept copy, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryItem:
-    """One slice as the report shows it: cut to the organ with a small margin and at most SIDE pixels long.
-    Arrays (h, w).
+    """Hold one slice as the report shows it, cropped to the organ with a small margin and at most SIDE pixels
+    long.
+
+    All arrays have the same shape (h, w).
     """
 
     patient: str
     name: str
-    """What the slice is called, for example its file."""
+    """Name of the slice, for example its file."""
     slice_index: int
     normal: bool
-    """True: nothing ought to be marked."""
+    """True: nothing should be marked."""
     gray: np.ndarray
-    """uint8."""
+    """Grey values, uint8."""
     marked: np.ndarray | None
-    """Bool, or the numbers of markers (uint8); None: the prediction is missing."""
+    """Marked pixels: bool, or class numbers (uint8); None: the prediction is missing."""
     truth: np.ndarray | None = None
-    """Likewise; None: no reference mask."""
+    """Reference mask: bool, or class numbers (uint8); None: there is no mask."""
     heat: np.ndarray | None = None
     """Probability, float 0..1."""
     dice: float | None = None
     patient_dice: float | None = None
     truth_px: int | None = None
-    """On the original grid, as the next two."""
+    """Number of lesion pixels on the original grid."""
     marked_px: int | None = None
     marked_fraction: float | None = None
-    """Of the organ."""
+    """Marked share of the organ, 0..1; like `marked_px` on the original grid."""
     role: str = ""
-    """Why it is shown, in words."""
+    """Why the slice is shown, in words."""
 
 
 def gallery_item(
     case: SliceCase, mask: np.ndarray | None, row: dict, channel: int | None = None
 ) -> GalleryItem:
-    """The small copy of one slice. case.picture must be there; `mask` (H, W) bool on the same grid, `row`
-    from cases.py.
+    """Make the small copy of one slice.
+
+    Args:
+        case: Slice with a picture.
+        mask: (H, W) bool or class numbers, on the grid of the case; None: the prediction is missing.
+        row: Row of the slice, from evaluation.walk.
+        channel: Channel to show; None: the middle one.
     """
     box = _around(case.organ)
     factor = min(1.0, SIDE / max(box[0].stop - box[0].start, box[1].stop - box[1].start))
@@ -70,14 +76,17 @@ def gallery_item(
         if array is None:
             return None
         parts = {
-            value: shrink(one * np.uint8(255), Image.Resampling.BILINEAR) >= 128
-            for value, one in by_number(array)
+            value: shrink(class_mask * np.uint8(255), Image.Resampling.BILINEAR) >= 128
+            for value, class_mask in by_number(array)
         }
         if not parts or np.asarray(array).dtype == bool:
             return parts.get(
                 1, np.zeros(shrink(np.asarray(array, np.uint8), Image.Resampling.BILINEAR).shape, bool)
             )
-        return np.max([np.where(one, np.uint8(value), np.uint8(0)) for value, one in parts.items()], axis=0)
+        return np.max(
+            [np.where(class_mask, np.uint8(value), np.uint8(0)) for value, class_mask in parts.items()],
+            axis=0,
+        )
 
     heat = None
     if case.probability is not None:
@@ -97,10 +106,10 @@ def gallery_item(
 
 
 class Gallery:
-    """Collects candidates: `evaluate_slices(..., collect=gallery.add)`, then
-    `gallery.choose(evaluation.patients)`.
+    """Collect candidates during an evaluation and choose among them at its end.
 
-    Keeps at most four small copies per patient. A slice without a `picture` is passed over.
+    Use it as `evaluate_slices(..., collect=gallery.add)`, then `gallery.choose(evaluation.patients)`. At most
+    four small copies per patient are kept. Slices without a `picture` are skipped.
     """
 
     def __init__(self, limit: int = LIMIT, channel: int | None = None):
@@ -108,19 +117,23 @@ class Gallery:
         self._kept: dict[str, dict[str, tuple[float, GalleryItem]]] = {}
 
     def add(self, case: SliceCase, mask: np.ndarray | None, row: dict) -> None:
-        """Look at one slice and keep a copy if it beats what is kept of its patient."""
+        """Keep a copy of the slice if it beats what is kept of its patient."""
         if case.picture is None or not row["organ_px"]:
             return
         item = None
         for role, value in _roles(row).items():
-            kept = self._kept.setdefault(case.patient, {})
-            if role not in kept or value > kept[role][0]:
+            candidates = self._kept.setdefault(case.patient, {})
+            if role not in candidates or value > candidates[role][0]:
                 item = item or gallery_item(case, mask, row, self.channel)
-                kept[role] = (value, item)
+                candidates[role] = (value, item)
 
     def choose(self, patients: list[dict]) -> list[GalleryItem]:
-        """At most `limit` items: abnormal slices of the patients best to worst, then normal ones, most false
-        marks first.
+        """Return at most `limit` items.
+
+        Abnormal slices come first, patients from best to worst; then normal slices, most false marks first.
+
+        Args:
+            patients: Rows of patients.csv.
         """
         scores = {row["patient"]: row["dice"] for row in patients}
         order = {
@@ -134,8 +147,8 @@ class Gallery:
         )
         normals = [
             item
-            for kept in self._kept.values()
-            for role, (_, item) in kept.items()
+            for candidates in self._kept.values()
+            for role, (_, item) in candidates.items()
             if role == "most false marks"
         ]
         normals.sort(key=lambda item: -(item.marked_fraction or 0))
@@ -145,36 +158,38 @@ class Gallery:
         )
         normals = normals[: (room + 1) // 2] + _spread(normals[(room + 1) // 2 :], room // 2)
         ranked = _spread(ranked, self.limit - room)
-        each, more = divmod(self.limit - room, len(ranked)) if ranked else (0, 0)
-        shown = [
+        per_patient, remainder = divmod(self.limit - room, len(ranked)) if ranked else (0, 0)
+        items = [
             item
-            for place, name in enumerate(ranked)
-            for item in self._abnormal(name)[: each + (place < more)]
+            for rank, name in enumerate(ranked)
+            for item in self._abnormal(name)[: per_patient + (rank < remainder)]
         ]
-        shown += [replace(item, role=_normal_role(item)) for item in normals]
-        return [replace(item, patient_dice=scores[item.patient]) for item in shown]
+        items += [replace(item, role=_normal_role(item)) for item in normals]
+        return [replace(item, patient_dice=scores[item.patient]) for item in items]
 
     def _outlined(self, patient: str) -> float | None:
-        """Dice of the largest outlined lesion of a patient whose volume has none, since other slices are not
-        outlined; None without any.
+        """Return the Dice of the slice with the patient's largest outlined lesion, or None when there is
+        none.
+
+        It ranks patients whose volume has no Dice because not all slices are outlined.
         """
         return (
             self._kept[patient]["largest lesion"][1].dice if "largest lesion" in self._kept[patient] else None
         )
 
     def _abnormal(self, patient: str) -> list[GalleryItem]:
-        """A patient's abnormal candidates, each slice once, the most telling first."""
-        found = {}
+        """Return a patient's abnormal candidates, each slice once, the most informative first."""
+        items = {}
         for role in ("largest lesion", "largest mark", "worst slice", "best slice"):
             if role in self._kept[patient]:
                 item = self._kept[patient][role][1]
-                known = found.get(id(item))
-                found[id(item)] = replace(item, role=f"{known.role}, {role}" if known else role)
-        return list(found.values())
+                earlier = items.get(id(item))
+                items[id(item)] = replace(item, role=f"{earlier.role}, {role}" if earlier else role)
+        return list(items.values())
 
 
 def _roles(row: dict) -> dict[str, float]:
-    """What a slice may be kept as, with the value by which it competes."""
+    """Return the roles for which a slice competes, each with the value by which it competes."""
     if is_normal(row):
         return {"most false marks": row["marked_fraction"] or 0.0}
     if row["dice"] is None:
@@ -183,28 +198,29 @@ def _roles(row: dict) -> dict[str, float]:
 
 
 def _normal_role(item: GalleryItem) -> str:
+    """Describe a normal slice in words."""
     if item.marked is None:
         return "normal slice without a prediction"
     return "normal slice, falsely marked" if item.marked_px else "normal slice, rightly left unmarked"
 
 
 def _spread(values: list, count: int) -> list:
-    """`count` of the values, evenly spaced, the first and the last among them."""
+    """Return `count` of the values, evenly spaced, including the first and the last."""
     if count >= len(values):
         return values
     return [
-        values[place] for place in sorted(set(np.linspace(0, len(values) - 1, count).round().astype(int)))
+        values[index] for index in sorted(set(np.linspace(0, len(values) - 1, count).round().astype(int)))
     ]
 
 
 def _around(organ: np.ndarray) -> tuple[slice, slice]:
-    """Box of the organ with a margin of 4 %; the whole image when it is empty."""
+    """Return the bounding box of the organ with a margin of 4 %; the whole image when there is no organ."""
     organ = np.asarray(organ, bool)
     if not organ.any():
         return slice(0, organ.shape[0]), slice(0, organ.shape[1])
     box = []
     for axis in (0, 1):
-        places = np.flatnonzero(organ.any(axis=1 - axis))
+        occupied = np.flatnonzero(organ.any(axis=1 - axis))
         margin = max(2, round(0.04 * organ.shape[axis]))
-        box.append(slice(max(0, places[0] - margin), min(organ.shape[axis], places[-1] + 1 + margin)))
+        box.append(slice(max(0, occupied[0] - margin), min(organ.shape[axis], occupied[-1] + 1 + margin)))
     return box[0], box[1]

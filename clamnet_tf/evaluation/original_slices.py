@@ -1,4 +1,4 @@
-"""The pictures behind predictions: slices as volumes hold them, on the original grid."""
+"""Read the original pictures of predicted slices, as volumes hold them."""
 
 import numpy as np
 
@@ -8,24 +8,32 @@ from clamnet_tf.preprocessing.volumes import Group, assemble, group_cases
 
 
 def original_slices(manifest, prepared, rows, data) -> list:
-    """Return of each of `rows` (slice, its number in its file as the column `slice` of a table names it).
+    """Read the original slices of some rows.
 
-    A slice is (H, W, C) float32 before window and normalisation, with the recipe's channels (data:
-    DataSection).
+    Args:
+        manifest: Manifest of the data.
+        prepared: Prepared slices of the same data.
+        rows: Row indices in the table of `prepared`.
+        data: `data` section of the recipe (DataSection).
+
+    Returns:
+        Per row (slice, slice number). The slice is (H, W, C) float32 before window and normalisation, with
+        the recipe's channels. The number is that of the slice in its file, as the column `slice` of a table
+        gives it.
     """
-    table, found, last = prepared.table, [], (None, None)
-    several = np.bincount(table.case)  # slices per case
+    table, slices, last = prepared.table, [], (None, None)
+    slices_per_case = np.bincount(table.case)  # slices per case
     for row in rows:
         case, index = int(table.case[row]), int(table.slice_index[row])
         if last[0] != case:
-            last = (case, _open(manifest, case, int(several[case]), data, last))
-        array, number = last[1]
-        found.append((array[index], number(index)))
-    return found
+            last = (case, _open(manifest, case, int(slices_per_case[case]), data, last))
+        array, number_of = last[1]
+        slices.append((array[index], number_of(index)))
+    return slices
 
 
 def _open(manifest, case: int, slices: int, data, last):
-    """(array of the case's volume, slice index -> number in the file)."""
+    """Return (array of the case's volume, function from slice index to slice number in the file)."""
     image = manifest.cases[case].image
     if last[0] is not None and manifest.cases[last[0]].image == image:
         return last[1]
@@ -35,7 +43,9 @@ def _open(manifest, case: int, slices: int, data, last):
         assembled = assemble(
             manifest, group, channels=data.channels, dicom_backend=data.dicom_backend, with_organ=False
         )
-        return next(one.array for one in assembled if one.wanted[0][1] == case), int
+        return next(
+            assembled_case.array for assembled_case in assembled if assembled_case.wanted[0][1] == case
+        ), int
     array = (
         volume.array
         if data.channels is None
@@ -45,4 +55,5 @@ def _open(manifest, case: int, slices: int, data, last):
 
 
 def _group_of(manifest, case: int) -> Group:
+    """Return the group of cases to which a case belongs."""
     return next(group for group in group_cases(manifest) if case in group.cases)

@@ -1,9 +1,9 @@
-"""The lesion classes of a recipe measured: each by itself, as if it were the only one, and all together.
+"""Measure the lesion classes of a recipe: each class by itself, as if it were the only one, and all together.
 
-Together: a pixel counts as marked whatever its class, its probability is the highest of all. By itself:
-truth, marks and probability of one class; a slice whose label excludes it is normal for it. So every figure
-of figures.py is there once more per class that has a name. A single class without one, UNNAMED, is both at
-once.
+All together: a pixel counts as marked whatever its class, and its probability is the highest of all classes.
+By itself: truth, marks and probability of one class; a slice whose label excludes the class is normal for it.
+So every metric of figures.py exists once more for each class that has a name. For a single class without a
+name (UNNAMED) both are the same.
 """
 
 from dataclasses import replace
@@ -16,79 +16,95 @@ from clamnet_tf.reporting.wording import best_simple, headline_key, measured_on,
 
 
 def split_by_class(
-    whole: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str
+    slice_case: SliceCase, maps: np.ndarray, heads: dict, trained, markers: str
 ) -> dict[str, SliceCase]:
-    """Return {"": all classes together, name of a class: it alone ..} of a slice.
+    """Split a slice into one case for all classes together and one case per class.
 
     Args:
-        whole: the slice without probability; its truth is a label map.
-        maps: (H, W, M) of trained.volume, on the original grid.
-        heads: name -> (H, W, M) of that head of the network, measured for each class by itself.
+        slice_case: The slice without probability; its truth is a label map.
+        maps: (H, W, classes) float 0..1 from trained.volume, on the original grid.
+        heads: Name -> (H, W, classes) probabilities of that head of the network, measured for each class by
+            itself.
         trained: inference.trained_model.Trained.
-        markers: names of classes in its label, joined by +; a slice that is abnormal and names none of them
-            shows something else, so that its label says nothing here.
+        markers: Names of the classes in the slice's label, joined by +. An abnormal slice that names none of
+            them shows something else, so its label says nothing about these classes.
+
+    Returns:
+        {"": all classes together, name of a class: that class alone, ...}.
     """
-    label = -1 if whole.label is None else whole.label
-    shown = shown_classes(np.array([label]), np.array([markers]), trained.classes)[0]
-    known = whole.label == 0 or shown.any()
-    mask = trained.marking.mask(maps, whole.organ)
-    together = replace(whole, probability=maps.max(axis=-1), mask=mask, label=whole.label if known else None)
+    label = -1 if slice_case.label is None else slice_case.label
+    present = shown_classes(np.array([label]), np.array([markers]), trained.classes)[0]
+    known = slice_case.label == 0 or present.any()
+    mask = trained.marking.mask(maps, slice_case.organ)
+    together = replace(
+        slice_case, probability=maps.max(axis=-1), mask=mask, label=slice_case.label if known else None
+    )
     cases = {"": together}
     for index, name in enumerate(trained.classes):
         cases[name] = replace(
-            whole,
-            label=whole.label * int(shown[index]) if known and whole.label is not None else None,
+            slice_case,
+            label=slice_case.label * int(present[index]) if known and slice_case.label is not None else None,
             probability=maps[..., index],
             mask=mask == index + 1,
-            heads={head: each[..., index] for head, each in heads.items()},
-            truth=None if whole.truth is None else whole.truth == index + 1,
+            heads={head: head_maps[..., index] for head, head_maps in heads.items()},
+            truth=None if slice_case.truth is None else slice_case.truth == index + 1,
         )
     return cases
 
 
 def fit_sizes(classes, labels: np.ndarray, markers: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
-    """Return what intensity baselines are fitted to: {"" or name: (slices that show it, share of the organ)}.
+    """Return the slices and the expected size to which intensity baselines are fitted.
 
     Args:
-        classes: LesionClass of each class. labels, markers: columns of a SliceTable, at the abnormal training
-            slices.
+        classes: LesionClass of each class.
+        labels: Labels of the abnormal training slices, column of a SliceTable.
+        markers: Names of the classes in these slices' labels, column of a SliceTable.
+
+    Returns:
+        {"" or name of a class: ((slices,) bool, True where it is present; expected share of the organ,
+        0..1)}.
     """
-    shown = shown_classes(labels, markers, [one.name for one in classes])
-    found = {one.name: (shown[:, index], one.prevalence) for index, one in enumerate(classes)}
-    some = shown.any(axis=1)
-    together = shown[some] @ np.array([one.prevalence for one in classes])
-    return {"": (some, float(np.clip(together.mean(), 0, 1)) if some.any() else 1.0), **found}
+    present = shown_classes(labels, markers, [lesion_class.name for lesion_class in classes])
+    sizes = {
+        lesion_class.name: (present[:, index], lesion_class.prevalence)
+        for index, lesion_class in enumerate(classes)
+    }
+    any_present = present.any(axis=1)
+    together = present[any_present] @ np.array([lesion_class.prevalence for lesion_class in classes])
+    return {"": (any_present, float(np.clip(together.mean(), 0, 1)) if any_present.any() else 1.0), **sizes}
 
 
 def add_columns(evaluation, of_classes: dict) -> None:
-    """Add Dice, pixels and false marks of every class to the rows of slices and of patients."""
-    for name, own in of_classes.items():
-        both = ("dice", "truth_px", "marked_px")
-        for rows, theirs, keys in (
-            (evaluation.slices, own.slices, both),
-            (evaluation.patients, own.patients, (*both, "marked_share")),
+    """Add Dice, pixel counts and false marks of every class to the rows of slices and of patients."""
+    for name, class_evaluation in of_classes.items():
+        slice_keys = ("dice", "truth_px", "marked_px")
+        for rows, class_rows, keys in (
+            (evaluation.slices, class_evaluation.slices, slice_keys),
+            (evaluation.patients, class_evaluation.patients, (*slice_keys, "marked_share")),
         ):
-            for row, other in zip(rows, theirs, strict=True):
-                row |= {f"{name}_{key}": other[key] for key in keys}
-        for row, other in zip(evaluation.slices, own.slices, strict=True):
-            row |= {f"{name}_label": other["label"], f"{name}_score": other["score"]}
+            for row, class_row in zip(rows, class_rows, strict=True):
+                row |= {f"{name}_{key}": class_row[key] for key in keys}
+        for row, class_row in zip(evaluation.slices, class_evaluation.slices, strict=True):
+            row |= {f"{name}_label": class_row["label"], f"{name}_score": class_row["score"]}
 
 
-def class_headline(figures: dict) -> list[str]:
-    """Return a line per class that has a name: Dice with its interval, AUROC, false marks."""
+def class_headline(metrics: dict) -> list[str]:
+    """Return one line per named class: Dice with its interval, AUROC, false marks."""
     lines = []
-    for name, own in figures.get("markers", {}).items():
-        key = headline_key(own)
-        dice, best = own[key], best_simple(own)
+    for name, class_metrics in metrics.get("markers", {}).items():
+        key = headline_key(class_metrics)
+        dice, best = class_metrics[key], best_simple(class_metrics)
         text = f"  {name}: Dice {number(dice['mean'], 3)}"
         text += (
-            f" ({within(dice) or 'no interval'}) on {measured_on(own)}" if dice["mean"] is not None else ""
+            f" ({within(dice) or 'no interval'}) on {measured_on(class_metrics)}"
+            if dice["mean"] is not None
+            else ""
         )
         text += f", best simple method (picked with masks) {best[1][key]['mean']:.3f}" if best else ""
         area = (
             "no slice without it"
-            if own["normal_area"] is None
-            else f"marked where it is not {100 * own['normal_area']:.2f} %"
+            if class_metrics["normal_area"] is None
+            else f"marked area on slices without it {100 * class_metrics['normal_area']:.2f} %"
         )
-        lines.append(f"{text}, slice AUROC {number(own['auroc_slice'], 3)}, {area}")
+        lines.append(f"{text}, slice AUROC {number(class_metrics['auroc_slice'], 3)}, {area}")
     return lines

@@ -1,4 +1,4 @@
-"""contract.json: what an exported model takes and gives, for whoever calls it without having this package."""
+"""Write contract.json, which tells callers without this package what an exported model takes and gives."""
 
 import datetime
 from importlib import metadata
@@ -33,8 +33,12 @@ _PER_VOLUME = {
 
 
 def contract(source, *, kind: str, signatures=()) -> dict:
-    """As JSON. kind: savedmodel, litert or onnx; signatures: names of those that the file holds
-    (SavedModel).
+    """Return the contract as JSON content.
+
+    Args:
+        source: export.source.Source.
+        kind: "savedmodel", "litert" or "onnx".
+        signatures: Names of the signatures in the file (SavedModel only).
     """
     outputs = _outputs(source)
     content = {
@@ -58,7 +62,7 @@ def contract(source, *, kind: str, signatures=()) -> dict:
         },
         "not_applied": {
             **source.left_out,
-            "why": "whole volumes or masks; clamnet-tf predict --server applies them on the client's side",
+            "why": "they need whole volumes or masks; clamnet-tf predict --server applies them in the client",
         }
         if source.left_out
         else {},
@@ -70,7 +74,7 @@ def contract(source, *, kind: str, signatures=()) -> dict:
             "input": {IMAGES: content["prepared_slices"]},
             "output": {PROBABILITY: outputs[PROBABILITY]},
         }
-    taken = {
+    signature_texts = {
         DEFAULT: {
             "input": {IMAGES: default_slices(source)},
             "output": {**outputs, MASK: f"{outputs[MASK]}; the organ is where any channel is not 0"},
@@ -88,41 +92,41 @@ def contract(source, *, kind: str, signatures=()) -> dict:
         f"{source.side} pixels show; it may leave the picture"
     )
     for name, files in ((ENCODED, "PNG or JPEG"), (ENCODED_DICOM, "DICOM (one frame)")):
-        taken[name] = {
+        signature_texts[name] = {
             "input": {IMAGE_BYTES: encoded_pictures(source, files)},
             "output": {**outputs, BOX: box},
         }
-    content["signatures"] = {name: taken[name] for name in taken if name in signatures}
+    content["signatures"] = {name: signature_texts[name] for name in signature_texts if name in signatures}
     reason = why_not_encoded(source)
     return content if reason is None else {**content, "no_encoded_signature": reason}
 
 
 def _outputs(source) -> dict[str, str]:
-    """What the model gives, in words: output -> its form and meaning."""
+    """Return the outputs in words: name -> form and meaning."""
     names = named(source.names)
     shape = ", ".join(map(str, ("batch", *map_shape(source.side, len(source.thresholds)))))
-    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
-    probability, marked, whole = "P(marker)", "1 where probability >= threshold", "the probability"
+    numbered = ", ".join(f"{class_number} {name}" for class_number, name in enumerate(names, start=1))
+    probability, marked, score_source = "P(lesion)", "1 where probability >= threshold", "the probability"
     if names:
-        probability, whole = f"of each class ({', '.join(names)})", "the highest probability"
+        probability, score_source = f"of each class ({', '.join(names)})", "the highest probability"
         marked = (
-            f"the number of the class ({listed}) that lies furthest above its threshold, in log-odds, "
-            f"0 where none does,"
+            f"the number of the class ({numbered}) that is furthest above its threshold, in log-odds, or 0 "
+            f"where none is,"
         )
     return {
         PROBABILITY: f"float32 ({shape}), {probability} in 0..1 per pixel",
         MASK: f"uint8 (batch, {source.side}, {source.side}), {marked} inside the organ",
         PRESENCE: f"float32 (batch,), 0..1: the generalised mean of power {source.pooling_power:g} of "
-        f"{whole} over the organ; 0 without one",
+        f"{score_source} over the organ; 0 without one",
     }
 
 
 def prepared_slices(source) -> str:
-    """What `PREPARED` takes, in words."""
+    """Describe in words what `PREPARED` takes."""
     data = source.data
-    first = (
-        f"window of width {data.window.width:g} around {data.window.center:g} first (pictures of 8 bits "
-        f"show it already: 0 to 255 there); "
+    window_text = (
+        f"window of width {data.window.width:g} around {data.window.center:g} first (8-bit pictures show it "
+        f"already: 0 to 255 there); "
         if data.window is not None
         else ""
     )
@@ -134,71 +138,68 @@ def prepared_slices(source) -> str:
     return (
         f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as "
         f"clamnet_tf.preprocessing.prepared_volume.prepare_volume makes them{atlas}. "
-        f"{first}{_PER_VOLUME[data.normalization]}; {_outside(source.organ)} ({source.organ.method}); "
+        f"{window_text}{_PER_VOLUME[data.normalization]}; {_outside(source.organ)} ({source.organ.method}); "
         f"cropped to the square around the volume's organ, "
         f"margin {source.organ.margin:g}; bilinear, antialiased, to {source.side} pixels"
     )
 
 
 def default_slices(source) -> str:
-    """What `DEFAULT` takes, in words."""
+    """Describe in words what `DEFAULT` takes."""
     if not has_fixed_window(source.data):
         return prepared_slices(source)
     blank = source.organ.surroundings == "blank"
-    lies = (
-        "What lies outside the organ must lie below the window (0 after it)"
+    outside_text = (
+        "Outside the organ, values must lie below the window (0 after it)"
         if blank
-        else "What lies outside the organ is the image too"
+        else "Outside the organ, the image is kept"
     )
     return (
         f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices in the unit of the "
-        f"files, cropped to the square around the "
-        f"organ and resized; the window is applied here (shades of pictures of 8 bits, which show it "
-        f"already, must be mapped onto it before). {lies}"
+        f"files, cropped to the square around the organ and resized; the window is applied here (shades of "
+        f"8-bit pictures, which show it already, must be mapped onto it before). {outside_text}"
     )
 
 
 def _outside(organ) -> str:
-    """Say what an image holds outside of the organ."""
-    return (
-        "0 outside the organ" if organ.surroundings == "blank" else "the image itself outside the organ too"
-    )
+    """Describe the image outside the organ."""
+    return "0 outside the organ" if organ.surroundings == "blank" else "the image is kept outside the organ"
 
 
 def encoded_pictures(source, files: str) -> str:
-    """What `ENCODED` takes, in words."""
+    """Describe in words what `ENCODED` takes."""
     organ = organ_of_pictures(source.organ)
-    stands_in = (
+    fallback = (
         ""
         if organ == source.organ
-        else f", which stands in for organ.method {source.organ.method}, that no graph can hold"
+        else f", which replaces organ.method {source.organ.method}, because that cannot be part of a graph"
     )
-    shown = ""
+    dicom_text = ""
     if files.startswith("DICOM"):
-        shown = (
+        dicom_text = (
             "; neither are VOI LUT, window, shutter and padding of the file, which clamnet-tf predict "
-            "applies to X-rays: "
-            "send those as pictures"
+            "applies to X-rays: send those as pictures"
         )
     wanted = (
         f"the channels {list(source.data.channels)} are used"
         if source.data.channels is not None
-        else f"{source.channels} channel(s), none else"
+        else f"exactly {source.channels} channel(s)"
     )
     return (
-        f"string (batch,): whole {files} files of any size; {wanted}. Each is a volume of one slice: its "
-        f"organ is {ORGANS.get(organ.method)}{stands_in}, "
-        f"and statistics are taken inside it, in this slice alone. Where slices of a whole volume are at "
-        f"hand, prepare them together and call {PREPARED}: "
-        f"statistics and crop then belong to the volume, as in training. EXIF orientation is not "
-        f"applied{shown}"
+        f"string (batch,): complete {files} files of any size; {wanted}. Each is a volume of one slice: its "
+        f"organ is {ORGANS.get(organ.method)}{fallback}, "
+        f"and statistics are taken inside it, in this slice alone. Where the slices of a whole volume are "
+        f"available, prepare them together and call {PREPARED}: statistics and crop are then those of the "
+        f"volume, as in training. EXIF orientation is not "
+        f"applied{dicom_text}"
     )
 
 
 def _version(name: str) -> str:
-    for each in (name, f"{name}-cpu"):
+    """Return the installed version of a package, or "unknown"."""
+    for distribution in (name, f"{name}-cpu"):
         try:
-            return metadata.version(each)
+            return metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
     return "unknown"

@@ -1,8 +1,8 @@
-"""DICOM bytes -> modality values inside a graph, by tensorflow-io: for servers that have its operations
-(TensorFlow up to 2.17).
+"""Decode DICOM bytes to modality values inside a graph, with tensorflow-io.
 
-What tensorflow-io returns are neither stored values nor Hounsfield units; imaging.dicom_tensorflow_io says
-what they are and how that is undone. The same is done here with TensorFlow's operations.
+It is for servers that have its operations (TensorFlow up to 2.17). tensorflow-io returns neither stored
+values nor Hounsfield units; imaging.dicom_tensorflow_io explains what it returns and how to undo that. The
+same is done here with TensorFlow's operations.
 """
 
 import tensorflow as tf
@@ -11,20 +11,27 @@ _TAGS = ("BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"
 
 
 def load_operations() -> None:
-    """EnvironmentFailure when tensorflow-io does not work here."""
+    """Raise EnvironmentFailure when tensorflow-io does not work here."""
     from clamnet_tf.imaging.dicom_tensorflow_io import check_operations
 
     check_operations()
 
 
 def decode_dicom(content):
-    """Bytes (scalar string) of a DICOM file of one frame -> (rows, columns, 1 or 3) float32, as
-    `imaging.dicom_pixels.read_pixels`; False, as they are not shades.
+    """Decode a DICOM file of one frame.
 
-    Signed MONOCHROME1 lies one stored value off: tensorflow-io renders it so (measured), and here is no
-    pydicom to compare with.
+    Signed MONOCHROME1 is off by one stored value: tensorflow-io renders it so (measured), and in a graph
+    there is no pydicom to compare with.
 
-    InvalidArgumentError for several frames, and for anything that tensorflow-io cannot read.
+    Args:
+        content: Bytes of the file, scalar string.
+
+    Returns:
+        (values, False): (rows, columns, 1 or 3) float32 like `imaging.dicom_pixels.read_pixels`; False,
+        because the values are not 8-bit shades.
+
+    Raises:
+        InvalidArgumentError: The file has several frames, or tensorflow-io cannot read it.
     """
     import tensorflow_io
 
@@ -55,14 +62,15 @@ def decode_dicom(content):
 
 
 def _number(text, missing: float):
-    """The first of the values that a tag holds, float64; `missing` for an empty one."""
+    """Return the first value of a tag, float64; `missing` when it is empty."""
     text = tf.strings.regex_replace(tf.strings.strip(text), r"\\.*$", "")
     return tf.strings.to_number(tf.where(text == "", str(missing), text), tf.float64)
 
 
 def _modality(rendered, bits, signed, slope, intercept, inverted):
-    """DCMTK's rendering -> modality values, MONOCHROME1 mirrored so that bright means bright; float64, same
-    shape.
+    """Convert DCMTK's rendering to modality values, float64, same shape.
+
+    MONOCHROME1 is mirrored so that bright means bright.
     """
     half = 2.0 ** (bits - 1.0)
     ends = (
@@ -80,7 +88,7 @@ def _modality(rendered, bits, signed, slope, intercept, inverted):
 
 
 def _depth(lowest, highest):
-    """DCMTK's rangeToBits: magnitude bits of the larger end, and a sign."""
+    """Compute DCMTK's rangeToBits: magnitude bits of the larger end, and a sign."""
     largest = tf.where(tf.abs(lowest) >= highest, tf.abs(lowest) - 1.0, highest)
     magnitude = tf.where(lowest < 0, largest, highest)
     # bit_length of a whole number: a half above it keeps log2 away from the powers of two

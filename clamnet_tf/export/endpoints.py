@@ -1,4 +1,4 @@
-"""The graph of an export: a tf.Module with one function per signature."""
+"""Build the graph of an export: a tf.Module with one function per signature."""
 
 import tensorflow as tf
 
@@ -20,10 +20,13 @@ from clamnet_tf.serving.signatures import (
 
 
 class Endpoints(tf.Module):
-    """The signatures of a Source as tf.functions over any batch; `functions` is what tf.saved_model.save
-    takes.
+    """Provide the signatures of a Source as tf.functions for any batch size.
 
-    dicom: with the signature ENCODED_DICOM, whose operations only tensorflow-io has.
+    `functions` is what tf.saved_model.save takes.
+
+    Args:
+        source: export.source.Source.
+        dicom: Add the signature ENCODED_DICOM, whose operations only tensorflow-io has.
     """
 
     def __init__(self, source, dicom: bool = False):
@@ -46,10 +49,14 @@ class Endpoints(tf.Module):
                 self.functions[ENCODED_DICOM] = self._function(self.from_dicom, self.files)
 
     def _function(self, method, spec):
+        """Return a method as tf.function with one input."""
         return tf.function(method, input_signature=[spec], autograph=False)
 
     def probability(self, images):
-        """(B, side, side, C) prepared -> (B, side, side, M) float32, as inference.predictor.Predictor."""
+        """Compute probabilities (B, side, side, classes) float32 of prepared slices (B, side, side, C).
+
+        The result equals that of inference.predictor.Predictor.
+        """
         predictor = self.source.predictor
         heads = predictor.both_views(images)
         if predictor.head == "mean":
@@ -57,26 +64,26 @@ class Endpoints(tf.Module):
         return heads[predictor.head_names.index(f"head_{predictor.head}")]
 
     def from_prepared(self, images):
-        """What clamnet-tf's own client asks for."""
+        """Return probability and identity of prepared slices; clamnet-tf's own client calls this."""
         identity = tf.fill(tf.shape(images)[:1], self.source.identity.text)
         return {PROBABILITY: self.source.written(self.probability(images)), IDENTITY: identity}
 
     def from_slices(self, images):
-        """Slices on the network's grid; a fixed window is applied here."""
+        """Mark slices on the network's grid; a fixed window is applied here."""
         if has_fixed_window(self.source.data):
             images = window(images, self.source.data.window.center, self.source.data.window.width)
         return self._marked(images, tf.reduce_any(images != 0, axis=-1))
 
     def from_pictures(self, image_bytes):
-        """PNG and JPEG files."""
+        """Mark PNG and JPEG files."""
         return self._from_files(image_bytes, decode)
 
     def from_dicom(self, image_bytes):
-        """DICOM files."""
+        """Mark DICOM files."""
         return self._from_files(image_bytes, decode_dicom)
 
     def _from_files(self, image_bytes, decoder):
-        """Whole pictures: organ, crop, normalisation and resizing are done here, picture by picture."""
+        """Mark whole pictures: organ, crop, normalisation and resizing happen here, picture by picture."""
         prepared = tf.map_fn(
             lambda content: self._one_file(content, decoder),
             image_bytes,
@@ -89,6 +96,7 @@ class Endpoints(tf.Module):
         return {**self._marked(prepared["images"], prepared["organ"]), BOX: prepared["box"]}
 
     def _one_file(self, content, decoder):
+        """Decode and prepare one file."""
         source = self.source
         image, eight_bits = decoder(content)
         image = choose_channels(image, source.data.channels, source.channels)
@@ -97,6 +105,7 @@ class Endpoints(tf.Module):
         )
 
     def _marked(self, images, organ):
+        """Return probability, mask and presence score of prepared slices."""
         maps = self.probability(images)
         score = presence(tf.reduce_max(maps, axis=-1), organ, self.source.pooling_power)
         mask = label_map(maps, organ, self.source.thresholds)
@@ -104,29 +113,37 @@ class Endpoints(tf.Module):
 
 
 def label_map(maps, organ, thresholds):
-    """Mark pixels as the class that lies furthest above its cut, in log-odds, where one reaches it.
+    """Give each pixel the class that is furthest above its threshold, in log-odds, where a class reaches it.
 
     Args:
-        maps: (B, H, W, M) float32 in 0..1. organ: (B, H, W) bool. thresholds: M cuts.
+        maps: (B, H, W, classes) float32 in 0..1.
+        organ: (B, H, W) bool.
+        thresholds: One threshold per class, 0..1.
 
     Returns:
         (B, H, W) uint8: 0, or the number of the class from 1.
     """
     cuts = tf.constant(thresholds, maps.dtype)
     marked = tf.logical_and(tf.reduce_any(maps >= cuts, axis=-1), organ)
-    number = 1 + tf.argmax(_log_odds(maps) - _log_odds(cuts), axis=-1, output_type=tf.int32)
-    return tf.cast(tf.where(marked, number, 0), tf.uint8)
+    class_number = 1 + tf.argmax(_log_odds(maps) - _log_odds(cuts), axis=-1, output_type=tf.int32)
+    return tf.cast(tf.where(marked, class_number, 0), tf.uint8)
 
 
 def _log_odds(probability):
-    """As `inference.postprocessing.one_class.log_odds`."""
+    """Compute log-odds like `inference.postprocessing.one_class.log_odds`."""
     clipped = tf.clip_by_value(probability, 1e-6, 1 - 1e-6)
     return tf.math.log(clipped) - tf.math.log1p(-clipped)
 
 
 def presence(probability, organ, power: float):
-    """(B, H, W) twice -> (B,) float32: `metrics.localisation.image_score`, the generalised mean over the
-    organ; 0 without one.
+    """Compute the presence score (B,) float32: the generalised mean over the organ; 0 without an organ.
+
+    It equals `metrics.localisation.image_score`.
+
+    Args:
+        probability: (B, H, W) float in 0..1.
+        organ: (B, H, W) bool.
+        power: Power of the mean.
     """
     inside = tf.cast(organ, tf.float64)
     pixels = tf.reduce_sum(inside, axis=[1, 2])
@@ -135,12 +152,12 @@ def presence(probability, organ, power: float):
 
 
 def has_fixed_window(data) -> bool:
-    """Whether normalisation is a fixed window and nothing else, so that it can stand in the graph."""
+    """Return whether normalisation is only a fixed window, so that it can be part of the graph."""
     return data.normalization == "window" and data.normal_atlas is None
 
 
 def why_not_encoded(source) -> str | None:
-    """Why whole pictures cannot be taken; None when they can."""
+    """Say why whole pictures cannot be taken; None when they can."""
     if source.data.normal_atlas is not None:
         return "the deviation from normal slices (data.normal_atlas) is not computed in a graph"
     if organ_of_pictures(source.organ).method not in ORGANS:

@@ -1,7 +1,7 @@
-"""Batch norms folded into the convolutions before them: equal in inference, one operation less each.
+"""Fold batch norms into the convolutions before them: the same result in inference with fewer operations.
 
-A batch norm in inference is y -> gamma (y - mean) / sqrt(variance + epsilon) + beta with fixed numbers per
-channel, so for y = kernel * x + bias it is a convolution again (Jacob et al. 2018, section 3.2). Group and
+In inference a batch norm is y -> gamma (y - mean) / sqrt(variance + epsilon) + beta with fixed numbers per
+channel, so after y = kernel * x + bias it is a convolution again (Jacob et al. 2018, section 3.2). Group and
 instance norms depend on the slice and stay.
 """
 
@@ -11,10 +11,12 @@ from keras import layers
 
 
 def folded(network: keras.Model) -> keras.Model:
-    """The network without batch norms, with copied weights; the network itself when it has none.
+    """Return the network without batch norms, with copied weights; the network itself when it has none.
 
-    Layers keep their names. ValueError for a batch norm that stands behind anything
-    but a convolution, which blocks.py does not build.
+    Layers keep their names.
+
+    Raises:
+        ValueError: A batch norm follows something other than a convolution, which blocks.py does not build.
     """
     before = {
         norm.name: _convolution_before(norm)
@@ -45,16 +47,18 @@ def folded(network: keras.Model) -> keras.Model:
 
 
 def _convolution_before(norm) -> str:
+    """Return the name of the convolution before a batch norm."""
     layer = norm.input._keras_history.operation
     if not isinstance(layer, layers.Conv2D):
         raise ValueError(
-            f"{norm.name} stands behind {layer.name}, a {type(layer).__name__}; only a batch norm behind a "
-            f"Conv2D can be folded"
+            f"{norm.name} follows {layer.name}, a {type(layer).__name__}; only a batch norm after a Conv2D "
+            f"can be folded"
         )
     return layer.name
 
 
 def _folded_weights(convolution, norm) -> list[np.ndarray]:
+    """Return kernel and bias of a convolution with the following batch norm folded in."""
     kernel, *bias = (weight.astype(np.float64) for weight in convolution.get_weights())
     mean, variance = (np.asarray(value, np.float64) for value in (norm.moving_mean, norm.moving_variance))
     gamma = np.asarray(norm.gamma, np.float64) if norm.scale else 1.0

@@ -1,7 +1,7 @@
-"""One function of a Source with its weights as constants: what the converters for other runtimes take.
+"""Provide a Source as one function with constant weights, for the converters to other runtimes.
 
-LiteRT's converter, given the variables, made a file that answers NaN (measured on TensorFlow 2.21); constants
-do not.
+Given variables, LiteRT's converter made a file that answers NaN (measured on TensorFlow 2.21); with constants
+it does not.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from clamnet_tf.serving.signatures import IMAGES, PROBABILITY
 
 
 def probability_function(source) -> tf.types.experimental.GenericFunction:
-    """tf.function: images (batch, side, side, C) prepared -> {"probability": as
-    serving.signatures.map_shape}.
+    """Return a tf.function: images (batch, side, side, C), prepared -> {"probability": see
+    signatures.map_shape}.
     """
     endpoints = Endpoints(dataclasses.replace(source, predictor=source.predictor.stock()))
     return tf.function(
@@ -26,7 +26,9 @@ def probability_function(source) -> tf.types.experimental.GenericFunction:
 
 
 def frozen_probability(source):
-    """The same with constants for weights, as a concrete function; its only input is named `images`."""
+    """Return `probability_function` as a concrete function with constant weights; its only input is named
+    `images`.
+    """
     frozen = convert_variables_to_constants_v2(probability_function(source).get_concrete_function())
     assert [tensor.op.name for tensor in frozen.inputs] == [IMAGES]
     return frozen

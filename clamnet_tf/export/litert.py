@@ -1,5 +1,6 @@
-"""LiteRT (formerly TensorFlow Lite): float, or int8 calibrated on given slices; checked with the real runtime
-before it gets its name.
+"""Export to LiteRT (formerly TensorFlow Lite): float, or int8 calibrated on given slices.
+
+The file is checked with the real runtime before it gets its name.
 """
 
 import logging
@@ -20,23 +21,26 @@ from clamnet_tf.metrics.overlap import count_overlap, dice
 from clamnet_tf.quiet import stderr_held_back
 from clamnet_tf.serving.signatures import PREPARED
 
-#: Least Dice of int8 masks with float masks; below, the file is of no use and is not kept.
+#: Least Dice of int8 masks with float masks; with less the file is useless and not kept.
 LEAST_AGREEMENT = 0.8
 MOST_CALIBRATED, MOST_MEASURED = 100, 400
 
 
 def export_litert(source, out: Path, *, slices=None) -> Exported:
-    """Write <out>/<name>.tflite, or with `slices` <name>_int8.tflite, and <file>.json, its contract with the
-    figures.
+    """Write <out>/<name>.tflite, or with `slices` <name>_int8.tflite, and <file>.json, its contract with
+    measurements.
 
-    slices: to calibrate and measure on, None = a float file. images (N, side, side, C) float, prepared; organ
-    (N, side, side) bool; truth: per slice a label map (side, side) or None where no mask is known, or None
-    for all. Weights and activations of the int8 file are 8 bits, its input and output stay float32.
+    Weights and activations of the int8 file have 8 bits; its input and output stay float32.
+
+    Args:
+        source: export.source.Source.
+        out: Folder for the files.
+        slices: CalibrationSlices to calibrate and measure on; None: a float file.
 
     Raises:
-        EnvironmentFailure: ai-edge-litert is not installed. UserInputError: slices of another shape, or files
-            in the way.
-        ExportFailure: the file does not give what the network gives; nothing is left behind.
+        EnvironmentFailure: ai-edge-litert is not installed.
+        UserInputError: The slices have another shape, nothing is marked in them, or files are in the way.
+        ExportFailure: The file does not give what the network gives; nothing is left behind.
     """
     require_runtime("ai_edge_litert", "ai-edge-litert")
     path = Path(out) / f"{source.name}{'_int8' if slices is not None else ''}.tflite"
@@ -44,8 +48,8 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
     must_be_new(path, described)
     if slices is not None and slices.images.shape[1:] != (source.side, source.side, source.channels):
         raise UserInputError(
-            f"--calibrate: slices of shape {slices.images.shape[1:]}; the network takes "
-            f"{(source.side, source.side, source.channels)}."
+            f"--calibrate: expected slices of shape {(source.side, source.side, source.channels)}, as the "
+            f"network takes them; received {slices.images.shape[1:]}."
         )
     with leaves_nothing_behind(path.parent):
         with atomic_path(path) as temporary:
@@ -62,7 +66,7 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
 
 
 def converted(function, slices) -> bytes:
-    """A LiteRT file of a frozen function; int8 when `slices` are given."""
+    """Return a LiteRT file of a frozen function; int8 when `slices` are given."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     with stderr_held_back(), warnings.catch_warnings():
         warnings.filterwarnings(
@@ -72,7 +76,9 @@ def converted(function, slices) -> bytes:
         if slices is not None:
             chosen = slices.images[_spread(len(slices.images), MOST_CALIBRATED, odd=False)]
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([np.asarray(one[None], np.float32)] for one in chosen)
+            converter.representative_dataset = lambda: (
+                [np.asarray(image[None], np.float32)] for image in chosen
+            )
             converter.target_spec.supported_ops = [
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
                 tf.lite.OpsSet.TFLITE_BUILTINS,
@@ -81,63 +87,75 @@ def converted(function, slices) -> bytes:
 
 
 def _spread(count: int, most: int, *, odd: bool) -> np.ndarray:
-    """At most `most` row numbers, evenly spread over the even rows, or over the odd ones (which calibration
-    does not see).
+    """Return at most `most` row numbers, evenly spread over the even rows, or over the odd ones.
+
+    Calibration uses the even rows only.
     """
     rows = np.arange(1 if odd and count > 1 else 0, count, 2)
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))]
 
 
 def _agreement(source, path: Path, slices) -> dict:
-    """Dice of all measured slices together: int8 with float masks, and both with the truth where it is
+    """Measure the Dice over all slices together: int8 against float masks, and both against the truth where
     known.
     """
     rows = _spread(len(slices.images), MOST_MEASURED, odd=True)
     images, organ = np.asarray(slices.images[rows], np.float32), np.asarray(slices.organ[rows], bool)
-    ours = source.original(images)
-    theirs = run_litert(path, images).reshape(ours.shape)
-    if not np.isfinite(theirs).all():
+    float_maps = source.original(images)
+    int8_maps = run_litert(path, images).reshape(float_maps.shape)
+    if not np.isfinite(int8_maps).all():
         raise ExportFailure(
-            f"{path.name}: the int8 network gives values that are not finite. Nothing is kept; use the "
+            f"{path.name}: the int8 network gives values that are not finite. Nothing is kept. Use the "
             f"float file."
         )
-    numbers = 1 + np.arange(ours.shape[-1])
+    class_numbers = 1 + np.arange(float_maps.shape[-1])
     masks = {
-        name: labels(source, maps, organ)[..., None] == numbers
-        for name, maps in (("float", ours), ("int8", theirs))
+        name: labels(source, maps, organ)[..., None] == class_numbers
+        for name, maps in (("float", float_maps), ("int8", int8_maps))
     }
     facts = {
         "calibrated_on": len(_spread(len(slices.images), MOST_CALIBRATED, odd=False)),
         "measured_on": len(rows),
-        "mean_difference": float(np.abs(ours - theirs).mean()),
+        "mean_difference": float(np.abs(float_maps - int8_maps).mean()),
         "dice_with_float_masks": dice(count_overlap(masks["float"], masks["int8"])),
     }
-    known = [
-        place for place, row in enumerate(rows) if slices.truth is not None and slices.truth[row] is not None
+    with_truth = [
+        index for index, row in enumerate(rows) if slices.truth is not None and slices.truth[row] is not None
     ]
-    if any(slices.truth[rows[place]].any() for place in known):  # normal slices alone say nothing of overlap
-        truth = np.stack([slices.truth[rows[place]] for place in known])[..., None] == numbers
+    if any(
+        slices.truth[rows[index]].any() for index in with_truth
+    ):  # normal slices alone say nothing of overlap
+        truth = np.stack([slices.truth[rows[index]] for index in with_truth])[..., None] == class_numbers
         facts |= {
-            f"dice_with_truth_{name}": dice(count_overlap(truth, mask[known])) for name, mask in masks.items()
-        } | {"slices_with_truth": len(known)}
+            f"dice_with_truth_{name}": dice(count_overlap(truth, mask[with_truth]))
+            for name, mask in masks.items()
+        } | {"slices_with_truth": len(with_truth)}
     agreed = facts["dice_with_float_masks"]
     if agreed is None:
         raise UserInputError(
-            "--calibrate: the float network marks nothing in these slices, so that int8 masks cannot be "
+            "--calibrate: the float network marks nothing in these slices, so int8 masks cannot be "
             "compared. Give images with lesions."
         )
     if agreed < LEAST_AGREEMENT:
         raise ExportFailure(
-            f"{path.name}: int8 masks and float masks agree with a Dice of {agreed:.3f} only; at least "
-            f"{LEAST_AGREEMENT} is expected. "
-            "Nothing is kept. Calibrate on more images of the kind that will be marked, or use the float "
-            "file."
+            f"{path.name}: expected a Dice of at least {LEAST_AGREEMENT} between int8 masks and float masks; "
+            f"received {agreed:.3f}. Nothing is kept. Calibrate on more images of the kind that will be "
+            f"marked, or use the float file."
         )
     return facts
 
 
 def run_litert(path: Path, images: np.ndarray, threads: int | None = None) -> np.ndarray:
-    """(N, side, side, C) float32 -> (N, side, side[, M]) float32 by the real runtime, slice by slice."""
+    """Run a LiteRT file slice by slice with the real runtime.
+
+    Args:
+        path: The file.
+        images: (N, side, side, C) float32.
+        threads: Number of threads; None: the runtime's default.
+
+    Returns:
+        (N, side, side) float32, or (N, side, side, classes) with several classes.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
@@ -153,13 +171,16 @@ def run_litert(path: Path, images: np.ndarray, threads: int | None = None) -> np
 
 
 def _in_words(facts: dict):
+    """Yield the measurements as lines for the user."""
     yield f"{facts['bytes'] / 1e6:.2f} MB"
     if "dice_with_float_masks" in facts:
         yield (
             f"int8, calibrated on {facts['calibrated_on']} slices; on {facts['measured_on']} others its "
-            f"masks have a Dice of "
-            f"{facts['dice_with_float_masks']:.3f} with the float network's"
+            f"masks have a Dice of {facts['dice_with_float_masks']:.3f} with those of the float network"
         )
     if "dice_with_truth_int8" in facts:
         count = facts["slices_with_truth"]
-        yield f"Dice with the truth ({count} slices together): float {facts['dice_with_truth_float']:.3f}, int8 {facts['dice_with_truth_int8']:.3f}"
+        yield (
+            f"Dice with the truth ({count} slices together): float {facts['dice_with_truth_float']:.3f}, "
+            f"int8 {facts['dice_with_truth_int8']:.3f}"
+        )

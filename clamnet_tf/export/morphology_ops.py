@@ -1,7 +1,7 @@
-"""Binary morphology of one slice in TensorFlow's own operations, so that a served graph needs no SciPy.
+"""Compute binary morphology of one slice with TensorFlow's operations, so that a served graph needs no SciPy.
 
 Every function takes and gives (rows, columns) bool of any size and equals its counterpart in scipy.ndimage
-with the cross of four neighbours (tested). Outside of the image is False unless said otherwise.
+with the cross of four neighbours (tested). Outside the image counts as False unless stated otherwise.
 """
 
 import tensorflow as tf
@@ -10,47 +10,55 @@ _CROSS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 def _neighbours(x, outside, steps=_CROSS) -> list:
-    """x moved by each of `steps` (rows, columns), at most one place; `outside` fills what comes in."""
+    """Return x shifted by each of `steps` (rows, columns), at most one pixel; `outside` fills the border."""
     padded = tf.pad(x, [[1, 1], [1, 1]], constant_values=outside)
     return [tf.slice(padded, [1 - rows, 1 - columns], tf.shape(x)) for rows, columns in steps]
 
 
 def _any_of(parts):
+    """Return the logical or of masks."""
     return tf.reduce_any(tf.stack(parts), axis=0)
 
 
 def _all_of(parts):
+    """Return the logical and of masks."""
     return tf.reduce_all(tf.stack(parts), axis=0)
 
 
 def dilate(mask, times: int, within=None):
-    """`times` dilations; with `within` only there (binary_dilation(mask=within): what lies outside of it
-    stays).
+    """Dilate a mask `times` times.
+
+    Args:
+        mask: (rows, columns) bool.
+        times: Number of dilations.
+        within: (rows, columns) bool: dilate only there, as binary_dilation(mask=within); what lies outside
+            stays. None: everywhere.
     """
-    kept = mask if within is None else tf.logical_and(mask, tf.logical_not(within))
+    unchanged = mask if within is None else tf.logical_and(mask, tf.logical_not(within))
     for _ in range(times):
         grown = _any_of([mask, *_neighbours(mask, False)])
-        mask = grown if within is None else tf.logical_or(kept, tf.logical_and(grown, within))
+        mask = grown if within is None else tf.logical_or(unchanged, tf.logical_and(grown, within))
     return mask
 
 
 def erode(mask, times: int, outside: bool = False):
-    """`times` erosions; `outside` is what the image's surroundings count as."""
+    """Erode a mask `times` times; `outside` is the value of the image's surroundings."""
     for _ in range(times):
         mask = _all_of([mask, *_neighbours(mask, outside)])
     return mask
 
 
 def fill_holes(mask):
-    """Everything that cannot be reached from outside through the background."""
+    """Return everything that cannot be reached from outside through the background."""
     free = tf.pad(tf.logical_not(mask), [[1, 1], [1, 1]], constant_values=True)
     outside = tf.pad(tf.zeros_like(mask, tf.int32), [[1, 1], [1, 1]], constant_values=1)
     return (_spread(outside, free) == 0)[1:-1, 1:-1]
 
 
 def largest_component(mask):
-    """(the largest 4-connected component, its pixels); of equals the first in reading order. All False, 0:
-    there is none.
+    """Return (largest 4-connected component, number of its pixels).
+
+    Of several equally large ones it is the first in reading order; without any it is (all False, 0).
     """
     count = tf.size(mask)
     # Numbers fall in reading order, so that the highest one in a component is that of its first pixel.
@@ -63,8 +71,12 @@ def largest_component(mask):
 
 
 def deeper_than(mask, distance):
-    """Pixels whose Euclidean distance to the nearest False pixel, or to the outside, is more than `distance`
-    (scalar float32, >= 0).
+    """Return the pixels whose Euclidean distance to the nearest False pixel, or to the outside, exceeds
+    `distance`.
+
+    Args:
+        mask: (rows, columns) bool.
+        distance: Scalar float32, at least 0, in pixels.
     """
     reach = tf.cast(tf.math.ceil(distance), tf.int32)
     vertical = ((1, 0), (-1, 0))
@@ -92,28 +104,31 @@ def deeper_than(mask, distance):
 
 
 def _spread(values, mask):
-    """int32 at least 0, 0 outside of `mask`: in each 4-connected component of `mask` the highest value it
-    holds.
+    """Give every pixel the highest value of its 4-connected component of `mask`.
 
-    A value goes through its whole run of a row, then of a column, at once: few rounds until nothing changes
-    any more.
+    A value spreads through its whole run of a row, then of a column, at once, so few rounds are needed until
+    nothing changes.
+
+    Args:
+        values: (rows, columns) int32, at least 0, 0 outside `mask`.
+        mask: (rows, columns) bool.
     """
     rows, columns = _runs(mask), tf.transpose(_runs(tf.transpose(mask)))
-    places = 2 * tf.size(mask) + tf.reduce_sum(tf.shape(mask))
+    run_count = 2 * tf.size(mask) + tf.reduce_sum(tf.shape(mask))
 
-    def along(now, runs):
-        highest = tf.math.unsorted_segment_max(tf.reshape(now, [-1]), tf.reshape(runs, [-1]), places)
+    def along(current, runs):
+        highest = tf.math.unsorted_segment_max(tf.reshape(current, [-1]), tf.reshape(runs, [-1]), run_count)
         return tf.where(mask, tf.gather(highest, runs), 0)
 
-    def round_of(_, now):
-        after = along(along(now, rows), columns)
-        return tf.reduce_any(after != now), after
+    def round_of(_, current):
+        after = along(along(current, rows), columns)
+        return tf.reduce_any(after != current), after
 
     return tf.while_loop(lambda changed, _: changed, round_of, [True, values])[1]
 
 
 def _runs(mask):
-    """A number for each run of True along a row; False pixels share one with the run behind them."""
+    """Number the runs of True along each row; False pixels share the number of the run after them."""
     height, width = tf.unstack(tf.shape(mask))
     return (
         tf.cumsum(tf.cast(tf.logical_not(mask), tf.int32), axis=1) + (width + 1) * tf.range(height)[:, None]

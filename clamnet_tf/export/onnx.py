@@ -1,4 +1,4 @@
-"""ONNX by tf2onnx; checked with onnxruntime before it gets its name."""
+"""Export to ONNX with tf2onnx; the file is checked with onnxruntime before it gets its name."""
 
 import logging
 from pathlib import Path
@@ -19,12 +19,17 @@ OPSET = 18
 def export_onnx(source, out: Path) -> Exported:
     """Write <out>/<name>.onnx and <name>.onnx.json, its contract.
 
-    Input `images` (batch, side, side, C) float32, output `probability` (batch, side, side) float32, of
-    several classes (batch, side, side, classes), any batch.
+    The input `images` is (batch, side, side, C) float32, the output `probability` (batch, side, side)
+    float32, with several classes (batch, side, side, classes), for any batch size.
+
+    Args:
+        source: export.source.Source.
+        out: Folder for the files.
 
     Raises:
-        EnvironmentFailure: tf2onnx or onnxruntime is not installed. UserInputError: files are in the way.
-        ExportFailure: the file does not give what the network gives; nothing is left behind.
+        EnvironmentFailure: tf2onnx or onnxruntime is not installed.
+        UserInputError: Files are in the way.
+        ExportFailure: The file does not give what the network gives; nothing is left behind.
     """
     require_runtime("tf2onnx", "tf2onnx")
     require_runtime("onnxruntime", "onnxruntime")
@@ -45,7 +50,7 @@ def export_onnx(source, out: Path) -> Exported:
 
 
 def converted(source) -> bytes:
-    """An ONNX file, unchecked."""
+    """Return an ONNX file, unchecked."""
     import tf2onnx
 
     function = probability_function(source)

@@ -1,4 +1,4 @@
-"""An exported file in a fresh process without clamnet_tf, compared with local prediction."""
+"""Compare an exported file with local prediction, in a fresh process without clamnet_tf."""
 
 import json
 import subprocess
@@ -13,10 +13,15 @@ _STRANGER = Path(__file__).with_name("verify_in_subprocess.py")
 
 
 def check(kind: str, path: Path, reference: Reference) -> dict:
-    """Run stranger.py on the file; the largest difference per signature.
+    """Run verify_in_subprocess.py on a file and return the largest difference per signature.
+
+    Args:
+        kind: "savedmodel", "litert" or "onnx".
+        path: File or folder of the exported model.
+        reference: Inputs and the outputs of local prediction.
 
     Raises:
-        ExportFailure: it cannot be loaded there, or gives something else.
+        ExportFailure: The file cannot be loaded there, or gives something else.
     """
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "reference.npz"
@@ -29,23 +34,23 @@ def check(kind: str, path: Path, reference: Reference) -> dict:
             str(Path(path).resolve()),
             str(arrays),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        process = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    if process.returncode:
+        last_line = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExportFailure(
-            f"{kind}: what was written cannot be used in a fresh process ({last[:300]}); nothing is kept. "
-            f"Please report this."
+            f"{kind}: the exported file cannot be used in a fresh process ({last_line[:300]}). Nothing is "
+            f"kept. Please report this."
         )
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(process.stdout.splitlines()[-1])
     if answer["knows_clamnet_tf"]:
         raise ExportFailure(
-            f"{kind}: what was written loads clamnet_tf; it must be usable without. Nothing is kept. Please "
-            f"report this."
+            f"{kind}: the exported file loads clamnet_tf, but must be usable without it. Nothing is kept. "
+            f"Please report this."
         )
     if answer["wrong"]:
         wrong = "; ".join(answer["wrong"])
         raise ExportFailure(
-            f"{kind}: what was written does not give what the network gives: {wrong}. Nothing is kept. "
+            f"{kind}: the exported file does not give what the network gives: {wrong}. Nothing is kept. "
             f"Please report this."
         )
     return answer["differences"]

@@ -1,5 +1,4 @@
-"""From the bytes of pictures to prepared slices inside a served graph: what `prepare_volume` does with a
-volume of one slice.
+"""Turn the bytes of pictures into prepared slices inside a served graph, like `prepare_volume` for one slice.
 
 Each picture is a volume of its own: its organ is found in it alone, and its statistics are those of this one
 slice.
@@ -21,7 +20,7 @@ from clamnet_tf.preprocessing.organs.brain import FALLBACK_RIM
 from clamnet_tf.preprocessing.prepared_volume import _LARGEST_FLOAT16
 from clamnet_tf.recipe.schema_data import OrganSection
 
-#: organ.method -> what `encoded` takes as the organ, in words; others cannot be found in a graph.
+#: organ.method -> the organ of `encoded`, in words; other methods cannot run in a graph.
 ORGANS = {
     "foreground": "the head or body, found in the picture itself as "
     "clamnet_tf.preprocessing.organs.foreground does, without its rim",
@@ -30,11 +29,18 @@ ORGANS = {
 
 
 def decode(content):
-    """Bytes (scalar string) of a PNG or JPEG file -> (rows, columns, channels) float32, values as stored;
-    whether they have 8 bits.
+    """Decode a PNG or JPEG file.
 
-    8 bits give 0..255, 16-bit gray 0..65535. EXIF orientation is not applied. InvalidArgumentError for any
-    other file.
+    8 bits give 0..255, 16-bit gray 0..65535. EXIF orientation is not applied.
+
+    Args:
+        content: Bytes of the file, scalar string.
+
+    Returns:
+        (values (rows, columns, channels) float32 as stored, whether they have 8 bits).
+
+    Raises:
+        InvalidArgumentError: The file is neither PNG nor JPEG.
     """
     is_png = tf.strings.substr(content, 0, 4) == b"\x89PNG"
     is_jpeg = tf.strings.substr(content, 0, 3) == b"\xff\xd8\xff"
@@ -60,14 +66,21 @@ def decode(content):
 
 
 def choose_channels(image, chosen, channels: int):
-    """(rows, columns, any) -> (rows, columns, channels); `chosen` is data.channels. InvalidArgumentError for
-    another count.
+    """Select the channels of an image.
+
+    Args:
+        image: (rows, columns, any number of channels).
+        chosen: data.channels of the recipe.
+        channels: Number of channels of the network.
+
+    Raises:
+        InvalidArgumentError: The image has another number of channels.
     """
-    found = tf.shape(image)[2]
-    enough = found == channels if chosen is None else found > max(chosen)
+    channel_count = tf.shape(image)[2]
+    enough = channel_count == channels if chosen is None else channel_count > max(chosen)
     message = [
         "a picture has another number of channels than the model expects; found, expected:",
-        found,
+        channel_count,
         channels if chosen is None else max(chosen) + 1,
     ]
     with tf.control_dependencies([tf.debugging.Assert(enough, message)]):
@@ -76,27 +89,37 @@ def choose_channels(image, chosen, channels: int):
 
 
 def window(values, center: float, width: float):
-    """`imaging.windows.apply_window` with the function that DICOM takes by default."""
+    """Apply a window like `imaging.windows.apply_window`, with DICOM's default function."""
     if width > 1:
         center, width = center - 0.5, width - 1.0
     return tf.clip_by_value((values - center) * (1.0 / width) + 0.5, 0.0, 1.0)
 
 
 def organ_of_pictures(organ: OrganSection) -> OrganSection:
-    """What finds the organ of a single picture in a graph: the section itself, or for brain, cranium and
-    network their fallback in `preprocessing.organ_region`, the foreground without its rim."""
+    """Return the section by which the organ of a single picture is found in a graph.
+
+    It is the section itself; for brain, cranium and network it is their fallback in
+    `preprocessing.organ_region`, the foreground without its rim.
+    """
     if organ.method in ("brain", "cranium", "network"):
         return organ.model_copy(update={"method": "foreground", "network": None, "rim": FALLBACK_RIM})
     return organ
 
 
 def prepare(image, eight_bits, *, data, organ, side: int) -> dict:
-    """One picture (rows, columns, channels) float32, in the unit of its file, and whether it has 8 bits ->
-    images, organ, box.
+    """Prepare one picture.
 
-    images (side, side, channels) float32, normalised as `data` says, 0 outside the organ unless its
-    surroundings are kept, rounded to float16 as local prediction does; organ (side, side) bool; box [top,
-    left, size] int32 on the picture's own grid.
+    Args:
+        image: (rows, columns, channels) float32, in the unit of its file.
+        eight_bits: Whether its values have 8 bits.
+        data: `data` section of the recipe.
+        organ: Section by which the organ is found.
+        side: Side of a prepared slice, in pixels.
+
+    Returns:
+        {"images": (side, side, channels) float32, normalised as `data` says, 0 outside the organ unless its
+        surroundings are kept, rounded to float16 like local prediction; "organ": (side, side) bool; "box":
+        [top, left, size] int32 on the picture's own grid}.
     """
     varies = tf.reduce_any(tf.reduce_max(image, axis=[0, 1]) != tf.reduce_min(image, axis=[0, 1]))
     region = (
@@ -127,7 +150,9 @@ def prepare(image, eight_bits, *, data, organ, side: int) -> dict:
 
 
 def normalise(image, eight_bits, region, data):
-    """`imaging.windows.normalize` of one slice, with the window of `imaging.windows.window_of`."""
+    """Normalise one slice like `imaging.windows.normalize`, with the window of
+    `imaging.windows.window_of`.
+    """
     values = image
     if data.window is not None:
         values = tf.cond(
@@ -141,11 +166,16 @@ def normalise(image, eight_bits, region, data):
     anywhere = tf.reduce_any(region)
     inside = tf.logical_or(region, tf.logical_not(anywhere))
     return tf.stack(
-        [scale(one, tf.boolean_mask(one, inside)) for one in tf.unstack(values, axis=-1)], axis=-1
+        [
+            scale(channel_values, tf.boolean_mask(channel_values, inside))
+            for channel_values in tf.unstack(values, axis=-1)
+        ],
+        axis=-1,
     )
 
 
 def _zscore(values, inside):
+    """Subtract the mean inside the organ, divide by the deviation, and clip."""
     inside = tf.cast(inside, tf.float64)
     mean, deviation = tf.reduce_mean(inside), tf.math.reduce_std(inside)
     constant = tf.logical_not(deviation > 1e-6 * tf.maximum(tf.abs(mean), 1e-30))
@@ -156,6 +186,7 @@ def _zscore(values, inside):
 
 
 def _percentile(values, inside):
+    """Map the 1st to 99th percentile inside the organ to 0..1."""
     low, high = percentile(inside, 1.0), percentile(inside, 99.0)
     width = tf.where(high > low, high - low, 1.0)
     return tf.where(high > low, tf.clip_by_value((values - low) / width, 0.0, 1.0), tf.zeros_like(values))

@@ -1,5 +1,5 @@
-"""Inputs made by formula, and what the network must give for them by local prediction: what every export is
-held against.
+"""Make inputs by formula and the outputs of local prediction for them; every export is compared with
+these.
 """
 
 import io
@@ -34,51 +34,56 @@ from clamnet_tf.serving.signatures import (
     PROBABILITY,
 )
 
-#: Of probabilities and presence scores, absolute.
+#: Absolute tolerance of probabilities and presence scores.
 TOLERANCE = 1e-5
-#: The same for a network whose batch norms were folded: other numbers, rounded elsewhere.
+#: Tolerance for a network whose batch norms were folded, which rounds differently.
 FOLDED_TOLERANCE = 5e-5
-#: Of float probabilities, absolute. LiteRT and onnxruntime add up the means of group norms in plain float32:
-#: 1.4e-4 from float64 measured,
-#: where TensorFlow lies at 5e-7; 5.5e-4 for mri_carcinoma version 2, on slices of noise.
+#: Absolute tolerance of float probabilities in other runtimes. LiteRT and onnxruntime add up the means of
+#: group norms in plain float32: 1.4e-4 from float64 was measured, where TensorFlow is at 5e-7; 5.5e-4 for
+#: mri_carcinoma version 2, on slices of noise.
 RUNTIME_TOLERANCE = 2e-3
-#: Of `ENCODED`: slices are rounded to float16, so that the last bit of a resized value decides on one 2048th
-#: of it.
+#: Tolerance of `ENCODED`: slices are rounded to float16, so the last bit of a resized value changes it by up
+#: to 1/2048.
 ENCODED_TOLERANCE = 2e-3
 
 
 @dataclass
 class Reference:
-    """calls: (signature, inputs by name, outputs by name, tolerance); an input that is a list holds the bytes
-    of files.
+    """Hold inputs and expected outputs.
+
+    Attributes:
+        thresholds: One threshold per class.
+        calls: (signature, inputs by name, outputs by name, tolerance). An input that is a list holds bytes of
+            files.
     """
 
     thresholds: tuple[float, ...]
     calls: list = field(default_factory=list)
 
     def add(self, signature: str, inputs: dict, outputs: dict, tolerance: float = TOLERANCE) -> None:
+        """Add a call."""
         self.calls.append((signature, inputs, outputs, tolerance))
 
     def write(self, path: Path) -> None:
-        """As stranger.py reads it."""
+        """Write the calls as an npz file that verify_in_subprocess.py reads."""
         arrays = {"threshold": np.array(self.thresholds, np.float64)}
-        for number, (signature, inputs, outputs, tolerance) in enumerate(self.calls):
-            place = f"{signature}/{number}"
-            arrays[f"{place}/tolerance"] = np.float64(tolerance)
+        for call_index, (signature, inputs, outputs, tolerance) in enumerate(self.calls):
+            prefix = f"{signature}/{call_index}"
+            arrays[f"{prefix}/tolerance"] = np.float64(tolerance)
             for name, value in inputs.items():
                 if isinstance(value, list):
                     arrays |= {
-                        f"{place}/in/{name}/{index:03d}": np.frombuffer(content, np.uint8)
+                        f"{prefix}/in/{name}/{index:03d}": np.frombuffer(content, np.uint8)
                         for index, content in enumerate(value)
                     }
                 else:
-                    arrays[f"{place}/in/{name}"] = value
-            arrays |= {f"{place}/out/{name}": value for name, value in outputs.items()}
+                    arrays[f"{prefix}/in/{name}"] = value
+            arrays |= {f"{prefix}/out/{name}": value for name, value in outputs.items()}
         np.savez(path, **arrays)
 
 
 def reference_of(source, signatures) -> Reference:
-    """Calls of every signature, of one slice and of several."""
+    """Make calls of every signature, with one slice and with several."""
     reference = Reference(source.thresholds)
     tolerance = FOLDED_TOLERANCE if source.was_folded else TOLERANCE
     slices = prepared_slices(source.side, source.channels)
@@ -93,12 +98,14 @@ def reference_of(source, signatures) -> Reference:
             },
             tolerance,
         )
-        raw, seen = images, images
+        raw, windowed = images, images
         if has_fixed_window(source.data):
             center, width = source.data.window.center, source.data.window.width
             raw = (center + 0.4 * width * images).astype(np.float32)
-            seen = apply_window(raw, center, width)
-        reference.add(DEFAULT, {IMAGES: raw}, marked(source, seen, (seen != 0).any(axis=-1)), tolerance)
+            windowed = apply_window(raw, center, width)
+        reference.add(
+            DEFAULT, {IMAGES: raw}, marked(source, windowed, (windowed != 0).any(axis=-1)), tolerance
+        )
     if ENCODED in signatures:
         files = pictures(1 if source.channels == 1 else 3) if source.data.channels is None else pictures(3)
         reference.add(ENCODED, {IMAGE_BYTES: files[:1]}, local(source, files[:1]), ENCODED_TOLERANCE)
@@ -110,7 +117,9 @@ def reference_of(source, signatures) -> Reference:
 
 
 def runtime_reference(source, tolerance: float) -> Reference:
-    """Calls of `PREPARED` alone, for files that hold nothing else: of one slice and of several."""
+    """Make calls of `PREPARED` alone, with one slice and with several, for files that have no other
+    signature.
+    """
     reference, images = Reference(source.thresholds), prepared_slices(source.side, source.channels)
     for count in (1, len(images)):
         reference.add(
@@ -123,7 +132,7 @@ def runtime_reference(source, tolerance: float) -> Reference:
 
 
 def prepared_slices(side: int, channels: int) -> np.ndarray:
-    """(3, side, side, channels) float32 in about -2..5, 0 outside a disc: rings, a spot, grain."""
+    """Make (3, side, side, channels) float32, values about -2..5, 0 outside a disc: rings, a spot, grain."""
     rows, columns = np.mgrid[:side, :side] / side - 0.5
     radius = np.hypot(rows, columns)
     grain = np.random.default_rng(0).normal(size=(3, side, side, channels))
@@ -140,7 +149,7 @@ def prepared_slices(side: int, channels: int) -> np.ndarray:
 
 
 def pictures(channels: int) -> list[bytes]:
-    """A PNG, a JPEG and, for one channel, a 16-bit PNG of different sizes: a head with a spot on a dark
+    """Make a PNG, a JPEG and, for one channel, a 16-bit PNG of different sizes: a head with a spot on a dark
     ground.
     """
     contents = [_encoded(_head(150, 120, channels, 0), "PNG"), _encoded(_head(300, 260, channels, 1), "JPEG")]
@@ -150,7 +159,7 @@ def pictures(channels: int) -> list[bytes]:
 
 
 def dicom_file(channels: int) -> bytes:
-    """A CT slice of 12 bits with intercept -1024, or for three channels a colour picture."""
+    """Make a CT slice of 12 bits with intercept -1024, or for three channels a colour picture."""
     head, dataset = _head(140, 128, channels, 3), Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -186,12 +195,15 @@ def dicom_file(channels: int) -> bytes:
     return stream.getvalue()
 
 
-def _head(height: int, width: int, channels: int, number: int) -> np.ndarray:
+def _head(height: int, width: int, channels: int, seed: int) -> np.ndarray:
+    """Draw a head with a spot on a dark ground, (height, width, channels) uint8; `seed` is that of the
+    grain.
+    """
     rows, columns = np.mgrid[:height, :width]
     vertical, horizontal = (rows - 0.52 * height) / (0.4 * height), (columns - 0.47 * width) / (0.36 * width)
     inside = vertical**2 + horizontal**2 < 1
     spot = np.exp(-12 * ((vertical + 0.2) ** 2 + (horizontal - 0.3) ** 2))
-    grain = np.random.default_rng(number).normal(size=(height, width, channels))
+    grain = np.random.default_rng(seed).normal(size=(height, width, channels))
     shades = np.stack(
         [
             110 + 25 * np.sin(5 * vertical + channel) + (50 + 20 * channel) * spot
@@ -207,6 +219,7 @@ def _head(height: int, width: int, channels: int, number: int) -> np.ndarray:
 
 
 def _encoded(array: np.ndarray, kind: str) -> bytes:
+    """Encode a picture as PNG or JPEG."""
     stream = io.BytesIO()
     Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
         stream, kind, **({"quality": 95} if kind == "JPEG" else {})
@@ -215,7 +228,9 @@ def _encoded(array: np.ndarray, kind: str) -> bytes:
 
 
 def local(source, files: list[bytes]) -> dict:
-    """What local prediction, in NumPy, SciPy and Pillow, gives for each picture as a volume of one slice."""
+    """Compute what local prediction (NumPy, SciPy, Pillow) gives for each picture as a volume of one
+    slice.
+    """
     prepared = []
     for content in files:
         suffix = (
@@ -238,24 +253,38 @@ def local(source, files: list[bytes]) -> dict:
         prepared.append(
             prepare_volume(assembled, Path("a picture"), source.data, organ_of_pictures(source.organ))
         )
-    images = np.concatenate([one.images for one in prepared]).astype(np.float32)
-    organ = np.concatenate([one.organ for one in prepared]) > 0
-    boxes = np.array([[one.box.top, one.box.left, one.box.size] for one in prepared], np.int32)
+    images = np.concatenate([picture.images for picture in prepared]).astype(np.float32)
+    organ = np.concatenate([picture.organ for picture in prepared]) > 0
+    boxes = np.array(
+        [[picture.box.top, picture.box.left, picture.box.size] for picture in prepared], np.int32
+    )
     return {**marked(source, images, organ), BOX: boxes}
 
 
 def marked(source, images: np.ndarray, organ: np.ndarray) -> dict:
-    """Probability, mask and presence of prepared slices (N, H, W, C) with their organ (N, H, W) bool."""
+    """Compute probability, mask and presence of prepared slices (N, H, W, C) with their organ (N, H, W)
+    bool.
+    """
     maps = source.original(images)
-    scores = [image_score(one, inside, source.pooling_power) for one, inside in zip(maps.max(axis=-1), organ)]
+    scores = [
+        image_score(probability_map, inside, source.pooling_power)
+        for probability_map, inside in zip(maps.max(axis=-1), organ)
+    ]
     mask = labels(source, maps, organ)
     return {PROBABILITY: source.written(maps), MASK: mask, PRESENCE: np.array(scores, np.float32)}
 
 
 def labels(source, maps: np.ndarray, organ: np.ndarray) -> np.ndarray:
-    """Return the label maps (N, H, W) uint8 of maps (N, H, W, M) inside the organ (N, H, W) bool, as
-    endpoints.label_map.
+    """Compute label maps like endpoints.label_map.
+
+    Args:
+        source: export.source.Source.
+        maps: (N, H, W, classes) float in 0..1.
+        organ: (N, H, W) bool.
+
+    Returns:
+        (N, H, W) uint8.
     """
     cuts = np.array(source.thresholds, np.float32)
-    number = 1 + (log_odds(maps) - log_odds(cuts)).argmax(axis=-1)
-    return np.where((maps >= cuts).any(axis=-1) & organ, number, 0).astype(np.uint8)
+    class_number = 1 + (log_odds(maps) - log_odds(cuts)).argmax(axis=-1)
+    return np.where((maps >= cuts).any(axis=-1) & organ, class_number, 0).astype(np.uint8)

@@ -1,5 +1,6 @@
-"""A SavedModel for TensorFlow Serving: <out>/<name>/<version>/, checked in a fresh process before it gets its
-name.
+"""Export a SavedModel for TensorFlow Serving: <out>/<name>/<version>/.
+
+It is checked in a fresh process before it gets its name.
 """
 
 import tempfile
@@ -20,7 +21,7 @@ from clamnet_tf.serving.signatures import CONTRACT, RECIPE, RECIPE_SHA256
 
 
 def next_version(folder: Path) -> int:
-    """1, or one more than the highest version that `folder` holds."""
+    """Return 1, or one more than the highest version in `folder`."""
     return max((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=0) + 1
 
 
@@ -28,21 +29,20 @@ def export_savedmodel(source, out: Path, *, dicom: bool = False) -> Exported:
     """Write the next version of the model below `out`.
 
     Args:
-        source: export.source.Source. out: folder of models, made when missing.
-        dicom: with the signature `encoded_dicom`; the server then needs tensorflow-io, and the stock image
-            refuses the whole model.
+        source: export.source.Source.
+        out: Folder of models; made when missing.
+        dicom: Add the signature `encoded_dicom`. The server then needs tensorflow-io; the stock image refuses
+            the whole model.
 
     Raises:
         EnvironmentFailure: tensorflow-serving-api is missing, or for `dicom` tensorflow-io does not work.
         UserInputError: `dicom` for a network that takes no whole pictures.
-        ExportFailure: what was written is not what the network gives; nothing is left behind.
+        ExportFailure: The model does not give what the network gives; nothing is left behind.
     """
     if dicom:
         load_operations()
         if (reason := why_not_encoded(source)) is not None:
-            raise UserInputError(
-                f"--dicom: {reason}. Leave --dicom out, and prepare slices before they are sent."
-            )
+            raise UserInputError(f"--dicom: {reason}. Omit --dicom, and prepare slices before they are sent.")
     model = Path(out) / source.name
     with leaves_nothing_behind(model), atomic_path(model / str(next_version(model))) as temporary:
         endpoints = Endpoints(source, dicom)

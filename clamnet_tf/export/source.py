@@ -1,5 +1,5 @@
-"""What an export is made from: a trained network with folded batch norms, what is done with it per slice, and
-what it is.
+"""Collect what an export is made from: a network with folded batch norms, its use per slice, and its
+identity.
 """
 
 from dataclasses import dataclass, field
@@ -19,11 +19,25 @@ from clamnet_tf.serving.identity import Identity
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """original: the network as it was trained; predictor: the one to be exported, see inference.predictor
-    thresholds: of each lesion class, of the probability of a slice without neighbours, fixed on training
-    images; rule: how
-    left_out: what local prediction does after the network to whole volumes or to masks, and an export does
-    not
+    """Hold what an export is made from.
+
+    Attributes:
+        name: Name of the recipe.
+        original: Predictor of the network as it was trained.
+        predictor: Predictor of the network that is exported, see inference.predictor.
+        side: Height and width of a slice in pixels.
+        channels: Channels of a slice.
+        names: Names of the lesion classes.
+        thresholds: One threshold per lesion class, of the probability of a slice without its neighbours,
+            fixed on training images.
+        rule: How the thresholds were determined.
+        pooling_power: Power of the presence score's generalised mean.
+        data: `data` section of the recipe.
+        organ: `organ` section of the recipe.
+        identity: Identity of the model.
+        recipe_text: The recipe as YAML.
+        left_out: What local prediction does after the network to whole volumes or masks, and an export does
+            not.
     """
 
     name: str
@@ -43,44 +57,48 @@ class Source:
 
     @property
     def network(self) -> keras.Model:
+        """Return the network that is exported."""
         return self.predictor.network
 
     def written(self, maps):
-        """Return maps (B, side, side, M) as they are given: without the last axis where there is a single
+        """Return maps (B, side, side, classes) as outputs give them: without the last axis for a single
         class.
         """
         return maps[..., 0] if len(self.thresholds) == 1 else maps
 
     @property
     def was_folded(self) -> bool:
-        """Whether the network as it was trained has batch norms."""
+        """Return whether the network as it was trained has batch norms."""
         return any(
             isinstance(layer, keras.layers.BatchNormalization) for layer in self.original.network.layers
         )
 
 
 def source_of(run, recipe, trained, head: int | None = None) -> Source:
-    """From a finished run or a zoo entry.
+    """Return the Source of a finished run or a zoo entry.
 
     Args:
-        run: with the paths `model` and `recipe`. recipe: its Recipe. trained: inference.trained_model.Trained
-            of both.
-        head: the only head to be exported; None = as the recipe's inference section says.
+        run: RunFolder with the paths `model` and `recipe`.
+        recipe: Its Recipe.
+        trained: inference.trained_model.Trained of both.
+        head: The only head to export; None: as the recipe's inference section says.
 
     Raises:
-        NetworkError: the network has no such head.
+        NetworkError: The network has no such head.
     """
     network, inference = trained.probability.network, recipe.inference
     if is_classifier(network):
         if head is not None:
             raise NetworkError(
-                f"--head {head}: {run.model} holds a classifier, which has no heads. Leave --head out."
+                f"--head {head}: {run.model} is a classifier, which has no heads. Omit --head."
             )
         chosen, part = "activation_map", network
     else:
         chosen = inference.head if head is None else head
         part = network if chosen == "mean" else prune(network, int(chosen))
-    original, predictor = (build_predictor(each, inference, head=chosen) for each in (network, folded(part)))
+    original, predictor = (
+        build_predictor(part_network, inference, head=chosen) for part_network in (network, folded(part))
+    )
     left_out = {
         name: value
         for name in (

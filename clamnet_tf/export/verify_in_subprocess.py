@@ -1,12 +1,13 @@
-"""Run by a fresh process that has never seen clamnet_tf: load an exported file, feed it, compare. Prints one
-JSON line.
+"""Load an exported file in a fresh process that never loads clamnet_tf, feed it, and compare its outputs.
+
+It prints one JSON line.
 
     python -c <this text> savedmodel|litert|onnx MODEL REFERENCE.npz
 
 REFERENCE holds arrays "<signature>/<call>/in/<name>" (for files ".../in/<name>/<number>", their bytes),
-"<signature>/<call>/out/<name>", "<signature>/<call>/tolerance", and "threshold". Outputs of whole numbers or
-text must be equal; "mask" may differ where a probability lies within the tolerance of its cut ("threshold"
-holds one per class), or two classes lie above theirs.
+"<signature>/<call>/out/<name>", "<signature>/<call>/tolerance", and "threshold" (one per class). Outputs of
+integers or text must be equal. "mask" may differ where a probability lies within the tolerance of its
+threshold, or where two classes lie above theirs.
 """
 
 import collections
@@ -20,6 +21,7 @@ import numpy as np
 
 
 def savedmodel(path, signatures):
+    """Return a function that calls a signature of a SavedModel."""
     import tensorflow as tf
 
     if "encoded_dicom" in signatures:
@@ -33,30 +35,34 @@ def savedmodel(path, signatures):
         definitions = tf.compat.v1.saved_model.loader.load(session, ["serve"], path).signature_def
 
     def call(name, inputs):
-        """As in Python, and as tensorflow_model_server does it: by a session, whose loader restores variables
-        in its own way.
+        """Call a signature in Python and in a session, and return the outputs.
+
+        tensorflow_model_server uses a session, whose loader restores variables in its own way.
         """
-        found = {
+        outputs = {
             key: value.numpy()
             for key, value in functions[name](
                 **{key: tf.constant(value) for key, value in inputs.items()}
             ).items()
         }
         definition = definitions[name]
-        fed = {
+        feed = {
             definition.inputs[key].name: np.array(value, object) if isinstance(value, list) else value
             for key, value in inputs.items()
         }
-        again = session.run({key: value.name for key, value in definition.outputs.items()}, fed)
-        for key, value in found.items():
-            if not np.array_equal(value, again[key]) and not np.allclose(value, again[key], atol=1e-6):
+        session_outputs = session.run({key: value.name for key, value in definition.outputs.items()}, feed)
+        for key, value in outputs.items():
+            if not np.array_equal(value, session_outputs[key]) and not np.allclose(
+                value, session_outputs[key], atol=1e-6
+            ):
                 raise SystemExit(f"{name}: {key} differs between tf.saved_model.load and a session")
-        return found
+        return outputs
 
     return call
 
 
 def litert(path, _):
+    """Return a function that runs a LiteRT file."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=path)
@@ -74,6 +80,7 @@ def litert(path, _):
 
 
 def onnx(path, _):
+    """Return a function that runs an ONNX file."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -81,51 +88,57 @@ def onnx(path, _):
     return lambda _, inputs: dict(zip(names, session.run(names, inputs)))
 
 
-def compare(found, wanted, tolerance, threshold):
-    """(largest difference of numbers, what is wrong in words or None)"""
-    if set(found) != set(wanted):
-        return 0.0, f"outputs {sorted(found)} instead of {sorted(wanted)}"
+def compare(outputs, wanted, tolerance, threshold):
+    """Return (largest difference of numbers, what is wrong in words or None)."""
+    if set(outputs) != set(wanted):
+        return 0.0, f"outputs {sorted(outputs)} instead of {sorted(wanted)}"
     largest = 0.0
     for key, expected in wanted.items():
-        got = np.asarray(found[key])
-        if expected.dtype.kind in "SO" or got.dtype.kind in "SO":
-            if [bytes(value) for value in got.ravel()] != [str(value).encode() for value in expected.ravel()]:
+        actual = np.asarray(outputs[key])
+        if expected.dtype.kind in "SO" or actual.dtype.kind in "SO":
+            if [bytes(value) for value in actual.ravel()] != [
+                str(value).encode() for value in expected.ravel()
+            ]:
                 return largest, f"{key} differs"
             continue
-        if got.shape != expected.shape or got.dtype != expected.dtype:
-            return largest, f"{key} is {got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"
-        if got.dtype.kind == "f":
-            worst = float(np.abs(got - expected).max()) if got.size else 0.0
+        if actual.shape != expected.shape or actual.dtype != expected.dtype:
+            return (
+                largest,
+                f"{key} is {actual.dtype} {actual.shape} instead of {expected.dtype} {expected.shape}",
+            )
+        if actual.dtype.kind == "f":
+            worst = float(np.abs(actual - expected).max()) if actual.size else 0.0
             largest = max(largest, worst)
             if not worst <= tolerance:
                 return worst, f"{key} differs by {worst:.2g}, {tolerance:.2g} is allowed"
         elif key == "mask":
             maps = wanted["probability"].reshape(*expected.shape, -1)
             clear = (np.abs(maps - threshold) > tolerance).all(-1) & ((maps >= threshold).sum(-1) < 2)
-            if (got != expected)[clear].any():
-                return largest, f"mask differs in {int((got != expected)[clear].sum())} pixels"
-        elif (got != expected).any():
+            if (actual != expected)[clear].any():
+                return largest, f"mask differs in {int((actual != expected)[clear].sum())} pixels"
+        elif (actual != expected).any():
             return largest, f"{key} differs"
     return largest, None
 
 
 def read(reference):
-    """(threshold, {(signature, call): {"in": .., "out": .., "tolerance": ..}})"""
+    """Return (threshold, {(signature, call): {"in": ..., "out": ..., "tolerance": ...}})."""
     calls = collections.defaultdict(lambda: {"in": {}, "out": {}})
     with np.load(reference) as arrays:
         threshold = arrays["threshold"]
         for name in arrays.files:
-            signature, *place = name.split("/")
-            if len(place) == 2:
-                calls[signature, place[0]]["tolerance"] = float(arrays[name])
-            elif len(place) == 3:
-                calls[signature, place[0]][place[1]][place[2]] = arrays[name]
-            elif len(place) == 4:
-                calls[signature, place[0]]["in"].setdefault(place[2], []).append(arrays[name].tobytes())
+            signature, *parts = name.split("/")
+            if len(parts) == 2:
+                calls[signature, parts[0]]["tolerance"] = float(arrays[name])
+            elif len(parts) == 3:
+                calls[signature, parts[0]][parts[1]][parts[2]] = arrays[name]
+            elif len(parts) == 4:
+                calls[signature, parts[0]]["in"].setdefault(parts[2], []).append(arrays[name].tobytes())
     return threshold, calls
 
 
 def main(kind, path, reference):
+    """Compare all calls and print the result."""
     threshold, calls = read(reference)
     run = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}[kind](
         path, {signature for signature, _ in calls}

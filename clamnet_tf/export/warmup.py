@@ -1,8 +1,8 @@
-"""assets.extra/tf_serving_warmup_requests: what TensorFlow Serving answers to itself before it takes requests
-for a version.
+"""Write assets.extra/tf_serving_warmup_requests: requests that TensorFlow Serving runs before it serves a
+version.
 
-A TFRecord of PredictionLog, https://www.tensorflow.org/tfx/serving/saved_model_warmup. Without it the first
-request of each shape pays for the graph's preparation.
+The file is a TFRecord of PredictionLog, https://www.tensorflow.org/tfx/serving/saved_model_warmup. Without
+it, the first request of each shape pays for the preparation of the graph.
 """
 
 from pathlib import Path
@@ -17,8 +17,10 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write_warmup(folder: Path, name: str, reference: Reference) -> int:
-    """The requests of `reference` into the version's folder; how many. EnvironmentFailure without
-    tensorflow-serving-api.
+    """Write the requests of `reference` into the version's folder and return their number.
+
+    Raises:
+        EnvironmentFailure: tensorflow-serving-api cannot be loaded.
     """
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2

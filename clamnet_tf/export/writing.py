@@ -1,5 +1,5 @@
-"""What all formats share: a file or folder is new, is told of, and nothing is left behind when it turns out
-wrong.
+"""Provide what all formats share: results are new, are reported, and nothing is left behind after a
+failure.
 """
 
 import contextlib
@@ -11,8 +11,12 @@ from clamnet_tf.errors import EnvironmentFailure, UserInputError
 
 @dataclass(frozen=True)
 class Exported:
-    """path: file or folder; differences: largest, per signature, from local prediction; notes: lines for the
-    user.
+    """Describe what was exported.
+
+    Attributes:
+        path: File or folder.
+        differences: Signature -> largest difference from local prediction.
+        notes: Lines for the user.
     """
 
     path: Path
@@ -22,20 +26,18 @@ class Exported:
 
 @contextlib.contextmanager
 def leaves_nothing_behind(folder: Path):
-    """Remove the folders that the block made and left empty, as a failed one does: `folder` and those above
-    it.
-    """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    """Remove the folders that the block created and left empty: `folder` and those above it."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     finally:
-        for each in made:
-            with contextlib.suppress(OSError):  # not empty: what was to be written is there
-                each.rmdir()
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty: the result is there
+                path.rmdir()
 
 
 def require_runtime(module: str, distribution: str) -> None:
-    """EnvironmentFailure when `module` cannot be imported."""
+    """Raise EnvironmentFailure when `module` cannot be imported."""
     try:
         __import__(module)
     except ImportError as error:
@@ -45,7 +47,7 @@ def require_runtime(module: str, distribution: str) -> None:
 
 
 def must_be_new(*paths: Path) -> None:
-    """UserInputError when one of the files is there already."""
+    """Raise UserInputError when one of the files exists already."""
     for path in paths:
         if path.exists():
-            raise UserInputError(f"{path}: is there already. Remove it, or choose another --out.")
+            raise UserInputError(f"{path}: exists already. Remove it, or choose another --out.")

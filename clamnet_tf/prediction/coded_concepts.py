@@ -1,4 +1,4 @@
-"""What a DICOM segmentation says in codes: what was segmented, and in which part of the body (SNOMED CT,
+"""Define the codes of a DICOM segmentation: what was segmented, and in which body region (SNOMED CT,
 PS3.16).
 """
 
@@ -37,15 +37,18 @@ OF_CONDITIONS = {
 
 
 def finding(condition: str) -> tuple[str, tuple, tuple]:
-    """(label, category, type) of the segment that a recipe of this condition marks: a lesion, unless it finds
-    an organ.
+    """Return (label, category, type) of the segment that a recipe of this condition marks: a lesion or an
+    organ.
     """
     return ORGANS.get(condition.lower(), LESION)
 
 
 def region(body_part: str, condition: str) -> tuple[str, str, str] | None:
-    """(value, scheme, meaning): what the image says of itself, else what the recipe's condition implies; None
-    when neither is known.
+    """Return (value, scheme, meaning) of the body region, or None when it is not known.
+
+    Args:
+        body_part: BodyPartExamined of the image, which comes first.
+        condition: Condition of the recipe, which may imply a region.
     """
-    found = REGIONS.get("".join(sign for sign in str(body_part).upper() if sign.isalpha()))
-    return found or OF_CONDITIONS.get(condition.lower())
+    code = REGIONS.get("".join(sign for sign in str(body_part).upper() if sign.isalpha()))
+    return code or OF_CONDITIONS.get(condition.lower())

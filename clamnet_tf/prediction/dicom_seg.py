@@ -1,10 +1,10 @@
-"""A marked DICOM volume as a DICOM segmentation object (SEG, PS3.3 A.51), written through highdicom.
+"""Write a marked DICOM volume as a DICOM segmentation object (SEG, PS3.3 A.51) with highdicom.
 
-Positions, orientations and pixel spacing are taken from the very frames that were marked: mask row r, column
-c of frame f lies on row r, column c of the source's frame f; nothing is resampled, and what was turned to be
-marked is back as it was stored, so gaps, oblique, sagittal and coronal planes and any order of slices stay
-what they are. What the standard requires of the source's patient and study goes into the object, since no
-archive could file it otherwise, and nothing else of them (dicom_seg_privacy).
+Positions, orientations and pixel spacing come from the same frames that were marked: mask row r, column c of
+frame f lies on row r, column c of frame f of the source. Nothing is resampled, and a volume that was
+reoriented for marking is turned back to its stored orientation. Gaps, oblique, sagittal and coronal planes
+and any order of slices therefore stay as they are. Of the source's patient and study the object keeps what
+the standard requires, since no archive could file it otherwise, and nothing else (dicom_seg_privacy).
 """
 
 import uuid
@@ -43,8 +43,15 @@ _LONGEST_TEXT = 64  # LO, PS3.5 6.2
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What marked. name: of the recipe; condition: of the recipe; model_sha256: of the network's file;
-    threshold: 0..1; names: of the lesion classes, a segment each; () for one without a name."""
+    """Describe what made the marks.
+
+    Attributes:
+        name: Name of the recipe.
+        condition: Condition of the recipe.
+        model_sha256: sha256 of the network's file.
+        threshold: Threshold of the probability, 0..1.
+        names: Names of the lesion classes, one segment each; () for one class without a name.
+    """
 
     name: str
     condition: str
@@ -54,7 +61,7 @@ class Algorithm:
 
 
 def require_highdicom():
-    """The module highdicom; EnvironmentFailure when it is not installed."""
+    """Return the module highdicom. Raises EnvironmentFailure when it is not installed."""
     try:
         import highdicom
     except ImportError:
@@ -66,36 +73,45 @@ def require_highdicom():
 
 
 def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algorithm: Algorithm) -> None:
-    """Write one SEG object for the series of `volume`, with one segment per lesion class.
+    """Write one SEG object for the series of a volume, with one segment per lesion class.
 
-    segmentation: binary (1 bit, the mask) or fractional (0..255 = probability 0..1, before the threshold).
-    Frames without anything marked are left out, as viewers expect; when nothing at all is marked every frame
-    is written, empty, since an object must have frames and "looked at, nothing found" is a result.
+    Frames without marks are left out, as viewers expect. When nothing at all is marked, every frame is
+    written, empty: an object must have frames, and "examined, nothing found" is a result.
 
-    DataError: not DICOM; or several slices without a frame of reference or position, which SEG cannot place.
+    Args:
+        volume: Marked volume, read from DICOM.
+        path: File to write.
+        segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
+            threshold).
+        algorithm: What made the marks.
+
+    Raises:
+        DataError: The volume is not DICOM, or it has several slices without a frame of reference or position,
+            which SEG cannot place.
+        EnvironmentFailure: highdicom is not installed.
     """
     if volume.kind != "dicom":
         raise DataError(
-            f"{volume.name}: is no DICOM image, hence no DICOM segmentation can refer to it. Ask for "
-            f"--format nifti or png."
+            f"{volume.name}: expected a DICOM image, to which a DICOM segmentation can refer; received "
+            f"{volume.kind}. Use --format nifti or png."
         )
     highdicom = require_highdicom()
     sources, order = _sources(volume)
     pixels = volume.probability if segmentation == "fractional" else volume.mask
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]  # of one segment, as highdicom takes its frames
+        pixels = pixels[..., 0]  # highdicom takes the frames of a single segment without the last axis
     if order is not None:
         pixels = unsorted(pixels, volume.files[0][0])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the source's own values, which are copied as they are
+        warnings.simplefilter("ignore")  # warnings about the source's own values, which are copied unchanged
         try:
             segmentation_object = _build(
                 highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm
             )
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise DataError(
-                f"{volume.name}: cannot be written as a DICOM segmentation: its header is not complete "
-                f"({error})."
+                f"{volume.name}: cannot be written as a DICOM segmentation, because its header is "
+                f"incomplete ({error}). Use --format nifti or png."
             ) from error
         keep_required(segmentation_object, sources[0])
         with atomic_path(path) as temporary:
@@ -103,7 +119,9 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
 
 
 def _sources(volume: MarkedVolume):
-    """(headers of the source images, whether frames must go back to the order of their one file)."""
+    """Return (headers of the source images, index of the file whose stored frame order must be restored, or
+    None).
+    """
     headers = [open_dataset(path, pixels=False) for path in volume.paths]
     several = len(volume.slices) > 1
     for header in headers:
@@ -118,20 +136,20 @@ def _sources(volume: MarkedVolume):
             or not header.get("SOPInstanceUID")
         ):
             raise DataError(
-                f"{volume.name}: has no study, series or instance UID, hence no DICOM segmentation can "
-                f"refer to it. Ask for --format nifti or png."
+                f"{volume.name}: has no study, series or instance UID, so no DICOM segmentation can "
+                f"refer to it. Use --format nifti or png."
             )
         if several and ("FrameOfReferenceUID" not in header or any(plane is None for plane in volume.planes)):
             raise DataError(
-                f"{volume.name}: several slices without frame of reference or position; a DICOM "
-                f"segmentation could not place them. "
-                "Ask for --format nifti or png."
+                f"{volume.name}: has several slices without frame of reference or position, so a DICOM "
+                f"segmentation cannot place them. Use --format nifti or png."
             )
     return headers, (0 if len(headers) == 1 and several else None)
 
 
 def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: str, algorithm: Algorithm):
-    first = sources[0]
+    """Build the highdicom Segmentation."""
+    source = sources[0]
     code = highdicom.sr.CodedConcept
     identification = highdicom.AlgorithmIdentificationSequence(
         name=f"clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
@@ -140,22 +158,22 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         source="clamnet-tf",
         parameters={"threshold": f"{algorithm.threshold:.6g}", "model_sha256": algorithm.model_sha256},
     )
-    place = region(first.get("BodyPartExamined") or "", algorithm.condition)
+    body_region = region(source.get("BodyPartExamined") or "", algorithm.condition)
     label, category, kind = finding(algorithm.condition)
     stored = pixels if pixels.dtype == np.uint8 else np.rint(pixels * LARGEST_FRACTION)  # as highdicom rounds
     segments = [
         highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=own,
+            segment_number=segment_number,
+            segment_label=segment_label,
             segmented_property_category=code(*category),
             segmented_property_type=code(*kind),
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
             tracking_uid=_new_uid(highdicom),
             tracking_id=f"clamnet-tf {tracked}"[:_LONGEST_TEXT],
-            anatomic_regions=[code(*place)] if place else None,
+            anatomic_regions=[code(*body_region)] if body_region else None,
         )
-        for number, (own, tracked) in enumerate(
+        for segment_number, (segment_label, tracked) in enumerate(
             [
                 (name.replace("_", " ").capitalize(), f"{algorithm.condition} {name}")
                 for name in algorithm.names
@@ -170,7 +188,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         segmentation_type=segmentation.upper(),
         segment_descriptions=segments,
         series_instance_uid=_new_uid(highdicom),
-        series_number=_series_number(first),
+        series_number=_series_number(source),
         sop_instance_uid=_new_uid(highdicom),
         instance_number=1,
         manufacturer="clamnet-tf",
@@ -191,7 +209,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         and "PlaneOrientationSequence" not in built.SharedFunctionalGroupsSequence[0]
     ):
         built.PatientOrientation = (
-            first.get("PatientOrientation") or None
+            source.get("PatientOrientation") or None
         )  # of a projection; type 2C, may be empty
     if "ContentCreatorName" not in built:
         built.ContentCreatorName = None  # type 2: no person made it
@@ -199,10 +217,10 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
 
 
 def _new_uid(highdicom):
-    """2.25. and a random UUID as a decimal number (PS3.5 B.2): unique without a registered root."""
+    """Return 2.25. and a random UUID as a decimal number (PS3.5 B.2): unique without a registered root."""
     return highdicom.UID.from_uuid(str(uuid.uuid4()))
 
 
 def _series_number(source: Dataset) -> int:
-    """Behind those of the scanner, so that viewers list it after its source."""
+    """Return a series number after those of the scanner, so that viewers list the object after its source."""
     return 9000 + int(source.get("SeriesNumber") or 0) % 1000

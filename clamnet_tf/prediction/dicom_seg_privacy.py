@@ -1,9 +1,8 @@
-"""What a DICOM segmentation keeps of its source's header: what the standard requires, and references.
+"""Limit what a DICOM segmentation keeps of its source's header to required attributes and references.
 
-highdicom copies the modules Patient, Patient Study, General Study and those of clinical trials whole:
-comments,
-allergies, occupation, names of physicians. The standard requires of them (type 1 and 2) what is in KEPT and
-no more.
+highdicom copies the modules Patient, Patient Study, General Study and those of clinical trials completely:
+comments, allergies, occupation, names of physicians. The standard requires of them (type 1 and 2) only what
+is in KEPT.
 """
 
 from pydicom.dataset import Dataset
@@ -49,12 +48,10 @@ _OF_PATIENT_AND_VISIT = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 
 
 def keep_required(segmentation: Dataset, source: Dataset) -> None:
-    """Take out of `segmentation` what it repeats of `source` beyond KEPT and references; what it says of
-    itself stays.
+    """Remove from a segmentation what it repeats of its source beyond KEPT and references.
 
-    Looked at are the groups of identification, patient, trial, request, visit and procedure, and private
-    ones; geometry,
-    pixels and segments are not in these.
+    What the segmentation says of itself stays. The function checks the groups of identification, patient,
+    trial, request, visit and procedure, and private groups; geometry, pixels and segments are not in these.
     """
     if (
         "ContributingEquipmentSequence" in segmentation

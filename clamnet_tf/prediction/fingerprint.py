@@ -1,5 +1,6 @@
-"""What tells one trained run from another: digests of its files, for resuming and for the objects that are
-written.
+"""Compute digests of a run's files, which tell one trained run from another.
+
+They are used for resuming and in the objects that are written.
 """
 
 import hashlib
@@ -7,13 +8,14 @@ from pathlib import Path
 
 
 def fingerprint(run) -> dict[str, str]:
-    """sha256 of the network ("model"), of the recipe and of the selection, that is thresholds. run: a
-    finished RunFolder.
+    """Return the sha256 of a finished run's network ("model"), "recipe" and "selection" (which holds the
+    thresholds).
     """
     return {"model": _sha256(run.model), "recipe": _sha256(run.recipe), "selection": _sha256(run.selection)}
 
 
 def _sha256(path: Path) -> str:
+    """Return the sha256 of a file, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):

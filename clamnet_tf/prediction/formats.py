@@ -1,4 +1,4 @@
-"""The kinds of result of `predict --format`, and writing those that were asked for."""
+"""Write the kinds of results that `predict --format` offers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,9 +15,14 @@ FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
 
 @dataclass
 class Written:
-    """slices: per slice of the volume, format -> its file below the output folder; volume: files of the whole
-    volume;
-    failures: formats that this volume cannot have, and why; notes: what a reader of the files should know."""
+    """Hold what was written for one volume.
+
+    Attributes:
+        slices: Per slice of the volume, format -> its file, relative to the output folder.
+        volume: Format -> file of the whole volume.
+        failures: Why formats could not be written for this volume.
+        notes: What a reader of the files should know.
+    """
 
     slices: list[dict[str, str]]
     volume: dict[str, str] = field(default_factory=dict)
@@ -26,8 +31,9 @@ class Written:
 
 
 def formats_for(volume: MarkedVolume, asked: Iterable[str]) -> tuple[str, ...]:
-    """Those asked for; when none are: overlays, the report, and masks as NIfTI for NIfTI and as PNG for all
-    others.
+    """Return the requested formats, or the default ones when none were requested.
+
+    The defaults are overlays, the report, and masks as NIfTI for NIfTI files and as PNG for all others.
     """
     return tuple(asked) or ("nifti" if volume.kind == "nifti" else "png", "overlay", "report")
 
@@ -41,20 +47,33 @@ def write_masks(
     algorithm: Algorithm,
     keep_identifiers: bool,
 ) -> Written:
-    """Write masks and overlays below `out`; a format that the volume cannot have is told in `failures`, the
-    others are written.
+    """Write masks and overlays of a volume below `out`.
 
-    <name>_mask.png (0 and 255; of classes with names their numbers) and <name>_overlay.png per slice,
-    <name>_<slice>_... for a file of several slices; <name>_mask.nii.gz and <name>_seg.dcm as nifti_masks and
-    dicom_seg say. The report is not written here.
+    Per slice the files are <name>_mask.png (0 and 255; with named classes the class numbers) and
+    <name>_overlay.png, or <name>_<slice>_... for a file of several slices. <name>_mask.nii.gz and
+    <name>_seg.dcm are described in nifti_masks and dicom_seg. The report is not written here.
+
+    Args:
+        volume: Marked volume.
+        out: Output folder.
+        formats: Names from FORMATS.
+        segmentation: "binary" or "fractional", of DICOM-SEG.
+        algorithm: What made the marks, for DICOM-SEG.
+        keep_identifiers: Whether texts of file headers may enter the results.
+
+    Returns:
+        What was written. A format that the volume cannot have is reported in `failures`; the others are
+        written.
     """
     written = Written([{} for _ in volume.slices])
-    for number, one in enumerate(volume.slices):
+    for index, marked_slice in enumerate(volume.slices):
         for kind in ("png", "overlay"):
             if kind in formats:
-                path = one.stem.with_name(f"{one.stem.name}_{'mask' if kind == 'png' else kind}.png")
-                write_png(out / path, _picture(volume, number, kind))
-                written.slices[number][kind] = path.as_posix()
+                path = marked_slice.stem.with_name(
+                    f"{marked_slice.stem.name}_{'mask' if kind == 'png' else kind}.png"
+                )
+                write_png(out / path, _picture(volume, index, kind))
+                written.slices[index][kind] = path.as_posix()
     for kind, write in (("nifti", _nifti), ("dicom-seg", _dicom_seg)):
         if kind in formats:
             try:
@@ -64,18 +83,20 @@ def write_masks(
     return written
 
 
-def _picture(volume: MarkedVolume, number: int, kind: str):
-    mask = volume.mask[number] if volume.names else volume.mask[number] > 0
+def _picture(volume: MarkedVolume, index: int, kind: str):
+    """Return the mask or the overlay of one slice as an image array."""
+    mask = volume.mask[index] if volume.names else volume.mask[index] > 0
     if kind == "png":
         return mask
-    picture = overlay(display_gray(volume.array[number], volume.channel, volume.organ[number]), mask)
+    picture = overlay(display_gray(volume.array[index], volume.channel, volume.organ[index]), mask)
     return with_legend(picture, volume.names) if volume.names else picture
 
 
 def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:
+    """Write the NIfTI masks and note what a reader must know of them."""
     paths = write_nifti(volume, out, keep_identifiers=keep_identifiers)
-    for number, path in paths.items():
-        written.slices[number]["nifti"] = path.as_posix()
+    for index, path in paths.items():
+        written.slices[index]["nifti"] = path.as_posix()
     if len(set(paths.values())) == 1:
         written.volume["nifti"] = paths[0].as_posix()
     if volume.kind != "nifti" and any(plane is None for plane in volume.planes):
@@ -85,6 +106,7 @@ def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> N
 
 
 def _dicom_seg(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:
+    """Write the DICOM segmentation."""
     path = volume.stem.with_name(f"{volume.stem.name}_seg.dcm")
     write_dicom_seg(volume, out / path, segmentation=segmentation, algorithm=algorithm)
     written.volume["dicom-seg"] = path.as_posix()

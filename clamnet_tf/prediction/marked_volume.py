@@ -1,4 +1,4 @@
-"""One volume with what was marked in it, on the grid of its files: what every writer of masks starts from."""
+"""Mark one volume on the grid of its files; every writer of masks starts from the result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,23 @@ from clamnet_tf.recipe.classes import named
 
 @dataclass(frozen=True)
 class MarkedSlice:
-    """case: index in the manifest; inside: number of the slice in its file, as the column `slice` of tables
-    means it; stem: where its results go, below the output folder, without suffix; position_mm: along the
-    normal of the volume; presence: score 0..1;
-    of_classes: marked pixels and presence of each lesion class."""
+    """Hold the results of one slice.
+
+    Attributes:
+        case: Index of the case in the manifest.
+        inside: Number of the slice in its file, as in the column `slice` of tables.
+        input: Name of the input in tables.
+        stem: Path of its results relative to the output folder, without suffix.
+        reference: File and frame of the slice.
+        plane: Position in the patient, or None when it is not known.
+        position_mm: Position along the normal of the volume, in mm.
+        presence: Score that a lesion is present, 0..1.
+        marked_px: Number of marked pixels.
+        organ_px: Number of organ pixels.
+        marked_fraction: Marked share of the organ, 0..1; None without an organ.
+        area_mm2: Marked area, or None when the spacing is not known.
+        of_classes: (marked pixels, presence) of each lesion class.
+    """
 
     case: int
     inside: int
@@ -39,17 +52,27 @@ class MarkedSlice:
 
 @dataclass(frozen=True, eq=False)
 class MarkedVolume:
-    """array: (S, H, W, C) float32, values of the files; mask, organ: (S, H, W) uint8 label map and bool;
-    probability: (S, H, W, M) float32 0..1 of each lesion class, 0 outside of the organ, None unless asked
-    for. All on the files' own grid. Slices of DICOM are those that the files hold, sagittal ones too, in the
-    order of position; those of a NIfTI file are its axial planes.
+    """Hold one volume and its marks, all arrays on the grid of its files.
 
-    files: per grid (grid, stem of its results, index of its first slice); stem: where results of the whole
-    volume go
-    channel: the one to show; spacing_mm: slices, rows, columns; names: of the lesion classes, () for one
-    without a name
-    presences: the highest score of the slices that were marked, then of each lesion class; those are not the
-        stored slices of a sagittal or coronal series
+    Slices of DICOM are those stored in the files, also sagittal ones, ordered by position; those of a NIfTI
+    file are its axial planes.
+
+    Attributes:
+        name: Name of the volume in tables.
+        stem: Path of the whole volume's results relative to the output folder, without suffix.
+        array: (S, H, W, C) float32, values of the files.
+        mask: (S, H, W) uint8 label map.
+        organ: (S, H, W) bool.
+        probability: (S, H, W, classes) float32 0..1 of each lesion class, 0 outside the organ; None unless
+            requested.
+        slices: Results per slice.
+        files: Per grid (grid, stem of its results, index of its first slice).
+        spacing_mm: Distance between slices, rows and columns in mm, or None.
+        channel: Channel to show.
+        notes: What readers of the files had to assume.
+        names: Names of the lesion classes; () for one class without a name.
+        presences: Highest score of the slices as the network saw them, then that of each lesion class. The
+            slices that the network saw are not the stored slices of a sagittal or coronal series.
     """
 
     name: str
@@ -68,22 +91,23 @@ class MarkedVolume:
 
     @property
     def kind(self) -> str:
-        """dicom, nifti, picture or npy."""
+        """Return the kind of file: dicom, nifti, picture or npy."""
         return self.files[0][0].kind
 
     @property
     def set_aside(self) -> tuple[str, ...]:
-        """Images of its series that belong to no volume, each with the reason."""
+        """Return the notes on images of the series that belong to no volume, each with the reason."""
         return tuple(note for note in self.notes if SET_ASIDE in note)
 
     @property
     def planes(self) -> tuple[Plane | None, ...]:
-        return tuple(one.plane for one in self.slices)
+        """Return the planes of the slices."""
+        return tuple(marked_slice.plane for marked_slice in self.slices)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files, in the order of slices."""
-        return tuple(dict.fromkeys(one.reference.path for one in self.slices))
+        """Return the files, in the order of the slices."""
+        return tuple(dict.fromkeys(marked_slice.reference.path for marked_slice in self.slices))
 
 
 def mark_volume(
@@ -97,26 +121,34 @@ def mark_volume(
     channel,
     keep_probability: bool,
 ) -> MarkedVolume:
-    """The network's answer, put back on the files' grid and thresholded.
+    """Run the network on a prepared volume, bring the result back to the files' grid, and apply the
+    thresholds.
 
-    trained: see inference.trained_model.Trained. names: case index -> (input as it is called in tables, stem
-    of its results).
+    Args:
+        trained: inference.trained_model.Trained.
+        volume: Assembled volume.
+        prepared: The same volume, prepared for the network.
+        names: Case index -> (name of the input in tables, stem of its results).
+        name: Name of the volume in tables.
+        stem: Stem of the whole volume's results.
+        channel: Channel to show.
+        keep_probability: Whether the result keeps the probabilities.
     """
     stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0)
     scores = stack.fill(trained, prepared)
     presences = None if volume.axes[0] else scores[:: -1 if volume.flips[0] else 1]
-    array, pixels = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
+    array, power = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
     planes = planes_of(volume)
     positions, spacing = along_normal(planes), _stack_spacing(volume)
     pixel_mm2, slices = spacing and spacing[1] * spacing[2], []
-    for number, plane in enumerate(planes):
-        grid, case, reference, inside = _source(volume, number)
-        marked, organ = stack.mask[number], stack.organ[number]
+    for index, plane in enumerate(planes):
+        grid, case, reference, inside = _source(volume, index)
+        mask, organ = stack.mask[index], stack.organ[index]
         if presences is None:
-            presence = _presences(stack.probability[number], organ, pixels)
+            presence = _presences(stack.probability[index], organ, power)
         else:
-            presence = presences[number]
-        count = int(np.count_nonzero(marked))
+            presence = presences[index]
+        count = int(np.count_nonzero(mask))
         slices.append(
             MarkedSlice(
                 case=case,
@@ -127,18 +159,19 @@ def mark_volume(
                 else names[case][1].with_name(f"{names[case][1].name}_{inside}"),
                 reference=reference,
                 plane=plane,
-                position_mm=positions[number],
+                position_mm=positions[index],
                 presence=presence[0],
                 marked_px=count,
                 organ_px=int(organ.sum()),
-                marked_fraction=marked_fraction(marked, organ),
+                marked_fraction=marked_fraction(mask, organ),
                 area_mm2=count * plane.pixel_mm2
                 if plane and pixel_mm2
                 else None
                 if pixel_mm2 is None
                 else count * pixel_mm2,
                 of_classes=tuple(
-                    (int((marked == k + 1).sum()), presence[k + 1]) for k in range(len(trained.classes))
+                    (int((mask == class_index + 1).sum()), presence[class_index + 1])
+                    for class_index in range(len(trained.classes))
                 ),
             )
         )
@@ -146,12 +179,12 @@ def mark_volume(
         files = ((volume.grids[0], names[slices[0].case][1], 0),)
     else:
         files = tuple(
-            (grid, names[case][1], number)
-            for number, (grid, case) in enumerate(zip(volume.grids, volume.cases))
+            (grid, names[case][1], index)
+            for index, (grid, case) in enumerate(zip(volume.grids, volume.cases))
         )
     notes = tuple(dict.fromkeys([*volume.notes, *(note for grid in volume.grids for note in grid.notes)]))
     probability = stack.probability if keep_probability else None
-    whole = tuple(map(max, zip(*scores)))
+    volume_presences = tuple(map(max, zip(*scores)))
     return MarkedVolume(
         name,
         stem,
@@ -165,13 +198,13 @@ def mark_volume(
         channel,
         notes,
         named(trained.classes),
-        whole,
+        volume_presences,
     )
 
 
 class _Stack:
-    """What is marked, in the order in which the files hold it; filled through views in the order in which it
-    was computed.
+    """Hold masks and probabilities in the order of the files; views fill them in the order of the
+    computation.
     """
 
     def __init__(self, volume: AssembledVolume, trained, keep_probability: bool):
@@ -181,48 +214,58 @@ class _Stack:
         self.probability = np.zeros((*shape, len(trained.classes)), np.float32) if keep_probability else None
 
     def fill(self, trained, prepared: PreparedVolume) -> list[tuple[float, ...]]:
-        """Mark all slices. Returns the presences of each of them, in the order in which they were marked."""
+        """Mark all slices and return the presence scores of each, in the order in which they were
+        computed.
+        """
         axes, flips = self.volume.axes, self.volume.flips
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
-        power, found = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
-        for place, one in enumerate(
+        power, presences = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
+        for order, probability_map in enumerate(
             trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)
         ):
-            number = self.volume.wanted[place][0]
-            one, organ = prepared.box.restore_map(one, prepared.organ[place])
-            mask[number], organs[number] = trained.marking.mask(one, organ), organ
+            index = self.volume.wanted[order][0]
+            probability_map, organ = prepared.box.restore_map(probability_map, prepared.organ[order])
+            mask[index], organs[index] = trained.marking.mask(probability_map, organ), organ
             if probability is not None:
-                probability[number] = one
-            found[number] = _presences(one, organ, power)
-        return found
+                probability[index] = probability_map
+            presences[index] = _presences(probability_map, organ, power)
+        return presences
 
 
 def _presences(maps, organ, power) -> tuple[float, ...]:
-    """Score of a slice, and of each lesion class in it; maps: (H, W, M)."""
-    return tuple(image_score(one, organ, power) for one in (maps.max(axis=-1), *np.moveaxis(maps, -1, 0)))
+    """Return the score of a slice, and of each lesion class in it.
+
+    Args:
+        maps: (H, W, classes) probabilities.
+        organ: (H, W) bool.
+        power: Power of the generalised mean.
+    """
+    return tuple(
+        image_score(class_map, organ, power) for class_map in (maps.max(axis=-1), *np.moveaxis(maps, -1, 0))
+    )
 
 
-def _source(volume: AssembledVolume, number: int):
-    """(grid, case, reference, number in its file) of slice `number` of the stack."""
+def _source(volume: AssembledVolume, index: int):
+    """Return (grid, case, reference, number in its file) of slice `index` of the stack."""
     if len(volume.grids) > 1:
-        return volume.grids[number], volume.cases[number], volume.grids[number].references[0], 0
+        return volume.grids[index], volume.cases[index], volume.grids[index].references[0], 0
     grid = volume.grids[0]
-    reference = grid.references[number]
-    cases = {one: case for one, case, *_ in volume.wanted}
+    reference = grid.references[index]
+    cases = {slice_index: case for slice_index, case, *_ in volume.wanted}
     case = (
         volume.cases[0]
         if volume.axes[0]
-        else cases.get(len(cases) - 1 - number if volume.flips[0] else number, volume.cases[0])
+        else cases.get(len(cases) - 1 - index if volume.flips[0] else index, volume.cases[0])
     )
-    return grid, case, reference, number if reference.number is None else reference.number
+    return grid, case, reference, index if reference.number is None else reference.number
 
 
 def _stack_spacing(volume: AssembledVolume) -> tuple[float, float, float] | None:
-    """Slices, rows and columns of the stack, in mm."""
+    """Return the distance between slices, rows and columns of the stack, in mm."""
     if volume.spacing_mm is None or (volume.axes, volume.flips) == IDENTITY:
         return volume.spacing_mm
     if len(volume.grids) == 1 and volume.affines[0] is not None:
         return spacing_of(volume.affines[0])
-    places = np.argsort(volume.axes)
-    return tuple(volume.spacing_mm[place] for place in places)
+    order = np.argsort(volume.axes)
+    return tuple(volume.spacing_mm[axis] for axis in order)

@@ -1,5 +1,6 @@
-"""Masks as NIfTI: on a NIfTI file's own axes and affine; of DICOM with the patient's geometry; of pictures
-without any.
+"""Write masks as NIfTI.
+
+Masks of a NIfTI file have its axes and affine, masks of DICOM the patient's geometry, masks of pictures none.
 """
 
 from pathlib import Path
@@ -14,25 +15,35 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import affine_of, unevenness
 
 SHEARED = (
-    "its slices are sheared (tilted gantry): its NIfTI mask has the shear in the sform, and "
-    "qform_code 0, since a qform cannot hold it"
+    "its slices are sheared (tilted gantry); its NIfTI mask stores the shear in the sform and has "
+    "qform_code 0, because a qform cannot represent it"
 )
-_SHEAR_MM = 0.1  # shift of the last slice against the first from which on an affine counts as sheared
-NO_GEOMETRY = "its NIfTI mask has neither sform nor qform, since the image has no place in the patient"
+_SHEAR_MM = 0.1
+"""Shift of the last slice against the first one from which an affine counts as sheared."""
+NO_GEOMETRY = "its NIfTI mask has neither sform nor qform, because the image has no position in the patient"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_LONGEST_DESCRIPTION = 79  # bytes of the header's field, less the one that ends it
+_LONGEST_DESCRIPTION = 79  # bytes of the header's field, minus the terminating one
 
 
 def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False) -> dict[int, Path]:
-    """Write <name>_mask.nii.gz, uint8, 1 = marked (of classes with names their numbers, named in the header's
-    description); per slice of the volume, the file (below `out`) that holds it.
+    """Write <name>_mask.nii.gz of a volume: uint8, 1 = marked.
 
-    NIfTI: one per file, with its axes, shape and affine; texts and extensions of its header, where exporters
-    put names of patients, are dropped unless keep_identifiers. Others: one per volume, axes (columns, rows,
-    slices) in the order of DICOM, LPS turned into RAS. Without position: pixel spacing where known,
-    sform_code and qform_code 0.
+    With named classes the values are the class numbers, which the header's description names. For a NIfTI
+    volume there is one mask per file, with the file's axes, shape and affine; texts and extensions of its
+    header, where exporters put names of patients, are dropped unless `keep_identifiers`. For all others there
+    is one mask per volume, axes (columns, rows, slices) in the order of DICOM, LPS turned into RAS. Without a
+    position the mask has the pixel spacing where it is known, and sform_code and qform_code are 0.
 
-    DataError: DICOM slices that are not evenly spaced, which one affine cannot describe.
+    Args:
+        volume: Marked volume.
+        out: Output folder.
+        keep_identifiers: Whether texts of the file's header may enter the mask.
+
+    Returns:
+        Index of each slice -> file that holds it, relative to `out`.
+
+    Raises:
+        DataError: DICOM slices are not evenly spaced, so that one affine cannot describe them.
     """
     if volume.kind != "nifti":
         path = volume.stem.with_name(f"{volume.stem.name}_mask.nii.gz")
@@ -51,13 +62,15 @@ def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = Fal
 
 
 def _save(image, path: Path) -> None:
+    """Write a NIfTI image atomically."""
     with atomic_path(path) as temporary:
         nibabel.save(image, temporary)
 
 
 def _describe(header, names: tuple[str, ...]) -> None:
-    """What the values mean, as far as the field holds it, and the window to look at them: that of the image
-    would show a mask as black.
+    """Write into the header what the values mean, as far as the field holds it, and the display window.
+
+    The window of the image would show a mask as black.
     """
     meanings = ", ".join(f"{value} {name}" for value, name in enumerate(names, start=1)) or "1 = marked"
     header["descrip"] = f"clamnet-tf: {meanings}".encode()[:_LONGEST_DESCRIPTION]
@@ -65,8 +78,8 @@ def _describe(header, names: tuple[str, ...]) -> None:
 
 
 def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_identifiers: bool):
-    """(slices, rows, columns) uint8 -> a NIfTI image of the kind, axes, shape and affine of the file that
-    `grid` describes.
+    """Return (slices, rows, columns) uint8 as a NIfTI image of the kind, axes, shape and affine of the
+    file.
     """
     header = grid.nifti_header.copy()
     header.set_data_dtype(np.uint8)
@@ -83,6 +96,7 @@ def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_
 
 
 def _from_planes(volume: MarkedVolume):
+    """Return the mask of a volume that is not NIfTI as a NIfTI image."""
     array = np.ascontiguousarray(volume.mask.transpose(2, 1, 0))
     header = nibabel.Nifti1Header()
     header.set_intent("label")
@@ -98,7 +112,7 @@ def _from_planes(volume: MarkedVolume):
     uneven = unevenness(volume.planes)
     if uneven:
         raise DataError(
-            f"{volume.name}: cannot be written as NIfTI, which knows even steps only: {uneven}. Ask for "
+            f"{volume.name}: cannot be written as NIfTI, which needs evenly spaced slices: {uneven}. Use "
             f"--format dicom-seg or png."
         )
     lps = affine_of(volume.planes, spacing[0] if spacing else 1.0)

@@ -1,4 +1,4 @@
-"""Names for results that concern a whole volume of several files: beside the results of its first file, all
+"""Name the results of a volume of several files: next to the results of its first file, all names
 different.
 """
 
@@ -9,9 +9,11 @@ from clamnet_tf.preprocessing.volumes import Group
 
 
 def volume_output_names(inputs: Inputs, groups: list[Group]) -> list[Path]:
-    """Per group, a path below the output folder without suffix: the file's own for a group of one file; else,
-    in the folder of its first file, what its names have in common (head for head_1.png, head_2.png) or
-    series_1, series_2 ..."""
+    """Return one path per group, relative to the output folder, without suffix.
+
+    A group of one file has that file's path. Otherwise the path is in the folder of its first file and named
+    after what its names have in common (head for head_1.png, head_2.png), or series_1, series_2, ...
+    """
     taken = {str(output).lower() for output in inputs.outputs}
     stems = []
     for group in groups:
@@ -34,12 +36,14 @@ def volume_output_names(inputs: Inputs, groups: list[Group]) -> list[Path]:
 
 
 def _common(names: list[str]) -> str:
-    """The beginning that all share, without the number that is running; '' when nothing but numbers (a UID)
-    is left.
+    """Return the beginning that all names share, without a running number.
+
+    The result is '' when only numbers are left, as for a UID.
     """
     shortest = min(names, key=len)
     length = next(
-        (place for place in range(len(shortest)) if len({name[place] for name in names}) > 1), len(shortest)
+        (offset for offset in range(len(shortest)) if len({name[offset] for name in names}) > 1),
+        len(shortest),
     )
     common = shortest[:length].rstrip("0123456789").rstrip("_-. ")
     return common if any(sign.isalpha() for sign in common) else ""

@@ -1,11 +1,12 @@
-"""What is finished in an output folder: a killed prediction goes on where it stopped, and never mixes with
-another one.
+"""Record what is finished in an output folder.
 
-    prediction.json   what was asked for: model, inputs, formats, version; read by people, compared on resuming
-    .progress.jsonl   per finished group of files one line: its rows of the tables, failures and notes
-    .lock             held while a process works here
+A prediction that was killed continues where it stopped and never mixes with another one.
 
-Of several processes that share out the groups, the first one has these; the others have .progress-1.jsonl,
+    prediction.json   what was requested: model, inputs, formats, version; compared on resuming
+    .progress.jsonl   one line per finished group of files: its rows of the tables, failures and notes
+    .lock             held while a process works in the folder
+
+When several processes share the groups, the first one uses these files; the others use .progress-1.jsonl,
 .lock-1 and so on.
 """
 
@@ -26,27 +27,31 @@ LOCK = ".lock"
 
 
 class ProgressLog:
-    """One output folder, seen from process `index`. Rows stand on disk, not in memory; `groups` says
-    where.
+    """Represent one output folder as seen from process `index`.
+
+    Rows are on disk, not in memory; `groups` says where.
     """
 
     def __init__(self, out: Path, index: int = 0):
         self.out, self.path = out, out / _of(index, PROGRESS)
-        self.groups: dict[
-            int, tuple[Path, int]
-        ] = {}  # number of the group -> file, and where its line begins
+        # index of a group -> (file, offset of its line)
+        self.groups: dict[int, tuple[Path, int]] = {}
         self.resumed = False
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, out, settings: dict, index: int = 0) -> Iterator["ProgressLog"]:
-        """Hold the folder in the block; a new or empty one is begun, one of equal `settings` gone on with.
+        """Hold the folder within the block; begin a new or empty one, continue one with equal settings.
 
-        index: of this process; those that are not 0 come when 0 has opened the folder, and leave it to that
-        one.
+        Args:
+            out: Output folder.
+            settings: What must be equal to continue.
+            index: Index of this process. Processes other than 0 join after 0 has opened the folder; only 0
+                begins it.
 
-        RunError: other files are there, another process works there, or it was begun with other settings
-        (named).
+        Raises:
+            RunError: The folder has other files, another process works there, or it was begun with other
+                settings (the message names them).
         """
         out = make_folder(check_folder(out))
         with hold(out / _of(index, LOCK)) as held:
@@ -69,15 +74,13 @@ class ProgressLog:
             try:
                 yield progress_log
             finally:
-                if (
-                    not progress_log.groups and not index
-                ):  # nothing came of it: leave the folder as it was found
+                if not progress_log.groups and not index:  # nothing finished: leave the folder as it was
                     for path in (out / SETTINGS, *_all(out)):
                         path.unlink(missing_ok=True)
                 (out / _of(index, LOCK)).unlink(missing_ok=True)
 
     def add(self, group: int, content: dict) -> None:
-        """Note a group as finished: its files are written. On disk when this returns."""
+        """Record a group whose files are written as finished. The record is on disk when this returns."""
         try:
             with open(self.path, "ab") as stream:
                 start = stream.tell()
@@ -89,7 +92,7 @@ class ProgressLog:
         self.groups[group] = self.path, start
 
     def finished(self) -> Iterator[dict]:
-        """The contents of all finished groups, in the order of groups, one at a time."""
+        """Yield the contents of all finished groups, in the order of the groups, one at a time."""
         with contextlib.ExitStack() as stack:
             streams = {
                 path: stack.enter_context(open(path, "rb"))
@@ -100,11 +103,13 @@ class ProgressLog:
                 yield json.loads(streams[path].readline())
 
     def read(self) -> None:
-        """Find the lines of all processes; a torn last one (power cut) of this one is cut off, so that the
-        next line begins a line.
+        """Find the lines of all processes.
+
+        A torn last line of this process (after a power failure) is cut off, so that the next record begins a
+        new line.
         """
         for path in _all(self.out):
-            whole = 0
+            offset = 0
             with open(path, "rb") as stream:
                 for line in stream:
                     try:
@@ -113,25 +118,27 @@ class ProgressLog:
                         row = None
                     if row is None:
                         break
-                    self.groups.setdefault(row["group"], (path, whole))
-                    whole += len(line)
+                    self.groups.setdefault(row["group"], (path, offset))
+                    offset += len(line)
             if path == self.path:
-                os.truncate(path, whole)
+                os.truncate(path, offset)
 
 
 def _of(index: int, name: str) -> str:
-    """A file's name of process `index`: .lock, .lock-1 ..."""
+    """Return the name of a file of process `index`: .lock, .lock-1, ..."""
     stem, dot, ending = name[1:].partition(".")
     return f".{stem}-{index}{dot}{ending}" if index else name
 
 
 def _all(out: Path) -> list[Path]:
-    """The files of all processes that have worked in the folder."""
+    """Return the progress files of all processes that have worked in the folder."""
     return sorted(out.glob(_of(0, PROGRESS).replace(".jsonl", "*.jsonl")))
 
 
 def check_folder(out) -> Path:
-    """A folder that results may go to: new, empty, or begun by an earlier call. RunError for any other."""
+    """Return the folder if results may go there: new, empty, or begun by an earlier call. Raises RunError
+    otherwise.
+    """
     out = Path(out)
     if out.exists() and (
         not out.is_dir()
@@ -139,20 +146,22 @@ def check_folder(out) -> Path:
     ):
         raise RunError(
             f"{out}: expected a new or empty folder for the results, or one that an earlier call of the "
-            f"same command began; it is in use. Choose another --out."
+            f"same command began; received a folder with other files. Choose another --out."
         )
     return out
 
 
 def _compare(out: Path, settings: dict) -> None:
+    """Raise RunError when the folder was begun with other settings."""
     try:
         begun = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{out / SETTINGS}: is damaged ({error}); choose another --out.") from error
-    other = [name for name in settings if not isinstance(begun, dict) or begun.get(name) != settings[name]]
-    if other:
+        raise RunError(f"{out / SETTINGS}: damaged ({error}). Choose another --out.") from error
+    differing = [
+        name for name in settings if not isinstance(begun, dict) or begun.get(name) != settings[name]
+    ]
+    if differing:
         raise RunError(
-            f"{out}: holds results that were begun with another {', '.join(other)} (see {SETTINGS} there), "
-            f"so it cannot be gone on with. "
-            "Call with what was given then, or choose another --out."
+            f"{out}: holds results that were begun with another {', '.join(differing)} (see {SETTINGS} "
+            f"there), so they cannot be continued. Repeat the earlier arguments, or choose another --out."
         )

@@ -1,5 +1,6 @@
-"""The report's drawings as inline SVG: no files, no script, sharp at any size. Colours and fonts come from
-the page's style.
+"""Draw the report's charts as inline SVG: no files, no script, sharp at any size.
+
+Colours and fonts come from the page's style sheet.
 """
 
 import math
@@ -9,9 +10,9 @@ import numpy as np
 from markupsafe import Markup
 
 _DEEPEST = 280
-"""Height in pixels that the dots of a strip take at most."""
+"""Maximum height in pixels of the stacked dots of a strip chart."""
 SERIES = 7
-"""The style sheet has so many line colours, s0..s6."""
+"""Number of line colours in the style sheet, s0..s6."""
 
 
 def interval_bar(
@@ -21,8 +22,14 @@ def interval_bar(
     kind: str = "ours",
     span: tuple[float, float] = (0.0, 1.0),
 ) -> Markup:
-    """A mark at `mean` and a line from `low` to `high` on a scale over `span`; empty scale when mean is
-    None.
+    """Draw a dot at `mean` and a line from `low` to `high` on a scale; an empty scale when `mean` is None.
+
+    Args:
+        mean: Value of the dot, or None.
+        low: Lower end of the interval, or None.
+        high: Upper end of the interval, or None.
+        kind: CSS class of the bar: "ours" or "other".
+        span: Ends of the scale.
     """
     width, height = 220, 22
 
@@ -46,8 +53,13 @@ def interval_bar(
 
 
 def patient_strip(scores: list[tuple[str, float]], label: str = "Dice per patient") -> Markup:
-    """Box plot of the patients' Dice with one dot each; (patient, Dice 0..1). Dots carry data-patient for the
-    page's script.
+    """Draw a box plot of the patients' Dice with one dot per patient.
+
+    Dots carry data-patient for the page's script.
+
+    Args:
+        scores: (patient, Dice 0..1) of each patient.
+        label: Label of the axis.
     """
     width, top, radius = 860, 74, 6
     values = np.array([score for _, score in scores])
@@ -78,24 +90,29 @@ def patient_strip(scores: list[tuple[str, float]], label: str = "Dice per patien
             f'cy="{top + row * step:.1f}" '
             f'r="{radius}"><title>{escape(patient)}: Dice {score:.2f}</title></circle>'
         )
-    words = (
+    description = (
         f"Dice of {len(scores)} patients from {values.min():.2f} to {values.max():.2f}, half of them "
         f"between {low:.2f} and {high:.2f}"
     )
-    return _svg(width, height, parts, words)
+    return _svg(width, height, parts, description)
 
 
 def size_scatter(points: list[tuple[float, float, str]], unit: str) -> Markup:
-    """Slice Dice against lesion size on a logarithmic axis; (size > 0, Dice 0..1, what it is)."""
+    """Draw the Dice of slices against lesion size on a logarithmic axis.
+
+    Args:
+        points: (size above 0, Dice 0..1, description of the slice) of each slice.
+        unit: Unit of the sizes.
+    """
     width, height, left, bottom = 860, 280, 44, 44
     logs = np.log10([size for size, _, _ in points])
-    first, last = (
+    lowest, highest = (
         math.floor(logs.min() * 2) / 2,
         max(math.ceil(logs.max() * 2) / 2, math.floor(logs.min() * 2) / 2 + 0.5),
     )
 
     def x(log):
-        return left + 8 + (width - left - 24) * (log - first) / (last - first)
+        return left + 8 + (width - left - 24) * (log - lowest) / (highest - lowest)
 
     def y(score):
         return height - bottom - (height - bottom - 14) * score
@@ -106,10 +123,10 @@ def size_scatter(points: list[tuple[float, float, str]], unit: str) -> Markup:
             f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{y(score):.1f}" y2="{y(score):.1f}"/>'
         )
         parts.append(f'<text x="{left - 8}" y="{y(score) + 4:.1f}" text-anchor="end">{score:g}</text>')
-    for decade in range(math.floor(first), math.ceil(last) + 1):
+    for decade in range(math.floor(lowest), math.ceil(highest) + 1):
         for digit in (1, 3):
             log = decade + math.log10(digit)
-            if first - 1e-9 <= log <= last + 1e-9:
+            if lowest - 1e-9 <= log <= highest + 1e-9:
                 parts.append(
                     f'<line class="grid" x1="{x(log):.1f}" x2="{x(log):.1f}" y1="14" y2="{height - bottom}"/>'
                 )
@@ -130,13 +147,17 @@ def size_scatter(points: list[tuple[float, float, str]], unit: str) -> Markup:
 
 
 def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | None, share: bool) -> Markup:
-    """Curves over training steps; series of (name, [(step, value)]); `chosen` step is marked; `share` fixes
-    the scale to 0..1 at most.
+    """Draw curves over training steps.
+
+    Args:
+        series: (name, [(step, value), ...]) of each curve.
+        chosen: Step of the chosen checkpoint, which is marked; None: not marked.
+        share: Whether the values are shares, so that the scale runs from 0 to at most 1.
     """
     width, height, left, bottom = 330, 230, 46, 42
     steps = [step for _, points in series for step, _ in points]
     values = np.array([value for _, points in series for _, value in points])
-    last, first = max(max(steps), 1), min(min(steps), 0)
+    last_step, first_step = max(max(steps), 1), min(min(steps), 0)
     low, high = (
         (min(0.0, values.min()), values.max()) if not share else (0.0, min(1.0, values.max() * 1.1) or 1.0)
     )
@@ -145,7 +166,7 @@ def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | N
     low, high = min(low, ticks[0]), max(high, ticks[-1])
 
     def x(step):
-        return left + (width - left - 14) * (step - first) / (last - first)
+        return left + (width - left - 14) * (step - first_step) / (last_step - first_step)
 
     def y(value):
         return height - bottom - (height - bottom - 12) * (value - low) / (high - low)
@@ -156,8 +177,8 @@ def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | N
             f'<line class="grid" x1="{left}" x2="{width - 14}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
         )
         parts.append(f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_plain(tick)}</text>')
-    for tick in _ticks(first, last):
-        if tick <= last:
+    for tick in _ticks(first_step, last_step):
+        if tick <= last_step:
             parts.append(
                 f'<text x="{x(tick):.1f}" y="{height - bottom + 17}" '
                 f'text-anchor="middle">{_plain(tick)}</text>'
@@ -166,35 +187,35 @@ def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | N
         f'<text class="label" x="{(left + width) / 2:.0f}" y="{height - 6}" text-anchor="middle">Training '
         f"step</text>"
     )
-    if chosen is not None and first <= chosen <= last:
+    if chosen is not None and first_step <= chosen <= last_step:
         parts.append(
             f'<line class="chosen" x1="{x(chosen):.1f}" x2="{x(chosen):.1f}" y1="12" '
             f'y2="{height - bottom}"><title>Chosen checkpoint: step {chosen:g}</title></line>'
         )
-    for number, (name, points) in enumerate(series):
+    for index, (name, points) in enumerate(series):
         path = "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in _thin(points, 400))
-        parts.append(
-            f'<path class="line s{number % SERIES}" d="M{path}"><title>{escape(name)}</title></path>'
-        )
+        parts.append(f'<path class="line s{index % SERIES}" d="M{path}"><title>{escape(name)}</title></path>')
         if len(points) <= 25:
             parts += [
-                f'<circle class="point s{number % SERIES}" cx="{x(step):.1f}" cy="{y(value):.1f}" '
+                f'<circle class="point s{index % SERIES}" cx="{x(step):.1f}" cy="{y(value):.1f}" '
                 f'r="3"><title>{escape(name)}: {value:.3g} at step {step:g}</title></circle>'
                 for step, value in points
             ]
     ends = "; ".join(f"{name} ends at {points[-1][1]:.3g}" for name, points in series)
-    return _svg(width, height, parts, f"Curves over {last:g} training steps: {ends}")
+    return _svg(width, height, parts, f"Curves over {last_step:g} training steps: {ends}")
 
 
-def _svg(width: int, height: float, parts: list[str], words: str) -> Markup:
+def _svg(width: int, height: float, parts: list[str], description: str) -> Markup:
+    """Wrap drawn parts in an <svg> element with a description for screen readers."""
     body = "".join(parts)
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width} {height:.0f}" role="img" '
-        f'aria-label="{escape(words)}">{body}</svg>'
+        f'aria-label="{escape(description)}">{body}</svg>'
     )
 
 
 def _axis(width: int, bottom: float, top: float, ticks: list[tuple[float, str]], label: str) -> list[str]:
+    """Draw a horizontal axis with ticks (value, text) and a label."""
     parts = [
         f'<text class="label" x="{width / 2:.0f}" y="{bottom + 24:.0f}" '
         f'text-anchor="middle">{escape(label)}</text>'
@@ -211,38 +232,40 @@ def _axis(width: int, bottom: float, top: float, ticks: list[tuple[float, str]],
 
 
 def _x(score: float, width: int) -> float:
-    """Place of a score 0..1 on a horizontal axis."""
+    """Return the horizontal position of a score 0..1."""
     return 20 + (width - 40) * score
 
 
-def _stack(places: list[float], gap: float) -> list[int]:
-    """A row for each dot so that no two of one row are closer than `gap`."""
-    rows, ends = [0] * len(places), []
-    for number in np.argsort(places):
-        row = next((row for row, end in enumerate(ends) if places[number] - end >= gap), len(ends))
-        ends[row : row + 1] = [places[number]]
-        rows[number] = row
+def _stack(positions: list[float], gap: float) -> list[int]:
+    """Assign each dot a row so that no two dots of a row are closer than `gap`."""
+    rows, ends = [0] * len(positions), []
+    for dot in np.argsort(positions):
+        row = next((row for row, end in enumerate(ends) if positions[dot] - end >= gap), len(ends))
+        ends[row : row + 1] = [positions[dot]]
+        rows[dot] = row
     return rows
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers that span low..high."""
+    """Return three to seven round numbers that span low..high."""
     step = (high - low) / 4 or 1.0
     power = 10.0 ** math.floor(math.log10(step))
     step = next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit >= step * 0.999)
     return [
-        number * step for number in range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)
+        multiple * step
+        for multiple in range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)
     ]
 
 
 def _plain(value: float) -> str:
-    """A short number without exponent for the usual ranges."""
+    """Format a number briefly, without exponent for the usual ranges."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _thin(points: list, count: int) -> list:
+    """Return at most `count` of the points, evenly spaced."""
     return (
         points
         if len(points) <= count
-        else [points[place] for place in np.linspace(0, len(points) - 1, count).astype(int)]
+        else [points[index] for index in np.linspace(0, len(points) - 1, count).astype(int)]
     )

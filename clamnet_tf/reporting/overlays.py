@@ -1,7 +1,8 @@
-"""Pictures of a slice: grey image, outlines and transparent fill, heat map; for the report and for `predict`.
+"""Draw pictures of a slice for the report and for `predict`: grey image, outlines, transparent fill, heat
+map.
 
-Colours are Okabe and Ito's, told apart with any colour vision, and never alone: the reference is a solid
-line, the marked region a line with a fill (dashed in the report).
+The colours are those of Okabe and Ito, which people with any colour vision can distinguish. Colour is never
+the only cue: the reference is a solid line, the marked region a line with a fill (dashed in the report).
 """
 
 import base64
@@ -16,11 +17,13 @@ from clamnet_tf.errors import ImageError
 from clamnet_tf.files import write_bytes
 
 TRUTH_RGB = (86, 180, 233)
-"""Sky blue: the reference outline."""
+"""Sky blue, the reference outline."""
 MARKED_RGB = (230, 159, 0)
-"""Orange: what the network marked."""
+"""Orange, what the network marked."""
 CLASS_RGB = (MARKED_RGB, (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
-"""Of marker 1, 2 ..: orange, green, purple, yellow, vermilion, blue; then from the beginning."""
+"""Colours of lesion classes 1, 2, ...: orange, green, purple, yellow, vermilion, blue, then from the
+beginning.
+"""
 FILL_OPACITY = 0.28
 _HEAT_STOPS = np.array(
     [
@@ -38,11 +41,20 @@ HEAT_LEVELS = 64
 def display_gray(
     image: np.ndarray, channel: int | None = None, organ: np.ndarray | None = None
 ) -> np.ndarray:
-    """Image (H, W) or (H, W, C), any units -> (H, W) uint8 to look at.
+    """Convert a slice to grey values for display.
 
-    `channel`: which one to show; None shows the middle one of several (kaggle_3m: FLAIR). Black and white are
-    the 1st and 99.5th percentile inside `organ` (H, W) bool, or of the whole image. Values that are not
-    finite are black.
+    Black and white are the 1st and the 99.5th percentile. Values that are not finite become black.
+
+    Args:
+        image: (H, W) or (H, W, C), any unit.
+        channel: Channel to show; None: the middle one of several (kaggle_3m: FLAIR).
+        organ: (H, W) bool; percentiles are taken inside it. None or empty: of the whole image.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        ImageError: The image has no such channel, or it is not a single slice.
     """
     image = np.asarray(image, np.float32)
     if image.ndim == 3:
@@ -65,35 +77,47 @@ def display_gray(
 def overlay(
     gray: np.ndarray, marked: np.ndarray | None, truth: np.ndarray | None = None, scale: int = 1
 ) -> np.ndarray:
-    """Gray (H, W) uint8 and masks (H, W) bool, or the numbers of markers from 1 -> RGB (H * scale, W * scale,
-    3) uint8.
+    """Draw marked region and reference over a grey slice.
 
-    marked: orange line and transparent fill (see CLASS_RGB), drawn inside the mask; truth: blue line, drawn
-    just outside of it, so that both lines stay visible where the outlines agree.
+    Args:
+        gray: (H, W) uint8.
+        marked: (H, W) bool, or class numbers from 1: line and transparent fill in the class's colour
+            (CLASS_RGB), drawn inside the mask. None: nothing.
+        truth: (H, W) bool, or class numbers from 1: blue line just outside the mask, so that both lines stay
+            visible where the outlines agree. None: nothing.
+        scale: Integer enlargement.
+
+    Returns:
+        RGB (H * scale, W * scale, 3) uint8.
     """
     height, width = gray.shape
     canvas = np.asarray(
         Image.fromarray(gray).resize((width * scale, height * scale), Image.Resampling.BICUBIC), np.float32
     )
     canvas = np.repeat(canvas[:, :, None], 3, axis=2)
-    for value, one in by_number(marked):
-        mask, colour = _enlarge(one, scale), class_rgb(value)
+    for class_number, class_mask in by_number(marked):
+        mask, colour = _enlarge(class_mask, scale), class_rgb(class_number)
         canvas[mask] += FILL_OPACITY * (np.float32(colour) - canvas[mask])
         canvas[mask & ~ndimage.binary_erosion(mask, iterations=(scale + 1) // 2)] = colour
-    for _, one in by_number(truth):
-        mask = _enlarge(one, scale)
+    for _, class_mask in by_number(truth):
+        mask = _enlarge(class_mask, scale)
         canvas[ndimage.binary_dilation(mask, iterations=(scale + 1) // 2) & ~mask] = TRUTH_RGB
     return np.round(canvas).astype(np.uint8)
 
 
-def class_rgb(number: int) -> tuple[int, int, int]:
-    """Colour of marker `number`, from 1."""
-    return CLASS_RGB[(number - 1) % len(CLASS_RGB)]
+def class_rgb(class_number: int) -> tuple[int, int, int]:
+    """Return the colour of a lesion class, counted from 1."""
+    return CLASS_RGB[(class_number - 1) % len(CLASS_RGB)]
 
 
 def by_number(mask: np.ndarray | None) -> list[tuple[int, np.ndarray]]:
-    """(number, (H, W) bool) of every marker in a mask (H, W) bool or uint8; nothing for None or an empty
-    one.
+    """Split a mask into classes.
+
+    Args:
+        mask: (H, W) bool, or class numbers (uint8); None counts as empty.
+
+    Returns:
+        (class number, (H, W) bool) of every class in the mask, in the order of the numbers.
     """
     if mask is None:
         return []
@@ -102,30 +126,36 @@ def by_number(mask: np.ndarray | None) -> list[tuple[int, np.ndarray]]:
 
 
 def with_legend(picture: np.ndarray, names) -> np.ndarray:
-    """RGB (H, W, 3) uint8 with a strip below it: the colour and the name of each marker; as wide as the
-    picture, in as many lines as it takes.
+    """Add a strip with colour and name of each lesion class below a picture.
+
+    Args:
+        picture: RGB (H, W, 3) uint8.
+        names: Names of the lesion classes, in order.
+
+    Returns:
+        RGB (H + strip, W, 3) uint8; the strip has as many lines as the names need.
     """
     font, height, width = ImageFont.load_default(), 14, picture.shape[1]
-    places, x, line = [], 4, 0
+    positions, x, line = [], 4, 0
     for name in names:
-        wide = 14 + round(font.getlength(name)) + 10
-        if x > 4 and x + wide > width:
+        entry_width = 14 + round(font.getlength(name)) + 10
+        if x > 4 and x + entry_width > width:
             x, line = 4, line + 1
-        places.append((x, line * height))
-        x += wide
+        positions.append((x, line * height))
+        x += entry_width
     strip = Image.new("RGB", (width, (line + 1) * height))
     pen = ImageDraw.Draw(strip)
-    for number, (name, (left, top)) in enumerate(zip(names, places), start=1):
-        pen.rectangle((left, top + 3, left + 8, top + 10), fill=class_rgb(number))
+    for class_number, (name, (left, top)) in enumerate(zip(names, positions), start=1):
+        pen.rectangle((left, top + 3, left + 8, top + 10), fill=class_rgb(class_number))
         pen.text((left + 12, top + 1), name, fill=(230, 230, 230), font=font)
     return np.concatenate([picture, np.asarray(strip)])
 
 
 def contour_path(mask: np.ndarray) -> str:
-    """SVG path data of a mask's outline, (H, W) bool; unit: pixels, x to the right, y down, (0, 0) = the
-    image's corner.
+    """Return the outline of a mask (H, W) bool as SVG path data.
 
-    Outer borders and holes are closed subpaths (fill-rule evenodd); an empty mask gives an empty path.
+    The unit is the pixel, x to the right, y down, (0, 0) the image's corner. Outer borders and holes are
+    closed subpaths (fill-rule evenodd); an empty mask gives an empty path.
     """
     padded = np.pad(np.asarray(mask, bool), 1).astype(np.float32)
     subpaths = []
@@ -136,8 +166,9 @@ def contour_path(mask: np.ndarray) -> str:
 
 
 def heat_rgba() -> np.ndarray:
-    """(HEAT_LEVELS, 4) uint8: colour and opacity of probability 0..1, from transparent over purple and red to
-    pale yellow.
+    """Return (HEAT_LEVELS, 4) uint8: colour and opacity of probability 0..1.
+
+    The colours run from transparent over purple and red to pale yellow.
     """
     position = np.linspace(0, len(_HEAT_STOPS) - 1, HEAT_LEVELS)
     return (
@@ -148,7 +179,7 @@ def heat_rgba() -> np.ndarray:
 
 
 def heat_png(probability: np.ndarray) -> bytes:
-    """Probability (H, W) float 0..1 -> palette PNG with transparency, HEAT_LEVELS colours."""
+    """Encode probabilities (H, W) float 0..1 as a palette PNG with transparency and HEAT_LEVELS colours."""
     levels = np.round(np.clip(probability, 0, 1) * (HEAT_LEVELS - 1)).astype(np.uint8)
     picture, palette = Image.fromarray(levels).convert("P"), heat_rgba()
     picture.putpalette(palette[:, :3].tobytes())
@@ -158,8 +189,11 @@ def heat_png(probability: np.ndarray) -> bytes:
 
 
 def png(array: np.ndarray) -> bytes:
-    """(H, W) bool or uint8, or (H, W, 3) uint8 -> PNG; a bool mask becomes 0 and 255, numbers stay what they
-    are.
+    """Encode an array as PNG.
+
+    Args:
+        array: (H, W) bool or uint8, or (H, W, 3) uint8. A bool mask becomes 0 and 255, numbers stay
+            unchanged.
     """
     array = np.asarray(array)
     stream = io.BytesIO()
@@ -168,14 +202,15 @@ def png(array: np.ndarray) -> bytes:
 
 
 def write_png(path, array: np.ndarray) -> None:
-    """Write `png(array)` atomically."""
+    """Write `png(array)` to `path` atomically."""
     write_bytes(path, png(array))
 
 
 def data_uri(content: bytes) -> str:
-    """PNG bytes as a data: address for an offline page."""
+    """Return PNG bytes as a data: address for a page that works offline."""
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _enlarge(mask: np.ndarray, scale: int) -> np.ndarray:
+    """Repeat each pixel of a mask `scale` times in both directions."""
     return np.asarray(mask, bool).repeat(scale, axis=0).repeat(scale, axis=1)

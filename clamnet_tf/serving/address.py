@@ -1,4 +1,4 @@
-"""Where a model is served: http://HOST:PORT/v1/models/NAME, or grpc://HOST:PORT/NAME."""
+"""Parse the address of a served model: http://HOST:PORT/v1/models/NAME, or grpc://HOST:PORT/NAME."""
 
 import re
 from dataclasses import dataclass
@@ -13,8 +13,15 @@ _GRPC_PATH = re.compile(r"/(?P<name>[^/:]+)(/(versions/)?(?P<version>[0-9]+))?/?
 
 @dataclass(frozen=True)
 class Address:
-    """text: as it was given; scheme: http, https or grpc; host: with port; path: what stands between host and
-    /v1 (http).
+    """Hold the address of a served model.
+
+    Attributes:
+        text: The address as it was given.
+        scheme: "http", "https" or "grpc".
+        host: Host with port.
+        name: Name of the model.
+        version: Version of the model; None: the newest.
+        path: Path between host and /v1 (http and https).
     """
 
     text: str
@@ -26,20 +33,22 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Of the model, for http and https."""
+        """Return the URL of the model, for http and https."""
         return f"{self.scheme}://{self.host}{self.path}/v1/models/{self.name}" + (
             "" if self.version is None else f"/versions/{self.version}"
         )
 
 
 def parse_address(text: str) -> Address:
-    """UserInputError for anything but the two forms above, with /versions/N behind the name for one
-    version.
+    """Parse an address in one of the two forms above, with /versions/N after the name for one version.
+
+    Raises:
+        UserInputError: The address has another form.
     """
     parts = urlsplit(text)
     pattern = {"http": _REST_PATH, "https": _REST_PATH, "grpc": _GRPC_PATH}.get(parts.scheme)
-    found = pattern.fullmatch(parts.path) if pattern else None
-    if not found or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+    match = pattern.fullmatch(parts.path) if pattern else None
+    if not match or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
         raise UserInputError(f"--server {text}: expected {EXAMPLES}.")
     try:
         port = parts.port
@@ -47,12 +56,12 @@ def parse_address(text: str) -> Address:
         raise UserInputError(f"--server {text}: {error}; expected {EXAMPLES}.") from error
     if port is None and parts.scheme == "grpc":
         raise UserInputError(f"--server {text}: the port is missing; expected {EXAMPLES}.")
-    version = found["version"]
+    version = match["version"]
     return Address(
         text,
         parts.scheme,
         parts.netloc,
-        found["name"],
+        match["name"],
         None if version is None else int(version),
-        found.groupdict().get("before") or "",
+        match.groupdict().get("before") or "",
     )

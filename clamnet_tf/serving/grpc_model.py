@@ -1,4 +1,4 @@
-"""A model behind TensorFlow Serving's gRPC interface. Numbers travel as they are."""
+"""Call a model through TensorFlow Serving's gRPC interface. Numbers are transferred exactly."""
 
 import functools
 import math
@@ -11,13 +11,19 @@ from clamnet_tf.serving.address import Address
 from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
-LARGEST_ANSWER = 128_000_000  # bytes; of 16 MB of slices the maps take 16 MB
+LARGEST_ANSWER = 128_000_000  # bytes; the maps of 16 MB of slices take 16 MB
 _MOST_OUTPUTS = 64  # values of an output per value of a slice
 _OPTIONS = [("grpc.max_receive_message_length", LARGEST_ANSWER), ("grpc.max_send_message_length", -1)]
 
 
 class GrpcModel:
-    """Predictions of one signature with one input. timeout: seconds to wait for an answer."""
+    """Request predictions of one signature with one input.
+
+    Args:
+        address: Address of the model.
+        timeout: Seconds to wait for an answer.
+        waits: Seconds to wait before each further attempt.
+    """
 
     def __init__(self, address: Address, *, timeout: float = 300.0, waits=WAITS_SECONDS):
         try:
@@ -35,7 +41,7 @@ class GrpcModel:
         )
 
     def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
-        """As RestModel.predict."""
+        """Yield the outputs of slices, part by part, like RestModel.predict."""
         rows = max(1, most_bytes // max(1, images[0].nbytes if len(images) else 1))
         for start in range(0, len(images), rows):
             part = images[start : start + rows]
@@ -46,12 +52,14 @@ class GrpcModel:
             yield outputs
 
     def _no_prediction(self, reason: str) -> ServerFailure:
+        """Return the error for an answer that is no prediction."""
         return ServerFailure(
             f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that "
             f"of a model server."
         )
 
     def _request(self, signature: str, name: str, images: np.ndarray):
+        """Build the request for some slices."""
         import tensorflow as tf
 
         request = self._messages.PredictRequest()
@@ -62,18 +70,20 @@ class GrpcModel:
         return request
 
     def _ask(self, request):
+        """Send a request and return the answer."""
         try:
             return self._stub.Predict(request, timeout=self.timeout)
         except self._grpc.RpcError as error:
             raise self._translated(error) from error
 
     def _translated(self, error) -> Exception:
+        """Turn a gRPC error into an error of this package."""
         code, codes, where = error.code(), self._grpc.StatusCode, self.address.text
         reason = (error.details() or "no reason given")[:300]
         if code == codes.RESOURCE_EXHAUSTED and "larger than max" in reason:
             return ServerFailure(
-                f"{where}: the answer is longer than {LARGEST_ANSWER:,} bytes, more than predictions of "
-                f"these slices take."
+                f"{where}: expected an answer of at most {LARGEST_ANSWER:,} bytes, enough for predictions "
+                f"of these slices; received more."
             )
         if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
             return Busy(f"{code.name}: {reason}")
@@ -87,12 +97,14 @@ class GrpcModel:
 
 
 def _values(proto, images: np.ndarray):
-    """An output as an array, or as a list of texts. ValueError: more values than slices of that size can
-    have, or not one row per slice.
+    """Return an output as an array, or as a list of texts.
+
+    Raises:
+        ValueError: It has more values than slices of that size can have, or not one row per slice.
     """
     import tensorflow as tf
 
-    shape = [one.size for one in proto.tensor_shape.dim]
+    shape = [item.size for item in proto.tensor_shape.dim]
     if (
         proto.tensor_shape.unknown_rank
         or min(shape, default=0) < 0
@@ -103,5 +115,5 @@ def _values(proto, images: np.ndarray):
         raise ValueError(f"{shape[0] if shape else 'one'} predictions for {len(images)} slices")
     array = tf.make_ndarray(proto)
     return (
-        [bytes(one).decode("utf-8", "replace") for one in array.ravel()] if array.dtype == object else array
+        [bytes(item).decode("utf-8", "replace") for item in array.ravel()] if array.dtype == object else array
     )

@@ -1,5 +1,5 @@
-"""What a served model is, in one line that a server gives back with each answer: so that a client notices
-another one.
+"""Identify a served model in one line that the server returns with each answer, so clients notice another
+model.
 """
 
 import hashlib
@@ -10,8 +10,13 @@ from clamnet_tf.errors import UserInputError
 
 @dataclass(frozen=True)
 class Identity:
-    """recipe, model: sha256 (64 hexadecimal digits) of the recipe's options and of model.keras
-    head: "mean", a number, or "activation_map"; flip_views: whether mirrored slices are averaged in
+    """Identify a model.
+
+    Attributes:
+        recipe: sha256 (64 hexadecimal digits) of the recipe's options.
+        model: sha256 of model.keras.
+        head: "mean", a number, or "activation_map".
+        flip_views: "yes" when predictions of mirrored slices are averaged in, else "no".
     """
 
     recipe: str
@@ -21,33 +26,34 @@ class Identity:
 
     @classmethod
     def of(cls, recipe_sha256: str, model_path, head, flip_views: bool) -> "Identity":
-        """Of the files of a run or a zoo entry."""
+        """Return the identity of the files of a run or a zoo entry."""
         with open(model_path, "rb") as stream:
             model = hashlib.sha256(stream.read()).hexdigest()
         return cls(recipe_sha256, model, str(head), "yes" if flip_views else "no")
 
     @classmethod
     def from_text(cls, text: str) -> "Identity":
-        """The inverse of `text`. UserInputError: it was not written by this package, or is no text."""
+        """Parse `text`. Raises UserInputError when this package did not write it."""
         if not isinstance(text, str):
             raise UserInputError(
-                f"the server's model calls itself {ascii(text)[:200]}: expected text. Check the name in the "
-                f"address."
+                f"the server's model identifies itself as {ascii(text)[:200]}: expected text. Check the name "
+                f"in the address."
             )
         parts = dict(part.partition("=")[::2] for part in text.split())
         if set(parts) != {field.name for field in fields(cls)}:
             raise UserInputError(
-                f"the server's model calls itself {text[:200]!a}: it was not made by clamnet-tf export. "
-                f"Check the name in the address."
+                f"the server's model identifies itself as {text[:200]!a}: it was not made by clamnet-tf "
+                f"export. Check the name in the address."
             )
         return cls(**parts)
 
     @property
     def text(self) -> str:
+        """Return the identity in one line."""
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
     def differences(self, other: "Identity") -> list[str]:
-        """In words, what of `other` is not as here; empty when equal."""
+        """Say in words what differs in `other`; empty when both are equal."""
         mine, theirs = asdict(self), asdict(other)
         return [
             f"{name} {theirs[name][:12]} instead of {mine[name][:12]}"

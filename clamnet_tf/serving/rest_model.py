@@ -1,6 +1,7 @@
-"""A model behind TensorFlow Serving's REST interface, or one that speaks the same (KServe's protocol v1).
+"""Call a model through TensorFlow Serving's REST interface, or one with the same protocol (KServe's v1).
 
-Numbers travel as decimal text: exact on the way there; an answer has as many digits as the server prints.
+Numbers are transferred as decimal text: exactly on the way there; an answer has as many digits as the server
+prints.
 """
 
 import contextlib
@@ -17,16 +18,20 @@ from clamnet_tf.serving.address import Address
 from clamnet_tf.serving.refusals import too_slow, unfit_slices, unknown_model
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
-LEAST_ANSWER, ANSWER_RATIO = (
-    1_000_000,
-    4,
-)  # bytes of an answer that are read: so many, or a multiple of the request
+#: Bytes of an answer that are read: at least LEAST_ANSWER, or ANSWER_RATIO times the size of the request.
+LEAST_ANSWER, ANSWER_RATIO = 1_000_000, 4
 _AGAIN = (429, 503)
 _PIECE, _LONGEST_REASON = 1 << 16, 10_000
 
 
 class RestModel:
-    """Predictions of one signature with one input. timeout: seconds to connect, and to wait for an answer."""
+    """Request predictions of one signature with one input.
+
+    Args:
+        address: Address of the model.
+        timeout: Seconds to connect, and to wait for an answer.
+        waits: Seconds to wait before each further attempt.
+    """
 
     def __init__(self, address: Address, *, timeout=(10.0, 300.0), waits=WAITS_SECONDS):
         import requests
@@ -35,12 +40,20 @@ class RestModel:
         self._requests, self._session = requests, requests.Session()
 
     def predict(self, signature: str, name: str, images: np.ndarray, most_bytes: int):
-        """(N, ...) float32 -> yields dicts of outputs {name: array or list of str}, in order, for at most
-        `most_bytes` of request each.
+        """Yield the outputs of slices, part by part, in order.
+
+        Args:
+            signature: Name of the signature.
+            name: Name of its input.
+            images: (N, ...) float32.
+            most_bytes: Largest size of a request.
+
+        Yields:
+            {name of an output: array or list of str} of each request.
 
         Raises:
-            UserInputError: the server has no such model, version or signature, or the slices do not fit it.
-            ServerFailure: it cannot be reached, fails, or its answer is no prediction.
+            UserInputError: The server has no such model, version or signature, or the slices do not fit it.
+            ServerFailure: It cannot be reached, fails, or its answer is no prediction.
         """
         head, tail = f'{{"signature_name":{json.dumps(signature)},"instances":[', "]}"
         rows, size = [], len(head) + len(tail)
@@ -55,24 +68,31 @@ class RestModel:
             yield self._answer(head + ",".join(rows) + tail, len(rows))
 
     def _answer(self, body: str, count: int) -> dict:
+        """Send a request and return its outputs."""
         content = attempt(lambda: self._post(body.encode()), self.address.text, self.waits)
         with decoding(self._no_prediction):
             predictions = plain_json(content, self._no_prediction)["predictions"]
-            if not isinstance(predictions, list) or not all(isinstance(one, dict) for one in predictions):
+            if not isinstance(predictions, list) or not all(
+                isinstance(prediction, dict) for prediction in predictions
+            ):
                 raise ValueError("predictions are expected as a list of named outputs")
             if len(predictions) != count:
                 raise ValueError(f"{len(predictions)} predictions for {count} slices")
-            return {str(key): _column([one[key] for one in predictions]) for key in predictions[0]}
+            return {
+                str(key): _column([prediction[key] for prediction in predictions]) for key in predictions[0]
+            }
 
     def _no_prediction(self, reason: str) -> ServerFailure:
+        """Return the error for an answer that is no prediction."""
         return ServerFailure(
             f"{self.address.text}: the answer is no prediction ({reason}). Check that the address is that "
             f"of a model server."
         )
 
     def _post(self, body: bytes) -> bytes:
-        """The content of the answer. Redirects are not followed: slices of patients go to the address that
-        was named, and nowhere else.
+        """Return the content of the answer.
+
+        Redirects are not followed: slices of patients go to the given address and nowhere else.
         """
         errors = self._requests.exceptions
         try:
@@ -102,32 +122,34 @@ class RestModel:
             raise ServerFailure(
                 f"{self.address.text}: the server redirects to "
                 f"{ascii(response.headers.get('Location', 'nowhere'))[:200]}, which is not followed. "
-                "If that address is right, name it."
+                f"If that address is right, give it to --server."
             )
         if response.status_code != 200:
             raise self._refusal(response, content)
         return content
 
     def _content(self, response, most: int) -> bytes:
-        """The body of an answer as it was sent, at most `most` bytes within the time that an answer may
-        take.
+        """Return the body of an answer as it was sent, at most `most` bytes, within the time allowed for an
+        answer.
         """
         content, ends = bytearray(), time.monotonic() + self._longest()
         for piece in response.iter_content(_PIECE):
             content += piece
             if len(content) > most:
                 raise ServerFailure(
-                    f"{self.address.text}: the answer is longer than {most:,} bytes, more than predictions "
-                    f"of these slices take."
+                    f"{self.address.text}: expected an answer of at most {most:,} bytes, enough for "
+                    f"predictions of these slices; received more."
                 )
             if time.monotonic() > ends:
                 raise too_slow(self.address.text, self._longest())
         return bytes(content)
 
     def _longest(self) -> float:
+        """Return the seconds allowed for an answer."""
         return self.timeout[1] if isinstance(self.timeout, tuple) else self.timeout
 
     def _refusal(self, response, content: bytes) -> Exception:
+        """Return the error for an answer with another status than 200."""
         reason = _reason(content)
         if response.status_code == 404:
             return unknown_model(self.address.text, reason)
@@ -139,20 +161,22 @@ class RestModel:
 
 
 def _column(values: list):
-    """Texts as a list, anything else as float32; ValueError for what is neither."""
-    return values if all(isinstance(one, str) for one in values) else np.asarray(values, np.float32)
+    """Return texts as a list, anything else as float32. Raises ValueError for what is neither."""
+    return values if all(isinstance(value, str) for value in values) else np.asarray(values, np.float32)
 
 
 def _reason(content: bytes) -> str:
+    """Return the reason that a server gives, as printable text."""
     text = content[:_LONGEST_REASON].decode("utf-8", "replace")
     with contextlib.suppress(ServerFailure):
-        told = plain_json(content[:_LONGEST_REASON], ServerFailure)
-        text = (told.get("error") or told.get("detail") or text) if isinstance(told, dict) else text
+        error = plain_json(content[:_LONGEST_REASON], ServerFailure)
+        text = (error.get("error") or error.get("detail") or text) if isinstance(error, dict) else text
     text = "".join(sign if sign.isprintable() else " " for sign in str(text)).strip()
     return text[:300] or "no reason given"
 
 
 def _innermost(error) -> str:
+    """Return the message of the innermost cause."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return str(error)[:200]

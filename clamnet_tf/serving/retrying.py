@@ -1,4 +1,4 @@
-"""Trying again what a busy or restarting server refused, and nothing else."""
+"""Retry requests that a busy or restarting server refused, and no others."""
 
 import time
 
@@ -9,8 +9,10 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 class Busy(Exception):
-    """The request was not worked on and may be sent again. wait: seconds that the server asks for, or
-    None.
+    """Report that a request was not processed and may be sent again.
+
+    Attributes:
+        wait: Seconds that the server asks to wait, or None.
     """
 
     def __init__(self, reason: str, wait: float | None = None):
@@ -19,8 +21,10 @@ class Busy(Exception):
 
 
 def attempt(call, address: str, waits=WAITS_SECONDS):
-    """`call()`, again after each of `waits` while it raises Busy. ServerFailure when the last attempt is
-    refused too.
+    """Return `call()`; repeat it after each of `waits` while it raises Busy.
+
+    Raises:
+        ServerFailure: The last attempt is refused as well.
     """
     for wait in (*waits, None):
         try:

@@ -1,6 +1,4 @@
-"""Probabilities from a model server in the place of inference.predictor.Predictor: preparation and marking
-stay here.
-"""
+"""Get probabilities from a model server instead of a local Predictor; preparation and marking stay local."""
 
 import numpy as np
 
@@ -18,12 +16,14 @@ ROUNDING = 1e-4
 
 
 class ServedProbability:
-    """Probability of each lesion class per pixel, as the server's model gives it.
+    """Compute the probability of each lesion class per pixel with a served model.
 
     Args:
-        server: RestModel or GrpcModel. expected: what the model must call itself. side: of its slices.
-        classes: M, how many lesion classes it has.
-        most_bytes: of one request; slices are sent in as few requests as that allows, in order.
+        server: RestModel or GrpcModel.
+        expected: Identity that the served model must have.
+        side: Height and width of its slices, in pixels.
+        classes: Number of its lesion classes.
+        most_bytes: Largest size of a request; slices are sent in order, in as few requests as that allows.
     """
 
     def __init__(
@@ -33,60 +33,69 @@ class ServedProbability:
         self.classes = classes
 
     def __call__(self, images) -> np.ndarray:
-        """(N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1.
+        """Return the probabilities of slices.
+
+        Args:
+            images: (N, H, W, C) float, normalised.
+
+        Returns:
+            (N, H, W, classes) float32 in 0..1.
 
         Raises:
-            UserInputError: the server has another model. ServerFailure: it does not answer.
+            UserInputError: The server has another model.
+            ServerFailure: It does not answer.
         """
         images = np.asarray(images, np.float32)
         parts = [np.zeros((0, self.side, self.side, self.classes), np.float32)]
         for answer in self.server.predict(PREPARED, IMAGES, images, self.most_bytes):
             parts.append(self._checked(answer))
-        found = np.concatenate(parts)
-        if len(found) != len(images):
+        maps = np.concatenate(parts)
+        if len(maps) != len(images):
             raise ServerFailure(
-                f"{self.server.address.text}: the answers hold {len(found)} maps for {len(images)} slices. "
-                f"Check that the address is that of a model server."
+                f"{self.server.address.text}: expected {len(images)} maps, one per slice; received "
+                f"{len(maps)}. Check that the address is that of a model server."
             )
-        return found
+        return maps
 
     def _checked(self, answer: dict) -> np.ndarray:
-        """The maps of one answer, (n, side, side, M) float32, of the right model, finite and in 0..1."""
+        """Return the maps of one answer, (n, side, side, classes) float32: of the right model, finite and in
+        0..1.
+        """
         where = self.server.address.text
         if PROBABILITY not in answer or IDENTITY not in answer:
             raise UserInputError(
                 f"{where}: the model gives {', '.join(sorted(answer))}; expected {PROBABILITY} and "
                 f"{IDENTITY}, as clamnet-tf export writes them."
             )
-        told = answer[IDENTITY]
-        if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
-            Identity.from_text(told)  # which says what is wrong with it
-        for text in dict.fromkeys(told):
+        identities = answer[IDENTITY]
+        if not isinstance(identities, list) or not all(isinstance(text, str) for text in identities):
+            Identity.from_text(identities)  # raises an error that says what is wrong
+        for text in dict.fromkeys(identities):
             different = self.expected.differences(Identity.from_text(text))
             if different:
                 raise UserInputError(
-                    f"{where}: the model that is served is not the one of MODEL: {', '.join(different)}. "
-                    "Name the MODEL that is served, or export this one (clamnet-tf export MODEL --format "
-                    "savedmodel) and serve it."
+                    f"{where}: the served model is not that of MODEL: {', '.join(different)}. Give the MODEL "
+                    f"that is served, or export this one (clamnet-tf export MODEL --format savedmodel) and "
+                    f"serve it."
                 )
         maps = answer[PROBABILITY]
         if not isinstance(maps, np.ndarray) or maps.dtype.kind not in "fiu":
             raise UserInputError(
-                f"{where}: the model gives no numbers as {PROBABILITY}; expected maps of {self.side} x "
-                f"{self.side} probabilities."
+                f"{where}: expected maps of {self.side} x {self.side} probabilities as {PROBABILITY}; the "
+                f"model gives no numbers."
             )
         expected = map_shape(self.side, self.classes)
         if maps.shape[1:] != expected:
             wanted = " x ".join(map(str, expected))
             raise UserInputError(
-                f"{where}: the model gives maps of {maps.shape[1:]} pixels; MODEL's have {wanted}."
+                f"{where}: expected maps of {wanted} pixels, like those of MODEL; the model gives "
+                f"{maps.shape[1:]}."
             )
         lowest, highest = (float(maps.min()), float(maps.max())) if maps.size else (0.0, 1.0)
         if not (lowest >= -ROUNDING and highest <= 1 + ROUNDING):  # also when one of them is NaN
             raise ServerFailure(
                 f"{where}: the model gives values from {lowest:g} to {highest:g} as {PROBABILITY}; expected "
-                f"0 to 1. Nothing was marked with them: "
-                "check the server and its model."
+                f"0 to 1. Nothing was marked with them. Check the server and its model."
             )
         clipped = np.clip(maps, 0, 1).astype(np.float32, copy=False)
         return clipped.reshape(len(maps), self.side, self.side, self.classes)
@@ -95,9 +104,15 @@ class ServedProbability:
 def served_probability(
     server: str, *, run, recipe_sha256: str, predictor, side: int, **options
 ) -> ServedProbability:
-    """A stand-in for `predictor` (a Predictor) that asks `server`, an address as in serving.address.
+    """Return a replacement for `predictor` (a Predictor) that asks a server.
 
-    run: with the path `model`; recipe_sha256: recipe.writer.recipe_hash of its recipe; side: data.side.
+    Args:
+        server: Address as in serving.address.
+        run: RunFolder with the path `model`.
+        recipe_sha256: recipe.writer.recipe_hash of its recipe.
+        predictor: The local Predictor.
+        side: data.side of the recipe.
+        options: timeout and waits of the connection.
     """
     address = parse_address(server)
     head = "activation_map" if predictor.head_names == ["activation_map"] else predictor.head
@@ -106,5 +121,5 @@ def served_probability(
 
 
 def connect(address: Address, **options):
-    """The model at `address`; options: timeout, waits."""
+    """Return the model at an address; options: timeout, waits."""
     return (GrpcModel if address.scheme == "grpc" else RestModel)(address, **options)

@@ -1,4 +1,6 @@
-"""Names by which an exported model is called: signatures, their inputs and outputs. Once given, they stay."""
+"""Define the names by which an exported model is called: signatures, inputs and outputs. They never
+change.
+"""
 
 #: Float slices in; for a recipe with a fixed window in the unit of the files, else as `PREPARED`.
 DEFAULT = "serving_default"
@@ -17,8 +19,8 @@ PROBABILITY, MASK, PRESENCE, BOX, IDENTITY = "probability", "mask", "presence", 
 
 
 def map_shape(side: int, classes: int) -> tuple[int, ...]:
-    """Return the shape of `PROBABILITY` of one slice: (side, side) of a single lesion class, else (side,
-    side, classes).
+    """Return the shape of `PROBABILITY` of one slice: (side, side) for one lesion class, else (side, side,
+    classes).
     """
     return (side, side) if classes == 1 else (side, side, classes)
 

@@ -1,4 +1,4 @@
-"""One command of clamnet-tf as a child process that ends with its parent and can be stopped cleanly."""
+"""Run one command of clamnet-tf as a child process that ends with its parent and can be stopped cleanly."""
 
 import ctypes
 import os
@@ -12,11 +12,11 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
 class Child:
-    """`clamnet-tf ARGUMENTS` with its output appended to the file `output`.
+    """Run `clamnet-tf ARGUMENTS` and append its output to a file.
 
-    A group of its own keeps the terminal's Ctrl-C from it, so that it is stopped once and not twice. On Linux
-    the kernel kills it when its parent dies, also by kill -9; elsewhere it trains on, and the next study
-    process waits for it.
+    The child has a process group of its own, so the terminal's Ctrl-C does not reach it and it is stopped
+    once, not twice. On Linux the kernel kills it when its parent dies, also after kill -9; elsewhere it
+    continues to train, and the next study process waits for it.
     """
 
     def __init__(self, arguments: list[str], output: Path):
@@ -37,16 +37,16 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """Exit code, None while it runs."""
+        """Return the exit code, or None while the child runs."""
         return self.process.poll()
 
     def stop(self) -> None:
-        """Ask it to save and end, and wait until it has."""
+        """Ask the child to save and end, and wait until it has ended."""
         self.process.terminate()
         self.process.wait()
 
     def message(self) -> str:
-        """Why it failed: its `Error: ...`, or its last line."""
+        """Return why the child failed: its `Error: ...` message, or its last line."""
         with open(self.output, "rb") as stream:
             stream.seek(self._start)
             lines = [
@@ -54,8 +54,8 @@ class Child:
                 for line in stream.read().decode("utf-8", "replace").splitlines()
                 if line.strip()
             ]
-        starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
-        if starts:
-            return "\n".join([lines[starts[-1]].removeprefix("Error: "), *lines[starts[-1] + 1 :]])
+        error_lines = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
+        if error_lines:
+            return "\n".join([lines[error_lines[-1]].removeprefix("Error: "), *lines[error_lines[-1] + 1 :]])
         how = f"killed by signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
         return f"{how}; {lines[-1]}" if lines else how

@@ -1,10 +1,9 @@
-"""The figures of a study: one row per arm, with intervals, paired differences to the reference, and ratios to
-the ceiling.
+"""Compute the results of a study: one row per arm, with intervals, paired differences and ratios.
 
-Per patient with a lesion the Dice of the volume is averaged over seeds first; patients are then what
-intervals resample and what differences pair. So an interval speaks of patients, and the spread over seeds
-stands beside it. Patients without a lesion have figures
-of their own: how many of them stay unmarked, and how much of their organ is marked.
+For each patient with a lesion, the Dice of the volume is averaged over seeds first; intervals resample
+patients, and differences pair them. So an interval describes patients, and the spread over seeds is given
+separately. Patients without a lesion have their own metrics: how many of them stay unmarked, and how much of
+their organ is marked.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -18,25 +17,36 @@ from clamnet_tf.study.schema import Study
 from clamnet_tf.study.significance import holm, sign_flip_p
 
 LEVEL = 0.05
-"""Of the corrected p-value below which a difference is called shown."""
+"""Corrected p-value below which a difference is reported as shown."""
 OTHER_PATIENTS = (
-    "its Dice is of {} patients and that of the reference of {}; the difference is of the {} that both have"
+    "its Dice is of {} patients, that of the reference of {}; the difference is of the {} that both have"
 )
 SECONDARY = (
     *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
 )
-"""Figures of metrics.json that are averaged over seeds."""
+"""Metrics of metrics.json that are averaged over seeds."""
 
 
 @dataclass
 class Row:
-    """One arm. Intervals are (mean, low, high) or None; differences are arm - reference, paired by patient.
+    """Hold the results of one arm.
 
-    state: done, "1 of 3 seeds", failed, missing. verdict: reference, better, worse, open (the interval
-    includes 0), uncertain (it does not, but the corrected p-value is not below LEVEL), neither (both Dice lie
-    below words.FLOOR: neither arm marks the lesion, whatever their difference), or "" without a comparison.
-    patients: with a lesion, whom dice is a mean over.
+    Intervals are (mean, low, high) or None; differences are arm - reference, paired by patient.
+
+    Attributes:
+        state: "done", "1 of 3 seeds", "failed" or "missing".
+        patients: Number of patients with a lesion over whom `dice` is a mean.
+        verdict: "reference", "better", "worse", "open" (the interval includes 0), "uncertain" (it does not,
+            but the corrected p-value is not below LEVEL), "neither" (both Dice lie below FLOOR: neither arm
+            marks the lesion, whatever their difference), or "" without a comparison.
+        ratio: Mean Dice of the arm over that of the ceiling.
+        to_floor: Difference to the floor arm, for controls.
+        secondary: Metric -> mean over seeds.
+        oracle: Dice with the threshold that is best for the masks.
+        seconds: Training time, mean over seeds.
+        other_budget: Whether the arm was trained with another number of steps or slices than the reference.
+        column: What `dice` is: "dice" of volumes or "dice_slice".
     """
 
     name: str
@@ -66,7 +76,7 @@ class Row:
 
 
 def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLES) -> list[Row]:
-    """Rows in the order of the study file."""
+    """Return one row per arm, in the order of the study file."""
     by_name = {result.arm.name: result for result in results}
     rows, failing = [_row(result, samples) for result in results], {}
     reference = by_name[study.reference]
@@ -97,6 +107,7 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
 
 
 def _row(result: Result, samples: int) -> Row:
+    """Make the row of one arm, without comparisons."""
     arm, repetitions = result.arm, result.repetitions
     scores = list(result.dice().values())
     row = Row(
@@ -114,18 +125,21 @@ def _row(result: Result, samples: int) -> Row:
     if scores:
         row.dice = _tuple(bootstrap.interval(scores, samples=samples))
         row.seed_dice = [
-            float(np.mean([each.scores(result.column)[name] for name in result.dice()]))
-            for each in repetitions
+            float(np.mean([repetition.scores(result.column)[name] for name in result.dice()]))
+            for repetition in repetitions
         ]
     if repetitions:
-        row.secondary = {name: _mean(_figure(each, name) for each in repetitions) for name in SECONDARY}
+        row.secondary = {
+            name: _mean(_figure(repetition, name) for repetition in repetitions) for name in SECONDARY
+        }
     if arm.kind != "simple" and repetitions:
-        row.oracle = _mean(each.figures["oracle"]["dice_volume"]["mean"] for each in repetitions)
-        row.seconds = _mean(each.seconds for each in repetitions)
+        row.oracle = _mean(repetition.figures["oracle"]["dice_volume"]["mean"] for repetition in repetitions)
+        row.seconds = _mean(repetition.seconds for repetition in repetitions)
     return row
 
 
 def _state(result: Result) -> str:
+    """Say how far an arm is."""
     if not result.missing:
         return "done" if result.repetitions else "missing"
     if result.repetitions:
@@ -134,7 +148,9 @@ def _state(result: Result) -> str:
 
 
 def _other_budget(result: Result, reference: Result) -> bool:
-    """Whether it was trained on another number of slices or steps than the reference."""
+    """Return whether the arm was trained with another number of steps or slices per step than the
+    reference.
+    """
     return result.steps is not None and (result.steps, result.batch_size) != (
         reference.steps,
         reference.batch_size,
@@ -142,18 +158,22 @@ def _other_budget(result: Result, reference: Result) -> bool:
 
 
 def _pairs(ours: Result, theirs: Result | None) -> tuple[list[float], list[float]] | None:
-    """Scores of the patients that both have, in one order; None without any."""
-    first, second = ours.dice(), theirs.dice() if theirs is not None else {}
-    common = [name for name in first if name in second]
-    return ([first[name] for name in common], [second[name] for name in common]) if common else None
+    """Return the scores of the patients that both arms have, in the same order; None when there are none."""
+    our_scores, their_scores = ours.dice(), theirs.dice() if theirs is not None else {}
+    common = [name for name in our_scores if name in their_scores]
+    return (
+        ([our_scores[name] for name in common], [their_scores[name] for name in common]) if common else None
+    )
 
 
 def _ratio(result: Result, ceiling: Result | None, samples: int) -> tuple | None:
+    """Return the ratio to the ceiling with its interval; None when the ceiling does not mark the lesion."""
     pairs = _pairs(result, ceiling)
     return _tuple(bootstrap.ratio(*pairs, samples=samples)) if pairs and np.mean(pairs[1]) >= FLOOR else None
 
 
 def _verdict(difference: tuple, adjusted: float) -> str:
+    """Return the verdict on a difference (mean, low, high) with a corrected p-value."""
     _, low, high = difference
     if low is None or low <= 0 <= high:
         return "open"
@@ -163,22 +183,24 @@ def _verdict(difference: tuple, adjusted: float) -> str:
 
 
 def _figure(repetition: Repetition, name: str) -> float | None:
+    """Return a metric of a repetition as one number."""
     value = repetition.figures.get(name)
     return value["mean"] if isinstance(value, dict) else value
 
 
 def _mean(values) -> float | None:
-    """Mean of the values; None when one is missing, so that arms are not compared on different seeds."""
+    """Return the mean; None when a value is missing, so that arms are not compared on different seeds."""
     values = list(values)
     return None if not values or None in values else float(np.mean(values))
 
 
 def _tuple(interval: bootstrap.Interval) -> tuple:
+    """Return an interval as (mean, low, high)."""
     return interval.mean, interval.low, interval.high
 
 
 def flat(row: Row) -> dict:
-    """A row of summary.csv: tuples become <name>, <name>_low, <name>_high."""
+    """Return a row of summary.csv; tuples become <name>, <name>_low, <name>_high."""
     content = asdict(row)
     secondary, seeds, messages = content.pop("secondary"), content.pop("seed_dice"), content.pop("messages")
     out = {}

@@ -1,11 +1,25 @@
-"""The folder of a study: what it holds, and how far each run is.
+"""Manage the folder of a study: its files, and how far each run is.
 
-runs/<key>/          run folders of `fit`, with evaluation/ (test) and evaluation-val/, evaluation-<overrides>/ ...
-recipes/<key>.yaml   resolved recipe of each run          logs/<key>.txt    what its commands printed
-failed/<key>.txt     message of a run that failed         log.txt           what the study printed, with times
-study.csv            one row per arm, seed and patient    summary.csv, .md  one row per arm
-index.html           the page                             study.yaml        the study file as it was run last
-.lock                keeps a second study process out
+runs/<key>/
+    Run folders of `fit`, with evaluation/ (test), evaluation-val/ and evaluation-<overrides>/.
+recipes/<key>.yaml
+    Resolved recipe of each run.
+logs/<key>.txt
+    Output of the run's commands.
+failed/<key>.txt
+    Message of a run that failed.
+log.txt
+    Output of the study, with times.
+study.csv
+    One row per arm, seed and patient.
+summary.csv, summary.md
+    One row per arm.
+index.html
+    The page.
+study.yaml
+    The study file as it was run last.
+.lock
+    Excludes a second study process.
 """
 
 import contextlib
@@ -25,8 +39,13 @@ from clamnet_tf.texts import HANDLER
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is. name: done, partly, missing or failed; step: optimizer steps done; seconds: spent on
-    them.
+    """Say how far a run is.
+
+    Attributes:
+        name: "done", "partly", "missing" or "failed".
+        step: Number of optimizer steps done.
+        seconds: Time spent on them.
+        message: Why the run failed, or None.
     """
 
     name: str
@@ -36,7 +55,7 @@ class State:
 
 
 class StudyFolder:
-    """Paths of one study."""
+    """Give the paths of one study and the state of its runs."""
 
     def __init__(self, path):
         self.path = Path(path).resolve()
@@ -44,42 +63,44 @@ class StudyFolder:
         self.cache = self.path / "cache"
 
     def run(self, run: Run) -> RunFolder:
-        """Its run folder."""
+        """Return the run folder of a run."""
         return RunFolder(self.path / "runs" / run.key)
 
     def recipe(self, run: Run) -> Path:
-        """File of its resolved recipe."""
+        """Return the file of a run's resolved recipe."""
         return self.path / "recipes" / f"{run.key}.yaml"
 
     def output(self, run: Run) -> Path:
-        """What its commands printed."""
+        """Return the file with the output of a run's commands."""
         return self.path / "logs" / f"{run.key}.txt"
 
     def failure(self, run: Run) -> Path:
-        """Why it failed."""
+        """Return the file that says why a run failed."""
         return self.path / "failed" / f"{run.key}.txt"
 
     def evaluation(self, trial: Trial, split: str) -> Path:
-        """Folder of the evaluation of a trial; `fit` itself makes the one of the test side."""
+        """Return the folder of a trial's evaluation; `fit` itself makes the one of the test split."""
         name = "evaluation" if split == "test" else f"evaluation-{split}"
         if trial.overrides:
             name += "-" + hashlib.sha256("\n".join(trial.overrides).encode()).hexdigest()[:8]
         return self.run(trial.run).path / name
 
     def evaluated(self, trial: Trial, split: str) -> bool:
-        """Whether it is there and whole (patients.csv and metrics.json are written before the report), and of
-        the figures' present definitions.
+        """Return whether an evaluation is complete and has today's definitions of the metrics.
+
+        patients.csv and metrics.json are written before the report.
         """
-        found = self.evaluation(trial, split)
+        evaluation = self.evaluation(trial, split)
         return (
             self.run(trial.run).finished.exists()
-            and (found / "report.html").exists()
+            and (evaluation / "report.html").exists()
             and not self.earlier(trial, split)
         )
 
     def earlier(self, trial: Trial, split: str) -> bool:
-        """Whether an evaluation is there whose figures have other definitions: its Dice counts patients
-        without a lesion. It is made again.
+        """Return whether there is an evaluation whose metrics have earlier definitions.
+
+        Its Dice includes patients without a lesion; it is made again.
         """
         path = self.evaluation(trial, split) / "metrics.json"
         return (
@@ -87,30 +108,32 @@ class StudyFolder:
         )
 
     def state(self, run: Run) -> State:
-        """Read from its files."""
-        found = self.run(run)
-        rows = found.read_metrics()
+        """Read the state of a run from its files."""
+        run_folder = self.run(run)
+        rows = run_folder.read_metrics()
         step, seconds = max((row["step"] for row in rows), default=0), training_seconds(rows, run.batch_size)
         if self.failure(run).exists():  # of the training, or of an evaluation after it
             return State("failed", step, seconds, self.failure(run).read_text(encoding="utf-8").strip())
-        if found.finished.exists():
+        if run_folder.finished.exists():
             return State("done", run.steps, seconds)
-        return State("partly" if found.recipe.exists() else "missing", step, seconds)
+        return State("partly" if run_folder.recipe.exists() else "missing", step, seconds)
 
     def fail(self, run: Run, message: str) -> None:
-        """Keep the message of a failed run."""
+        """Store the message of a failed run."""
         write_text(self.failure(run), message + "\n")
 
     def log(self, message: str) -> None:
-        """Append a timed line to log.txt."""
+        """Append a line with the time to log.txt."""
         make_folder(self.path)
         with open(self.log_file, "a", encoding="utf-8", errors=HANDLER) as stream:
             stream.write(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}\n")
 
     @contextlib.contextmanager
     def lock(self):
-        """Hold the folder; RunError when another study process works in it. The lock ends with the process,
-        however it ends.
+        """Hold the folder for one process; the lock ends with the process, however it ends.
+
+        Raises:
+            RunError: Another study process works in the folder.
         """
         make_folder(self.path)
         with hold(self.path / ".lock") as held:
@@ -123,10 +146,14 @@ class StudyFolder:
 
 
 def training_seconds(rows: list[dict], batch_size: int) -> float | None:
-    """Seconds of training from a run's log, all its attempts together: steps between two rows over their
-    measured speed.
+    """Return the seconds of training from a run's log, over all its attempts; None without a measurement.
 
-    Starting TensorFlow, preparing slices and evaluating are not in it; looks at validation patients are.
+    The number of steps between two rows is divided by their measured speed. Starting TensorFlow, preparing
+    slices and evaluating are not included; scoring checkpoints on validation patients is.
+
+    Args:
+        rows: Rows of metrics.jsonl.
+        batch_size: Slices per step.
     """
     total, before = 0.0, 0
     for row in rows:

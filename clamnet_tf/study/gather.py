@@ -1,6 +1,4 @@
-"""What the finished runs of a study measured, read back from their files: figures and patients, per arm and
-seed.
-"""
+"""Read the results of a study's finished runs from their files: metrics and patients, per arm and seed."""
 
 import csv
 import json
@@ -30,18 +28,22 @@ COLUMNS = (
 )
 """Columns of patients.csv that study.csv repeats."""
 EARLIER = (
-    "its evaluation is of an earlier version, whose Dice counts patients without a lesion; the same "
+    "its evaluation was made by an earlier version, whose Dice counts patients without a lesion; the same "
     "study command makes it again"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Repetition:
-    """One arm with one seed, evaluated. seed: None for a simple arm.
+    """Hold the evaluation of one arm with one seed.
 
-    figures: content of metrics.json (see evaluation/figures.py). patients: rows of patients.csv by patient,
-    numbers as float, None where nothing was measured. seconds: of training. folder: of the evaluation, with
-    its pictures.
+    Attributes:
+        seed: Seed; None for a simple arm.
+        figures: Content of metrics.json (see evaluation/figures.py).
+        patients: Patient -> row of patients.csv, numbers as float, None where nothing was measured.
+        seconds: Training time.
+        commit: git commit of the code.
+        folder: Folder of the evaluation, with its pictures.
     """
 
     seed: int | None
@@ -52,20 +54,27 @@ class Repetition:
     folder: Path | None = None
 
     def scores(self, column: str = "dice") -> dict[str, float]:
-        """Patient -> Dice of the volume (or another column); patients without one, who have no lesion or no
-        whole outline, are left out.
+        """Return patient -> Dice of the volume (or another column).
+
+        Patients without a score, who have no lesion or are not fully outlined, are left out.
         """
         return {name: row[column] for name, row in self.patients.items() if row.get(column) is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One arm: its repetitions by seed as far as they are finished, and what is wrong with the others.
+    """Hold the finished repetitions of one arm, and what is wrong with the others.
 
-    column: what is compared, the same for all arms: dice, of volumes, or dice_slice, the mean over a
-    patient's outlined slices, where no
-    patient is outlined whole. steps: optimizer steps of all stages, batch_size: slices per step (None for a
-    simple arm). missing: seeds not finished; messages: of those that failed or are not valid.
+    Attributes:
+        arm: The arm.
+        group: Its group.
+        repetitions: Finished repetitions, by seed.
+        steps: Optimizer steps of all stages; None for a simple arm.
+        batch_size: Slices per step; None for a simple arm.
+        missing: Seeds that are not finished.
+        messages: Why seeds failed or are not valid.
+        column: What is compared, the same for all arms: "dice" of volumes, or, where no patient is fully
+            outlined, "dice_slice", the mean over a patient's outlined slices.
     """
 
     arm: Arm
@@ -79,18 +88,33 @@ class Result:
 
     @property
     def slices(self) -> int | None:
-        """Slices that training looked at: steps x batch."""
+        """Return how many slices training has seen: steps x batch size."""
         return self.steps * self.batch_size if self.steps else None
 
     def dice(self) -> dict[str, float]:
-        """Patient -> mean Dice over the seeds; patients that lack a score with any seed are left out."""
-        each = [repetition.scores(self.column) for repetition in self.repetitions]
-        common = [name for name in each[0] if all(name in scores for scores in each)] if each else []
-        return {name: math.fsum(scores[name] for scores in each) / len(each) for name in common}
+        """Return patient -> mean Dice over the seeds; patients that lack a score for any seed are left
+        out.
+        """
+        scores_per_seed = [repetition.scores(self.column) for repetition in self.repetitions]
+        common = (
+            [name for name in scores_per_seed[0] if all(name in scores for scores in scores_per_seed)]
+            if scores_per_seed
+            else []
+        )
+        return {
+            name: math.fsum(scores[name] for scores in scores_per_seed) / len(scores_per_seed)
+            for name in common
+        }
 
 
 def gather(plan: Plan, folder: StudyFolder, split: str | None = None) -> list[Result]:
-    """Results of all arms in the order of the study file; split: the study's first side when None."""
+    """Return the results of all arms, in the order of the study file.
+
+    Args:
+        plan: The study.
+        folder: Its folder.
+        split: Evaluated split; None: the first one of the study.
+    """
     split = split or plan.study.splits[0]
     results = {
         arm.name: _trained(plan, folder, arm, split) for arm in plan.study.arms() if arm.kind != "simple"
@@ -108,11 +132,12 @@ def gather(plan: Plan, folder: StudyFolder, split: str | None = None) -> list[Re
 
 
 def _trained(plan: Plan, folder: StudyFolder, arm: Arm, split: str) -> Result:
-    found, missing, messages, run = [], [], [], None
+    """Return the result of an arm that is trained."""
+    repetitions, missing, messages, run = [], [], [], None
     for trial in plan.of(arm.name):
         run = trial.run or run
         if trial.run is not None and folder.evaluated(trial, split):
-            found.append(_repetition(folder, trial, split))
+            repetitions.append(_repetition(folder, trial, split))
             continue
         missing.append(trial.seed)
         message = trial.problem
@@ -123,11 +148,12 @@ def _trained(plan: Plan, folder: StudyFolder, arm: Arm, split: str) -> Result:
         if message and message not in messages:
             messages.append(message)
     return Result(
-        arm, plan.group(arm.name), found, run and run.steps, run and run.batch_size, missing, messages
+        arm, plan.group(arm.name), repetitions, run and run.steps, run and run.batch_size, missing, messages
     )
 
 
 def _repetition(folder: StudyFolder, trial, split: str) -> Repetition:
+    """Read one finished repetition."""
     where = folder.evaluation(trial, split)
     environment = folder.run(trial.run).read_environment()
     return Repetition(
@@ -141,15 +167,16 @@ def _repetition(folder: StudyFolder, trial, split: str) -> Repetition:
 
 
 def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
-    """A baseline out of the evaluation of the reference arm: Dice and marked area, the same with every
-    seed.
+    """Return the result of a simple arm, taken from the evaluation of the reference arm.
+
+    It has Dice and marked area, which are the same for every seed.
     """
     group = plan.group(arm.name)
     if not reference:
-        return Result(arm, group, [], messages=[f"is measured when {plan.study.reference} is"])
-    first = reference[0]
-    if arm.baseline not in first.figures["baselines"]:
-        known = ", ".join(first.figures["baselines"]) or "none"
+        return Result(arm, group, [], messages=[f"is measured together with {plan.study.reference}"])
+    repetition = reference[0]
+    if arm.baseline not in repetition.figures["baselines"]:
+        known = ", ".join(repetition.figures["baselines"]) or "none"
         return Result(
             arm,
             group,
@@ -162,20 +189,21 @@ def _simple(plan: Plan, arm: Arm, reference: list[Repetition]) -> Result:
     columns = ("dice", "dice_slice", "marked_share")
     patients = {
         name: {column: row.get(f"{column}_{arm.baseline}") for column in columns}
-        for name, row in first.patients.items()
+        for name, row in repetition.patients.items()
     }
-    return Result(arm, group, [Repetition(None, first.figures["baselines"][arm.baseline], patients)])
+    return Result(arm, group, [Repetition(None, repetition.figures["baselines"][arm.baseline], patients)])
 
 
 def best_intensity(results: list[Result], reference: str) -> tuple[int, str, float] | None:
-    """(how many, name, Dice) of the intensity baseline that is best on these patients: picked with the masks,
-    an oracle.
+    """Return (number of methods, name, Dice) of the best intensity baseline, or None.
+
+    The choice uses the masks: an oracle.
     """
-    found = next((result for result in results if result.arm.name == reference and result.repetitions), None)
-    if found is None:
+    result = next((result for result in results if result.arm.name == reference and result.repetitions), None)
+    if result is None:
         return None
-    key = {"dice": "dice_volume", "dice_slice": "dice_slice"}[found.column]
-    rows = found.repetitions[0].figures["baselines"].items()
+    key = {"dice": "dice_volume", "dice_slice": "dice_slice"}[result.column]
+    rows = result.repetitions[0].figures["baselines"].items()
     scores = {
         name: row[key]["mean"] for name, row in rows if name != "whole_organ" and row[key]["mean"] is not None
     }
@@ -183,7 +211,7 @@ def best_intensity(results: list[Result], reference: str) -> tuple[int, str, flo
 
 
 def read_patients(path: Path) -> dict[str, dict]:
-    """Rows of a patients.csv by patient: text of patient and site, all others float or None."""
+    """Return patient -> row of a patients.csv: patient and site are text, all others float or None."""
     with open(path, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     text = ("patient", "site")
@@ -197,7 +225,7 @@ def read_patients(path: Path) -> dict[str, dict]:
 
 
 def patient_rows(results: list[Result]) -> list[dict]:
-    """Rows of study.csv: one per arm, seed and patient."""
+    """Return the rows of study.csv: one per arm, seed and patient."""
     return [
         {
             "arm": result.arm.name,

@@ -1,5 +1,4 @@
-"""The same slices marked by every arm: best, median and worst patient, one row each, one sheet per group of
-arms.
+"""Show the same slices marked by every arm: best, median and worst patient, one sheet per group of arms.
 
 The pictures are those that each evaluation wrote beside its report: the slice with the patient's largest
 lesion, which is the same for every arm, with the reference outlined in blue and the marks in orange.
@@ -25,8 +24,13 @@ _QUALITY = 82
 
 @dataclass(frozen=True)
 class Shown:
-    """A row: the patient, why it is shown, its mean Dice over all arms; per column (Dice, picture or
-    None).
+    """Hold one row of a sheet.
+
+    Attributes:
+        patient: Name of the patient.
+        role: Why the patient is shown.
+        mean: Mean Dice of the patient over all arms.
+        cells: Per column (Dice, picture or None).
     """
 
     patient: str
@@ -37,8 +41,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The pictures of one group of arms: columns = titles of the arms, the reference first; rows = the same
-    three patients.
+    """Hold the pictures of one group of arms.
+
+    Attributes:
+        title: Title of the group.
+        columns: Titles of the arms, the reference first.
+        rows: The same three patients on every sheet.
     """
 
     title: str
@@ -47,56 +55,61 @@ class Sheet:
 
 
 def picture_sheets(results: list[Result], reference: str) -> list[Sheet]:
-    """One sheet per group with arms that are trained and measured; none when no patient was scored by all of
-    them.
+    """Return one sheet per group that has trained and measured arms; empty when no patient has a score from
+    all arms.
     """
     arms = [result for result in results if result.repetitions and result.repetitions[0].folder is not None]
     scores = {result.arm.name: result.dice() for result in arms}
-    first = next(iter(scores.values()), {})
+    first_scores = next(iter(scores.values()), {})
     means = {
-        name: float(np.mean([each[name] for each in scores.values()]))
-        for name in first
-        if all(name in each for each in scores.values())
+        name: float(np.mean([arm_scores[name] for arm_scores in scores.values()]))
+        for name in first_scores
+        if all(name in arm_scores for arm_scores in scores.values())
     }
     sheets = []
     for group in dict.fromkeys(result.group.title for result in arms):
-        own = [result for result in arms if result.group.title == group and result.arm.name != reference]
-        columns = [result for result in arms if result.arm.name == reference] + own
+        group_arms = [
+            result for result in arms if result.group.title == group and result.arm.name != reference
+        ]
+        columns = [result for result in arms if result.arm.name == reference] + group_arms
         rows = []
         for role, patient in chosen(means):
             cells = [
-                (scores[each.arm.name][patient], _picture(each.repetitions[0].folder / "pictures", patient))
-                for each in columns
+                (
+                    scores[column.arm.name][patient],
+                    _picture(column.repetitions[0].folder / "pictures", patient),
+                )
+                for column in columns
             ]
             rows.append(Shown(patient, role, means[patient], cells))
         if rows and columns:
-            sheets.append(Sheet(group, [each.arm.title for each in columns], rows))
+            sheets.append(Sheet(group, [column.arm.title for column in columns], rows))
     return sheets
 
 
 def chosen(means: dict[str, float]) -> list[tuple[str, str]]:
-    """(role, patient): best, median and worst by mean Dice over the arms; fewer when there are fewer
+    """Return (role, patient) of the best, median and worst patient by mean Dice; fewer when there are fewer
     patients.
     """
     ranked = sorted(means, key=lambda name: (-means[name], name))
     if not ranked:
         return []
-    places = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
+    ranks = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
     if len(ranked) < 3:
-        places = {role: place for role, place in places.items() if role != "median"}
+        ranks = {role: rank for role, rank in ranks.items() if role != "median"}
     if len(ranked) < 2:
-        places.pop("worst")
-    return [(role, ranked[place]) for role, place in places.items()]
+        ranks.pop("worst")
+    return [(role, ranked[rank]) for role, rank in ranks.items()]
 
 
 def _picture(folder: Path, patient: str) -> str | None:
-    """data: address of the patient's overlay, made smaller; None when the evaluation wrote none."""
+    """Return the patient's overlay, made smaller, as a data: address; None when the evaluation wrote none."""
     safe = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in patient)
     form = re.compile(rf"\d+(_dice\d\.\d\d)?_{re.escape(safe)}\.png")
-    found = [path for path in sorted(folder.glob("*.png")) if form.fullmatch(path.name)]
-    if not found:
+    paths = [path for path in sorted(folder.glob("*.png")) if form.fullmatch(path.name)]
+    if not paths:
         return None
-    with Image.open(found[0]) as picture:
+    with Image.open(paths[0]) as picture:
         small = Image.fromarray(_thicker(np.array(picture.convert("RGB"))))
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
@@ -105,8 +118,8 @@ def _picture(folder: Path, patient: str) -> str | None:
 
 
 def _thicker(picture: np.ndarray) -> np.ndarray:
-    """The overlay (H, W, 3) uint8 with its lines, which have colours of their own, as thick as they must be
-    to survive shrinking.
+    """Thicken the lines of an overlay (H, W, 3) uint8, which have distinct colours, so that they survive
+    shrinking.
     """
     steps = round(max(picture.shape[:2]) / SIDE)
     lines = {colour: (picture == colour).all(axis=2) for colour in (MARKED_RGB, TRUTH_RGB)}

@@ -1,13 +1,12 @@
-"""Which runs a study needs: its arms and seeds resolved to recipes, each named by a hash of what decides its
-result.
+"""Plan the runs of a study: resolve its arms and seeds to recipes.
 
-The key of a run is the sha256 of its resolved recipe (without name and description), the contents of the data
-folder, of the label table and of the split file. So two arms with equal recipes share a run, an edited study
-reuses what is unchanged, and changed data are never mixed up with old ones.
+The key of a run is the sha256 of its resolved recipe (without name and description) and of the contents of
+the data folder, the label table and the split file. So two arms with equal recipes share a run, an edited
+study reuses what is unchanged, and changed data are never mixed with old ones.
 
-What an arm changes in INFERENCE_ONLY needs no training of its own: its run is that of the base recipe's
-inference, evaluated with overrides. A head of its own has its own threshold there, fixed without masks by the
-same rule.
+An arm that changes only keys in INFERENCE_ONLY needs no training of its own: its run is that of the base
+recipe's inference, evaluated with overrides. A single head has its own threshold there, fixed without masks
+by the same rule.
 """
 
 import hashlib
@@ -28,9 +27,15 @@ INFERENCE_ONLY = ("head", "smallest_component", "fill_holes")
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images come from; absolute paths, None where there is none.
+    """Say where the images come from; paths are absolute, None where there is none.
 
-    identity: the hash of their contents. said: what the user said of label words.
+    Attributes:
+        data: Folder of images.
+        labels: Table of labels.
+        split_file: CSV patient,split.
+        cache: Folder of prepared slices.
+        identity: Hash of the contents.
+        said: What the user said about label words.
     """
 
     data: Path | None
@@ -41,7 +46,9 @@ class Source:
     said: LabelWords = NOTHING_SAID
 
     def options(self, split_file: Path | None = None) -> list[str]:
-        """What fit and evaluate are given: --data, --labels, --split-file (its own or another) ..."""
+        """Return the options for fit and evaluate: --data, --labels, --split-file (its own or another one),
+        ...
+        """
         given = [
             ("--data", self.data),
             ("--labels", self.labels),
@@ -56,22 +63,25 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One training. `steps` counts optimizer steps of all stages, `batch_size` slices per step."""
+    """Describe one training. `steps` counts the optimizer steps of all stages, `batch_size` the slices per
+    step.
+    """
 
     key: str
     recipe_text: str
     steps: int
     batch_size: int
     title: str
-    """The arm and seed that needs it first, for people."""
+    """Arm and seed that need the run first, for readers."""
     arm: str
     """Name of that arm."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One arm with one seed: its run, and what is changed when that is evaluated. `problem`: why there is no
-    run.
+    """Describe one arm with one seed: its run, and the overrides of its evaluation.
+
+    `problem` says why there is no run.
     """
 
     arm: Arm
@@ -83,8 +93,9 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The whole study, resolved. `trials` in the order of the file, simple arms left out; `runs` each
-    once.
+    """Hold the whole study, resolved.
+
+    `trials` are in the order of the file, without simple arms; `runs` has each run once.
     """
 
     study: Study
@@ -92,18 +103,28 @@ class Plan:
     runs: list[Run] = field(default_factory=list)
 
     def of(self, arm: str) -> list[Trial]:
-        """Trials of the arm with that name."""
+        """Return the trials of the arm with that name."""
         return [trial for trial in self.trials if trial.arm.name == arm]
 
     def group(self, arm: str) -> Group:
-        """The group that the arm stands in."""
-        return next(group for group in self.study.groups if any(each.name == arm for each in group.arms))
+        """Return the group of the arm with that name."""
+        return next(
+            group for group in self.study.groups if any(candidate.name == arm for candidate in group.arms)
+        )
 
 
 def open_source(data, labels, split_file, cache, memo: Path) -> Source:
-    """Hash the data; `memo` is a folder that remembers the hashes of unchanged files.
+    """Hash the data and return the Source.
 
-    DataError: a file cannot be read. labels: LabelSource, the path of a table, or None.
+    Args:
+        data: Folder of images, or None.
+        labels: LabelSource, path of a table, or None.
+        split_file: CSV patient,split, or None.
+        cache: Folder of prepared slices, or None.
+        memo: Folder that remembers the hashes of unchanged files.
+
+    Raises:
+        DataError: A file cannot be read.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     paths = [Path(path).resolve() if path else None for path in (data, source.table, split_file)]
@@ -119,7 +140,10 @@ def open_source(data, labels, split_file, cache, memo: Path) -> Source:
 def plan(study: Study, folder: Path, source: Source) -> Plan:
     """Resolve every arm and seed; an arm that is not valid becomes a trial with a problem.
 
-    folder: of the study file, from which its paths of recipes start.
+    Args:
+        study: The study.
+        folder: Folder of the study file, to which its paths of recipes are relative.
+        source: Where the images come from.
     """
     trials, runs = [], {}
     for arm in study.arms():
@@ -138,9 +162,10 @@ def plan(study: Study, folder: Path, source: Source) -> Plan:
 
 
 def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> Trial:
-    own = [f"{key}={json.dumps(value)}" for key, value in arm.set.items()]
+    """Resolve one arm with one seed."""
+    overrides = [f"{key}={json.dumps(value)}" for key, value in arm.set.items()]
     name = arm.recipe or study.recipe
-    recipe = resolve(load_recipe(_recipe_path(name, folder), [*own, f"training.seed={seed}"]))
+    recipe = resolve(load_recipe(_recipe_path(name, folder), [*overrides, f"training.seed={seed}"]))
     base = load_recipe(_recipe_path(name, folder))
     changed = {
         key: getattr(recipe.inference, key)
@@ -168,7 +193,12 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
 
 
 def run_key(recipe, identity: str) -> str:
-    """16 hexadecimal digits; recipe: resolved. identity: of the data."""
+    """Return the key of a run: 16 hexadecimal digits.
+
+    Args:
+        recipe: Resolved recipe.
+        identity: Hash of the data.
+    """
     content = {
         key: value for key, value in hashed_content(recipe).items() if key not in ("name", "description")
     }
@@ -176,5 +206,5 @@ def run_key(recipe, identity: str) -> str:
 
 
 def _recipe_path(name: str, folder: Path):
-    """A shipped name as it is; a path from the study file's folder, or else from the working folder."""
+    """Return a shipped name unchanged; else a path relative to the study file, or to the working folder."""
     return folder / name if name not in recipe_names() and (folder / name).exists() else name

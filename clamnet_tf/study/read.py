@@ -1,4 +1,4 @@
-"""A study file -> Study; RecipeError with every problem of the file, its line and what to do."""
+"""Read a study file into a Study, or raise a RecipeError with every problem, its line and what to do."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from clamnet_tf.study.schema import Study
 
 
 def find_study(name_or_path) -> Path:
-    """The file of a shipped study's name or of a path; RecipeError when there is neither."""
+    """Return the file of a shipped study, or of a path. Raises RecipeError when there is neither."""
     text, names = str(name_or_path), study_names()
     if text in names:
         return recipe_folder() / f"{text}.yaml"
     if Path(text).exists():
         return Path(text)
-    near = nearest(Path(text).stem, names)
-    advice = f"nearest valid name {near}" if near else "give the path of your own study file"
+    nearest_name = nearest(Path(text).stem, names)
+    advice = f"nearest valid name {nearest_name}" if nearest_name else "give the path of your own study file"
     raise RecipeError(
         f"{text}: expected a shipped study ({', '.join(names) or 'none is installed'}) or a path, received "
         f"neither; {advice}"
@@ -31,7 +31,7 @@ def find_study(name_or_path) -> Path:
 
 
 def load_study(path) -> Study:
-    """Read and check a study file. RecipeError: every problem of the file, one line each."""
+    """Read and check a study file. Raises RecipeError with every problem of the file, one line each."""
     root, problems = read_file(path)
     problems = without_quotes(root, problems, Study.model_fields, "a study", str(path))
     if root is None or is_foreign(root, Study.model_fields):
@@ -48,14 +48,15 @@ def load_study(path) -> Study:
 
 
 def _rules(root: Node, study: Study) -> list[Problem]:
-    """What concerns several keys: names are unique, those that are named exist, simple arms name their
-    baseline.
+    """Check rules on several keys.
+
+    Names are unique, names that are referred to exist, and simple arms name their baseline.
     """
-    problems, seen = [], {}
-    for place, arm in _arms(study):
-        first = seen.setdefault(arm.name, place)
-        if first != place:
-            path = (*place, "name")
+    problems, place_of_name = [], {}
+    for arm_path, arm in _arms(study):
+        first_place = place_of_name.setdefault(arm.name, arm_path)
+        if first_place != arm_path:
+            path = (*arm_path, "name")
             problems.append(
                 Problem(
                     place_of(root, path),
@@ -65,7 +66,7 @@ def _rules(root: Node, study: Study) -> list[Problem]:
                     "rename one of the two",
                 )
             )
-        for path, wrong, expected, received, advice in _arm_rules(place, arm):
+        for path, wrong, expected, received, advice in _arm_rules(arm_path, arm):
             if wrong:
                 problems.append(Problem(place_of(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
@@ -74,24 +75,30 @@ def _rules(root: Node, study: Study) -> list[Problem]:
         ("ceiling", ("supervised",)),
         ("floor", tuple(set(kinds.values()))),
     ):
-        name, place = getattr(study, key), place_of(root, (key,))
+        name, position = getattr(study, key), place_of(root, (key,))
         if name is not None and name not in kinds:
-            near = nearest(name, kinds)
-            advice = f"nearest valid name {near}" if near else f"the arms are {', '.join(kinds)}"
-            problems.append(Problem(place, (key,), "the name of an arm", name, advice))
+            nearest_name = nearest(name, kinds)
+            advice = (
+                f"nearest valid name {nearest_name}" if nearest_name else f"the arms are {', '.join(kinds)}"
+            )
+            problems.append(Problem(position, (key,), "the name of an arm", name, advice))
         elif name is not None and kinds[name] not in wanted:
             received = f"{name}, which is {kinds[name]}"
             problems.append(
                 Problem(
-                    place, (key,), f"an arm of the kind {' or '.join(wanted)}", received, "name another arm"
+                    position,
+                    (key,),
+                    f"an arm of the kind {' or '.join(wanted)}",
+                    received,
+                    "name another arm",
                 )
             )
     return problems
 
 
-def _arm_rules(place, arm):
-    """(path, wrong, expected, received, advice) for one arm."""
-    simple, path = arm.kind == "simple", (*place, "baseline")
+def _arm_rules(arm_path, arm):
+    """Yield (path, wrong, expected, received, advice) for one arm."""
+    simple, path = arm.kind == "simple", (*arm_path, "baseline")
     advice = "for example whole_organ; metrics.json of an evaluation lists them"
     yield (
         path,
@@ -112,7 +119,7 @@ def _arm_rules(place, arm):
         ["set"] if arm.set else []
     )
     yield (
-        (*place, *trains[:1]),
+        (*arm_path, *trains[:1]),
         simple and bool(trains),
         "nothing that is trained, since the arm is simple",
         ", ".join(trains),
@@ -121,6 +128,7 @@ def _arm_rules(place, arm):
 
 
 def _arms(study: Study):
-    for number, group in enumerate(study.groups):
-        for place, arm in enumerate(group.arms):
-            yield ("groups", number, "arms", place), arm
+    """Yield (path, arm) for every arm."""
+    for group_index, group in enumerate(study.groups):
+        for arm_index, arm in enumerate(group.arms):
+            yield ("groups", group_index, "arms", arm_index), arm

@@ -1,5 +1,7 @@
-"""Everything a study writes from what is finished: study.csv, summary.csv, summary.md, boxes.png and
-index.html, each whole or not at all.
+"""Write the results of a study from what is finished.
+
+The files are study.csv, summary.csv, summary.md, boxes.png and index.html; each is written completely or not
+at all.
 """
 
 from pathlib import Path
@@ -24,7 +26,7 @@ from clamnet_tf.study.times import duration
 
 
 def write_results(plan: Plan, folder: StudyFolder) -> Path:
-    """Write all of them; returns the page. What is not finished is named in them."""
+    """Write all results and return the page. What is not finished is named in them."""
     study, results = plan.study, gather(plan, folder)
     rows = compare(study, results)
     if patients := patient_rows(results):
@@ -41,7 +43,7 @@ def write_results(plan: Plan, folder: StudyFolder) -> Path:
 
 
 def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
-    """The page as text."""
+    """Return the page as text."""
     study = plan.study
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
@@ -94,36 +96,45 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
 
 
 def _group(study, group, rows: list[Row], reference: Row) -> dict:
-    own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
-    if group.kind != "main" and reference not in own:  # what they are compared with stands above them
-        own = [reference, *own]
+    """Return what the template needs of one group of arms."""
+    group_rows = [row for row in rows if row.name in {arm.name for arm in group.arms}]
+    if group.kind != "main" and reference not in group_rows:  # what they are compared with stands above them
+        group_rows = [reference, *group_rows]
     span = (
         max(
-            (abs(edge) for row in own if row.difference for edge in row.difference if edge is not None),
+            (
+                abs(edge)
+                for row in group_rows
+                if row.difference
+                for edge in row.difference
+                if edge is not None
+            ),
             default=0.0,
         )
         or 0.1
     )
     return {
         "group": group,
-        "rows": own,
+        "rows": group_rows,
         "span": (-span, span),
-        "budget": wording.budget_note(own, reference),
-        "ratios": any(row.ratio for row in own),
+        "budget": wording.budget_note(group_rows, reference),
+        "ratios": any(row.ratio for row in group_rows),
     }
 
 
 def _source(measured) -> dict:
-    """Where the figures come from: data, and the versions of the code, which ought to be one."""
+    """Return where the results come from: data, and the commits of the code, of which there should be only
+    one.
+    """
     if not measured:
         return {"data": "", "simulated": False, "commits": []}
     data = measured[0].figures["data"]
-    commits = sorted({each.commit[:12] for each in measured if each.commit})
+    commits = sorted({repetition.commit[:12] for repetition in measured if repetition.commit})
     return {"data": Path(data["root"]).name, "simulated": data["simulated"], "commits": commits}
 
 
 def _inline(svg: bytes | None) -> Markup | None:
-    """The drawing as part of the page: without XML head, and as wide as the page allows."""
+    """Return a drawing as part of the page: without XML header, and as wide as the page allows."""
     if svg is None:
         return None
     text = svg.decode("utf-8")

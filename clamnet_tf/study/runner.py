@@ -1,7 +1,8 @@
-"""Runs what a study lacks, one child process after the other (or several at once), and goes on where it was
-interrupted.
+"""Run what a study lacks in child processes, one after the other or several at once; continue after
+interruptions.
 
-Order: the first seed of every arm, then the second ..., so that a whole table with one seed is there early.
+The first seed of every arm comes first, then the second one, and so on, so that a complete table with one
+seed is available early.
 """
 
 import os
@@ -17,11 +18,11 @@ from clamnet_tf.study.times import duration, seconds_left
 
 POLL_SECONDS = 0.2
 REPORT_SECONDS = 300.0
-"""So often a line says how far the running trainings are."""
+"""Seconds between two lines that say how far the running trainings are."""
 
 
 class Job:
-    """One run with its evaluations: what is still to be done, command by command."""
+    """Do one run and its evaluations, command by command."""
 
     def __init__(self, run: Run, plan: Plan, folder: StudyFolder, source: Source):
         self.run, self.plan, self.folder, self.source = run, plan, folder, source
@@ -30,12 +31,13 @@ class Job:
         self.failures, self.given_up, self.stopped = [], [], False
 
     def to_do(self) -> str | None:
-        """Name of the next step: train, or the evaluation of a trial on a side; None when all is there."""
+        """Return the next step, "train" or "evaluate"; None when everything is done."""
         if not self.folder.run(self.run).finished.exists():
             return "train"
         return "evaluate" if self._next_evaluation() else None
 
     def _next_evaluation(self):
+        """Return the next (trial, split) to evaluate, or None."""
         for trial in self.plan.trials:
             if trial.run is self.run:
                 for split in self.plan.study.splits:
@@ -44,7 +46,7 @@ class Job:
         return None
 
     def advance(self) -> bool:
-        """Look at the child, start the next one; False when there is nothing more to do, or its training
+        """Check the child process and start the next one; return False when nothing is left, or the training
         failed.
         """
         if self.child is not None:
@@ -60,7 +62,7 @@ class Job:
         return step is not None
 
     def _ended(self) -> bool:
-        """Take in what the child did; False when nothing can follow."""
+        """Record what the child did; return False when nothing can follow."""
         child, evaluating, self.child, self.evaluating = self.child, self.evaluating, None, None
         self.stopped = child.code == STOPPED
         if child.code and not self.stopped:
@@ -70,19 +72,20 @@ class Job:
         if child.code:
             self.given_up.append(evaluating)
         else:
-            whole = self.folder.evaluation(*evaluating)
-            shutil.rmtree(whole, ignore_errors=True)
-            os.rename(_partial(whole), whole)
+            evaluation_folder = self.folder.evaluation(*evaluating)
+            shutil.rmtree(evaluation_folder, ignore_errors=True)
+            os.rename(_partial(evaluation_folder), evaluation_folder)
         return not self.stopped
 
     def _train(self) -> None:
+        """Start or resume the training, unless another process still works on it."""
         run = self.folder.run(self.run)
         resume = run.recipe.exists()
         if run.path.exists() and not resume:
-            shutil.rmtree(run.path)  # killed before its first file was whole
+            shutil.rmtree(run.path)  # killed before its first file was complete
         if resume:
             with hold(run.path / ".lock") as held:
-                self.waiting = not held  # an orphan of a killed study trains on: it is waited for
+                self.waiting = not held  # an orphan of a killed study still trains: wait for it
             if self.waiting:
                 return
         write_text(self.folder.recipe(self.run), self.run.recipe_text)
@@ -98,6 +101,7 @@ class Job:
         )
 
     def _evaluate(self, trial, split) -> None:
+        """Start an evaluation into a temporary folder."""
         run, partial = self.folder.run(self.run), _partial(self.folder.evaluation(trial, split))
         shutil.rmtree(partial, ignore_errors=True)
         options = self.source.options(split_file=run.split)
@@ -106,18 +110,19 @@ class Job:
         self.evaluating = (trial, split)
 
     def _start(self, arguments: list[str]) -> None:
+        """Start a child process."""
         output = self.folder.output(self.run)
         make_folder(output.parent)
         self.child = Child(arguments, output)
 
 
 def _partial(evaluation: Path) -> Path:
-    """Where an evaluation is written until it is whole."""
+    """Return the folder to which an evaluation is written until it is complete."""
     return evaluation.with_name(f".partial-{evaluation.name}")
 
 
 def wanted(plan: Plan, only=None) -> list[Run]:
-    """The runs of the arms in `only` (all when None), first seeds first."""
+    """Return the runs of the arms in `only` (all when None), first seeds first."""
     chosen, rank = {}, {}
     for trial in plan.trials:
         if trial.run is not None and (only is None or trial.arm.name in only):
@@ -136,23 +141,32 @@ def run_study(
     jobs: int = 1,
     finished=lambda: None,
 ) -> None:
-    """Do what is missing; `finished()` is called after each run. Failures are kept in the folder and do not
-    stop the others.
+    """Run what is missing. Failures are stored in the folder and do not stop the other runs.
 
-    KeyboardInterrupt: the running trainings have saved their last step when it is passed on.
+    Args:
+        plan: The study.
+        folder: Its folder.
+        source: Where the images come from.
+        reporter: Reporter for progress.
+        only: Names of arms; None: all.
+        jobs: Trainings at the same time.
+        finished: Called after each run.
+
+    Raises:
+        KeyboardInterrupt: It is passed on after the running trainings have saved their last step.
     """
     runs = wanted(plan, only)
     waiting = [job for job in (Job(run, plan, folder, source) for run in runs) if job.to_do() is not None]
     if len(runs) > len(waiting):
         reporter.line(
-            f"{len(runs) - len(waiting)} of {len(runs)} runs are done already and are used as they are."
+            f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already and are used as they are."
         )
-    active, number, began, told = [], len(runs) - len(waiting), time.monotonic(), time.monotonic()
+    active, count, began, reported = [], len(runs) - len(waiting), time.monotonic(), time.monotonic()
     try:
         while waiting or active:
             while waiting and len(active) < jobs:
-                job, number = waiting.pop(0), number + 1
-                reporter.line(_starting(job, number, len(runs), plan, folder, began, jobs))
+                job, count = waiting.pop(0), count + 1
+                reporter.line(_starting(job, count, len(runs), plan, folder, began, jobs))
                 folder.failure(job.run).unlink(missing_ok=True)
                 job.began = time.monotonic()
                 active.append(job)
@@ -161,8 +175,8 @@ def run_study(
                     active.remove(job)
                     _ended(job, folder, reporter)
                     finished()
-            if time.monotonic() - told > REPORT_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
                 for job in active:
                     reporter.line(_progress(job, folder))
             time.sleep(POLL_SECONDS)
@@ -175,8 +189,9 @@ def run_study(
 
 
 def _starting(
-    job: Job, number: int, total: int, plan: Plan, folder: StudyFolder, began: float, jobs: int
+    job: Job, count: int, total: int, plan: Plan, folder: StudyFolder, began: float, jobs: int
 ) -> str:
+    """Return the line that announces a run."""
     states = {run.key: folder.state(run) for run in plan.runs}
     state = states[job.run.key]
     how = (
@@ -187,13 +202,13 @@ def _starting(
     how = "evaluating" if state.name == "done" else how
     left = seconds_left(plan, states, jobs)
     return (
-        f"[{number}/{total}] {job.run.title}: {how} ({job.run.key}); elapsed "
-        f"{duration(time.monotonic() - began)}, "
-        f"training left in the whole study: {duration(left)}"
+        f"[{count}/{total}] {job.run.title}: {how} ({job.run.key}); elapsed "
+        f"{duration(time.monotonic() - began)}, training left in the whole study: {duration(left)}"
     )
 
 
 def _progress(job: Job, folder: StudyFolder) -> str:
+    """Return the line that says how far a run is."""
     state = folder.state(job.run)
     if job.waiting:
         return f"  {job.run.title}: waiting for a process that already trains it"
@@ -202,11 +217,12 @@ def _progress(job: Job, folder: StudyFolder) -> str:
 
 
 def _ended(job: Job, folder: StudyFolder, reporter) -> None:
+    """Store and report how a run ended."""
     took = duration(time.monotonic() - job.began)
     if job.failures:
         folder.fail(job.run, "\n".join(job.failures))
         reporter.line(f"  {job.run.title}: FAILED after {took}: {' '.join(job.failures)}")
     elif job.stopped:
-        reporter.line(f"  {job.run.title}: stopped after {took}; the next start goes on with it")
+        reporter.line(f"  {job.run.title}: stopped after {took}; the next start continues it")
     else:
         reporter.line(f"  {job.run.title}: done in {took}")

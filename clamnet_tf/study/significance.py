@@ -1,25 +1,31 @@
-"""A p-value for paired differences, and its correction for many comparisons.
+"""Compute p-values of paired differences, and correct them for many comparisons.
 
 The test is the sign-flip permutation test on the mean difference (Fisher 1935): when two methods do not
-differ, the sign of each patient's difference is a coin toss. It asks about the very statistic that the tables
-show, needs no distribution, and takes ties and zeros as they come (Wilcoxon's test drops the one and adjusts
-for the other).
+differ, the sign of each patient's difference is random. It tests the same statistic that the tables show,
+assumes no distribution, and handles ties and zeros directly (Wilcoxon's test drops zeros and adjusts for
+ties).
 """
 
 import numpy as np
 
 EXACT_PATIENTS = 16
-"""Up to so many patients with a difference all sign patterns are counted; above, DRAWS random ones."""
+"""Up to this number of patients with a difference all sign patterns are counted; above it, DRAWS random
+ones.
+"""
 DRAWS = 100_000
 _SLACK = 1e-9
 
 
 def sign_flip_p(differences, seed: int = 0) -> float:
-    """Two-sided p-value of a mean difference of 0. differences: one finite number per patient.
+    """Return the two-sided p-value of a mean difference of 0.
 
-    Exact: the share of the 2^n sign patterns whose mean lies at least as far from 0 as the one observed,
-    itself included. Beyond EXACT_PATIENTS the share among random patterns, with the observed one added
-    (Phipson and Smyth 2010).
+    Up to EXACT_PATIENTS it is exact: the share of the 2^n sign patterns whose mean lies at least as far from
+    0 as the observed one, itself included. Beyond, it is the share among random patterns, with the observed
+    one added (Phipson and Smyth 2010).
+
+    Args:
+        differences: One finite number per patient.
+        seed: Seed of the random patterns.
     """
     values = np.abs(np.asarray(differences, float))
     observed = abs(float(np.sum(differences)))
@@ -38,10 +44,13 @@ def sign_flip_p(differences, seed: int = 0) -> float:
 
 
 def holm(p_values) -> list[float]:
-    """p-values adjusted for their number, in their own order (Holm 1979): below a level, they keep the chance
-    of one false finding among all comparisons below that level."""
+    """Adjust p-values for their number (Holm 1979), in their own order.
+
+    Adjusted p-values below a level keep the chance of one false finding among all comparisons below that
+    level.
+    """
     count, adjusted, highest = len(p_values), [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(count), key=lambda place: p_values[place])):
-        highest = max(highest, min(1.0, (count - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(count), key=lambda index: p_values[index])):
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted

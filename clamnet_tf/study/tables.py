@@ -1,4 +1,4 @@
-"""summary.csv and summary.md: a study's rows for machines and for a README."""
+"""Make summary.md: a study's rows for a README."""
 
 from clamnet_tf.reporting.wording import number, percent
 from clamnet_tf.study import wording
@@ -12,18 +12,18 @@ COLUMNS = (
         "Arm",
         "Seeds",
         "Dice per patient with a lesion (95 % interval)",
-        "from seed to seed",
+        "range over seeds",
         "difference to the reference",
         "p (Holm)",
         "reading",
     ),
     *(
-        "of the ceiling",
+        "share of the ceiling",
         "Dice per lesion slice",
         "HD95",
         "slice AUROC",
         "pointing game",
-        "marked on normals",
+        "marked on normal slices",
         "normal patients unmarked",
         "steps × slices",
         "training",
@@ -32,29 +32,36 @@ COLUMNS = (
 
 
 def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> str:
-    """The tables as Markdown, one per group, oracle rows apart, with the notes that they need; intensity: of
-    gather.best_intensity.
+    """Return the tables as Markdown, one per group, oracle rows apart, with the notes that they need.
+
+    Args:
+        study: The study.
+        rows: Rows from compare.compare.
+        intensity: Result of gather.best_intensity.
     """
     reference = next(row for row in rows if row.name == study.reference)
     parts = [f"# {study.title}", *([study.about] if study.about else []), wording.method_note(study, rows)]
     parts += [note for note in (wording.missing_note(rows),) if note]
     for group in study.groups:
-        own = [row for row in rows if row.name in {arm.name for arm in group.arms}]
+        group_rows = [row for row in rows if row.name in {arm.name for arm in group.arms}]
         parts += [f"## {group.title}", *([group.about] if group.about else [])]
-        parts.append(table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in own]))
-        if note := wording.budget_note(own, reference):
+        parts.append(
+            table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in group_rows])
+        )
+        if note := wording.budget_note(group_rows, reference):
             parts.append(f"**{note}**")
         parts += [
             wording.control_text(row, floor_of(study, rows))
-            for row in own
+            for row in group_rows
             if row.kind == "control" and study.floor
         ]
-        parts += [f"{row.title}: {row.state}. {message}" for row in own for message in row.messages]
+        parts += [f"{row.title}: {row.state}. {message}" for row in group_rows for message in row.messages]
     oracle = [row for row in rows if row.oracle is not None]
     if oracle:
         parts.append("## Oracle: thresholds chosen with the masks")
         parts.append(
-            "Not results, but bounds: what each arm would reach, had somebody told it the best threshold."
+            "These are bounds, not results: what each arm would reach with the threshold that is best for "
+            "the masks."
         )
         parts += [wording.intensity_note(*intensity)] if intensity else []
         scores = [(row.title, number(row.oracle), number(row.dice[0])) for row in oracle if row.dice]
@@ -63,7 +70,7 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
 
 
 def score_title(rows: list[Row]) -> str:
-    """Head of the column of Dice."""
+    """Return the header of the Dice column."""
     return (
         COLUMNS[2]
         if all(row.column == "dice" for row in rows)
@@ -72,15 +79,15 @@ def score_title(rows: list[Row]) -> str:
 
 
 def floor_of(study: Study, rows: list[Row]) -> Row:
-    """The row that controls must fall to."""
+    """Return the row to whose level controls must fall."""
     return next(row for row in rows if row.name == study.floor)
 
 
 def cells(row: Row) -> tuple:
-    """One arm as text, column by column."""
+    """Return one arm as text, column by column."""
     if row.dice is None:
         return (row.title, row.state, *[""] * (len(COLUMNS) - 2))
-    found = row.secondary
+    metrics = row.secondary
     return (
         row.title,
         "–" if row.kind == "simple" else str(row.seeds) if row.state == "done" else row.state,
@@ -90,31 +97,32 @@ def cells(row: Row) -> tuple:
         "" if row.p is None else p_text(row.p_holm),
         READINGS[row.verdict],
         "" if row.ratio is None else interval(row.ratio),
-        _figure(found, "dice_slice", number),
-        distance(found),
-        _figure(found, "auroc_slice", number),
-        _figure(found, "pointing_game", percent),
-        _figure(found, "normal_area", percent),
-        _figure(found, "specificity_patient", percent),
+        _figure(metrics, "dice_slice", number),
+        distance(metrics),
+        _figure(metrics, "auroc_slice", number),
+        _figure(metrics, "pointing_game", percent),
+        _figure(metrics, "normal_area", percent),
+        _figure(metrics, "specificity_patient", percent),
         budget_text(row),
         "–" if row.seconds is None else duration(row.seconds),
     )
 
 
-def _figure(found: dict, name: str, form) -> str:
-    return "–" if found.get(name) is None else form(found[name])
+def _figure(metrics: dict, name: str, form) -> str:
+    """Format a metric; an en dash when it is missing."""
+    return "–" if metrics.get(name) is None else form(metrics[name])
 
 
-def distance(found: dict) -> str:
-    """HD95 with its unit: millimetres when every slice has a spacing."""
+def distance(metrics: dict) -> str:
+    """Format HD95 with its unit, which is mm when every slice has a spacing."""
     for unit in ("mm", "px"):
-        if found.get(f"hd95_{unit}") is not None:
-            return f"{found[f'hd95_{unit}']:.0f} {unit}"
+        if metrics.get(f"hd95_{unit}") is not None:
+            return f"{metrics[f'hd95_{unit}']:.0f} {unit}"
     return "–"
 
 
 def table(head, rows) -> str:
-    """A Markdown table; bars inside cells are escaped."""
+    """Return a Markdown table; bars inside cells are escaped."""
     lines = [
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in (head, *rows)
     ]

@@ -1,32 +1,36 @@
-"""How long what is left of a study will take, from the seconds per step that were measured in it."""
+"""Estimate how long the rest of a study takes, from the seconds per step that were measured in it."""
 
 import numpy as np
 
 
 def seconds_per_step(plan, states) -> dict:
-    """Run key -> expected seconds per step; None without any measurement.
+    """Return run key -> expected seconds per step; None without any measurement.
 
-    Of the run itself if it has begun, else of the same arm with other seeds, else the mean over all arms.
-    states: run key -> State.
+    The estimate comes from the run itself if it has begun, else from the same arm with other seeds, else from
+    the mean over all arms.
+
+    Args:
+        plan: The study.
+        states: Run key -> State.
     """
-    own = {
+    measured = {
         run.key: states[run.key].seconds / states[run.key].step
         for run in plan.runs
         if states[run.key].seconds and states[run.key].step
     }
     by_arm = {}
     for run in plan.runs:
-        if run.key in own:
-            by_arm.setdefault(run.arm, []).append(own[run.key])
-    overall = float(np.mean([np.mean(found) for found in by_arm.values()])) if by_arm else None
+        if run.key in measured:
+            by_arm.setdefault(run.arm, []).append(measured[run.key])
+    overall = float(np.mean([np.mean(rates) for rates in by_arm.values()])) if by_arm else None
     return {
-        run.key: own.get(run.key, float(np.mean(by_arm[run.arm])) if run.arm in by_arm else overall)
+        run.key: measured.get(run.key, float(np.mean(by_arm[run.arm])) if run.arm in by_arm else overall)
         for run in plan.runs
     }
 
 
 def seconds_left(plan, states, jobs: int = 1) -> float | None:
-    """Training seconds left for all runs that are not done; None while nothing is measured."""
+    """Return the training seconds left for all runs that are not done; None while nothing is measured."""
     rates = seconds_per_step(plan, states)
     left = [
         (run.steps - states[run.key].step, rates[run.key])
@@ -39,7 +43,7 @@ def seconds_left(plan, states, jobs: int = 1) -> float | None:
 
 
 def duration(seconds: float | None) -> str:
-    """ "45 s", "12 min", "3 h 20 min", "unknown" for None."""
+    """Format a duration: "45 s", "12 min", "3 h 20 min"; None becomes "unknown"."""
     if seconds is None:
         return "unknown"
     if seconds < 60:

@@ -1,4 +1,4 @@
-"""From a recipe and the place of its images to the slices that a training sees, the same for every
+"""Prepare the slices that a training sees, from a recipe and the place of its images; the same for every
 command.
 """
 
@@ -18,13 +18,15 @@ from clamnet_tf.zoo.organ_networks import organ_network_of
 
 @dataclass(frozen=True)
 class Source:
-    """Where images, labels and the split are, and how images are taken.
+    """Say where images, labels and the split are, and how images are read.
 
-    data: folder or manifest; None: the recipe's built-in cohort. labels: what the label options say.
-    split_file: CSV patient,split; None: drawn by patient. cache: folder of prepared slices; None: the default
-    one.
-    any_modality: images of another modality or unit are taken all the same. keep_identifiers: names of
-    patients stay.
+    Attributes:
+        data: Folder or manifest; None: the recipe's built-in cohort.
+        labels: LabelSource of the label options, path of a table, or None.
+        split_file: CSV patient,split; None: drawn by patient.
+        cache: Folder of prepared slices; None: the default one.
+        any_modality: Accept images of another modality or in another unit.
+        keep_identifiers: Keep names of patients.
     """
 
     data: str | Path | None = None
@@ -36,13 +38,13 @@ class Source:
 
 
 def prepare_dataset(recipe: Recipe, source: Source, reporter: Reporter) -> tuple[Manifest, Prepared]:
-    """Find, split and prepare the images that `recipe` is trained on.
+    """Find, split and prepare the images that a recipe is trained on.
 
     Returns:
         The manifest with every case's split set, and its prepared slices.
 
     Raises:
-        DataError: there are no images, labels or classes. Else as `prepare_split`.
+        DataError: There are no images, labels or classes. Otherwise as in `prepare_split`.
     """
     manifest = find_split(
         recipe,
@@ -59,15 +61,19 @@ def prepare_dataset(recipe: Recipe, source: Source, reporter: Reporter) -> tuple
 def prepare_split(
     recipe: Recipe, manifest: Manifest, cache, reporter: Reporter, *, any_modality: bool = False
 ) -> Prepared:
-    """Prepare the slices of a split manifest, with the organ network and the normal atlas that `recipe`
+    """Prepare the slices of a split manifest, with the organ network and the normal atlas that the recipe
     names.
 
     Args:
-        cache, any_modality: as in `Source`.
+        recipe: The recipe.
+        manifest: Manifest with every case's split set.
+        cache: Folder of prepared slices; None: the default one.
+        reporter: Reporter for progress.
+        any_modality: Accept images of another modality or in another unit.
 
     Raises:
-        DataError, ImageError: images are not what the recipe expects, or stand on two sides of the split.
-        ZooError, RunError: there is no such organ network.
+        DataError, ImageError: Images are not what the recipe expects, or belong to two sides of the split.
+        ZooError, RunError: There is no such organ network.
     """
     network = organ_network_of(recipe, reporter)
     prepared = prepare_with_progress(recipe, manifest, cache, reporter, network, any_modality=any_modality)

@@ -1,4 +1,4 @@
-"""One `evaluate`: a trained model measured against the true masks of a data folder."""
+"""Evaluate a trained model against the true masks of a data folder."""
 
 from pathlib import Path
 
@@ -17,21 +17,24 @@ from clamnet_tf.zoo.organ_networks import organ_network_of
 def evaluate(
     run: RunFolder, recipe: Recipe, source: Source, *, split: str | None, out: Path, reporter: Reporter
 ) -> None:
-    """Measure the model in `run` and write metrics, tables and pages into `out`.
+    """Evaluate the model of a run and write metrics, tables and pages.
 
     Args:
-        recipe: the run's, perhaps with another section inference. source: without data the recipe's built-in
-            cohort.
-        split: side that is measured (train, val or test); None: all cases.
+        run: RunFolder of the model.
+        recipe: Its recipe, perhaps with another inference section.
+        source: Where the images are; without data the recipe's built-in cohort.
+        split: Side to evaluate (train, val or test); None: all cases.
+        out: Folder for the results.
+        reporter: Reporter for progress and results.
 
     Raises:
-        DataError, ImageError: the images do not suit the model, or none has a mask.
+        DataError, ImageError: The images do not fit the model, or none has a mask.
     """
     with hiding(lambda: reporter.hide):
         drawn = recipe.data.split if source.data is None else None
-        # simple methods are fitted to the training side when the run does not keep them
-        lacking = split not in (None, "train") and not (run.path / KEPT_FILE).exists()
-        found = find_cases(
+        # simple methods are fitted to the training side when they are not stored in the run
+        needs_fitting = split not in (None, "train") and not (run.path / KEPT_FILE).exists()
+        cases = find_cases(
             recipe,
             source.data,
             source.labels,
@@ -39,12 +42,11 @@ def evaluate(
             source.cache,
             keep_identifiers=source.keep_identifiers,
         )
-        manifest = choose_cases(found, run, split, source.split_file, drawn=drawn, with_train=lacking)
+        manifest = choose_cases(cases, run, split, source.split_file, drawn=drawn, with_train=needs_fitting)
         if source.data is None and split is None:
             reporter.line(
-                "Measured are all patients of the built-in cohort, also those it was trained on: figures to "
-                "be shown"
-                " need --split test."
+                "This evaluates all patients of the built-in cohort, including those used for training. For "
+                "results to report, add --split test."
             )
         silence()
         from clamnet_tf.evaluation.console import headline
@@ -57,7 +59,7 @@ def evaluate(
         atlas = atlas_of(run, recipe)
         if atlas:
             prepared = with_atlas_channel(prepared, atlas, source.cache)
-        figures = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
-        for line in headline(figures):
+        metrics = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
+        for line in headline(metrics):
             reporter.line(line)
         reporter.line(f"Report: {out / 'report.html'}")

@@ -1,4 +1,4 @@
-"""One `fit`, from a recipe to a finished and evaluated run folder: alone, or as one of the processes of a
+"""Run a `fit`, from a recipe to a finished and evaluated run folder: alone, or as one process of a
 cluster.
 """
 
@@ -33,30 +33,31 @@ def fit(
     place: tuple[int, int] | None = None,
     quiet: bool = False,
 ) -> str:
-    """Train `recipe`, evaluate the held-out patients and write the run folder.
+    """Train a recipe, evaluate the held-out patients and write the run folder.
 
     Args:
-        recipe: resolved. source: where the images are. out: run folder, or an address that TensorFlow can
-            write to.
-        search: choose loss.eta first; a teacher of auto is chosen anyhow. initial: model whose weights the
-            run starts from.
-        resume: "never": a new run; "always": go on with the unfinished run in `out`; "if_begun": go on if
+        recipe: Resolved recipe.
+        source: Where the images are.
+        out: Run folder, or an address that TensorFlow can write to.
+        search: Choose loss.eta first. A teacher of auto is chosen in any case.
+        initial: Model whose weights the run starts from.
+        resume: "never": a new run; "always": continue the unfinished run in `out`; "if_begun": continue if
             there is one.
-        place: (index, count) of this process in its cluster, which is the first one; None: no cluster.
-        quiet: print errors only.
+        place: (index, count) of this process in its cluster, in which it is the first; None: no cluster.
+        quiet: Print errors only.
 
     Returns:
         FINISHED, STOPPED (on request, to be resumed) or FINISHED_BEFORE (with "if_begun").
 
     Raises:
-        ClamnetError: recipe, data or machine do not allow it, or the training failed; the run's log says it
-            too.
+        ClamnetError: Recipe, data or machine do not allow it, or the training failed; the run's log has the
+            message, too.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         remote = None
         if is_remote(out):
             silence()
-            remote = held.enter_context(remote_folder(out, default_cache() / "runs"))
+            remote = stack.enter_context(remote_folder(out, default_cache() / "runs"))
         folder = remote.local if remote else out
         if resume == "if_begun" and RunFolder(folder).finished.exists():
             return FINISHED_BEFORE
@@ -64,10 +65,10 @@ def fit(
         reporter = Reporter(quiet=quiet)
         begin = initial_weights(initial, recipe, reporter) if initial else None
         if search or recipe.self_training.teacher == "auto":
-            found = chosen_recipe(recipe, source, out, reporter, begin)
-            if found is None:
+            chosen = chosen_recipe(recipe, source, out, reporter, begin)
+            if chosen is None:
                 return STOPPED
-            recipe = resolve(found)
+            recipe = resolve(chosen)
         run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=go_on, shown=out)
         if remote:
             run.keep = remote.store
@@ -86,21 +87,23 @@ def fit(
 
 
 def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
-    """Do in a process of a cluster that is not the first one what that one does, without a run folder.
+    """Do the work of `fit` in a process that is not the first of its cluster, without a run folder.
 
     Args:
-        recipe: resolved. source: as of the first process. place: (index, count). say: callable, for a line to
-            the reader.
+        recipe: Resolved recipe.
+        source: Where the images are, as in the first process.
+        place: (index, count) of this process.
+        say: Called with each line for the reader.
 
     Returns:
         FINISHED or STOPPED.
 
     Raises:
-        As `fit`.
+        ClamnetError: As in `fit`.
     """
     reporter = Reporter(quiet=True, log=lambda line: say(f"worker {place[0]}: {line}"))
     workers = _meet(recipe, place, reporter)
-    workers.wait()  # until the chief has prepared the slices: a cache that all share is filled then
+    workers.wait()  # until the chief has prepared the slices: a shared cache is filled then
     manifest, prepared = prepare_dataset(recipe, source, reporter)
     from clamnet_tf.evaluation.evaluate import assist
     from clamnet_tf.training.fit import train
@@ -116,11 +119,13 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
 def _train_and_evaluate(
     recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str
 ) -> str:
-    """FINISHED or STOPPED; run: locked. report: where the page will be, for the reader."""
+    """Train and evaluate in a locked run folder; return FINISHED or STOPPED. `report` is the address of the
+    page.
+    """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
     if workers:
-        workers.wait()  # a cache that all share is filled now
+        workers.wait()  # a shared cache is filled now
     write_split(manifest, run.split)
     cohort = None if source.data else recipe.data.cohort.kind
     data = str(source.data) if source.data else None
@@ -132,7 +137,9 @@ def _train_and_evaluate(
 
     outcome = train(recipe, manifest, prepared, run, reporter, workers)
     if outcome.look is None:
-        reporter.line("Stopped on request; the last step is saved. Go on with the same command and --resume.")
+        reporter.line(
+            "Stopped on request; the last step is saved. Continue with the same command and --resume."
+        )
         return STOPPED
     reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
     where = {"split": "test", "out": run.evaluation, "reporter": reporter, "workers": workers}
@@ -147,12 +154,14 @@ def _train_and_evaluate(
 
 
 def _meet(recipe: Recipe, place, reporter: Reporter):
-    """The Workers of the cluster, when all are there; before anything else runs on TensorFlow."""
+    """Return the Workers of the cluster when all have started. It must run before anything else uses
+    TensorFlow.
+    """
     silence()
     from clamnet_tf.training.strategy import build_strategy
     from clamnet_tf.training.workers import Workers
 
     reporter.line(f"Waiting for the {place[1]} workers of the cluster.")
     workers = Workers(build_strategy(recipe.runtime.strategy))
-    reporter.line("  All are there.")
+    reporter.line("  All workers have started.")
     return workers

@@ -1,6 +1,4 @@
-"""The weights that a run starts from (`fit --init`): of a zoo entry or a run, with what was different when
-they were trained.
-"""
+"""Take the weights that a run starts from (`fit --init`) from a zoo entry or a run."""
 
 import hashlib
 
@@ -11,38 +9,44 @@ from clamnet_tf.zoo.resolve import open_model
 
 
 def initial_weights(model: str, recipe: Recipe, reporter: Reporter):
-    """A function that gives a RunFolder the weights of `model`; says what `recipe` has otherwise than they
-    were trained with.
+    """Return a function that gives a RunFolder the weights of a model.
+
+    It also reports in what `recipe` differs from the recipe of these weights.
 
     Args:
-        model: a zoo entry's name or folder, or a run folder.
+        model: Name or folder of a zoo entry, or a run folder.
+        recipe: Recipe of the new run.
+        reporter: Reporter for the differences.
 
     Raises:
-        ZooError, RunError: there is no such model, or it is damaged.
+        ZooError, RunError: There is no such model, or it is damaged.
     """
-    found = open_model(model, reporter)
-    theirs = load_recipe(str(found.recipe))
-    for key, before, now in _told_apart(theirs, recipe):
+    run_folder = open_model(model, reporter)
+    trained_recipe = load_recipe(str(run_folder.recipe))
+    for key, before, now in _differences(trained_recipe, recipe):
         if before != now:
             reporter.line(
                 f"Note: the weights of {model} were trained with {key} {before}; this recipe has {now}."
             )
-    digest = hashlib.sha256(found.model.read_bytes()).hexdigest()
-    origin = {"from": model, "folder": str(found.path), "recipe": theirs.name, "sha256": digest}
-    return lambda run: run.begin_with(found.model, origin)
+    digest = hashlib.sha256(run_folder.model.read_bytes()).hexdigest()
+    origin = {"from": model, "folder": str(run_folder.path), "recipe": trained_recipe.name, "sha256": digest}
+    return lambda run: run.begin_with(run_folder.model, origin)
 
 
-def _told_apart(theirs: Recipe, recipe: Recipe) -> list[tuple]:
-    """(key, value of their recipe, value of this one) of what weights depend on."""
+def _differences(trained_recipe: Recipe, recipe: Recipe) -> list[tuple]:
+    """Return (key, value of the trained recipe, value of this one) for every key that weights depend on."""
     pairs = [
-        ("modality", theirs.modality, recipe.modality),
-        ("organ.method", theirs.organ.method, recipe.organ.method),
+        ("modality", trained_recipe.modality, recipe.modality),
+        ("organ.method", trained_recipe.organ.method, recipe.organ.method),
         (
             "classes",
-            *(", ".join(one.name for one in each.classes or ()) or "null" for each in (theirs, recipe)),
+            *(
+                ", ".join(lesion_class.name for lesion_class in some_recipe.classes or ()) or "null"
+                for some_recipe in (trained_recipe, recipe)
+            ),
         ),
     ]
     return pairs + [
-        (f"data.{key}", getattr(theirs.data, key), getattr(recipe.data, key))
+        (f"data.{key}", getattr(trained_recipe.data, key), getattr(recipe.data, key))
         for key in ("normalization", "side")
     ]

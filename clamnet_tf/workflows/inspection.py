@@ -1,4 +1,4 @@
-"""What `data inspect --recipe` finds: the reasons for which `fit` would refuse a data folder."""
+"""Find the reasons for which `fit` would refuse a data folder, for `data inspect --recipe`."""
 
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from clamnet_tf.workflows.dataset import prepare_split
 def training_problems(
     recipe: Recipe, manifest: Manifest, cache: str | Path | None, reporter: Reporter
 ) -> list[str]:
-    """Prepare the slices as `fit` does, where it finds them again, and return its reason to refuse them, if
-    any.
+    """Prepare the slices like `fit`, which finds them again, and return its reasons to refuse them, if any.
 
     Args:
-        manifest: with every case's split set. cache: folder of prepared slices; None: the default one.
+        recipe: The recipe.
+        manifest: Manifest with every case's split set.
+        cache: Folder of prepared slices; None: the default one.
+        reporter: Reporter for progress.
     """
     try:
         for line in class_account(manifest, class_names(recipe)):
@@ -37,13 +39,15 @@ def training_problems(
 
 
 def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None:
-    """Open the masks that `fit` opens: of the test side to measure, of the training side to train from."""
+    """Open the masks that `fit` opens: of the test side to evaluate and, if needed, of the training side to
+    train.
+    """
     table, classes = prepared.table, len(class_names(recipe))
-    opened = [("test", "evaluation")]
+    to_open = [("test", "evaluation")]
     if recipe.training.supervision == "masks":
-        opened.append(("train", "supervision"))
-    for side, purpose in opened:
+        to_open.append(("train", "supervision"))
+    for side, purpose in to_open:
         rows = np.flatnonzero(table.split == side)
         for volume in np.unique(table.volume[rows]):
-            own = rows[table.volume[rows] == volume]
-            open_masks(manifest, prepared, own, purpose=purpose, grid="original", classes=classes)
+            volume_rows = rows[table.volume[rows] == volume]
+            open_masks(manifest, prepared, volume_rows, purpose=purpose, grid="original", classes=classes)

@@ -1,6 +1,4 @@
-"""One `data prepare`: the slices of a data folder, in the cache that `fit` opens or as records for other
-readers.
-"""
+"""Prepare the slices of a data folder for `data prepare`: in the cache that `fit` opens, or as records."""
 
 import functools
 from collections.abc import Callable
@@ -30,18 +28,21 @@ def prepare_slices(
     records: tuple[str, str] | None,
     beam: tuple[str, ...] | None,
 ) -> Path:
-    """Prepare every slice of a data folder as `recipe` says.
+    """Prepare every slice of a data folder as a recipe says.
 
     Args:
+        recipe: The recipe.
+        source: Where the images are.
+        reporter: Reporter for progress.
         records: (tfrecord or array_record, folder) of records to write; None: into the cache.
-        beam: options of an Apache Beam pipeline that does the work; None: this process.
+        beam: Options of an Apache Beam pipeline that does the work; None: this process.
 
     Returns:
-        The folder that holds the slices: of the records, or the cache.
+        The folder of the slices: that of the records, or the cache.
 
     Raises:
-        DataError, ImageError: the images cannot be prepared. EnvironmentFailure: Beam is asked for and not
-            installed.
+        DataError, ImageError: The images cannot be prepared.
+        EnvironmentFailure: Beam is requested and not installed.
     """
     cache = Path(source.cache or default_cache())
     manifest = find_split(
@@ -72,13 +73,13 @@ def prepare_slices(
         recipe, manifest, cache=cache, reporter=reporter, organ_network=network, expected=expected
     )
     survey = check_archive(manifest, shards, recipe.data.minimum_organ_fraction)
-    blank = f"{survey.left_out} are blank or nearly so and stay out of training"
+    blank = f"{survey.left_out} are blank or nearly blank and are not used in training"
     reporter.line(f"  {survey.kept} slices show the organ; {blank}.")
     return cache
 
 
 def _beam(manifest: Manifest, open_organ_network: Callable, options: tuple[str, ...]) -> Callable:
-    """run(target, make): the shards of `manifest` by Beam."""
+    """Return run(target, make), which makes the shards of `manifest` with Beam."""
     try:
         from clamnet_tf.preprocessing.beam_runner import run_on_beam
     except ModuleNotFoundError as error:
@@ -92,6 +93,7 @@ def _beam(manifest: Manifest, open_organ_network: Callable, options: tuple[str, 
 
 
 def _write_records(manifest, form, out, sections, on_beam, open_organ_network, reporter) -> None:
+    """Write the slices as records."""
     silence()
     from clamnet_tf.preprocessing.tfrecords import open_folder, write_every_shard, write_on_worker
 

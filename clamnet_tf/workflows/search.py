@@ -1,4 +1,4 @@
-"""What `fit` chooses before it trains, without masks: the teacher of self-training, or eta."""
+"""Choose before training, without masks, the teacher of self-training or eta."""
 
 from pathlib import Path
 
@@ -9,18 +9,23 @@ from clamnet_tf.workflows.dataset import Source, prepare_dataset
 
 
 def chosen_recipe(recipe: Recipe, source: Source, out: str, reporter: Reporter, begin=None) -> Recipe | None:
-    """The recipe with the teacher or the eta that short trainings chose; they stay beside the run folder
-    `out`.
+    """Return the recipe with the teacher or the eta that short trainings chose.
+
+    The short trainings stay beside the run folder `out`.
 
     Args:
-        recipe: resolved; with self_training.teacher auto the teacher is chosen, else loss.eta. begin:
-            callable that gives a run folder its initial weights, or None.
+        recipe: Resolved recipe. With self_training.teacher auto the teacher is chosen, else loss.eta.
+        source: Where the images are.
+        out: Run folder.
+        reporter: Reporter for progress.
+        begin: Called to give a run folder its initial weights, or None.
 
     Returns:
         The recipe, or None when stopped on request.
 
     Raises:
-        As `prepare_dataset`, `training.teacher_search.search_teacher` and `training.eta_search.search_eta`.
+        ClamnetError: As in `prepare_dataset`, `training.teacher_search.search_teacher` and
+            `training.eta_search.search_eta`.
     """
     manifest, prepared = prepare_dataset(recipe, source, reporter)
     silence()
@@ -29,9 +34,11 @@ def chosen_recipe(recipe: Recipe, source: Source, out: str, reporter: Reporter, 
     from clamnet_tf.training.trial_runs import TrialRuns
 
     if recipe.self_training.teacher == "auto":
-        found = search_teacher(recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_teacher"), reporter))
+        chosen = search_teacher(
+            recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_teacher"), reporter)
+        )
     else:
-        found = search_eta(recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_eta"), reporter, begin))
-    if found is None:
-        reporter.line("Stopped on request; the same command goes on with the search.")
-    return found
+        chosen = search_eta(recipe, TrialRuns(manifest, prepared, Path(f"{out}_search_eta"), reporter, begin))
+    if chosen is None:
+        reporter.line("Stopped on request; the same command continues the search.")
+    return chosen

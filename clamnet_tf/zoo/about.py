@@ -1,5 +1,5 @@
-"""What a run cannot know of its network: the texts of an entry, from a YAML file, from options and from the
-entry's last version.
+"""Read the texts of an entry that a run cannot know: from a YAML file, from options, and from the last
+version.
 """
 
 from typing import Annotated
@@ -15,38 +15,42 @@ from clamnet_tf.zoo.read import check
 
 
 class About(Section):
-    """The file of `clamnet-tf zoo publish --about`."""
+    """Define the file of `clamnet-tf zoo publish --about`."""
 
     summary: Sentence = Field(description="A sentence or two for lists.")
     channel_order: Annotated[list[Sentence], Field(min_length=1)] = Field(
         description="What each channel holds, in order."
     )
-    missing_channels: Sentence | None = Field(
-        None, description="What stands in for a channel that is not there."
-    )
+    missing_channels: Sentence | None = Field(None, description="What replaces a channel that is missing.")
     classes: Annotated[list[Word], Field(min_length=2)] | None = Field(
         None,
-        description="Meaning of the output's classes; null: background and marker, or the names of several "
-        "markers.",
+        description="Meaning of the output's classes; null: background and marker, or the names of the "
+        "lesion classes.",
     )
     training_data: TrainingDataSection = Field(
         description="What the network learned from: name, origin, licence."
     )
-    weights_licence: Prose = Field(
-        description="What may be done with the weights, with regard to that licence."
-    )
+    weights_licence: Prose = Field(description="What may be done with the weights, given that licence.")
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(
-        description="What it is not, and where it fails."
+        description="What it cannot do, and where it fails."
     )
-    notes: Prose | None = Field(None, description="How the figures are to be read.")
+    notes: Prose | None = Field(None, description="How to read the metrics.")
 
 
 def read_about(path, overrides, before: Entry | None) -> About:
-    """The texts of an entry: `overrides` (--set key=value), else the file at `path`, else the last version
-    `before`.
+    """Read the texts of an entry.
 
-    ZooError: every problem of file and overrides at once, and every text that is in none of the three.
+    A text comes from `overrides`, else from the file, else from the last version.
+
+    Args:
+        path: YAML file, or None.
+        overrides: Texts of the form key=value (--set).
+        before: Last version of the entry, or None.
+
+    Raises:
+        ZooError: The message lists every problem of file and overrides, and every text that none of the three
+            has.
     """
     root, problems = (
         read_file(path)
@@ -61,7 +65,7 @@ def read_about(path, overrides, before: Entry | None) -> About:
 
 
 def _texts(entry: Entry) -> dict:
-    """The texts of an entry, as a file of `--about` says them."""
+    """Return the texts of an entry in the form of an `--about` file."""
     return {
         "summary": entry.summary,
         "channel_order": entry.input.channel_order,
@@ -76,7 +80,7 @@ def _texts(entry: Entry) -> dict:
 
 
 def _fill(root: Node, values: dict) -> None:
-    """Put `values` where the tree says nothing."""
+    """Add `values` for keys that the tree does not have."""
     for key, value in values.items():
         if isinstance(value, dict):
             section = root.value.setdefault(key, Node(root.place, {}))

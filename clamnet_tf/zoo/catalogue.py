@@ -1,6 +1,4 @@
-"""Where zoo entries are on this machine: those shipped with the package, in one's own folders, and pulled
-from registries.
-"""
+"""Find the zoo entries on this machine: packaged ones, those in the user's folders, and pulled ones."""
 
 import os
 from dataclasses import dataclass
@@ -16,24 +14,26 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Found:
-    """An entry's folder, and which kind of place it is in: packaged, folder or pulled."""
+    """Locate an entry's folder; the source is packaged, folder or pulled."""
 
     source: str
     folder: Path
 
     def read(self) -> Entry:
-        """Its checked entry.yaml."""
+        """Return the checked entry.yaml."""
         return read_entry(self.folder)
 
 
 def packaged_folder() -> Path:
-    """The folder of the shipped entries: clamnet_tf/_zoo when installed, zoo/ of the checkout otherwise."""
+    """Return the folder of the packaged entries: clamnet_tf/_zoo when installed, zoo/ of the checkout
+    otherwise.
+    """
     installed = _PACKAGE / "_zoo"
     return installed if installed.is_dir() else _PACKAGE.parent / "zoo"
 
 
 def own_folders() -> list[Path]:
-    """The folders of $CLAMNET_TF_ZOO (separated like those of $PATH). ZooError for one that does not
+    """Return the folders of $CLAMNET_TF_ZOO (separated like those of $PATH). Raises ZooError if one does not
     exist.
     """
     folders = [
@@ -49,7 +49,9 @@ def own_folders() -> list[Path]:
 
 
 def pulled_folder() -> Path:
-    """Where registries' entries are kept: one folder per registry, in it <name>-<version>/."""
+    """Return the folder of entries from registries: one folder per registry, with folders <name>-<version>/
+    in it.
+    """
     from clamnet_tf.preprocessing.cache import (
         default_cache,  # loads NumPy and the image readers: only where it is needed
     )
@@ -58,30 +60,31 @@ def pulled_folder() -> Path:
 
 
 def local_entries() -> list[Found]:
-    """Every entry's folder on this machine, in the order of resolution; of pulled ones the newest version of
-    each registry.
+    """Return every entry's folder on this machine, in the order of resolution.
 
-    Their entry.yaml is not read yet. A name is that of the folder (pulled: without its version).
+    Of pulled entries it is the newest version of each registry. Their entry.yaml is not read yet. An entry's
+    name is that of its folder (of a pulled one: without the version).
     """
-    found = [Found("packaged", folder) for folder in _entries_below(packaged_folder())]
-    found += [Found("folder", folder) for root in own_folders() for folder in _entries_below(root)]
+    entries = [Found("packaged", folder) for folder in _entries_below(packaged_folder())]
+    entries += [Found("folder", folder) for root in own_folders() for folder in _entries_below(root)]
     for registry in sorted(pulled_folder().glob("*")):
         newest = {}
         for folder in sorted(_entries_below(registry), key=version_of):
             newest[folder_name(Found("pulled", folder))] = folder
-        found += [Found("pulled", newest[name]) for name in sorted(newest)]
-    return found
+        entries += [Found("pulled", newest[name]) for name in sorted(newest)]
+    return entries
 
 
-def folder_name(found: Found) -> str:
-    """The entry's name, from its folder's."""
-    return found.folder.name.rpartition("-")[0] if found.source == "pulled" else found.folder.name
+def folder_name(location: Found) -> str:
+    """Return the entry's name, taken from its folder."""
+    return location.folder.name.rpartition("-")[0] if location.source == "pulled" else location.folder.name
 
 
 def version_of(folder: Path) -> int:
-    """Version of a pulled entry, from its folder's name <name>-<version>."""
+    """Return the version of a pulled entry, taken from its folder's name <name>-<version>."""
     return int(folder.name.rpartition("-")[2])
 
 
 def _entries_below(root: Path) -> list[Path]:
+    """Return the folders of entries directly below `root`, sorted."""
     return sorted(folder for folder in root.glob("*") if is_entry(folder) and not folder.name.startswith("."))

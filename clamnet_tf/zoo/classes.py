@@ -1,4 +1,4 @@
-"""What an entry says of each lesion class, from the run's own files: eta, cuts and figures.
+"""Collect what an entry says about each lesion class, from the run's own files: eta, thresholds and metrics.
 
 `publish` writes it, `verify` compares it.
 """
@@ -10,22 +10,24 @@ from clamnet_tf.zoo.measured import as_figure, measured
 
 
 def marking_of(recipe, selection: dict) -> VolumePostprocessor:
-    """Return the marking of selection.json that inference.head chooses.
+    """Return the postprocessor of selection.json that inference.head selects.
 
-    ValueError: a head's classes in the selection are not those of the recipe, in this order.
+    Raises:
+        ValueError: The classes of a head in the selection are not those of the recipe, in this order.
     """
     names, head = class_names(recipe), recipe.inference.head
     markings = {
-        name: VolumePostprocessor.from_row(row, names, called=f"the markers of {name}")
+        name: VolumePostprocessor.from_row(row, names, called=f"the lesion classes of {name}")
         for name, row in selection["markings"].items()
     }
     return markings["mean" if head == "mean" else f"head_{head}"]
 
 
 def cuts(recipe, selection: dict) -> dict:
-    """Return `threshold` of an entry without head and rule: of the consistent maps, and of the network's own.
+    """Return section `threshold` of an entry without head and rule.
 
-    raw_value is None where classes have names: each has its own then, see `class_rows`.
+    value is the threshold of the post-processed maps, raw_value that of the network's own maps. raw_value is
+    None when the classes have names: then each class has its own, see `class_rows`.
     """
     marking = marking_of(recipe, selection)
     raw = {name: part.raw_threshold for name, part in zip(marking.names, marking.parts)}
@@ -33,46 +35,51 @@ def cuts(recipe, selection: dict) -> dict:
 
 
 def class_rows(recipe, selection: dict) -> list[dict]:
-    """Return name, eta and threshold of each class that has a name, in the order of the network's classes.
+    """Return name, eta and threshold of each named class, in the order of the network's classes.
 
-    ValueError: as `marking_of`.
+    Raises:
+        ValueError: As in `marking_of`.
     """
     marking, trained = marking_of(recipe, selection), recipe.learns_from_pairs
     return [
         {
-            "name": one.name,
-            "eta": one.eta if trained else None,
+            "name": lesion_class.name,
+            "eta": lesion_class.eta if trained else None,
             "threshold": {"value": part.threshold, "raw_value": part.raw_threshold},
         }
-        for one, part in zip(classes_of(recipe), marking.parts)
-        if one.name != UNNAMED
+        for lesion_class, part in zip(classes_of(recipe), marking.parts)
+        if lesion_class.name != UNNAMED
     ]
 
 
 def trained_eta(recipe) -> float | None:
-    """Return loss.eta where the training used it, else None; for classes with names see `class_rows`."""
+    """Return loss.eta where the training used it, else None; for named classes see `class_rows`."""
     return recipe.loss.eta if recipe.learns_from_pairs and class_names(recipe) == (UNNAMED,) else None
 
 
 def rule_of_metrics(recipe, selection: dict) -> str:
-    """Return threshold_rule as an evaluation of these weights writes it, with the cuts of named classes."""
+    """Return threshold_rule as an evaluation of these weights writes it, with the thresholds of named
+    classes.
+    """
     return measured_rule(selection["threshold_rule"], marking_of(recipe, selection))
 
 
-def rows_of_figures(figures: dict, rows: list[dict]) -> list[dict]:
-    """Return `markers` of an entry: the rows of `class_rows` with the figures of each, from metrics.json."""
-    return [{**row, "metrics": _metrics(figures["markers"][row["name"]])} for row in rows]
+def rows_of_figures(metrics: dict, rows: list[dict]) -> list[dict]:
+    """Return section `markers` of an entry: the rows of `class_rows` with the metrics of each from
+    metrics.json.
+    """
+    return [{**row, "metrics": _metrics(metrics["markers"][row["name"]])} for row in rows]
 
 
-def _metrics(own: dict) -> dict:
-    """`metrics` of one class, from its part of metrics.json."""
-    volumes, slices = own["dice_volume"], own["dice_slice"]
+def _metrics(class_metrics: dict) -> dict:
+    """Return section `metrics` of one class, from its part of metrics.json."""
+    volumes, slices = class_metrics["dice_volume"], class_metrics["dice_slice"]
     return {
         "patients": volumes["patients"],
-        "patients_with_lesion": own["patients_with_lesion"],
+        "patients_with_lesion": class_metrics["patients_with_lesion"],
         "dice_volume": as_figure(volumes),
         "dice_volume_median": volumes["median"],
         "dice_slice": as_figure(slices),
         "outlined_slices": slices["slices"],
-        **measured(own),
+        **measured(class_metrics),
     }

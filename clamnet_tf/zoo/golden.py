@@ -1,11 +1,10 @@
-"""A fixed input and what a network must give for it: weights that are swapped or damaged in meaning give
-something else.
+"""Compare a network's output for a fixed input with a stored one.
 
-golden.json: input (in words), side, channels, pixels (row, column), marker_probability: head -> mean,
-maximum, at (the pixels), tolerance (largest difference allowed of each number). Of a network that tells
-several markers apart a head also has
-markers: the same numbers of each, in the order of its classes, since those of all together do not tell which
-is which.
+Weights that were swapped or damaged give other numbers. golden.json has: input (in words), side, channels,
+pixels (row, column), marker_probability (head -> mean, maximum, at: the values at these pixels), tolerance
+(largest allowed difference of each number). For a network with several lesion classes a head also has
+markers: the same numbers of each class, in the order of the classes, because the numbers of all classes
+together do not reveal a swap.
 """
 
 import numpy as np
@@ -15,8 +14,9 @@ TOLERANCE = 1e-4
 
 
 def golden_input(side: int, channels: int) -> np.ndarray:
-    """(1, side, side, channels) float32 in about -2..3 from a formula, so that no file is needed: rings and a
-    bump in a disc.
+    """Return a fixed input (1, side, side, channels) float32, values about -2..3: rings and a bump in a disc.
+
+    It is computed from a formula, so no file is needed.
     """
     rows, columns = np.mgrid[:side, :side] / side - 0.5
     radius = np.hypot(rows, columns)
@@ -26,7 +26,11 @@ def golden_input(side: int, channels: int) -> np.ndarray:
 
 
 def golden_output(network) -> dict:
-    """golden.json of a network with heads (a Keras model, image -> dict of (1, side, side, classes))."""
+    """Return the content of golden.json for a network.
+
+    Args:
+        network: Keras model with heads, image -> dict of (1, side, side, classes).
+    """
     _, side, _, channels = network.inputs[0].shape
     outputs = network(golden_input(side, channels), training=False)
     pixels = [[side // 2, side // 2], [int(0.6 * side), int(0.35 * side)], [side // 4, side // 2]]
@@ -36,7 +40,7 @@ def golden_output(network) -> dict:
         heads[name] = _numbers_of(value[..., 0] if value.shape[-1] == 1 else 1.0 - value[..., 0], pixels)
         if value.shape[-1] > 2:
             heads[name]["markers"] = [
-                _numbers_of(value[..., place], pixels) for place in range(1, value.shape[-1])
+                _numbers_of(value[..., class_index], pixels) for class_index in range(1, value.shape[-1])
             ]
     return {
         "input": INPUT,
@@ -48,33 +52,37 @@ def golden_output(network) -> dict:
     }
 
 
-def golden_difference(stored: dict, found: dict) -> float:
-    """The largest difference between the numbers of two golden outputs; infinite when they are not of the
-    same heads, markers and pixels.
+def golden_difference(stored: dict, actual: dict) -> float:
+    """Return the largest difference between the numbers of two golden outputs.
+
+    It is infinite when heads, classes or pixels differ.
     """
     ours, theirs = (
-        {name: _flat(row) for name, row in each["marker_probability"].items()} for each in (stored, found)
+        {name: _flat(row) for name, row in output["marker_probability"].items()}
+        for output in (stored, actual)
     )
-    sizes = [{name: len(numbers) for name, numbers in each.items()} for each in (ours, theirs)]
-    if sizes[0] != sizes[1] or stored["pixels"] != found["pixels"]:
+    sizes = [{name: len(numbers) for name, numbers in output.items()} for output in (ours, theirs)]
+    if sizes[0] != sizes[1] or stored["pixels"] != actual["pixels"]:
         return float("inf")
     return float(
         np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in ours])
     )  # NaN when one number is
 
 
-def _numbers_of(marker: np.ndarray, pixels) -> dict:
+def _numbers_of(probability: np.ndarray, pixels) -> dict:
+    """Return mean, maximum and the values at some pixels of a probability map."""
     return {
-        "mean": float(marker.mean()),
-        "maximum": float(marker.max()),
-        "at": [float(marker[row, column]) for row, column in pixels],
+        "mean": float(probability.mean()),
+        "maximum": float(probability.max()),
+        "at": [float(probability[row, column]) for row, column in pixels],
     }
 
 
 def _flat(row: dict) -> list:
+    """Return all numbers of a head as one list."""
     return [
         row["mean"],
         row["maximum"],
         *row["at"],
-        *(number for one in row.get("markers", ()) for number in _flat(one)),
+        *(number for class_row in row.get("markers", ()) for number in _flat(class_row)),
     ]

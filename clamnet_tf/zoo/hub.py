@@ -1,8 +1,8 @@
-"""Entries in a repository of the Hugging Face Hub: one at its root, or one per folder, with the same files as
-under zoo/.
+"""Read entries from a repository of the Hugging Face Hub.
 
-The library huggingface_hub does the downloading (resume, ETag); sizes are checked before, sha256 and names
-after it. A repository is read at one commit, which is what the branch or tag meant when it was listed.
+A repository has one entry at its root, or one per folder, with the same files as under zoo/. The library
+huggingface_hub downloads (resume, ETag); sizes are checked before the download, sha256 and names after it. A
+repository is read at one commit: the one to which the branch or tag pointed when it was listed.
 """
 
 import re
@@ -23,8 +23,14 @@ LARGEST_ENTRY = 1_000_000  # bytes of entry.yaml
 
 @dataclass(frozen=True)
 class HubOffer:
-    """An entry of a repository at a commit. root: its folder in the repository, "" for the repository
-    itself.
+    """Describe an entry of a repository at a commit.
+
+    Attributes:
+        name: Name of the entry.
+        version: Its version.
+        root: Its folder in the repository, "" for the repository itself.
+        commit: Commit at which it is read.
+        sizes: File name -> size in bytes.
     """
 
     name: str
@@ -35,13 +41,19 @@ class HubOffer:
 
     @property
     def bytes(self) -> int:
-        """Of all files together."""
+        """Return the size of all files together."""
         return sum(self.sizes.values())
 
 
 @dataclass(frozen=True)
 class HubRegistry:
-    """A repository of models on the Hub. revision: branch, tag or commit; None: the main branch."""
+    """Represent a repository of models on the Hub.
+
+    Attributes:
+        repository: OWNER/REPOSITORY.
+        revision: Branch, tag or commit; None: the main branch.
+        timeout_seconds: Seconds without data before a connection is given up.
+    """
 
     repository: str
     revision: str | None
@@ -49,27 +61,32 @@ class HubRegistry:
 
     @classmethod
     def at(cls, text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> "HubRegistry":
-        """From hf://OWNER/REPOSITORY[@REVISION]. ZooError: another form. EnvironmentFailure: huggingface_hub
-        is not installed.
+        """Return the registry at hf://OWNER/REPOSITORY[@REVISION].
+
+        Raises:
+            ZooError: The address has another form.
+            EnvironmentFailure: huggingface_hub is not installed.
         """
-        found = _ADDRESS.fullmatch(text)
-        if not found or ".." in text:
+        match = _ADDRESS.fullmatch(text)
+        if not match or ".." in text:
             raise ZooError(f"{text!r}: expected hf://OWNER/REPOSITORY or hf://OWNER/REPOSITORY@REVISION.")
         _library()
-        return cls(found[1], found[2], timeout_seconds)
+        return cls(match[1], match[2], timeout_seconds)
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Return its name for messages."""
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
 
     @property
     def folder(self) -> Path:
-        """Where its entries and unfinished downloads are kept."""
+        """Return the folder of its entries and unfinished downloads."""
         return registry_folder(self.label, f"hub_{self.repository}")
 
     def listing(self) -> list[HubOffer]:
-        """The entries of the repository. ZooError: it cannot be had, or an entry.yaml in it is wrong."""
+        """Return the entries of the repository. Raises ZooError when it cannot be read or an entry.yaml in it
+        is wrong.
+        """
         check_online(self.label)
         library = _library()
         with self._plain_errors():
@@ -85,21 +102,22 @@ class HubRegistry:
         return [self._offer(root, info.sha, sizes) for root in sorted(roots)]
 
     def _offer(self, root: str, commit: str, sizes: dict) -> HubOffer:
-        own = {name: sizes.get(root + name) for name in FILES}
-        missing = [name for name, size in own.items() if not size]
+        """Check the sizes of an entry's files, read its entry.yaml, and return the offer."""
+        file_sizes = {name: sizes.get(root + name) for name in FILES}
+        missing = [name for name, size in file_sizes.items() if not size]
         if missing:
             raise ZooError(
                 f"{self.label}: the entry {root or 'at the root'}: expected {', '.join(FILES)}; missing or "
                 f"empty: {', '.join(missing)}."
             )
-        own |= {name: sizes[root + name] for name in OPTIONAL_FILES if sizes.get(root + name)}
-        if own[ENTRY_FILE] > LARGEST_ENTRY or max(own.values()) > LARGEST_FILE:
+        file_sizes |= {name: sizes[root + name] for name in OPTIONAL_FILES if sizes.get(root + name)}
+        if file_sizes[ENTRY_FILE] > LARGEST_ENTRY or max(file_sizes.values()) > LARGEST_FILE:
             raise ZooError(
                 f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} "
                 f"bytes; one is larger."
             )
         entry = read_entry(self._get(root + ENTRY_FILE, commit).parent)
-        return HubOffer(entry.name, entry.version, root, commit, own)
+        return HubOffer(entry.name, entry.version, root, commit, file_sizes)
 
     def fetch(self, offer: HubOffer, folder: Path, reporter) -> None:
         """Download the files of an offer into `folder`."""
@@ -110,8 +128,7 @@ class HubRegistry:
                 if path.stat().st_size != size:
                     raise ZooError(
                         f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; "
-                        f"received "
-                        f"{path.stat().st_size}."
+                        f"received {path.stat().st_size}."
                     )
                 shutil.copyfile(path, folder / name)
                 done += size
@@ -119,6 +136,7 @@ class HubRegistry:
         shutil.rmtree(self.folder / "hub" / offer.commit)
 
     def _get(self, path: str, commit: str) -> Path:
+        """Download one file at a commit and return its path."""
         with self._plain_errors():
             return Path(
                 _library().hf_hub_download(
@@ -132,11 +150,12 @@ class HubRegistry:
             )
 
     def _plain_errors(self):
+        """Return a context that turns the library's errors into ZooError."""
         return _PlainErrors(self.label)
 
 
 class _PlainErrors:
-    """Turns what the library raises into a ZooError."""
+    """Turn the errors of huggingface_hub into ZooError."""
 
     def __init__(self, label: str):
         self.label = label
@@ -158,11 +177,12 @@ class _PlainErrors:
 
 
 def _endpoint() -> str:
-    """$HF_ENDPOINT or the Hub itself, under the rules of every address."""
+    """Return $HF_ENDPOINT or the Hub itself, checked like every address."""
     return check_address(_library().constants.ENDPOINT)
 
 
 def _library():
+    """Return the module huggingface_hub. Raises EnvironmentFailure when it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.constants

@@ -1,11 +1,12 @@
-"""The index of an https registry: a JSON file that lists entries, with address, size and sha256 of each of
-their files.
+"""Read and make the index of an https registry: a JSON file that lists the files of entries.
+
+Every file has an address, a size and a sha256:
 
     {"format": 1, "entries": [{"name": "mri_carcinoma", "version": 1, "files": [
         {"file": "entry.yaml", "url": "mri_carcinoma/entry.yaml", "bytes": 5070, "sha256": "..."}, ...]}]}
 
-`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once, one of
-`entry.OPTIONAL_FILES` at most once; others cannot be.
+`url` is absolute or relative to the index. Every file of `entry.FILES` is listed once, each of
+`entry.OPTIONAL_FILES` at most once; no other file is allowed.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ LARGEST_FILE = 500_000_000  # bytes, that an index may declare
 
 
 class IndexFile(Section):
-    """One file of an entry."""
+    """Describe one file of an entry."""
 
     file: Literal[FILES + OPTIONAL_FILES] = Field(description="Its name in the entry's folder.")
     url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(
@@ -40,7 +41,7 @@ class IndexFile(Section):
 
 
 class IndexEntry(Section):
-    """One version of an entry."""
+    """Describe one version of an entry."""
 
     name: Name = Field(description="The entry's name.")
     version: Version = Field(description="Its version.")
@@ -50,12 +51,12 @@ class IndexEntry(Section):
 
     @property
     def bytes(self) -> int:
-        """Of all files together."""
+        """Return the size of all files together."""
         return sum(item.bytes for item in self.files)
 
 
 class Index(Section):
-    """A registry's index."""
+    """Describe a registry's index."""
 
     format: Literal[1] = Field(description="Of this file.")
     entries: list[IndexEntry] = Field(
@@ -64,11 +65,19 @@ class Index(Section):
 
 
 def read_index(text: bytes, source: str) -> Index:
-    """The checked index of a JSON text, called `source` in messages. ZooError: every problem at once."""
+    """Return the checked index of a JSON text.
+
+    Args:
+        text: The JSON text.
+        source: Its name in messages.
+
+    Raises:
+        ZooError: The text is not a valid index.
+    """
     data = plain_json(
         text,
         lambda reason: ZooError(
-            f"{source}: expected the index of a zoo registry, a JSON file; it is none ({reason})."
+            f"{source}: expected the index of a zoo registry, a JSON file; received another file ({reason})."
         ),
     )
     if not isinstance(data, dict):
@@ -92,20 +101,20 @@ def read_index(text: bytes, source: str) -> Index:
             )
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ZooError(
-                f"{source}: entry {entry.name}: expected each file once; {twice} stands there again."
-            )
+            raise ZooError(f"{source}: entry {entry.name}: expected each file once; {twice} is listed twice.")
     versions = [(entry.name, entry.version) for entry in index.entries]
     if len(set(versions)) < len(versions):
         name, version = Counter(versions).most_common(1)[0][0]
         twice = f"{name} version {version}"
-        raise ZooError(f"{source}: expected each version of an entry once; {twice} stands there again.")
+        raise ZooError(f"{source}: expected each version of an entry once; {twice} is listed twice.")
     return index
 
 
 def make_index(root) -> dict:
-    """The index of all entries in the folders of `root`, with addresses relative to it. ZooError: a wrong
-    entry, or none at all.
+    """Return the index of all entries in the folders of `root`, with addresses relative to it.
+
+    Raises:
+        ZooError: An entry is wrong, or there is none.
     """
     folders = sorted(folder for folder in Path(root).glob("*") if is_entry(folder))
     if not folders:
@@ -114,6 +123,7 @@ def make_index(root) -> dict:
 
 
 def _entry(folder: Path) -> dict:
+    """Return the index entry of one folder."""
     entry = read_entry(folder)
     files = []
     for name in FILES + OPTIONAL_FILES:

@@ -1,4 +1,4 @@
-"""Networks for Keras users: `clamnet_tf.load` and `clamnet_tf.build`."""
+"""Provide networks for Keras users: `clamnet_tf.load` and `clamnet_tf.build`."""
 
 import keras
 
@@ -14,23 +14,22 @@ from clamnet_tf.zoo.resolve import open_model
 
 
 def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Model:
-    """The trained network of a zoo entry or a run.
+    """Load the trained network of a zoo entry or a run.
 
     Args:
-        model: name of a zoo entry ("mri_carcinoma"), folder of one, or a run folder.
-        head: keep this head alone, with only the layers it needs (UNet++ pruned); None keeps all.
-        trainable: whether the layers are trained further by `fit`.
+        model: Name of a zoo entry ("mri_carcinoma"), folder of one, or a run folder.
+        head: Keep only this head, with only the layers it needs (UNet++ pruned); None keeps all heads.
+        trainable: Whether `fit` trains the layers further.
 
     Returns:
-        keras.Model, not compiled: (batch, side, side, channels) float32, normalised as the entry's card says
-            -> dict
-        head_1, head_2 ..: (batch, side, side, classes) float32 probabilities, class 0 the background. A
-            network that tells several markers apart has one class more per marker, in the order of `markers`
-            in the entry or the recipe; each has its own cut there.
+        keras.Model, not compiled. Its input is (batch, side, side, channels) float32, normalised as the
+        entry's card says. Its output is a dict: head_1, head_2, ... -> (batch, side, side, classes) float32
+        probabilities; class 0 is the background. A network with several lesion classes has one class more for
+        each of them, in the order of `markers` in the entry or recipe; each has its own threshold there.
 
     Raises:
-        ZooError, RunError: no such model, or its weights are not those that the entry declares. NetworkError:
-            no such head, or the file asks for more than stock layers; it runs no code of its own.
+        ZooError, RunError: There is no such model, or its weights are not those that the entry declares.
+        NetworkError: There is no such head, or the file needs more than stock layers; its code is never run.
     """
     network = load_network(open_model(model).model)
     if head is not None:
@@ -42,22 +41,21 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
 def build(
     recipe, *, side: int | None = None, channels: int | None = None, stage: str = "last"
 ) -> keras.Model:
-    """A new, untrained network as a recipe describes it.
+    """Build a new, untrained network as a recipe describes it.
 
     Args:
-        recipe: a Recipe, the name of a shipped one, or the path of a file.
-        side: height and width of a slice in pixels; default: data.side of the recipe.
-        channels: channels of a slice; default: as many as data.channels of the recipe names.
-        stage: "last": the network that a run ends with, that of self_training when it has rounds; "first":
-            the one that learns from image labels.
+        recipe: Recipe, name of a shipped recipe, or path of a file.
+        side: Height and width of a slice in pixels; default: data.side of the recipe.
+        channels: Channels of a slice; default: as many as data.channels of the recipe names.
+        stage: "last": the network that a run ends with, which is that of self_training when it has rounds;
+            "first": the network that learns from image labels.
 
     Returns:
-        keras.Model as `load` returns it; of a recipe with loss.objective classification the first one is a
-        classifier.
+        keras.Model as `load` returns it. With loss.objective classification the first one is a classifier.
 
     Raises:
-        RecipeError: the recipe is wrong. NetworkError: `channels` is neither given nor in the recipe, or an
-            odd side.
+        RecipeError: The recipe is wrong.
+        NetworkError: `channels` is neither given nor in the recipe, or the side does not fit the network.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if stage not in ("first", "last"):
@@ -66,8 +64,7 @@ def build(
         if recipe.data.channels is None:
             raise NetworkError(
                 f"channels: expected a number, since data.channels of the recipe {recipe.name} keeps all "
-                f"channels of the images; "
-                "received none."
+                f"channels of the images; received none."
             )
         channels = len(recipe.data.channels)
     side = recipe.data.side if side is None else side

@@ -1,13 +1,13 @@
-"""The organ network that a recipe names (`organ.network`), ready to find organs; for every command that
-prepares slices.
-"""
+"""Load the organ network that a recipe names (`organ.network`), for every command that prepares slices."""
 
 
 def organ_network_of(recipe, reporter=None):
-    """OrganNetwork of `organ.network`, or None when organ.method is another; loads TensorFlow only where it
-    is needed.
+    """Return the OrganNetwork of `organ.network`, or None when organ.method is another.
 
-    ZooError, RunError: there is no such model, or it is damaged.
+    TensorFlow is loaded only when it is needed.
+
+    Raises:
+        ZooError, RunError: There is no such model, or it is damaged.
     """
     if recipe.organ.method != "network":
         return None

@@ -1,4 +1,4 @@
-"""entry.yaml -> Entry, or one ZooError with every problem of the file; and back."""
+"""Read entry.yaml into an Entry, or raise one ZooError with every problem of the file; and write it."""
 
 import functools
 import hashlib
@@ -13,12 +13,15 @@ from clamnet_tf.recipe.problems import Problem, in_order
 from clamnet_tf.recipe.reader import read_file, read_text
 from clamnet_tf.recipe.schema_problems import place, schema_problems
 from clamnet_tf.recipe.writer import yaml_text
-from clamnet_tf.zoo.entry import ENTRY_FILE, Entry, entry_rules
+from clamnet_tf.zoo.entry import ENTRY_FILE, Entry
+from clamnet_tf.zoo.entry_rules import entry_rules
 
 
 def read_entry(folder) -> Entry:
-    """The checked entry.yaml of a folder. ZooError: every problem of the file, with line, dotted path and
-    nearest key.
+    """Return the checked entry.yaml of a folder.
+
+    Raises:
+        ZooError: The message has every problem of the file, with line, dotted path and nearest key.
     """
     path = Path(folder) / ENTRY_FILE
     if not path.is_file():
@@ -31,11 +34,12 @@ def read_entry(folder) -> Entry:
 
 
 def entry_of(data: dict, source: str) -> Entry:
-    """The checked entry of plain values; `source` names them in a ZooError."""
+    """Return the checked entry of plain values; `source` is their name in a ZooError."""
     return _entry(*read_text(yaml_text(data), source))
 
 
 def _entry(root, problems) -> Entry:
+    """Return the checked entry of a tree of nodes. Raises ZooError with all problems."""
     if root is None:
         raise ZooError(in_order(problems))
     entry = check(root, problems, Entry)
@@ -49,8 +53,10 @@ def _entry(root, problems) -> Entry:
 
 
 def check(root, problems, model):
-    """The `model` that a tree of nodes holds. ZooError with `problems` and everything the schema has against
-    it.
+    """Return the `model` that a tree of nodes holds.
+
+    Raises:
+        ZooError: There are `problems`, or the schema has objections; the message has all of them.
     """
     problems, checked = list(problems), None
     try:
@@ -64,11 +70,12 @@ def check(root, problems, model):
 
 @functools.cache
 def _schema(model) -> dict:
+    """Return the JSON schema of a model."""
     return schema_of(model, model.__name__)
 
 
 def entry_text(entry: Entry) -> str:
-    """entry.yaml; reading it back gives the same entry."""
+    """Return entry.yaml as text; reading it back gives the same entry."""
     head = (
         f"# Zoo entry {entry.name}, written by clamnet-tf zoo publish. Raise the version with every change.\n"
     )
@@ -76,23 +83,21 @@ def entry_text(entry: Entry) -> str:
 
 
 def check_weights(folder, entry: Entry) -> Path:
-    """The path of the entry's weights, which have the size and sha256 that it declares. ZooError
-    otherwise.
+    """Return the path of the entry's weights. Raises ZooError unless they have the declared size and
+    sha256.
     """
     path = Path(folder) / entry.weights.file
     if not path.is_file():
-        raise ZooError(f"{path}: missing. The entry is not whole; get it again.")
+        raise ZooError(f"{path}: missing. The entry is incomplete; download it again.")
     if path.stat().st_size != entry.weights.bytes:
         raise ZooError(
             f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found "
-            f"{path.stat().st_size}. It was changed "
-            "or cut; get the entry again."
+            f"{path.stat().st_size}. The file was changed or cut; download the entry again."
         )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != entry.weights.sha256:
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual != entry.weights.sha256:
         raise ZooError(
-            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {found}. It "
-            f"was changed; get the "
-            "entry again."
+            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {actual}. The "
+            f"file was changed; download the entry again."
         )
     return path

@@ -1,5 +1,6 @@
-"""Entries of registries: found by name, downloaded, checked, kept in the cache. $CLAMNET_TF_REGISTRY names
-registries, separated by spaces.
+"""Find entries in registries by name, download and check them, and keep them in the cache.
+
+$CLAMNET_TF_REGISTRY names the registries, separated by spaces.
 """
 
 import contextlib
@@ -26,29 +27,36 @@ LOCK_SECONDS = 3600.0  # how long another process's download is waited for
 
 
 class NotOffered(ZooError):
-    """No registry offers an entry of that name, or none can be asked."""
+    """Report that no registry offers an entry of that name, or that none can be asked."""
 
 
 @dataclass(frozen=True)
 class HttpsRegistry:
-    """An index on an https server. url: of the index."""
+    """Represent an index on an https server.
+
+    Attributes:
+        url: Address of the index.
+        timeout_seconds: Seconds without data before a connection is given up.
+    """
 
     url: str
     timeout_seconds: float = TIMEOUT_SECONDS
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Return its name for messages."""
         return self.url
 
     @property
     def folder(self) -> Path:
-        """Where its entries, its last index and unfinished downloads are kept."""
+        """Return the folder of its entries, its last index and unfinished downloads."""
         return registry_folder(self.url, urlsplit(self.url).hostname)
 
     def listing(self) -> list[IndexEntry]:
-        """What it offers; offline, what it offered when it was last asked. ZooError: it cannot be had, or is
-        no index.
+        """Return what it offers; offline, what it offered when it was last asked.
+
+        Raises:
+            ZooError: The index cannot be downloaded, or is not valid.
         """
         stored = self.folder / "index.json"
         if is_offline():
@@ -79,21 +87,25 @@ class HttpsRegistry:
                 before += item.bytes
 
     def _transport(self) -> Transport:
+        """Return the transport that downloads its files."""
         return Transport(self.folder / "parts", self.timeout_seconds)
 
 
 def _stored_index(path: Path) -> bytes:
+    """Return the stored index of a registry. Raises ZooError when it is too large."""
     if path.stat().st_size > LARGEST_INDEX:
         raise ZooError(
-            f"{path}: expected at most {LARGEST_INDEX} bytes; it was changed. Remove it and ask the "
+            f"{path}: expected at most {LARGEST_INDEX} bytes; the file is larger. Remove it and ask the "
             f"registry again."
         )
     return path.read_bytes()
 
 
 def open_registry(text: str, timeout_seconds: float = TIMEOUT_SECONDS):
-    """The registry at an address. ZooError for an address that is neither https:// nor
-    hf://OWNER/REPOSITORY[@REVISION].
+    """Return the registry at an address.
+
+    Raises:
+        ZooError: The address is neither https:// nor hf://OWNER/REPOSITORY[@REVISION].
     """
     if text.startswith("hf://"):
         return HubRegistry.at(text, timeout_seconds)
@@ -101,18 +113,20 @@ def open_registry(text: str, timeout_seconds: float = TIMEOUT_SECONDS):
 
 
 def configured_registries(timeout_seconds: float = TIMEOUT_SECONDS) -> list:
-    """Those of $CLAMNET_TF_REGISTRY, in that order."""
+    """Return the registries of $CLAMNET_TF_REGISTRY, in that order."""
     return [open_registry(text, timeout_seconds) for text in os.environ.get(REGISTRY_VARIABLE, "").split()]
 
 
 def pull_first(registries, name: str, reporter=None) -> Path:
-    """Pull the newest version of `name` from the first registry that offers it; its folder.
+    """Pull the newest version of an entry from the first registry that offers it, and return its folder.
 
-    NotOffered: none offers it (nearest name, and why a registry could not be asked). ZooError: the download
-    failed.
+    Raises:
+        NotOffered: No registry offers it; the message has the nearest name and why a registry could not be
+            asked.
+        ZooError: The download failed.
     """
     if not registries:
-        raise ZooError(f"{name}: no registry to pull from. Set {REGISTRY_VARIABLE}, or name one with --from.")
+        raise ZooError(f"{name}: no registry to pull from. Set {REGISTRY_VARIABLE}, or give one with --from.")
     offered, failures = set(), []
     for registry in registries:
         try:
@@ -126,8 +140,12 @@ def pull_first(registries, name: str, reporter=None) -> Path:
             return pull_entry(registry, max(offers, key=lambda offer: offer.version), reporter)
     if len(failures) == len(registries):
         raise NotOffered("\n".join(failures))
-    near = nearest(name, offered)
-    advice = f"nearest name {near}" if near else f"offered are {', '.join(sorted(offered)) or 'none'}"
+    nearest_name = nearest(name, offered)
+    advice = (
+        f"nearest name {nearest_name}"
+        if nearest_name
+        else f"offered are {', '.join(sorted(offered)) or 'none'}"
+    )
     raise NotOffered(
         "\n".join(
             [
@@ -140,8 +158,9 @@ def pull_first(registries, name: str, reporter=None) -> Path:
 
 
 def pull_entry(registry, offer, reporter=None) -> Path:
-    """The folder of an offer of a registry, downloaded unless it is there already; whole and checked, or not
-    there at all.
+    """Return the folder of an offer, downloading it unless it is there already.
+
+    The folder is complete and checked, or it does not exist at all.
     """
     final = registry.folder / f"{offer.name}-{offer.version}"
     with _alone(make_folder(registry.folder) / f".{final.name}.lock", offer, reporter):
@@ -172,8 +191,7 @@ def _alone(path: Path, offer, reporter):
         except filelock.Timeout as error:
             raise ZooError(
                 f"{offer.name}: another process has been pulling it for {LOCK_SECONDS / 60:.0f} min "
-                f"({path}). Stop that one, or "
-                "try later."
+                f"({path}). Stop that process, or try later."
             ) from error
     try:
         yield
@@ -182,6 +200,7 @@ def _alone(path: Path, offer, reporter):
 
 
 def _is_whole(folder: Path) -> bool:
+    """Return whether a folder is an entry with the weights it declares."""
     try:
         return is_entry(folder) and bool(check_weights(folder, read_entry(folder)))
     except ZooError:
@@ -189,12 +208,11 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _check_pulled(folder: Path, offer, registry) -> None:
-    """The entry is the one that was offered, and its weights are those it declares."""
+    """Raise ZooError unless the entry is the one that was offered and has the weights it declares."""
     entry = read_entry(folder)
     if (entry.name, entry.version) != (offer.name, offer.version):
         raise ZooError(
-            f"{registry.label}: offers {offer.name} version {offer.version}, but the entry is {entry.name} "
-            f"version "
-            f"{entry.version}. It was not kept."
+            f"{registry.label}: expected {offer.name} version {offer.version}, as offered; received "
+            f"{entry.name} version {entry.version}. It was not kept."
         )
     check_weights(folder, entry)

@@ -1,4 +1,4 @@
-"""A model's name or path -> its folder, wherever a command takes MODEL."""
+"""Resolve a model's name or path to its folder, wherever a command takes MODEL."""
 
 import os
 import re
@@ -24,18 +24,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
 def open_model(spec, reporter=None) -> RunFolder:
-    """The folder of a model that can be loaded: RunFolder's recipe, selection and model are there, an entry's
-    weights are what it declares.
+    """Return the folder of a model that can be loaded.
+
+    The folder has a recipe, a selection and a model; an entry's weights are those that it declares.
 
     Args:
-        spec: a run folder, the folder of a zoo entry, or a zoo entry's name: looked up in the packaged zoo,
-            in the folders of $CLAMNET_TF_ZOO, among pulled entries and in the registries of
+        spec: A run folder, the folder of a zoo entry, or the name of one. A name is looked up in the packaged
+            zoo, in the folders of $CLAMNET_TF_ZOO, among pulled entries, and in the registries of
             $CLAMNET_TF_REGISTRY, from which it is pulled.
-        reporter: Reporter, told of a download.
+        reporter: Reporter, told about a download.
 
     Raises:
-        ZooError: no such name (nearest names, and where was looked), or an entry that is wrong. RunError: an
-            unfinished run.
+        ZooError: There is no such name (the message has the nearest name and the places that were searched),
+            or the entry is wrong.
+        RunError: The run is not finished.
     """
     text = os.fspath(spec)
     if _is_path(text):
@@ -44,18 +46,20 @@ def open_model(spec, reporter=None) -> RunFolder:
 
 
 def find_entry(name: str, *, pull: bool = True, reporter=None) -> Found:
-    """The entry of that name; ZooError as in `open_model`. Without `pull` registries are not asked."""
+    """Return the entry of that name. Without `pull`, registries are not asked. Raises ZooError as in
+    `open_model`.
+    """
     entries = local_entries()
-    named = [found for found in entries if folder_name(found) == name]
-    first = [found for found in named if found.source != "pulled"]
-    if first:
-        return first[0]
-    if len(named) > 1:
-        places = ", ".join(str(found.folder) for found in named)
-        raise ZooError(f"{name}: was pulled from several registries: {places}. Name one of these folders.")
-    if named:
-        return named[0]
-    unknown = _unknown(name, {folder_name(found) for found in entries})
+    same_name = [entry for entry in entries if folder_name(entry) == name]
+    own_entries = [entry for entry in same_name if entry.source != "pulled"]
+    if own_entries:
+        return own_entries[0]
+    if len(same_name) > 1:
+        folders = ", ".join(str(entry.folder) for entry in same_name)
+        raise ZooError(f"{name}: was pulled from several registries: {folders}. Give one of these folders.")
+    if same_name:
+        return same_name[0]
+    unknown = _unknown(name, {folder_name(entry) for entry in entries})
     from clamnet_tf.zoo.remote import NotOffered, configured_registries, pull_first
 
     registries = configured_registries() if pull else []
@@ -68,7 +72,7 @@ def find_entry(name: str, *, pull: bool = True, reporter=None) -> Found:
 
 
 def entry_at(spec, *, pull: bool = False) -> Found:
-    """The entry of a folder or of a name, for commands that take entries only."""
+    """Return the entry of a folder or name, for commands that take entries only."""
     text = os.fspath(spec)
     return (
         Found("folder", Path(text))
@@ -78,13 +82,15 @@ def entry_at(spec, *, pull: bool = False) -> Found:
 
 
 def _is_path(text: str) -> bool:
-    """A path rather than a name; a folder in the way that is no model does not hide a zoo entry of its
-    name.
+    """Return whether a text is a path rather than a name.
+
+    A folder that is no model does not hide a zoo entry of the same name.
     """
     return not _NAME.fullmatch(text) or is_entry(text) or (Path(text) / "recipe.yaml").exists()
 
 
 def _open_entry(folder: Path) -> RunFolder:
+    """Check an entry's weights and their contract, and return its folder."""
     entry = Found("folder", folder).read()
     weights = check_weights(folder, entry)
     check_contract(weights, side=entry.input.side, channels=entry.input.channels, heads=entry.output.heads)
@@ -92,11 +98,20 @@ def _open_entry(folder: Path) -> RunFolder:
 
 
 def _unknown(name: str, known: set) -> str:
-    near = nearest(name, known)
-    own = [f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()]
-    places = [f"the packaged zoo ({packaged_folder()})", *own, f"pulled entries ({pulled_folder()})"]
-    advice = f"nearest name {near}" if near else f"known names: {', '.join(sorted(known)) or 'none'}"
+    """Return the message for a name that is not found."""
+    nearest_name = nearest(name, known)
+    user_folders = [f"{FOLDERS_VARIABLE} ({folder})" for folder in own_folders()]
+    searched = [
+        f"the packaged zoo ({packaged_folder()})",
+        *user_folders,
+        f"pulled entries ({pulled_folder()})",
+    ]
+    advice = (
+        f"nearest name {nearest_name}"
+        if nearest_name
+        else f"known names: {', '.join(sorted(known)) or 'none'}"
+    )
     return (
         f"{ascii(name)[1:-1]}: expected a run folder or the name of a zoo entry, received neither; "
-        f"{advice}. Looked in {'; '.join(places)}."
+        f"{advice}. Looked in {'; '.join(searched)}."
     )

@@ -1,8 +1,8 @@
-"""Files over https, for pooch: a download that was cut goes on (HTTP Range), a server that stalls is given
-up, sizes are limited.
+"""Download files over https, for pooch.
 
-pooch compares the sha256 and moves the file into place; the part that is there already lies in `parts`, named
-by the sha256 that the whole will have, and so is never continued with another file's bytes.
+An interrupted download continues (HTTP Range), a server that stalls is given up, sizes are limited. pooch
+compares the sha256 and moves the file into place. The part that was already received lies in `parts`; its
+name is the sha256 of the complete file, so it is never continued with another file's bytes.
 """
 
 import ipaddress
@@ -30,28 +30,35 @@ CUT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSErr
 
 
 class Interrupted(Exception):
-    """The connection broke, stalled, or the server had a passing fault: worth another attempt."""
+    """Report that the connection broke or stalled, or that the server had a passing fault: worth another
+    attempt.
+    """
 
 
 def is_offline() -> bool:
-    """Whether $CLAMNET_TF_OFFLINE forbids the network."""
+    """Return whether $CLAMNET_TF_OFFLINE forbids the network."""
     return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
 
 
 def check_online(purpose: str) -> None:
-    """ZooError when the network is forbidden."""
+    """Raise ZooError when the network is forbidden."""
     if is_offline():
         raise ZooError(
-            f"{purpose}: {OFFLINE_VARIABLE} is set, so that nothing is downloaded. Unset it, or name an "
-            f"entry that is on this machine."
+            f"{purpose}: {OFFLINE_VARIABLE} is set, so nothing is downloaded. Unset it, or name an entry "
+            f"that is on this machine."
         )
 
 
 def check_address(url: str, came_from: str | None = None) -> str:
-    """`url` itself when it may be asked: https, or http on this machine; never a step down from https to
+    """Return `url` if it may be requested: https, or http on this machine; never a step down from https to
     http.
 
-    ZooError otherwise, also for an address with a user name or password.
+    Args:
+        url: Address.
+        came_from: Address that redirected to it, or None.
+
+    Raises:
+        ZooError: Any other address, also one with a user name or password.
     """
     try:
         parts = urlsplit(url)
@@ -71,12 +78,13 @@ def check_address(url: str, came_from: str | None = None) -> str:
     )
     if not (secure or local):
         raise ZooError(
-            f"{url!r}{via}: expected an address that begins with https://; nothing else is downloaded from."
+            f"{url!r}{via}: expected an address that begins with https://; no other is used for downloads."
         )
     return url
 
 
 def _is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
     if host == "localhost":
         return True
     try:
@@ -86,14 +94,23 @@ def _is_loopback(host: str) -> bool:
 
 
 class Transport:
-    """GET with these rules. timeout_seconds: without a byte. parts: folder of unfinished downloads."""
+    """Request files under these rules.
+
+    Args:
+        parts: Folder of unfinished downloads.
+        timeout_seconds: Seconds without a byte before a connection is given up.
+    """
 
     def __init__(self, parts: Path, timeout_seconds: float = TIMEOUT_SECONDS):
         self.parts, self.timeout_seconds = Path(parts), timeout_seconds
         self.session = requests.Session()
 
     def text(self, url: str, largest: int) -> bytes:
-        """The content of a small file, at most `largest` bytes. ZooError: it is larger, or cannot be had."""
+        """Return the content of a small file.
+
+        Raises:
+            ZooError: The file has more than `largest` bytes, or cannot be downloaded.
+        """
         check_online(url)
         content = bytearray()
 
@@ -109,8 +126,18 @@ class Transport:
         return bytes(content)
 
     def file(self, url: str, target: Path, *, size: int, sha256: str, progress=lambda done: None) -> None:
-        """Download to `target`. ZooError: other bytes than declared, or the server cannot be had; what was
-        received is kept.
+        """Download a file to `target`.
+
+        Args:
+            url: Address of the file.
+            target: Path to write.
+            size: Declared size in bytes.
+            sha256: Declared sha256.
+            progress: Called with the number of bytes received so far.
+
+        Raises:
+            ZooError: The server sends other bytes than declared, or cannot be reached; what was received is
+                kept.
         """
         check_online(url)
         part = make_folder(self.parts) / f"{sha256}.part"
@@ -130,12 +157,11 @@ class Transport:
                 if not again:
                     raise ZooError(
                         f"{url}: expected a file with sha256 {sha256}; the server sent other bytes. The "
-                        f"registry's index and files "
-                        "do not agree."
+                        f"registry's index and files do not agree."
                     ) from error
 
     def _receive(self, url: str, part: Path, output: Path, size: int, progress) -> None:
-        """Go on with `part` until it has `size` bytes, then move it to `output`."""
+        """Continue `part` until it has `size` bytes, then move it to `output`."""
 
         def length():
             return part.stat().st_size if part.exists() else 0
@@ -167,11 +193,11 @@ class Transport:
             os.replace(part, output)
 
     def _persist(self, url: str, attempt, length) -> None:
-        """Repeat `attempt` until it succeeds; an attempt that gets on by less than CHUNK counts as a
+        """Repeat `attempt` until it succeeds; an attempt that advances by less than CHUNK counts as a
         failure.
         """
         failures, reached = 0, length()
-        for number in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
+        for attempt_count in range(1, MOST_ATTEMPTS + 1):  # noqa: B007 - the message names it
             try:
                 return attempt()
             except Interrupted as error:
@@ -182,12 +208,12 @@ class Transport:
                 break
             time.sleep(min(0.2 * 2**failures, 5))
         raise ZooError(
-            f"{url}: cannot be downloaded: {reason} ({number} attempts). What was received is kept; the "
-            f"same command goes on."
+            f"{url}: cannot be downloaded: {reason} ({attempt_count} attempts). What was received is kept; "
+            f"the same command continues."
         )
 
     def _open(self, url: str, start: int = 0):
-        """An open response, status 200 or 206, after redirects that keep to the rules."""
+        """Return an open response, status 200 or 206, after redirects that keep to the rules."""
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
         came_from = None
         for _ in range(MOST_REDIRECTS + 1):
@@ -218,7 +244,11 @@ class Transport:
         raise ZooError(f"{url}: redirected more than {MOST_REDIRECTS} times.")
 
     def _pieces(self, response, url):
-        """Bytes as they come; Interrupted when they stop coming, or come at less than SLOWEST on average."""
+        """Yield bytes as they arrive.
+
+        Raises:
+            Interrupted: No more bytes arrive, or on average fewer than SLOWEST bytes per second.
+        """
         began, received = time.monotonic(), 0
         while True:
             try:
@@ -234,7 +264,7 @@ class Transport:
 
 
 def join(url: str, location: str) -> str:
-    """The address that `location` means on the page `url`. ZooError: none."""
+    """Return the address that `location` means on the page `url`. Raises ZooError when it is none."""
     try:
         return urljoin(url, location)
     except ValueError as error:
@@ -244,7 +274,7 @@ def join(url: str, location: str) -> str:
 
 
 def _continues(response, start: int, size: int) -> bool:
-    """Whether the answer begins at byte `start` of a file of `size` bytes."""
+    """Return whether the answer begins at byte `start` of a file of `size` bytes."""
     return (
         response.status_code == 206
         and response.headers.get("Content-Range", "") == f"bytes {start}-{size - 1}/{size}"
@@ -252,7 +282,7 @@ def _continues(response, start: int, size: int) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """What happened, without the library's inner names."""
+    """Say what happened, without the library's internal names."""
     if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return "the server did not answer in time"
     return f"the connection failed ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Is an entry what it says: files, shapes, cuts, golden output, card."""
+"""Verify that an entry is what it claims to be: files, shapes, thresholds, golden output, card."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,16 @@ LARGEST_JSON = 5_000_000  # bytes, of selection.json and golden.json
 
 @dataclass(frozen=True)
 class Check:
-    """One check of an entry; problem is None when it passed."""
+    """Hold one check of an entry; `problem` is None when it passed."""
 
     name: str
     problem: str | None
 
 
 def verify(folder) -> list[Check]:
-    """Every check of an entry's folder, in the order schema, files, recipe, shapes, golden output, card.
+    """Run every check of an entry's folder: schema, files, recipe, network, shapes, golden output, card.
 
-    The network is loaded only when the files before it are right; what could not be checked for that reason
-    is left out.
+    The network is loaded only when its files are right; what cannot be checked for that reason is left out.
     """
     folder, checks = Path(folder), []
 
@@ -57,6 +56,7 @@ def verify(folder) -> list[Check]:
 
 
 def _check_files(folder: Path, entry: Entry) -> None:
+    """Check that all files are there, the folder has the entry's name, and the weights are those declared."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ZooError(f"{folder}: expected {', '.join(FILES)}; missing: {', '.join(missing)}.")
@@ -71,7 +71,7 @@ def _check_files(folder: Path, entry: Entry) -> None:
 
 
 def _check_recipe(folder: Path, entry: Entry) -> None:
-    """What entry.yaml repeats from recipe.yaml and selection.json is the same there."""
+    """Check that entry.yaml agrees with recipe.yaml and selection.json."""
     recipe = load_recipe(folder / "recipe.yaml")
     selection = _json(folder / "selection.json")
     try:
@@ -105,32 +105,42 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
         raise ZooError(f"{folder}: {'; '.join(wrong)}.")
     if (folder / BASELINES_FILE).is_file():
         read_kept(
-            folder / BASELINES_FILE, tuple(one.name for one in entry.markers or ()), entry.input.channels
+            folder / BASELINES_FILE,
+            tuple(section.name for section in entry.markers or ()),
+            entry.input.channels,
         )
 
 
 def _class_pairs(entry: Entry, wanted: list[dict]) -> dict:
-    """What the entry repeats of classes with names; the names alone where these differ."""
-    ours = entry.markers or []
+    """Return what the entry repeats about named classes, paired with the run's values.
+
+    Where the names differ, only they are returned.
+    """
+    sections = entry.markers or []
     names = [
-        ", ".join(each) or "none" for each in ([one.name for one in ours], [row["name"] for row in wanted])
+        ", ".join(class_names) or "none"
+        for class_names in ([section.name for section in sections], [row["name"] for row in wanted])
     ]
     pairs = {"markers": tuple(names)}
-    for one, row in zip(ours, wanted) if names[0] == names[1] else ():
-        pairs[f"markers.{one.name}.eta"] = (one.eta, row["eta"])
+    for section, row in zip(sections, wanted) if names[0] == names[1] else ():
+        pairs[f"markers.{section.name}.eta"] = (section.eta, row["eta"])
         pairs |= {
-            f"markers.{one.name}.threshold.{key}": (getattr(one.threshold, key), row["threshold"][key])
+            f"markers.{section.name}.threshold.{key}": (
+                getattr(section.threshold, key),
+                row["threshold"][key],
+            )
             for key in ("value", "raw_value")
         }
     return pairs
 
 
 def _check_shapes(entry: Entry, network) -> None:
+    """Check that the network's input and output have the declared shapes."""
     side, given, made = entry.input.side, entry.input, entry.output
-    wanted = (None, side, side, given.channels)
-    if tuple(network.inputs[0].shape) != wanted:
+    expected = (None, side, side, given.channels)
+    if tuple(network.inputs[0].shape) != expected:
         raise ZooError(
-            f"input: entry.yaml says {wanted}, the network takes {tuple(network.inputs[0].shape)}."
+            f"input: entry.yaml says {expected}, the network takes {tuple(network.inputs[0].shape)}."
         )
     if sorted(network.output) != sorted(made.heads):
         raise ZooError(
@@ -138,19 +148,20 @@ def _check_shapes(entry: Entry, network) -> None:
             f"{', '.join(sorted(network.output))}."
         )
     for head, tensor in network.output.items():
-        wanted = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
-        found = tuple(tensor.shape), network.get_layer(head).activation.__name__
-        if found != (wanted, made.activation):
+        expected = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
+        actual = tuple(tensor.shape), network.get_layer(head).activation.__name__
+        if actual != (expected, made.activation):
             raise ZooError(
-                f"output: entry.yaml says {made.activation} of {wanted}, {head} of the network gives "
-                f"{found[1]} of {found[0]}."
+                f"output: entry.yaml says {made.activation} of {expected}, {head} of the network gives "
+                f"{actual[1]} of {actual[0]}."
             )
 
 
 def _check_golden(folder: Path, network) -> None:
-    stored, found = _json(folder / GOLDEN_FILE), golden_output(network)
+    """Check that the network gives the stored output for the golden input."""
+    stored, actual = _json(folder / GOLDEN_FILE), golden_output(network)
     try:
-        difference, tolerance = golden_difference(stored, found), float(stored["tolerance"])
+        difference, tolerance = golden_difference(stored, actual), float(stored["tolerance"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ZooError(
             f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error})."
@@ -158,24 +169,24 @@ def _check_golden(folder: Path, network) -> None:
     if not difference <= tolerance:
         raise ZooError(
             f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest "
-            f"difference {difference:.2g}, "
-            f"allowed {tolerance:g}."
+            f"difference {difference:.2g}, allowed {tolerance:g}."
         )
 
 
 def _check_card(folder: Path, entry: Entry) -> None:
+    """Check that the card says what entry.yaml says."""
     path = folder / CARD_FILE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     missing = missing_sections(entry, text)
     if missing:
         raise ZooError(
             f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. "
-            f"clamnet-tf zoo publish "
-            "writes them."
+            f"clamnet-tf zoo publish writes them."
         )
 
 
 def _json(path: Path):
+    """Read a JSON file of limited size. Raises ZooError when it cannot be read."""
     try:
         with open_regular(path) as stream:
             content = stream.read(LARGEST_JSON + 1)

@@ -52,7 +52,7 @@ def test_a_tensorflow_that_does_not_start_is_broken(tmp_path):
     answer = run_doctor(path=tmp_path)
     assert answer.returncode == 1
     assert "ImportError: libsomething.so.1: cannot open shared object file" in " ".join(answer.stdout.split())
-    assert answer.stdout.rstrip().endswith("1 broken: clamnet-tf cannot work until that is mended (!!).")
+    assert answer.stdout.rstrip().endswith("1 broken: clamnet-tf cannot work until that is repaired (!!).")
 
 
 def test_a_tensorflow_that_dies_is_broken(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_text_fits_80_columns(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "Packages"
-    assert lines[-1] == "2 broken: clamnet-tf cannot work until that is mended (!!)."
+    assert lines[-1] == "2 broken: clamnet-tf cannot work until that is repaired (!!)."
 
 
 @pytest.mark.parametrize(

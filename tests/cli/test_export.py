@@ -51,4 +51,4 @@ def test_one_head_of_the_shipped_entry_for_litert(tmp_path):
     assert path.stat().st_size == contract["measured"]["bytes"] < 1_000_000  # all heads: 2.3 MB
     assert done.stdout.splitlines()[-1] == f"Written: {path}"
     again = export(ENTRY, "--format", "litert", "--head", "1", "--out", tmp_path)
-    assert again.returncode == 2 and f"{path}: is there already." in again.stderr
+    assert again.returncode == 2 and f"{path}: exists already." in again.stderr

@@ -24,7 +24,8 @@ from clamnet_tf.cli.main import main
 try:
     main(sys.argv[1:], prog_name="clamnet-tf")
 finally:
-    print("loaded:", *(name for name in ("tensorflow", "keras", "numpy", "scipy", "matplotlib") if name in sys.modules), file=sys.stderr)
+    names = ("tensorflow", "keras", "numpy", "scipy", "matplotlib")
+    print("loaded:", *(name for name in names if name in sys.modules), file=sys.stderr)
 """
 
 

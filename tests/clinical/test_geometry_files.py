@@ -40,7 +40,7 @@ def test_g6_a_tilted_gantry_leaves_the_qform_empty(
         assert nifti_points(next((call.out / name).glob("*_mask.nii.gz"))) == png_points(
             call.out, own, tmp_path / "in"
         ), name
-    assert "qform_code 0, since a qform cannot hold it" in call.stdout
+    assert "qform_code 0, because a qform cannot represent it" in call.stdout
     itk = pytest.importorskip("SimpleITK")
     try:
         image = itk.ReadImage(str(next((call.out / "tilted").glob("*_mask.nii.gz"))))

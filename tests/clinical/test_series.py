@@ -281,7 +281,7 @@ def test_g5_uneven_slices_count_half_the_gap_to_each_neighbour(
         and row["ml_note"]
         == "uneven gaps between slices (usually 4.00 mm, once 20.00 mm): slices are missing"
     )
-    assert "slices are missing, hence no ml" in call.stdout
+    assert "slices are missing, so no ml" in call.stdout
 
 
 def test_g8_two_views_in_one_series_are_two_pictures(bright_xray_run, marked, head, write_image, tmp_path):

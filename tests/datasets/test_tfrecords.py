@@ -160,9 +160,9 @@ def test_other_settings_are_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--format", "tfrecord"], "goes with --out"),
-        (["--out", "x"], "and --out with one of them"),
-        (["--beam-option=--runner=DirectRunner"], "--beam-option goes with --runner beam"),
+        (["--format", "tfrecord"], "needs --out FOLDER"),
+        (["--out", "x"], "--out needs one of these formats"),
+        (["--beam-option=--runner=DirectRunner"], "--beam-option needs --runner beam"),
     ],
     ids=["no folder", "no format", "no beam"],
 )

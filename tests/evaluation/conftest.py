@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 
 SHAPE = (48, 56)
@@ -105,7 +106,7 @@ def evaluated():
     evaluation = evaluate_slices(
         make_cases(), ThresholdRule(0.4, "prevalence 6 % on abnormal training slices"), collect=gallery.add
     )
-    return evaluation, figures(evaluation, samples=300), gallery.choose(evaluation.patients)
+    return evaluation, compute_metrics(evaluation, samples=300), gallery.choose(evaluation.patients)
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +118,7 @@ def report(evaluated, tmp_path_factory):
         path,
         title="A made-up test set",
         run=RUN,
-        figures=found,
+        metrics=found,
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=CURVES,

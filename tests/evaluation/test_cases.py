@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices, write_rows
+from clamnet_tf.evaluation.cases import SliceCase, write_rows
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 
 ORGAN = np.ones((3, 4), bool)
@@ -162,10 +163,10 @@ def test_every_slice_is_shown_to_the_collector():
         ([case(np.zeros((4, 3)))], r"probability has shape \(4, 3\), its organ mask \(3, 4\)"),
         ([case(map_of(TRUTH) * 2)], r"probability must lie in 0..1; received 0.2..1.8"),
         ([case(np.full(TRUTH.shape, np.nan))], "probability must lie in 0..1; received nan"),
-        ([case(map_of(TRUTH), heads={"ours": None})], "need names of their own"),
+        ([case(map_of(TRUTH), heads={"ours": None})], "need different names"),
         (
             [case(map_of(TRUTH)), case(None, image="b.png", heads={"head_1": None})],
-            r"names heads \['head_1'\].*first slice names \[\]",
+            r"has heads \['head_1'\].*first slice has \[\]",
         ),
     ],
 )

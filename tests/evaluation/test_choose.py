@@ -80,7 +80,7 @@ def test_nothing_is_fitted_to_the_slices_that_are_measured(tmp_path, recipe, pre
     chosen = choose_baselines(run_at(tmp_path / "entry", split=False), recipe, prepared, split)
     assert (
         set(chosen.methods[""]) == FREE
-        and "it was published before they were" in chosen.note
+        and "it was published before they were stored" in chosen.note
         and not (tmp_path / "entry" / KEPT_FILE).exists()
     )
 
@@ -131,7 +131,7 @@ def test_several_markers_have_their_own_sizes(tmp_path, prepared):
             (),
             "a: share is inf",
         ),
-        ('{"other": {}}', ("one", "two"), "it is of the markers other"),
+        ('{"other": {}}', ("one", "two"), "it is for the lesion classes other"),
     ],
 )
 def test_a_kept_file_that_is_wrong_says_what(tmp_path, content, markers, message):

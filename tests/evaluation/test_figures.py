@@ -9,8 +9,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from clamnet_tf.evaluation.bootstrap import interval, paired
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.metrics.localisation import image_score
 
@@ -30,7 +31,7 @@ def cases(build_cases):
 
 @pytest.fixture(scope="module")
 def found(cases):
-    return figures(evaluate_slices(cases, ThresholdRule(THRESHOLD, "by hand")), samples=300)
+    return compute_metrics(evaluate_slices(cases, ThresholdRule(THRESHOLD, "by hand")), samples=300)
 
 
 def masked(case, map_):
@@ -97,7 +98,7 @@ def test_slice_figures(cases, found):
     ]
     assert found["normal_area"] == pytest.approx(np.mean(normal))
     cut = float(np.median([masked(case, case.probability).max() for case in cases if case.label == 0]))
-    high = figures(evaluate_slices(cases, ThresholdRule(cut, "")), samples=50)
+    high = compute_metrics(evaluate_slices(cases, ThresholdRule(cut, "")), samples=50)
     unmarked = [(masked(case, case.probability) < cut).all() for case in cases if case.label == 0]
     assert high["specificity_slice"] == np.mean(unmarked) and 0 < np.mean(unmarked) < 1
     hits = [case.truth.ravel()[masked(case, case.probability).argmax()] for case in cases if case.label]
@@ -155,12 +156,14 @@ def test_heads_and_baselines(cases, found):
 
 def test_the_same_seed_gives_the_same_file(cases):
     evaluation = evaluate_slices(cases, ThresholdRule(THRESHOLD, ""))
-    first, again, other = (json.dumps(figures(evaluation, 200, seed), allow_nan=False) for seed in (1, 1, 2))
+    first, again, other = (
+        json.dumps(compute_metrics(evaluation, 200, seed), allow_nan=False) for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
 def test_missing_predictions_only_make_figures_worse(build_cases, found):
-    gone = figures(
+    gone = compute_metrics(
         evaluate_slices(
             build_cases(missing=[("patient 4", 3), ("patient 4", 0)]), ThresholdRule(THRESHOLD, "")
         ),
@@ -182,7 +185,7 @@ def single(patient, probability, truth, label, organ=None, **more):
 
 
 def compute(*cases):
-    found = figures(evaluate_slices(cases, ThresholdRule(0.5, "")), samples=100)
+    found = compute_metrics(evaluate_slices(cases, ThresholdRule(0.5, "")), samples=100)
     json.dumps(found, allow_nan=False)
     return found
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
+from clamnet_tf.evaluation.cases import SliceCase
 from clamnet_tf.evaluation.gallery import SIDE, Gallery
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 
 

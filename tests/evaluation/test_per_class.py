@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clamnet_tf.evaluation.cases import SliceCase, Walk
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.per_class import add_columns, class_headline, fit_sizes, split_by_class
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 from clamnet_tf.reporting.overlays import CLASS_RGB, overlay, with_legend
@@ -67,7 +68,7 @@ def test_dice_per_patient_and_marker(walked):
         for p in "abc"
     }
     for name, walk in walks.items():
-        result = figures(walk.evaluation(), samples=100)
+        result = compute_metrics(walk.evaluation(), samples=100)
         scores = []
         for truth, mask in volumes.values():
             truth, mask = ((x > 0) if not name else x == NAMES.index(name) + 1 for x in (truth, mask))
@@ -94,8 +95,8 @@ def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
     walks, gallery, _ = walked
     of_classes = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = of_classes.pop("")
-    result = figures(evaluation, samples=100) | {
-        "markers": {name: figures(each, samples=100) for name, each in of_classes.items()}
+    result = compute_metrics(evaluation, samples=100) | {
+        "markers": {name: compute_metrics(each, samples=100) for name, each in of_classes.items()}
     }
     add_columns(evaluation, of_classes)
     first = evaluation.patients[1]
@@ -121,25 +122,25 @@ def test_rows_headline_and_page_say_the_markers_names(walked, tmp_path):
         tmp_path / "r.html",
         title="T",
         run={},
-        figures=result,
+        metrics=result,
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=[],
         gallery=gallery.choose(evaluation.patients),
     )
     page = (tmp_path / "r.html").read_text()
-    assert "Marker by marker" in page and "rgb(0, 158, 115)" in page
+    assert "Each lesion class by itself" in page and "rgb(0, 158, 115)" in page
     write_report(
         tmp_path / "s.html",
         title="T",
         run={},
-        figures=figures(evaluation, samples=100),
+        metrics=compute_metrics(evaluation, samples=100),
         patients=evaluation.patients,
         slices=evaluation.slices,
         curves=[],
         gallery=[],
     )
-    assert "Marker by marker" not in (tmp_path / "s.html").read_text()
+    assert "Each lesion class by itself" not in (tmp_path / "s.html").read_text()
 
 
 def test_overlays_have_a_colour_per_marker_and_a_legend():

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation.bootstrap import interval, paired
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 
 ORGAN = np.ones((10, 10), bool)
@@ -43,7 +44,7 @@ def one(patient, probability, truth=EMPTY, number=0, **masks):
 
 def found_of(*cases):
     evaluation = evaluate_slices(cases, ThresholdRule(0.5, "by hand"))
-    return figures(evaluation, samples=200), {row["patient"]: row for row in evaluation.patients}
+    return compute_metrics(evaluation, samples=200), {row["patient"]: row for row in evaluation.patients}
 
 
 def mixed():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation import report as module
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -48,7 +49,7 @@ def write(path, evaluation, items=(), curves=(), run=None, **more):
     content = {
         "title": "t",
         "run": run or {},
-        "figures": figures(evaluation, samples=50),
+        "metrics": compute_metrics(evaluation, samples=50),
         "patients": evaluation.patients,
         "slices": evaluation.slices,
     }
@@ -71,7 +72,7 @@ def test_what_it_says(text, evaluated):
         "Simulated cohort.",
         "not a medical device",
         "prevalence 6 % on abnormal training slices",
-        "one label per image; no mask was seen in training or selection",
+        "one label per image; no mask was used in training or selection",
         "step 75 of 100; marked area on normals",
         f"{found['dice_volume']['mean']:.2f}",
         f"{found['dice_volume']['low']:.2f} to {found['dice_volume']['high']:.2f}",
@@ -163,7 +164,7 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
 
 
 def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, build_cases):
-    cases, words = build_cases(patients=3, missing=()), "so much is not owed to the network"
+    cases, words = build_cases(patients=3, missing=()), "what they reach is not the network's merit"
     assert words not in write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
     for case in cases:
         case.baselines["consistent_channel1_bright"] = case.truth
@@ -291,7 +292,7 @@ def test_where_single_slices_are_outlined_they_are_the_headline(tmp_path):
         and '<p class="big">1.00</p>' in head
         and "not measured" not in head
     )
-    assert "3 outlined slices; no patient is outlined whole" in head and 'id="best-simple"' in head
+    assert "3 outlined slices; no patient is fully outlined" in head and 'id="best-simple"' in head
     assert (
         "Dice per outlined slice, 95 % interval" in page
         and "Dice of a patient&#x27;s outlined slices, mean"

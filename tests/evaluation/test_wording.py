@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from clamnet_tf.evaluation import console
-from clamnet_tf.evaluation.cases import SliceCase, evaluate_slices
-from clamnet_tf.evaluation.figures import figures
+from clamnet_tf.evaluation.cases import SliceCase
+from clamnet_tf.evaluation.figures import compute_metrics
+from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.reporting import wording
 
@@ -224,7 +225,7 @@ def cohort(draw, patients=6, normals=9):
                 baselines=others,
             )
         )
-    return figures(evaluate_slices(cases, ThresholdRule(0.5, "by hand")), samples=300)
+    return compute_metrics(evaluate_slices(cases, ThresholdRule(0.5, "by hand")), samples=300)
 
 
 def test_the_fracture_case_reads_neither_marks_the_lesion():
@@ -249,7 +250,7 @@ def test_the_fracture_case_reads_neither_marks_the_lesion():
     )
     said = plain(" ".join(wording.summary(found)))
     assert "It does not mark the lesion" in said and "averaged over the 8 patients with a lesion" in said
-    assert "Of the 40 patients without a lesion, 80 % stay without any mark" in said
+    assert "Of the 40 patients without a lesion, 80 % have no mark at all" in said
     lines = "\n".join(console.headline(found))
     assert (
         "Dice per patient volume: 0.000" in lines
@@ -332,12 +333,12 @@ def test_where_single_slices_are_outlined_their_dice_is_the_headline_everywhere(
                 baselines={"whole_organ": ORGAN, "x": truth},
             )
         )
-    found = figures(evaluate_slices(cases, ThresholdRule(0.5, "by hand")), samples=100)
+    found = compute_metrics(evaluate_slices(cases, ThresholdRule(0.5, "by hand")), samples=100)
     dice, organ = 2 * 8 / (8 + 16), 2 * 16 / (16 + 400)
     assert found["dice_volume"]["mean"] is None and found["dice_slice"]["mean"] == pytest.approx(dice)
     lines = console.headline(found)
     assert lines[0].startswith(f"Dice per outlined slice: {dice:.3f}") and lines[0].endswith(
-        "on 3 outlined slices; no patient is outlined whole"
+        "on 3 outlined slices; no patient is fully outlined"
     )
     assert (
         lines[1] == f"  whole organ marked: {organ:.3f}"
@@ -347,13 +348,13 @@ def test_where_single_slices_are_outlined_their_dice_is_the_headline_everywhere(
         3
     ] and "not measured" not in "".join(lines[:4])
     assert wording.summary(found)[0].startswith(
-        "Marked region and reference outline overlap with a Dice score of 0.67, averaged over 3 outlined "
+        "The marked region and the reference overlap with a Dice score of 0.67, averaged over 3 outlined "
         "slices; no patient"
     )
 
 
 def test_without_any_mask_nothing_is_said_of_overlap():
-    found = figures(
+    found = compute_metrics(
         evaluate_slices(
             [SliceCase("a", "a.png", 0, 1, ORGAN, EMPTY * 1.0, None, baselines={"whole_organ": ORGAN})],
             ThresholdRule(0.5, ""),
@@ -372,7 +373,7 @@ def test_without_any_mask_nothing_is_said_of_overlap():
 
 
 def test_patients_who_are_not_outlined_whole_are_named():
-    assert "2 further patients could not be counted there" in " ".join(
+    assert "2 further patients could not be included" in " ".join(
         wording._overlap(made(0.5, {}, incomplete=2))
     )
     assert wording._overlap(made(0.5, {}))[0].count("12 patients with a lesion") == 1

@@ -50,7 +50,5 @@ def test_a_batch_norm_behind_anything_else_is_refused():
         image,
         {"head_1": keras.layers.BatchNormalization(name="lonely")(keras.layers.Activation("relu")(image))},
     )
-    with pytest.raises(
-        ValueError, match="lonely stands behind activation.*only a batch norm behind a Conv2D"
-    ):
+    with pytest.raises(ValueError, match="lonely follows activation.*only a batch norm after a Conv2D"):
         folded(network)

@@ -36,7 +36,7 @@ def test_onnx_in_onnxruntime(gray_source, tmp_path):
         contract["measured"]["largest_difference"] <= 5e-4
         and contract["threshold"]["value"] == gray_source.thresholds[0]
     )
-    with pytest.raises(UserInputError, match=r"mri_carcinoma\.onnx: is there already"):
+    with pytest.raises(UserInputError, match=r"mri_carcinoma\.onnx: exists already"):
         export_onnx(gray_source, tmp_path)
 
 
@@ -70,12 +70,14 @@ def test_litert_float_and_int8_in_litert(gray_source, slices, tmp_path, monkeypa
 def test_files_that_differ_are_not_kept(gray_source, slices, tmp_path, monkeypatch):
     monkeypatch.setattr(litert_module, "RUNTIME_TOLERANCE", 1e-12)
     with pytest.raises(
-        ExportFailure, match="litert: what was written does not give what the network gives.*1e-12 is allowed"
+        ExportFailure,
+        match="litert: the exported file does not give what the network gives.*1e-12 is allowed",
     ):
         export_litert(gray_source, tmp_path / "new")
     monkeypatch.setattr(litert_module, "LEAST_AGREEMENT", 1.01)
     with pytest.raises(
-        ExportFailure, match=r"agree with a Dice of [01]\.\d+ only; at least 1\.01 is expected"
+        ExportFailure,
+        match=r"expected a Dice of at least 1\.01 between int8 masks and float masks; received [01]\.\d+",
     ):
         export_litert(gray_source, tmp_path / "new", slices=slices)
     assert list(tmp_path.iterdir()) == []
@@ -84,6 +86,8 @@ def test_files_that_differ_are_not_kept(gray_source, slices, tmp_path, monkeypat
 def test_slices_of_another_network_are_refused(gray_source, slices, tmp_path):
     other = CalibrationSlices(np.zeros((4, 16, 16, 3)), np.ones((4, 16, 16), bool), None)
     with pytest.raises(
-        UserInputError, match=r"--calibrate: slices of shape \(16, 16, 3\); the network takes \(32, 32, 1\)"
+        UserInputError,
+        match=r"--calibrate: expected slices of shape \(32, 32, 1\), as the network takes them; "
+        r"received \(16, 16, 3\)",
     ):
         export_litert(gray_source, tmp_path, slices=other)

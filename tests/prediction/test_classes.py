@@ -202,7 +202,7 @@ def test_an_export_gives_a_map_per_class_and_the_numbers_of_classes(run, tmp_pat
 def test_a_search_of_eta_needs_a_class_that_takes_it(run, tmp_path):
     own = f"classes=[{{name: {NAMES[0]}, eta: 0.5}}, {{name: {NAMES[1]}, eta: 0.9}}]"
     code, said = call("fit", run / "recipe.yaml", "--search", "eta", "--set", own, "--out", tmp_path / "run")
-    assert code == 2 and "every class has its own eta" in said.replace("│ ", "")
+    assert code == 2 and "every lesion class has its own eta" in said.replace("│ ", "")
 
 
 def call(*arguments):

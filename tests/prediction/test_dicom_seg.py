@@ -191,11 +191,11 @@ def test_what_no_segmentation_can_refer_to(run, predict, tmp_path, rng, head, wr
         "other formats are written"
     )
     assert (
-        "plain.npy: is no DICOM image, hence no DICOM segmentation can refer to it. Ask for --format nifti "
-        "or png." in result.stderr
+        "plain.npy: expected a DICOM image, to which a DICOM segmentation can refer; received npy. Use "
+        "--format nifti or png." in result.stderr
     )
     assert (
-        "several slices without frame of reference or position; a DICOM segmentation could not place them"
+        "several slices without frame of reference or position, so a DICOM segmentation cannot place them"
         in result.stderr
     )
     assert not list(out.rglob("*.dcm"))

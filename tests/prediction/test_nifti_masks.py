@@ -41,7 +41,8 @@ def test_masks_of_dicom_lie_where_nibabel_sees_the_bright_pixels(
     result, out, rows = predict(run, tmp_path / "studies", options=["--format", "nifti"])
     assert (
         result.exit_code == 1
-        and result.stderr.count("cannot be written as NIfTI, which knows even steps only: uneven gaps") == 1
+        and result.stderr.count("cannot be written as NIfTI, which needs evenly spaced slices: uneven gaps")
+        == 1
     ), "the series with gaps"
     for name in ("axial", "backwards", "oblique", "enhanced"):
         mask = nibabel.load(next((out / name).glob("*_mask.nii.gz")))

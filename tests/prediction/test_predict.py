@@ -91,7 +91,7 @@ def test_nifti_without_orientation_or_with_a_fourth_dimension(run, predict, tmp_
     np.testing.assert_array_equal(np.asarray(mask.dataobj), array >= BRIGHT)
     assert "scan.nii: neither sform nor qform: orientation and spacing are not known" in result.stdout
     assert (
-        f"{(array >= BRIGHT).sum()} pixels (no spacing known, hence no ml)" in result.stdout
+        f"{(array >= BRIGHT).sum()} pixels (the spacing is not known, so no ml)" in result.stdout
         and rows[0]["area_mm2"] == ""
     )
 

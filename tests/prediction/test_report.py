@@ -128,7 +128,7 @@ def test_a_large_volume_makes_no_large_page(tmp_path, marked):
     page = write(tmp_path, marked(slices=SLICES + 50, height=220, width=220))
     assert len(page) < 1.02 * PAGE_BYTES
     assert (
-        len(slices_of(page)) == (SLICES + 50) // 2 and f"{SLICES + 50} slices; every 2. is shown here" in page
+        len(slices_of(page)) == (SLICES + 50) // 2 and f"{SLICES + 50} slices; one in 2 is shown here" in page
     )
 
 

@@ -20,7 +20,8 @@ from clamnet_tf.cli.main import main
 try:
     main(sys.argv[1:])
 finally:
-    status = open("/proc/self/status").read()  # ru_maxrss would be that of the process that started this one, where that is larger
+    # ru_maxrss would be that of the process that started this one, where that is larger
+    status = open("/proc/self/status").read()
     print("peak", int(re.search("VmHWM:\\s+(\\d+)", status)[1]) // 1024, file=sys.stderr)
 """
 

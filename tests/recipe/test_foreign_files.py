@@ -124,7 +124,7 @@ def test_many_problems_are_counted_and_cost_little():
     [
         (
             b'{"format": 1, "entries": [{"name": "a", "version": 1' + b"0" * 300 + b', "files": []}]}',
-            "it is none \\(a number of 301 characters\\)",
+            "received another file \\(a number of 301 characters\\)",
         ),
         (
             b'{"format": 1, "entries": [{"name": "a", "version": 10000000, "files": []}]}',
@@ -133,7 +133,7 @@ def test_many_problems_are_counted_and_cost_little():
         (b'{"format": ' + b"9" * 5000 + b"}", "a number of 5000 characters"),
         (b"[" * 100_000, "more than 40 levels of nesting"),
         (b'{"format": NaN}', "the number NaN"),
-        (b"\xff", "it is none"),
+        (b"\xff", "received another file"),
         (b"[]", "received list"),
     ],
 )

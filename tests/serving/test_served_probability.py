@@ -82,9 +82,12 @@ def test_maps_of_several_classes_have_an_axis_and_others_are_refused(gray_source
     maps, images = rng.random((3, 32, 32, 2)).astype(np.float32), prepared_slices(32, 1)
     found = ServedProbability(Server(), gray_source.identity, side=32, classes=2)(images)
     np.testing.assert_array_equal(found, maps)
-    with pytest.raises(UserInputError, match=r"maps of \(32, 32, 2\) pixels; MODEL's have 32 x 32\."):
+    with pytest.raises(
+        UserInputError,
+        match=r"expected maps of 32 x 32 pixels, like those of MODEL; the model gives \(32, 32, 2\)",
+    ):
         ServedProbability(Server(), gray_source.identity, side=32)(images)
-    with pytest.raises(UserInputError, match="MODEL's have 32 x 32 x 3"):
+    with pytest.raises(UserInputError, match="expected maps of 32 x 32 x 3 pixels"):
         ServedProbability(Server(), gray_source.identity, side=32, classes=3)(images)
 
 
@@ -93,8 +96,8 @@ def test_another_model_is_noticed(ask, gray_source, rest, grpc_address):
     for address in (rest, grpc_address):
         with pytest.raises(
             UserInputError,
-            match=r"is not the one of MODEL: model [0-9a-f]{12} instead of 000000000000, head mean instead "
-            r"of 2\. Name the MODEL",
+            match=r"is not that of MODEL: model [0-9a-f]{12} instead of 000000000000, head mean instead "
+            r"of 2\. Give the MODEL",
         ):
             ask(address, expected=other)(prepared_slices(32, 1)[:1])
 

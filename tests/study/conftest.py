@@ -33,7 +33,11 @@ groups:
   - kind: ceilings
     title: From outlines
     arms:
-      - {name: supervised, title: Supervised, kind: supervised, set: {training.supervision: masks, self_training.rounds: 0, training.steps: 180, selection.threshold: 0.5}}
+      - name: supervised
+        title: Supervised
+        kind: supervised
+        set:
+          {training.supervision: masks, self_training.rounds: 0, training.steps: 180, selection.threshold: 0.5}
   - kind: ablations
     title: One thing at a time
     arms:

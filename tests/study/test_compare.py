@@ -154,7 +154,7 @@ def test_where_single_slices_are_outlined_all_arms_are_compared_on_them(planned,
         np.mean(organ) - rows["twins"].dice[0], abs=1e-5
     )
     assert (
-        "over a patient's outlined slices (no patient is outlined whole)"
+        "over a patient's outlined slices (no patient is fully outlined)"
         in headline(plan.study, list(rows.values()))[0]
     )
     assert best_intensity(results, "twins") == (1, "otsu_channel0_bright", 0.3)
@@ -224,9 +224,7 @@ def test_patients_that_one_seed_lacks_are_left_out(planned, fill_study):
         csv.writer(stream).writerows(lines)
     rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
     assert rows["no_twin"].patients == 7 and rows["twins"].patients == 8
-    said = (
-        "its Dice is of 7 patients and that of the reference of 8; the difference is of the 7 that both have"
-    )
+    said = "its Dice is of 7 patients, that of the reference of 8; the difference is of the 7 that both have"
     assert rows["no_twin"].messages == [said] and rows["whole_organ"].messages == []
 
 

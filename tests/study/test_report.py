@@ -76,7 +76,7 @@ def test_the_page_says_what_a_reader_must_know(written):
         "“Short” (140 × 16)",
         "Research software, not a medical device",
         "Oracle: thresholds chosen with the masks",
-        "Not results, but bounds",
+        "These are bounds, not results",
         "Expected: the level of “Whole organ”",
         "Best",
         "Median",
@@ -110,11 +110,9 @@ def test_pages_of_unfinished_studies(planned, fill_study, arms):
     page = Page(write_results(plan, folder).read_text(encoding="utf-8"))
     assert "Not complete" in page.text and "nan" not in page.text.lower().split()
     if arms != ("twins",):
-        assert "is not measured yet: there is nothing to compare with" in page.text
+        assert "is not measured yet, so there is nothing to compare with" in page.text
     else:
-        assert (
-            "nothing is known of the spread between trainings" in page.text and "(1 of 2 seeds)" in page.text
-        )
+        assert "the spread between trainings is not known" in page.text and "(1 of 2 seeds)" in page.text
 
 
 def test_titles_cannot_break_the_page(write_study, make_study, study_text, fill_study, tmp_path):

@@ -25,7 +25,8 @@ from clamnet_tf.study.plan import open_source
 from clamnet_tf.study.runner import run_study
 
 SETTINGS = """
-    data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0 self_training.rounds=0
+    data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0
+    self_training.rounds=0
     network.depth=3 network.filters=[4,6,8] network.kernels=[3,3,3] training.batch_size=4
     training.steps=80 training.evaluate_every=80 training.checkpoint_every=10
     inference.axial_smoothing=0.0 inference.keep_largest_component=0.0 inference.intensity_refinement=0.0
@@ -174,7 +175,7 @@ def test_a_failed_arm_does_not_stop_the_others_and_is_told(told):
 def test_what_is_done_is_not_done_again(told):
     _folder, runs, said = told
     assert (
-        "4 of 4 runs are done already" in said["again"][1]
+        "4 of 4 runs are finished already" in said["again"][1]
         and "seed" not in said["again"][1].split("Page:")[0]
     )
     assert runs["head_1", 0] == runs["one", 0]

@@ -127,7 +127,7 @@ def test_a_run_teaches_marks_selects_and_reports(whole):
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert 0 <= figures["dice_slice"]["mean"] <= 1
     report = (out / "evaluation" / "report.html").read_text()
-    assert "where classifiers of whole images look" in report
+    assert "attribution maps of image classifiers" in report
 
 
 @pytest.mark.slow

@@ -131,8 +131,8 @@ def test_the_same_figures_come_from_evaluate(runs, tmp_path):
         "--out",
         tmp_path / "evaluation",
     )
-    assert "also those it was trained on" not in said
-    assert "also those it was trained on" in call("evaluate", out, "--out", tmp_path / "of_all")
+    assert "including those used for training" not in said
+    assert "including those used for training" in call("evaluate", out, "--out", tmp_path / "of_all")
     figures = [
         json.loads((folder / "metrics.json").read_text())
         for folder in (out / "evaluation", tmp_path / "evaluation")

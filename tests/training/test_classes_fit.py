@@ -59,7 +59,7 @@ def test_a_run_measures_every_marker(fitted):
     counted = {name: sum(int(row[f"{name}_truth_px"]) for row in rows) for name in NAMES}
     assert sum(counted.values()) == sum(int(row["truth_px"]) for row in rows) and min(counted.values()) > 0
     page = (out / "evaluation" / "report.html").read_text()
-    assert "Marker by marker" in page and "intraparenchymal (eta 0.9, expected size" in page
+    assert "Each lesion class by itself" in page and "intraparenchymal (eta 0.9, expected size" in page
     assert list((out / "evaluation" / "pictures").glob("*.png"))
 
 

@@ -92,12 +92,9 @@ def test_the_card_has_a_row_per_marker(small_markers_entry):
         in card
     )
     assert "| subdural | not measured | not measured |" in card and "| 75 (25 to 100) |" in card
-    assert (
-        "intraparenchymal 0.375 (slice by slice: 0.250), subdural 0.500 (slice by slice: 0.125); as expected."
-        in " ".join(card.split())
-    )
-    assert "- Masks hold the number of the marker: 0 none, 1 intraparenchymal, 2 subdural." in card
-    assert "All markers together, a pixel being marked or not whichever marker it is:" in card
+    assert "intraparenchymal 0.375 (0.250), subdural 0.500 (0.125); as expected." in " ".join(card.split())
+    assert "- Masks hold the number of the lesion class: 0 none, 1 intraparenchymal, 2 subdural." in card
+    assert "All lesion classes together; a pixel counts as marked whatever its class:" in card
 
 
 def test_lists_show_all_together_and_json_each(small_markers_entry, monkeypatch):
@@ -197,25 +194,33 @@ def swap_names(data):
         (
             lambda data: data["markers"][1].update(name="epidural"),
             "schema",
-            "output.classes: expected the background, then the markers in their order: background, "
+            "output.classes: expected the background, then the lesion classes in order: background, "
             "intraparenchymal, epidural",
         ),
         (
             lambda data: data["output"]["classes"].append("none"),
             "schema",
-            "output.classes: expected the background, then the markers",
+            "output.classes: expected the background, then the lesion classes",
         ),
         (
             lambda data: data["threshold"].update(raw_value=0.5),
             "schema",
-            "threshold.raw_value: expected null, since every marker has its own",
+            "threshold.raw_value: expected null, since every lesion class has its own",
         ),
-        (lambda data: data.update(eta=0.5), "schema", "eta: expected null, since every marker has its own"),
-        (lambda data: data.update(kind="organ"), "schema", "kind: expected marker, since an organ is one"),
+        (
+            lambda data: data.update(eta=0.5),
+            "schema",
+            "eta: expected null, since every lesion class has its own",
+        ),
+        (
+            lambda data: data.update(kind="organ"),
+            "schema",
+            "kind: expected marker, since the entry has several lesion classes",
+        ),
         (
             lambda data: data["output"].update(activation="sigmoid"),
             "schema",
-            "output.activation: expected softmax, since the entry has several markers",
+            "output.activation: expected softmax, since the entry has several lesion classes",
         ),
         (
             lambda data: data["markers"][0]["metrics"]["dice_volume"].update(value=0.9),
@@ -225,12 +230,12 @@ def swap_names(data):
         (
             lambda data: data["markers"][0]["metrics"].update(patients_with_lesion=7),
             "card",
-            "do not say what entry.yaml says: Figures",
+            "do not say what entry.yaml says: Metrics",
         ),
         (
             lambda data: data.update(markers=None),
             "schema",
-            "threshold.raw_value: expected a number; null where the entry has several markers",
+            "threshold.raw_value: expected a number; null where the entry has several lesion classes",
         ),
         (
             lambda data: (data.update(markers=None), data["threshold"].update(raw_value=0.5)),
@@ -271,23 +276,24 @@ def swap_selection(run):
                 run / "selection.json",
                 lambda found: found["markings"]["mean"]["subdural"].update(threshold=0.25),
             ),
-            "holds the figures of other weights",
+            "has the metrics of other weights",
         ),
         (
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found.update(threshold_rule="as expected")
             ),
-            "holds the figures of other weights",
+            "has the metrics of other weights",
         ),
         (
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found["markers"].pop("subdural")
             ),
-            "expected figures of each marker .*'subdural'",
+            "expected metrics of each lesion class .*'subdural'",
         ),
         (
             swap_selection,
-            "the markers of head_1 are subdural, intraparenchymal, the recipe's intraparenchymal, subdural",
+            "the lesion classes of head_1 are subdural, intraparenchymal, the recipe's intraparenchymal, "
+            "subdural",
         ),
     ],
     ids=["other cut", "no cuts", "no figures of one", "other order"],

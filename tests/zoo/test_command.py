@@ -53,7 +53,7 @@ def test_show_prints_the_card_or_json():
     assert (
         result.exit_code == 0
         and result.stdout.startswith("# mri_carcinoma\n")
-        and "## What it is not" in result.stdout
+        and "## Limits" in result.stdout
     )
     assert json.loads(call("show", "mri_carcinoma", "--json").stdout)["input"]["channel_order"][1] == "FLAIR"
     wrong = call("show", "mri_carcinom")
@@ -96,7 +96,7 @@ def test_publish_and_index(run, tmp_path):
 
 def test_pull_without_a_registry_says_what_to_set():
     result = call("pull", "mri_carcinoma")
-    assert result.exit_code == 2 and "Set CLAMNET_TF_REGISTRY, or name one with --from." in result.stderr
+    assert result.exit_code == 2 and "Set CLAMNET_TF_REGISTRY, or give one with --from." in result.stderr
 
 
 def test_evaluate_takes_a_name_and_leaves_the_zoo_alone(tmp_path):

@@ -79,14 +79,14 @@ def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_
     for line in (
         "| Dice per patient with a lesion (12 patients) | 0.75 (",
         "| Best simple method, picked with the masks: otsu channel1 bright | 0.25 (0.12 to 0.50); network "
-        "less it +0.50 (+0.25 to +0.62) |",
-        "| The whole organ marked | 0.09 (0.05 to 0.12); network less it +0.66 (+0.53 to +0.77) |",
+        "minus this method +0.50 (+0.25 to +0.62) |",
+        "| The whole organ marked | 0.09 (0.05 to 0.12); network minus this method +0.66 (+0.53 to +0.77) |",
         "| Patients without a lesion left unmarked (4 patients), % | 75 (25 to 100) |",
         "| Marked area of patients without a lesion, % of the organ | 12.50 (0.00 to 50.00) |",
     ):
         assert line in card, line
     assert (
-        "12 of the patients have a lesion and are outlined whole, 4 have none" in " ".join(card.split())
+        "12 of the patients have a lesion and are fully outlined, 4 have none" in " ".join(card.split())
         and "before November 2026" not in card
     )
     assert (folder / "intensity_baselines.json").read_bytes() == (
@@ -140,7 +140,7 @@ def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline
         ("whole_organ", 0.09),
     ]
     assert (
-        "| Dice per outlined slice (11 slices; no patient is outlined whole) | 0.50 (0.40 to 0.60) |"
+        "| Dice per outlined slice (11 slices; no patient is fully outlined) | 0.50 (0.40 to 0.60) |"
         in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
     )
 
@@ -206,7 +206,7 @@ def change_json(path, change):
         (lambda run: (run / "FINISHED").unlink(), "expected a finished run; FINISHED is missing"),
         (
             lambda run: (run / "evaluation" / "metrics.json").unlink(),
-            r"metrics\.json: missing\. An entry needs measured figures",
+            r"metrics\.json: missing\. An entry needs measured metrics",
         ),
         (
             lambda run: change_json(
@@ -216,7 +216,7 @@ def change_json(path, change):
         ),
         (
             lambda run: (run / "evaluation" / "metrics.json").write_text("[1]"),
-            r"expected metrics\.json of clamnet-tf evaluate; it is none",
+            r"expected metrics\.json of clamnet-tf evaluate; received another file",
         ),
         (
             lambda run: change_json(
@@ -230,25 +230,25 @@ def change_json(path, change):
                 run / "evaluation" / "metrics.json",
                 lambda found: found["heads"]["head_2"].update(threshold=0.5),
             ),
-            "holds the figures of other weights",
+            "has the metrics of other weights",
         ),
         (
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found.update(threshold=0.5)
             ),
-            "holds the figures of other weights",
+            "has the metrics of other weights",
         ),
         (
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found["data"].update(split="train")
             ),
-            "these are of the training side",
+            "received those of the training side",
         ),
         (
             lambda run: change_json(
                 run / "evaluation" / "metrics.json", lambda found: found["data"].update(split=None)
             ),
-            "all cases, with those it was trained on",
+            "all cases, including those it was trained on",
         ),
         (lambda run: (run / "model.keras").write_bytes(bytes(10_000_001)), "expected at most 10000000 bytes"),
         (
@@ -284,7 +284,7 @@ def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
     publish(run, target, texts(about), Release(1, None))
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     with pytest.raises(
-        ZooError, match=r"holds version 1 already; expected a higher one, received 1\. Add --version 2\."
+        ZooError, match=r"has version 1 already; expected a higher one, received 1\. Add --version 2\."
     ):
         publish(run, target, texts(about), Release(1, "Again."))
     with pytest.raises(ZooError, match="expected a line for the changelog"):
@@ -296,7 +296,7 @@ def test_a_version_must_be_raised_and_its_changes_said(run, about, tmp_path):
         publish(run, tmp_path / "zoo" / "ct_mine", texts(about), Release(1, None))
     other = tmp_path / "zoo" / "mri_files"
     shutil.copytree(run, other)
-    with pytest.raises(ZooError, match="it holds other files"):
+    with pytest.raises(ZooError, match="received a folder with other files"):
         last_version(other)
 
 
@@ -336,7 +336,7 @@ def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
         and (target / "intensity_baselines.json").exists()
     )
     for spoil, message in [
-        (lambda found: found.update(threshold=0.5), "holds the figures of other weights"),
+        (lambda found: found.update(threshold=0.5), "has the metrics of other weights"),
         (lambda found: found.pop("definitions"), "Evaluate this run again"),
     ]:
         shutil.copyfile(run / "evaluation" / "metrics.json", figures)
@@ -345,6 +345,6 @@ def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
             publish_again(
                 target, target, texts(None, before=after), Release(3, "Again."), figures_file=figures
             )
-    with pytest.raises(ZooError, match="name its metrics.json with --figures"):
+    with pytest.raises(ZooError, match="Give its metrics.json with --figures"):
         publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=None)
     assert read_entry(target) == after

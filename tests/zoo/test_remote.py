@@ -175,11 +175,11 @@ def test_two_processes_at_once_download_it_once(registry):
         ),
         (
             lambda index: index["entries"].append(index["entries"][0]),
-            "each version of an entry once; mri_stranger version 1 stands there again",
+            "each version of an entry once; mri_stranger version 1 is listed twice",
         ),
         (
             lambda index: index["entries"][0].update(version=2),
-            "offers mri_stranger version 2, but the entry is mri_stranger version 1",
+            "expected mri_stranger version 2, as offered; received mri_stranger version 1",
         ),
         (
             lambda index: index["entries"][0]["files"][5].update(url="file:///etc/passwd"),

@@ -116,8 +116,8 @@ def test_a_card_without_a_section(small):
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text(card + "\n## More\n\nThe card may say more.\n")
     assert problems(folder) == {}
-    (folder / "README.md").write_text(card.replace("## What it is not", "## Not"))
-    assert problems(folder)["card"].endswith("What it is not. clamnet-tf zoo publish writes them.")
+    (folder / "README.md").write_text(card.replace("## Limits", "## Not"))
+    assert problems(folder)["card"].endswith("Limits. clamnet-tf zoo publish writes them.")
 
 
 def test_a_network_with_foreign_code_is_not_loaded(small):

@@ -1,4 +1,4 @@
-"""Rows of other projects beside this one, at their best settings, in the same rounds; without them no row."""
+"""Measure other projects beside this one, at their best settings, in the same rounds."""
 
 import tempfile
 from pathlib import Path
@@ -15,15 +15,18 @@ GROUP = "Other projects"
 
 
 def rows(size, peers) -> list:
-    """peers: benchmarks.peers.Peers. The pipeline comes first: after large networks were trained in this
-    process it keeps one core busy instead of two.
+    """Return the rows of the peers (benchmarks.peers.Peers); none without them.
+
+    The pipeline comes first: after large networks were trained in this process it keeps one core busy instead
+    of two.
     """
     return [*pipeline(size, peers), *training(size, peers), *inference(size, peers)]
 
 
 def training(size, peers) -> list:
-    """One optimizer step at the largest batch; MONAI's network is of the same architecture, the others are
-    smaller.
+    """Measure one optimizer step at the largest batch.
+
+    MONAI's network has the same architecture, the others are smaller.
     """
     batch = max(size.batches)
     found = interleaved(
@@ -50,7 +53,7 @@ def training(size, peers) -> list:
 
 
 def pipeline(size, peers) -> list:
-    """The same transforms on cached slices."""
+    """Measure the same transforms on cached slices."""
     found = interleaved({"ours": pair_maker(size), **peers.inputs()}, size.rounds)
     count = size.pipeline_batches * max(size.batches)
     return [
@@ -72,7 +75,7 @@ def pipeline(size, peers) -> list:
 
 
 def inference(size, peers) -> list:
-    """One slice; OpenVINO runs our own network."""
+    """Measure one slice; OpenVINO runs our own network."""
     network = size.network("batch")
     settle(network)
     source = source_of(network, "mean")

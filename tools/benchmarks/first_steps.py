@@ -1,5 +1,6 @@
-"""A process that trains three steps: python -m benchmarks.first_steps full|quick BATCH. Says when the first
-is done, then its peak memory in GB.
+"""Train three steps in a process of its own: python -m benchmarks.first_steps full|quick BATCH.
+
+It reports when the first step is done, then its peak memory in GB.
 """
 
 import sys

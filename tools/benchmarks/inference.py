@@ -1,4 +1,4 @@
-"""Rows of inference: the exported forms against a plain tf.function of the stock network, one slice at a
+"""Measure inference: the exported forms against a plain tf.function of the stock network, one slice at a
 time.
 """
 
@@ -28,7 +28,7 @@ GROUP = "Inference"
 
 
 def source_of(network, head) -> Source:
-    """As export.source.source_of, of an untrained network and without files."""
+    """Return an export Source of an untrained network, without files, like export.source.source_of."""
     recipe = load_recipe("mri_carcinoma", [f"data.side={network.input.shape[1]}"])
     section = recipe.inference.model_copy(update={"head": head, "flip_views": False})
     part = network if head == "mean" else prune(network, head)
@@ -51,7 +51,7 @@ def source_of(network, head) -> Source:
 
 
 def runners(size, batch: int, folder: Path) -> dict:
-    """name -> callable."""
+    """Return name -> callable."""
     import onnxruntime
 
     network = size.network("batch")
@@ -81,7 +81,7 @@ def runners(size, batch: int, folder: Path) -> dict:
 
 
 def settle(network) -> None:
-    """Moving statistics as after training: those of noise, so that values stay of the order of 1 through all
+    """Set moving statistics as after training: those of noise, so that values stay near 1 through all
     layers.
     """
     noise = tf.random.stateless_normal([2, *network.input.shape[1:]], [0, 1])
@@ -90,14 +90,14 @@ def settle(network) -> None:
 
 
 def written(path: Path, content: bytes) -> str:
-    """The path, as text, of the file that is written."""
+    """Write a file and return its path as text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return str(path)
 
 
 def saved(source, folder: Path, images):
-    """A callable that asks the SavedModel of `source`, written and loaded again."""
+    """Return a callable that calls the SavedModel of `source`, written and loaded again."""
     endpoints = Endpoints(source)
     tf.saved_model.save(endpoints, str(folder), signatures={PREPARED: endpoints.functions[PREPARED]})
     loaded = tf.saved_model.load(str(folder))
@@ -125,6 +125,7 @@ def _litert(content: bytes, images):
 
 
 def rows(size) -> list:
+    """Return the rows of inference."""
     with tempfile.TemporaryDirectory() as folder:
         runs = runners(size, 1, Path(folder))
         found = interleaved(runs, 2 * size.rounds + 1)

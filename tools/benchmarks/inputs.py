@@ -1,6 +1,4 @@
-"""Rows of the input pipeline: augmented pairs against what a training step consumes, and the first
-preparation of slices.
-"""
+"""Measure the input pipeline: augmented pairs against what a training step consumes, and preparing slices."""
 
 import tempfile
 import time
@@ -22,7 +20,7 @@ VIEWS = "Blur, stretch, padding, flip, rotation, zoom, contrast, brightness, noi
 
 
 def pair_maker(size):
-    """A callable that makes `pipeline_batches` batches of augmented pairs."""
+    """Return a callable that makes `pipeline_batches` batches of augmented pairs."""
     dataset = pairs(size.side, max(size.batches), steps=size.pipeline_batches)(0)
 
     def make():
@@ -33,6 +31,7 @@ def pair_maker(size):
 
 
 def rows(size) -> list:
+    """Return the rows of the input pipeline."""
     batch = max(size.batches)
     found = interleaved(
         {"pipeline": pair_maker(size), "step": siamese_step(size.network("group"), "shared", batch)},
@@ -58,8 +57,10 @@ def rows(size) -> list:
 
 
 def preparation(slices: int) -> Row:
-    """Written as a folder of TIFF files (kaggle_3m), then prepared for the first time with the recipe
-    mri_carcinoma, brain mask included.
+    """Write a folder of TIFF files (kaggle_3m) and prepare it for the first time with the recipe
+    mri_carcinoma.
+
+    The brain mask is included.
     """
     recipe = load_recipe("mri_carcinoma")
     with tempfile.TemporaryDirectory() as home:
@@ -84,8 +85,9 @@ def preparation(slices: int) -> Row:
 
 
 def write_heads(folder: Path, slices: int) -> None:
-    """Heads as ellipses of scalp, skull, fluid and brain, with noise; volumes of 24 slices, every second one
-    with a bright lesion.
+    """Write heads as ellipses of scalp, skull, fluid and brain, with noise.
+
+    Volumes have 24 slices, every second volume has a bright lesion.
     """
     rng = np.random.default_rng(0)
     rows_, columns = np.mgrid[:256, :256]

@@ -1,8 +1,7 @@
-"""Runs in .venv-peers: measures one job per line of standard input, answers [clock, processor] in seconds.
-Needs nothing of clamnet-tf.
+"""Measure one job per line of standard input in .venv-peers, and answer [clock, processor] in seconds.
 
-Every network is tried in the settings that its users have (memory format, for inference also torch.compile)
-when it is first asked for, and measured in the fastest of them.
+It needs nothing of clamnet-tf. Every network is tried in the settings that its users have (memory format, for
+inference also torch.compile) when it is first requested, and measured in the fastest of them.
 """
 
 import functools
@@ -51,7 +50,7 @@ def channels_first(name: str) -> bool:
 
 
 def outputs_of(network, images) -> list:
-    """Logits of every head."""
+    """Return the logits of every head."""
     found = network(images)
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
@@ -89,7 +88,7 @@ def predictor(name: str, batch: int, memory, compiled: bool):
 
 
 def fastest(found: dict):
-    """The fastest of several callables; each is called twice, the second time counts."""
+    """Return the fastest of several callables; each is called twice, the second time counts."""
     seconds = {}
     for name, run in found.items():
         run()
@@ -140,8 +139,9 @@ def openvino_of(path: str, batch: int):
 
 
 def pipeline(batch: int, batches: int, workers: int):
-    """Two views of cached slices with their organ: affine (rotation, stretch, zoom), flip, blur, contrast,
-    brightness, noise.
+    """Return a callable that makes two views of cached slices with their organ.
+
+    The transforms are affine (rotation, stretch, zoom), flip, blur, contrast, brightness, noise.
     """
     from monai import transforms
     from monai.data import CacheDataset, DataLoader
@@ -187,7 +187,7 @@ def pipeline(batch: int, batches: int, workers: int):
 
 
 def processor_seconds() -> float:
-    """Of this process and its living children."""
+    """Return the processor seconds of this process and its living children."""
     total, tick = time.process_time(), os.sysconf("SC_CLK_TCK")
     for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         numbers = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()

@@ -1,6 +1,4 @@
-"""Other projects beside this one: an environment of their own (.venv-peers), a process of their own, asked
-round by round.
-"""
+"""Run other projects beside this one: an environment and a process of their own, asked round by round."""
 
 import functools
 import json
@@ -35,10 +33,10 @@ OPENVINO = "OpenVINO in float32, our network"
 
 
 class Peers:
-    """The peers as callables for `rounds.interleaved`; none when not wanted.
+    """Provide the peers as callables for `rounds.interleaved`; none when they are not wanted.
 
     Attributes:
-        versions: distribution -> version, or FAILED.
+        versions: Distribution -> version, or FAILED.
     """
 
     def __init__(self, wanted: bool, size):
@@ -72,7 +70,7 @@ class Peers:
         return self.versions.get(distribution, FAILED) != FAILED
 
     def ask(self, **job) -> Taken:
-        """One measurement in the worker; RuntimeError when it ended."""
+        """Return one measurement of the worker. Raises RuntimeError when it has ended."""
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -81,7 +79,7 @@ class Peers:
         return Taken(*json.loads(answer))
 
     def training(self) -> dict:
-        """name -> (batch -> callable)"""
+        """Return name -> (batch -> callable)."""
         return {
             name: lambda batch, name=name: functools.partial(self.ask, job="train", network=name, batch=batch)
             for name, distribution in NETWORKS.items()
@@ -89,13 +87,13 @@ class Peers:
         }
 
     def inputs(self) -> dict:
-        """name -> callable that makes pipeline_batches batches of augmented pairs"""
+        """Return name -> callable that makes pipeline_batches batches of augmented pairs."""
         batch = max(self.size.batches)
         ask = functools.partial(self.ask, job="pipeline", batch=batch, batches=self.size.pipeline_batches)
         return {PIPELINE: ask} if self._has("monai") else {}
 
     def inference(self) -> dict:
-        """name -> (ONNX file of our network, batch -> callable)"""
+        """Return name -> (ONNX file of our network, batch -> callable)."""
         found = {
             name: lambda path, batch, name=name: functools.partial(
                 self.ask, job="infer", network=name, batch=batch
@@ -111,7 +109,7 @@ class Peers:
 
 
 def make_environment() -> list:
-    """Make .venv-peers, or take it as it is; returns the modules that cannot be had."""
+    """Make .venv-peers, or use it as it is, and return the modules that cannot be had."""
     stamp, recipe = HOME / "installed.json", [TORCH, *PACKAGES.values()]
     if stamp.exists() and (stored := json.loads(stamp.read_text(encoding="utf-8")))["recipe"] == recipe:
         return stored["failed"]

@@ -1,5 +1,5 @@
-"""Rows of whole processes: start of the command, of prediction, time to the first step and the most memory;
-size of what is written.
+"""Measure whole processes: start of the command, prediction, time to the first step, peak memory; and file
+sizes.
 """
 
 import os
@@ -27,7 +27,7 @@ FIRST = "first step"
 
 
 def timed(command: list) -> Taken:
-    """Seconds of a process of its own, its children's processor time included."""
+    """Return the seconds of a process of its own, including its children's processor time."""
     before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
         command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), text=True
@@ -37,7 +37,7 @@ def timed(command: list) -> Taken:
 
 
 def environment() -> dict:
-    """This repository's code; the allocator as users have it."""
+    """Return an environment with this repository's code and the allocator that users have."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -51,8 +51,9 @@ def environment() -> dict:
 
 
 def peak_gb() -> float:
-    """The most memory that this process has held, in GB: VmHWM, since Linux hands ru_maxrss on from whoever
-    started a process.
+    """Return the peak memory of this process in GB.
+
+    It is VmHWM, because Linux passes ru_maxrss on from whoever started a process.
     """
     [line] = [
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
@@ -61,6 +62,7 @@ def peak_gb() -> float:
 
 
 def rows(size) -> list:
+    """Return the rows of whole processes."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "slice.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (160, 160, 3), dtype=np.uint8)).save(
@@ -115,7 +117,9 @@ def _predict(taken, imported) -> Row:
 
 
 def first_steps(size) -> list:
-    """A process that imports, builds the network and trains three steps of one view at the largest batch."""
+    """Measure a process that imports, builds the network and trains three steps of one view at the largest
+    batch.
+    """
     batch = max(size.batches)
     command = [sys.executable, "-m", "benchmarks.first_steps", size.name, str(batch)]
     began = time.perf_counter()
@@ -148,7 +152,7 @@ def first_steps(size) -> list:
 
 
 def sizes(size, folder: Path) -> list:
-    """A checkpoint and a model file, against four bytes per weight."""
+    """Compare a checkpoint and a model file with four bytes per weight."""
     network = size.network("group")
     trainer = siamese_trainer(network, "shared")
     weights = 4 * sum(int(np.prod(variable.shape)) for variable in network.variables)

@@ -1,5 +1,5 @@
-"""Times of several things in turn, round by round, so that what else runs on the machine hits all of them
-alike.
+"""Time several things in turn, round by round, so that other load on the machine affects all of them
+equally.
 """
 
 import statistics
@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 
 class Taken(NamedTuple):
-    """Seconds of the clock, and of processor time over all threads (what counts where other programs share
-    the cores).
+    """Hold clock seconds, and processor seconds over all threads.
+
+    Processor seconds are what counts where other programs share the cores.
     """
 
     clock: float
@@ -20,10 +21,10 @@ class Taken(NamedTuple):
 
 
 def interleaved(run_of: dict, rounds: int) -> dict:
-    """name: medians as Taken. Each callable is called once per round, and once before the first, which is not
-    counted.
+    """Return name -> medians as Taken.
 
-    A callable that measures in another process returns its own Taken; any other result is left unread.
+    Each callable is called once per round, and once before the first round, which is not counted. A callable
+    that measures in another process returns its own Taken; any other result is ignored.
     """
     found = {name: [] for name in run_of}
     for number in range(rounds + 1):

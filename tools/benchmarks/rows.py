@@ -1,4 +1,4 @@
-"""The rows of the bench: what was measured, against which target, and the table that is written from them."""
+"""Define the rows of the bench: what was measured, against which target, and the table written from them."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -8,13 +8,15 @@ BY = ("clock", "processor")
 
 @dataclass
 class Row:
-    """One line of the table.
+    """Hold one line of the table.
 
-    value: by the clock; processor: the same by processor time, None where that says nothing (memory, a
-    start).
-    unit: "x" for a ratio, else printed behind the value. target: with `at_least` or `at_most`; None: measured
-    only.
-    sides: name -> absolute figure in words. note: what must be known to read it.
+    Attributes:
+        value: Value by the clock.
+        processor: The same by processor time; None where that says nothing (memory, a start).
+        unit: "x" for a ratio, else printed after the value.
+        target: Target, with `at_least` or `at_most`; None: measured only.
+        sides: Name -> absolute number in words.
+        note: What a reader must know.
     """
 
     group: str
@@ -30,12 +32,12 @@ class Row:
 
     @property
     def judged(self) -> float:
-        """The figure that the target is held against."""
+        """Return the number that is compared with the target."""
         return self.value if self.by == "clock" or self.processor is None else self.processor
 
     @property
     def reading(self) -> str:
-        """met, missed, or "" without a target."""
+        """Return "met" or "missed"; "" without a target."""
         if self.at_least is not None:
             return "met" if self.judged >= self.at_least else "missed"
         if self.at_most is not None:
@@ -53,24 +55,24 @@ class Row:
 
 
 def ratio(group: str, what: str, slow, fast, **more) -> Row:
-    """How many times as fast `fast` is as `slow` (both rounds.Taken)."""
+    """Return a row that says how many times as fast `fast` is as `slow` (both rounds.Taken)."""
     return Row(group, what, slow.clock / fast.clock, "x", processor=slow.processor / fast.processor, **more)
 
 
 def figure(value: float) -> str:
-    """Three digits that say something: 0.0123, 1.23, 12.3, 123."""
+    """Format a number with three significant digits: 0.0123, 1.23, 12.3, 123."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def milliseconds(taken) -> str:
-    """Clock, and processor time in brackets."""
+    """Format clock time, with processor time in brackets."""
     return f"{figure(1000 * taken.clock)} ms ({figure(1000 * taken.processor)} ms)"
 
 
 def table(rows: list) -> list:
-    """Markdown lines, grouped; from what `Row.stored` gives, as the JSON holds it."""
+    """Return the Markdown lines, grouped, from what `Row.stored` gives and the JSON holds."""
     lines = []
     for group in dict.fromkeys(row["group"] for row in rows):
         lines += [

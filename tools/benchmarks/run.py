@@ -1,5 +1,6 @@
-"""The bench from start to end: groups measured in order, written after each, so that a stopped run leaves
-what it has.
+"""Run the bench from start to end.
+
+Groups are measured in order, and the files are written after each, so that a stopped run leaves what it has.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ GROUPS = ("training", "input", "inference", "processes", "peers")
 
 
 def run(arguments) -> None:
+    """Measure all groups and write the results."""
     size = _size(arguments)
     folder = make_folder(arguments.out)
     with Peers(arguments.peers, size) as peers:
@@ -49,7 +51,7 @@ def run(arguments) -> None:
 
 
 def write(folder, group: str, rows: list, facts: dict, size) -> None:
-    """Replace the rows of `group` in measured.json, and write the table from the file."""
+    """Replace the rows of `group` in measured.json, and write the table from that file."""
     path = folder / "measured.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if stored.get("size") != size.name:
@@ -73,7 +75,7 @@ def write(folder, group: str, rows: list, facts: dict, size) -> None:
 
 
 def document(stored: dict, profile: str = "") -> str:
-    """MEASURED.md from what measured.json holds; `profile`: why what was missed was missed."""
+    """Return MEASURED.md from the content of measured.json; `profile` says why targets were missed."""
     groups = stored["groups"]
     rows = [row for group in groups.values() for row in group["rows"]]
     machine, readings = stored["machine"], [row["reading"] for row in rows]
@@ -114,7 +116,10 @@ def _circumstances(name: str, group: dict) -> str:
         if group["peers"]
         else ""
     )
-    return f"{name}: {group['seconds']} s, load of the machine {load}; targets held against {judged}{peers}. {group['note']}".rstrip()
+    return (
+        f"{name}: {group['seconds']} s, load of the machine {load}; targets held against {judged}{peers}. "
+        f"{group['note']}"
+    ).rstrip()
 
 
 def run_scaling(arguments) -> None:

@@ -1,5 +1,7 @@
-"""One setting of benchmarks.scaling in a process of its own: python -m benchmarks.scaled SETTING ROUNDS
-prints seconds and peak memory as JSON.
+"""Measure one setting of benchmarks.scaling in a process of its own: python -m benchmarks.scaled SETTING
+ROUNDS.
+
+It prints seconds and peak memory as JSON.
 """
 
 import json

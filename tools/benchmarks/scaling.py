@@ -1,5 +1,6 @@
-"""How cost grows: seconds and memory of a training step and of inference against side, depth, filters and
-batch, each in a process of its own.
+"""Measure how cost grows with side, depth, filters and batch, each setting in a process of its own.
+
+Cost is seconds and memory of a training step and of inference.
 """
 
 import csv
@@ -75,8 +76,9 @@ def run(size, folder) -> None:
 
 
 def ratios(rows: list, middle: dict, column: str) -> list:
-    """(row, how many times as long as the middle setting's work at its speed would take): 1 is what the FLOPs
-    predict.
+    """Return (row, ratio of the time to that of the same work at the middle setting's speed).
+
+    1 is what the FLOPs predict.
     """
     [base, *_] = [row for row in rows if all(row[name] == value for name, value in middle.items())]
     return [
@@ -85,7 +87,7 @@ def ratios(rows: list, middle: dict, column: str) -> list:
 
 
 def sentence(rows: list, middle: dict) -> str:
-    """The worst settings in words."""
+    """Describe the worst settings in words."""
     parts = []
     for column, words in (("training_processor_s", "training"), ("inference_processor_s", "inference")):
         row, worst = max(ratios(rows, middle, column), key=lambda each: each[1])
@@ -97,8 +99,9 @@ def sentence(rows: list, middle: dict) -> str:
 
 
 def plot(rows: list, middle: dict, path) -> None:
-    """Processor seconds per step against GFLOP, both logarithmic, and memory; the prediction goes through the
-    middle setting.
+    """Plot processor seconds per step and memory against GFLOP, both axes logarithmic.
+
+    The prediction goes through the middle setting.
     """
     import matplotlib
 

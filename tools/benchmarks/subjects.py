@@ -1,4 +1,6 @@
-"""What is measured: the sizes of the full and the quick bench, networks, batches and steps on both sides."""
+"""Define what is measured: sizes of the full and the quick bench, networks, batches and steps on both
+sides.
+"""
 
 from dataclasses import dataclass
 
@@ -34,8 +36,14 @@ LAW = AugmentationConfig(rotate_degrees=10.0, zoom=(0.9, 1.1), intensity=0.2, no
 
 @dataclass(frozen=True)
 class Size:
-    """side: of the slices; filters: per level; batches: of the training step; slices, volumes: to prepare;
-    pipeline_batches: taken per round.
+    """Hold one size of the bench.
+
+    Attributes:
+        side: Side of the slices, in pixels.
+        filters: Filters per level.
+        batches: Batch sizes of the training step.
+        slices, volumes: Numbers to prepare.
+        pipeline_batches: Batches per round of the pipeline.
     """
 
     side: int = 256
@@ -48,7 +56,9 @@ class Size:
     name: str = "full"
 
     def section(self, norm: str) -> NetworkSection:
-        """The UNet++ of the bench: halving by strides, transposed convolutions, a head on every column."""
+        """Return the UNet++ of the bench: halving by strides, transposed convolutions, a head on every
+        column.
+        """
         return NetworkSection(
             depth=len(self.filters), filters=list(self.filters), kernels=[3] * len(self.filters), norm=norm
         )
@@ -58,7 +68,7 @@ class Size:
         return build_network(self.section(norm), side=side or self.side, channels=1)
 
     def gflop(self, side: int | None = None) -> float:
-        """Of a forward pass of one slice."""
+        """Return the GFLOP of a forward pass of one slice."""
         section = self.section("batch")
         grid = grid_of(section)
         return network_cost(section, grid, list(grid.heads), side=side or self.side, channels=1).gflop
@@ -78,7 +88,7 @@ QUICK = Size(
 
 
 def our_step(network, batch: int):
-    """A callable: one optimizer step of this project on a fixed batch with masks."""
+    """Return a callable: one optimizer step of this project on a fixed batch with masks."""
     trainer = SupervisedTrainer(network)
     trainer.compile(optimizer=Adam(1e-4), jit_compile=False)
     trainer.optimizer.build(trainer.trainable_variables)
@@ -89,8 +99,9 @@ def our_step(network, batch: int):
 
 
 def plain_step(network, batch: int):
-    """A callable: one optimizer step as Keras itself makes it (`train_on_batch`, stock layers, cross-entropy
-    of every head).
+    """Return a callable: one optimizer step as Keras itself makes it.
+
+    It is `train_on_batch` with stock layers and the cross-entropy of every head.
     """
     network.compile(
         optimizer=keras.optimizers.Adam(1e-4),
@@ -102,7 +113,7 @@ def plain_step(network, batch: int):
 
 
 def siamese_trainer(network, kind: str, steps: int = 1000) -> SiameseTrainer:
-    """kind shared: two views, agreement and contrast; none: a single view."""
+    """Return a trainer; kind "shared": two views, consistency loss and contrast; "none": a single view."""
     trainer = SiameseTrainer(network, kind=kind, loss=LOSS, steps=steps)
     trainer.compile(optimizer=Adam(1e-4), jit_compile=False)
     trainer.optimizer.build(trainer.trainable_variables)
@@ -110,7 +121,7 @@ def siamese_trainer(network, kind: str, steps: int = 1000) -> SiameseTrainer:
 
 
 def siamese_step(network, kind: str, batch: int):
-    """A callable: one step of image-label training on a fixed batch of the pipeline."""
+    """Return a callable: one step of image-label training on a fixed batch of the pipeline."""
     trainer = siamese_trainer(network, kind)
     data = next(iter(pairs(network.input.shape[1], batch, steps=1, twin=kind != "none")(0)))
     step = tf.function(trainer.update, autograph=False)
@@ -118,8 +129,8 @@ def siamese_step(network, kind: str, batch: int):
 
 
 def pairs(side: int, batch: int, *, steps: int, twin: bool = True, slices: int = 64):
-    """A callable, start -> tf.data of augmented pairs from prepared slices (float16, as the cache holds
-    them).
+    """Return a callable, start -> tf.data of augmented pairs from prepared slices (float16, as in the
+    cache).
     """
     rng = np.random.default_rng(0)
     images = rng.normal(size=(slices, side, side, 1)).astype(np.float16)
@@ -147,7 +158,7 @@ def pairs(side: int, batch: int, *, steps: int, twin: bool = True, slices: int =
 
 
 def slices_for(network, batch: int) -> np.ndarray:
-    """(batch, side, side, C) float32 noise."""
+    """Return (batch, side, side, C) float32 noise."""
     return np.random.default_rng(0).normal(size=(batch, *network.input.shape[1:])).astype(np.float32)
 
 

@@ -1,5 +1,5 @@
-"""Rows of the training step: against plain Keras, against the convolution peak, twins against one view, the
-loop against the bare step.
+"""Measure the training step: against plain Keras, the convolution peak, one view, and the loop against the
+step.
 """
 
 import tensorflow as tf
@@ -16,7 +16,7 @@ PEAK_SHAPES = ((128, 64), (64, 128), (64, 256), (32, 512))
 
 
 def peak_runs(size) -> tuple[dict, dict]:
-    """name -> callable, and name -> GFLOP of each."""
+    """Return name -> callable, and name -> GFLOP of each."""
     runs, gflop = {}, {}
     for side, channels in PEAK_SHAPES if size.name == "full" else ((16, 8),):
         name = f"peak {side} x {side} x {channels}"
@@ -35,6 +35,7 @@ def _convolution(image, kernel):
 
 
 def rows(size) -> list:
+    """Return the rows of the training step."""
     runs, gflop = peak_runs(size)
     for batch in size.batches:
         runs[f"ours, batch norm, {batch}"] = our_step(size.network("batch"), batch)
@@ -92,8 +93,9 @@ def rows(size) -> list:
 
 
 def twin_rows(size) -> list:
-    """Two views against one; the loop of `fit` with its input pipeline against the same step on a batch that
-    is there; at half the side.
+    """Measure two views against one, and the loop of `fit` with its input pipeline against the bare step.
+
+    The bare step runs on a batch that is ready. Both are measured at half the side.
     """
     side, batch = max(16, size.side // 2), max(size.batches)
     trainer, loops = (

@@ -1,6 +1,4 @@
-"""Changes that know a format: its fields get impossible values while checksums, lengths and containers stay
-right.
-"""
+"""Change the fields of a format to impossible values while checksums, lengths and containers stay right."""
 
 import gzip
 import io
@@ -82,7 +80,7 @@ _VRS = ("US", "SS", "UL", "FD", "FL", "DS", "IS", "LO", "CS", "OB", "OW", "UN", 
 
 
 def mutate(seed: Seed, rng: random.Random, seeds: list[Seed]) -> bytes:
-    """The content of a seed with changes: by the fields of its format, or byte by byte."""
+    """Return the content of a seed with changes: by the fields of its format, or byte by byte."""
     change = _CHANGES.get(seed.kind)
     if change is None or rng.random() < 0.3:
         return change_bytes(seed.content, rng, [other.content for other in seeds if other.kind == seed.kind])

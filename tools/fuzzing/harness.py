@@ -1,6 +1,4 @@
-"""Inputs one after another in child processes; what fails is told apart by where, made smaller, and
-written.
-"""
+"""Run inputs one after another in child processes; group failures by place, shrink them, and write them."""
 
 import collections
 import contextlib
@@ -47,13 +45,13 @@ WEIGHTS = {
 
 
 class Child:
-    """A worker process, started when it is needed and again when it died."""
+    """Run a worker process, which is started when it is needed and again when it has died."""
 
     def __init__(self, heavy: bool):
         self.heavy, self.process = heavy, None
 
     def ask(self, kind: str, path: Path) -> dict:
-        """How the input at `path` ended; a dead or stuck child is an outcome too."""
+        """Return how the input at `path` ended; a dead or stuck child is an outcome, too."""
         if self.process is None or self.process.poll() is not None:
             self._start()
         self.process.stdin.write(json.dumps({"kind": kind, "path": str(path)}) + "\n")
@@ -115,10 +113,10 @@ class Child:
             )
 
     def _line(self) -> tuple[str, bool]:
-        """(answer, whether it came or the process ended): "" when the process is dead, stuck, or takes too
-        long.
+        """Return (answer, whether it arrived or the process ended); "" when the process is dead, stuck, or
+        too slow.
 
-        Counted is processor time, since a busy machine may give a process one second in a minute.
+        Processor time is counted, because a busy machine may give a process one second in a minute.
         """
         began, asleep, used = time.monotonic(), time.monotonic(), self._processor_seconds()
         start = used
@@ -149,7 +147,7 @@ class Child:
 
 @dataclass
 class Finding:
-    """One way to fail: where, how often, its smallest input."""
+    """Hold one way to fail: where, how often, its smallest input."""
 
     kind: str
     name: str
@@ -162,7 +160,7 @@ class Finding:
 
 @dataclass
 class Figures:
-    """Outcomes by kind, and what failed."""
+    """Hold the outcomes by kind, and what failed."""
 
     counts: dict = field(default_factory=lambda: collections.defaultdict(collections.Counter))
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -175,8 +173,12 @@ class Figures:
 
 
 class Fuzz:
-    """seed: of the random numbers; input n depends on it and n alone. folder: for the inputs. kinds: of
-    seeds.Seed, all when empty.
+    """Make inputs and run them.
+
+    Args:
+        seed: Seed of the random numbers; input n depends only on it and on n.
+        folder: Folder for the inputs.
+        kinds: Kinds of seeds.Seed; empty: all.
     """
 
     def __init__(self, seed: int, folder: Path, kinds=()):
@@ -189,7 +191,7 @@ class Fuzz:
             self.by_kind[one.kind].append(one)
 
     def input(self, number: int) -> tuple[Seed, bytes]:
-        """Input `number`: the seed it comes from, and its bytes."""
+        """Return the seed and the bytes of input `number`."""
         rng = random.Random(f"{self.seed} {number}")
         kinds = list(self.by_kind)
         kind = rng.choices(kinds, [WEIGHTS[one] for one in kinds])[0]
@@ -204,7 +206,7 @@ class Fuzz:
         first: int = 0,
         say=lambda line: None,
     ) -> Figures:
-        """Inputs from `first` until the time or the number is up."""
+        """Run inputs from `first` until the time or the number is reached."""
         began, said, number = time.monotonic(), time.monotonic(), first
         try:
             while (minutes is None or time.monotonic() < began + 60 * minutes) and (
@@ -226,7 +228,7 @@ class Fuzz:
         return self.figures
 
     def try_one(self, seed: Seed, content: bytes) -> dict:
-        """What the child process says of one input."""
+        """Return what the child process reports on one input."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / seed.name
         path.write_bytes(content)
@@ -253,7 +255,7 @@ class Fuzz:
                 known.content, known.name, known.number = content, seed.name, number
 
     def _shrunk(self, seed: Seed, content: bytes, where: str) -> bytes:
-        """The content without pieces that the failure does not need, as far as a short time goes."""
+        """Return the content without pieces that the failure does not need, as far as a short time allows."""
         ends, size = time.monotonic() + SHRINK_SECONDS, len(content) // 2
         while size >= 1 and time.monotonic() < ends:
             place = 0
@@ -267,14 +269,14 @@ class Fuzz:
         return content
 
     def summary(self) -> str:
-        """One line of counts."""
+        """Return one line of counts."""
         total = self.figures.total
         counts = f"{total[CLEAN]} clean, {total[REFUSED]} refused by name, {total[FAILED]} failed"
         return f"{sum(total.values())} inputs: {counts} in {len(self.figures.findings)} ways"
 
 
 def write_findings(figures: Figures, folder: Path) -> list[Path]:
-    """Per finding its smallest input and a text with where, how often and the traceback."""
+    """Write per finding its smallest input, and a text with place, count and traceback."""
     paths = []
     for number, one in enumerate(sorted(figures.findings.values(), key=lambda each: each.where), start=1):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,4 @@
-"""Changes to bytes, texts and trees of plain values; all of them follow from the generator of random numbers
-alone.
-"""
+"""Change bytes, texts and trees of plain values; the random generator alone decides all changes."""
 
 import copy
 import json
@@ -116,7 +114,7 @@ VALUES = (
 
 
 def change_bytes(content: bytes, rng: random.Random, others: list[bytes] = ()) -> bytes:
-    """One to four changes to a byte string."""
+    """Make one to four changes to a byte string."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         kind, size = rng.randrange(9), len(data)
@@ -154,7 +152,7 @@ def change_bytes(content: bytes, rng: random.Random, others: list[bytes] = ()) -
 
 
 def change_text(content: bytes, rng: random.Random) -> bytes:
-    """One to four changes to lines, words and numbers of a text."""
+    """Make one to four changes to lines, words and numbers of a text."""
     text = content.decode("utf-8", "replace")
     for _ in range(rng.choice((1, 1, 2, 4))):
         lines = text.split("\n")
@@ -185,8 +183,8 @@ def change_text(content: bytes, rng: random.Random) -> bytes:
 
 
 def change_tree(tree, rng: random.Random):
-    """A copy of nested lists and dicts with one to four places changed: replaced, removed, repeated, or an
-    unknown key beside them.
+    """Copy nested lists and dicts with one to four changes: replaced, removed or repeated values, or unknown
+    keys.
     """
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
@@ -220,7 +218,7 @@ def change_tree(tree, rng: random.Random):
 
 
 def json_bytes(tree) -> bytes:
-    """JSON, with NaN and half surrogates as they come; numbers of any length."""
+    """Return JSON with NaN and half surrogates unchanged, and numbers of any length."""
     import sys
 
     sys.set_int_max_str_digits(0)

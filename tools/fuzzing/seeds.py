@@ -1,4 +1,4 @@
-"""Small valid files of every kind that the product reads, made in code: what mutations start from."""
+"""Make small valid files of every kind that the product reads, from which mutations start."""
 
 import gzip
 import io
@@ -33,7 +33,13 @@ SIDE = 16
 
 @dataclass(frozen=True)
 class Seed:
-    """kind: as in targets.TARGETS; name: what the file is called; content: its bytes."""
+    """Hold a valid file.
+
+    Attributes:
+        kind: Kind, a key of targets.TARGETS.
+        name: Name of the file.
+        content: Its bytes.
+    """
 
     kind: str
     name: str
@@ -41,7 +47,7 @@ class Seed:
 
 
 def make_seeds() -> list[Seed]:
-    """All seeds, always the same ones."""
+    """Return all seeds, always the same ones."""
     rng = np.random.default_rng(7)
     found = [
         *_dicom(rng),
@@ -284,7 +290,7 @@ def _answers():
 
 
 def http(status: int, body: bytes) -> bytes:
-    """An answer as it goes over the wire."""
+    """Return an answer as it is sent over the wire."""
     head = (
         f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: "
         f"{len(body)}\r\nConnection: close\r\n\r\n"
@@ -293,5 +299,5 @@ def http(status: int, body: bytes) -> bytes:
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file with its checksum."""
+    """Return a chunk of a PNG file with its checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,5 +1,6 @@
-"""What the product does with a file of each kind: the calls that a user's command would make. Errors come out
-as they are.
+"""Do with a file of each kind what the product does: the calls that a user's command would make.
+
+Errors are passed on unchanged.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ HEAVY = ("keras",)
 
 
 def image(path: Path) -> None:
-    """Read as `predict` does: what it is, whose it is, its pixels; and as a mask."""
+    """Read a file like `predict`: what it is, whose it is, its pixels; and read it as a mask."""
     from clamnet_tf.datasets.unlabelled_inputs import find_inputs
     from clamnet_tf.errors import ClamnetError
     from clamnet_tf.imaging.mask_files import read_mask
@@ -57,7 +58,7 @@ def entry(path: Path) -> None:
 
 
 def selection(path: Path) -> None:
-    """Read as inference.trained_model does, which loads TensorFlow: of one class, or of several."""
+    """Read a selection like inference.trained_model, which loads TensorFlow: of one class, or of several."""
     from clamnet_tf.errors import RunError
     from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
     from clamnet_tf.recipe.classes import UNNAMED
@@ -111,7 +112,7 @@ def keras(path: Path) -> None:
 
 
 def answer(path: Path) -> None:
-    """A model server's answer, sent as it is by a real socket."""
+    """Read a model server's answer, sent unchanged by a real socket."""
     from clamnet_tf.serving.address import parse_address
     from clamnet_tf.serving.identity import Identity
     from clamnet_tf.serving.rest_model import RestModel
@@ -169,7 +170,7 @@ def _with_images(path: Path, name: str) -> Path:
 
 
 class _Server:
-    """Sends the same bytes to whoever connects."""
+    """Send the same bytes to everyone who connects."""
 
     def __init__(self, content: bytes):
         self.content, self.socket = content, socket.create_server(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
-"""A child process that runs inputs one after another under limits, and says how each ended. Started by
-harness.Child.
+"""Run inputs one after another under limits in a child process, and report how each ended.
+
+harness.Child starts it.
 """
 
 import json
@@ -19,7 +20,7 @@ ROOM = (
 
 def serve(heavy: bool) -> None:
     """Answer lines of JSON {"kind", "path"} with lines {"outcome", "told", "where", "seconds", "bytes"} until
-    stdin closes.
+    the end.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -42,7 +43,7 @@ def serve(heavy: bool) -> None:
 
 
 def run(target, path: Path) -> dict:
-    """How one input ended, with processor time and the memory it took at its peak."""
+    """Return how one input ended, with its processor time and peak memory."""
     from clamnet_tf.errors import ClamnetError
     from fuzzing.targets import CLEAN, FAILED, REFUSED
 
@@ -81,7 +82,7 @@ def _memory_error(error):
 
 
 def _place(error) -> str:
-    """The innermost line of the project that an error went through."""
+    """Return the innermost line of the project that an error passed through."""
     found = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         if f"{os.sep}clamnet_tf{os.sep}" in frame.f_code.co_filename:
@@ -90,7 +91,7 @@ def _place(error) -> str:
 
 
 def _forget_peak() -> int:
-    """Make the kernel begin its count of the peak anew; bytes that are in use now."""
+    """Reset the kernel's count of peak memory, and return the bytes that are in use now."""
     try:
         with open("/proc/self/clear_refs", "w") as stream:
             stream.write("5")

@@ -1,4 +1,7 @@
-"""Which simple methods an evaluation compares with: those without training always, fitted ones if any."""
+"""Choose the simple methods with which an evaluation compares the network.
+
+Methods without training are always used, methods fitted to training images when they exist.
+"""
 
 from dataclasses import dataclass
 
@@ -15,26 +18,27 @@ from clamnet_tf.recipe.classes import classes_of, named
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 NOT_KEPT = (
-    "Compared are only simple methods that need no training images (the whole organ, Otsu thresholds, the "
-    "expected size). Those that are fitted to training images (one threshold for all images, intensity "
-    "through "
-    "the consistency of volumes) are not kept with this model: {why}."
+    "The comparison includes only simple methods that need no training images (the whole organ, Otsu "
+    "thresholds, the expected size). Methods that are fitted to training images (one threshold for all "
+    "images, intensity with the post-processing of volumes) are not stored with this model: {why}."
 )
 
 FITTED_HERE = (
-    "Simple methods that are fitted to training images were fitted to the training side of the evaluated "
-    "data, "
-    "since this model was published before they were kept with it."
+    "Simple methods that need training images were fitted to the training side of the evaluated data, "
+    "because this model was published before such methods were stored with it."
 )
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """methods: of everything marked (""), and of each class that has a name, name -> callable(images, organ)
-    -> masks of one volume.
+    """Hold the chosen simple methods.
 
-    note: what the reader must know when methods are lacking or fitted to other images than the network's.
-    new: content of KEPT_FILE that was fitted now and has no place in the run, else None.
+    Attributes:
+        methods: For everything marked ("") and for each named class: name of the method -> callable(images,
+            organ) -> masks of one volume.
+        note: What the reader must know when methods are lacking or were fitted to other images than the
+            network; None otherwise.
+        new: Content of KEPT_FILE that was fitted just now and cannot be stored in the run, else None.
     """
 
     methods: dict[str, dict[str, Baseline]]
@@ -43,72 +47,85 @@ class Chosen:
 
 
 def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Chosen:
-    """Choose the simple methods for an evaluation of `split` (None: all cases).
+    """Choose the simple methods for an evaluation.
 
-    Fitted ones are read from the run or zoo entry. Where there are none, they are fitted to the training
-    slices among `prepared`, if these are not measured themselves, and kept in the run; an entry of the zoo
-    stays as it is, and the caller has them as `new`.
+    Fitted methods are read from the run or zoo entry. Where there are none, they are fitted to the training
+    slices in `prepared`, unless these slices are themselves evaluated, and stored in the run. A zoo entry is
+    not changed; its caller receives them as `new`.
+
+    Args:
+        run: RunFolder of the run or zoo entry.
+        recipe: Its recipe.
+        prepared: Prepared slices of the evaluated data.
+        split: Name of the evaluated split; None: all cases.
 
     Raises:
-        RunError: the kept file is damaged or of another recipe.
+        RunError: The stored file is damaged or belongs to another recipe.
     """
     classes, atlas, channels = classes_of(recipe), prepared.atlas is not None, prepared.images.shape[3]
-    names = named(one.name for one in classes)
-    path, kept, new, note = run.path / KEPT_FILE, {}, None, None
+    names = named(lesion_class.name for lesion_class in classes)
+    path, fitted_methods, new, note = run.path / KEPT_FILE, {}, None, None
     if path.exists():
-        kept = read_kept(path, names, channels)
+        fitted_methods = read_kept(path, names, channels)
     elif split not in (None, "train"):
-        kept = _fit(recipe, prepared, classes)
-        content = {what: fitted(methods) for what, methods in kept.items()}
+        fitted_methods = _fit(recipe, prepared, classes)
+        content = {class_name: fitted(methods) for class_name, methods in fitted_methods.items()}
         new = (content if names else content[""]) if content else None
         if new and run.split.exists():
             write_json(path, new)
             new = None
         note = FITTED_HERE if new else None
-    free = {what: training_free(channels, share, atlas) for what, share in _shares(classes).items()}
+    free = {
+        class_name: training_free(channels, share, atlas) for class_name, share in _shares(classes).items()
+    }
     why = (
-        "it was published before they were"
+        "it was published before they were stored"
         if not run.split.exists()
-        else "the run lost them, and no training images are at hand"
+        else "the run has lost them, and no training images are available"
     )
-    methods = {what: methods | kept.get(what, {}) for what, methods in free.items()}
-    return Chosen(methods, note if kept else NOT_KEPT.format(why=why), new)
+    methods = {
+        class_name: methods | fitted_methods.get(class_name, {}) for class_name, methods in free.items()
+    }
+    return Chosen(methods, note if fitted_methods else NOT_KEPT.format(why=why), new)
 
 
 def _shares(classes) -> dict[str, float]:
-    """Expected share of the organ, of everything marked and of each class.
+    """Return the expected share of the organ, 0..1, of everything marked ("") and of each class.
 
-    Of all together it is the mean, since an abnormal slice shows at least one of them.
+    For all classes together it is the mean, since an abnormal slice shows at least one of them.
     """
-    own = {one.name: one.prevalence for one in classes}
-    return {"": float(np.mean(list(own.values()))), **own}
+    shares = {lesion_class.name: lesion_class.prevalence for lesion_class in classes}
+    return {"": float(np.mean(list(shares.values()))), **shares}
 
 
 def _fit(recipe, prepared, classes) -> dict[str, dict[str, Baseline]]:
-    """Every method, fitted to abnormal training slices; {} without any."""
+    """Fit every method to abnormal training slices; return {} when there are none."""
     table, atlas = prepared.table, prepared.atlas is not None
     train = np.flatnonzero(
         (table.split == "train") & (table.area > recipe.data.minimum_organ_fraction) & (table.label > 0)
     )
     wanted = fit_sizes(classes, table.label[train], table.markers[train])
-    found = {}
-    for what, (chosen, prevalence) in wanted.items():
-        if (rows := train[chosen]).size:
+    methods = {}
+    for class_name, (present, prevalence) in wanted.items():
+        if (rows := train[present]).size:
             simple = intensity_baselines(
                 prepared.images[rows], prepared.organ[rows], table.label[rows], prevalence, atlas=atlas
             )
             volumes = _training_volumes(prepared, rows)
-            found[what] = simple | consistent_baselines(
+            methods[class_name] = simple | consistent_baselines(
                 volumes, PostprocessingConfig.of(recipe.inference), prevalence, atlas=atlas
             )
-    return found
+    return methods
 
 
 def _training_volumes(prepared, rows) -> list:
-    """(images, organ, abnormal) of whole training volumes that hold one of `rows`, the abnormal slices.
+    """Return (images, organ, abnormal) of the training volumes that hold one of `rows`, the abnormal slices.
 
-    There are as many as a network's cuts are fixed on.
+    As many volumes are used as for fixing the thresholds of a network.
     """
     table = prepared.table
-    whole = [np.flatnonzero(table.volume == number) for number in table.volumes_of(rows)]
-    return [(RowView(prepared.images, own), prepared.organ[own], np.isin(own, rows)) for own in whole]
+    volumes = [np.flatnonzero(table.volume == volume) for volume in table.volumes_of(rows)]
+    return [
+        (RowView(prepared.images, volume_rows), prepared.organ[volume_rows], np.isin(volume_rows, rows))
+        for volume_rows in volumes
+    ]

@@ -1,19 +1,22 @@
-"""Masks from intensity alone: what a method that learns must beat (METHOD: section 6, point 5).
+"""Compute masks from intensity alone: what a learning method must beat (docs/method.md, section "Measuring").
 
-    whole_organ                       every organ pixel
-    otsu_channel{c}_{side}            per slice: Otsu's cut of channel c inside the organ
-    size_channel{c}_sigma{s}_{side}   per slice: of channel c, Gaussian-smoothed, the highest (or lowest) values, as many as
-                                      the prevalence is of the organ
-    threshold_channel{c}_sigma{s}_{side}
-                                      channel c, Gaussian-smoothed, against one cut for all slices; the cut is
-                                      fixed on the abnormal training slices so that the mean marked fraction
-                                      of their organ pixels is the prevalence. No mask is used.
+whole_organ
+    Every organ pixel.
+otsu_channel{c}_{side}
+    Per slice: Otsu's threshold of channel c inside the organ.
+size_channel{c}_sigma{s}_{side}
+    Per slice: the highest (or lowest) values of channel c, Gaussian-smoothed, as many as the prevalence is of
+    the organ.
+threshold_channel{c}_sigma{s}_{side}
+    Channel c, Gaussian-smoothed, against one threshold for all slices. The threshold is fixed on the abnormal
+    training slices so that the mean marked fraction of their organ pixels equals the prevalence. No mask is
+    used.
 
-The first three need no training images and are measured in every evaluation (`training_free`).
-`side` is bright (marks values above the cut) or dark (below). Which channel, sigma and side is right cannot
-be known
-without masks: every variant is a method of its own. `best_variant` picks among their scores with hindsight,
-hence an upper bound for this family, to be reported as "best intensity baseline (oracle choice)".
+The first three need no training images and are part of every evaluation (`training_free`). `side` is bright
+(marks values above the threshold) or dark (below it). Which channel, sigma and side are right cannot be known
+without masks, so every variant is a method of its own. `best_variant` picks among their scores with
+hindsight; the result is an upper bound for this family, to be reported as "best intensity baseline (oracle
+choice)".
 """
 
 import functools
@@ -34,17 +37,22 @@ Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def intensity_baselines(
     train_images, train_organ, train_labels, prevalence: float, sigmas=SIGMAS, atlas: bool = False
 ) -> dict[str, Baseline]:
-    """Fit every variant on training slices and return name -> callable(images, organ) -> masks.
+    """Fit every variant on training slices.
 
-    train_images  (N, H, W, C) float, normalised as for the network; a memory map is read slice by slice
-    train_organ   (N, H, W), nonzero = organ
-    train_labels  (N,), 0 normal, > 0 abnormal; only abnormal slices with organ pixels are looked at
-    prevalence    wanted mean marked fraction of organ pixels in abnormal slices, in (0, 1]
-    sigmas        deviations of the smoothing, in pixels of a slice 128 wide; scaled to W
-    atlas         whether the last channel is the deviation from normal slices, which is then called so
+    Args:
+        train_images: (N, H, W, C) float, normalised as for the network; a memory map is read slice by slice.
+        train_organ: (N, H, W), nonzero = organ.
+        train_labels: (N,), 0 normal, above 0 abnormal; only abnormal slices with organ pixels are used.
+        prevalence: Wanted mean marked fraction of the organ pixels in abnormal slices, in (0, 1].
+        sigmas: Standard deviations of the smoothing, in pixels of a slice 128 wide; scaled to W.
+        atlas: Whether the last channel is the deviation from normal slices, which then carries that name.
 
-    Each callable takes images (N, H, W, C) and organ (N, H, W) and returns bool (N, H, W), False outside the
-    organ. ValueError for a prevalence out of range or when no abnormal slice shows any organ.
+    Returns:
+        name -> callable. Each callable takes images (N, H, W, C) and organ (N, H, W) and returns bool (N, H,
+        W), False outside the organ.
+
+    Raises:
+        ValueError: The prevalence is out of range, or no abnormal slice shows any organ.
     """
     if not 0.0 < prevalence <= 1.0:
         raise ValueError(f"prevalence: expected a fraction in (0, 1], received {prevalence!r}.")
@@ -55,27 +63,28 @@ def intensity_baselines(
             f"no abnormal training slice with organ pixels among {len(labels)}: the cut cannot be fixed."
         )
     channels = train_images.shape[-1]
-    called = channel_names(channels, atlas)
+    names = channel_names(channels, atlas)
     baselines = training_free(channels, prevalence, atlas)
     for channel in range(channels):
         for sigma in sigmas:
             values, weights = _training_values(train_images, train_organ, rows, channel, sigma)
             for side in ("bright", "dark"):
                 cut = prevalence_cut(values, weights, prevalence, bright=side == "bright")
-                name = f"threshold_{called[channel]}_sigma{sigma:g}_{side}"
-                baselines[name] = functools.partial(
+                method = f"threshold_{names[channel]}_sigma{sigma:g}_{side}"
+                baselines[method] = functools.partial(
                     cut_masks, channel=channel, sigma=sigma, cut=cut, bright=side == "bright"
                 )
     return baselines
 
 
 def training_free(channels: int, prevalence: float, atlas: bool = False) -> dict[str, Baseline]:
-    """Return the methods that need no training images, as `intensity_baselines` does.
+    """Return the methods that need no training images, in the form of `intensity_baselines`.
 
-    channels    how many an image has, with that of the atlas
-    prevalence  marked share of the organ in every slice, in (0, 1]: the expected size of the recipe, nothing
-    measured
-    atlas       whether the last channel is the deviation from normal slices
+    Args:
+        channels: Number of channels of an image, the atlas channel included.
+        prevalence: Marked share of the organ in every slice, in (0, 1]: the expected size from the recipe,
+            not a measured one.
+        atlas: Whether the last channel is the deviation from normal slices.
     """
     baselines: dict[str, Baseline] = {"whole_organ": whole_organ}
     for channel, name in enumerate(channel_names(channels, atlas)):
@@ -89,15 +98,17 @@ def training_free(channels: int, prevalence: float, atlas: bool = False) -> dict
 
 
 def channel_names(channels: int, atlas: bool) -> list[str]:
-    """What the channels are called in the names of baselines; with an atlas the last one is the deviation
-    from normal slices.
+    """Return the channels' names in names of baselines; with an atlas the last one is the deviation from
+    normal slices.
     """
-    return [f"channel{number}" for number in range(channels - atlas)] + ["deviation"] * atlas
+    return [f"channel{channel}" for channel in range(channels - atlas)] + ["deviation"] * atlas
 
 
 def best_variant(scores: Mapping[str, float]) -> tuple[str, float]:
-    """Name and value of the highest score (NaN ignored): chosen with masks, an oracle. ValueError when all
-    are NaN.
+    """Return name and value of the highest score, ignoring NaN: a choice made with masks, an oracle.
+
+    Raises:
+        ValueError: All scores are NaN.
     """
     known = {name: float(score) for name, score in scores.items() if not np.isnan(score)}
     if not known:
@@ -112,10 +123,14 @@ def whole_organ(images, organ) -> np.ndarray:
 
 
 def smoothed(image: np.ndarray, organ: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean over organ pixels only: image (H, W), organ (H, W) bool, sigma in pixels of a 128-wide
-    slice.
+    """Compute the Gaussian mean over organ pixels only.
 
-    Values outside of the organ do not leak in (normalised convolution); the result is 0 there.
+    Values outside the organ do not leak in (normalised convolution); the result is 0 there.
+
+    Args:
+        image: (H, W).
+        organ: (H, W) bool.
+        sigma: Standard deviation in pixels of a slice 128 wide.
     """
     inside = organ.astype(np.float32)
     image = np.asarray(image, np.float32) * inside
@@ -128,10 +143,16 @@ def smoothed(image: np.ndarray, organ: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def prevalence_cut(values: np.ndarray, weights: np.ndarray, prevalence: float, *, bright: bool) -> float:
-    """The cut beyond which `values` (P,) carry the fraction `prevalence` of `weights` (P,).
+    """Find the threshold beyond which `values` carry the fraction `prevalence` of `weights`.
 
-    bright: marked are values > cut; otherwise values < cut. Equal values are marked together or not at all;
-    the marked fraction is the largest that does not exceed the prevalence.
+    Equal values are marked together or not at all; the marked fraction is the largest one that does not
+    exceed the prevalence.
+
+    Args:
+        values: (P,) values.
+        weights: (P,) weight of each value.
+        prevalence: Wanted fraction, in (0, 1].
+        bright: True: values above the threshold are marked; False: values below it.
     """
     if not bright:
         return -prevalence_cut(-values, weights, prevalence, bright=True)
@@ -146,8 +167,8 @@ def prevalence_cut(values: np.ndarray, weights: np.ndarray, prevalence: float, *
 
 
 def _training_values(images, organ, rows, channel, sigma):
-    """Organ values of the abnormal slices, and weights that let each slice count alike; at most 400,000
-    values.
+    """Return organ values of the abnormal slices, at most 400,000, and weights that let each slice count
+    equally.
     """
     step = 1 + sum(int(np.count_nonzero(organ[row])) for row in rows) // _MOST_VALUES
     values, weights = [], []
@@ -160,35 +181,38 @@ def _training_values(images, organ, rows, channel, sigma):
 
 
 def cut_masks(images, organ, *, channel, sigma, cut, bright) -> np.ndarray:
+    """Mark the organ pixels whose smoothed value lies beyond a fixed threshold."""
     masks = np.zeros(np.shape(organ), bool)
-    for number in range(len(masks)):
-        inside = np.asarray(organ[number]) > 0
-        values = smoothed(images[number, ..., channel], inside, sigma)
-        masks[number] = inside & (values > cut if bright else values < cut)
+    for index in range(len(masks)):
+        inside = np.asarray(organ[index]) > 0
+        values = smoothed(images[index, ..., channel], inside, sigma)
+        masks[index] = inside & (values > cut if bright else values < cut)
     return masks
 
 
 def size_masks(images, organ, *, channel, sigma, share, bright) -> np.ndarray:
-    """Mark the share `share` of each slice's organ, highest values first (lowest unless `bright`); equal
-    values together or not at all.
+    """Mark the share `share` of each slice's organ, highest values first (lowest first unless `bright`).
+
+    Equal values are marked together or not at all.
     """
     masks = np.zeros(np.shape(organ), bool)
-    for number in range(len(masks)):
-        inside = np.asarray(organ[number]) > 0
+    for index in range(len(masks)):
+        inside = np.asarray(organ[index]) > 0
         if inside.any():
-            values = smoothed(images[number, ..., channel], inside, sigma)
-            own = values[inside]
-            cut = prevalence_cut(own, np.ones(own.size), share, bright=bright)
-            masks[number] = inside & (values > cut if bright else values < cut)
+            values = smoothed(images[index, ..., channel], inside, sigma)
+            organ_values = values[inside]
+            cut = prevalence_cut(organ_values, np.ones(organ_values.size), share, bright=bright)
+            masks[index] = inside & (values > cut if bright else values < cut)
     return masks
 
 
 def otsu_masks(images, organ, *, channel, bright) -> np.ndarray:
+    """Mark the organ pixels above (or, unless `bright`, below) Otsu's threshold of each slice."""
     masks = np.zeros(np.shape(organ), bool)
-    for number in range(len(masks)):
-        inside = np.asarray(organ[number]) > 0
-        values = np.asarray(images[number, ..., channel], np.float32)
+    for index in range(len(masks)):
+        inside = np.asarray(organ[index]) > 0
+        values = np.asarray(images[index, ..., channel], np.float32)
         if inside.any() and np.ptp(values[inside]) > 0:
             cut = threshold_otsu(values[inside])
-            masks[number] = inside & (values > cut if bright else values <= cut)
+            masks[index] = inside & (values > cut if bright else values <= cut)
     return masks

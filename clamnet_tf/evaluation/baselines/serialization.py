@@ -1,4 +1,4 @@
-"""Fitted baselines as JSON, so that a run or a zoo entry measures the same ones again."""
+"""Store fitted baselines as JSON, so that a run or zoo entry is compared with the same ones again."""
 
 import functools
 import json
@@ -25,11 +25,11 @@ KEYWORDS = {
     "size_masks": {"channel": int, "sigma": float, "share": float, "bright": bool},
     "consistent_masks": {"channel": int, "centre": float, "scale": float, "marking": dict},
 }
-"""What each function is given, and of which type; what comes from a registry is checked against it."""
+"""Keyword arguments of each function with their types; content from a registry is checked against it."""
 
 
 def fitted(baselines: Mapping[str, Baseline]) -> dict:
-    """What was learned, as JSON: name -> {function, keywords}; `restored` reads it back."""
+    """Return fitted baselines as JSON: name -> {function, keywords}. `restored` reads it back."""
     names = {function: name for name, function in FUNCTIONS.items()}
     return {
         name: {
@@ -41,7 +41,7 @@ def fitted(baselines: Mapping[str, Baseline]) -> dict:
 
 
 def restored(content: Mapping) -> dict[str, Baseline]:
-    """The callables of `fitted`."""
+    """Return the callables from the content that `fitted` wrote."""
     return {
         name: functools.partial(FUNCTIONS[entry["function"]], **entry["keywords"])
         for name, entry in content.items()
@@ -49,44 +49,48 @@ def restored(content: Mapping) -> dict[str, Baseline]:
 
 
 def read_kept(path: Path, names: tuple[str, ...], channels: int) -> dict[str, dict[str, Baseline]]:
-    """Read the file of a run or entry: {"": methods}, of classes with names {"" and each name: methods}.
+    """Read the stored baselines of a run or zoo entry.
 
     Args:
-        path: the file. names: of the lesion classes, () for one without a name.
-        channels: of an image, with that of the atlas.
+        path: The file.
+        names: Names of the lesion classes; () for one class without a name.
+        channels: Number of channels of an image, the atlas channel included.
+
+    Returns:
+        {"": methods for everything marked, name of a class: methods for that class, ...}.
 
     Raises:
-        RunError: not what `fitted` wrote, or for other channels or markers.
+        RunError: The file is not what `fitted` wrote, or it is for other channels or classes.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         content = content if names else {"": content}
         if not set(content) <= {"", *names}:
-            raise ValueError(f"it is of the markers {', '.join(filter(None, content)) or 'none'}")
+            raise ValueError(f"it is for the lesion classes {', '.join(filter(None, content)) or 'none'}")
         for methods in content.values():
             for name, entry in methods.items():
                 _check(name, entry, channels)
-        return {what: restored(methods) for what, methods in content.items()}
+        return {class_name: restored(methods) for class_name, methods in content.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = f"simple methods for {channels} channel(s)" + (
-            f" and the markers {', '.join(names)}" if names else ""
+            f" and the lesion classes {', '.join(names)}" if names else ""
         )
         raise RunError(
-            f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to be compared "
+            f"{path}: expected {expected}, as fit writes them; {error}. Remove the file to evaluate "
             f"without them."
         ) from error
 
 
 def _check(name: str, entry: Mapping, channels: int) -> None:
-    """ValueError or KeyError for a method that could not be called."""
+    """Raise ValueError or KeyError for a method that could not be called."""
     keywords = entry["keywords"]
     wanted = KEYWORDS[entry["function"]]
     if set(keywords) != set(wanted):
         raise ValueError(f"{name} has the keywords {', '.join(keywords) or 'none'}")
     for key, kind in wanted.items():
         value = keywords[key]
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not number if kind is float else type(value) is not kind:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_number if kind is float else type(value) is not kind:
             raise ValueError(f"{name}: {key} is {value!r}")
     if not 0 <= keywords.get("channel", 0) < channels:
         raise ValueError(f"{name}: channel is {keywords['channel']}")

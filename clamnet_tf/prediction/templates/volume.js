@@ -11,7 +11,7 @@ function show(place) {
   one.outlines.forEach((outline, number) => part("mask").children[number].setAttribute("d", outline));
   part("number").textContent = one.number + " of " + slices[slices.length - 1].number;
   part("input").textContent = one.input;
-  part("position").textContent = one.position === null ? "not known" : one.position.toFixed(1) + " mm along the stack";
+  part("position").textContent = one.position === null ? "unknown" : one.position.toFixed(1) + " mm along the stack";
   part("presence").textContent = one.presence.toFixed(2);
   part("area").textContent = one.pixels ? (one.area === null ? one.pixels + " pixels" : one.area.toFixed(1) + " mm²") : "nothing";
   if (part("slider")) {

@@ -1,0 +1,217 @@
+"""Mark one group of files after another, and write the files of each volume."""
+
+import datetime
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from clamnet_tf import __version__
+from clamnet_tf.datasets.expected_images import expected_images
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.evaluation.evaluate import display_channel
+from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.prediction.dicom_seg import Algorithm
+from clamnet_tf.prediction.formats import formats_for, write_masks
+from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
+from clamnet_tf.prediction.report import INDEX, write_volume_page
+from clamnet_tf.prediction.tables import notes_of, slice_row, volume_row
+from clamnet_tf.preprocessing.atlas_channel import volume_with_atlas_channel
+from clamnet_tf.preprocessing.cache import prepare
+from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.organ_region import without_organ
+from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
+from clamnet_tf.preprocessing.volumes import Group, assemble
+from clamnet_tf.recipe.classes import named
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Choose what is written.
+
+    Attributes:
+        formats: Names from formats.FORMATS; empty: the defaults of formats.formats_for.
+        segmentation: "binary" or "fractional", of DICOM-SEG.
+        keep_identifiers: Let texts of file headers into results; names are decided in Inputs.
+        any_modality: Accept images of another modality than the model's, or in other units, with a note.
+    """
+
+    formats: tuple[str, ...] = ()
+    segmentation: str = "binary"
+    keep_identifiers: bool = False
+    any_modality: bool = False
+
+
+DEFAULT_CHOICE = Choice()
+
+
+class GroupMarker:
+    """Mark one group of files after another."""
+
+    def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
+        self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = (
+            trained,
+            recipe,
+            inputs,
+            out,
+            choice,
+            cache,
+            alone,
+        )
+        self.organ_network = organ_network
+        self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
+        self.algorithm = Algorithm(
+            recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes)
+        )
+        self.names = {
+            case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))
+        }
+
+    def facts(self) -> dict[str, str]:
+        """Return what a page says about how it was made."""
+        marking = self.trained.marking
+        return {
+            "Recipe": f"{self.recipe.name} ({self.recipe.modality.upper()}, {self.recipe.condition})",
+            "Model": self.algorithm.model_sha256[:12],
+            "Threshold": f"{marking.threshold:.3f}, {marking.rule}",
+            "Program": f"clamnet-tf {__version__}",
+            "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
+        }
+
+    def mark(self, group: Group, stem: Path) -> dict:
+        """Mark the volumes of a group, write their files, and return what the progress log keeps.
+
+        Raises:
+            UserInputError: Nothing could be marked.
+        """
+        content = {"slices": [], "volumes": [], "failures": [], "notes": []}
+        group, volumes = self._assemble(group, content["failures"])
+        manifest = self.inputs.manifest
+        for volume in volumes:
+            image = manifest.cases[volume.wanted[0][1]].image
+            if volume.array.shape[3] != self.trained.channels:
+                raise DataError(
+                    f"{image}: the model expects {self.trained.channels} channel(s), as in its training "
+                    f"images; received {volume.array.shape[3]}. Convert the image, or use a model trained on "
+                    f"such images."
+                )
+        for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
+            is_series = len(volume.grids) > 1
+            first_case = volume.wanted[0][1]
+            marked = mark_volume(
+                self.trained,
+                volume,
+                prepared,
+                names=self.names,
+                name=self.inputs.volumes[first_case] if is_series else self.inputs.names[first_case],
+                stem=stem if is_series else self.inputs.outputs[first_case],
+                channel=display_channel(self.recipe, volume.array.shape[3]),
+                keep_probability=self.choice.segmentation == "fractional"
+                and "dicom-seg" in self.choice.formats,
+            )
+            file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
+            self._write(
+                replace(marked, notes=(*marked.notes, *file_notes, *notes)),
+                content,
+                alone=self.alone and len(volumes) == 1,
+            )
+        return content
+
+    def _write(self, marked: MarkedVolume, content: dict, *, alone: bool) -> None:
+        """Write the files of one marked volume and add its rows to `content`."""
+        formats = formats_for(marked, self.choice.formats)
+        written = write_masks(
+            marked,
+            self.out,
+            formats,
+            segmentation=self.choice.segmentation,
+            algorithm=self.algorithm,
+            keep_identifiers=self.choice.keep_identifiers,
+        )
+        notes = [*notes_of(marked), *written.notes]
+        if "report" in formats:
+            page = Path(INDEX) if alone else marked.stem.with_name(f"{marked.stem.name}_report.html")
+            written.volume["report"] = page.as_posix()
+            index = None if alone else "../" * len(page.parent.parts) + INDEX
+            write_volume_page(
+                self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=index
+            )
+        content["slices"] += [
+            slice_row(marked, marked_slice, files)
+            for marked_slice, files in zip(marked.slices, written.slices)
+        ]
+        content["volumes"].append(volume_row(marked, written.volume))
+        content["failures"] += [self.inputs.hide(failure) for failure in written.failures]
+        content["notes"] += [self.inputs.hide(note) for note in notes]
+
+    def _assemble(self, group: Group, failures: list[str]):
+        """Return (group, its volumes) without the files that cannot be read. Raises ImageError when none can
+        be read.
+        """
+        manifest, recipe = self.inputs.manifest, self.recipe
+
+        def read(subset):
+            return assemble(
+                manifest,
+                subset,
+                channels=recipe.data.channels,
+                dicom_backend=recipe.data.dicom_backend,
+                with_organ=recipe.organ.method == "given",
+                expected=self.expected,
+            )
+
+        try:
+            return group, read(group)
+        except ImageError:
+            if len(group.cases) == 1:
+                raise
+        readable, unreadable = [], []
+        for case in group.cases:
+            try:
+                read_volume(manifest.cases[case].image, dicom_backend=recipe.data.dicom_backend)
+                readable.append(case)
+            except ImageError as error:
+                unreadable.append(self.inputs.hide(str(error)))
+        if not readable:
+            raise ImageError("\n  ".join(unreadable))
+        failures += [f"{failure} The rest of its volume is marked without it." for failure in unreadable]
+        return Group(tuple(readable)), read(Group(tuple(readable)))
+
+    def _prepared(self, group: Group, volumes):
+        """Yield a PreparedVolume per volume, stored in the cache when there is one, and notes on its
+        organ.
+        """
+        manifest, recipe = self.inputs.manifest, self.recipe
+        if self.cache is None:
+            for volume in volumes:
+                prepared_volume = prepare_volume(
+                    volume,
+                    manifest.cases[volume.wanted[0][1]].image,
+                    recipe.data,
+                    recipe.organ,
+                    self.organ_network,
+                )
+                prepared_volume = volume_with_atlas_channel(prepared_volume, self.trained.atlas)
+                yield prepared_volume, without_organ(recipe.organ.method, prepared_volume.fallback)
+            return
+        group_manifest = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
+        cached = prepare(
+            group_manifest,
+            data=recipe.data,
+            organ=recipe.organ,
+            cache=self.cache,
+            organ_network=self.organ_network,
+            expected=self.expected,
+        )
+        for volume_index in range(len(volumes)):
+            rows = np.flatnonzero(cached.table.volume == volume_index)
+            box = CropBox(*(int(value) for value in cached.table.box[rows[0]]))
+            hashes = tuple(cached.table.pixel_hash[rows].tolist())
+            prepared_volume = PreparedVolume(
+                cached.images[rows], cached.organ[rows], box, tuple(cached.table.area[rows].tolist()), hashes
+            )
+            yield (
+                volume_with_atlas_channel(prepared_volume, self.trained.atlas),
+                without_organ(recipe.organ.method, cached.fallback),
+            )
