@@ -5,7 +5,7 @@
 from keras import ops
 
 from clamnet_tf.input_pipeline.augmentation import sample, sample_by_gather
-from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_agreement, ramp, squared_agreement
+from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_consistency, ramp, squared_consistency
 from clamnet_tf.losses.hybrid import hybrid_of_labels, organ_mean
 from clamnet_tf.networks.build import head_names, logits_network
 from clamnet_tf.networks.fast_form import fast_form
@@ -123,9 +123,9 @@ class SiameseTrainer(StepTrainer):
             warped = resample(ops.concatenate([moving, batch[first_organ][..., None]], axis=-1), batch[warp])
             visible = ops.round(warped[..., -1]) * batch[second_organ]
             if self.options["agreement_distance"] == "hybrid":
-                distance = hybrid_agreement(warped[..., :-1], second, self.options["k"])
+                distance = hybrid_consistency(warped[..., :-1], second, self.options["k"])
             else:
-                distance = squared_agreement(warped[..., :-1], ops.exp(second))
+                distance = squared_consistency(warped[..., :-1], ops.exp(second))
             result += organ_mean(distance, visible) * (1.0 if self.kind == "ema" else 0.5)
         return result
 

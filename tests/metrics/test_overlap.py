@@ -12,7 +12,9 @@ MARKED = np.array([[1, 0, 0], [1, 1, 1]], bool)
 
 
 def test_counts_by_hand():
-    assert count_overlap(TRUTH, MARKED) == Overlap(both=2, truth_only=1, marked_only=2, neither=1)
+    assert count_overlap(TRUTH, MARKED) == Overlap(
+        true_positive=2, false_negative=1, false_positive=2, true_negative=1
+    )
 
 
 def test_scores_by_hand():

@@ -88,7 +88,7 @@ def test_more_classes_leave_the_background_as_it_was(images):
             after[head][..., 1:], np.repeat(before[head][..., 1:] / 3, 3, -1), rtol=1e-4, atol=1e-6
         )
     assert transfer_text(rows)[1:] == [
-        "adapted: head_1_logits, head_2_logits: 2 classes became 4 classes, every marker alike"
+        "adapted: head_1_logits, head_2_logits: 2 classes became 4 classes, all lesion classes alike"
     ]
 
 
