@@ -73,5 +73,5 @@ def test_a_single_class_keeps_its_maps_and_its_own_cut(rng):
 
 
 def test_a_row_of_other_classes_is_refused():
-    with pytest.raises(ValueError, match="its markers are one, two, the recipe's two, one"):
+    with pytest.raises(ValueError, match="its lesion classes are one, two, the recipe's two, one"):
         VolumePostprocessor.from_row(marking(0.1, 0.2).row(), ("two", "one"))
