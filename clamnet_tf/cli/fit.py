@@ -126,8 +126,8 @@ def _refuse_together(recipe, out, place, search, initial):
         and search,
         "self_training.teacher auto is chosen in one process: let it choose first, then train with the "
         "teacher it names.": (choosing and place),
-        "--search eta chooses loss.eta; every marker has its own eta. Write eta: null for the markers that "
-        "are to take it.": (search and recipe.markers and all(one.eta is not None for one in recipe.markers)),
+        "--search eta chooses loss.eta; every class has its own eta. Write eta: null for the classes that "
+        "are to take it.": (search and recipe.classes and all(one.eta is not None for one in recipe.classes)),
         "--init runs in one process; train on several without it.": place and initial,
         "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place
         and search,

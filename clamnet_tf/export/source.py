@@ -83,7 +83,13 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
     original, predictor = (build_predictor(each, inference, head=chosen) for each in (network, folded(part)))
     left_out = {
         name: value
-        for name in ("through_plane", "main_component", "appearance", "smallest_component", "fill_holes")
+        for name in (
+            "axial_smoothing",
+            "keep_largest_component",
+            "intensity_refinement",
+            "smallest_component",
+            "fill_holes",
+        )
         if (value := getattr(inference, name))
     }
     return Source(

@@ -48,11 +48,9 @@ def as_probability(maps, places: int):
     the logit.
 
     The classifier averages over the places of a level: the mean of m is the part of the logit that the
-    positive
-    places contribute (exactly so for Grad-CAM of the deepest level, Zhou 2016). 0.5 is a place that would
-    raise
-    the logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on the result is a
-    threshold on the map itself.
+    positive places contribute (exactly so for Grad-CAM of the deepest level, Zhou 2016). 0.5 is a place that
+    would raise the logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on the
+    result is a threshold on the map itself.
 
     Args:
         maps: (B, ...) at least 0.

@@ -19,8 +19,7 @@ class AttributionMap(Predictor):
 
     Every classifier's map is smoothed and scaled so that its highest value in the slice is 1; the maps are
     combined by their geometric mean, so that a place counts only where all classifiers agree. Maps are
-    comparable
-    within a slice, not from slice to slice: `probability` returns how abnormal the whole slice is.
+    comparable within a slice, not from slice to slice: `probability` returns how abnormal the whole slice is.
 
     Args:
         network: built by `build_evidence_classifiers`, or restored.

@@ -42,10 +42,10 @@ class OrganNetwork:
                 f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it "
                 f"cannot serve as organ network."
             )
-        if recipe.markers:
+        if recipe.classes:
             raise RunError(
                 f"{run.recipe}: expected a network that marks one organ; this one has "
-                f"{len(recipe.markers)} lesion classes."
+                f"{len(recipe.classes)} lesion classes."
             )
         self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()

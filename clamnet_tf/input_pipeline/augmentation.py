@@ -16,7 +16,7 @@ import tensorflow as tf
 class AugmentationConfig(NamedTuple):
     """The distribution of views, which is the same for both classes.
 
-    The fields are those of the recipe's `pairs.views`.
+    The fields are those of the recipe's `pairs.augmentation`.
     """
 
     blur: tuple = (0.9, 1.0)
@@ -151,13 +151,11 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
         seed: int32 (2,), the stateless seed of this batch and view.
         law: the distribution of views.
         place: (first, whole): these slices are the rows from `first` on of a batch of `whole` rows, and get
-            the
-            views that they get in that batch. None: they are the whole batch.
+            the views that they get in that batch. None: they are the whole batch.
 
     Returns:
         The view (B, H, W, C), its organ (B, H, W) rounded to {0, 1}, and matrices (B, 3, 3) that map
-        positions of
-        the view to the source, in pixels.
+        positions of the view to the source, in pixels.
     """
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
     first_row, total = (0, batch) if place is None else place
@@ -223,9 +221,8 @@ def _channel_order(draw, channels, law: AugmentationConfig):
     """Return which channel stands at each position, (B, channels) int32.
 
     Missing sequences are filled with another one, as archives do. Without a main channel, one channel is
-    replaced
-    by another one, with probability channel_loss. With one, it replaces a single other channel (half of
-    channel_loss) or all others (the other half).
+    replaced by another one, with probability channel_loss. With one, it replaces a single other channel (half
+    of channel_loss) or all others (the other half).
 
     Args:
         draw: (B, 3) random numbers in 0..1.

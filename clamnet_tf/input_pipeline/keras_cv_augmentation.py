@@ -14,10 +14,8 @@ def build_rand_augment(strength: float):
     """Return a function of views for use inside tf.data: RandAugment on intensities alone.
 
     The function takes and returns (B, H, W, C) float32, normalised. It applies one to two operations per
-    slice
-    (autocontrast, equalise, solarise, colour, contrast, brightness); shape and geometry are kept, and pixels
-    that
-    are 0 in all channels (outside) stay 0.
+    slice (autocontrast, equalise, solarise, colour, contrast, brightness); shape and geometry are kept, and
+    pixels that are 0 in all channels (outside) stay 0.
 
     Args:
         strength: keras-cv's magnitude, in 0..1.

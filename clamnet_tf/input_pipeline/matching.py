@@ -15,8 +15,7 @@ def matching_weights(
 
     Args:
         abnormal: columns of the A abnormal slices: `position` (0..1 in the volume), `area` (organ fraction of
-            the
-            image) and `site` (text).
+            the image) and `site` (text).
         normal: the same columns of the M normal slices.
         on: "position", "area" or "none".
         tolerance: standard deviation of the Gaussian weight on the difference of the matched quantity, in its

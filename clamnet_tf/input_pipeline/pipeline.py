@@ -43,8 +43,7 @@ class SliceStore:
         organ: (N, H, W) uint8.
         labels: (N,) int, 0 normal, 1.. abnormal; the pipeline yields 0 or 1.
         etas: (N, M) float32: eta of the lesion classes that a slice shows (the recipe's where the manifest
-            has
-            none), 0 for the other classes.
+            has none), 0 for the other classes.
     """
 
     def __init__(self, images, organ, labels, etas):
@@ -102,8 +101,7 @@ def pair_dataset(
         A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
         next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
         warp_b_to_a (B, 3, 3). B is the plan's batch divided by all replicas; the parts of a step together are
-        the
-        same for every share.
+        the same for every share.
     """
     total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
@@ -192,8 +190,7 @@ def _reader(arrays, facts, plan, start: int, steps: int, batch: int, service):
     """Return a function (step, first) -> rows first..first+batch-1 of the plan's batch of that step.
 
     It returns the rows of `arrays` (large, in files or in memory), then those of `facts` (small, in memory).
-    For
-    a service it consists of graph ops that read the arrays' files.
+    For a service it consists of graph ops that read the arrays' files.
     """
     if service is not None:
         return _file_reader(

@@ -40,8 +40,7 @@ def margin_contrast(score_abnormal, score_normal, margin: float):
     """Return 0.5 max(0, margin - (u_abnormal - u_normal))^2 of each negative pair.
 
     It compares image scores, never pixels: two patients must not be pushed apart pixel by pixel, since that
-    asks
-    for the whole organ.
+    asks for the whole organ.
 
     Args:
         score_abnormal: (P,) image scores in 0..1.

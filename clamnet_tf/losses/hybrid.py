@@ -63,10 +63,8 @@ def hybrid_of_labels(log_probabilities, organ, eta, k: int = 1):
         slice that shows the classes S:       (1 / |S|) sum over c in S of eta_c H_c
 
     A class that the label excludes is not among the targets: the softmax pushes its probability down, like
-    the
-    background's, through log p_c of the classes that are there. In a normal slice every lesion class is
-    pushed
-    down.
+    the background's, through log p_c of the classes that are there. In a normal slice every lesion class is
+    pushed down.
 
     Args:
         log_probabilities: (B, H, W, 1 + M) float32.

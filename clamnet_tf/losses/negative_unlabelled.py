@@ -34,8 +34,7 @@ def partial_risks(lesion, organ, abnormal, prior: float):
 
     Returns:
         Scalars, each half of its class's error (see the module): of background, in 0..0.5, and of lesion,
-        which
-        may be negative. Every slice counts alike.
+        which may be negative. Every slice counts alike.
     """
     as_background, as_lesion = organ_mean(lesion, organ), organ_mean(1.0 - lesion, organ)
     normal = 1.0 - abnormal
@@ -48,8 +47,7 @@ def non_negative(background, lesion, observed=None):
 
     (In their terms, beta is 0 and gamma 1.) While the lesion part is at least 0, the gradient is that of the
     whole risk. Below 0 the value is the background part alone, and the gradient is that of MINUS the lesion
-    part:
-    the step goes up there, to undo what was memorised.
+    part: the step goes up there, to undo what was memorised.
 
     Args:
         background: scalar, the first part.

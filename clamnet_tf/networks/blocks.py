@@ -136,8 +136,7 @@ def head(x, *, classes: int, output: str, l2: float, name: str):
 
     Returns:
         (batch, height, width, classes) softmax probabilities that sum to 1, or (batch, height, width, 1)
-        sigmoid
-        P(lesion).
+        sigmoid P(lesion).
     """
     channels = 1 if output == "sigmoid" else classes
     logits = layers.Conv2D(

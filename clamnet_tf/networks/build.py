@@ -18,14 +18,12 @@ def build_network(
         side: side of the input in pixels, divisible by 2**(depth - 1).
         channels: channels of the input.
         name: beginning of the model's name; None: unet_plus_plus, or unet for plain skips. Depth and
-            duplicated
-            levels follow: unet_plus_plus_d5_dup1-3.
+            duplicated levels follow: unet_plus_plus_d5_dup1-3.
 
     Returns:
         A model with the input `image`, (batch, side, side, channels) float32, normalised as the recipe's data
         section says, and a dict of outputs "head_1", "head_2" ..: (batch, side, side, classes) float32
-        softmax
-        probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(lesion).
+        softmax probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(lesion).
 
     Raises:
         NetworkError: the section is impossible, the side cannot be halved often enough, or there is no

@@ -19,10 +19,8 @@ def build_classifier(
 
     The score is the sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged
     over the whole map. This is plain global average pooling (Zhou 2016) and not pooling over the organ:
-    outside
-    of the organ prepared slices are 0, the network keeps the image as its only input, and activation maps
-    have
-    their textbook form. Only stock Keras layers are used.
+    outside of the organ prepared slices are 0, the network keeps the image as its only input, and activation
+    maps have their textbook form. Only stock Keras layers are used.
 
     Args:
         section: recipe section `network`.

@@ -2,8 +2,7 @@
 memory.
 
 A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are followed as plain JSON:
-channels
-from layer to layer, and the weights of each layer. They must not be more than the file contains.
+channels from layer to layer, and the weights of each layer. They must not be more than the file contains.
 """
 
 import math
@@ -95,8 +94,7 @@ def declared_weights(path, config: dict) -> int:
 
     Raises:
         NetworkError: there are no layers, more than MOST_LAYERS, layers whose inputs are missing, or sizes
-            beyond
-            the limits of this module; the message names the layer.
+            beyond the limits of this module; the message names the layer.
     """
     with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
         layers = config["config"]["layers"]

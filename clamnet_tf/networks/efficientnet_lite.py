@@ -74,10 +74,8 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
 
     Args:
         image: (batch, height, width, channels) float32, about zero mean and unit standard deviation. Height
-            and
-            width are multiples of `stride_after(blocks)`; with other sizes the padding would differ from that
-            of
-            the weights.
+            and width are multiples of `stride_after(blocks)`; with other sizes the padding would differ from
+            that of the weights.
         blocks: how many blocks are connected, 0..16.
         frozen: the stem and this many blocks keep their weights and statistics; 0: everything is trained.
         last: name of the last layer; None: it gets a name of its own.

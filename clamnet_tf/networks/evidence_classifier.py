@@ -37,13 +37,12 @@ def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Mo
 
     Returns:
         A functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit,
-        ...}.
-        Each classifier is a layer of that name: a functional model with the outputs `logit` and `evidence`.
+        ...}. Each classifier is a layer of that name: a functional model with the outputs `logit` and
+        `evidence`.
 
     Raises:
         NetworkError: the side cannot be halved as often as the levels say, there is no channel, or the
-            ImageNet
-            weights of a backbone are not installed.
+            ImageNet weights of a backbone are not installed.
     """
     check_side(side, halvings(section) + 1)
     check_channels(channels)

@@ -18,9 +18,8 @@ def fast_form(network: keras.Model) -> keras.Model:
     """Return a model with the layers and variables of `network`, with its norms and convolutions replaced.
 
     The result is `network` itself when it has none of them. Outputs, gradients and moving statistics are
-    those of
-    `network` up to float32 rounding. Use the result for calling only, and save `network`. A layer of lower
-    precision than float32 (mixed precision) is not replaced.
+    those of `network` up to float32 rounding. Use the result for calling only, and save `network`. A layer of
+    lower precision than float32 (mixed precision) is not replaced.
     """
     if not any(_form_of(layer) for layer in network.layers):
         return network

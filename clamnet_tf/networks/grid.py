@@ -101,8 +101,7 @@ def grid_of(section: NetworkSection) -> Grid:
 
     `skips: nested` holds X[i,j] for all i + j < depth, with heads 1..depth-1 on X[0,1].. (depth 1: head 1 on
     X[0,0]). `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its
-    number
-    is depth-1, the column it stands on, so that head k means the same depth in both.
+    number is depth-1, the column it stands on, so that head k means the same depth in both.
 
     Raises:
         NetworkError: the section is impossible; the message lists everything that is wrong.

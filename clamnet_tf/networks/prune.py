@@ -16,8 +16,7 @@ def prune(network: keras.Model, head: int) -> keras.Model:
     """Return a model of head `head` alone: output {"head_k": probabilities}, equal to the full model's.
 
     Layers that the head does not depend on are gone; the weights are copies, so that training one model does
-    not
-    change the other. The network alone is enough, no recipe is needed.
+    not change the other. The network alone is enough, no recipe is needed.
 
     Raises:
         NetworkError: the network has no such head.

@@ -31,8 +31,7 @@ def receptive_field(grid: Grid, head: int, *, down: str, up: str, block: str = "
     """Return the receptive field of a head: mean, smallest and largest over pixel positions.
 
     docs/method.md, section "Idea", lists the means for stride down and bilinear up: 15, 35, 75, 155 for heads
-    1-4
-    with kernels of 3.
+    1-4 with kernels of 3.
     """
     sides = [end - start + 1 for start, end in pixel_intervals(grid, head, down=down, up=up, block=block)]
     return ReceptiveField(sum(sides) / len(sides), min(sides), max(sides))
@@ -42,8 +41,7 @@ def pixel_intervals(grid: Grid, head: int, *, down: str, up: str, block: str = "
     """Return the first and last input position that each output position of a head depends on.
 
     Output positions are 0, 1 .. 2**(depth-1) - 1; then the pattern repeats. Input positions are relative to
-    an
-    unbounded image: they may be negative.
+    an unbounded image: they may be negative.
     """
     nodes = grid.needed(head)
     intervals = []

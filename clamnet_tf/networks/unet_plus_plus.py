@@ -28,8 +28,7 @@ def connect_grid(
 
     Returns:
         {(row, column): tensor (batch, side / 2**row, side / 2**row, filters of the row)}. The layer that
-        gives
-        the tensor of a node bears the node's name, x_{row}_{column}.
+        gives the tensor of a node bears the node's name, x_{row}_{column}.
     """
     tensors = {}
     for place, node in grid.nodes.items():

@@ -49,8 +49,7 @@ class Prepared:
     Attributes:
         folder: folder of the slices, or of the cache when there are several shards.
         images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are
-            kept; a
-            memory map, or one view of several.
+            kept; a memory map, or one view of several.
         organ: (N, side, side) uint8, 1 = organ.
         table: one row per slice.
         key: sha256 of everything that affects the slices.
@@ -143,8 +142,7 @@ def prepare_shards(
     """Prepare every shard of `manifest` without opening the result.
 
     Memory holds some volumes at a time and, per case, its row of the manifest. Finished shards remain,
-    whatever
-    happens to the others.
+    whatever happens to the others.
 
     Args:
         manifest: the cases.
@@ -221,8 +219,7 @@ def account(method: str, shards: list[KeptShard], manifest: Manifest) -> tuple[s
     """Describe what the preparation could not do as asked, one line per matter.
 
     The lines concern slices where organ.method found nothing plausible, volumes that are 8-bit pictures and
-    are
-    taken to show data.window already, and the notes of the readers.
+    are taken to show data.window already, and the notes of the readers.
     """
     lines, volumes = [], sum(shard.volumes for shard in shards)
     without_organ = [

@@ -28,8 +28,7 @@ class ContentHashes:
     """Content hashes of files and folders, remembered in a JSON file of the cache, one per `root`.
 
     A file whose size, modification time and change time are those of the memo is not read again. Files
-    changed in
-    the last seconds are not remembered: a second change might leave the times as they are.
+    changed in the last seconds are not remembered: a second change might leave the times as they are.
 
     Args:
         cache: folder of the cache; None remembers nothing.

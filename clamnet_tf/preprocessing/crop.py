@@ -13,8 +13,7 @@ class CropBox:
     """A square of an image: rows top..top+size-1, columns left..left+size-1.
 
     The square may leave the image: what lies outside counts as 0. The aspect ratio is kept. Pixels are areas,
-    not
-    points: pixel i covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of
+    not points: pixel i covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of
     resampling.
 
     Attributes:
@@ -48,8 +47,7 @@ class CropBox:
             image: (height, width) or (height, width, channels).
             side: side of the result, in pixels.
             nearest: False resizes bilinearly, with antialiasing when shrinking; True takes the value under
-                each new
-                pixel's centre, for labels and masks.
+                each new pixel's centre, for labels and masks.
 
         Returns:
             (side, side) or (side, side, channels): float32, or the dtype of the image with nearest=True.

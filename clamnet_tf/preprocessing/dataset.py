@@ -25,8 +25,7 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         reporter: receives the lines.
         cache: folder of the cache, where the cohort is written; None: the default one.
         keep_identifiers: leave patients' names in what is reported and written; otherwise `reporter` hides
-            them
-            from here on.
+            them from here on.
 
     Raises:
         DataError: there is neither data nor a built-in cohort, or labels were given without data.

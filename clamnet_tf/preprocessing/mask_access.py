@@ -60,8 +60,7 @@ def open_masks(
         rows: row numbers of the table.
         purpose: what the masks are for.
         grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and
-            resized
-            by nearest neighbour.
+            resized by nearest neighbour.
         classes: how many lesion classes the recipe has.
         notes: a dict that receives {note: first file} on assumptions made in reading; None: none are
             collected.

@@ -28,8 +28,7 @@ def read_mask_of(
 
     Args:
         mask: file or folder of the mask; a mask without a place in the patient holds its values in the order
-            of
-            the image's file.
+            of the image's file.
         image: file or folder of the image.
         open_image: returns the image's volume; called for masks that are placed on their image, and for masks
             without a place whose image has one.
@@ -39,8 +38,7 @@ def read_mask_of(
         DataError: the mask does not have the shape of the image as stored, so that it cannot be turned with
             it.
         ImageError: see `imaging.mask_files.read_mask`; also for a mask on the image's grid that its affine
-            puts
-            elsewhere in the patient.
+            puts elsewhere in the patient.
     """
     if needs_image(mask):
         return _placed(mask, open_image(image), classes)

@@ -36,8 +36,7 @@ class NormalAtlas:
         opening: radius, in pixels of a slice of 128, of the disk that removes thin structures before; 0 for
             none.
         level: quantile of the organ's values that is a slice's own level, in 0..1. The median of a lung that
-            is
-            half consolidated is that of the lesion; its 15th percentile is that of the rest.
+            is half consolidated is that of the lesion; its 15th percentile is that of the rest.
         places: whether every cell has statistics of its own; False: one reference for the whole organ, which
             also holds for images of other origin.
     """
@@ -183,8 +182,7 @@ def organ_cells(organ: np.ndarray) -> np.ndarray:
     organ.
 
     The halves lie left and right of the middle of the organ's box. Within a half, the row counts from its
-    first
-    to its last row, the column from the organ's first to its last pixel of that row.
+    first to its last row, the column from the organ's first to its last pixel of that row.
     """
     organ = np.asarray(organ, bool)
     cells = np.zeros(organ.shape, np.int32)
@@ -243,8 +241,7 @@ def _without_thin_structures(values: np.ndarray, inside: np.ndarray, radius: flo
     """Remove bright structures narrower than a disk of `radius` pixels, then close dark gaps of half of it.
 
     This is grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its
-    darkest
-    value, so that a bright surrounding does not support what touches it.
+    darkest value, so that a bright surrounding does not support what touches it.
     """
     filled = np.where(inside, values, values[inside].min())
     opened = ndimage.grey_opening(filled, footprint=_disk(radius))

@@ -54,8 +54,7 @@ class ShardedArray:
     """Present the rows of several .npy files as one read-only array (N, ...), read when they are asked for.
 
     Index it by rows alone: an integer, a slice, an array of integers or of N booleans; the result is a copy
-    in
-    memory, like that of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
+    in memory, like that of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
 
     Args:
         paths: files of equal type and item shape, in order. Only the first is opened at once.

@@ -37,8 +37,7 @@ def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> 
 
     Returns:
         The organ without its rim, bool (slices, rows, columns), and the number of slices that took the
-        fallback.
-        A slice may be empty: outside of the brain, or blank.
+        fallback. A slice may be empty: outside of the brain, or blank.
     """
     if organ.method == "network":
         return _network(volume, organ, network)

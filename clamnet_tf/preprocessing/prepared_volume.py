@@ -24,8 +24,8 @@ class PreparedVolume:
 
     Attributes:
         images: (n, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are
-            kept;
-            float16 everywhere, so that a cached slice and one computed on the spot are the same numbers.
+            kept; float16 everywhere, so that a cached slice and one computed on the spot are the same
+            numbers.
         organ: (n, side, side) uint8, 1 = organ, its rim taken off.
         box: the volume's crop on the original grid.
         area: per slice, organ fraction of the ORIGINAL image, in 0..1.

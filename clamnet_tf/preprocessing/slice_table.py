@@ -131,8 +131,7 @@ def join_stored(parts, manifest: Manifest) -> SliceTable:
 
     Args:
         parts: in order, pairs of columns from `read_stored` and, per case that they count from 0, its index
-            in
-            `manifest`. Volumes are numbered consecutively over the parts.
+            in `manifest`. Volumes are numbered consecutively over the parts.
         manifest: the whole manifest.
     """
     numbered, volumes = [], 0

@@ -30,10 +30,9 @@ def group_cases(manifest: Manifest) -> list[Group]:
     """Group the cases that may form one volume.
 
     Cases of one patient and series belong together; without a series but with positions, all cases of a
-    patient;
-    otherwise each file is a group. Within a group, cases are ordered by position when every case has one,
-    else by
-    the natural order of file names; then by slice_index. Groups come in the order of their first case.
+    patient; otherwise each file is a group. Within a group, cases are ordered by position when every case has
+    one, else by the natural order of file names; then by slice_index. Groups come in the order of their first
+    case.
     """
     groups: dict[tuple, list[int]] = {}
     for index, case in enumerate(manifest.cases):
@@ -76,15 +75,13 @@ class AssembledVolume:
         array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a
             place in the patient.
         wanted: per requested slice (index along axis 0, index of its case, slice inside its file, position
-            0..1
-            in the volume).
+            0..1 in the volume).
         spacing_mm: between slices, rows and columns, in mm; None = unknown.
         organ: bool (S, H, W) mask given with the image, or None.
         grids: the way back to the files: of the one file of several slices, or of each file of one slice, in
             order.
         affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack
-            holds
-            the slices of DICOM as their files do, in the order of position; for all other files it is
+            holds the slices of DICOM as their files do, in the order of position; for all other files it is
             `array`.
         axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`.
         cases: per grid, index of its case.

@@ -1,4 +1,4 @@
-"""Recipes by name or path: those shipped with the package, and one's own files."""
+"""Find and read recipes, by the name of a shipped one or by a path."""
 
 import os
 from pathlib import Path
@@ -18,25 +18,29 @@ _STUDY = "study_"
 
 
 def recipe_folder() -> Path:
-    """The folder of the shipped recipes: clamnet_tf/_recipes when installed, recipes/ of the checkout
-    otherwise.
+    """Return the folder of the shipped recipes: clamnet_tf/_recipes of an installed package, recipes/ of a
+    checkout.
     """
     installed = _PACKAGE / "_recipes"
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
 
 
 def recipe_names() -> list:
-    """Names of the shipped recipes, sorted."""
+    """Return the names of the shipped recipes, sorted."""
     return sorted(path.stem for path in recipe_folder().glob("*.yaml") if not path.stem.startswith(_STUDY))
 
 
 def study_names() -> list:
-    """Names of the shipped studies (study_*.yaml beside the recipes), sorted."""
+    """Return the names of the shipped studies (study_*.yaml beside the recipes), sorted."""
     return sorted(path.stem for path in recipe_folder().glob(f"{_STUDY}*.yaml"))
 
 
 def find_recipe(name_or_path) -> Path:
-    """The file of a shipped recipe's name or of a path; RecipeError when there is neither."""
+    """Return the path of the recipe that a shipped name or a path stands for.
+
+    Raises:
+        RecipeError: there is neither such a name nor such a file.
+    """
     text = os.fspath(name_or_path)
     path = Path(text)
     names = recipe_names()
@@ -61,10 +65,17 @@ def find_recipe(name_or_path) -> Path:
 
 
 def load_recipe(name_or_path, overrides=()) -> Recipe:
-    """The recipe of a shipped name or a path, with overrides ("network.depth=3") put in before validation.
+    """Read a recipe, put the overrides in and check the whole.
 
-    RecipeError: every problem of file and overrides, one line each. Levels to be drawn stay "random": see
-    `resolve`.
+    Args:
+        name_or_path: name of a shipped recipe, or path of a YAML file.
+        overrides: texts such as "network.depth=3", in the order in which they apply.
+
+    Returns:
+        The Recipe. Levels that are to be drawn stay "random"; `recipe.writer.resolve` draws them.
+
+    Raises:
+        RecipeError: with every problem of the file and of the overrides, one per line.
     """
     path = find_recipe(name_or_path)
     name = path if path == Path(name_or_path) else _short(path)
@@ -79,7 +90,11 @@ def load_recipe(name_or_path, overrides=()) -> Recipe:
 
 
 def recipe_of(text: str) -> Recipe:
-    """The recipe of a text, such as `recipe.writer.to_yaml` writes. RecipeError: every problem of it."""
+    """Return the Recipe of a YAML text, such as `recipe.writer.to_yaml` writes.
+
+    Raises:
+        RecipeError: with every problem of the text, one per line.
+    """
     root, problems = read_text(text, "recipe")
     if root is None:
         raise recipe_error(problems)
@@ -87,8 +102,8 @@ def recipe_of(text: str) -> Recipe:
 
 
 def _short(path):
-    """A shipped recipe's path as short as it can be said: relative to the working folder when it lies
-    below.
+    """Return a shipped recipe's path relative to the working folder when it lies below it, else the path
+    itself.
     """
     try:
         return path.relative_to(Path.cwd())

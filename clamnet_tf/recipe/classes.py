@@ -1,18 +1,19 @@
-"""The lesion classes of a recipe, with the numbers that each of them takes from elsewhere filled in."""
+"""The lesion classes of a recipe, with the values that a class inherits filled in."""
 
 from dataclasses import dataclass
 
 UNNAMED = ""
-"""Name of the only class of a recipe with `markers: null`: the label alone says whether a slice shows it."""
+"""Name of the only class of a recipe with `classes: null`: the label alone says whether a slice shows it."""
 
 
 @dataclass(frozen=True)
 class LesionClass:
-    """One lesion class.
+    """Holds one lesion class.
 
-    name: as in the manifest's column markers, or UNNAMED.
-    eta: weight of a slice that shows it, in (0, 1].
-    prevalence: expected share of the organ in slices that show it, in 0..1.
+    Attributes:
+        name: as in the manifest's column markers, or UNNAMED.
+        eta: weight of a slice that shows the class, in (0, 1].
+        prevalence: expected share of the organ in slices that show it, in 0..1.
     """
 
     name: str
@@ -29,20 +30,22 @@ def classes_of(recipe) -> tuple[LesionClass, ...]:
             eta if one.eta is None else one.eta,
             prevalence if one.prevalence is None else one.prevalence,
         )
-        for one in recipe.markers or ()
+        for one in recipe.classes or ()
     ) or (LesionClass(UNNAMED, eta, prevalence),)
 
 
 def class_names(recipe) -> tuple[str, ...]:
-    """Return the names of `classes_of`; of a single class without a name (UNNAMED,)."""
+    """Return the names of `classes_of`; (UNNAMED,) for a single class without a name."""
     return tuple(one.name for one in classes_of(recipe))
 
 
 def named(names) -> tuple[str, ...]:
-    """Return the class names that are to be said beside what they name: none for a class without a name."""
+    """Return the class names without UNNAMED, for texts in which a class without a name is not mentioned."""
     return tuple(name for name in names if name != UNNAMED)
 
 
 def by_name(values: dict):
-    """Return what is written of values per class name: the dict; without a name the value alone."""
+    """Return `values` (class name -> value) as files hold it: the dict, or the value alone when the only
+    class has no name.
+    """
     return values.get(UNNAMED, values)

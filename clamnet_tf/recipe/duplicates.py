@@ -1,5 +1,5 @@
-"""Which levels of the grid get two subsequent blocks, when the recipe leaves the choice to chance (paper
-3.1).
+"""Draw the levels of the grid that get two subsequent blocks, when the recipe leaves the choice to chance
+(paper 3.1).
 """
 
 import random
@@ -12,7 +12,10 @@ def draw_levels(depth: int, count: int, seed: int) -> list[int]:
     machine.
 
     The levels are ranked by `random.Random(seed).random()`, the one sequence that Python keeps from version
-    to version. Raises RecipeError when there are fewer levels than wanted.
+    to version.
+
+    Raises:
+        RecipeError: there are fewer levels than wanted.
     """
     if not 0 <= count <= depth:
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""Words for messages: what a key expects (from the JSON Schema), what it received, and how to mend it."""
+"""Put into words what a key expects (from the JSON Schema), what it received, and how to mend it."""
 
 import math
 
@@ -8,7 +8,9 @@ from clamnet_tf.recipe.suggest import nearest
 
 
 def expected_text(schema: dict, part: dict) -> str:
-    """ "a whole number from 1 to 7", "mean or a whole number from 1 to 6", "a list, each entry ..." """
+    """Return what a part of the schema allows, in words: "a whole number from 1 to 7", "a list, each entry
+    ...".
+    """
     candidates = sorted(alternatives(schema, part), key=lambda candidate: candidate.get("type") != "null")
     return " or ".join(_one(schema, candidate) for candidate in candidates)
 
@@ -55,13 +57,13 @@ def _short(number):
 
 
 def either(values) -> str:
-    """["a", "b", "c"] -> "a, b or c"."""
+    """Join alternatives with commas and "or": ["a", "b", "c"] -> "a, b or c"."""
     words = [str(value) for value in values]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def received_text(value) -> str:
-    """A value as it was read, with its kind where that matters: text '3', 3, true, null, [1, 2]."""
+    """Return a value as it was read, with its kind where that matters: text '3', 3, true, null, [1, 2]."""
     text = _received(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -87,8 +89,8 @@ def _received(value):
 
 
 def advice_text(schema: dict, part: dict, value) -> str:
-    """How `value` becomes what `part` expects: a spelling of a number or boolean, the nearest word; or an
-    empty string.
+    """Return how `value` can become what `part` expects (a boolean or number spelt right, the nearest
+    word), or an empty string.
     """
     candidates = alternatives(schema, part)
     kinds = {candidate.get("type") for candidate in candidates}

@@ -1,8 +1,7 @@
-"""Messages about a file that is no recipe (study, zoo entry) say so and repeat nothing of it.
+"""Report a file that is no recipe (study, zoo entry ...) without quoting it.
 
 A wrong path may name a file of secrets: a configuration with passwords is valid YAML, and every unknown key
-of it would
-be quoted.
+of it would be quoted.
 """
 
 from dataclasses import replace
@@ -13,18 +12,18 @@ _SHOWN = 4  # keys
 
 
 def without_quotes(root, problems: list, keys, what: str, source: str) -> list:
-    """The problems of reading a file, without its words where it has none of the `keys` that `what` begins
-    with.
+    """Return the problems of reading a file, free of the file's own words when it is of another kind.
 
     Args:
-        root: the tree that was read, or None. problems: of reading. keys: of the top level. what: "a recipe".
-        source:
-            name of the file.
+        root: the tree that was read, or None.
+        problems: those of reading.
+        keys: keys of the top level of the expected kind.
+        what: the expected kind in words, for example "a recipe".
+        source: name of the file.
 
     Returns:
-        `problems` themselves for a file with at least one of the keys; else one problem that quotes nothing;
-        for a file that could
-        not be read to its end the places and kinds of its faults.
+        `problems` themselves for a file with at least one of the keys; else one problem that quotes
+        nothing; for a file that could not be read to its end, the places and kinds of its faults.
     """
     if root is None:
         return [
@@ -38,7 +37,7 @@ def without_quotes(root, problems: list, keys, what: str, source: str) -> list:
 
 
 def is_foreign(root, keys) -> bool:
-    """Whether a tree is a mapping that has keys, but none of `keys`."""
+    """Tell whether a tree is a mapping that has keys, but none of `keys`."""
     return (
         root is not None
         and isinstance(root.value, dict)
@@ -48,7 +47,7 @@ def is_foreign(root, keys) -> bool:
 
 
 def _bare(problem: Problem) -> Problem:
-    """Without its path, and without the name of a tag or alias."""
+    """Return the problem without its path and without the name of a tag or alias."""
     received = problem.received
     if received.startswith(("the tag", "*")):
         received = "a tag" if received.startswith("the tag") else "an alias"

@@ -1,6 +1,4 @@
-"""The recipe's JSON Schema: for editors, and as the one description from which messages take what is
-expected.
-"""
+"""Make the JSON Schema of recipes, for editors and as the source of what messages say is expected."""
 
 import functools
 
@@ -9,15 +7,15 @@ from clamnet_tf.recipe.schema import Recipe
 
 @functools.cache
 def json_schema() -> dict:
-    """JSON Schema (draft 2020-12) of a recipe; one shared dict, to be read only.
+    """Return the JSON Schema (draft 2020-12) of a recipe: one shared dict, which callers must not change.
 
-    Rules between several keys (`rules.py`) are beyond it.
+    Rules between several keys (`rules.py`) are not part of it.
     """
     return schema_of(Recipe, "clamnet-tf recipe")
 
 
 def schema_of(model, title: str) -> dict:
-    """JSON Schema of a model of closed sections."""
+    """Return the JSON Schema of a pydantic model made of closed sections."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -26,7 +24,7 @@ def schema_of(model, title: str) -> dict:
 
 
 def field_schema(schema: dict, path) -> dict:
-    """The part of `schema` for a path of keys and list indices; {} when there is none."""
+    """Return the part of `schema` at a path of keys and list indices; {} when there is none."""
     part = schema
     for step in path:
         for candidate in alternatives(schema, part):
@@ -43,7 +41,7 @@ def field_schema(schema: dict, path) -> dict:
 
 
 def alternatives(schema: dict, part: dict) -> list:
-    """What `part` may be: the members of its anyOf, or itself; references resolved."""
+    """Return the schemas that `part` allows: the members of its anyOf, or itself; references resolved."""
     if "$ref" in part:
         part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
     if "anyOf" in part:
@@ -52,7 +50,7 @@ def alternatives(schema: dict, part: dict) -> list:
 
 
 def keys(schema: dict, path=()) -> list:
-    """Keys of the section at `path`, in order; [] when it is no section."""
+    """Return the keys of the section at `path`, in order; [] when it is no section."""
     for candidate in alternatives(schema, field_schema(schema, path)):
         if "properties" in candidate:
             return list(candidate["properties"])
@@ -60,14 +58,14 @@ def keys(schema: dict, path=()) -> list:
 
 
 def all_paths(schema: dict, path=()):
-    """Every path of keys below `path`, sections before their keys."""
+    """Return every path of keys below `path`, sections before their keys."""
     for key in keys(schema, path):
         yield (*path, key)
         yield from all_paths(schema, (*path, key))
 
 
 def _without_titles(part):
-    """pydantic gives every field a title made of its name, which editors show in place of the description."""
+    """Remove pydantic's titles of fields, which editors show in place of the description."""
     if isinstance(part, dict):
         return {
             key: {name: _without_titles(field) for name, field in value.items()}

@@ -1,69 +1,111 @@
-"""Keys that stand in another section than they used to: recipes of run folders and zoo entries were written
-before, and stay readable.
+"""Recipe keys that had another name or stood in another section in 0.1.0: the one table of them.
 
-Recipe files are read as if they had the keys in their new place. An override is typed today: it gets the new
-key as advice. A recipe's hash is that of its old form, so that runs, studies and exported models go on to be
-recognised by it.
+Recipes, run folders, zoo entries and `--set` overrides with the old keys are read as if they had the new
+ones. The hash of a recipe is that of its old form, so that runs, studies and exported models still
+recognise it.
 """
 
-from clamnet_tf.recipe.problems import Problem
+from clamnet_tf.recipe.problems import Place, Problem
 from clamnet_tf.recipe.reader import Node
 
-MOVED = {
+#: Path of a key or section in 0.1.0 -> its path today.
+MOVED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("training", "strategy"): ("runtime", "strategy"),
     ("training", "mixed_precision"): ("runtime", "mixed_precision"),
     ("training", "xla"): ("runtime", "xla"),
+    ("markers",): ("classes",),
+    ("pairs", "views"): ("pairs", "augmentation"),
+    ("attribution", "classifier", "views"): ("attribution", "classifier", "augmentation"),
+    ("loss", "agreement"): ("loss", "consistency"),
+    ("self_training", "marker"): ("self_training", "foreground_fraction"),
+    ("self_training", "background"): ("self_training", "background_fraction"),
+    ("inference", "through_plane"): ("inference", "axial_smoothing"),
+    ("inference", "main_component"): ("inference", "keep_largest_component"),
+    ("inference", "one_sided"): ("inference", "suppress_bilateral"),
+    ("inference", "appearance"): ("inference", "intensity_refinement"),
 }
+NEW_SECTIONS = ("runtime",)
+"""Sections that 0.1.0 did not have."""
 
 
-def move_keys(root: Node) -> list:
-    """Put the moved keys of a file's tree where they belong now; a Problem for each that stands in both
-    places.
-    """
+def move_keys(root: Node) -> list[Problem]:
+    """Rename the old keys in a recipe file's tree and return a Problem for each that stands there twice."""
     problems = []
-    for (old_section, old_key), new in MOVED.items():
-        section = root.value.get(old_section) if isinstance(root.value, dict) else None
-        if section is None or not isinstance(section.value, dict) or old_key not in section.value:
+    for old, new in MOVED.items():
+        holder = _section(root, old[:-1])
+        if holder is None or old[-1] not in holder:
             continue
-        node = section.value.pop(old_key)
-        target = root.value.setdefault(new[0], Node(node.place, {}))
-        if target.value is None:
-            target.value = {}
-        if not isinstance(target.value, dict):  # a problem of its own, which the schema reports
-            continue
-        if new[1] in target.value:
-            expected = f"{'.'.join(new)} alone, where this key stands now"
-            problems.append(Problem(node.place, (old_section, old_key), expected, "both", "remove this one"))
+        node = holder[old[-1]]
+        target = holder if old[:-1] == new[:-1] else _section(root, new[:-1], node.place)
+        if target is None:  # what stands in the way is a problem of its own, which the schema reports
+            del holder[old[-1]]
+        elif new[-1] in target:
+            del holder[old[-1]]
+            expected = f"{'.'.join(new)} alone, as this key is called now"
+            problems.append(Problem(node.place, old, expected, "both", "remove this one"))
+        elif target is holder:
+            _rename(holder, old[-1], new[-1])
         else:
-            target.value[new[1]] = node
+            target[new[-1]] = holder.pop(old[-1])
     return problems
 
 
-def moved_problem(path, place) -> Problem | None:
-    """What an override of the moved key `path` is told; None for all others."""
-    new = MOVED.get(tuple(path))
-    return (
-        None
-        if new is None
-        else Problem(
-            place,
-            tuple(path),
-            f"{'.'.join(new)}, where this key stands now",
-            "its old place",
-            f"write --set {'.'.join(new)}=...",
-        )
-    )
+def _section(root: Node, path, place: Place | None = None) -> dict[str, Node] | None:
+    """Return the content of the section at `path`, or None where there is none.
+
+    place: a section that is missing or null is made, as if it were written there; None: it is not made.
+    """
+    content = root.value
+    for key in path:
+        if not isinstance(content, dict):
+            return None
+        node = content.get(key)
+        if place is not None and (node is None or node.value is None):
+            node = content[key] = Node(place, {})
+        if node is None:
+            return None
+        content = node.value
+    return content if isinstance(content, dict) else None
+
+
+def _rename(section: dict[str, Node], old: str, new: str) -> None:
+    """Rename a key in place; the order of the keys, which messages follow, stays."""
+    items = [(new if key == old else key, node) for key, node in section.items()]
+    section.clear()
+    section.update(items)
+
+
+def present_path(path) -> tuple[str, ...]:
+    """Return what the key at `path` of 0.1.0 is called today; paths of today come back as they are."""
+    path = tuple(path)
+    for old, new in MOVED.items():
+        if path[: len(old)] == old:
+            return new + path[len(old) :]
+    return path
 
 
 def before_moving(content: dict) -> dict:
-    """A serialised recipe with the moved keys where they used to be, and nothing of sections that were not
-    there.
+    """Return a serialised recipe with the keys and sections of 0.1.0.
 
-    So runtime.data_service does not count: it changes who makes the batches, not the batches.
+    Keys of NEW_SECTIONS that are not in MOVED do not count: runtime.data_service changes who makes the
+    batches, not the batches.
     """
-    content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
-    for (old_section, old_key), (section, key) in MOVED.items():
-        content[old_section][old_key] = content[section][key]
-    for section in {new[0] for new in MOVED.values()}:
-        del content[section]
-    return content
+    content = _copied(content)
+    for old, new in MOVED.items():
+        source, target = _below(content, new[:-1]), _below(content, old[:-1])
+        if source is not None and target is not None and new[-1] in source:
+            target[old[-1]] = source.pop(new[-1])
+    return {key: value for key, value in content.items() if key not in NEW_SECTIONS}
+
+
+def _copied(value):
+    return {key: _copied(child) for key, child in value.items()} if isinstance(value, dict) else value
+
+
+def _below(content: dict, path) -> dict | None:
+    """Return the dict at `path` of nested dicts, or None where there is none."""
+    found: dict | None = content
+    for key in path:
+        inner = found.get(key) if found is not None else None
+        found = inner if isinstance(inner, dict) else None
+    return found

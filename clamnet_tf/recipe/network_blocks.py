@@ -1,7 +1,8 @@
-"""The blocks that a node of the grid may be made of (`network.block`), one entry each.
+"""The table of blocks that a node of the grid may be made of (`network.block`), one entry each.
 
-To add one: write build, receptive_field and cost into a module of its own in `networks`, as plain_block.py
-does, and enter it below; recipes take the name, and tests/networks build, save and count every entry.
+To add a block, write build, receptive_field and cost into a module of its own in `networks`, as
+plain_block.py does, and enter it below. Recipes take the name; tests/networks build, save and count every
+entry.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,9 @@
-"""What a first network may minimise on image labels (`loss.objective`), one entry each.
+"""The table of objectives that a first network may minimise on image labels (`loss.objective`), one entry
+each.
 
-To add one: write its build into a module of `training`, enter it below, and, if it has settings, give it a
-section in `schema.LossSection`. Recipes take the name, their rules ask what it needs, reports take its label.
+To add an objective, write its build into a module of `training`, enter it below, and, if it has settings,
+give it a section in `schema_loss.LossSection`. Recipes take the name, their rules ask what it needs,
+reports take its label.
 """
 
 from collections.abc import Callable
@@ -12,17 +14,18 @@ from clamnet_tf.deferred import Deferred
 
 @dataclass(frozen=True)
 class Objective:
-    """One objective.
+    """Holds one objective.
 
     Attributes:
-        build: (network, loss, *, twin, new_twin, classes, steps) -> training.steps.StepTrainer of
-            `network`. loss: the recipe's LossSection; twin: its TwinSection; new_twin: () -> a second network
-            alike; classes: LesionClass of each map; steps: planned number of optimizer steps.
-        label: (LossSection, prevalence) -> what sets a baseline apart from the method, in words for a report;
-            None: nothing.
-        needs_pairs: whether it learns from positive and negative pairs, with twin, agreement and contrast.
-        classifies: whether its network is a classifier of slices, whose activation map marks, instead of one
-            with heads.
+        build: function (network, loss, *, twin, new_twin, classes, steps) -> training.steps.StepTrainer of
+            `network`, where loss is the recipe's LossSection, twin its TwinSection, new_twin a function
+            that returns a second network like the first, classes the LesionClass of each map, and steps the
+            planned number of optimizer steps.
+        label: function (LossSection, prevalence) -> what sets a baseline apart from the method, in words
+            for a report, or None when there is nothing to say.
+        needs_pairs: whether it learns from positive and negative pairs, with twin, consistency and contrast.
+        classifies: whether its network is a classifier of slices, whose activation map marks, instead of
+            one with heads.
     """
 
     build: Deferred

@@ -1,11 +1,11 @@
-"""`--set network.depth=3`: an override is read as strictly as the file and put into its tree before
-validation.
+"""Put overrides (`--set network.depth=3`) into the tree of a recipe file before it is validated.
 
-So the problems of file and overrides are reported together, each with its own place.
+An override is read as strictly as the file. The problems of file and overrides are reported together, each
+with its own place. Keys of 0.1.0 are accepted (moved.py).
 """
 
 from clamnet_tf.recipe.json_schema import json_schema, keys
-from clamnet_tf.recipe.moved import moved_problem
+from clamnet_tf.recipe.moved import present_path
 from clamnet_tf.recipe.problems import Place, Problem
 from clamnet_tf.recipe.reader import UNREADABLE, Node, read_value
 
@@ -19,7 +19,7 @@ def apply_overrides(root: Node, overrides) -> list:
         path_text, equals, value_text = text.partition("=")
         path_text = path_text.strip()
         place = Place(f"--set {path_text}", rank=rank)
-        path = tuple(path_text.split("."))
+        path = present_path(path_text.split("."))
         if not equals or not all(path):
             problems.append(
                 Problem(
@@ -35,10 +35,6 @@ def apply_overrides(root: Node, overrides) -> list:
             problems.append(Problem(place, path, "each key once", "it again", "remove one of the overrides"))
             continue
         seen[path] = place
-        moved = moved_problem(path, place)
-        if moved:
-            problems.append(moved)
-            continue
         if not value_text.strip():
             problems.append(
                 Problem(
@@ -79,7 +75,9 @@ def _graft(root, path, leaf, place):
 
 
 def _in_the_way(child, path, depth, place):
-    """The Problem of an override that leads through a value; none when that value is itself a problem."""
+    """Return the problem of an override that leads through a plain value; none when that value is itself a
+    problem.
+    """
     if child.value is UNREADABLE or keys(json_schema(), path[:depth]):
         return []
     through = ".".join(path[:depth])

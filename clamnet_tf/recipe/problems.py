@@ -1,4 +1,4 @@
-"""One problem of a recipe, where it stands, and all of them together as one RecipeError."""
+"""One problem of a recipe with its place, and all problems together as one RecipeError."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ MOST_SHOWN = 200  # problems of one file
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was written: a line of a file, or an override.
+    """Says where a value was written: a line of a file, or an override.
 
-    `source` is the file as the user named it, or "--set network.depth"; `line` counts from 1, None for an
-    override;
-    `rank` orders the report: 0 for the file, then 1, 2 .. for the overrides.
+    Attributes:
+        source: the file as the user named it, or "--set network.depth".
+        line: line number from 1; None for an override.
+        rank: order in the report: 0 for the file, then 1, 2 .. for the overrides.
     """
 
     source: str
@@ -25,7 +26,9 @@ class Place:
 
 
 def dotted(path) -> str:
-    """("network", "filters", 1) -> "network.filters[1]"; control characters are written as escapes."""
+    """Return a path as text: ("network", "filters", 1) -> "network.filters[1]"; control characters are
+    escaped.
+    """
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -39,7 +42,9 @@ def dotted(path) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong at `path` (tuple of keys and list indices): expected, received, and what to do."""
+    """Holds what is wrong at `path` (keys and list indices): what was expected, what was received, and what
+    to do.
+    """
 
     place: Place
     path: tuple
@@ -55,12 +60,12 @@ class Problem:
 
 
 def recipe_error(problems) -> RecipeError:
-    """All problems in one error, as `in_order` writes them."""
+    """Return one RecipeError with all problems, written as `in_order` does."""
     return RecipeError(in_order(problems))
 
 
 def in_order(problems) -> str:
-    """One line each, in the order of the file and then of the overrides."""
+    """Return one line per problem, in the order of the file and then of the overrides."""
     ordered = sorted(problems, key=lambda problem: (problem.place.rank, problem.place.line or 0))
     lines = list(dict.fromkeys(str(problem) for problem in ordered))
     more = [f"... and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []

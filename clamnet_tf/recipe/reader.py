@@ -1,9 +1,9 @@
-"""Strict YAML text -> a tree of nodes that know where they were written.
+"""Read strict YAML text into a tree of nodes that know where they were written.
 
-Built from the events of PyYAML's SafeLoader, never by its constructors: no tag can create an object. Refused
-besides
-broken YAML: repeated keys, tags, merge keys, several documents, aliases that explode, deep nesting, files
-over 1 MB, other encodings than UTF-8. A problem at one value does not hide those of the others.
+The tree is built from the events of PyYAML's SafeLoader, never by its constructors: no tag can create an
+object. Besides broken YAML this refuses repeated keys, tags, merge keys, several documents, aliases that
+explode, deep nesting, files over 1 MB and encodings other than UTF-8. A problem at one value does not hide
+those of the others.
 """
 
 import copy
@@ -49,8 +49,12 @@ Value = Union[str, int, float, bool, None, "list[Node]", "dict[str, Node]", Unre
 
 @dataclass
 class Node:
-    """A value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE; `place` is that of
-    its key.
+    """Holds a value and where it was written.
+
+    Attributes:
+        place: place of the value's key.
+        value: text, number, bool, None, a list of nodes, a dict of nodes, or UNREADABLE.
+        size: number of values below it, itself included.
     """
 
     place: Place
@@ -58,7 +62,7 @@ class Node:
     size: int = field(default=1, compare=False)
 
     def plain(self):
-        """The value as ordinary Python lists and dicts, without the unreadable parts."""
+        """Return the value as ordinary Python lists and dicts, without the unreadable parts."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items() if child.value is not UNREADABLE}
         if isinstance(self.value, list):
@@ -66,7 +70,7 @@ class Node:
         return self.value
 
     def unreadable(self, path=()):
-        """Paths of the values that are UNREADABLE."""
+        """Yield the paths of the values that are UNREADABLE."""
         if self.value is UNREADABLE:
             yield path
         elif isinstance(self.value, (dict, list)):
@@ -75,19 +79,19 @@ class Node:
 
 
 def as_node(value, place: Place) -> Node:
-    """Plain lists, dicts and scalars as a tree, all of it written at `place`."""
+    """Return plain lists, dicts and scalars as a tree, all of it written at `place`."""
     if isinstance(value, dict):
         return Node(place, {str(key): as_node(child, place) for key, child in value.items()})
     return Node(place, [as_node(child, place) for child in value] if isinstance(value, list) else value)
 
 
 class Refused(Exception):
-    """The rest of the text cannot be read; carries the Problem."""
+    """Raised when the rest of the text cannot be read; carries the Problem."""
 
 
 def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
-    """Tree and problems of a recipe file, called `name` in messages; the tree is None when nothing of it can
-    be used.
+    """Return (tree, problems) of a recipe file, called `name` in messages; the tree is None when nothing
+    can be used.
     """
     label = Place(os.fspath(name or path))
     try:
@@ -122,7 +126,7 @@ def read_file(path, name=None) -> "tuple[Node | None, list[Problem]]":
 
 
 def read_text(text: str, source: str) -> "tuple[Node | None, list[Problem]]":
-    """Tree and problems of a recipe's text, which must be one mapping; `source` names it in messages."""
+    """Return (tree, problems) of a recipe's text, which must be one mapping; messages call it `source`."""
     node, problems = read_value(text, Place(source, 1))
     if node is not None and not isinstance(node.value, (dict, Unreadable)):
         received = {list: "a list", type(None): "nothing"}.get(type(node.value), "a single value")
@@ -134,7 +138,7 @@ def read_text(text: str, source: str) -> "tuple[Node | None, list[Problem]]":
 
 
 def read_value(text: str, place: Place, path=()) -> "tuple[Node | None, list[Problem]]":
-    """Tree and problems of one YAML value. Lines are counted only when `place` has a line (a file)."""
+    """Return (tree, problems) of one YAML value. Lines are counted only when `place` has a line (a file)."""
     builder = _Builder(place)
     node = None
     try:
@@ -173,7 +177,7 @@ class _Builder:
         self.problems.append(Problem(place, tuple(path), expected, received, advice))
 
     def document(self, events, path):
-        """The first document as a Node; a second one is a problem. None when there is none."""
+        """Return the first document as a Node, or None when there is none; a second one is a problem."""
         node = None
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -293,7 +297,9 @@ class _Builder:
         raise AssertionError("PyYAML ends every mapping")
 
     def key(self, event, events, path):
-        """The text of a key as it is written (so that `on:` and `1:` are text), or None after reporting."""
+        """Return the text of a key as it is written (so that `on:` and `1:` are text), or None after
+        reporting a problem.
+        """
         if isinstance(event, yaml.ScalarEvent):
             if event.value == "<<" and not event.style:
                 self.report(
@@ -321,8 +327,8 @@ class _Builder:
 
 
 def _unquoted(text: str) -> str:
-    """What PyYAML says without the words of the file that it quotes; single signs and names of tokens in <>
-    stay.
+    """Return PyYAML's message without the words of the file that it quotes; single signs and names of
+    tokens in <> stay.
     """
     return _QUOTED.sub(
         lambda found: found[0] if len(found[0]) <= 3 or found[0].startswith("'<") else "a word", text
@@ -330,11 +336,13 @@ def _unquoted(text: str) -> str:
 
 
 def is_text(text: str) -> bool:
-    """False for half of a surrogate pair, which the escape \\ud800 makes and UTF-8 cannot hold."""
+    """Tell whether UTF-8 can hold the text: half of a surrogate pair, which the escape \\ud800 makes,
+    cannot be encoded.
+    """
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def short_tag(tag: str) -> str:
-    """tag:yaml.org,2002:python/object -> !!python/object, as it stands in the file."""
+    """Return a tag as it stands in the file: tag:yaml.org,2002:python/object -> !!python/object."""
     text = "!!" + tag[len("tag:yaml.org,2002:") :] if tag.startswith("tag:yaml.org,2002:") else tag
     return ascii(text[:80])[1:-1]

@@ -1,8 +1,7 @@
-"""What a rule between several keys of a recipe is; rules.py states them.
+"""What a rule between several keys of a recipe is; rules.py and its neighbours state them.
 
 A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left
-out when
-one of its keys is wrong already: what it would say, would only follow from that.
+out when one of its keys is already wrong, since its finding would only follow from that.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has against the value at `path` (keys and list indices); `advice` says what to do."""
+    """Holds what a rule has against the value at `path` (keys and list indices); `advice` says what to do."""
 
     path: tuple
     expected: str
@@ -21,7 +20,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A check of the values at `inputs` (dotted keys), given in this order."""
+    """Holds a check of the values at `inputs` (dotted keys), which it gets in this order."""
 
     inputs: tuple
     check: Callable[..., Iterator[Finding]]
@@ -31,7 +30,7 @@ RULES: "list[Rule]" = []
 
 
 def rule(*inputs):
-    """Add the function below to RULES."""
+    """Return a decorator that adds a function to RULES as a check of the keys `inputs`."""
 
     def add(check):
         RULES.append(Rule(tuple(tuple(key.split(".")) for key in inputs), check))

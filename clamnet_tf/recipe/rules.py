@@ -1,152 +1,47 @@
-"""Rules between several keys of a recipe, which the schema cannot state; what a rule is, stands in
-rule.py.
-"""
+"""Rules between several keys of a recipe, which the schema cannot state (rule.py says what a rule is)."""
 
-import functools
-
-from clamnet_tf.recipe import rules_teaching  # noqa: F401  (adds its own rules to RULES)
-from clamnet_tf.recipe.expected import either
+from clamnet_tf.recipe import rules_network, rules_teaching  # noqa: F401  (each adds its rules to RULES)
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import RULES, Finding, rule
 
 SPLIT_TOLERANCE = 1e-6
-__all__ = ["RULES", "head_numbers"]
+__all__ = ["RULES"]
 
 
-def head_numbers(depth: int, skips: str) -> list:
-    """Numbers of the grid's heads: k stands on X[0,k], 1..depth-1; plain skips (U-Net) leave only the last.
-
-    Depth 1 has head 1 on X[0,0]. `loss.head_weights` follows this order.
-    """
-    last = max(1, depth - 1)
-    return [last] if skips == "plain" else list(range(1, last + 1))
-
-
-def _rules_of_a_network(name, *, used=None):
-    """The rules of one network section; `used` is a key that is 0 when the section is not used."""
-    place = tuple(name.split("."))
-
-    def network_rule(*inputs):
-        def add(check):
-            @functools.wraps(check)
-            def checked(*values):
-                if used is None or values[-1]:
-                    yield from check(*values[: len(inputs)])
-
-            return rule(*inputs, *([used] if used else []))(checked)
-
-        return add
-
-    @network_rule("data.side", f"{name}.depth")
-    def side_halves(side, depth):
-        step = 2 ** (depth - 1)
-        if side % step:
-            lower, upper = side // step * step, -(-side // step) * step
-            near = f"{lower} or {upper}" if lower >= 16 else upper
-            expected = f"a multiple of {step}, halved {depth - 1} times by {name}.depth {depth}"
-            yield Finding(("data", "side"), expected, str(side), f"nearest: {near}")
-
-    @network_rule(f"{name}.filters", f"{name}.depth")
-    def filters_per_level(filters, depth):
-        yield from one_per_level("filters", filters, depth)
-
-    @network_rule(f"{name}.kernels", f"{name}.depth")
-    def kernels_per_level(kernels, depth):
-        yield from one_per_level("kernels", kernels, depth)
-
-    def one_per_level(key, values, depth):
-        if len(values) != depth:
-            levels = f"{depth} entries, one per level of {name}.depth {depth}"
-            example = (
-                (values + values[-1:] * depth)[:depth] if values else [3 if key == "kernels" else 16] * depth
-            )
-            yield Finding((*place, key), levels, f"{len(values)}: {values}", f"for example {example}")
-
-    @network_rule(f"{name}.kernels")
-    def kernels_odd(kernels):
-        for level, kernel in enumerate(kernels):
-            if kernel % 2 == 0:
-                yield Finding(
-                    (*place, "kernels", level),
-                    "an odd number",
-                    str(kernel),
-                    f"nearest: {kernel - 1} or {kernel + 1}",
-                )
-
-    @network_rule(f"{name}.duplicate.levels", f"{name}.depth")
-    def duplicate_levels(levels, depth):
-        if levels == "random":
-            return
-        for index, level in enumerate(levels):
-            path = (*place, "duplicate", "levels", index)
-            if level >= depth:
-                yield Finding(path, f"a level from 0 to {depth - 1}, below {name}.depth {depth}", str(level))
-            elif level in levels[:index]:
-                yield Finding(path, "each level once", f"{level} again", "remove one of them")
-
-    @network_rule(f"{name}.duplicate.count", f"{name}.duplicate.levels", f"{name}.depth")
-    def duplicate_count(count, levels, depth):
-        if levels == "random" and count > depth:
-            yield Finding(
-                (*place, "duplicate", "count"), f"at most the {depth} levels of {name}.depth", str(count)
-            )
-
-    @network_rule(f"{name}.output", f"{name}.classes")
-    def sigmoid_classes(output, classes):
-        if output == "sigmoid" and classes != 2:
-            expected = "softmax, since one sigmoid channel tells only 2 classes apart"
-            yield Finding((*place, "output"), expected, f"sigmoid with {name}.classes {classes}")
-
-    @network_rule(f"{name}.classes", "markers")
-    def classes_of_markers(classes, markers):
-        wanted = 1 + len(markers or [""])
-        if classes != wanted:
-            what = (
-                f"background and {len(markers)} markers"
-                if markers
-                else "background and one marker, since markers is null"
-            )
-            yield Finding((*place, "classes"), f"{wanted}: {what}", str(classes))
-
-
-_rules_of_a_network("network")
-_rules_of_a_network("self_training.network", used="self_training.rounds")
-
-
-@rule("markers")
-def markers_once(markers):
-    names = [one["name"] for one in markers or []]
+@rule("classes")
+def classes_once(classes):
+    names = [one["name"] for one in classes or []]
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Finding(
-                ("markers", index, "name"), "each marker once", f"{name} again", "remove one of them"
+                ("classes", index, "name"), "each class once", f"{name} again", "remove one of them"
             )
 
 
-@rule("markers", "loss.objective")
-def classifiers_tell_no_markers_apart(markers, objective):
-    if markers and objective == "classification":
+@rule("classes", "loss.objective")
+def classifiers_have_one_class(classes, objective):
+    if classes and objective == "classification":
         expected = (
             "an objective of maps, since a classifier of slices tells abnormal from normal; or "
-            "markers: null, one marker at a time"
+            "classes: null, one class at a time"
         )
         yield Finding(("loss", "objective"), expected, objective)
 
 
-@rule("markers", "self_training.marker")
-def markers_have_their_own_share(markers, share):
-    if markers and share is not None:
+@rule("classes", "self_training.foreground_fraction")
+def classes_have_their_own_share(classes, share):
+    if classes and share is not None:
         yield Finding(
-            ("self_training", "marker"),
-            "null, since every marker has its own prevalence (markers[..].prevalence)",
+            ("self_training", "foreground_fraction"),
+            "null, since every class has its own prevalence (classes[..].prevalence)",
             f"{share:g}",
         )
 
 
-@rule("markers", "inference.fill_holes")
-def markers_keep_holes(markers, fill_holes):
-    if markers and fill_holes:
-        yield Finding(("inference", "fill_holes"), "false, since a hole of one marker may be another", "true")
+@rule("classes", "inference.fill_holes")
+def classes_keep_holes(classes, fill_holes):
+    if classes and fill_holes:
+        yield Finding(("inference", "fill_holes"), "false, since a hole of one class may be another", "true")
 
 
 @rule("training.shuffle_labels", "training.supervision")
@@ -233,12 +128,12 @@ def split_selects(val, checkpoint):
 
 
 def _ordered(key):
-    @rule(f"pairs.views.{key}")
+    @rule(f"pairs.augmentation.{key}")
     def ordered(limits):
         low, high = limits
         if low > high:
             yield Finding(
-                ("pairs", "views", key),
+                ("pairs", "augmentation", key),
                 "a range [low, high]",
                 f"[{low:g}, {high:g}]",
                 f"write [{high:g}, {low:g}]",
@@ -250,9 +145,9 @@ _ordered("stretch")
 _ordered("zoom")
 
 
-@rule("loss.agreement.weight", "twin.kind")
+@rule("loss.consistency.weight", "twin.kind")
 def twin_agrees(weight, kind):
-    path = ("loss", "agreement", "weight")
+    path = ("loss", "consistency", "weight")
     if kind == "none" and weight > 0:
         yield Finding(
             path,
@@ -283,7 +178,7 @@ def baselines_have_no_twin(kind, objective):
             ("twin", "kind"),
             expected,
             kind,
-            "set it, with loss.agreement.weight: 0 and loss.contrast.weight: 0",
+            "set it, with loss.consistency.weight: 0 and loss.contrast.weight: 0",
         )
 
 
@@ -294,86 +189,6 @@ def baselines_have_no_contrast(weight, objective):
             ("loss", "contrast", "weight"),
             f"0, since loss.objective {objective} is a baseline without pairs",
             f"{weight:g}",
-        )
-
-
-@rule("loss.head_weights", "loss.objective")
-def classifiers_have_no_heads(weights, objective):
-    if OBJECTIVES[objective].classifies and weights is not None:
-        yield Finding(
-            ("loss", "head_weights"),
-            f"null, since a classifier (loss.objective {objective}) has no heads",
-            str(weights),
-        )
-
-
-@rule("inference.head", "loss.objective", "self_training.rounds")
-def classifiers_have_one_map(head, objective, rounds):
-    if OBJECTIVES[objective].classifies and rounds == 0 and head != "mean":
-        yield Finding(
-            ("inference", "head"),
-            f"mean, since a classifier (loss.objective {objective}) has one activation map",
-            str(head),
-        )
-
-
-@rule("inference.activation_map.level", "network.depth", "loss.objective")
-def level_of_the_map_exists(level, depth, objective):
-    if OBJECTIVES[objective].classifies and level is not None and level >= depth:
-        expected = f"a level from 0 to {depth - 1}, below network.depth {depth}"
-        yield Finding(
-            ("inference", "activation_map", "level"), expected, str(level), "null takes the deepest"
-        )
-
-
-@rule("loss.head_weights", "network.depth", "network.skips")
-def head_weights_fit(weights, depth, skips):
-    if weights is None:
-        return
-    heads, path = len(head_numbers(depth, skips)), ("loss", "head_weights")
-    if len(weights) != heads:
-        expected = f"{heads} {'weight' if heads == 1 else 'weights'}, one per head of {_grid(depth, skips)}"
-        yield Finding(path, expected, f"{len(weights)}: {weights}", "null weighs all heads alike")
-    elif not any(weights):
-        yield Finding(path, "at least one weight above 0", str(weights), "null weighs all heads alike")
-
-
-def _grid(depth, skips):
-    return f"network.depth {depth}" + (" with network.skips plain" if skips == "plain" else "")
-
-
-@rule(
-    "inference.head",
-    "network.depth",
-    "network.skips",
-    "self_training.rounds",
-    "self_training.network.depth",
-    "self_training.network.skips",
-)
-def head_exists(head, depth, skips, rounds, last_depth, last_skips):
-    depth, skips = (last_depth, last_skips) if rounds else (depth, skips)
-    heads = head_numbers(depth, skips)
-    if head != "mean" and head not in heads:
-        yield Finding(
-            ("inference", "head"),
-            f"{either(['mean', *heads])}, the heads of {_grid(depth, skips)}",
-            str(head),
-        )
-
-
-@rule("inference.head", "loss.head_weights", "network.depth", "network.skips", "self_training.rounds")
-def head_trained(head, weights, depth, skips, rounds):
-    heads = head_numbers(depth, skips)
-    if (
-        rounds == 0
-        and weights
-        and len(weights) == len(heads)
-        and any(weights)
-        and head in heads
-        and weights[heads.index(head)] == 0
-    ):
-        yield Finding(
-            ("inference", "head"), "a head that loss.head_weights trains", f"{head}, which has weight 0"
         )
 
 
@@ -396,10 +211,10 @@ def warmup_ends(warmup_steps, steps):
         yield Finding(("training", "optimizer", "warmup_steps"), expected, str(warmup_steps))
 
 
-@rule("runtime.data_service", "pairs.views.rand_augment")
+@rule("runtime.data_service", "pairs.augmentation.rand_augment")
 def served_views_repeat(data_service, rand_augment):
     if data_service is not None and rand_augment > 0:
-        expected = "null, since the draws of pairs.views.rand_augment are those of one process"
+        expected = "null, since the draws of pairs.augmentation.rand_augment are those of one process"
         yield Finding(("runtime", "data_service"), expected, data_service, "set one of the two to null or 0")
 
 

@@ -1,4 +1,4 @@
-"""Rules on who teaches the rounds of self-training: the first network, the atlas of normal slices, or an
+"""Rules on what teaches the rounds of self-training: the first network, the atlas of normal slices, or an
 attribution.
 """
 
@@ -9,18 +9,22 @@ from clamnet_tf.recipe.schema_attribution import AttributionSection, ClassifierS
 
 @rule(
     "self_training.rounds",
-    "self_training.marker",
-    "self_training.background",
+    "self_training.foreground_fraction",
+    "self_training.background_fraction",
     "selection.prevalence",
-    "markers",
+    "classes",
 )
-def pseudo_labels_part(rounds, marker, background, prevalence, markers):
-    if markers:
-        marker = max(prevalence if one.get("prevalence") is None else one["prevalence"] for one in markers)
-    marker = prevalence if marker is None else marker
-    if rounds and marker + background > 1:
-        expected = f"at most {1 - marker:g}, since the highest {marker:g} of the organ is taken as marker"
-        yield Finding(("self_training", "background"), expected, f"{background:g}")
+def pseudo_labels_part(rounds, foreground, background, prevalence, classes):
+    if classes:
+        foreground = max(
+            prevalence if one.get("prevalence") is None else one["prevalence"] for one in classes
+        )
+    foreground = prevalence if foreground is None else foreground
+    if rounds and foreground + background > 1:
+        expected = (
+            f"at most {1 - foreground:g}, since the highest {foreground:g} of the organ is taken as lesion"
+        )
+        yield Finding(("self_training", "background_fraction"), expected, f"{background:g}")
 
 
 @rule("training.supervision", "self_training.rounds")
@@ -71,11 +75,11 @@ def attribution_that_teaches(teacher, rounds, attribution):
         )
 
 
-@rule("self_training.teacher", "markers")
-def attribution_of_one_class(teacher, markers):
-    if teacher in ("attribution", "auto") and markers:
+@rule("self_training.teacher", "classes")
+def attribution_of_one_class(teacher, classes):
+    if teacher in ("attribution", "auto") and classes:
         expected = "null, since attributions are taken from a classifier of abnormal against normal slices"
-        yield Finding(("markers",), expected, f"{len(markers)} markers")
+        yield Finding(("classes",), expected, f"{len(classes)} classes")
 
 
 @rule("attribution", "data.side")
@@ -138,20 +142,24 @@ def attribution_marks_a_part(attribution, prevalence, side):
 
 @rule("attribution", "runtime.data_service")
 def classifier_trains_as_it_says(attribution, data_service):
-    """What the rules of rules.py ask of pairs.views and training.optimizer, of the classifier's own views and
-    optimizer.
+    """Ask of the classifier's own augmentation and optimizer what rules.py asks of pairs.augmentation and
+    training.optimizer.
     """
     if attribution is None:
         return
     own, place = AttributionSection(**attribution).classifier, ("attribution", "classifier")
     for key in ("blur", "stretch", "zoom"):
-        low, high = getattr(own.views, key)
+        low, high = getattr(own.augmentation, key)
         if low > high:
             advice = f"write [{high:g}, {low:g}]"
-            yield Finding((*place, "views", key), "a range [low, high]", f"[{low:g}, {high:g}]", advice)
-    if own.views.rand_augment and data_service is not None:
+            yield Finding(
+                (*place, "augmentation", key), "a range [low, high]", f"[{low:g}, {high:g}]", advice
+            )
+    if own.augmentation.rand_augment and data_service is not None:
         expected = "0, since draws of rand_augment do not repeat in runtime.data_service"
-        yield Finding((*place, "views", "rand_augment"), expected, f"{own.views.rand_augment:g}")
+        yield Finding(
+            (*place, "augmentation", "rand_augment"), expected, f"{own.augmentation.rand_augment:g}"
+        )
     if own.optimizer.weight_decay and own.optimizer.name == "adam":
         expected = "0, since adam has no weight decay"
         yield Finding(

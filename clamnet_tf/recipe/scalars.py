@@ -1,4 +1,4 @@
-"""What a plain YAML word means, where YAML 1.1 and 1.2 agree; a hint where they do not.
+"""Read plain YAML words where YAML 1.1 and 1.2 agree, and give a hint where they do not.
 
 YAML 1.1 (PyYAML) reads `no` as False, `010` as 8, `1:30` as 90 and `1e-3` as text; YAML 1.2 reads text, 10,
 text and 0.001. Only spellings that mean the same in both are taken as booleans and numbers; all others stay
@@ -27,7 +27,7 @@ _LONGEST_NUMBER = 60
 
 
 def plain_value(text: str):
-    """The value of an unquoted word: None, bool, int, float or the text itself."""
+    """Return the value of an unquoted word: None, bool, int, float or the text itself."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if len(text) > _LONGEST_NUMBER:
@@ -43,19 +43,19 @@ def plain_value(text: str):
 
 
 def number_text(value) -> str:
-    """The number as recipes write it: like repr, but 1.0e-05 instead of 1e-05."""
+    """Return a number as recipes write it: like repr, but 1.0e-05 instead of 1e-05."""
     text = repr(value)
     return text.replace("e", ".0e", 1) if "e" in text and "." not in text else text
 
 
 def boolean_hint(text: str) -> str:
-    """ "write true" for "yes", "On", "TRUE" ...; empty when the text is no boolean in any spelling."""
+    """Return "write true" for "yes", "On", "TRUE" ...; empty when the text is no spelling of a boolean."""
     word = _OTHER_BOOLEANS.get(text.strip().lower())
     return f"write {word}" if word else ""
 
 
 def number_hint(text: str, whole: bool = False) -> str:
-    """How to write the number (or whole number) that `text` seems to mean, or an empty string.
+    """Return how to write the number (or whole number) that `text` seems to mean, or an empty string.
 
     "1e-3" -> "write 1.0e-3": YAML 1.1 takes an exponent for a number only behind a point and with a sign.
     """
@@ -79,12 +79,14 @@ def number_hint(text: str, whole: bool = False) -> str:
 
 
 def _with_point(exponent) -> str:
-    """1e-3 -> 1.0e-3, 2.5E6 -> 2.5e+6."""
+    """Rewrite an exponent so that both versions of YAML read a number: 1e-3 -> 1.0e-3, 2.5E6 -> 2.5e+6."""
     sign, digits, point, power_sign, power = exponent.groups()
     return f"{sign}{digits or '0'}{(point or '.').ljust(2, '0')}e{power_sign or '+'}{power}"
 
 
 def _whole_text(word) -> str:
-    """1e3 -> 1000; "a whole number" where it is none or has more digits than a float holds."""
+    """Return the whole number in digits (1e3 -> 1000); "a whole number" where it is none or has more digits
+    than a float holds.
+    """
     value = float(word)
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else "a whole number"

@@ -1,8 +1,8 @@
-"""What a recipe may say: one class per section, every option with type, default, unit and allowed values.
+"""The schema of recipes: one class per section, each option with its type, default, unit and allowed values.
 
-pydantic 2 rather than frozen dataclasses, because it reports every problem of a file in one go, with the path
-of each, and writes the JSON Schema that editors use; models are strict (nothing is coerced except int to
-float), closed (`extra="forbid"`), finite and frozen. Checks that concern several sections at once stand in
+pydantic 2 is used rather than frozen dataclasses because it reports every problem of a file in one go, with
+the path of each, and writes the JSON Schema that editors use. Models are strict (nothing is coerced except
+int to float), closed (`extra="forbid"`), finite and frozen. Checks between several sections stand in
 `rules.py`. The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the
 paper".
 """
@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.network_blocks import BLOCKS
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
+from clamnet_tf.recipe.schema_loss import LossSection, TwinSection
+from clamnet_tf.recipe.schema_network import NetworkSection
 from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, PairsSection
 from clamnet_tf.recipe.section import (
     Fraction,
@@ -25,170 +26,6 @@ from clamnet_tf.recipe.section import (
     Seed,
     without,
 )
-
-
-class DuplicateSection(Section):
-    """Levels that get two subsequent blocks of equal size. [2]"""
-
-    levels: Literal["random"] | list[Annotated[int, Field(ge=0)]] = Field(
-        default_factory=list,
-        description="Level numbers (0 = full resolution), or random; the drawn levels are written into the "
-        "resolved recipe.",
-    )
-    count: Annotated[int, Field(ge=0, le=7)] = Field(1, description="How many levels to draw when random.")
-    seed: Seed = Field(0, description="Seed of the draw.")
-
-
-class NetworkSection(Section):
-    """The UNet++ grid. [1, 2, 3]"""
-
-    depth: Annotated[int, Field(ge=1, le=7)] = Field(
-        5,
-        description="Rows of the grid: depth d has heads on X[0,1]..X[0,d-1] (d = 1: one head on X[0,0]). "
-        "The paper has 5.",
-    )
-    filters: list[PositiveCount] = Field(
-        default_factory=lambda: [16, 32, 64, 128, 256], description="Filters per level."
-    )
-    kernels: list[PositiveCount] = Field(
-        default_factory=lambda: [3, 3, 5, 5, 7], description="Odd kernel side per level."
-    )
-    down: Literal["stride", "pool"] = Field(
-        "stride",
-        description="Halve by stride 2 in the second convolution (paper) or by max-pooling (original).",
-    )
-    up: Literal["transpose", "bilinear"] = Field(
-        "transpose", description="2x2 stride-2 transposed convolution, or bilinear upsampling."
-    )
-    block: Literal[tuple(BLOCKS)] = Field(
-        "plain",
-        description="What a node is made of: plain (two convolutions), or residual (He 2016: what goes in "
-        "is added, by a 1x1 convolution where it must).",
-    )
-    norm: Literal["group", "batch", "instance", "none"] = Field(
-        "group", description="Normalisation after each convolution."
-    )
-    activation: Literal["relu", "leaky_relu", "gelu", "silu"] = Field(
-        "relu", description="Activation after each normalisation."
-    )
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="Spatial dropout after each node."
-    )
-    l2: NonNegative = Field(0.0, description="L2 penalty on convolution kernels.")
-    skips: Literal["nested", "plain"] = Field(
-        "nested", description="nested = UNet++; plain = U-Net (one head)."
-    )
-    duplicate: DuplicateSection = Field(default_factory=DuplicateSection)
-    classes: Annotated[int, Field(ge=2, le=64)] = Field(2, description="Background plus markers. [8]")
-    output: Literal["softmax", "sigmoid"] = Field(
-        "softmax",
-        description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).",
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_the_usual_block(self, handler):
-        return without(handler(self), block="plain")
-
-
-class TwinSection(Section):
-    """The second of the two identical models. [5]"""
-
-    kind: Literal["shared", "separate", "ema", "none"] = Field(
-        "shared",
-        description="shared weights; separate weights; ema teacher; none (no second view: a baseline).",
-    )
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.99, description="Momentum of the ema teacher per step."
-    )
-
-
-class AgreementSection(Section):
-    """Agreement of the twins on two views of one slice (positive pairs). [5, 6]"""
-
-    weight: NonNegative = Field(0.5, description="Weight after the ramp.")
-    distance: Literal["hybrid", "squared"] = Field(
-        "squared", description="Hybrid loss against the other's stopped prediction, or squared distance."
-    )
-    ramp: Fraction = Field(0.25, description="Fraction of the steps over which the weight rises from 0.")
-
-
-class ContrastSection(Section):
-    """Margin between the image scores of a negative pair. [7]"""
-
-    weight: NonNegative = Field(0.5, description="Weight of the term.")
-    margin: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.7, description="Wanted difference of image scores, abnormal minus normal."
-    )
-    pooling_power: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
-        6.0, description="Exponent of the generalised mean that pools pixels."
-    )
-
-
-class NonNegativeSection(Section):
-    """Of objective non_negative: negative-unlabelled learning with Kiryo's correction (nnPU with the classes
-    exchanged).
-    """
-
-    prior: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None,
-        description="Share of marker pixels in the organ of abnormal slices; null: selection.prevalence.",
-    )
-
-
-class MultipleInstanceSection(Section):
-    """Of objective multiple_instance: the slice's label is told by its pooled pixels."""
-
-    pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
-        "generalised_mean", description="How the P(marker) of the organ's pixels become one score."
-    )
-    sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
-        6.0,
-        description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the "
-        "maximum.",
-    )
-
-
-class SoftDiceSection(Section):
-    """The soft Dice loss beside the hybrid loss, where masks teach: true ones, or the marks of a teacher."""
-
-    smoothing: Annotated[float, Field(gt=0.0, le=1000.0)] = Field(
-        50.0,
-        description="Pixels added to numerator and denominator; beside small lesions it should be small.",
-    )
-    lesions_only: bool = Field(
-        False, description="Leave slices out whose mask is empty; the hybrid loss teaches them."
-    )
-
-
-class LossSection(Section):
-    """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
-
-    objective: Literal[tuple(OBJECTIVES)] = Field(
-        "hybrid",
-        description="What is minimised on image labels: hybrid (the paper's), or a baseline: non_negative "
-        "(nnPU), multiple_instance, or "
-        "classification (of slices, by the encoder alone; its activation map marks).",
-    )
-    non_negative: NonNegativeSection = Field(default_factory=NonNegativeSection)
-    multiple_instance: MultipleInstanceSection = Field(default_factory=MultipleInstanceSection)
-    eta: Probability = Field(
-        0.7,
-        description="P(the slice's region holds the marker): weight of an abnormal slice, unless the "
-        "manifest gives its own. [9]",
-    )
-    k: Annotated[int, Field(ge=1, le=2)] = Field(
-        1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]"
-    )
-    head_weights: list[NonNegative] | None = Field(
-        None, description="Weight per head X[0,1].. in the loss; null weighs all alike."
-    )
-    agreement: AgreementSection = Field(default_factory=AgreementSection)
-    contrast: ContrastSection = Field(default_factory=ContrastSection)
-    soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
-
-    @model_serializer(mode="wrap")
-    def _without_the_usual_dice(self, handler):
-        return without(handler(self), soft_dice=SoftDiceSection().model_dump())
 
 
 class TrainingSection(Section):
@@ -222,7 +59,7 @@ class TrainingSection(Section):
 
 
 class RuntimeSection(Section):
-    """The machines that a training runs on; what is learned does not depend on them, but for float16."""
+    """The machines that a training runs on. What is learned does not depend on them, except for float16."""
 
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = Field(
         "auto",
@@ -245,8 +82,8 @@ class RuntimeSection(Section):
 
 
 class SelfTrainingSection(Section):
-    """Further networks taught by the marks of the one before; the last one is the result (METHOD section
-    4).
+    """Further networks that learn from the marks of the one before; the last one is the result
+    (docs/method.md, "Self-training").
     """
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(
@@ -261,13 +98,13 @@ class SelfTrainingSection(Section):
         "runs of each that the recipe has the sections for, chosen without masks.",
     )
     steps: PositiveCount = Field(200, description="Optimizer steps per round.")
-    marker: Probability | None = Field(
+    foreground_fraction: Probability | None = Field(
         None,
-        description="Share of the organ in abnormal training slices, highest P(marker) first, taken as "
-        "marker; null: selection.prevalence.",
+        description="Share of the organ in abnormal training slices, highest P(lesion) first, taken as "
+        "lesion; null: selection.prevalence.",
     )
-    background: Probability = Field(
-        0.86, description="Share, lowest P(marker) first, taken as background; what lies between is ignored."
+    background_fraction: Probability = Field(
+        0.86, description="Share, lowest P(lesion) first, taken as background; what lies between is ignored."
     )
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False),
@@ -285,7 +122,9 @@ class SelfTrainingSection(Section):
 
 
 class SelectionSection(Section):
-    """Checkpoint and threshold without masks (METHOD: section 5)."""
+    """How the checkpoint and the threshold are chosen without masks (docs/method.md, "Thresholds without
+    masks").
+    """
 
     prevalence: Probability = Field(
         0.06,
@@ -305,7 +144,7 @@ class SelectionSection(Section):
 
 
 class ActivationMapSection(Section):
-    """Where a classifier looks; used with loss.objective classification only."""
+    """The activation map that marks lesions when loss.objective is classification."""
 
     method: Literal["grad_cam", "layer_cam"] = Field(
         "grad_cam", description="Grad-CAM (Selvaraju 2017) or LayerCAM (Jiang 2021)."
@@ -316,7 +155,7 @@ class ActivationMapSection(Section):
 
 
 class InferenceSection(Section):
-    """From heads to masks."""
+    """How the heads' probability maps become masks."""
 
     head: Literal["mean"] | Annotated[int, Field(ge=1, le=6)] = Field(
         "mean", description="Mean of the heads, or head k. [3]"
@@ -327,22 +166,22 @@ class InferenceSection(Section):
         0.0, description="Remove components below this fraction of the organ's area; 0 keeps all."
     )
     fill_holes: bool = Field(False, description="Fill holes of the mask.")
-    through_plane: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+    axial_smoothing: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.0,
         description="Smooth the maps over neighbouring slices of a volume: deviation of the Gaussian, in "
         "slices; 0 for none.",
     )
-    main_component: Fraction = Field(
+    keep_largest_component: Fraction = Field(
         0.0,
         description="Leave out 3-D components that weigh less than this share of the volume's heaviest one; "
         "0 keeps all, 1 keeps one.",
     )
-    one_sided: bool = Field(
+    suppress_bilateral: bool = Field(
         False,
         description="In that, a component weighs less the more is marked at its mirrored place, left and "
         "right: for an organ alike on both sides, with lesions on one.",
     )
-    appearance: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+    intensity_refinement: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
         0.0,
         description="Weight of a volume's own intensities (what is surely marked there against the rest) "
         "near the cut; 0 for none.",
@@ -350,21 +189,19 @@ class InferenceSection(Section):
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
     @model_serializer(mode="wrap")
-    def _without_absent_one_sided(self, handler):
-        return without(handler(self), one_sided=False)
+    def _without_suppression(self, handler):
+        return without(handler(self), suppress_bilateral=False)
 
 
-class MarkerSection(Section):
-    """One of several conditions that are told apart: class 1, 2 .. of the network, in the order of the list.
-    [8, 9]
-    """
+class ClassSection(Section):
+    """One of several lesion classes: class 1, 2 .. of the network, in the order of the list. [8, 9]"""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] = Field(
         description="Name, [a-z0-9_], as in the manifest's column markers."
     )
     eta: Probability | None = Field(
         None,
-        description="P(the slice's region holds this marker), weight of a slice that names it; null: "
+        description="P(the slice's region holds this class), weight of a slice that names it; null: "
         "loss.eta. [9]",
     )
     prevalence: Probability | None = Field(
@@ -387,10 +224,10 @@ class Recipe(Section):
     description: Annotated[str, Field(max_length=2000)] = Field(
         "", description="What the recipe is for, in a sentence or two."
     )
-    markers: Annotated[list[MarkerSection], Field(min_length=2, max_length=63)] | None = Field(
+    classes: Annotated[list[ClassSection], Field(min_length=2, max_length=63)] | None = Field(
         None,
-        description="Several conditions at once, told apart by the manifest's column markers; null: one "
-        "marker against background. [8]",
+        description="Several lesion classes at once, named in the manifest's column markers; null: one "
+        "class against background. [8]",
     )
     data: DataSection = Field(default_factory=DataSection)
     organ: OrganSection = Field(default_factory=OrganSection)
@@ -410,8 +247,8 @@ class Recipe(Section):
     inference: InferenceSection = Field(default_factory=InferenceSection)
 
     @model_serializer(mode="wrap")
-    def _without_absent_markers(self, handler):
-        return without(handler(self), markers=None, attribution=None)
+    def _without_absent_sections(self, handler):
+        return without(handler(self), classes=None, attribution=None)
 
     @property
     def first_round(self) -> int:
@@ -422,8 +259,8 @@ class Recipe(Section):
 
     @property
     def learns_from_pairs(self) -> bool:
-        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted by
-        eta.
+        """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted
+        by eta.
         """
         labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"

@@ -1,4 +1,4 @@
-"""The recipe's section `attribution`: an image classifier, where it looks, and how that becomes marks that
+"""The recipe's section `attribution`: an image classifier, its attribution, and how that becomes marks that
 teach.
 """
 
@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
-from clamnet_tf.recipe.schema_pairs import MatchingSection, OptimizerSection, ViewsSection
+from clamnet_tf.recipe.schema_pairs import AugmentationSection, MatchingSection, OptimizerSection
 from clamnet_tf.recipe.section import Fraction, NonNegative, PositiveCount, Probability, Section, without
 
 
 class ErasureSection(Section):
-    """Negative pairs of the classifier: an abnormal slice, and the same one without what was found."""
+    """Negative pairs of the classifier: an abnormal slice beside the same slice with the found region
+    removed.
+    """
 
     weight: NonNegative = Field(
         0.0, description="Weight of the term that asks the erased slice to score as normal; 0 for none."
@@ -23,7 +25,7 @@ class ErasureSection(Section):
 
 
 class ClassifierSection(Section):
-    """Image classifiers whose score is the pooled evidence of places."""
+    """Image classifiers whose score pools an evidence map."""
 
     networks: Annotated[int, Field(ge=1, le=4)] = Field(
         2,
@@ -68,7 +70,9 @@ class ClassifierSection(Section):
         default_factory=lambda: OptimizerSection(name="adamw", learning_rate=2e-3, weight_decay=1e-4),
         description="Optimizer and schedule.",
     )
-    views: ViewsSection = Field(default_factory=ViewsSection, description="Random views, as in pairs.views.")
+    augmentation: AugmentationSection = Field(
+        default_factory=AugmentationSection, description="Random views, as in pairs.augmentation."
+    )
     matching: MatchingSection = Field(
         default_factory=lambda: MatchingSection(on="none", same_site=False),
         description="How a normal slice is drawn for each abnormal one.",
@@ -90,7 +94,7 @@ def _outlines() -> list[Outline]:
 
 
 class RefinementSection(Section):
-    """From an attribution's blobs to outlines, by the image's own intensities."""
+    """How the image's own intensities turn the blobs of an attribution into outlines."""
 
     methods: list[Outline] = Field(
         default_factory=_outlines,
@@ -122,7 +126,7 @@ class RefinementSection(Section):
 
 
 class AttributionSection(Section):
-    """Where an image classifier looks, as a teacher (METHOD section 9)."""
+    """The attribution of an image classifier as a teacher (docs/method.md, "When the lesion is a shape")."""
 
     classifier: ClassifierSection = Field(default_factory=ClassifierSection)
     method: Literal["gradient_input", "occlusion", "integrated_gradients", "grad_cam", "layer_cam"] = Field(

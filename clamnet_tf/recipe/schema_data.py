@@ -1,6 +1,4 @@
-"""The recipe's sections from files to prepared slices: cohort, window, split, atlas of normal slices,
-organ.
-"""
+"""The recipe's sections from files to prepared slices: cohort, window, split, normal atlas, organ."""
 
 from typing import Annotated, Literal
 
@@ -48,8 +46,8 @@ class SplitSection(Section):
 
 
 class NormalAtlasSection(Section):
-    """One channel more: how far a pixel lies above what normal training slices show at that place of the
-    organ.
+    """An additional channel: how far a pixel lies above what normal training slices show at that place of
+    the organ.
     """
 
     channel: Annotated[int, Field(ge=0)] = Field(
@@ -86,7 +84,7 @@ class NormalAtlasSection(Section):
 
 
 class DataSection(Section):
-    """From files to prepared slices."""
+    """How files become prepared slices."""
 
     cohort: CohortSection | None = Field(
         default_factory=CohortSection,
@@ -134,7 +132,7 @@ class DataSection(Section):
 
 
 class OrganSection(Section):
-    """Where the organ is, and the crop around it. [4]"""
+    """How the organ is found, and the crop around it. [4]"""
 
     method: Literal[
         "foreground", "brain", "cranium", "lungs_ct", "breast", "bone", "body", "network", "given", "none"

@@ -15,8 +15,8 @@ from clamnet_tf.recipe.section import (
 )
 
 
-class ViewsSection(Section):
-    """Random views of one slice, drawn by the same law for both classes. [6]"""
+class AugmentationSection(Section):
+    """Random views of one slice, drawn from the same distribution for both classes. [6]"""
 
     blur: FractionRange = Field(
         (0.9, 1.0), description="Range of the resolution kept, relative to the original."
@@ -80,7 +80,7 @@ class MatchingSection(Section):
 class PairsSection(Section):
     """How slices are paired."""
 
-    views: ViewsSection = Field(default_factory=ViewsSection)
+    augmentation: AugmentationSection = Field(default_factory=AugmentationSection)
     matching: MatchingSection = Field(default_factory=MatchingSection)
 
 

@@ -1,4 +1,4 @@
-"""What pydantic has against a tree of nodes, as Problems: of a recipe, a zoo entry, or any other file of
+"""Turn pydantic's errors about a tree of nodes into Problems, for recipes, zoo entries and other files of
 closed sections.
 """
 
@@ -9,10 +9,13 @@ from clamnet_tf.recipe.suggest import nearest, nearest_path
 
 
 def schema_problems(schema, root, error, known):
-    """One Problem per path from pydantic's errors, and the paths that cannot be used because of them.
+    """Return one Problem per path from pydantic's errors, and the paths that cannot be used because of them.
 
-    schema: JSON Schema of the model. root: Node that was validated. error: pydantic's ValidationError. known:
-    paths that are already reported.
+    Args:
+        schema: JSON Schema of the model.
+        root: Node that was validated.
+        error: pydantic's ValidationError.
+        known: paths that are already reported.
     """
     unknown, others = [], []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -41,8 +44,8 @@ def schema_problems(schema, root, error, known):
 
 
 def _data_path(schema, loc):
-    """pydantic's location without the labels of union members: keys as long as they lead through sections,
-    then indices.
+    """Return pydantic's location without the labels of union members: keys as long as they lead through
+    sections, then indices.
     """
     path: tuple[str | int, ...] = ()
     in_section = True
@@ -88,7 +91,7 @@ def _wrong_value(schema, root, path):
 
 
 def find(root, path):
-    """The node at `path`, None when the tree does not hold it."""
+    """Return the node at `path`, or None when the tree does not hold it."""
     node = root
     for part in path:
         if (isinstance(node.value, dict) and part in node.value) or (
@@ -101,7 +104,7 @@ def find(root, path):
 
 
 def place(root, path):
-    """Where `path` is written, or the nearest section around it."""
+    """Return where `path` is written, or the nearest section around it."""
     while path and find(root, path) is None:
         path = path[:-1]
     return find(root, path).place

@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of: bounded numbers, and the base class that makes it strict."""
+"""The parts that every section of a recipe is made of: bounded numbers, and the strict base class."""
 
 from typing import Annotated
 
@@ -16,8 +16,10 @@ PositiveRange = Annotated[tuple[Positive, Positive], Field(strict=False)]
 
 
 def without(content, **absent):
-    """`content` of a serialised section less the keys that stand at these values: recipes written before the
-    keys were there keep their text and their hash."""
+    """Return the content of a serialised section without the keys that have the values in `absent`.
+
+    Recipes that were written before those keys existed keep their text and their hash.
+    """
     return (
         {key: value for key, value in content.items() if key not in absent or value != absent[key]}
         if isinstance(content, dict)
@@ -26,6 +28,6 @@ def without(content, **absent):
 
 
 class Section(BaseModel):
-    """Base of every section: strict, closed, frozen; numbers are finite."""
+    """Base class of every section: strict, closed, frozen, with finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The nearest valid key or value for a misspelt one."""
+"""Find the nearest valid key or value for a misspelt one."""
 
 import difflib
 
@@ -8,7 +8,7 @@ LONGEST_WORD = 200  # characters; comparing longer ones takes long and no key is
 
 
 def nearest(word: str, candidates) -> "str | None":
-    """The candidate most like `word`, whatever its case; None when none is alike."""
+    """Return the candidate most like `word`, whatever its case; None when none is alike."""
     if len(word) > LONGEST_WORD:
         return None
     by_lower = {candidate.lower(): candidate for candidate in candidates}
@@ -17,8 +17,8 @@ def nearest(word: str, candidates) -> "str | None":
 
 
 def nearest_path(schema: dict, path: tuple) -> "tuple | None":
-    """The valid path most like an unknown one: a key of the same section, else the same key elsewhere, else
-    by its whole text.
+    """Return the valid path most like an unknown one: a key of the same section, else the same key
+    elsewhere, else by its whole text.
     """
     section, word = path[:-1], str(path[-1])
     sibling = nearest(word, keys(schema, section))
@@ -37,7 +37,7 @@ def nearest_path(schema: dict, path: tuple) -> "tuple | None":
 
 
 def _by_key(word, paths):
-    """The path whose last key is most like `word`."""
+    """Return the path whose last key is most like `word`."""
     by_key = {known[-1]: known for known in reversed(list(paths.values()))}
     found = nearest(word, by_key)
     return by_key[found] if found else ()

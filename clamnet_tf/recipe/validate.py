@@ -1,5 +1,5 @@
-"""A tree of nodes -> a Recipe, or one RecipeError with every problem of reader, overrides, schema and
-rules.
+"""Turn a tree of nodes into a Recipe, or raise one RecipeError with every problem of reader, overrides,
+schema and rules.
 """
 
 from pydantic import ValidationError
@@ -13,7 +13,11 @@ from clamnet_tf.recipe.schema_problems import find, place, schema_problems
 
 
 def validate(root: Node, problems=()) -> Recipe:
-    """The Recipe that the tree holds; RecipeError with its problems and those that are already known."""
+    """Return the Recipe that the tree holds.
+
+    Raises:
+        RecipeError: with the tree's problems and those that are already known.
+    """
     problems = list(problems)
     wrong = set(root.unreadable())  # paths whose value cannot be used
     recipe = None
@@ -50,13 +54,13 @@ def _rule_problems(root, wrong):
 
 
 def _touches(path, other):
-    """Whether one of two paths leads through the other."""
+    """Tell whether one of two paths leads through the other."""
     shorter = min(len(path), len(other))
     return path[:shorter] == other[:shorter]
 
 
 def _value(root, path):
-    """The value at `path`, from the tree or else the schema's default."""
+    """Return the value at `path`, from the tree or else the schema's default."""
     node = find(root, path)
     if node is not None:
         return node.plain()

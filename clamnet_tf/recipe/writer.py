@@ -1,4 +1,4 @@
-"""A Recipe as text again: every option written out, the drawn levels included; and its hash."""
+"""Write a Recipe as text, with every option and the drawn levels, and compute its hash."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from clamnet_tf.recipe.section import Section
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """The same recipe with randomly drawn duplicate levels replaced by the drawn ones (the same for the same
-    seed).
+    """Return the recipe with the levels drawn that were to be drawn at random; the same seed draws the same
+    ones.
     """
     later = recipe.self_training
     if later.rounds:
@@ -31,14 +31,16 @@ def _resolved(network):
 
 
 def hashed_content(recipe: Recipe) -> dict:
-    """What decides a recipe's result, as plain values: the resolved recipe with moved keys in their old place
+    """Return the values that decide a recipe's result: the resolved recipe under the keys of 0.1.0
     (moved.py).
     """
     return before_moving(resolve(recipe).model_dump(mode="json"))
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """sha256 (64 hexadecimal digits) of `hashed_content` as canonical JSON: sorted keys, no spaces, UTF-8."""
+    """Return the sha256 (64 hexadecimal digits) of `hashed_content` as canonical JSON: sorted keys, no
+    spaces, UTF-8.
+    """
     text = json.dumps(
         hashed_content(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -46,16 +48,18 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """YAML of the resolved recipe as run folders keep it; reading it back gives `resolve(recipe)` exactly.
+    """Return the YAML of the resolved recipe as run folders keep it; reading it gives `resolve(recipe)`
+    again.
 
-    Keys that came later than 0.1.0 are left out while they have their default (`section.without`): the text
-    of an older recipe does not change.
+    Keys that are newer than 0.1.0 are left out while they have their default (`section.without`).
     """
     return _header(recipe) + yaml_text(resolve(recipe).model_dump(mode="json"))
 
 
 def to_full_yaml(recipe: Recipe) -> str:
-    """YAML of the resolved recipe with every key of the schema, in the schema's order, for readers."""
+    """Return the YAML of the resolved recipe with every key of the schema, in the schema's order, for
+    readers.
+    """
     return _header(recipe) + yaml_text(_every_key(resolve(recipe)))
 
 
@@ -68,15 +72,15 @@ def _header(recipe) -> str:
 
 
 def _every_key(value):
-    """Plain values of a section and of what lies in it."""
+    """Return the plain values of a section and of the sections in it."""
     if isinstance(value, Section):
         return {key: _every_key(getattr(value, key)) for key in type(value).model_fields}
     return [_every_key(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def yaml_text(data: dict) -> str:
-    """YAML of plain values in their order, lists of short values in one line; the strict reader gives the
-    same values back.
+    """Return the YAML of plain values in their order, with short lists in one line; the strict reader reads
+    the same values.
     """
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
@@ -86,9 +90,7 @@ _LINE_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper with short lists in one line, without aliases, and quotes around text that YAML 1.2 reads as
-    a number.
-    """
+    """Writes short lists in one line, no aliases, and quotes around text that YAML 1.2 reads as a number."""
 
     def ignore_aliases(self, data):
         return True

@@ -238,14 +238,14 @@ def consistency(inference) -> str | None:
     nothing is.
     """
     steps = []
-    if inference.through_plane:
-        steps.append(f"averaged over neighbouring slices (deviation {inference.through_plane:g} slices)")
-    if inference.main_component:
-        twins = ", those with a twin on the other side weighing less" if inference.one_sided else ""
+    if inference.axial_smoothing:
+        steps.append(f"averaged over neighbouring slices (deviation {inference.axial_smoothing:g} slices)")
+    if inference.keep_largest_component:
+        twins = ", those with a twin on the other side weighing less" if inference.suppress_bilateral else ""
         steps.append(
-            f"connected bodies lighter than {percent(inference.main_component)} of the heaviest left "
+            f"connected bodies lighter than {percent(inference.keep_largest_component)} of the heaviest left "
             f"out{twins}"
         )
-    if inference.appearance:
-        steps.append(f"adjusted to the volume's own intensities (weight {inference.appearance:g})")
+    if inference.intensity_refinement:
+        steps.append(f"adjusted to the volume's own intensities (weight {inference.intensity_refinement:g})")
     return "; ".join([*steps, "single heads are shown without this"]) if steps else None

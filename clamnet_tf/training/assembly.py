@@ -166,7 +166,7 @@ class TrainingAssembly:
             trainer = ClassifierTrainer(network, self.attribution, steps=own.steps)
             self._compile(trainer, own.optimizer, own.steps)
         plan = self._plan(own.matching, own.batch_size, seed)
-        views = AugmentationConfig(**own.views.model_dump())
+        views = AugmentationConfig(**own.augmentation.model_dump())
         dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
         teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
         return Stage(
@@ -215,8 +215,8 @@ class TrainingAssembly:
             organ,
             data.shown,
             data.volume,
-            marked=[own.marker or one.prevalence for one in self.classes],
-            background=own.background,
+            marked=[own.foreground_fraction or one.prevalence for one in self.classes],
+            background=own.background_fraction,
             steps=self.postprocessor,
             distinct=teacher is not None,
         )
@@ -294,7 +294,7 @@ class TrainingAssembly:
         return self.data.pair_plan(matching=matching.model_dump(), batch_size=batch_size, seed=seed)
 
     def _views(self) -> AugmentationConfig:
-        return AugmentationConfig(**self.pairs.views.model_dump())
+        return AugmentationConfig(**self.pairs.augmentation.model_dump())
 
 
 def _digest(slices: TrainingSlices) -> str:

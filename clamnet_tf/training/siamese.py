@@ -19,9 +19,9 @@ def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer"
     options = {
         "k": loss.k,
         "head_weights": loss.head_weights,
-        "agreement_weight": loss.agreement.weight,
-        "agreement_distance": loss.agreement.distance,
-        "agreement_ramp": loss.agreement.ramp,
+        "agreement_weight": loss.consistency.weight,
+        "agreement_distance": loss.consistency.distance,
+        "agreement_ramp": loss.consistency.ramp,
         "contrast_weight": loss.contrast.weight,
         "contrast_margin": loss.contrast.margin,
         "pooling_power": loss.contrast.pooling_power,

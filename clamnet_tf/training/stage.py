@@ -18,11 +18,14 @@ from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.inference.predictor import Predictor
 from clamnet_tf.input_pipeline.pipeline import Share
 from clamnet_tf.preprocessing.mask_access import mask_firewall
+from clamnet_tf.progress import Reporter
+from clamnet_tf.runs import RunFolder
 from clamnet_tf.training import checkpoints
 from clamnet_tf.training.metrics_log import MetricsLog
 from clamnet_tf.training.selection import CheckpointScore
 from clamnet_tf.training.steps import StepTrainer
 from clamnet_tf.training.updates import updates
+from clamnet_tf.training.workers import Workers
 
 END = "chosen.json"
 
@@ -93,16 +96,19 @@ class StopRequest:
 
 @dataclass(frozen=True)
 class Session:
-    """What all stages of a running process share.
+    """Holds what all stages of a running process share.
 
-    run: RunFolder, or None in a process that is not the chief of `workers`. reporter: Reporter. stop:
-    StopRequest.
+    Attributes:
+        run: folder of the run; None in a process that is not the chief of `workers`.
+        reporter: says how far the training is.
+        stop: whether somebody asked for a stop.
+        workers: processes of the cluster.
     """
 
-    run: object
-    reporter: object
+    run: RunFolder | None
+    reporter: Reporter
     stop: StopRequest
-    workers: object
+    workers: Workers
 
 
 def run_stage(stage: Stage, session: Session):

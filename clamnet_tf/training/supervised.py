@@ -9,7 +9,7 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.losses.hybrid import hybrid_per_pixel, organ_mean
 from clamnet_tf.networks.build import head_names
 from clamnet_tf.preprocessing.mask_access import open_masks
-from clamnet_tf.recipe.schema import SoftDiceSection
+from clamnet_tf.recipe.schema_loss import SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED
 from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilities
 

@@ -16,10 +16,10 @@ def check_trainable(recipe, manifest, prepared) -> None:
     """
     check_test_side(manifest)
     slices = TrainingSlices.of(recipe, prepared)
-    channels, main_channel = prepared.images.shape[3], recipe.pairs.views.main_channel
+    channels, main_channel = prepared.images.shape[3], recipe.pairs.augmentation.main_channel
     if main_channel is not None and 1 < channels <= main_channel:
         raise DataError(
-            f"pairs.views.main_channel: expected 0 to {channels - 1}, or null, since these images have"
+            f"pairs.augmentation.main_channel: expected 0 to {channels - 1}, or null, since these images have"
             f" {channels} channels; received {main_channel}."
         )
     attribution = recipe.attribution

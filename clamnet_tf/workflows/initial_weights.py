@@ -38,8 +38,8 @@ def _told_apart(theirs: Recipe, recipe: Recipe) -> list[tuple]:
         ("modality", theirs.modality, recipe.modality),
         ("organ.method", theirs.organ.method, recipe.organ.method),
         (
-            "markers",
-            *(", ".join(one.name for one in each.markers or ()) or "null" for each in (theirs, recipe)),
+            "classes",
+            *(", ".join(one.name for one in each.classes or ()) or "null" for each in (theirs, recipe)),
         ),
     ]
     return pairs + [

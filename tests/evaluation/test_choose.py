@@ -28,10 +28,10 @@ def recipe():
     return load_recipe(
         "mri_carcinoma",
         [
-            "inference.through_plane=0",
-            "inference.main_component=0",
-            "inference.one_sided=false",
-            "inference.appearance=0",
+            "inference.axial_smoothing=0",
+            "inference.keep_largest_component=0",
+            "inference.suppress_bilateral=false",
+            "inference.intensity_refinement=0",
         ],
     )
 
@@ -108,7 +108,7 @@ def test_several_markers_have_their_own_sizes(tmp_path, prepared):
         what: methods["size_channel0_sigma0_bright"](prepared.images, prepared.organ).mean()
         for what, methods in chosen.methods.items()
     }
-    own = {one.name: one.prevalence for one in recipe.markers}
+    own = {one.name: one.prevalence for one in recipe.classes}
     assert marked == pytest.approx({"": np.mean(list(own.values())), **own}, abs=2 / 576)
 
 

@@ -11,7 +11,7 @@ from clamnet_tf.evaluation.baselines.consistent import consistent_baselines
 from clamnet_tf.evaluation.baselines.serialization import fitted, restored
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
 
-STEPS = PostprocessingConfig(through_plane=0.7, main_component=0.3, appearance=0.5)
+STEPS = PostprocessingConfig(axial_smoothing=0.7, keep_largest_component=0.3, intensity_refinement=0.5)
 SIDE, SLICES = 48, 9
 
 

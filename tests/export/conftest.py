@@ -51,7 +51,8 @@ def write_run(folder, *, channels=1, threshold=0.5, **sections):
         model.save(folder / "model.keras")
     (folder / "recipe.yaml").write_text(to_yaml(recipe))
     steps = {
-        name: getattr(recipe.inference, name) for name in ("through_plane", "main_component", "appearance")
+        name: getattr(recipe.inference, name)
+        for name in ("axial_smoothing", "keep_largest_component", "intensity_refinement")
     }
     row = {
         "steps": steps,

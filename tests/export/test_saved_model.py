@@ -67,7 +67,7 @@ def test_assets_say_what_it_is(exported, gray_run):
         == json.loads((gray_run / "selection.json").read_text())["markings"]["mean"]["raw_threshold"]
     )
     assert set(contract["signatures"]) == {"serving_default", "prepared", "encoded"}
-    assert contract["not_applied"]["through_plane"] == recipe.inference.through_plane
+    assert contract["not_applied"]["axial_smoothing"] == recipe.inference.axial_smoothing
     assert (
         "mean over its deviation inside the organ of the whole volume"
         in contract["signatures"]["serving_default"]["input"]["images"]

@@ -17,7 +17,7 @@ from clamnet_tf.inference.postprocessing.one_class import (
 )
 from clamnet_tf.recipe.schema import InferenceSection
 
-ALL = PostprocessingConfig(through_plane=1.0, main_component=0.3, appearance=0.5)
+ALL = PostprocessingConfig(axial_smoothing=1.0, keep_largest_component=0.3, intensity_refinement=0.5)
 
 
 def blob(shape, center, radius):
@@ -66,9 +66,12 @@ def test_a_body_with_a_twin_on_the_other_side_weighs_less_than_a_lesion_on_one()
         keep_largest_components(probability, 0.5, 1.0)[pair].any()
         and not keep_largest_components(probability, 0.5, 1.0)[lesion].any()
     )
-    np.testing.assert_array_equal(keep_largest_components(probability, 0.5, 1.0, one_sided=True), lesion)
     np.testing.assert_array_equal(
-        keep_largest_components(probability[:, :, ::-1], 0.5, 1.0, one_sided=True), lesion[:, :, ::-1]
+        keep_largest_components(probability, 0.5, 1.0, suppress_bilateral=True), lesion
+    )
+    np.testing.assert_array_equal(
+        keep_largest_components(probability[:, :, ::-1], 0.5, 1.0, suppress_bilateral=True),
+        lesion[:, :, ::-1],
     )
 
 
@@ -81,7 +84,7 @@ def test_the_weight_of_a_body_is_one_less_what_is_marked_across():
     )  # masses 6.4, 1.6 and 3.2 at 0.5
     weighed = {"first": 6.4 * (1 - 0.6), "across": 1.6 * (1 - 0.9), "alone": 3.2}
     for share in (0.04, 0.06, 0.7, 0.9):
-        kept = keep_largest_components(probability, 0.5, share, one_sided=True)[0]
+        kept = keep_largest_components(probability, 0.5, share, suppress_bilateral=True)[0]
         found = {"first": kept[5, 5], "across": kept[5, 25], "alone": kept[21, 5]}
         assert found == {name: mass >= share * 3.2 for name, mass in weighed.items()}
 
@@ -90,14 +93,18 @@ def test_a_body_on_the_middle_is_kept_when_there_is_no_other():
     probability = np.zeros((3, 32, 32))
     probability[:, 8:24, 8:24] = 0.9
     body = probability > 0
-    np.testing.assert_array_equal(keep_largest_components(probability, 0.5, 0.3, one_sided=True), body)
+    np.testing.assert_array_equal(
+        keep_largest_components(probability, 0.5, 0.3, suppress_bilateral=True), body
+    )
     sure = np.where(body, 1.0, 0.0)
     sure[0, 28, 28] = 0.6  # wholly its own twin, the body keeps a twentieth of its mass
-    np.testing.assert_array_equal(keep_largest_components(sure, 0.5, 0.3, one_sided=True), body)
+    np.testing.assert_array_equal(keep_largest_components(sure, 0.5, 0.3, suppress_bilateral=True), body)
     probability[:, 26:30, 26:30] = (
         0.9  # masses 307 and 19, weighed 31 and 19: a speck is not kept for being on one side
     )
-    np.testing.assert_array_equal(keep_largest_components(probability, 0.5, 0.3, one_sided=True), body)
+    np.testing.assert_array_equal(
+        keep_largest_components(probability, 0.5, 0.3, suppress_bilateral=True), body
+    )
 
 
 def test_components_touch_through_slices():
@@ -209,13 +216,16 @@ def test_one_sided_reaches_the_maps_from_the_recipe_and_can_be_turned_on_and_off
         np.zeros((*probability.shape, 1)),
         np.ones(probability.shape, bool),
     )
-    inference = InferenceSection(through_plane=0.4, main_component=1.0, one_sided=True)
+    inference = InferenceSection(axial_smoothing=0.4, keep_largest_component=1.0, suppress_bilateral=True)
     on = fixed(PostprocessingConfig.of(inference), 0.5)
     np.testing.assert_array_equal(on(maps, images, organ) >= on.threshold, lesion)
-    off = on.with_steps(PostprocessingConfig.of(inference.model_copy(update={"one_sided": False})))
+    off = on.with_steps(PostprocessingConfig.of(inference.model_copy(update={"suppress_bilateral": False})))
     assert not (off(maps, images, organ) >= off.threshold)[lesion].any()
     assert off.with_steps(on.steps) == on == ClassPostprocessor.from_row(on.row())
-    written_before = {**off.row(), "steps": {"through_plane": 0.4, "main_component": 1.0, "appearance": 0.0}}
+    written_before = {
+        **off.row(),
+        "steps": {"through_plane": 0.4, "main_component": 1.0, "appearance": 0.0},
+    }
     assert ClassPostprocessor.from_row(written_before) == off
 
 

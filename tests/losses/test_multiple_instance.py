@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy.special import logsumexp
 
 from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
-from clamnet_tf.recipe.schema import MultipleInstanceSection
+from clamnet_tf.recipe.schema_loss import MultipleInstanceSection
 
 ORACLES = {
     "generalised_mean": lambda values, sharpness: np.mean(values**sharpness) ** (1 / sharpness),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clamnet_tf.recipe.network_blocks import BLOCKS
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 TINY = {"depth": 3, "filters": [4, 6, 8], "kernels": [3, 3, 5]}
 

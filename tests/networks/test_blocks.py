@@ -17,7 +17,8 @@ from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.receptive_field import pixel_intervals
 from clamnet_tf.networks.saved import check_saved, load_network
 from clamnet_tf.recipe.network_blocks import BLOCKS
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"

@@ -15,7 +15,8 @@ from clamnet_tf.networks.build import build_network, logits_network, original_se
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.network_blocks import BLOCKS
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 LOAD_ELSEWHERE = """
 import json, sys

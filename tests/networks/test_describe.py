@@ -11,7 +11,8 @@ from clamnet_tf.networks.describe import WIDTH, describe, field_text
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.networks.receptive_field import ReceptiveField
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 
 def operations_of(network):

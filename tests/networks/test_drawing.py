@@ -10,7 +10,8 @@ from clamnet_tf.errors import EnvironmentFailure, NetworkError
 from clamnet_tf.networks.describe import describe
 from clamnet_tf.networks.drawing import _count, draw, grid_figure
 from clamnet_tf.networks.grid import grid_of
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 SECTIONS = {
     "paper": NetworkSection(duplicate=DuplicateSection(levels=[1, 3])),

@@ -7,7 +7,8 @@ import pytest
 from clamnet_tf.errors import NetworkError, RecipeError
 from clamnet_tf.networks.grid import check_channels, check_side, full_name, grid_of
 from clamnet_tf.recipe.duplicates import draw_levels
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection, Recipe
+from clamnet_tf.recipe.schema import NetworkSection, Recipe
+from clamnet_tf.recipe.schema_network import DuplicateSection
 from clamnet_tf.recipe.writer import resolve
 
 

@@ -7,7 +7,8 @@ from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.networks.receptive_field import ReceptiveField, pixel_intervals, receptive_field
 from clamnet_tf.recipe.network_blocks import BLOCKS
-from clamnet_tf.recipe.schema import DuplicateSection, NetworkSection
+from clamnet_tf.recipe.schema import NetworkSection
+from clamnet_tf.recipe.schema_network import DuplicateSection
 
 SIDE = 64
 

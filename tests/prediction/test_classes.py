@@ -16,9 +16,9 @@ from PIL import Image
 from clamnet_tf.cli.main import main
 from clamnet_tf.files import write_json, write_text
 from clamnet_tf.recipe.schema import (
+    ClassSection,
     DataSection,
     InferenceSection,
-    MarkerSection,
     NetworkSection,
     OrganSection,
     Recipe,
@@ -30,7 +30,7 @@ from clamnet_tf.runs import RunFolder
 NAMES = ("bright", "very_bright")
 SIDE = 32  # pictures with this longest side are cropped and resized to themselves
 PLAIN = {
-    "steps": {"through_plane": 0.0, "main_component": 0.0, "appearance": 0.0},
+    "steps": {"axial_smoothing": 0.0, "keep_largest_component": 0.0, "intensity_refinement": 0.0},
     "raw_threshold": 0.5,
     "threshold": 0.5,
 }
@@ -45,7 +45,7 @@ def run(tmp_path_factory):
         name="by_hand",
         modality="ct",
         condition="haemorrhage",
-        markers=[MarkerSection(name=name) for name in NAMES],
+        classes=[ClassSection(name=name) for name in NAMES],
         data=DataSection(side=SIDE, normalization="none"),
         organ=OrganSection(method="none", margin=0.0),
         network=NetworkSection(depth=2, filters=[2, 2], kernels=[3, 3], norm="none", classes=3),
@@ -200,7 +200,7 @@ def test_an_export_gives_a_map_per_class_and_the_numbers_of_classes(run, tmp_pat
 
 
 def test_a_search_of_eta_needs_a_class_that_takes_it(run, tmp_path):
-    own = f"markers=[{{name: {NAMES[0]}, eta: 0.5}}, {{name: {NAMES[1]}, eta: 0.9}}]"
+    own = f"classes=[{{name: {NAMES[0]}, eta: 0.5}}, {{name: {NAMES[1]}, eta: 0.9}}]"
     code, said = call("fit", run / "recipe.yaml", "--search", "eta", "--set", own, "--out", tmp_path / "run")
     assert code == 2 and "every marker has its own eta" in said.replace("│ ", "")
 

@@ -20,13 +20,13 @@ SECRETS = ("hunter2", "s3cr3t", "DB_PASSWORD", "AKIA0123")
 def test_an_unknown_key_in_an_item_of_a_recipe(tmp_path):
     path = tmp_path / "r.yaml"
     text = (recipe_folder() / "mri_carcinoma.yaml").read_text()
-    several = "markers: [{name: a, eta: 0.5, prevalence: 0.1, etta: 1}, {name: b, zz: 2}]\n"
+    several = "classes: [{name: a, eta: 0.5, prevalence: 0.1, etta: 1}, {name: b, zz: 2}]\n"
     path.write_text(text + several)
     told = (
-        r"markers\[0\]\.etta: expected a key of markers\[0\] \(name, eta, prevalence\), received 'etta'; "
+        r"classes\[0\]\.etta: expected a key of classes\[0\] \(name, eta, prevalence\), received 'etta'; "
         r"nearest valid key"
     )
-    with pytest.raises(RecipeError, match=told + r" markers\[0\]\.eta"):
+    with pytest.raises(RecipeError, match=told + r" classes\[0\]\.eta"):
         load_recipe(path)
 
 

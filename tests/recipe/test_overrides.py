@@ -5,22 +5,22 @@ from clamnet_tf.recipe.catalogue import load_recipe
 
 def test_overrides_replace_add_and_reach_into_null(write_recipe, small_text):
     path = write_recipe(
-        small_text.replace("side: 32", "side: 32\n  window: null") + "pairs: {views: {flip: true}}\n"
+        small_text.replace("side: 32", "side: 32\n  window: null") + "pairs: {augmentation: {flip: true}}\n"
     )
     recipe = load_recipe(
         path,
         [
             "network.filters=[4, 5, 6]",
-            "pairs.views.flip=false",
-            "loss.agreement.ramp=0.5",
+            "pairs.augmentation.flip=false",
+            "loss.consistency.ramp=0.5",
             "data.window.center=40",
             "data.window.width=80",
             "condition=a = b",
         ],
     )
     assert recipe.network.filters == [4, 5, 6]
-    assert recipe.pairs.views.flip is False
-    assert recipe.loss.agreement.ramp == 0.5
+    assert recipe.pairs.augmentation.flip is False
+    assert recipe.loss.consistency.ramp == 0.5
     assert (recipe.data.window.center, recipe.data.window.width) == (40.0, 80.0)
     assert recipe.condition == "a = b"
     assert recipe.data.side == 32
@@ -118,8 +118,8 @@ def test_overrides_of_a_broken_file_are_still_read(problems_of):
 
 def test_an_alias_does_not_carry_an_override_along(write_recipe):
     text = (
-        "name: a\nmodality: mri\ncondition: c\npairs:\n  views:\n    blur: &range [0.9, 1.0]\n    "
+        "name: a\nmodality: mri\ncondition: c\npairs:\n  augmentation:\n    blur: &range [0.9, 1.0]\n    "
         "stretch: *range\n"
     )
-    views = load_recipe(write_recipe(text), ["pairs.views.blur=[0.5, 1.0]"]).pairs.views
+    views = load_recipe(write_recipe(text), ["pairs.augmentation.blur=[0.5, 1.0]"]).pairs.augmentation
     assert (views.blur, views.stretch) == ((0.5, 1.0), (0.9, 1.0))

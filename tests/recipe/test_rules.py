@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from clamnet_tf.recipe.rules import RULES, head_numbers
+from clamnet_tf.recipe.rules import RULES
+from clamnet_tf.recipe.rules_network import head_numbers
 
 SMALL_ROUND = [
     "self_training.rounds=1",
@@ -11,8 +12,8 @@ SMALL_ROUND = [
     "self_training.network.kernels=[3, 3]",
 ]
 ATLAS = ["data.normal_atlas.smoothing=1.0"]
-TWO = ["markers=[{name: one}, {name: two, prevalence: 0.2}]", "network.classes=3"]
-ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
+TWO = ["classes=[{name: one}, {name: two, prevalence: 0.2}]", "network.classes=3"]
+ALONE = ["twin.kind=none", "loss.consistency.weight=0", "loss.contrast.weight=0"]
 BY_ATTRIBUTION = ["self_training.teacher=attribution", *SMALL_ROUND]
 SEEN = "attribution.least_score=0.5"  # makes the section
 
@@ -53,30 +54,30 @@ WRONG = {
         "network.output",
         "expected softmax, .*received sigmoid with network.classes 3",
     ),
-    "classes_of_markers": (
+    "network_classes": (
         ["network.classes=3"],
         "network.classes",
-        "expected 2: background and one marker, since markers is null, received 3",
+        "expected 2: background and one lesion class, since classes is null, received 3",
     ),
-    "markers_once": (
-        ["markers=[{name: one}, {name: one}]", "network.classes=3"],
-        "markers[1].name",
-        "expected each marker once, received one again",
+    "classes_once": (
+        ["classes=[{name: one}, {name: one}]", "network.classes=3"],
+        "classes[1].name",
+        "expected each class once, received one again",
     ),
-    "classifiers_tell_no_markers_apart": (
+    "classifiers_have_one_class": (
         [*TWO, "loss.objective=classification", *ALONE],
         "loss.objective",
         "expected an objective of maps, .*received classification",
     ),
-    "markers_have_their_own_share": (
-        [*TWO, "self_training.marker=0.1"],
-        "self_training.marker",
-        "expected null, since every marker .*received 0.1",
+    "classes_have_their_own_share": (
+        [*TWO, "self_training.foreground_fraction=0.1"],
+        "self_training.foreground_fraction",
+        "expected null, since every class .*received 0.1",
     ),
-    "markers_keep_holes": (
+    "classes_keep_holes": (
         [*TWO, "inference.fill_holes=true"],
         "inference.fill_holes",
-        "expected false, since a hole of one marker may be another",
+        "expected false, since a hole of one class may be another",
     ),
     "window_given": (
         ["data.normalization=window"],
@@ -114,13 +115,13 @@ WRONG = {
         "expected a fraction above 0 .*or set selection.checkpoint: last",
     ),
     "ordered": (
-        ["pairs.views.zoom=[1.1, 0.9]"],
-        "pairs.views.zoom",
+        ["pairs.augmentation.zoom=[1.1, 0.9]"],
+        "pairs.augmentation.zoom",
         r"expected a range .low, high., received .1.1, 0.9.; write .0.9, 1.1.",
     ),
     "twin_agrees": (
-        ["loss.agreement.weight=0"],
-        "loss.agreement.weight",
+        ["loss.consistency.weight=0"],
+        "loss.consistency.weight",
         "expected a number above 0, .*twin.kind shared, received 0",
     ),
     "head_weights_fit": (
@@ -149,9 +150,9 @@ WRONG = {
         "expected fewer than the 300 of training.steps, received 300",
     ),
     "pseudo_labels_part": (
-        [*SMALL_ROUND, "self_training.background=0.95"],
-        "self_training.background",
-        "expected at most 0.94, since the highest 0.06 of the organ is taken as marker, received 0.95",
+        [*SMALL_ROUND, "self_training.background_fraction=0.95"],
+        "self_training.background_fraction",
+        "expected at most 0.94, since the highest 0.06 of the organ is taken as lesion, received 0.95",
     ),
     "atlas_that_teaches": (
         ["self_training.teacher=normal_atlas", *SMALL_ROUND[1:], *ATLAS],
@@ -171,10 +172,16 @@ WRONG = {
         "slices, received 0",
     ),
     "attribution_of_one_class": (
-        [*BY_ATTRIBUTION, SEEN, *TWO, "self_training.network.classes=3", "self_training.background=0.7"],
-        "markers",
+        [
+            *BY_ATTRIBUTION,
+            SEEN,
+            *TWO,
+            "self_training.network.classes=3",
+            "self_training.background_fraction=0.7",
+        ],
+        "classes",
         "expected null, since attributions are taken from a classifier of abnormal against normal slices, "
-        "received 2 markers",
+        "received 2 classes",
     ),
     "classifier_fits_the_side": (
         [*BY_ATTRIBUTION, SEEN, "attribution.classifier.blocks=[1, 2]"],
@@ -182,8 +189,8 @@ WRONG = {
         r"expected 3 entries, one per level of attribution.classifier.filters, received 2: \[1, 2\]",
     ),
     "classifier_trains_as_it_says": (
-        [*BY_ATTRIBUTION, "attribution.classifier.views.zoom=[1.1, 0.9]"],
-        "attribution.classifier.views.zoom",
+        [*BY_ATTRIBUTION, "attribution.classifier.augmentation.zoom=[1.1, 0.9]"],
+        "attribution.classifier.augmentation.zoom",
         r"expected a range .low, high., received .1.1, 0.9.; write .0.9, 1.1.",
     ),
     "attribution_marks_a_part": (
@@ -232,7 +239,7 @@ WRONG = {
         "expected false, .*received true",
     ),
     "served_views_repeat": (
-        ["runtime.data_service=grpc://host:5050", "pairs.views.rand_augment=0.1"],
+        ["runtime.data_service=grpc://host:5050", "pairs.augmentation.rand_augment=0.1"],
         "runtime.data_service",
         "expected null, .*received grpc://host:5050",
     ),
@@ -261,13 +268,17 @@ def test_a_rule_refuses(problems_of, small_text, name):
     [
         (
             ["twin.kind=none"],
-            "loss.agreement.weight",
+            "loss.consistency.weight",
             "expected 0, since twin.kind none has no second view to agree with, received 0.5 (the default)",
         ),
-        (["twin.kind=ema", "loss.agreement.weight=0"], "loss.agreement.weight", "expected a number above 0"),
         (
-            ["twin.kind=separate", "loss.agreement.weight=0"],
-            "loss.agreement.weight",
+            ["twin.kind=ema", "loss.consistency.weight=0"],
+            "loss.consistency.weight",
+            "expected a number above 0",
+        ),
+        (
+            ["twin.kind=separate", "loss.consistency.weight=0"],
+            "loss.consistency.weight",
             "expected a number above 0",
         ),
         (
@@ -306,7 +317,7 @@ def test_a_rule_refuses(problems_of, small_text, name):
             "loss.head_weights",
             "expected 1 weight, one per head of network.depth 3 with network.skips plain",
         ),
-        (TWO[:1], "network.classes", "expected 3: background and 2 markers, received 2"),
+        (TWO[:1], "network.classes", "expected 3: background and 2 lesion classes, received 2"),
         (
             [
                 *TWO,
@@ -314,10 +325,10 @@ def test_a_rule_refuses(problems_of, small_text, name):
                 "self_training.network.depth=2",
                 "self_training.network.filters=[2, 2]",
                 "self_training.network.kernels=[3, 3]",
-                "self_training.background=0.5",
+                "self_training.background_fraction=0.5",
             ],
             "self_training.network.classes",
-            "expected 3: background and 2 markers, received 2",
+            "expected 3: background and 2 lesion classes, received 2",
         ),
         (
             [
@@ -328,8 +339,8 @@ def test_a_rule_refuses(problems_of, small_text, name):
                 "self_training.network.kernels=[3, 3]",
                 "self_training.network.classes=3",
             ],
-            "self_training.background",
-            "expected at most 0.8, since the highest 0.2 of the organ is taken as marker, received 0.86",
+            "self_training.background_fraction",
+            "expected at most 0.8, since the highest 0.2 of the organ is taken as lesion, received 0.86",
         ),
         (
             BY_ATTRIBUTION,
@@ -368,10 +379,10 @@ def test_a_rule_refuses(problems_of, small_text, name):
         (
             [
                 *BY_ATTRIBUTION,
-                "attribution.classifier.views.rand_augment=0.1",
+                "attribution.classifier.augmentation.rand_augment=0.1",
                 "runtime.data_service=grpc://host:5050",
             ],
-            "attribution.classifier.views.rand_augment",
+            "attribution.classifier.augmentation.rand_augment",
             "expected 0, since draws of rand_augment do not repeat in runtime.data_service, received 0.1",
         ),
         (
@@ -412,7 +423,7 @@ def test_a_rule_refuses(problems_of, small_text, name):
             "expected at least one method; none keeps the marked share, received []",
         ),
         (
-            [*BY_ATTRIBUTION, SEEN, "selection.prevalence=0.55", "self_training.background=0.3"],
+            [*BY_ATTRIBUTION, SEEN, "selection.prevalence=0.55", "self_training.background_fraction=0.3"],
             "attribution.share",
             "expected at most 0.5",
         ),
@@ -421,8 +432,8 @@ def test_a_rule_refuses(problems_of, small_text, name):
             "data.side",
             "expected a multiple of 4, halved 2 times by network.depth 3, received 17; nearest: 16 or 20",
         ),
-        (["pairs.views.blur=[1, 0.9]"], "pairs.views.blur", "expected a range"),
-        (["pairs.views.stretch=[1, 0.9]"], "pairs.views.stretch", "expected a range"),
+        (["pairs.augmentation.blur=[1, 0.9]"], "pairs.augmentation.blur", "expected a range"),
+        (["pairs.augmentation.stretch=[1, 0.9]"], "pairs.augmentation.stretch", "expected a range"),
     ],
 )
 def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, message):
@@ -452,8 +463,8 @@ def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, mes
         ["data.channels=[2, 0]"],
         ["data.split.train=0.7", "data.split.val=0.2", "data.split.test=0.1"],
         ["data.split.val=0", "data.split.test=0.4", "selection.checkpoint=last"],
-        ["pairs.views.blur=[0.9, 0.9]"],
-        ["twin.kind=none", "loss.agreement.weight=0"],
+        ["pairs.augmentation.blur=[0.9, 0.9]"],
+        ["twin.kind=none", "loss.consistency.weight=0"],
         ["loss.objective=non_negative", *ALONE],
         [
             "loss.objective=classification",

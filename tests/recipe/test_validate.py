@@ -16,13 +16,13 @@ data:
 netwrk:
   depth: 3
 pairs:
-  views:
+  augmentation:
     blur: [1.0, 0.9]
     flip: yes
     stretch: [0.9]
 loss:
   eta: 0
-  agreement:
+  consistency:
     weight: 0
 training:
   batch_size: 15
@@ -49,15 +49,15 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "give the window or choose another normalization",
         "r.yaml:8: data.channels: expected null or a list, each entry a whole number of at least 0, "
         "received 3; write a list in square brackets",
-        "r.yaml:9: netwrk: expected a key (name, modality, condition, description, markers, data, organ, "
+        "r.yaml:9: netwrk: expected a key (name, modality, condition, description, classes, data, organ, "
         "pairs, network, twin, loss, training, runtime, "
         "attribution, self_training, selection, inference), received 'netwrk'; nearest valid key network",
-        "r.yaml:13: pairs.views.blur: expected a range [low, high], received [1, 0.9]; write [0.9, 1]",
-        "r.yaml:14: pairs.views.flip: expected true or false, received text 'yes'; write true",
-        "r.yaml:15: pairs.views.stretch: expected a list of 2 entries, each entry a number above 0 and at "
+        "r.yaml:13: pairs.augmentation.blur: expected a range [low, high], received [1, 0.9]; write [0.9, 1]",
+        "r.yaml:14: pairs.augmentation.flip: expected true or false, received text 'yes'; write true",
+        "r.yaml:15: pairs.augmentation.stretch: expected a list of 2 entries, each entry a number above 0 and at "
         "most 1, received [0.9]",
         "r.yaml:17: loss.eta: expected a number above 0 and at most 1, received 0",
-        "r.yaml:19: loss.agreement.weight: expected a number above 0, since nothing else ties the twins of "
+        "r.yaml:19: loss.consistency.weight: expected a number above 0, since nothing else ties the twins of "
         "twin.kind shared, received 0; "
         "give it a weight or set twin.kind: none",
         "r.yaml:21: training.batch_size: expected an even number, half abnormal and half normal slices, "
@@ -67,7 +67,7 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "r.yaml:24: training.optimizer.learning_rat: expected a key of training.optimizer (name, "
         "learning_rate, schedule, warmup_steps, weight_decay, "
         "clip_norm), received 'learning_rat'; nearest valid key training.optimizer.learning_rate",
-        "r.yaml:25: batch_size: expected a key (name, modality, condition, description, markers, data, "
+        "r.yaml:25: batch_size: expected a key (name, modality, condition, description, classes, data, "
         "organ, pairs, network, twin, loss, training, runtime, "
         "attribution, self_training, selection, inference), received 'batch_size'; nearest valid key "
         "training.batch_size",
@@ -94,8 +94,8 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         ("loss.eta=.nan", "received a number that is not finite"),
         ("loss.k=true", "expected a whole number from 1 to 2, received true"),
         ("loss.contrast.weight=.inf", "received a number that is not finite"),
-        ("pairs.views.flip=1", "expected true or false, received 1"),
-        ("pairs.views.flip=no", "expected true or false, received text 'no'; write false"),
+        ("pairs.augmentation.flip=1", "expected true or false, received 1"),
+        ("pairs.augmentation.flip=no", "expected true or false, received text 'no'; write false"),
         ("condition=3", "expected text of 1 to 60 characters, received 3; put it in quotes"),
         ("condition=''", "received text ''"),
         ("network=3", "expected a section with the keys depth, filters, kernels"),
@@ -110,7 +110,7 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
             "nearest valid value random",
         ),
         (
-            "pairs.views.zoom=[1, 2, 3]",
+            "pairs.augmentation.zoom=[1, 2, 3]",
             "expected a list of 2 entries, each entry a number above 0, received [1, 2, 3]",
         ),
         ("selection.threshold=1", "expected prevalence or a number above 0 and below 1, received 1"),
@@ -142,8 +142,8 @@ def test_one_problem_is_one_readable_line(problems_of, small_text, override, mes
             ],
         ),
         (
-            "pairs.views.blur=[0.5, x]",
-            ["pairs.views.blur[1]: expected a number above 0 and at most 1, received text 'x'"],
+            "pairs.augmentation.blur=[0.5, x]",
+            ["pairs.augmentation.blur[1]: expected a number above 0 and at most 1, received text 'x'"],
         ),
         (
             "data.window.center=40",
@@ -159,14 +159,14 @@ def test_entries_are_named(problems_of, small_text, override, message):
 
 
 def test_whole_numbers_are_numbers_and_lists_are_ranges(write_recipe, small_text):
-    recipe = load_recipe(write_recipe(small_text), ["loss.eta=1", "pairs.views.zoom=[1, 2]"])
+    recipe = load_recipe(write_recipe(small_text), ["loss.eta=1", "pairs.augmentation.zoom=[1, 2]"])
     assert recipe.loss.eta == 1.0 and type(recipe.loss.eta) is float
-    assert recipe.pairs.views.zoom == (1.0, 2.0)
+    assert recipe.pairs.augmentation.zoom == (1.0, 2.0)
 
 
 def test_missing_keys_and_the_one_that_may_be_meant(problems_of):
     assert problems_of("modalty: mri\nname: a\n") == [
-        "r.yaml:1: modalty: expected a key (name, modality, condition, description, markers, data, organ, "
+        "r.yaml:1: modalty: expected a key (name, modality, condition, description, classes, data, organ, "
         "pairs, network, twin, loss, training, runtime, "
         "attribution, self_training, selection, inference), received 'modalty'; nearest valid key modality",
         "r.yaml:1: condition: expected text of 1 to 60 characters, received nothing, and it has no default",

@@ -13,7 +13,7 @@ from clamnet_tf.recipe.duplicates import draw_levels
 from clamnet_tf.recipe.json_schema import alternatives, json_schema
 from clamnet_tf.recipe.problems import recipe_error
 from clamnet_tf.recipe.reader import read_text
-from clamnet_tf.recipe.rules import head_numbers
+from clamnet_tf.recipe.rules_network import head_numbers
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.validate import validate
 from clamnet_tf.recipe.writer import recipe_hash, resolve, to_yaml
@@ -85,7 +85,7 @@ def recipes(draw):
     )
     if data["data"]["cohort"]:
         data["data"]["cohort"]["slices"] = 2 if data["data"]["cohort"]["kind"] == "bone_xray" else 4
-    if data["pairs"]["views"]["rand_augment"]:
+    if data["pairs"]["augmentation"]["rand_augment"]:
         data["runtime"]["data_service"] = None
     data["organ"]["network"] = "lungs" if data["organ"]["method"] == "network" else None
     if data["data"]["normalization"] == "window":
@@ -96,17 +96,21 @@ def recipes(draw):
         st.just("random") | st.lists(st.integers(0, depth - 1), max_size=depth, unique=True)
     )
     network["duplicate"]["count"] = draw(st.integers(0, depth))
-    if data["markers"] and len({one["name"] for one in data["markers"]}) < len(data["markers"]):
-        data["markers"] = None
-    network["classes"] = 1 + len(data["markers"] or [""])
-    if data["markers"]:
+    if data["classes"] and len({one["name"] for one in data["classes"]}) < len(data["classes"]):
+        data["classes"] = None
+    network["classes"] = 1 + len(data["classes"] or [""])
+    if data["classes"]:
         network["output"] = "softmax"
-        data["loss"]["objective"], data["self_training"]["marker"], data["inference"]["fill_holes"] = (
+        (
+            data["loss"]["objective"],
+            data["self_training"]["foreground_fraction"],
+            data["inference"]["fill_holes"],
+        ) = (
             "hybrid",
             None,
             False,
         )
-    for limits in (data["pairs"]["views"][key] for key in ("blur", "stretch", "zoom")):
+    for limits in (data["pairs"]["augmentation"][key] for key in ("blur", "stretch", "zoom")):
         limits.sort()
     if data["training"]["supervision"] == "masks":
         data["training"]["shuffle_labels"] = False
@@ -114,7 +118,9 @@ def recipes(draw):
     if data["loss"]["objective"] != "hybrid":
         data["twin"]["kind"] = "none"
         data["loss"]["contrast"]["weight"] = 0
-    data["loss"]["agreement"]["weight"] = 0 if data["twin"]["kind"] == "none" else draw(st.floats(1e-9, 1e9))
+    data["loss"]["consistency"]["weight"] = (
+        0 if data["twin"]["kind"] == "none" else draw(st.floats(1e-9, 1e9))
+    )
     heads = head_numbers(depth, network["skips"])
     data["loss"]["head_weights"] = draw(
         st.none() | st.lists(st.floats(1e-9, 10), min_size=len(heads), max_size=len(heads))
@@ -214,10 +220,20 @@ def test_drawing_more_levels_than_there_are():
 def test_hash_is_the_sha256_of_canonical_json(small_text):
     recipe = read(small_text)
     content = json.loads(recipe.model_dump_json())
-    machine = content.pop(
-        "runtime"
-    )  # hashed where these keys used to stand; who makes the batches does not count
+    machine = content.pop("runtime")  # hashed under the keys of 0.1.0; who makes the batches does not count
     content["training"] |= {key: machine[key] for key in ("strategy", "mixed_precision", "xla")}
+    content["pairs"]["views"] = content["pairs"].pop("augmentation")
+    content["loss"]["agreement"] = content["loss"].pop("consistency")
+    for section, renamed in {
+        "self_training": {"marker": "foreground_fraction", "background": "background_fraction"},
+        "inference": {
+            "through_plane": "axial_smoothing",
+            "main_component": "keep_largest_component",
+            "appearance": "intensity_refinement",
+        },
+    }.items():
+        for old, new in renamed.items():
+            content[section][old] = content[section].pop(new)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert recipe_hash(recipe) == hashlib.sha256(text.encode()).hexdigest()
 
@@ -265,14 +281,14 @@ def test_a_damaged_recipe_is_right_or_refused_with_lines(data):
 
 def test_a_recipe_of_one_marker_keeps_the_hash_that_it_had_before_there_were_several(small_text):
     recipe = read(small_text)
-    assert "markers" not in recipe.model_dump(mode="json") and "markers" not in yaml.safe_load(
+    assert "classes" not in recipe.model_dump(mode="json") and "classes" not in yaml.safe_load(
         to_yaml(recipe)
     )
     assert (
         recipe_hash(
             load_recipe(
                 str(recipe_folder().parent / "zoo" / "mri_carcinoma" / "recipe.yaml"),
-                ["inference.one_sided=false"],
+                ["inference.suppress_bilateral=false"],
             )
         )
         == "b7d7cc909417888cd0df4d0c5e766e999efcb4a3eada26cecb4cf83075c46be8"
@@ -284,5 +300,5 @@ def test_markers_are_written_and_read_back(small_text):
         {"name": "one", "eta": 0.5, "prevalence": None},
         {"name": "two", "eta": None, "prevalence": 0.02},
     ]
-    recipe = read(small_text + f"  classes: 3\nmarkers: {json.dumps(markers)}\n")
-    assert read(to_yaml(recipe)) == recipe and recipe.model_dump(mode="json")["markers"] == markers
+    recipe = read(small_text + f"  classes: 3\nclasses: {json.dumps(markers)}\n")
+    assert read(to_yaml(recipe)) == recipe and recipe.model_dump(mode="json")["classes"] == markers

@@ -27,7 +27,7 @@ groups:
     title: From image labels
     arms:
       - {name: twins, title: "Twins: both of them"}
-      - {name: no_twin, title: No twin, set: {twin.kind: none, loss.agreement.weight: 0.0}}
+      - {name: no_twin, title: No twin, set: {twin.kind: none, loss.consistency.weight: 0.0}}
       - {name: short, title: Short, set: {training.steps: 20}}
       - {name: whole_organ, title: Whole organ, kind: simple, baseline: whole_organ}
   - kind: ceilings

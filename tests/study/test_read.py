@@ -19,7 +19,7 @@ def test_a_right_study(write_study):
         "wrong",
         "shuffled",
     ]
-    assert study.arm("no_twin").set == {"twin.kind": "none", "loss.agreement.weight": 0.0}
+    assert study.arm("no_twin").set == {"twin.kind": "none", "loss.consistency.weight": 0.0}
     assert study.seeds == [0, 1] and study.splits == ["test"]
 
 

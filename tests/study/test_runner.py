@@ -28,7 +28,7 @@ SETTINGS = """
     data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0 self_training.rounds=0
     network.depth=3 network.filters=[4,6,8] network.kernels=[3,3,3] training.batch_size=4
     training.steps=80 training.evaluate_every=80 training.checkpoint_every=10
-    inference.through_plane=0.0 inference.main_component=0.0 inference.appearance=0.0
+    inference.axial_smoothing=0.0 inference.keep_largest_component=0.0 inference.intensity_refinement=0.0
 """.split()
 STUDY = """\
 name: tiny

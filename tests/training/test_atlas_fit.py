@@ -16,8 +16,8 @@ from PIL import Image
 
 SETTINGS = [
     *"data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 data.channels=[1] "
-    "pairs.views.main_channel=null".split(),
-    *"pairs.views.channel_loss=0 organ.method=foreground organ.rim=0.07 training.batch_size=4 "
+    "pairs.augmentation.main_channel=null".split(),
+    *"pairs.augmentation.channel_loss=0 organ.method=foreground organ.rim=0.07 training.batch_size=4 "
     "training.evaluate_every=4 self_training.steps=6".split(),
     *"self_training.network.depth=2 self_training.network.filters=[4,6] self_training.network.kernels=[3,3] "
     "self_training.teacher=normal_atlas".split(),

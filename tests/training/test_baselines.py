@@ -20,7 +20,7 @@ TINY = """
     training.steps=4 training.evaluate_every=2 training.checkpoint_every=2 self_training.steps=2
     self_training.network.depth=2 self_training.network.filters=[4,6] self_training.network.kernels=[3,3]
 """.split()
-ALONE = ["twin.kind=none", "loss.agreement.weight=0", "loss.contrast.weight=0"]
+ALONE = ["twin.kind=none", "loss.consistency.weight=0", "loss.contrast.weight=0"]
 ONE = ["self_training.rounds=0"]
 
 #: arm -> overrides, a logged term, what the report says
@@ -55,7 +55,7 @@ ARMS = {
         [
             "network.skips=plain",
             "twin.kind=none",
-            "loss.agreement.weight=0",
+            "loss.consistency.weight=0",
             "training.shuffle_labels=true",
             *ONE,
         ],

@@ -20,7 +20,8 @@ from clamnet_tf.input_pipeline.pair_sampling import PairPlan
 from clamnet_tf.input_pipeline.pipeline import Share, SliceStore, pair_dataset
 from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
-from clamnet_tf.recipe.schema import SelectionSection, SoftDiceSection
+from clamnet_tf.recipe.schema import SelectionSection
+from clamnet_tf.recipe.schema_loss import SoftDiceSection
 from clamnet_tf.training.pseudo_labels import IGNORED, pseudo_labels
 from clamnet_tf.training.selection import choose, score_checkpoint
 from clamnet_tf.training.siamese import SiameseTrainer

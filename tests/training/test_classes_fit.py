@@ -200,10 +200,10 @@ def test_training_starts_from_an_entry_and_says_when_its_markers_are_others(entr
     [rows] = json.loads((tmp_path / "run" / "initialization.json").read_text())["stages"].values()
     assert {row["layer"]: row["outcome"] for row in rows}[
         "head_1_logits"
-    ] == "reused" and "with markers" not in said
+    ] == "reused" and "with classes" not in said
     swapped = [
         "--set",
-        "markers=[{name: subdural}, {name: intraparenchymal}]",
+        "classes=[{name: subdural}, {name: intraparenchymal}]",
         "--data",
         tmp_path / "nothing",
     ]
@@ -211,6 +211,6 @@ def test_training_starts_from_an_entry_and_says_when_its_markers_are_others(entr
         "fit", "ct_haemorrhage", "--init", entry, "--out", tmp_path / "other", *SETS, *swapped, code=2
     )
     assert (
-        "were trained with markers intraparenchymal, subdural; this recipe has subdural, intraparenchymal."
+        "were trained with classes intraparenchymal, subdural; this recipe has subdural, intraparenchymal."
         in said
     )

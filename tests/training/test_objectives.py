@@ -14,7 +14,8 @@ import tensorflow as tf
 from clamnet_tf.networks.build import build_network, logits_network
 from clamnet_tf.recipe.classes import LesionClass
 from clamnet_tf.recipe.objectives import OBJECTIVES as TABLE
-from clamnet_tf.recipe.schema import LossSection, NetworkSection, TwinSection
+from clamnet_tf.recipe.schema import LossSection, NetworkSection
+from clamnet_tf.recipe.schema_loss import TwinSection
 from clamnet_tf.training.objectives import MultipleInstance, NonNegative, ObjectiveTrainer
 from clamnet_tf.training.siamese import SiameseTrainer
 

@@ -1,7 +1,7 @@
 """Intensity in the place of a network: the same consistency of volumes, without anything learned.
 
     consistent_{channel}_{side}       the channel, smoothed, is taken as the map of suspicion and goes through the recipe's own steps
-                                      (`inference`: through_plane, main_component, appearance) and cuts
+                                      (`inference`: axial_smoothing, keep_largest_component, intensity_refinement) and cuts
 
 What such a baseline reaches is not owed to a network: on a sequence that shows lesions bright, that can be
 most of the figure. Channels and sides are called as in `intensity`; one smoothing, sigma 2. The cuts are

@@ -13,8 +13,7 @@ def smooth_axially(probability: np.ndarray, organ: np.ndarray, deviation: float)
         probability: (S, H, W) float in 0..1, slices in order.
         organ: (S, H, W) bool.
         deviation: standard deviation of the Gaussian, in slices; 0 leaves the maps unchanged. Beyond the ends
-            the
-            first and the last slice repeat.
+            the first and the last slice repeat.
 
     Returns:
         (S, H, W) float32 in 0..1, 0 outside the organ of each slice.

@@ -3,10 +3,10 @@
 The steps run in this order, each with its switch in the recipe's `inference` section:
 1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever
    network made p;
-2. `through_plane`: smoothing over neighbouring slices;
-3. `main_component`: 3-D components that weigh little beside the heaviest are left out (`one_sided`: those
+2. `axial_smoothing`: smoothing over neighbouring slices;
+3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out (`suppress_bilateral`: those
    with a mirror image on the other side weigh less);
-4. `appearance`: the volume's own intensities shift what is near the cut;
+4. `intensity_refinement`: the volume's own intensities shift what is near the cut;
 5. components once more.
 
 The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked:
@@ -21,11 +21,14 @@ from clamnet_tf.inference.postprocessing.axial_smoothing import smooth_axially
 from clamnet_tf.inference.postprocessing.components import keep_largest_components
 from clamnet_tf.inference.postprocessing.intensity_refinement import intensity_evidence
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
+from clamnet_tf.recipe.moved import MOVED
 
 _MOST_LOGIT = 3.0
 _SHARPNESS = 6.0  # of calibrated probability against evidence
 _DOUBTFUL = 0.07  # share of the organ between marked and unmarked that belongs to neither Gaussian
 _JUST_BELOW = 0.999
+#: Key of a step in selection.json and in zoo entries, which keep those of 0.1.0 -> field of PostprocessingConfig.
+_ROW_KEYS = {old[1]: new[1] for old, new in MOVED.items() if old[0] == "inference"}
 
 
 @dataclass(frozen=True)
@@ -33,28 +36,31 @@ class PostprocessingConfig:
     """The switches of the steps; 0 turns a step off.
 
     Attributes:
-        through_plane: standard deviation of the smoothing, in slices.
-        main_component: least share of the heaviest component's mass, in 0..1.
-        appearance: weight of the evidence of the intensities.
-        one_sided: whether components with a mirror image on the other side weigh less.
+        axial_smoothing: standard deviation of the smoothing, in slices.
+        keep_largest_component: least share of the heaviest component's mass, in 0..1.
+        intensity_refinement: weight of the evidence of the intensities.
+        suppress_bilateral: whether components with a mirror image on the other side weigh less.
     """
 
-    through_plane: float = 0.0
-    main_component: float = 0.0
-    appearance: float = 0.0
-    one_sided: bool = False
+    axial_smoothing: float = 0.0
+    keep_largest_component: float = 0.0
+    intensity_refinement: float = 0.0
+    suppress_bilateral: bool = False
 
     @classmethod
     def of(cls, inference) -> "PostprocessingConfig":
         """Return the switches of a recipe's `inference` section."""
         return cls(
-            inference.through_plane, inference.main_component, inference.appearance, inference.one_sided
+            inference.axial_smoothing,
+            inference.keep_largest_component,
+            inference.intensity_refinement,
+            inference.suppress_bilateral,
         )
 
     @property
     def any(self) -> bool:
         """Whether any step is on."""
-        return bool(self.through_plane or self.main_component or self.appearance)
+        return bool(self.axial_smoothing or self.keep_largest_component or self.intensity_refinement)
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,15 @@ class ClassPostprocessor:
         return _below_the_cut(refined, self.threshold, self._main(refined, self.threshold))
 
     def _consistent(self, probability, organ):
-        return smooth_axially(_calibrated(probability, self.raw_threshold), organ, self.steps.through_plane)
+        return smooth_axially(_calibrated(probability, self.raw_threshold), organ, self.steps.axial_smoothing)
 
     def _main(self, maps, threshold):
-        return keep_largest_components(maps, threshold, self.steps.main_component, self.steps.one_sided)
+        return keep_largest_components(
+            maps, threshold, self.steps.keep_largest_component, self.steps.suppress_bilateral
+        )
 
     def _with_evidence(self, consistent, images, organ):
-        if not self.steps.appearance:
+        if not self.steps.intensity_refinement:
             return consistent
         main = self._main(consistent, self.seed_threshold)
         seeds = np.where(main, consistent - self.seed_threshold + 1e-3, 0)
@@ -107,11 +115,11 @@ class ClassPostprocessor:
         base = _below_the_cut(consistent, self.seed_threshold, main)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
         return np.where(
-            organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.appearance * evidence), 0
+            organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.intensity_refinement * evidence), 0
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
-        """Return a postprocessor with steps left out, or one_sided turned on or off; their cuts are known.
+        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off; their cuts are known.
 
         Raises:
             ValueError: a step was not calibrated, or has another deviation.
@@ -121,24 +129,25 @@ class ClassPostprocessor:
         if not steps.any:
             return ClassPostprocessor(steps, self.raw_threshold, threshold=self.raw_threshold)
         if (
-            steps.through_plane != self.steps.through_plane
-            or steps.appearance not in (0.0, self.steps.appearance)
+            steps.axial_smoothing != self.steps.axial_smoothing
+            or steps.intensity_refinement not in (0.0, self.steps.intensity_refinement)
             or not self.steps.any
         ):
-            raise ValueError("through_plane and appearance can be left out, not changed")
-        threshold = self.threshold if steps.appearance else self.seed_threshold
+            raise ValueError("axial_smoothing and intensity_refinement can be left out, not changed")
+        threshold = self.threshold if steps.intensity_refinement else self.seed_threshold
         return ClassPostprocessor(
             steps, self.raw_threshold, self.seed_threshold, self.background_threshold, threshold
         )
 
     def row(self) -> dict:
-        """Return the postprocessor as a dict for JSON; `from_row` reads it back."""
-        return asdict(self)
+        """Return the values as plain JSON, which `from_row` reads back."""
+        return {**asdict(self), "steps": {old: getattr(self.steps, new) for old, new in _ROW_KEYS.items()}}
 
     @classmethod
     def from_row(cls, row: dict) -> "ClassPostprocessor":
-        """Make a postprocessor of what `row` returned."""
-        return cls(**{**row, "steps": PostprocessingConfig(**row["steps"])})
+        """Return what `row` described; a key that is missing has its default."""
+        steps = {_ROW_KEYS[key]: value for key, value in row["steps"].items()}
+        return cls(**{**row, "steps": PostprocessingConfig(**steps)})
 
 
 def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassPostprocessor:
@@ -163,7 +172,7 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     background = _cut(
         ((maps, *facts) for maps, facts in zip(consistent, known)), min(1.0, prevalence + _DOUBTFUL)
     )
-    if not steps.appearance:
+    if not steps.intensity_refinement:
         return ClassPostprocessor(steps, raw, seed, background, seed)
     postprocessor = ClassPostprocessor(steps, raw, seed, background)
     refined = (
@@ -187,7 +196,7 @@ def fixed(steps: PostprocessingConfig, threshold: float) -> ClassPostprocessor:
     if not steps.any:
         return ClassPostprocessor(steps, threshold, threshold=threshold)
     # The cut where there is no evidence and the consistent probability is 0.5.
-    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.appearance else 0.5
+    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.intensity_refinement else 0.5
     return ClassPostprocessor(steps, threshold, 0.5, 0.25, cut)
 
 

@@ -24,8 +24,7 @@ def label_map(
         organ: (H, W), nothing outside of it is marked; None for the whole image.
         threshold: the cut of every class, in 0..1.
         smallest_component: 8-connected components of a class that are smaller than this share of the organ's
-            area
-            are removed, after holes were filled.
+            area are removed, after holes were filled.
         fill_holes: whether holes of each class are filled (4-connected background, organ only).
 
     Returns:

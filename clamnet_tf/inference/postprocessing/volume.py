@@ -20,9 +20,8 @@ class VolumePostprocessor:
     """Hold one ClassPostprocessor per lesion class, in the order of the network's classes from 1.
 
     Where the cuts of classes differ, a probability of one does not compare with that of another; log-odds
-    above
-    the cut do. So every map is then shifted by its own cut, and `threshold` is the cut of all maps that are
-    returned.
+    above the cut do. So every map is then shifted by its own cut, and `threshold` is the cut of all maps that
+    are returned.
 
     Attributes:
         names: names of the lesion classes.

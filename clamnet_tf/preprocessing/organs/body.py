@@ -37,8 +37,7 @@ def body(volume_array: np.ndarray) -> FoundOrgan:
     """Find the body in each slice of a CT, lungs and bowel gas included.
 
     In slices without a plausible body (2 % of the image) between slices with one, and in all slices where
-    none
-    has one, the fallback is `foreground` without a rim of 7 % of its diameter.
+    none has one, the fallback is `foreground` without a rim of 7 % of its diameter.
 
     Args:
         volume_array: (slices, rows, columns, channels), axial slices, neighbours in order, finite; Hounsfield

@@ -45,8 +45,7 @@ def bone(volume_array: np.ndarray) -> FoundOrgan:
 
     Args:
         volume_array: (slices, rows, columns, channels), X-rays whose bones are bright, any real dtype and
-            unit,
-            finite. Only the first channel is used; every slice is treated on its own.
+            unit, finite. Only the first channel is used; every slice is treated on its own.
     """
     array = checked_volume(volume_array, "bone")
     full = array.shape[1:3]

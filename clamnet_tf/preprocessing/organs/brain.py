@@ -41,8 +41,7 @@ class BrainRegion:
     Attributes:
         mask: bool (slices, rows, columns).
         fallback: bool (slices,), True where no plausible brain was found and the mask is the foreground
-            without a
-            rim of FALLBACK_RIM; a slice below or above the brain is empty and no fallback.
+            without a rim of FALLBACK_RIM; a slice below or above the brain is empty and no fallback.
     """
 
     mask: np.ndarray
@@ -54,17 +53,15 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
 
     Method, at a head diameter of 112 pixels: (1) `foreground` is the head; (2) tissue is what has the brain's
     level, see `tissue_of`; (3) eroded tissue falls into parts, of which rough and bright ones (orbits, face)
-    are
-    dropped; (4) from the widest homogeneous slice to both ends, parts that lie mostly within the neighbour's
-    brain are kept, until less than 15 % of it is left twice in a row; (5) the erosion is undone inside the
-    tissue, sulci are closed, holes are filled, and outlines are made convex: those that are nearly convex,
-    and all
-    outlines towards the vertex; (6) two pixels are added, the second not into bright scalp.
+    are dropped; (4) from the widest homogeneous slice to both ends, parts that lie mostly within the
+    neighbour's brain are kept, until less than 15 % of it is left twice in a row; (5) the erosion is undone
+    inside the tissue, sulci are closed, holes are filled, and outlines are made convex: those that are nearly
+    convex, and all outlines towards the vertex; (6) two pixels are added, the second not into bright scalp.
 
     Args:
         volume_array: (slices, rows, columns, channels), neighbouring axial slices in order (either
-            direction),
-            any real dtype and unit, finite, air near 0; one channel or several of unknown sequences.
+            direction), any real dtype and unit, finite, air near 0; one channel or several of unknown
+            sequences.
     """
     array = np.asarray(volume_array)
     head = foreground(array)

@@ -82,8 +82,7 @@ def tissue_of(volume: np.ndarray, head: np.ndarray) -> Tissue | None:
 
     The level of the brain is, per channel, the median of the deep middle of the more homogeneous half of the
     slices, and then the local mean of what lies near it, against coil shading. Tissue has at least 0.6 of it
-    in
-    every channel: skull marrow is bright in T1 alone, fluid in T2 alone.
+    in every channel: skull marrow is bright in T1 alone, fluid in T2 alone.
 
     Args:
         volume: (slices, rows, columns, channels) float.
@@ -150,8 +149,7 @@ def _have_skull(level: np.ndarray, depth: np.ndarray, homogeneous: np.ndarray) -
 
     From the surface inwards, a skull then makes a second dark band; a stripped brain, or a thin scalp that
     `foreground` lost, only grows brighter. The homogeneous slices decide; other slices are like the nearest
-    of
-    these.
+    of these.
     """
     clear_slices = np.flatnonzero(homogeneous)
     skull = []

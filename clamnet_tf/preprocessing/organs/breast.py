@@ -51,8 +51,7 @@ def breast(volume_array: np.ndarray) -> FoundOrgan:
 
     Args:
         volume_array: (slices, rows, columns, channels), mammograms with dark air and the head's side up, any
-            real
-            dtype and unit, finite. Only the first channel is used; every slice is treated on its own.
+            real dtype and unit, finite. Only the first channel is used; every slice is treated on its own.
     """
     array = checked_volume(volume_array, "breast")
     full = array.shape[1:3]

@@ -26,20 +26,17 @@ def foreground(volume_array: np.ndarray) -> np.ndarray:
 
     Method: Gaussian smoothing; Otsu's threshold (IEEE Trans. SMC 9(1), 1979) over the whole volume, then Otsu
     again on the darker class, which separates background from dark tissue, bounded above by 15 % of the
-    range;
-    opening, largest component, closing, holes filled.
+    range; opening, largest component, closing, holes filled.
 
     Args:
         volume_array: (slices, rows, columns, channels), any real dtype and unit, finite. Channels are
-            averaged,
-            each over its own robust range (1st to 99.5th percentile of the volume).
+            averaged, each over its own robust range (1st to 99.5th percentile of the volume).
 
     Returns:
         bool (slices, rows, columns): per slice one connected region without holes; all False in a slice that
-        is
-        blank (constant, or no brighter than the volume's background), that holds nothing but noise, or where
-        the
-        largest region is under 0.5 % of the slice. An image without any background is foreground throughout.
+        is blank (constant, or no brighter than the volume's background), that holds nothing but noise, or
+        where the largest region is under 0.5 % of the slice. An image without any background is foreground
+        throughout.
 
     Raises:
         ValueError: the volume does not have four axes.

@@ -15,8 +15,7 @@ class FoundOrgan:
     Attributes:
         mask: bool (slices, rows, columns).
         fallback: bool (slices,), True where nothing plausible was found and the mask is the foreground
-            without a
-            rim of FALLBACK_RIM.
+            without a rim of FALLBACK_RIM.
     """
 
     mask: np.ndarray

@@ -70,8 +70,7 @@ def density_levels(volume: np.ndarray) -> tuple[np.ndarray, bool]:
 
     Args:
         volume: (slices, rows, columns), Hounsfield units, or a picture of 8 bits with an unknown window,
-            whose
-            soft tissue is taken to be the most frequent bright shade.
+            whose soft tissue is taken to be the most frequent bright shade.
 
     Returns:
         float32 of the same shape, and whether the volume is in Hounsfield units.
@@ -151,8 +150,7 @@ def _parts_and_outside(air: np.ndarray, side: int) -> tuple[list[np.ndarray], np
     """Return (parts of air inside the body, air around it).
 
     A picture may be cropped to the lungs, which then touch its edge. Air around the body fills a corner or
-    runs
-    along the edge.
+    runs along the edge.
     """
     radius, near = _THIN * side, max(2, round(_CORNER * side))
     border, corner = image_border(air.shape), np.zeros_like(air)

@@ -54,15 +54,12 @@ def lungs_ct(volume_array: np.ndarray) -> FoundOrgan:
 
     Slices of a volume above and below the lungs are empty. In every slice of a volume in which no slice shows
     plausible lungs (1 to 95 % of the body's section), and in slices without lungs between slices with lungs,
-    the
-    fallback is `foreground` without a rim of 7 % of its diameter.
+    the fallback is `foreground` without a rim of 7 % of its diameter.
 
     Args:
         volume_array: (slices, rows, columns, channels), axial slices with the back at the bottom, neighbours
-            in
-            order, finite; Hounsfield units (recognised by values below -200), or pictures of 8 bits with a
-            lung
-            window, also cropped to the lungs. Only the first channel is used.
+            in order, finite; Hounsfield units (recognised by values below -200), or pictures of 8 bits with a
+            lung window, also cropped to the lungs. Only the first channel is used.
     """
     array = checked_volume(volume_array, "lungs_ct")
     full = array.shape[1:3]
@@ -153,8 +150,7 @@ def _without_domes(dense: np.ndarray, air: np.ndarray, depth: float) -> np.ndarr
     """Take the domes of liver and spleen out of what is dense in a lung.
 
     A dome is a thick part, farther than `depth` pixels from any air, in front of the air's centre: the lung
-    of
-    such a slice lies behind it, while fluid and consolidation sink to the back.
+    of such a slice lies behind it, while fluid and consolidation sink to the back.
 
     Args:
         dense: bool (rows, columns).
