@@ -4,8 +4,8 @@ The steps run in this order, each with its switch in the recipe's `inference` se
 1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever
    network made p;
 2. `axial_smoothing`: smoothing over neighbouring slices;
-3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out (`suppress_bilateral`: those
-   with a mirror image on the other side weigh less);
+3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out
+   (`suppress_bilateral`: those with a mirror image on the other side weigh less);
 4. `intensity_refinement`: the volume's own intensities shift what is near the cut;
 5. components once more.
 
@@ -27,7 +27,7 @@ _MOST_LOGIT = 3.0
 _SHARPNESS = 6.0  # of calibrated probability against evidence
 _DOUBTFUL = 0.07  # share of the organ between marked and unmarked that belongs to neither Gaussian
 _JUST_BELOW = 0.999
-#: Key of a step in selection.json and in zoo entries, which keep those of 0.1.0 -> field of PostprocessingConfig.
+#: Key of a step in selection.json and zoo entries (still that of 0.1.0) -> field of PostprocessingConfig.
 _ROW_KEYS = {old[1]: new[1] for old, new in MOVED.items() if old[0] == "inference"}
 
 
@@ -119,7 +119,8 @@ class ClassPostprocessor:
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
-        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off; their cuts are known.
+        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off; its cuts are
+        known.
 
         Raises:
             ValueError: a step was not calibrated, or has another deviation.
