@@ -100,9 +100,9 @@ class Predictor:
         """
         shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], self.classes), []
         for start in range(0, len(images), self.batch_size * self.workers.count):
-            mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
-            if mine < len(images):
-                heads = self._pass(images, mine)
+            batch_start, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
+            if batch_start < len(images):
+                heads = self._pass(images, batch_start)
                 part[:, : heads.shape[1]] = heads
             parts.extend(self.workers.gather(part))
         return np.concatenate(parts, axis=1)[:, : len(images)]

@@ -105,7 +105,7 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
             f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says "
             f"data.side={side}. They are not of one run."
         )
-    marking = ThresholdRule(
+    threshold_rule = ThresholdRule(
         threshold=volume.threshold,
         rule=measured_rule(rule, volume),
         smallest_component=inference.smallest_component,
@@ -116,7 +116,7 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
     return TrainedModel(
         build_predictor(network, inference),
         volume,
-        marking,
+        threshold_rule,
         int(channels) - (atlas is not None),
         step,
         rule,

@@ -38,7 +38,7 @@ class FileRows(NamedTuple):
         """Turn rows of this array into rows of the file, int64."""
         return np.asarray(rows if self.taken is None else self.taken[rows], np.int64)
 
-    def gather(self, numbers):
+    def gather(self, rows):
         """Read rows of the file: (B,) int64 tensor -> (B, ...) tensor of the file's type.
 
         Only the pages of those rows are read.
@@ -50,9 +50,7 @@ class FileRows(NamedTuple):
             shape=[(before + self.shape[0] * item) // block, block],
             memory_region_name=self.path,
         )
-        blocks = (
-            before // block + numbers[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
-        )
+        blocks = before // block + rows[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
         return tf.reshape(tf.gather(content, blocks), [-1, *self.shape[1:]])
 
 

@@ -23,7 +23,7 @@ _TOP = "encoder_top"
 
 def classifier_names(count: int) -> list[str]:
     """Return the names of the classifiers of a joint model, which are also the keys of its output."""
-    return [f"classifier_{number}" for number in range(1, count + 1)]
+    return [f"classifier_{index}" for index in range(1, count + 1)]
 
 
 def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Model:

@@ -21,13 +21,11 @@ def prune(network: keras.Model, head: int) -> keras.Model:
     Raises:
         NetworkError: the network has no such head.
     """
-    numbers = head_numbers(network)
-    if head not in numbers:
-        raise NetworkError(
-            f"head: expected one of {numbers}, received {head}; choose a head of {network.name}"
-        )
+    heads = head_numbers(network)
+    if head not in heads:
+        raise NetworkError(f"head: expected one of {heads}, received {head}; choose a head of {network.name}")
     key = f"head_{head}"
-    name = network.name if len(numbers) == 1 else f"{network.name}_{key}"
+    name = network.name if len(heads) == 1 else f"{network.name}_{key}"
     part = keras.Model(network.input, {key: network.output[key]}, name=name)
     pruned = keras.models.clone_model(part)
     pruned.set_weights(part.get_weights())

@@ -111,10 +111,10 @@ def check_archive(manifest: Manifest, shards: list[KeptShard], minimum_organ_fra
     """
     count = sum(shard.shape[0] for shard in shards)
     hashes, cases, sides = np.empty(count, np.uint64), np.empty(count, np.uint32), np.empty(count, np.uint8)
-    offset = kept = 0
+    offset = usable = 0
     for shard in shards:
         columns = read_stored(shard.folder / "table.csv")
-        kept += int((columns["area"] >= minimum_organ_fraction).sum())
+        usable += int((columns["area"] >= minimum_organ_fraction).sum())
         hashed_cases = [
             (int(value[:16], 16), shard.cases[case])
             for value, case in zip(columns["pixel_hash"].tolist(), columns["case"].tolist())
@@ -125,7 +125,7 @@ def check_archive(manifest: Manifest, shards: list[KeptShard], minimum_organ_fra
         sides[part] = [SIDES.index(manifest.cases[case].split) for _, case in hashed_cases]
         offset += len(hashed_cases)
     check_leakage(manifest, on_two_sides(hashes[:offset], cases[:offset], sides[:offset]))
-    return Survey(kept, count - kept)
+    return Survey(usable, count - usable)
 
 
 def on_two_sides(hashes: np.ndarray, cases: np.ndarray, sides: np.ndarray) -> dict[int, list[str]]:

@@ -171,12 +171,12 @@ def prepare_shards(
             progress(done, total)
 
     settings = json.dumps([data.model_dump(mode="json"), organ.model_dump(mode="json")])
-    mine = claimed(
+    claims = claimed(
         shards_of(manifest),
         lambda shard: cache / f"shard-{_digest(settings, manifest.root, shard.number)}.lock",
     )
-    with contextlib.closing(mine):  # gives a lock back at once when something fails
-        for shard in mine:
+    with contextlib.closing(claims):  # gives a lock back at once when something fails
+        for shard in claims:
             before = done
             latest = finished[shard.number] = prepare_shard(
                 shard, data, organ, cache, after_group, organ_network, expected

@@ -106,8 +106,8 @@ class ShardedArray:
         owners = np.searchsorted(self._ends, rows, side="right")
         result = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for owner in np.unique(owners):
-            here, part = owners == owner, self._part(int(owner))
-            result[here] = part[rows[here] - (self._ends[owner] - len(part))]
+            of_owner, part = owners == owner, self._part(int(owner))
+            result[of_owner] = part[rows[of_owner] - (self._ends[owner] - len(part))]
         return result
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:

@@ -130,8 +130,8 @@ def write_every_shard(
     done = 0
     with contextlib.closing(
         claimed(shards_of(manifest), lambda shard: out / f".{_stem(shard)}.lock")
-    ) as mine:
-        for shard in mine:
+    ) as claims:
+        for shard in claims:
             write_records(shard, out, form, data, organ, organ_network, expected)
             done += len(shard.cases)
             if progress is not None:
@@ -229,7 +229,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
         "label": [-1 if case.label is None else case.label],
         "box": fact["box"],
     }
-    numbers = {
+    floats = {
         "position": [fact["position"]],
         "area": [fact["area"]],
         "eta": [float("nan") if case.eta is None else case.eta],
@@ -246,7 +246,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
         name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in integers.items()
     }
     features |= {
-        name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in numbers.items()
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in floats.items()
     }
     features |= {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in texts.items()

@@ -253,13 +253,19 @@ class TrainingAssembly:
         if section.threshold == "prevalence":
             marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
             if classes[0].name != UNNAMED:
-                shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in classes)
+                shares = ", ".join(
+                    f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"
+                    for lesion_class in classes
+                )
                 marked = f"training slices mark {shares} where they show it,"
             rule = (
                 f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
                 f"mask was read"
             )
-        return {"threshold_rule": rule, "prevalence": by_name({one.name: one.prevalence for one in classes})}
+        return {
+            "threshold_rule": rule,
+            "prevalence": by_name({lesion_class.name: lesion_class.prevalence for lesion_class in classes}),
+        }
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
         """Build a stage whose network predicts masks."""

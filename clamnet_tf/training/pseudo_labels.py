@@ -97,8 +97,8 @@ class _TeacherVolume:
 def _teacher_volumes(maps_of, images, organ, shown, volumes) -> list[_TeacherVolume]:
     """Return the volumes that hold an abnormal slice, in order."""
     result = []
-    for number in dict.fromkeys(volumes.tolist()):
-        rows = np.flatnonzero(volumes == number)
+    for volume in dict.fromkeys(volumes.tolist()):
+        rows = np.flatnonzero(volumes == volume)
         abnormal = shown[rows].any(axis=1)
         if abnormal.any():
             maps = np.zeros((*organ[rows].shape, shown.shape[1]), np.float32)

@@ -97,13 +97,13 @@ def slurm_cluster() -> Cluster:
         raise EnvironmentFailure(
             f"runtime.strategy: multi_worker cannot read SLURM's job step: {error}"
         ) from error
-    here, expected = (
+    hostname, expected = (
         os.environ.get("SLURMD_NODENAME", socket.gethostname()),
         addresses[cluster.index].rsplit(":", 1)[0],
     )
-    if here.split(".")[0] != expected.split(".")[0] and expected != "localhost":
+    if hostname.split(".")[0] != expected.split(".")[0] and expected != "localhost":
         raise EnvironmentFailure(
-            f"SLURM: task {cluster.index} runs on {here}, but TensorFlow's SlurmClusterResolver, which "
+            f"SLURM: task {cluster.index} runs on {hostname}, but TensorFlow's SlurmClusterResolver, which "
             f"sorts nodes by name, takes it for one on {expected}. Start with --distribution=block, on nodes "
             f"whose names sort as they are numbered, or set TF_CONFIG."
         )

@@ -176,8 +176,8 @@ def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:
     network = load_network(run.model)
     postprocessor = VolumePostprocessor.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
     probability, result = Predictor(network)(images), np.zeros(organ.shape, bool)
-    for number in np.unique(volumes):
-        rows = np.flatnonzero(volumes == number)
+    for volume in np.unique(volumes):
+        rows = np.flatnonzero(volumes == volume)
         maps = postprocessor(probability[rows], images[rows], organ[rows])
         result[rows] = (maps >= postprocessor.threshold).any(axis=-1) & organ[rows]
     return result

@@ -32,11 +32,11 @@ def fit_postprocessors(
         heads = predictor.heads(images).astype(np.float16)
         volumes.append((heads, images, prepared.organ[rows], slices.shown[rows]))
     postprocessors = {}
-    for number, name in enumerate(names):
+    for head, name in enumerate(names):
         parts = []
         for index, lesion_class in enumerate(classes):
             class_volumes = [
-                (_maps(heads[..., index], number), images, organ, shown[:, index])
+                (_maps(heads[..., index], head), images, organ, shown[:, index])
                 for heads, images, organ, shown in volumes
             ]
             parts.append(calibrate(steps, class_volumes, lesion_class.prevalence))
@@ -44,9 +44,9 @@ def fit_postprocessors(
     return postprocessors
 
 
-def _maps(heads, number: int) -> np.ndarray:
-    """Return head `number`, from 1, or the mean of the heads (0): (heads, S, H, W) -> (S, H, W) float32."""
-    return heads[number - 1].astype(np.float32) if number else heads.astype(np.float32).mean(axis=0)
+def _maps(heads, head: int) -> np.ndarray:
+    """Return head `head`, from 1, or the mean of the heads (0): (heads, S, H, W) -> (S, H, W) float32."""
+    return heads[head - 1].astype(np.float32) if head else heads.astype(np.float32).mean(axis=0)
 
 
 def _volumes(slices) -> list[np.ndarray]:
@@ -54,5 +54,5 @@ def _volumes(slices) -> list[np.ndarray]:
     table.MOST_VOLUMES.
     """
     table = slices.table
-    numbers = table.volumes_of(slices.rows[table.label[slices.rows] > 0])
-    return [slices.rows[table.volume[slices.rows] == number] for number in numbers]
+    volumes = table.volumes_of(slices.rows[table.label[slices.rows] > 0])
+    return [slices.rows[table.volume[slices.rows] == volume] for volume in volumes]

@@ -130,8 +130,8 @@ def _middle(aerated: np.ndarray, unit: float) -> int:
     """Find the column between the lungs: the one with the least air in the middle third of their width."""
     profile = aerated.sum(0).astype(float)
     columns = np.flatnonzero(profile)
-    first, width = columns[0], columns[-1] - columns[0]
-    start, end = int(first + 0.35 * width), int(first + 0.65 * width) + 1
+    left, width = columns[0], columns[-1] - columns[0]
+    start, end = int(left + 0.35 * width), int(left + 0.65 * width) + 1
     between = ndimage.gaussian_filter1d(profile, 0.02 * unit)[start:end]
     return start + round(np.flatnonzero(between <= between.min() + 0.03 * unit).mean())
 
@@ -178,9 +178,9 @@ class _Rays:
 
     def beyond(self, mask: np.ndarray) -> np.ndarray:
         """Return which pixels lie beyond the first True pixel on their ray, bool (rows, columns)."""
-        first = np.full(_RAYS, 1e9)
-        np.minimum.at(first, self.ray[mask], self.radius[mask])
-        return self.radius >= ndimage.minimum_filter1d(first, 3, mode="wrap")[self.ray]
+        nearest = np.full(_RAYS, 1e9)
+        np.minimum.at(nearest, self.ray[mask], self.radius[mask])
+        return self.radius >= ndimage.minimum_filter1d(nearest, 3, mode="wrap")[self.ray]
 
     def unsupported(self, mask: np.ndarray, around: np.ndarray, gap: float) -> np.ndarray:
         """Return which pixels lie on or beside rays with a gap at their end, bool (rows, columns).
