@@ -102,8 +102,9 @@ def smoothed(maps, deviation: float):
 
 
 def surroundings(images):
-    """Smooth the images so heavily that no finding is left; the weights ignore what lies beyond the
-    border.
+    """Smooth the images so heavily that no finding is left.
+
+    The weights ignore what lies beyond the border.
     """
     deviation = _SURROUNDINGS * images.shape[1]
     ones = smoothed(tf.ones_like(images[:1, ..., 0]), deviation)

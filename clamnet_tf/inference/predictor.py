@@ -66,8 +66,9 @@ class Predictor:
         return tf.stack([lesion_channels(outputs[name]) for name in self.head_names])
 
     def both_views(self, images):
-        """Return `maps`, averaged with those of the mirrored slices when `flip_views`; an export holds
-        this graph.
+        """Return `maps`, averaged with those of the mirrored slices when `flip_views`.
+
+        An export holds this graph.
         """
         result = self.maps(images)
         if self.flip_views:

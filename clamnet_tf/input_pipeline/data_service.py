@@ -34,8 +34,9 @@ class DataService(NamedTuple):
     folder: Path
 
     def check(self) -> None:
-        """Raise EnvironmentFailure unless something listens at the address; TensorFlow itself would wait
-        for an hour.
+        """Raise EnvironmentFailure unless something listens at the address.
+
+        TensorFlow itself would wait for an hour.
         """
         host, port = self.address.removeprefix("grpc://").rsplit(":", 1)
         try:

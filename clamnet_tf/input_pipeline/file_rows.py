@@ -17,8 +17,9 @@ _BLOCK = 256  # rows
 
 
 class FileRows(NamedTuple):
-    """An array (N, ...) in C order that begins `offset` bytes into `path`; a graph maps it into memory when
-    it asks for rows.
+    """An array (N, ...) in C order that begins `offset` bytes into `path`.
+
+    A graph maps it into memory when it asks for rows.
 
     Attributes:
         path: the file.

@@ -1,5 +1,6 @@
-"""Draw intensity views with keras-cv; only this module imports it, since keras-cv 0.9 is frozen upstream and
-slow.
+"""Draw intensity views with keras-cv.
+
+Only this module imports it, since keras-cv 0.9 is frozen upstream and slow.
 
 Its layers ignore their seeds, so a resumed run draws other views; geometry stays with `augmentation.py`,
 whose warp must be known exactly.

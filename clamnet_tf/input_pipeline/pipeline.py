@@ -14,8 +14,9 @@ from clamnet_tf.input_pipeline.keras_cv_augmentation import build_rand_augment
 
 
 class RowView:
-    """Some rows of an array or memory map, indexable like an array of those rows; rows are read when asked
-    for.
+    """Some rows of an array or memory map, indexable like an array of those rows.
+
+    Rows are read when asked for.
 
     Args:
         array: (N, ...) array, memory map or ShardedArray.
@@ -219,8 +220,9 @@ def _reader(arrays, facts, plan, start: int, steps: int, batch: int, service):
 
 
 def _file_reader(files, facts, plan, start: int, steps: int, batch: int):
-    """Return the function of `_reader` for arrays in files; rows and facts of all steps are part of the
-    graph.
+    """Return the function of `_reader` for arrays in files.
+
+    Rows and facts of all steps are part of the graph.
     """
     rows = np.stack([plan.rows(step) for step in range(start, max(steps, start + 1))])
     file_rows_of_steps = [tf.constant(file.numbers(rows)) for file in files]

@@ -112,8 +112,9 @@ def transposed_up(x, *, filters: int, l2: float, name: str):
 
 
 def bilinear_up(x, *, filters: int, l2: float, name: str):
-    """Double height and width by bilinear interpolation; the channels stay, `filters` and `l2` are not
-    used.
+    """Double height and width by bilinear interpolation.
+
+    The channels stay, `filters` and `l2` are not used.
     """
     return layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
 

@@ -32,8 +32,9 @@ class Cost:
 
 
 def network_cost(section: NetworkSection, grid: Grid, heads, *, side: int, channels: int) -> Cost:
-    """Return the cost of the network that holds these heads and the nodes they need; the full network for
-    all heads.
+    """Return the cost of the network that holds these heads and the nodes they need.
+
+    For all heads it is the full network.
     """
     places = {node.place for head in heads for node in grid.needed(head)}
     costs = [

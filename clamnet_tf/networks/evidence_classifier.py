@@ -110,8 +110,9 @@ def _residual_levels(image, section):
 
 
 def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name: str | None = None):
-    """Add two normalised 3x3 convolutions to x (He 2016); a 1x1 convolution adapts x where stride or filters
-    change it.
+    """Add two normalised 3x3 convolutions to x (He 2016).
+
+    A 1x1 convolution adapts x where stride or filters change it.
 
     Args:
         x: (batch, height, width, channels).

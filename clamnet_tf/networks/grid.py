@@ -87,8 +87,9 @@ class Grid:
 
 
 def duplicated_levels(section: NetworkSection) -> tuple[int, ...]:
-    """Return the levels with two subsequent blocks, sorted; they are drawn here when the section still
-    says random.
+    """Return the levels with two subsequent blocks, sorted.
+
+    They are drawn here when the section still says random.
     """
     duplicate = section.duplicate
     if duplicate.levels == "random":

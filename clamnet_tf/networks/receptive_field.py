@@ -18,8 +18,9 @@ Interval = tuple[int, int]
 
 
 class ReceptiveField(NamedTuple):
-    """Side in pixels of the square of the image that one output pixel depends on; it differs between
-    positions.
+    """Side in pixels of the square of the image that one output pixel depends on.
+
+    It differs between positions.
     """
 
     mean: float

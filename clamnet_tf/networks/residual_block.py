@@ -52,8 +52,9 @@ def receptive_field(interval: tuple[int, int], node: Node, down: str) -> tuple[i
 
 
 def cost(section: NetworkSection, node: Node, received: int, side: int) -> Iterator[Cost]:
-    """Yield the cost of each convolution with its norm, shortcuts included; additions of maps are left
-    out.
+    """Yield the cost of each convolution with its norm, shortcuts included.
+
+    Additions of maps are left out.
     """
     yield from plain_block.cost(section, node, received, side)
     if received != node.filters or node.stride(2, section.down) == 2:

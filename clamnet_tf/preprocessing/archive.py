@@ -69,8 +69,9 @@ def prepare_archive(
 
 
 def prepare_on_worker(shard: Shard, *, cache, data, organ, organ_network, expected=ExpectedImages()) -> dict:
-    """Prepare one shard on a Beam worker, for `beam_runner.run_on_beam`; return its number of slices and
-    whether it existed.
+    """Prepare one shard on a Beam worker, for `beam_runner.run_on_beam`.
+
+    Return its number of slices and whether it existed.
     """
     shard_folder = prepare_shard(shard, data, organ, cache, organ_network=organ_network, expected=expected)
     return {"slices": shard_folder.shape[0], "reused": shard_folder.reused}

@@ -132,8 +132,9 @@ def write_shard(
     organ_network,
     expected=ExpectedImages(),
 ) -> None:
-    """Prepare a shard and write it into the new folder `folder`; `progress(cases)` is called after every
-    group.
+    """Prepare a shard and write it into the new folder `folder`.
+
+    `progress(cases)` is called after every group.
     """
     folder.mkdir()
     side, rows, fallback, windowed, notes = data.side, [], {}, 0, {}

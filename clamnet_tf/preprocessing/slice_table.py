@@ -93,8 +93,9 @@ class SliceTable:
 
 
 def write_stored(rows: list[dict], path: Path) -> None:
-    """Write the columns that depend on pixels and settings alone as CSV; box and spacing get one column per
-    number.
+    """Write the columns that depend on pixels and settings alone as CSV.
+
+    `box` and `spacing` get one column per number.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

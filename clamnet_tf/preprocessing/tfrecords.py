@@ -148,8 +148,9 @@ def write_on_worker(
     organ_network,
     expected=ExpectedImages(),
 ) -> dict:
-    """Write one shard on a Beam worker, for `beam_runner.run_on_beam`; return its file and whether it
-    existed.
+    """Write one shard on a Beam worker, for `beam_runner.run_on_beam`.
+
+    Return its file and whether it existed.
     """
     path, reused = write_records(shard, out, form, data, organ, organ_network, expected)
     return {"file": path.name, "reused": reused}

@@ -36,8 +36,9 @@ from clamnet_tf.training.workers import Workers
 
 
 class TrainingAssembly:
-    """Hold slices, batches, networks and cuts of one training; its methods build the stages and what follows
-    them.
+    """Hold slices, batches, networks and cuts of one training.
+
+    Its methods build the stages and what follows them.
 
     Args:
         recipe: the resolved recipe.
@@ -166,8 +167,9 @@ class TrainingAssembly:
         return self._stage("supervised", first_step, section.steps, trainer, dataset)
 
     def classifier_stage(self, first_step: int) -> Stage:
-        """Build the stage in which image classifiers learn the labels; their attribution teaches the first
-        round.
+        """Build the stage in which image classifiers learn the labels.
+
+        Their attribution teaches the first round.
         """
         own, slices, seed = self.attribution.classifier, self.slices, self.training.seed
         with self.workers.strategy.scope():

@@ -1,5 +1,6 @@
-"""Make masks for training slices from image labels and the attribution of image classifiers; no mask is
-read.
+"""Make masks for training slices from image labels and the attribution of image classifiers.
+
+No mask is read.
 """
 
 import numpy as np

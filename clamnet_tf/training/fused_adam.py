@@ -36,8 +36,9 @@ class _Fused:
 
 
 def _handle(variable):
-    """Return the resource of a variable of Keras or TensorFlow; within an update, that of the replica's
-    device.
+    """Return the resource of a variable of Keras or TensorFlow.
+
+    Within an update it is that of the replica's device.
     """
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 

@@ -9,8 +9,9 @@ from clamnet_tf.networks.transfer import transfer_text, transfer_weights
 
 
 def plan_initial(initial, networks: dict, run, reporter) -> None:
-    """Try the initial weights on scratch networks; report the result and write the layers into
-    initialization.json.
+    """Try the initial weights on scratch networks.
+
+    Report the result and write the layers into initialization.json.
 
     A network that shares nothing starts from random weights, as long as another one of the run does not.
 
@@ -44,8 +45,9 @@ def plan_initial(initial, networks: dict, run, reporter) -> None:
 
 
 def begin_with(initial, network) -> None:
-    """Put what fits of the initial weights into `network`; do nothing when there are none, or none that
-    fit.
+    """Put what fits of the initial weights into `network`.
+
+    Do nothing when there are none, or none that fit.
     """
     if initial is None:
         return

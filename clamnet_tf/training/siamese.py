@@ -40,9 +40,8 @@ class SiameseTrainer(StepTrainer):
     and minimises
 
         mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
-        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)                positive pairs, both
-        directions
-        + contrast * contrast_of_labels(p of an abnormal and of a normal slice)   negative pairs
+        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)         positive pairs, both directions
+        + contrast * contrast_of_labels(p of abnormal and normal slices)   negative pairs
 
     Abnormal and normal slices count alike, since a batch holds as many of each.
 

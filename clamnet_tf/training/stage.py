@@ -78,8 +78,9 @@ class Stage:
 
 
 class StopRequest:
-    """Turn the first Ctrl-C or SIGTERM into a clean stop after the running step; a second one interrupts
-    at once.
+    """Turn the first Ctrl-C or SIGTERM into a clean stop after the running step.
+
+    A second one interrupts at once.
     """
 
     def __init__(self):

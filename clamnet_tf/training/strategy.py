@@ -83,8 +83,9 @@ def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def slurm_cluster() -> Cluster:
-    """Return the tasks of the SLURM job step that this process belongs to; SLURM binds GPUs to tasks
-    (--gpus-per-task).
+    """Return the tasks of the SLURM job step that this process belongs to.
+
+    SLURM binds GPUs to tasks (--gpus-per-task).
     """
     # The resolver needs one GPU per task even on nodes without any; what it says of GPUs is not used.
     try:

@@ -57,8 +57,9 @@ def _halved(steps: int) -> int:
 
 
 def candidates_of(recipe: Recipe) -> list[str]:
-    """Return the teachers that the recipe has everything for; attribution comes first, since its
-    classifiers judge.
+    """Return the teachers that the recipe has everything for.
+
+    Attribution comes first, since its classifiers judge.
     """
     return ["attribution", "first_network", *(["normal_atlas"] if recipe.data.normal_atlas else [])]
 

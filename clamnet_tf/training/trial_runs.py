@@ -1,5 +1,6 @@
-"""Run short trainings beside a run, from which a search chooses; each has its own run folder and is not
-repeated.
+"""Run short trainings beside a run, from which a search chooses.
+
+Each has its own run folder and is not repeated.
 """
 
 from pathlib import Path
@@ -26,8 +27,9 @@ class TrialRuns:
         self.reporter, self.begin = reporter, begin
 
     def run(self, name: str, recipe: Recipe, title: str) -> RunFolder | None:
-        """Return the finished run folder `name` of `recipe`, or None when stopped on request; `title` is for
-        the reader.
+        """Return the finished run folder `name` of `recipe`, or None when stopped on request.
+
+        `title` is for the reader.
 
         Raises:
             RunError: the folder holds a run of another recipe.

@@ -94,8 +94,9 @@ class Workers:
         return json.loads(received.astype(np.uint8).tobytes().decode())
 
     def take_from_chief(self, variables) -> None:
-        """Give the variables the chief's values; every process passes the same variables in the same
-        order.
+        """Give the variables the chief's values.
+
+        Every process passes the same variables in the same order.
         """
         if self.count == 1:
             return

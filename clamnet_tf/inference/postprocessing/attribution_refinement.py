@@ -89,8 +89,9 @@ def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
 
 
 def walk_randomly(image, attribution, seeds: Seeds, beta: float = 130.0) -> np.ndarray:
-    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image); return a bool
-    array.
+    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image).
+
+    Return a bool array.
 
     Without any difference of intensities around the core nothing could stop a walker: the core is returned.
     """

@@ -119,8 +119,9 @@ class ClassPostprocessor:
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
-        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off; its cuts are
-        known.
+        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off.
+
+        Its cuts are known.
 
         Raises:
             ValueError: a step was not calibrated, or has another deviation.

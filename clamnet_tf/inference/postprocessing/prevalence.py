@@ -18,8 +18,9 @@ class AreaHistogram:
         self._slices = 0
 
     def add(self, probability: np.ndarray, organ: np.ndarray) -> None:
-        """Count the slices of (N, H, W) maps in 0..1 with organs (N, H, W); slices without organ do not
-        count.
+        """Count the slices of (N, H, W) maps in 0..1 with organs (N, H, W).
+
+        Slices without organ do not count.
         """
         for map_, inside in zip(probability, np.asarray(organ, bool)):
             if inside.any():

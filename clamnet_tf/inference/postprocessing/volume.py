@@ -66,8 +66,9 @@ class VolumePostprocessor:
         return VolumePostprocessor(self.names, tuple(part.with_steps(steps) for part in self.parts))
 
     def row(self) -> dict:
-        """Return a dict for JSON: name -> row of the class; for a single class without a name its row
-        alone.
+        """Return a dict for JSON: name -> row of the class.
+
+        A single class without a name gives its row alone.
         """
         return by_name({name: part.row() for name, part in zip(self.names, self.parts)})
 

@@ -71,8 +71,9 @@ def _like_brain(level: np.ndarray, roughness: np.ndarray) -> bool:
 
 
 def inner_distance(mask: np.ndarray) -> np.ndarray:
-    """Return the distance of each pixel to the nearest pixel outside, (rows, columns); beyond the image is
-    outside.
+    """Return the distance of each pixel to the nearest pixel outside, (rows, columns).
+
+    Pixels beyond the image count as outside.
     """
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
 

@@ -26,8 +26,9 @@ def distance_to(mask: np.ndarray) -> np.ndarray:
 
 
 def depth_inside(mask: np.ndarray) -> np.ndarray:
-    """Return the distance of every pixel to the nearest False pixel; beyond the image's edge none is
-    False.
+    """Return the distance of every pixel to the nearest False pixel.
+
+    Beyond the image's edge no pixel is False.
     """
     return np.full(mask.shape, np.inf) if mask.all() else ndimage.distance_transform_edt(mask)
 
@@ -41,8 +42,9 @@ def rounded_opening(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def rounded_closing(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Fill what a disc of `radius` pixels outside the mask does not reach; beyond the image nothing is
-    True.
+    """Fill what a disc of `radius` pixels outside the mask does not reach.
+
+    Beyond the image no pixel is True.
     """
     if not mask.any():
         return mask.copy()
@@ -52,8 +54,9 @@ def rounded_closing(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def hull(mask: np.ndarray) -> np.ndarray:
-    """Return the convex hull of a mask; fewer than three pixels, or pixels on one line, are returned
-    unchanged.
+    """Return the convex hull of a mask.
+
+    Fewer than three pixels, or pixels on one line, are returned unchanged.
     """
     rows, columns = np.nonzero(mask)
     if len(rows) < 3 or np.ptp(rows) == 0 or np.ptp(columns) == 0:
