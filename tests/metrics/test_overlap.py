@@ -41,7 +41,7 @@ def test_slices_add_up_to_their_volume(rng):
 def test_empty_and_empty_has_no_score():
     overlap = count_overlap(np.zeros((4, 4)), np.zeros((4, 4)))
     assert [score(overlap) for score in (dice, iou, sensitivity, precision)] == [None] * 4
-    assert overlap.neither == 16
+    assert overlap.true_negative == 16
 
 
 @pytest.mark.parametrize(
