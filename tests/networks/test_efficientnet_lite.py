@@ -125,7 +125,7 @@ def test_activation_maps_of_the_deepest_level(images):
     network = build_evidence_classifiers(section.classifier, side=96, channels=1)
     classifier = classifiers_of(network)[0]
     classifier.get_layer("evidence_map").set_weights([np.ones((1, 1, 320, 1)), np.zeros(1)])
-    assert AttributionMap(network, section)(images).shape == (2, 96, 96)
+    assert AttributionMap(network, section)(images).shape == (2, 96, 96, 1)
 
 
 def test_a_missing_distribution_is_named(monkeypatch):

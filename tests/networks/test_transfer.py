@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_new_and_left_alone(options, layer, note):
     assert rows["x_0_0_conv_1"].outcome == "reused"
 
 
-def test_heads_of_several_markers_are_not_guessed():
+def test_heads_of_several_classes_are_not_guessed():
     rows = outcomes(transfer_weights(network(classes=3), network(seed=2, classes=4)))
     assert rows["head_1_logits"] == "new" and rows["x_0_1_conv_1"] == "reused"
 
