@@ -148,7 +148,7 @@ def _slice_row(
     counts.missing += missing
     if truth is not None:
         overlap = count_overlap(truth, mask)
-        row |= {"truth_px": overlap.truth, "both_px": overlap.both}
+        row |= {"truth_px": overlap.truth, "both_px": overlap.true_positive}
         if overlap.truth:
             in_plane = case.spacing_mm and tuple(case.spacing_mm[1:])
             row |= {"dice": dice(overlap), "iou": iou(overlap)}

@@ -1,7 +1,8 @@
-"""Class activation maps of a classifier: where in the slice its decision comes from. Grad-CAM and LayerCAM
-(METHOD section 6, point 5).
+"""Compute class activation maps of a classifier, Grad-CAM and LayerCAM: where in the slice its decision comes
+from.
 
-With the activations A (h, w, K) of one encoder level and the gradient g of the logit with respect to them:
+See docs/method.md, section "Measuring", on baselines. With the activations A (h, w, K) of one encoder level
+and the gradient g of the logit with respect to them:
 
     Grad-CAM   relu(sum_k mean_hw(g_k) A_k)         Selvaraju et al. 2017, eq. (1) and (2)
     LayerCAM   relu(sum_k relu(g_k) A_k)            Jiang et al. 2021, eq. (6) and (7)
@@ -20,13 +21,21 @@ from clamnet_tf.networks.classifier import SCORE, levels
 
 
 def grad_cam(activations, gradients):
-    """(B, h, w, K) twice -> (B, h, w) float32, at least 0."""
+    """Return the Grad-CAM map, float32, at least 0.
+
+    Args:
+        activations: (B, h, w, K).
+        gradients: (B, h, w, K).
+
+    Returns:
+        (B, h, w).
+    """
     weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1))
 
 
 def layer_cam(activations, gradients):
-    """(B, h, w, K) twice -> (B, h, w) float32, at least 0."""
+    """Return the LayerCAM map, float32, at least 0; the shapes are those of `grad_cam`."""
     return tf.nn.relu(tf.reduce_sum(tf.nn.relu(gradients) * activations, axis=-1))
 
 
@@ -35,28 +44,36 @@ METHODS = {"grad_cam": grad_cam, "layer_cam": layer_cam}
 
 
 def as_probability(maps, places: int):
-    """(B, ...) at least 0 -> m / (1 + m) in 0..1, m = places * map: what a place says for abnormal, in units
-    of the logit.
+    """Turn maps into values in 0..1: m / (1 + m) with m = places * map, the evidence of a place in units of
+    the logit.
 
-    `places` is h w of the level, over which the classifier averages: the mean of m is the part of the logit
-    that the positive places make up (Grad-CAM of the deepest level: exactly so, Zhou 2016). 0.5 is a place
-    that would raise the logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on it
-    is one on the map itself.
+    The classifier averages over the places of a level: the mean of m is the part of the logit that the
+    positive places contribute (exactly so for Grad-CAM of the deepest level, Zhou 2016). 0.5 is a place that
+    would raise the logit by 1 if the whole slice looked like it. The rule is monotone: a threshold on the
+    result is a threshold on the map itself.
+
+    Args:
+        maps: (B, ...) at least 0.
+        places: h w of the level.
     """
     evidence = maps * float(places)
     return evidence / (1.0 + evidence)
 
 
 class ActivationMap(Predictor):
-    """The activation map of a classifier in place of P(lesion): the same interface, one head,
-    `activation_map`.
+    """Return the activation map of a classifier instead of P(lesion), with the interface of a Predictor.
+
+    It has one head, `activation_map`. Maps are upsampled bilinearly to the slice.
 
     Args:
         network: built by `build_classifier`, or reloaded.
-        method: "grad_cam" or "layer_cam". level: of the encoder, 0 = full resolution; None = the deepest.
-        batch_size, flip_views: as in Predictor.
+        method: "grad_cam" or "layer_cam".
+        level: level of the encoder, 0 = full resolution; None = the deepest.
+        batch_size: slices per pass.
+        flip_views: whether maps are averaged with those of the left-right mirrored slices.
 
-    Maps are upsampled bilinearly to the slice. NetworkError: the encoder has no such level.
+    Raises:
+        NetworkError: the encoder has no such level.
     """
 
     def __init__(
@@ -83,14 +100,15 @@ class ActivationMap(Predictor):
         super().__init__(network, batch_size=batch_size, flip_views=flip_views)
 
     def head_names_of(self, network) -> list:
+        """Return the name of the only head."""
         return ["activation_map"]
 
     def classes_of(self, network) -> int:
-        """One: abnormal."""
+        """Return 1, since the only class is abnormal."""
         return 1
 
     def raw(self, images):
-        """(B, H, W, C) -> (B, h, w) float32: the map as its authors define it."""
+        """Return the map as its authors define it, (B, H, W, C) -> (B, h, w) float32."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             activations, logits = self._inner(images, training=False)
@@ -98,6 +116,7 @@ class ActivationMap(Predictor):
         return self.method(tf.cast(activations, tf.float32), tf.cast(gradients, tf.float32))
 
     def maps(self, images):
+        """Return the maps of one batch, (B, H, W, C) -> (1, B, H, W, 1) float32 in 0..1."""
         raw = self.raw(images)
         enlarged = tf.image.resize(raw[..., None], tf.shape(images)[1:3], method="bilinear")
         return as_probability(enlarged, raw.shape[1] * raw.shape[2])[None]

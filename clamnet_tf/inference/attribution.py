@@ -1,14 +1,13 @@
-"""Attribution maps of an image classifier: what each pixel contributes to the score, as pure functions on
-tensors.
+"""Compute attribution maps of an image classifier: the contribution of each pixel to the score.
 
-In all of them `score` is a callable, images (B, H, W, C) float32 -> (B,) float32 (a logit), and the result is
-(B, H, W)
-float32, at least 0: more is more evidence for "abnormal". Nothing is scaled from slice to slice.
+All are pure functions on tensors. `score` is a callable, images (B, H, W, C) float32 -> (B,) float32 (a
+logit), and the result is (B, H, W) float32, at least 0: more is more evidence for "abnormal". Nothing is
+scaled from slice to slice.
 
-    gradient_input         relu(sum_c g_c (x_c - b_c)), the mean over noisy copies    Shrikumar 2017, Smilkov 2017
-    integrated_gradients   relu(sum_c (x_c - b_c) mean_t g_c(b + t (x - b)))          Sundararajan 2017, eq. (1)
-    occlusion              relu(score - score with a window replaced), averaged       Zeiler and Fergus 2014
-    grad_cam, layer_cam    of one level's activations                                 inference.activation_maps
+    gradient_input         relu(sum_c g_c (x_c - b_c)), mean over noisy copies   Shrikumar 2017, Smilkov 2017
+    integrated_gradients   relu(sum_c (x_c - b_c) mean_t g_c(b + t (x - b)))     Sundararajan 2017, eq. (1)
+    occlusion              relu(score - score with a window replaced), mean      Zeiler and Fergus 2014
+    grad_cam, layer_cam    from the activations of one level                     inference.activation_maps
 """
 
 import numpy as np
@@ -19,7 +18,7 @@ _NOISE_SEED = 20221
 
 
 def gradient_of(score, images):
-    """Gradient of each image's score with respect to its pixels, (B, H, W, C)."""
+    """Return the gradient of each image's score with respect to its pixels, (B, H, W, C)."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = tf.reduce_sum(score(images))
@@ -30,9 +29,11 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
     """Average the positive part of gradient x (input - baseline) over noisy copies of the images.
 
     Args:
-        score, images: see the module. baseline: broadcastable to images, what an absent finding looks like.
-        copies: how many; their noise is the same for every image and every call. noise: its deviation, in the
-            images' units.
+        score: see the module.
+        images: see the module.
+        baseline: broadcastable to the images; what an image without a finding looks like.
+        copies: number of copies; their noise is the same for every image and every call.
+        noise: standard deviation of the noise, in the images' units.
     """
     total, shape = tf.zeros(tf.shape(images)[:3]), tf.concat([[1], tf.shape(images)[1:]], axis=0)
     for copy in tf.range(copies):  # a loop of the graph: traced once
@@ -42,8 +43,13 @@ def gradient_input(score, images, baseline, *, copies: int = 16, noise: float = 
 
 
 def integrated_gradients(score, images, baseline, *, steps: int = 16):
-    """Integrate the gradient along the straight line from baseline to image, by the midpoint rule with
-    `steps` steps.
+    """Integrate the gradient along the straight line from baseline to image, by the midpoint rule.
+
+    Args:
+        score: see the module.
+        images: see the module.
+        baseline: broadcastable to the images.
+        steps: number of steps.
     """
     total = tf.zeros_like(images)
     for step in tf.range(steps):
@@ -57,10 +63,12 @@ def occlusion(score, images, baseline, *, windows=(7, 11, 15)):
     """Average how far the score falls when a window that covers the pixel is replaced by the baseline.
 
     Args:
-        score, images: see the module. baseline: broadcastable to images. windows: sides in pixels; each moves
-            by half of its side.
+        score: see the module.
+        images: see the module.
+        baseline: broadcastable to the images.
+        windows: sides in pixels; each window moves by half of its side.
     """
-    whole, result = score(images), tf.zeros(tf.shape(images)[:3])
+    full_score, result = score(images), tf.zeros(tf.shape(images)[:3])
     height, width = images.shape[1:3]
     for window in windows:
         fall, covered = tf.zeros(tf.shape(images)[:3]), np.zeros((height, width), np.float32)
@@ -70,20 +78,20 @@ def occlusion(score, images, baseline, *, windows=(7, 11, 15)):
                 inside = np.zeros((height, width), np.float32)
                 inside[top : top + window, left : left + window] = 1
                 hidden = images + (baseline - images) * inside[None, ..., None]
-                fall += tf.nn.relu(whole - score(hidden))[:, None, None] * inside
+                fall += tf.nn.relu(full_score - score(hidden))[:, None, None] * inside
                 covered += inside
         result += fall / covered
     return result / float(len(windows))
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
-    """First rows of windows that together cover 0..length-1."""
+    """Return the first rows of windows that together cover 0..length-1."""
     last = max(0, length - window)
     return sorted({*range(0, last + 1, stride), last})
 
 
 def smoothed(maps, deviation: float):
-    """Smooth (B, H, W) by a Gaussian of `deviation` pixels, 0 beyond the border."""
+    """Smooth (B, H, W) by a Gaussian with a standard deviation of `deviation` pixels, 0 beyond the border."""
     if not deviation:
         return maps
     radius = max(1, int(4 * deviation + 0.5))
@@ -94,8 +102,9 @@ def smoothed(maps, deviation: float):
 
 
 def surroundings(images):
-    """The images smoothed so heavily that no finding is left, with weights that do not count what lies beyond
-    the border.
+    """Smooth the images so heavily that no finding is left.
+
+    The weights ignore what lies beyond the border.
     """
     deviation = _SURROUNDINGS * images.shape[1]
     ones = smoothed(tf.ones_like(images[:1, ..., 0]), deviation)

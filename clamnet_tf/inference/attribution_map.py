@@ -1,5 +1,5 @@
-"""AttributionMap: the combined attribution of several image classifiers, called like any network's
-P(lesion).
+"""Combine the attributions of several image classifiers into one map that is called like P(lesion) of a
+network.
 """
 
 import keras
@@ -14,12 +14,12 @@ from clamnet_tf.networks.fast_form import fast_form
 
 
 class AttributionMap(Predictor):
-    """Where the classifiers look: in 0..1 per slice, 1 at the place that most of them find most telling.
+    """Return where the classifiers find their evidence: in 0..1 per slice, 1 at the place with the most
+    evidence.
 
     Every classifier's map is smoothed and scaled so that its highest value in the slice is 1; the maps are
     combined by their geometric mean, so that a place counts only where all classifiers agree. Maps are
-    comparable within a slice,
-    not from slice to slice: `probability` tells how abnormal the whole slice is.
+    comparable within a slice, not from slice to slice: `probability` returns how abnormal the whole slice is.
 
     Args:
         network: built by `build_evidence_classifiers`, or restored.
@@ -37,28 +37,29 @@ class AttributionMap(Predictor):
             self._inner = [_with_level(classifier, level) for classifier in stock]
 
     def head_names_of(self, network) -> list:
+        """Return the name of the only head."""
         return ["attribution"]
 
     def classes_of(self, network) -> int:
-        """One: abnormal."""
+        """Return 1, since the only class is abnormal."""
         return 1
 
     def maps(self, images):
-        """One batch, (B, H, W, C) -> (1, B, H, W, 1) float32 in 0..1."""
+        """Return the maps of one batch, (B, H, W, C) -> (1, B, H, W, 1) float32 in 0..1."""
         logs = []
-        for number in range(len(self.classifiers)):
-            raw = attribution.smoothed(self._raw(number, images), self.section.smoothing)
+        for index in range(len(self.classifiers)):
+            raw = attribution.smoothed(self._raw(index, images), self.section.smoothing)
             highest = tf.reduce_max(raw, axis=(1, 2), keepdims=True)
             logs.append(tf.math.log(tf.maximum(tf.math.divide_no_nan(raw, highest), 1e-6)))
         combined = tf.exp(tf.add_n(logs) / float(len(logs)))
         return tf.where(combined > 2e-6, combined, 0.0)[None, ..., None]
 
-    def _raw(self, number: int, images):
-        """The map of classifier `number`, (B, H, W), not smoothed."""
+    def _raw(self, index: int, images):
+        """Return the map of classifier `index`, (B, H, W), not smoothed."""
         section = self.section
-        score = lambda batch: self.classifiers[number](batch, training=False)[LOGIT]
+        score = lambda batch: self.classifiers[index](batch, training=False)[LOGIT]
         if section.method in ACTIVATION_MAPS:
-            return self._activation_map(number, images)
+            return self._activation_map(index, images)
         baseline = attribution.BASELINES[section.baseline](images)
         if section.method == "occlusion":
             return attribution.occlusion(score, images, baseline, windows=section.windows)
@@ -66,10 +67,10 @@ class AttributionMap(Predictor):
             return attribution.integrated_gradients(score, images, baseline, steps=section.copies)
         return attribution.gradient_input(score, images, baseline, copies=section.copies, noise=section.noise)
 
-    def _activation_map(self, number: int, images):
+    def _activation_map(self, index: int, images):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            activations, logits = self._inner[number](images, training=False)
+            activations, logits = self._inner[index](images, training=False)
         maps = ACTIVATION_MAPS[self.section.method](activations, tape.gradient(logits, activations))
         return tf.image.resize(maps[..., None], tf.shape(images)[1:3], method="bilinear")[..., 0]
 
@@ -78,8 +79,8 @@ class AttributionMap(Predictor):
         return tf.sigmoid(tf.add_n(logits) / float(len(logits)))
 
     def probability(self, images) -> np.ndarray:
-        """P(abnormal) of every slice, (N, H, W, C) -> (N,) float32: the sigmoid of the classifiers' mean
-        logit.
+        """Return P(abnormal) of every slice, (N, H, W, C) -> (N,) float32: the sigmoid of the classifiers'
+        mean logit.
         """
         parts = []
         for start in range(0, len(images), self.batch_size):

@@ -1,5 +1,6 @@
-"""A trained network that finds the organ: `organ.method: network` of a recipe, which names a run or a zoo
-entry in `organ.network`.
+"""Find the organ with a trained network: `organ.method: network` of a recipe.
+
+`organ.network` of the recipe names a run or a zoo entry.
 """
 
 import dataclasses
@@ -18,13 +19,17 @@ _SMALLEST = 0.02  # of the image; less is no organ
 
 
 class OrganNetwork:
-    """The organ of a volume by a trained network, on the volume's own grid.
+    """Find the organ of a volume with a trained network, on the volume's own grid.
 
     Args:
-        run: RunFolder or zoo entry of the organ network. recipe: its recipe.
+        run: RunFolder or zoo entry of the organ network.
+        recipe: recipe of that network.
 
     Attributes:
         key: sha256 of weights, recipe and selection; part of the key of prepared slices.
+
+    Raises:
+        RunError: the network cannot serve as organ network.
     """
 
     def __init__(self, run, recipe):
@@ -39,8 +44,8 @@ class OrganNetwork:
             )
         if recipe.classes:
             raise RunError(
-                f"{run.recipe}: expected a network that marks one organ; this one tells "
-                f"{len(recipe.classes)} lesion classes apart."
+                f"{run.recipe}: expected a network that marks one organ; this one has "
+                f"{len(recipe.classes)} lesion classes."
             )
         self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
         digest = hashlib.sha256()
@@ -50,10 +55,13 @@ class OrganNetwork:
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, volume: AssembledVolume) -> np.ndarray:
-        """Bool (slices, rows, columns); all False in a slice where less than 2 % of the image was marked.
+        """Return the organ, bool (slices, rows, columns); all False in a slice where it is less than 2 % of
+        the image.
 
-        DataError: the volume has another number of channels than the network takes; a gray picture saved as
-        RGB is taken as gray.
+        A gray picture saved as RGB is taken as gray.
+
+        Raises:
+            DataError: the volume has another number of channels than the network takes.
         """
         array = volume.array
         if self.trained.channels == 1 and array.shape[3] == 3 and (array == array[..., :1]).all():
@@ -63,18 +71,18 @@ class OrganNetwork:
                 f"organ.network {self.name}: takes {self.trained.channels} channel(s), these images have "
                 f"{array.shape[3]}; choose data.channels."
             )
-        whole = dataclasses.replace(
+        all_slices = dataclasses.replace(
             volume,
             array=array,
-            wanted=tuple((number, 0, number, 0.5) for number in range(len(array))),
+            wanted=tuple((index, 0, index, 0.5) for index in range(len(array))),
             organ=None,
         )
-        ready = prepare_volume(whole, Path("organ"), self.recipe.data, self.recipe.organ)
+        ready = prepare_volume(all_slices, Path("organ"), self.recipe.data, self.recipe.organ)
         with self._one_at_a_time:
             maps = self.trained.volume(self.trained.probability(ready.images), ready.images, ready.organ)
-        found = np.zeros(array.shape[:3], bool)
-        for number, probability in enumerate(maps):
-            mask = self.trained.marking.mask(*ready.box.restore_map(probability, ready.organ[number])) > 0
+        result = np.zeros(array.shape[:3], bool)
+        for index, probability in enumerate(maps):
+            mask = self.trained.marking.mask(*ready.box.restore_map(probability, ready.organ[index])) > 0
             if mask.mean() >= _SMALLEST:
-                found[number] = mask
-        return found
+                result[index] = mask
+        return result

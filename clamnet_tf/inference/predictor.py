@@ -1,5 +1,6 @@
-"""A trained network as a function from prepared slices to lesion probabilities; the one forward pass of
-selection, evaluation and predict.
+"""Turn a trained network into a function from prepared slices to lesion probabilities.
+
+Selection, evaluation and predict all use this one forward pass.
 """
 
 import copy
@@ -13,17 +14,18 @@ from clamnet_tf.networks.fast_form import fast_form
 
 
 class Predictor:
-    """Probability of each lesion class per pixel and head.
+    """Compute the probability of each lesion class per pixel and head.
 
     Args:
         network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
         head: "mean" of the heads, or the number of one.
-        batch_size: slices per pass. flip_views: average with the left-right mirrored slice.
+        batch_size: slices per pass.
+        flip_views: whether maps are averaged with those of the left-right mirrored slices.
 
     Attributes:
         classes: M, how many lesion classes the network has beside background.
         workers: training.workers.Workers that call this network together, on the same images, and share the
-            passes; None: alone.
+            passes; None: this process computes all.
 
     Raises:
         NetworkError: the network has no such head.
@@ -42,7 +44,7 @@ class Predictor:
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 
     def stock(self) -> "Predictor":
-        """The same with stock layers only, which other runtimes convert better than the fast form of
+        """Return a copy with stock layers only, which other runtimes convert better than the fast form of
         norms.
         """
         other = copy.copy(self)
@@ -51,21 +53,22 @@ class Predictor:
         return other
 
     def head_names_of(self, network) -> list:
-        """Names of the heads, in order."""
+        """Return the names of the heads, in order."""
         return head_names(network.output)
 
     def classes_of(self, network) -> int:
-        """How many lesion classes the maps hold."""
+        """Return how many lesion classes the maps hold."""
         return max(1, next(iter(network.output.values())).shape[-1] - 1)
 
     def maps(self, images):
-        """One batch as it is, (B, H, W, C) -> (heads, B, H, W, M)."""
+        """Return the maps of one batch, (B, H, W, C) -> (heads, B, H, W, M), without flipped views."""
         outputs = self._called(images, training=False)
         return tf.stack([lesion_channels(outputs[name]) for name in self.head_names])
 
     def both_views(self, images):
-        """`maps`, averaged with those of the mirrored slices when `flip_views`: what the graph of an export
-        holds.
+        """Return `maps`, averaged with those of the mirrored slices when `flip_views`.
+
+        An export holds this graph.
         """
         result = self.maps(images)
         if self.flip_views:
@@ -73,7 +76,9 @@ class Predictor:
         return result
 
     def heads(self, images) -> np.ndarray:
-        """(N, H, W, C) normalised float -> (heads, N, H, W, M) float32 in 0..1."""
+        """Return the maps of every head, (N, H, W, C) normalised float -> (heads, N, H, W, M) float32 in
+        0..1.
+        """
         if self.workers is not None and self.workers.count > 1:
             return self._shared_heads(images)
         return np.concatenate(
@@ -81,42 +86,42 @@ class Predictor:
         )
 
     def _pass(self, images, start: int) -> np.ndarray:
-        """The batch that begins at `start`."""
+        """Return the maps of the batch that begins at `start`."""
         batch = np.asarray(images[start : start + self.batch_size], np.float32)
         count = len(batch)
-        size = min(
-            self.batch_size, 2 ** (count - 1).bit_length()
-        )  # few shapes, few traces; a lone slice costs one slice
+        # Few shapes give few traces; a single slice costs one slice.
+        size = min(self.batch_size, 2 ** (count - 1).bit_length())
         if count < size:
             batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
         return self._forward(tf.constant(batch)).numpy()[:, :count]
 
     def _shared_heads(self, images) -> np.ndarray:
-        """The same numbers, each batch computed by one of the workers and given to all of them, as many
-        batches at a time as there are workers.
+        """Compute `heads` with the workers: each batch by one worker, which gives the result to all of
+        them.
         """
         shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], self.classes), []
         for start in range(0, len(images), self.batch_size * self.workers.count):
-            mine, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
-            if mine < len(images):
-                own = self._pass(images, mine)
-                part[:, : own.shape[1]] = own
+            batch_start, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
+            if batch_start < len(images):
+                heads = self._pass(images, batch_start)
+                part[:, : heads.shape[1]] = heads
             parts.extend(self.workers.gather(part))
         return np.concatenate(parts, axis=1)[:, : len(images)]
 
     def combine(self, heads: np.ndarray) -> np.ndarray:
-        """(heads, N, H, W, M) -> (N, H, W, M): the mean, or the chosen head."""
+        """Combine the heads into their mean, or take the chosen head: (heads, N, H, W, M) -> (N, H, W, M)."""
         return (
             heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
         )
 
     def __call__(self, images) -> np.ndarray:
-        """(N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1."""
+        """Return the probabilities, (N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1."""
         return self.combine(self.heads(images))
 
 
 def lesion_channels(probabilities):
-    """(B, H, W, C) -> (B, H, W, M): softmax without its first channel, the background; a sigmoid channel as
-    it is.
+    """Return the channels of the lesion classes, (B, H, W, C) -> (B, H, W, M).
+
+    A softmax loses its first channel, the background; a sigmoid channel is returned unchanged.
     """
     return probabilities[..., min(1, probabilities.shape[-1] - 1) :]

@@ -1,4 +1,4 @@
-"""A finished run, ready to mark: its network as probabilities, and how those become masks."""
+"""Load a finished run: its network as a predictor, and how probabilities become masks."""
 
 from dataclasses import dataclass, field, replace
 
@@ -17,16 +17,18 @@ from clamnet_tf.runs import RunFolder
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network with all that its marks need.
+    """A network with everything that its masks need.
 
-    probability: (N, side, side, channels) normalised float -> (N, side, side, M) float32 in 0..1
-    volume: maps of one volume -> consistent maps, see inference.postprocessing.volume
-    marking: threshold of these with its rule, and what is done to the mask
-    channels: how many an image has (the network takes one more with an atlas); step: optimizer step of the
-    chosen checkpoint
-    threshold_rule: where the cuts of `volume` come from, in words
-    head_thresholds: name of a class -> name of a head -> cut of its own maps
-    atlas: of normal slices, or None
+    Attributes:
+        probability: predictor, (N, side, side, channels) normalised float -> (N, side, side, M) float32 in
+            0..1.
+        volume: maps of one volume -> consistent maps, see inference.postprocessing.volume.
+        marking: threshold of these maps with its rule, and what is done to the mask.
+        channels: number of channels of an image (the network takes one more with an atlas).
+        step: optimizer step of the chosen checkpoint.
+        threshold_rule: where the cuts of `volume` come from, in words.
+        head_thresholds: name of a class -> name of a head -> cut of its own maps.
+        atlas: atlas of normal slices, or None.
     """
 
     probability: Predictor
@@ -44,26 +46,38 @@ class TrainedModel:
         return self.volume.names
 
     def marking_of(self, name: str) -> ThresholdRule:
-        """Return `marking` with the cuts that the heads have for the class `name`."""
+        """Return `marking` with the thresholds that the heads have for the class `name`."""
         return replace(self.marking, head_thresholds=self.head_thresholds.get(name, {}))
 
 
 def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
-    """Model and selection of a finished run or of a zoo entry. RunError, NetworkError: damaged, or not what
-    its recipe says.
+    """Load model and selection of a finished run or of a zoo entry.
+
+    Args:
+        run: RunFolder or zoo entry.
+        recipe: its recipe.
+
+    Raises:
+        RunError: the selection is damaged, or the model is not what its recipe says.
+        NetworkError: the model cannot be loaded.
+        UserInputError: the inference section asks for other steps than those calibrated.
     """
     inference = recipe.inference
     try:
         selection = run.read_selection()
         names = class_names(recipe)
-        markings = {
+        postprocessors = {
             name: VolumePostprocessor.from_row(row, names) for name, row in selection["markings"].items()
         }
         head = f"head_{inference.head}"
-        volume = markings[head if head in markings else "mean"]
+        volume = postprocessors[head if head in postprocessors else "mean"]
         rule = selection["threshold_rule"]
         head_thresholds = {
-            name: {head: each.parts[index].raw_threshold for head, each in markings.items() if head != "mean"}
+            name: {
+                head: postprocessor.parts[index].raw_threshold
+                for head, postprocessor in postprocessors.items()
+                if head != "mean"
+            }
             for index, name in enumerate(names)
         }
         step = int(selection["step"])
@@ -91,7 +105,7 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
             f"{run.model}: takes slices of {height} x {width} pixels, but {run.recipe.name} beside it says "
             f"data.side={side}. They are not of one run."
         )
-    marking = ThresholdRule(
+    threshold_rule = ThresholdRule(
         threshold=volume.threshold,
         rule=measured_rule(rule, volume),
         smallest_component=inference.smallest_component,
@@ -102,7 +116,7 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
     return TrainedModel(
         build_predictor(network, inference),
         volume,
-        marking,
+        threshold_rule,
         int(channels) - (atlas is not None),
         step,
         rule,
@@ -112,9 +126,11 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
 
 
 def measured_rule(rule: str, volume: VolumePostprocessor) -> str:
-    """Return the rule of a selection, and what the cuts become where several classes are told apart."""
+    """Return the rule of a selection, and with several lesion classes what happens to their cuts."""
     if UNNAMED in volume.names:
         return rule
     cuts = ", ".join(f"{name} {part.threshold:.3g}" for name, part in zip(volume.names, volume.parts))
-    shifted = f"every marker's probability is shifted so that its own cut ({cuts}) is {volume.threshold:g}"
-    return f"{rule}; {shifted}, and a pixel belongs to the one that is highest then"
+    shifted = (
+        f"the probability of each class is shifted so that its cut ({cuts}) becomes {volume.threshold:g}"
+    )
+    return f"{rule}; {shifted}, and a pixel belongs to the class that is highest then"

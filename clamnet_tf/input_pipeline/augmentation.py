@@ -1,10 +1,11 @@
-"""Random views of slices as graph ops, with the warp that relates two views (paper 3.3, METHOD section 3).
+"""Draw random views of slices as graph ops, with the warp that relates two views (paper 3.3).
 
-A view is resampled once to a lower resolution (blur, or stretch followed by resizing back) and once into its
-own frame (stretch followed by padding, flip, rotation, zoom), both bilinear. Geometry is kept as 3x3 matrices
-in pixel coordinates (x, y, 1) that map a place of the VIEW to a place of the SOURCE slice, so that
-`warp_between(a, b)` aligns a map of view a with view b. All draws are stateless: the same seed gives the same
-view, eagerly and inside tf.data, before and after a resume. Source of the seeds: (training.seed, step).
+See docs/method.md, section "Pairs". A view is resampled once to a lower resolution (blur, or stretch followed
+by resizing back) and once into its own frame (stretch followed by padding, flip, rotation, zoom), both
+bilinear. Geometry is stored as 3x3 matrices in pixel coordinates (x, y, 1) that map a position of the VIEW to
+a position of the SOURCE slice, so that `warp_between(a, b)` aligns a map of view a with view b. All draws are
+stateless: the same seed gives the same view, eagerly and inside tf.data, before and after a resume. The seeds
+come from (training.seed, step).
 """
 
 from typing import NamedTuple
@@ -13,7 +14,10 @@ import tensorflow as tf
 
 
 class AugmentationConfig(NamedTuple):
-    """The distribution of views; the same for both classes (fields as in the recipe's `pairs.augmentation`)."""
+    """The distribution of views, which is the same for both classes.
+
+    The fields are those of the recipe's `pairs.augmentation`.
+    """
 
     blur: tuple = (0.9, 1.0)
     stretch: tuple = (0.8, 1.0)
@@ -31,7 +35,7 @@ class AugmentationConfig(NamedTuple):
 
 
 def _scale(x, y, center):
-    """(B, 3, 3) matrices p -> (p - center) * (x, y) + center."""
+    """Return (B, 3, 3) matrices p -> (p - center) * (x, y) + center."""
     zero, one = tf.zeros_like(x), tf.ones_like(x)
     return tf.reshape(
         tf.stack([x, zero, center * (1 - x), zero, y, center * (1 - y), zero, zero, one], axis=1), [-1, 3, 3]
@@ -39,6 +43,7 @@ def _scale(x, y, center):
 
 
 def _rotation(angle, center):
+    """Return (B, 3, 3) rotations by `angle` (B,), in radians, about the centre."""
     cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
     return tf.reshape(
         tf.stack(
@@ -60,8 +65,9 @@ def _rotation(angle, center):
 
 
 def _quarter_turns(count, upside_down, center):
-    """(B, 3, 3) exact turns by `count` (B,) quarters about the centre, rows reversed before where
-    `upside_down` is -1.
+    """Return (B, 3, 3) exact turns by `count` (B,) quarters about the centre.
+
+    Rows are reversed before the turn where `upside_down` (B,) is -1.
     """
     cos = tf.gather(tf.constant([1.0, 0.0, -1.0, 0.0]), count)
     sin = tf.gather(tf.constant([0.0, 1.0, 0.0, -1.0]), count)
@@ -76,14 +82,20 @@ def _quarter_turns(count, upside_down, center):
 
 
 def _translation(x, y):
-    """(B, 3, 3) matrices p -> p + (x, y)."""
+    """Return (B, 3, 3) matrices p -> p + (x, y)."""
     zero, one = tf.zeros_like(x), tf.ones_like(x)
     return tf.reshape(tf.stack([one, zero, x, zero, one, y, zero, zero, one], axis=1), [-1, 3, 3])
 
 
 def sample(images, matrices):
-    """Resample (B, H, W, C) float32 at matrices (B, 3, 3) applied to each output pixel; bilinear, 0
-    outside.
+    """Resample images bilinearly at transformed positions; what lies outside is 0.
+
+    Args:
+        images: (B, H, W, C) float32.
+        matrices: (B, 3, 3), applied to each output pixel (x, y, 1).
+
+    Returns:
+        (B, H, W, C) float32.
     """
     flat = tf.reshape(matrices, [-1, 9])
     flat = flat[:, :8] / flat[:, 8:9]
@@ -98,19 +110,19 @@ def sample(images, matrices):
 
 
 def sample_by_gather(images, matrices):
-    """The same numbers as `sample` from gathers alone, which XLA can compile (it cannot compile the op behind
-    `sample`).
+    """Compute the numbers of `sample` from gathers alone, which XLA can compile (it cannot compile the op
+    of `sample`).
     """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
     grid = tf.cast(tf.stack([columns, rows, tf.ones_like(rows)], axis=-1), tf.float32)
-    places = tf.einsum("bij,yxj->byxi", matrices / matrices[:, 2:, 2:], grid)
-    left, top = tf.floor(places[..., 0]), tf.floor(places[..., 1])
+    positions = tf.einsum("bij,yxj->byxi", matrices / matrices[:, 2:, 2:], grid)
+    left, top = tf.floor(positions[..., 0]), tf.floor(positions[..., 1])
     result = tf.zeros_like(images)
     for down in (0.0, 1.0):
         for right in (0.0, 1.0):
             x, y = left + right, top + down
-            weight = (1.0 - tf.abs(places[..., 0] - x)) * (1.0 - tf.abs(places[..., 1] - y))
+            weight = (1.0 - tf.abs(positions[..., 0] - x)) * (1.0 - tf.abs(positions[..., 1] - y))
             inside = (
                 (x >= 0) & (x < tf.cast(width, tf.float32)) & (y >= 0) & (y < tf.cast(height, tf.float32))
             )
@@ -118,43 +130,42 @@ def sample_by_gather(images, matrices):
                 tf.clip_by_value(tf.cast(at, tf.int32), 0, size - 1) for at, size in ((x, width), (y, height))
             )
             flat = tf.reshape(images, [tf.shape(images)[0], height * width, -1])
-            found = tf.gather(
+            values = tf.gather(
                 flat, tf.reshape(row * width + column, [tf.shape(images)[0], -1]), axis=1, batch_dims=1
             )
-            result += tf.reshape(found, tf.shape(images)) * (weight * tf.cast(inside, tf.float32))[..., None]
+            result += tf.reshape(values, tf.shape(images)) * (weight * tf.cast(inside, tf.float32))[..., None]
     return result
 
 
 def warp_between(matrix_a, matrix_b):
-    """Matrices that sample a map of view a on the grid of view b: (B, 3, 3)."""
+    """Return (B, 3, 3) matrices that sample a map of view a on the grid of view b."""
     return tf.linalg.inv(matrix_a) @ matrix_b
 
 
 def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
-    """One random view of each slice.
+    """Draw one random view of each slice.
 
     Args:
         images: (B, H, W, C) float32, square, normalised intensities.
         organ: (B, H, W) float32 in 0..1.
         seed: int32 (2,), the stateless seed of this batch and view.
-        law: the distribution.
-        place: (first, whole): these slices are rows first.. of a batch of `whole`, and get the views that
-            they get there.
-            None: they are the batch.
+        law: the distribution of views.
+        place: (first, whole): these slices are the rows from `first` on of a batch of `whole` rows, and get
+            the views that they get in that batch. None: they are the whole batch.
 
     Returns:
-        view (B, H, W, C), its organ (B, H, W) in 0..1 rounded to {0, 1}, matrices (B, 3, 3) view -> source in
-        pixels.
+        The view (B, H, W, C), its organ (B, H, W) rounded to {0, 1}, and matrices (B, 3, 3) that map
+        positions of the view to the source, in pixels.
     """
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
-    first, whole = (0, batch) if place is None else place
+    first_row, total = (0, batch) if place is None else place
 
-    def drawn_with(own_seed, law_of_numbers, *columns, **limits):
-        """Random numbers (B, *columns): those of the whole batch, of which this part is taken."""
-        return law_of_numbers([whole, *columns], own_seed, **limits)[first : first + batch]
+    def drawn_with(draw_seed, distribution, *columns, **limits):
+        """Return random numbers (B, *columns): the rows of this part out of those of the whole batch."""
+        return distribution([total, *columns], draw_seed, **limits)[first_row : first_row + batch]
 
-    def drawn(law_of_numbers, index, *columns, **limits):
-        return drawn_with(seeds[index], law_of_numbers, *columns, **limits)
+    def drawn(distribution, index, *columns, **limits):
+        return drawn_with(seeds[index], distribution, *columns, **limits)
 
     center = (tf.cast(side, tf.float32) - 1.0) / 2.0
     seeds = tf.random.split(seed, 10)
@@ -168,7 +179,7 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
     if pads is None:
         pads = tf.cast(uniform(2, 0.0, 1.0) < 0.5, tf.float32)
     pads = pads[:, None]
-    kept = resolution[:, None] * (stretch * (1 - pads) + pads)  # resolution left, per axis
+    remaining = resolution[:, None] * (stretch * (1 - pads) + pads)  # resolution left, per axis
     frame = stretch * pads + (1 - pads)  # size left in the frame, per axis
     zoom = uniform(3, *law.zoom)
     mirrored = tf.where(uniform(4, 0.0, 1.0) < (0.5 if law.flip else 0.0), -1.0, 1.0)
@@ -178,7 +189,7 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
         geometry = _rotation(uniform(5, -limit, limit), center) @ geometry
     geometry = _turned_and_shifted(geometry, seed, law, drawn_with, center, tf.cast(side, tf.float32))
 
-    lower = _scale(kept[:, 0], kept[:, 1], center)
+    lower = _scale(remaining[:, 0], remaining[:, 1], center)
     coarse = sample(images, tf.linalg.inv(lower))
     view = sample(coarse, lower @ geometry)
     view_organ = tf.round(sample(organ[..., None], geometry)[..., 0])
@@ -186,8 +197,9 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
 
 
 def _turned_and_shifted(geometry, seed, law: AugmentationConfig, drawn_with, center, side):
-    """`geometry` after random quarter turns and shifts, whose draws have seeds of their own: those of the
-    others stay.
+    """Return `geometry` after random quarter turns and shifts.
+
+    Their draws have seeds of their own, so that the other draws do not change.
     """
     if law.quarter_turns:
         draw = drawn_with(tf.random.fold_in(seed, 20), tf.random.stateless_uniform, 2)
@@ -206,12 +218,16 @@ def _turned_and_shifted(geometry, seed, law: AugmentationConfig, drawn_with, cen
 
 
 def _channel_order(draw, channels, law: AugmentationConfig):
-    """(B, channels) int32: which channel stands at each place. Missing sequences are filled with another one,
-    as archives do.
+    """Return which channel stands at each position, (B, channels) int32.
 
-    Without a main channel, one channel is replaced by another one, with probability channel_loss. With one,
-    it fills the place of a single other channel (half of channel_loss) or of all others (the other half).
-    draw: (B, 3) in 0..1.
+    Missing sequences are filled with another one, as archives do. Without a main channel, one channel is
+    replaced by another one, with probability channel_loss. With one, it replaces a single other channel (half
+    of channel_loss) or all others (the other half).
+
+    Args:
+        draw: (B, 3) random numbers in 0..1.
+        channels: number of channels.
+        law: the distribution of views.
     """
     order = tf.range(channels)[None, :]
     if law.main_channel is None:
@@ -225,8 +241,9 @@ def _channel_order(draw, channels, law: AugmentationConfig):
 
 
 def _intensities(view, drawn, uniform, law: AugmentationConfig):
-    """Contrast, brightness, noise per channel, and the loss of a channel; pixels outside the slice (exactly
-    0) stay 0.
+    """Change contrast, brightness and noise per channel, and lose a channel.
+
+    Pixels outside the slice (exactly 0) stay 0.
     """
     channels = view.shape[-1]
     visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)

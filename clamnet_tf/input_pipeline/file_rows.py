@@ -1,4 +1,4 @@
-"""Rows of an array in a file, read by graph ops alone: any process that sees the file can run such a
+"""Read rows of an array in a file by graph ops alone, so that any process that sees the file can run the
 graph.
 """
 
@@ -17,10 +17,16 @@ _BLOCK = 256  # rows
 
 
 class FileRows(NamedTuple):
-    """An array (N, ...) of C order that begins `offset` bytes into `path`, mapped into memory when a graph
-    asks for rows.
+    """An array (N, ...) in C order that begins `offset` bytes into `path`.
 
-    dtype: NumPy's. taken: rows of the file that are rows 0.. of this one, or None for all.
+    A graph maps it into memory when it asks for rows.
+
+    Attributes:
+        path: the file.
+        dtype: NumPy's type of the values.
+        offset: bytes before the array.
+        shape: (N, ...) of the array in the file.
+        taken: rows of the file that are the rows 0.. of this array, or None for all.
     """
 
     path: str
@@ -30,12 +36,13 @@ class FileRows(NamedTuple):
     taken: np.ndarray | None = None
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of this array -> rows of the file, int64."""
+        """Turn rows of this array into rows of the file, int64."""
         return np.asarray(rows if self.taken is None else self.taken[rows], np.int64)
 
-    def gather(self, numbers):
-        """Rows of the file, (B,) int64 tensor -> (B, ...) tensor of the file's type. Only the pages of those
-        rows are read.
+    def gather(self, rows):
+        """Read rows of the file: (B,) int64 tensor -> (B, ...) tensor of the file's type.
+
+        Only the pages of those rows are read.
         """
         item, before = math.prod(self.shape[1:]), self.offset // self.dtype.itemsize
         block = math.gcd(item, before) if before else item  # so that header and rows are whole blocks
@@ -44,26 +51,30 @@ class FileRows(NamedTuple):
             shape=[(before + self.shape[0] * item) // block, block],
             memory_region_name=self.path,
         )
-        places = (
-            before // block + numbers[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
-        )
-        return tf.reshape(tf.gather(content, places), [-1, *self.shape[1:]])
+        blocks = before // block + rows[:, None] * (item // block) + tf.range(item // block, dtype=tf.int64)
+        return tf.reshape(tf.gather(content, blocks), [-1, *self.shape[1:]])
 
 
 def file_rows(array, folder: Path) -> FileRows:
-    """`array`, which may have `array` and `rows` like a RowView, as rows of its memory-mapped file; else of a
-    new one in `folder`.
+    """Return `array` as rows of its memory-mapped file, or of a new file in `folder`.
 
-    EnvironmentFailure: the folder cannot be written.
+    Args:
+        array: an array (N, ...); it may have `array` and `rows` like a RowView.
+        folder: where the array is written when it is not a memory-mapped file.
+
+    Raises:
+        EnvironmentFailure: the folder cannot be written.
     """
-    whole, taken = (array.array, array.rows) if hasattr(array, "rows") else (array, None)
+    mapped, taken = (array.array, array.rows) if hasattr(array, "rows") else (array, None)
     if (
-        isinstance(whole, np.memmap)
-        and isinstance(whole.base, mmap.mmap)
-        and whole.flags.c_contiguous
-        and whole.offset % whole.dtype.itemsize == 0
+        isinstance(mapped, np.memmap)
+        and isinstance(mapped.base, mmap.mmap)
+        and mapped.flags.c_contiguous
+        and mapped.offset % mapped.dtype.itemsize == 0
     ):
-        return FileRows(str(Path(whole.filename).resolve()), whole.dtype, whole.offset, whole.shape, taken)
+        return FileRows(
+            str(Path(mapped.filename).resolve()), mapped.dtype, mapped.offset, mapped.shape, taken
+        )
     dtype, digest = np.asarray(array[:1]).dtype, hashlib.sha256(str(array.shape).encode())
     digest.update(str(dtype).encode())
     for block in _blocks(array):
@@ -77,5 +88,5 @@ def file_rows(array, folder: Path) -> FileRows:
 
 
 def _blocks(array):
-    """The rows some at a time, of C order: an array may be larger than the memory."""
+    """Yield the rows in blocks, in C order: an array may be larger than the memory."""
     return (np.ascontiguousarray(array[start : start + _BLOCK]) for start in range(0, len(array), _BLOCK))

@@ -1,7 +1,8 @@
-"""Intensity views from keras-cv, the only module that touches it: keras-cv 0.9 is frozen upstream and slow to
-import.
+"""Draw intensity views with keras-cv.
 
-Its layers do not honour their seeds, so that a resumed run draws other views; geometry stays with `views.py`,
+Only this module imports it, since keras-cv 0.9 is frozen upstream and slow.
+
+Its layers ignore their seeds, so a resumed run draws other views; geometry stays with `augmentation.py`,
 whose warp must be known exactly.
 """
 
@@ -11,12 +12,14 @@ _RANGE = 5.0  # normalised intensities are clipped to +-5, see imaging.windows.n
 
 
 def build_rand_augment(strength: float):
-    """A function of views (B, H, W, C) float32, normalised, for use inside tf.data: RandAugment on
-    intensities alone.
+    """Return a function of views for use inside tf.data: RandAugment on intensities alone.
 
-    strength: 0..1, keras-cv's magnitude. One to two operations per slice (autocontrast, equalise, solarise,
-    colour, contrast, brightness); shape and geometry are kept, and pixels that are 0 in all channels
-    (outside) stay 0.
+    The function takes and returns (B, H, W, C) float32, normalised. It applies one to two operations per
+    slice (autocontrast, equalise, solarise, colour, contrast, brightness); shape and geometry are kept, and
+    pixels that are 0 in all channels (outside) stay 0.
+
+    Args:
+        strength: keras-cv's magnitude, in 0..1.
     """
     from keras_cv.layers import RandAugment
 
@@ -29,12 +32,12 @@ def build_rand_augment(strength: float):
         scaled = tf.clip_by_value((views + _RANGE) / (2 * _RANGE), 0.0, 1.0)
         if views.shape[-1] == 3:
             changed = layer(scaled, training=True)
-        else:  # keras-cv knows colour pictures only: each channel as a grey one
+        else:  # keras-cv accepts colour pictures only: each channel becomes a grey one
             grey = [
                 layer(tf.repeat(scaled[..., c : c + 1], 3, axis=-1), training=True)
                 for c in range(views.shape[-1])
             ]
-            changed = tf.concat([tf.reduce_mean(one, axis=-1, keepdims=True) for one in grey], axis=-1)
+            changed = tf.concat([tf.reduce_mean(copy, axis=-1, keepdims=True) for copy in grey], axis=-1)
         return tf.ensure_shape(changed * (2 * _RANGE) - _RANGE, views.shape) * visible
 
     return augment

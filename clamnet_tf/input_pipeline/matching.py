@@ -1,5 +1,6 @@
-"""Normal slices matched to abnormal ones, so that neither height nor scanner gives the label away (METHOD
-section 4).
+"""Match normal slices to abnormal ones, so that neither height nor scanner reveals the label.
+
+See docs/method.md, section "Pairs".
 """
 
 import numpy as np
@@ -10,13 +11,15 @@ OTHER_SITE_WEIGHT = 0.1
 def matching_weights(
     abnormal: dict, normal: dict, on: str = "area", tolerance: float = 0.1, same_site: bool = True
 ) -> np.ndarray:
-    """Probability of drawing each normal slice beside each abnormal one.
+    """Return the probability of drawing each normal slice beside each abnormal one.
 
     Args:
-        abnormal, normal: columns of the slices, each with `position` (0..1 in the volume), `area` (organ
-            fraction of the image) and `site` (text), arrays of length A and M.
+        abnormal: columns of the A abnormal slices: `position` (0..1 in the volume), `area` (organ fraction of
+            the image) and `site` (text).
+        normal: the same columns of the M normal slices.
         on: "position", "area" or "none".
-        tolerance: deviation of the Gaussian weight on the difference of the matched quantity, in its units.
+        tolerance: standard deviation of the Gaussian weight on the difference of the matched quantity, in its
+            units.
         same_site: slices of another site get a tenth of the weight.
 
     Returns:

@@ -1,5 +1,5 @@
-"""Which slices meet in which step: a plan that depends on the seed and the step alone, so that a resumed run
-continues it.
+"""Plan which slices meet in which step, from the seed and the step alone, so that a resumed run continues the
+plan.
 
 A batch interleaves abnormal and normal slices: rows 2i and 2i+1 are a negative pair, so that splitting a
 batch over replicas never separates a pair.
@@ -13,7 +13,7 @@ from clamnet_tf.preprocessing.trainable import without_pairs
 
 
 class PairPlan:
-    """Negative pairs (abnormal, matched normal) for every step.
+    """Plan negative pairs (abnormal, matched normal) for every step.
 
     Args:
         labels: (N,) int, 0 normal, >= 1 abnormal, of the training rows.
@@ -23,7 +23,7 @@ class PairPlan:
         matching: keyword arguments of `matching_weights`.
 
     Raises:
-        DataError: when one of the two classes is missing.
+        DataError: one of the two classes is missing.
     """
 
     def __init__(self, labels, columns: dict, *, batch_size: int, seed: int, matching: dict):
@@ -34,19 +34,16 @@ class PairPlan:
             raise DataError(problem)
         self.pairs_per_step = batch_size // 2
         self.seed = seed
-        pick = {
-            name: (np.asarray(values)[self.abnormal], np.asarray(values)[self.normal])
-            for name, values in columns.items()
-        }
         weights = matching_weights(
-            {name: both[0] for name, both in pick.items()},
-            {name: both[1] for name, both in pick.items()},
+            {name: np.asarray(values)[self.abnormal] for name, values in columns.items()},
+            {name: np.asarray(values)[self.normal] for name, values in columns.items()},
             **matching,
         )
         self._cumulative = np.cumsum(weights, axis=1)
         self._epoch = (-1, None)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
+        """Return the order of the abnormal slices in an epoch."""
         if self._epoch[0] != epoch:
             self._epoch = (
                 epoch,
@@ -55,11 +52,13 @@ class PairPlan:
         return self._epoch[1]
 
     def rows(self, step: int) -> np.ndarray:
-        """Rows of the batch of `step`: (batch_size,) int64, abnormal and matched normal in turn."""
+        """Return the rows of the batch of `step`: (batch_size,) int64, abnormal and matched normal in
+        turn.
+        """
         count = len(self.abnormal)
         drawn = [
-            self._shuffled(place // count)[place % count]
-            for place in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)
+            self._shuffled(index // count)[index % count]
+            for index in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)
         ]
         uniform = np.random.default_rng([self.seed, 2, step]).random(self.pairs_per_step)
         partners = [
@@ -69,7 +68,16 @@ class PairPlan:
 
 
 class ShuffledPlan:
-    """Every row once per epoch, for supervised training: `rows(step)` -> (batch_size,) int64."""
+    """Plan every row once per epoch, for supervised training.
+
+    Args:
+        count: number of rows.
+        batch_size: number of slices per step.
+        seed: of the plan.
+
+    Raises:
+        DataError: there is no row.
+    """
 
     def __init__(self, count: int, *, batch_size: int, seed: int):
         if count < 1:
@@ -77,11 +85,12 @@ class ShuffledPlan:
         self.count, self.batch_size, self.seed = count, batch_size, seed
 
     def rows(self, step: int) -> np.ndarray:
-        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        """Return the rows of the batch of `step`, (batch_size,) int64."""
+        indices = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         shuffles = {
             epoch: np.random.default_rng([self.seed, 3, epoch]).permutation(self.count)
-            for epoch in set(places // self.count)
+            for epoch in set(indices // self.count)
         }
         return np.array(
-            [shuffles[place // self.count][place % self.count] for place in places], dtype=np.int64
+            [shuffles[index // self.count][index % self.count] for index in indices], dtype=np.int64
         )

@@ -1,4 +1,6 @@
-"""From prepared slices and a plan to a tf.data of dicts, one element per step, resumable at any step."""
+"""Turn prepared slices and a plan into a tf.data.Dataset of dicts, one element per step, resumable at any
+step.
+"""
 
 from typing import NamedTuple
 
@@ -12,8 +14,13 @@ from clamnet_tf.input_pipeline.keras_cv_augmentation import build_rand_augment
 
 
 class RowView:
-    """Some rows of an array or memory map, indexable like an array of those rows; nothing is read before it
-    is asked for.
+    """Some rows of an array or memory map, indexable like an array of those rows.
+
+    Rows are read when asked for.
+
+    Args:
+        array: (N, ...) array, memory map or ShardedArray.
+        rows: (n,) row numbers of `array`.
     """
 
     def __init__(self, array, rows):
@@ -30,13 +37,14 @@ class RowView:
 
 
 class SliceStore:
-    """Rows that the pipeline may read: memory-mapped or plain arrays; no masks.
+    """Rows that the pipeline may read: memory-mapped or plain arrays, without masks.
 
     Args:
-        images: (N, H, W, C) float16 or float32. organ: (N, H, W) uint8.
-        labels: (N,) int, 0 normal, 1.. abnormal: what is yielded is 0 or 1.
-        etas: (N, M) float32: eta of the lesion classes that a slice shows, the recipe's where the manifest
-            has none; 0 of the others.
+        images: (N, H, W, C) float16 or float32.
+        organ: (N, H, W) uint8.
+        labels: (N,) int, 0 normal, 1.. abnormal; the pipeline yields 0 or 1.
+        etas: (N, M) float32: eta of the lesion classes that a slice shows (the recipe's where the manifest
+            has none), 0 for the other classes.
     """
 
     def __init__(self, images, organ, labels, etas):
@@ -45,8 +53,16 @@ class SliceStore:
 
 
 class Share(NamedTuple):
-    """The replicas first..first+here-1 of `replicas`: which part of every batch a process computes. A
-    replica's rows are an equal, contiguous part of the batch, so that pairs (rows 2i and 2i+1) never part."""
+    """The part of every batch that a process computes: the replicas first..first+here-1 of `replicas`.
+
+    A replica's rows are an equal, contiguous part of the batch, so that pairs (rows 2i and 2i+1) are never
+    separated.
+
+    Attributes:
+        first: index of the process's first replica.
+        here: number of the process's replicas.
+        replicas: number of all replicas.
+    """
 
     first: int = 0
     here: int = 1
@@ -68,25 +84,27 @@ def pair_dataset(
     share: Share = WHOLE,
     service: DataService | None = None,
 ) -> tf.data.Dataset:
-    """Two views per slice with the warps between them.
+    """Make the dataset of two views per slice, with the warps between them.
 
     Args:
+        store: the rows to read.
         plan: has `rows(step)` -> (B,) row numbers of the store.
-        law: distribution of the views. start, steps: steps `start` .. `steps`-1 are yielded. seed: of the
-            views.
-        twin: False leaves out the second view. share: which part of every batch is made, and nothing else is
-            read.
-        service: whose workers make the elements, or None: this process; the elements are the same
+        law: the distribution of views.
+        start: the first step that is yielded.
+        steps: the step after the last one that is yielded.
+        seed: of the views.
+        twin: False leaves out the second view.
+        share: which part of every batch is made; nothing else is read.
+        service: the service whose workers make the elements; None: this process. The elements are the same
             (law.rand_augment must be 0).
 
     Returns:
-        A dataset of dicts, one per step and replica of the share (all replicas of a step, then the next
-        step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
-            warp_b_to_a (B, 3, 3); prefetched.
-        B is the plan's batch divided by all replicas; the parts of a step together are the same for every
-        share.
+        A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
+        next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
+        warp_b_to_a (B, 3, 3). B is the plan's batch divided by all replicas; the parts of a step together are
+        the same for every share.
     """
-    whole = len(plan.rows(start))
+    total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
     read = _reader(
         [store.images, store.organ],
@@ -94,21 +112,21 @@ def pair_dataset(
         plan,
         start,
         steps,
-        whole // share.replicas,
+        total // share.replicas,
         service,
     )
 
-    def element(step, first):
-        images, organ, label, eta = read(step, first)
+    def element(step, first_row):
+        images, organ, label, eta = read(step, first_row)
         images, organ = tf.cast(images, tf.float32), tf.cast(organ, tf.float32)
-        place = tf.cast(first, tf.int32), whole
+        batch_place = tf.cast(first_row, tf.int32), total
         view_a, organ_a, matrix_a = draw_view(
-            images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, place
+            images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
         if twin:
             view_b, organ_b, matrix_b = draw_view(
-                images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, place
+                images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, batch_place
             )
             batch_of |= {
                 "view_b": extra(view_b),
@@ -118,7 +136,7 @@ def pair_dataset(
             }
         return batch_of
 
-    return _parts(element, start, steps, share, whole // share.replicas, service)
+    return _parts(element, start, steps, share, total // share.replicas, service)
 
 
 def mask_dataset(
@@ -133,22 +151,27 @@ def mask_dataset(
     share: Share = WHOLE,
     service: DataService | None = None,
 ) -> tf.data.Dataset:
-    """Views with warped masks for supervised training: dicts view_a, organ_a, mask (B, H, W) int32 classes.
+    """Make the dataset of views with warped masks for supervised training.
 
     Args:
-        masks: (N, H, W) uint8 classes aligned with the store's rows; the rest as in `pair_dataset`.
+        store: the rows to read.
+        masks: (N, H, W) uint8 classes, aligned with the store's rows.
+        plan, law, start, steps, seed, share, service: see `pair_dataset`.
+
+    Returns:
+        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 classes.
     """
-    whole, side = len(plan.rows(start)), store.images.shape[1]
+    total, side = len(plan.rows(start)), store.images.shape[1]
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
     read = _reader(
-        [store.images, store.organ, masks], [], plan, start, steps, whole // share.replicas, service
+        [store.images, store.organ, masks], [], plan, start, steps, total // share.replicas, service
     )
 
-    def element(step, first):
-        images, organ, mask = (tf.cast(value, tf.float32) for value in read(step, first))
-        place = tf.cast(first, tf.int32), whole
+    def element(step, first_row):
+        images, organ, mask = (tf.cast(value, tf.float32) for value in read(step, first_row))
+        batch_place = tf.cast(first_row, tf.int32), total
         view, organ, matrix = draw_view(
-            images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, place
+            images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         flat = tf.reshape(matrix, [-1, 9])[:, :8]
         warped = tf.raw_ops.ImageProjectiveTransformV3(
@@ -161,20 +184,22 @@ def mask_dataset(
         )
         return {"view_a": extra(view), "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
 
-    return _parts(element, start, steps, share, whole // share.replicas, service)
+    return _parts(element, start, steps, share, total // share.replicas, service)
 
 
 def _reader(arrays, facts, plan, start: int, steps: int, batch: int, service):
-    """A function (step, first) -> the rows first..first+batch-1 of the plan's batch of that step: of `arrays`
-    (large, in files or in memory), then of `facts` (small, in memory). For a service it consists of graph ops
-    that read the arrays' files."""
+    """Return a function (step, first) -> rows first..first+batch-1 of the plan's batch of that step.
+
+    It returns the rows of `arrays` (large, in files or in memory), then those of `facts` (small, in memory).
+    For a service it consists of graph ops that read the arrays' files.
+    """
     if service is not None:
         return _file_reader(
             [file_rows(array, service.folder) for array in arrays], facts, plan, start, steps, batch
         )
 
-    def load(step, first):
-        rows = plan.rows(int(step))[int(first) : int(first) + batch]
+    def load(step, first_row):
+        rows = plan.rows(int(step))[int(first_row) : int(first_row) + batch]
         order = np.argsort(rows)  # memory maps like rising rows
         back = np.argsort(order)
         return (
@@ -184,47 +209,53 @@ def _reader(arrays, facts, plan, start: int, steps: int, batch: int, service):
 
     kinds = [tf.float32] * len(arrays) + [tf.as_dtype(fact.dtype) for fact in facts]
 
-    def read(step, first):
-        found = tf.numpy_function(load, [step, first], kinds, stateful=False)
+    def read(step, first_row):
+        values = tf.numpy_function(load, [step, first_row], kinds, stateful=False)
         return [
             tf.ensure_shape(value, [batch, *array.shape[1:]])
-            for value, array in zip(found, [*arrays, *facts])
+            for value, array in zip(values, [*arrays, *facts])
         ]
 
     return read
 
 
 def _file_reader(files, facts, plan, start: int, steps: int, batch: int):
-    """The same from files; rows and facts of all steps are part of the graph."""
-    rows = np.stack([plan.rows(step) for step in range(start, max(steps, start + 1))])
-    numbers = [tf.constant(each.numbers(rows)) for each in files]
-    known = [tf.constant(fact[rows]) for fact in facts]
+    """Return the function of `_reader` for arrays in files.
 
-    def read(step, first):
+    Rows and facts of all steps are part of the graph.
+    """
+    rows = np.stack([plan.rows(step) for step in range(start, max(steps, start + 1))])
+    file_rows_of_steps = [tf.constant(file.numbers(rows)) for file in files]
+    fact_tables = [tf.constant(fact[rows]) for fact in facts]
+
+    def read(step, first_row):
         def part(table):
-            return tf.ensure_shape(table[step - start][first : first + batch], [batch, *table.shape[2:]])
+            return tf.ensure_shape(
+                table[step - start][first_row : first_row + batch], [batch, *table.shape[2:]]
+            )
 
         return [
             *(
-                tf.ensure_shape(each.gather(part(table)), [batch, *each.shape[1:]])
-                for each, table in zip(files, numbers)
+                tf.ensure_shape(file.gather(part(table)), [batch, *file.shape[1:]])
+                for file, table in zip(files, file_rows_of_steps)
             ),
-            *map(part, known),
+            *map(part, fact_tables),
         ]
 
     return read
 
 
 def _parts(element, start: int, steps: int, share: Share, batch: int, service) -> tf.data.Dataset:
-    """`element(step, first row)` for every step from `start` to `steps`-1 and every replica of the share,
-    `batch` rows each.
+    """Make the dataset of `element(step, first row)`, `batch` rows each.
+
+    It runs over every step from `start` to `steps` - 1 and, within a step, every replica of the share.
     """
 
-    def place(number):
-        return element(start + number // share.here, (share.first + number % share.here) * batch)
+    def part_of_index(index):
+        return element(start + index // share.here, (share.first + index % share.here) * batch)
 
     count = max(0, steps - start) * share.here
     if service is not None:
-        return served(place, count, service).prefetch(2 * share.here)
-    dataset = tf.data.Dataset.range(count).map(place, num_parallel_calls=2, deterministic=True)
+        return served(part_of_index, count, service).prefetch(2 * share.here)
+    dataset = tf.data.Dataset.range(count).map(part_of_index, num_parallel_calls=2, deterministic=True)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2 * share.here)

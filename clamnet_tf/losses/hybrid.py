@@ -1,4 +1,7 @@
-"""The hybrid loss of the paper, eq. (1), per pixel and per example (METHOD section 2)."""
+"""Compute the hybrid loss of the paper, eq. (1), per pixel and per example.
+
+See docs/method.md, section "Hybrid loss".
+"""
 
 import keras
 from keras import ops
@@ -15,7 +18,7 @@ def hybrid_terms(targets, log_probabilities, k: int = 1):
         k: factor of the overlap term; 1 is the paper's eq. (1), 2 the form of UNet++.
 
     Returns:
-        (..., C) float32; y = p = 0 contributes 0. Its gradient with respect to logits is bounded.
+        (..., C) float32; y = p = 0 contributes 0. The gradient with respect to the logits is bounded.
     """
     probabilities = ops.exp(log_probabilities)
     overlap = targets * probabilities / (ops.square(targets) + ops.square(probabilities) + _TINY)
@@ -25,7 +28,10 @@ def hybrid_terms(targets, log_probabilities, k: int = 1):
 def hybrid_per_pixel(targets, log_probabilities, k: int = 1):
     """Return h_k(y, p), the sum of `hybrid_terms` over the classes, pixel by pixel.
 
-    Args: as in `hybrid_terms`; the targets sum to 1 over the classes, soft ones are allowed.
+    Args:
+        targets: (..., C) float32 that sums to 1 over the classes; soft targets are allowed.
+        log_probabilities: (..., C) float32, see `hybrid_terms`.
+        k: see `hybrid_terms`.
 
     Returns:
         (...) float32, at least -k*C/2.
@@ -34,7 +40,15 @@ def hybrid_per_pixel(targets, log_probabilities, k: int = 1):
 
 
 def organ_mean(per_pixel, organ):
-    """Mean over the organ of each example: (B, H, W), (B, H, W) in 0..1 -> (B,). An empty organ gives 0."""
+    """Return the mean over the organ of each example; an empty organ gives 0.
+
+    Args:
+        per_pixel: (B, H, W).
+        organ: (B, H, W) in 0..1.
+
+    Returns:
+        (B,).
+    """
     organ = ops.cast(organ, per_pixel.dtype)
     return ops.sum(per_pixel * organ, axis=(1, 2)) / ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
 
@@ -55,37 +69,47 @@ def hybrid_of_labels(log_probabilities, organ, eta, k: int = 1):
     Args:
         log_probabilities: (B, H, W, 1 + M) float32.
         organ: (B, H, W) in 0..1.
-        eta: (B, M) float32: eta_c of the classes that a slice shows, 0 of the others.
-        k: as in `hybrid_terms`.
+        eta: (B, M) float32: eta_c of the classes that a slice shows, 0 for the other classes.
+        k: see `hybrid_terms`.
 
     Returns:
-        raw, weighted: (B,) float32 without and with eta.
+        The loss without eta and the loss with eta, (B,) float32 each.
     """
-    shown, normal = share_of_shown(eta)
+    shares, normal = class_shares(eta)
     terms = hybrid_terms(1.0, log_probabilities, k)
     background = normal * organ_mean(terms[..., 0], organ)
     raw = weighted = background
     for index in range(eta.shape[1]):
-        share = shown[:, index] * organ_mean(terms[..., index + 1], organ)
+        share = shares[:, index] * organ_mean(terms[..., index + 1], organ)
         raw, weighted = raw + share, weighted + ops.cast(eta[:, index], "float32") * share
     return raw, weighted
 
 
-def share_of_shown(eta):
-    """Return 1 / |S| of each class in S, 0 of the others, (B, M); and 1 where S is empty, else 0, (B,).
+def class_shares(eta):
+    """Return the weight of each class in a slice, and which slices are normal.
 
-    eta: (B, M), above 0 of the classes S that a slice shows.
+    Args:
+        eta: (B, M), above 0 for the classes S that a slice shows.
+
+    Returns:
+        (B, M) float32, 1 / |S| for each class in S and 0 for the others; (B,) float32, 1 where S is empty,
+        else 0.
     """
-    shown = ops.cast(eta > 0, "float32")
-    count = ops.sum(shown, axis=-1)
-    return shown / ops.maximum(count, 1.0)[:, None], ops.cast(count == 0, "float32")
+    present = ops.cast(eta > 0, "float32")
+    count = ops.sum(present, axis=-1)
+    return present / ops.maximum(count, 1.0)[:, None], ops.cast(count == 0, "float32")
 
 
 @keras.saving.register_keras_serializable(package="clamnet_tf")
 class HybridLoss(keras.losses.Loss):
-    """The hybrid loss as a Keras loss: one value per example, reduced by Keras (paper eq. (1)).
+    """Compute the hybrid loss as a Keras loss: one value per example, reduced by Keras (paper eq. (1)).
 
     `y_true` is (B, H, W, C) in 0..1, `y_pred` (B, H, W, C) logits. `sample_weight` takes eta per example.
+
+    Args:
+        k: see `hybrid_terms`.
+        reduction: Keras' reduction over the examples.
+        name: name of the loss.
     """
 
     def __init__(self, k: int = 1, reduction="sum_over_batch_size", name="hybrid", **kwargs):

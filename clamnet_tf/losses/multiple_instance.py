@@ -1,5 +1,7 @@
-"""Multiple-instance learning: a slice is a bag of pixels, and its label is told by the pooled P(marker) alone
-(Pinheiro and Collobert 2015).
+"""Learn from multiple instances: a slice is a bag of pixels, and the pooled P(lesion) alone predicts its
+label.
+
+See Pinheiro and Collobert 2015.
 """
 
 from keras import ops
@@ -12,7 +14,13 @@ _TINY = 1e-6
 
 
 def bag_cross_entropy(score, abnormal):
-    """-y log u - (1 - y) log(1 - u) of each slice: score u (B,) in 0..1, abnormal y (B,) 0 or 1 -> (B,)
-    float32; at most 13.8.
+    """Return -y log u - (1 - y) log(1 - u) of each slice, at most 13.8.
+
+    Args:
+        score: u, (B,) in 0..1.
+        abnormal: y, (B,) 0 or 1.
+
+    Returns:
+        (B,) float32.
     """
     return -abnormal * ops.log(score + _TINY) - (1.0 - abnormal) * ops.log(1.0 - score + _TINY)

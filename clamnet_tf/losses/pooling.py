@@ -1,14 +1,15 @@
-"""From a probability map to one score per image."""
+"""Pool a probability map into one score per image."""
 
 from keras import ops
 
 
 def generalised_mean(probability, organ, power: float):
-    """(mean over the organ of p^power)^(1/power): between the mean (power 1) and the maximum.
+    """Return (mean over the organ of p^power)^(1/power), which lies between the mean (power 1) and the
+    maximum.
 
     Args:
         probability: (B, H, W) float32 in 0..1.
-        organ: (B, H, W) in 0..1; pixels outside count nothing.
+        organ: (B, H, W) in 0..1; pixels outside do not count.
         power: at least 1.
 
     Returns:
@@ -24,7 +25,16 @@ def generalised_mean(probability, organ, power: float):
 
 
 def log_sum_exp(probability, organ, sharpness: float):
-    """(1/r) log mean over the organ of exp(r p), in 0..1 (Pinheiro and Collobert 2015); shapes as above."""
+    """Return (1/r) log(mean over the organ of exp(r p)) (Pinheiro and Collobert 2015).
+
+    Args:
+        probability: (B, H, W) float32 in 0..1.
+        organ: (B, H, W) in 0..1; pixels outside do not count.
+        sharpness: r, above 0.
+
+    Returns:
+        (B,) float32 in 0..1.
+    """
     organ = ops.cast(organ, probability.dtype)
     pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
     return (

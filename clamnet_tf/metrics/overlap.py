@@ -1,10 +1,10 @@
-"""Overlap of two masks: counts first, scores from counts.
+"""Measure the overlap of two masks: counts first, scores from counts.
 
-Counts of several slices add up to the counts of their volume, so that a volume never has to be in memory.
+Counts of several slices add up to the counts of their volume, so that a volume need not be in memory.
 
-Conventions (METHOD section 6): where truth and mask are both empty there is no overlap to measure, so the
-score is None (left out of means and counted as specificity instead). A mask where the truth is empty scores
-0.
+Conventions (docs/method.md, section "Measuring"): where truth and mask are both empty there is no overlap to
+measure, so the score is None (left out of means and counted as specificity instead). A mask where the truth
+is empty scores 0.
 """
 
 from dataclasses import dataclass
@@ -16,62 +16,78 @@ from clamnet_tf.errors import DataError
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixel counts of one slice or one volume; `a + b` is the overlap of both together."""
+    """Pixel counts of one slice or one volume; `a + b` is the overlap of both together.
 
-    both: int = 0
-    truth_only: int = 0
-    marked_only: int = 0
-    neither: int = 0
+    Attributes:
+        true_positive: pixels in both truth and mask.
+        false_negative: pixels of the truth alone.
+        false_positive: pixels of the mask alone.
+        true_negative: pixels in neither.
+    """
+
+    true_positive: int = 0
+    false_negative: int = 0
+    false_positive: int = 0
+    true_negative: int = 0
 
     def __add__(self, other: "Overlap") -> "Overlap":
         return Overlap(
-            self.both + other.both,
-            self.truth_only + other.truth_only,
-            self.marked_only + other.marked_only,
-            self.neither + other.neither,
+            self.true_positive + other.true_positive,
+            self.false_negative + other.false_negative,
+            self.false_positive + other.false_positive,
+            self.true_negative + other.true_negative,
         )
 
     @property
     def truth(self) -> int:
-        """Pixels of the truth."""
-        return self.both + self.truth_only
+        """Number of pixels of the truth."""
+        return self.true_positive + self.false_negative
 
     @property
     def marked(self) -> int:
-        """Pixels of the mask under test."""
-        return self.both + self.marked_only
+        """Number of pixels of the mask under test."""
+        return self.true_positive + self.false_positive
 
 
 def count_overlap(truth: np.ndarray, marked: np.ndarray) -> Overlap:
-    """Counts of two boolean masks of one shape, any number of axes."""
+    """Count the pixels of two boolean masks of one shape with any number of axes.
+
+    Raises:
+        DataError: the shapes differ.
+    """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if truth.shape != marked.shape:
         raise DataError(
             f"Masks of different shapes cannot be compared: truth {truth.shape}, mask {marked.shape}."
         )
-    both = int(np.count_nonzero(truth & marked))
-    truth_only = int(np.count_nonzero(truth)) - both
-    marked_only = int(np.count_nonzero(marked)) - both
-    return Overlap(both, truth_only, marked_only, truth.size - both - truth_only - marked_only)
+    true_positive = int(np.count_nonzero(truth & marked))
+    false_negative = int(np.count_nonzero(truth)) - true_positive
+    false_positive = int(np.count_nonzero(marked)) - true_positive
+    return Overlap(
+        true_positive,
+        false_negative,
+        false_positive,
+        truth.size - true_positive - false_negative - false_positive,
+    )
 
 
 def dice(overlap: Overlap) -> float | None:
-    """2|A and B| / (|A| + |B|), 0..1; None when both masks are empty (Dice 1945)."""
+    """Return 2|A and B| / (|A| + |B|), 0..1; None when both masks are empty (Dice 1945)."""
     total = overlap.truth + overlap.marked
-    return 2 * overlap.both / total if total else None
+    return 2 * overlap.true_positive / total if total else None
 
 
 def iou(overlap: Overlap) -> float | None:
-    """|A and B| / |A or B|, 0..1; None when both masks are empty (Jaccard 1912)."""
-    union = overlap.both + overlap.truth_only + overlap.marked_only
-    return overlap.both / union if union else None
+    """Return |A and B| / |A or B|, 0..1; None when both masks are empty (Jaccard 1912)."""
+    union = overlap.true_positive + overlap.false_negative + overlap.false_positive
+    return overlap.true_positive / union if union else None
 
 
 def sensitivity(overlap: Overlap) -> float | None:
-    """Fraction of the truth that is marked, 0..1; None without truth."""
-    return overlap.both / overlap.truth if overlap.truth else None
+    """Return the fraction of the truth that is marked, 0..1; None without truth."""
+    return overlap.true_positive / overlap.truth if overlap.truth else None
 
 
 def precision(overlap: Overlap) -> float | None:
-    """Fraction of the mask that is truth, 0..1; None when nothing is marked."""
-    return overlap.both / overlap.marked if overlap.marked else None
+    """Return the fraction of the mask that is truth, 0..1; None when nothing is marked."""
+    return overlap.true_positive / overlap.marked if overlap.marked else None

@@ -1,7 +1,8 @@
-"""Ranking scores: AUROC and average precision, exact for slices, from histograms for the many pixels.
+"""Compute ranking scores, AUROC and average precision: exactly for slices, from histograms for the many
+pixels.
 
 A histogram holds, per bin of probability, how many pixels are truth and how many are not. Histograms of
-slices add up, so a test set of any size needs the memory of its patients' histograms alone. Counting from a
+slices add up, so a test set of any size needs only the memory of its patients' histograms. Counting from a
 bin upwards gives exactly the mask `probability >= EDGES[bin]`; only the ranking within one bin is lost
 (pixels of a bin are tied).
 """
@@ -10,8 +11,8 @@ import numpy as np
 
 
 def _edges() -> np.ndarray:
-    """Lower edges of the bins: every 0.001, and every 0.04 of the logit, since confident networks crowd at 0
-    and 1.
+    """Return the lower edges of the bins: every 0.001, and every 0.04 of the logit, since confident
+    networks crowd at 0 and 1.
     """
     logits = np.arange(-24, 16.5, 0.04)
     return np.unique(np.concatenate([np.arange(1001) / 1000, 1 / (1 + np.exp(-logits))]).astype(np.float32))
@@ -22,12 +23,18 @@ EDGES = _edges()
 
 
 def histogram(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Pixel counts (2, bins) int64: row 0 not truth, row 1 truth. probability: float 0..1; truth: bool, same
-    shape.
+    """Count pixels per bin of probability.
+
+    Args:
+        probability: float in 0..1, any shape.
+        truth: bool, same shape.
+
+    Returns:
+        (2, bins) int64: row 0 not truth, row 1 truth.
     """
     probability, truth = np.asarray(probability, np.float32).ravel(), np.asarray(truth, bool).ravel()
-    some = probability > 0  # most pixels lie outside of the organ at exactly 0: no need to search their bin
-    bins, hit = np.searchsorted(EDGES, probability[some], side="right") - 1, truth[some]
+    positive = probability > 0  # most pixels lie outside of the organ at exactly 0 and need no search
+    bins, hit = np.searchsorted(EDGES, probability[positive], side="right") - 1, truth[positive]
     counts = np.stack([np.bincount(bins[hit == side], minlength=EDGES.size) for side in (False, True)])
     counts[1, 0] += np.count_nonzero(truth) - np.count_nonzero(hit)
     counts[0, 0] += truth.size - np.count_nonzero(truth) - (hit.size - np.count_nonzero(hit))
@@ -35,12 +42,12 @@ def histogram(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def from_above(counts: np.ndarray) -> np.ndarray:
-    """Counts (..., bins) -> counts at or above each edge, same shape."""
+    """Return counts at or above each edge, (..., bins) -> same shape."""
     return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
 
 
 def histogram_average_precision(counts: np.ndarray) -> np.ndarray:
-    """Average precision of histograms (..., 2, bins) -> (...), NaN where nothing is truth."""
+    """Return the average precision of histograms (..., 2, bins) -> (...), NaN where there is no truth."""
     marked_truth, marked_other = from_above(counts[..., 1, :]).astype(float), from_above(counts[..., 0, :])
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = marked_truth / (marked_truth + marked_other)
@@ -49,8 +56,14 @@ def histogram_average_precision(counts: np.ndarray) -> np.ndarray:
 
 
 def average_precision(scores, labels) -> float | None:
-    """Sum over distinct scores of (recall step) x precision, ties as one step; None when no label is
-    positive.
+    """Return the sum over distinct scores of (recall step) x precision, with ties as one step.
+
+    Args:
+        scores: (n,).
+        labels: (n,) bool.
+
+    Returns:
+        0..1; None when no label is positive.
     """
     labels = np.asarray(labels, bool)
     if not labels.any():
@@ -63,10 +76,16 @@ def average_precision(scores, labels) -> float | None:
 
 
 def auroc(scores, labels, weights=None):
-    """P(a positive scores above a normal one), ties one half; None when one of the two is absent.
+    """Return P(a positive scores above a normal one), ties counting one half; None when one of the two is
+    absent.
 
-    scores: (n,), labels: (n,) bool. With `weights` (samples, n), for example how often a resample drew each
-    item: (samples,) array, NaN where a side has no weight.
+    Args:
+        scores: (n,).
+        labels: (n,) bool.
+        weights: (samples, n), for example how often a resample drew each item; None: one sample of weight 1.
+
+    Returns:
+        A float; with `weights` a (samples,) array, NaN where a side has no weight.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
     weighted = np.ones((1, scores.size)) if weights is None else np.asarray(weights, float)

@@ -1,12 +1,12 @@
-"""Distances between the borders of two masks, in pixels or millimetres.
+"""Measure distances between the borders of two masks, in pixels or millimetres.
 
-Conventions, since HD95 differs by them (38.9 or 32.2 on one and the same case):
-- the border of a mask is made of its pixels with a 4-neighbour (6-neighbour in 3-D) outside of the mask;
-  outside of the image counts as outside of the mask (as MONAI and MetricsReloaded have it);
+Conventions, since HD95 differs by them (38.9 or 32.2 for one and the same case):
+- the border of a mask consists of its pixels with a 4-neighbour (6-neighbour in 3-D) outside of the mask;
+  outside of the image counts as outside of the mask (as in MONAI and MetricsReloaded);
 - distances run from pixel centre to pixel centre of the other border, Euclidean;
 - HD95 is the LARGER of the two directed 95th percentiles (linear interpolation), not the percentile of both
-pooled;
-- one mask empty: the diagonal of the image, the worst there is; both empty: None.
+  pooled;
+- one mask empty: the diagonal of the image, the worst possible distance; both empty: None.
 """
 
 import math
@@ -18,30 +18,40 @@ from clamnet_tf.errors import DataError
 
 HD95_CONVENTION = (
     "per slice with truth: larger of the two directed 95th percentiles (linear interpolation) of Euclidean "
-    "distances "
-    "between border pixels (4-neighbour outside); empty or missing mask = image diagonal; mean over slices"
+    "distances between border pixels (4-neighbour outside); empty or missing mask = image diagonal; mean "
+    "over slices"
 )
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """Bool array of the mask's border pixels, same shape."""
+    """Return the border pixels of a mask, bool of the same shape."""
     mask = np.asarray(mask, bool)
     return mask & ~ndimage.binary_erosion(mask)
 
 
 def diagonal(shape: tuple[int, ...], spacing: tuple[float, ...] | None = None) -> float:
-    """Length of the image's diagonal, pixels or the unit of `spacing` (one value per axis)."""
+    """Return the length of the image's diagonal, in pixels or in the unit of `spacing` (one value per
+    axis).
+    """
     return math.sqrt(sum((side * step) ** 2 for side, step in zip(shape, _spacing(shape, spacing))))
 
 
 def directed_distances(
     truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(from each border pixel of the truth to the mask's border, from each of the mask's to the truth's),
-    float64.
+    """Return the distances from the border of each mask to the border of the other.
 
-    Both masks must be non-empty, of one shape (rows, columns) or (slices, rows, columns); `spacing` per axis,
-    mm.
+    Args:
+        truth: bool, (rows, columns) or (slices, rows, columns); not empty.
+        marked: bool, same shape; not empty.
+        spacing: per axis, in mm; None: pixels.
+
+    Returns:
+        float64 from each border pixel of the truth to the mask's border, and from each of the mask's to the
+        truth's.
+
+    Raises:
+        DataError: the shapes differ, or a mask is empty.
     """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if truth.shape != marked.shape:
@@ -63,7 +73,16 @@ def directed_distances(
 
 
 def hd95(truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | None = None) -> float | None:
-    """95th percentile Hausdorff distance as the module says; unit: pixels, or that of `spacing`."""
+    """Return the 95th percentile Hausdorff distance by the conventions of the module.
+
+    Args:
+        truth: bool, (rows, columns) or (slices, rows, columns).
+        marked: bool, same shape.
+        spacing: per axis, in mm; None: pixels.
+
+    Returns:
+        The distance in pixels or in the unit of `spacing`; None when both masks are empty.
+    """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if not truth.any() and not marked.any():
         return None

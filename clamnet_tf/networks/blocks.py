@@ -1,4 +1,4 @@
-"""The pieces of blocks, nodes and heads, of stock Keras layers: a saved network loads without this
+"""Build the parts of blocks, nodes and heads from stock Keras layers: a saved network loads without this
 package.
 """
 
@@ -12,7 +12,7 @@ ACTIVATIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "gelu": "gelu", "silu
 
 
 def group_count(filters: int) -> int:
-    """Number of groups of a group norm: the largest divisor of `filters` that is at most 8."""
+    """Return the number of groups of a group norm: the largest divisor of `filters` that is at most 8."""
     return max(count for count in range(1, LARGEST_GROUP_COUNT + 1) if filters % count == 0)
 
 
@@ -26,7 +26,7 @@ NORMS = {
 
 
 def penalty(l2: float):
-    """The L2 regulariser of a kernel, or None for 0."""
+    """Return the L2 regulariser of a kernel, or None for 0."""
     return keras.regularizers.L2(l2) if l2 > 0 else None
 
 
@@ -43,11 +43,25 @@ def convolution(
     number: int,
     last: str | None = None,
 ):
-    """Convolution, norm and activation on x (batch, height, width, channels), padded with zeros to keep the
-    size.
+    """Apply convolution, norm and activation, padded with zeros to keep the size.
 
     Layers are named `{prefix}_conv_{number}` and so on; `last` names the activation instead, so that a node's
     output can be found by the node's name.
+
+    Args:
+        x: (batch, height, width, channels).
+        filters: channels of the result.
+        kernel: side of the kernel, in pixels.
+        stride: 1 or 2.
+        norm: key of NORMS.
+        activation: key of ACTIVATIONS.
+        l2: weight of the L2 penalty; 0: none.
+        prefix: beginning of the layers' names.
+        number: end of the layers' names.
+        last: name of the activation, or None.
+
+    Returns:
+        (batch, height / stride, width / stride, filters).
     """
     x = normalised(
         x, filters=filters, kernel=kernel, stride=stride, norm=norm, l2=l2, prefix=prefix, number=number
@@ -56,14 +70,13 @@ def convolution(
 
 
 def normalised(x, *, filters: int, kernel: int, stride: int, norm: str, l2: float, prefix: str, number: int):
-    """Convolution and norm without activation, otherwise as `convolution`.
+    """Apply convolution and norm without activation; the arguments are those of `convolution`.
 
     The bias is left out before a norm, which has its own offset.
     """
     if kernel == 1 and stride > 1:
-        # The same numbers as by the stride of the convolution; but the CPU kernel of Conv2DBackpropFilter for
-        # stride 2 and
-        # kernel 1 (TensorFlow 2.21) writes outside of its memory.
+        # The numbers equal those of a strided convolution, but the CPU kernel of Conv2DBackpropFilter for
+        # stride 2 and kernel 1 (TensorFlow 2.21) writes outside of its memory.
         x, stride = layers.MaxPooling2D(1, strides=stride, name=f"{prefix}_taken_{number}")(x), 1
     x = layers.Conv2D(
         filters,
@@ -99,20 +112,32 @@ def transposed_up(x, *, filters: int, l2: float, name: str):
 
 
 def bilinear_up(x, *, filters: int, l2: float, name: str):
-    """Double height and width by bilinear interpolation; channels stay, `filters` and `l2` are not used."""
+    """Double height and width by bilinear interpolation.
+
+    The channels stay, `filters` and `l2` are not used.
+    """
     return layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
 
 
-#: Recipe value -> way up.
+#: Recipe value -> up step.
 UPS = {"transpose": transposed_up, "bilinear": bilinear_up}
 
 
 def head(x, *, classes: int, output: str, l2: float, name: str):
-    """1 x 1 convolution to logits (layer `{name}_logits`), then probabilities (layer `name`); both float32
-    under any policy.
+    """Apply a 1 x 1 convolution to logits (layer `{name}_logits`), then the activation (layer `name`).
 
-    Returns (batch, height, width, classes), softmax, sums to 1; or (batch, height, width, 1), sigmoid,
-    P(marker).
+    Both are float32 under any policy.
+
+    Args:
+        x: (batch, height, width, channels).
+        classes: number of classes, background included.
+        output: "softmax" or "sigmoid".
+        l2: weight of the L2 penalty; 0: none.
+        name: name of the head.
+
+    Returns:
+        (batch, height, width, classes) softmax probabilities that sum to 1, or (batch, height, width, 1)
+        sigmoid P(lesion).
     """
     channels = 1 if output == "sigmoid" else classes
     logits = layers.Conv2D(

@@ -1,4 +1,4 @@
-"""From the network section of a recipe to a Keras model."""
+"""Build a Keras model from the network section of a recipe."""
 
 import keras
 
@@ -11,15 +11,23 @@ from clamnet_tf.recipe.schema import NetworkSection
 def build_network(
     section: NetworkSection, *, side: int, channels: int, name: str | None = None
 ) -> keras.Model:
-    """Build the functional model of a network section.
+    """Build the functional model of a network section from stock Keras layers.
 
-    Input `image`: (batch, side, side, channels) float32, normalised as the recipe's data section says.
-    Output: a dict with one entry per head, "head_1", "head_2" ..: (batch, side, side, classes) float32
-    softmax probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(marker). The model's
-    name is
-    `name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels:
-    unet_plus_plus_d5_dup1-3. Stock Keras layers only. Raises NetworkError for an impossible section, an odd
-    side, or no channel.
+    Args:
+        section: recipe section `network`.
+        side: side of the input in pixels, divisible by 2**(depth - 1).
+        channels: channels of the input.
+        name: beginning of the model's name; None: unet_plus_plus, or unet for plain skips. Depth and
+            duplicated levels follow: unet_plus_plus_d5_dup1-3.
+
+    Returns:
+        A model with the input `image`, (batch, side, side, channels) float32, normalised as the recipe's data
+        section says, and a dict of outputs "head_1", "head_2" ..: (batch, side, side, classes) float32
+        softmax probabilities, class 0 the background; or (batch, side, side, 1) sigmoid P(lesion).
+
+    Raises:
+        NetworkError: the section is impossible, the side cannot be halved often enough, or there is no
+            channel.
     """
     grid = grid_of(section)
     check_side(side, section.depth)
@@ -50,13 +58,13 @@ def build_network(
 
 
 def head_names(outputs) -> list[str]:
-    """ "head_1", "head_2" .. of a network's output dict, in the order of their numbers."""
+    """Return "head_1", "head_2" .. of a network's output dict, in the order of their numbers."""
     return sorted(outputs, key=lambda name: int(name.rsplit("_", 1)[1]))
 
 
 def logits_network(network: keras.Model) -> keras.Model:
-    """The same layers and weights, ending before softmax or sigmoid: a dict of float32 logits with the same
-    keys.
+    """Return the same layers and weights, ending before softmax or sigmoid: a dict of float32 logits with the
+    same keys.
 
     Works on a built or a reloaded network, also on a pruned one.
     """
@@ -65,8 +73,9 @@ def logits_network(network: keras.Model) -> keras.Model:
 
 
 def original_section(depth: int = 5) -> NetworkSection:
-    """The settings of the original UNet++ (Zhou 2018), first `depth` levels: the golden counts of METHOD
-    section 8.
+    """Return the settings of the original UNet++ (Zhou 2018), first `depth` levels.
+
+    They give the parameter and operation counts in docs/method.md, section "Idea".
     """
     return NetworkSection(
         depth=depth,
@@ -80,5 +89,5 @@ def original_section(depth: int = 5) -> NetworkSection:
     )
 
 
-#: The original UNet++ of five levels, one input channel wanted.
+#: The original UNet++ of five levels; build it with one input channel.
 ORIGINAL = original_section()

@@ -1,6 +1,4 @@
-"""An image classifier on the encoder of the grid, column X[i,0]: the network whose activation maps are a
-baseline.
-"""
+"""Build an image classifier on the encoder of the grid, column X[i,0]; its activation maps are a baseline."""
 
 import keras
 from keras import layers
@@ -17,14 +15,26 @@ SCORE = "classifier"
 def build_classifier(
     section: NetworkSection, *, side: int, channels: int, name: str | None = None
 ) -> keras.Model:
-    """Build the classifier of a network section: the same nodes and layer names as the UNet++'s first column.
+    """Build the classifier of a network section with the nodes and layer names of the UNet++'s first column.
 
-    Input `image`: (batch, side, side, channels) float32. Output: {"classifier": (batch, 1) float32,
-    P(abnormal)}, the
-    sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged over the whole
-    map. Plain global average pooling (Zhou 2016) and not one over the organ: outside of the organ prepared
-    slices are 0, the network keeps the image as its only input, and activation maps have their textbook form.
-    Stock Keras layers only. NetworkError for an impossible section, an odd side, or no channel.
+    The score is the sigmoid of layer `classifier_logits`: one weight per filter of the deepest node, averaged
+    over the whole map. This is plain global average pooling (Zhou 2016) and not pooling over the organ:
+    outside of the organ prepared slices are 0, the network keeps the image as its only input, and activation
+    maps have their textbook form. Only stock Keras layers are used.
+
+    Args:
+        section: recipe section `network`.
+        side: side of the input in pixels, divisible by 2**(depth - 1).
+        channels: channels of the input.
+        name: beginning of the model's name; None: classifier.
+
+    Returns:
+        A model with the input `image`, (batch, side, side, channels) float32, and the output {"classifier":
+        (batch, 1) float32, P(abnormal)}.
+
+    Raises:
+        NetworkError: the section is impossible, the side cannot be halved often enough, or there is no
+            channel.
     """
     grid = grid_of(section)
     check_side(side, section.depth)
@@ -50,11 +60,11 @@ def build_classifier(
 
 
 def is_classifier(network: keras.Model) -> bool:
-    """Whether a built or reloaded network is a classifier and not one with heads."""
+    """Tell whether a built or reloaded network is a classifier and not one with heads."""
     return set(network.output) == {SCORE}
 
 
 def levels(network: keras.Model) -> int:
-    """How many levels the encoder of a classifier has."""
+    """Return how many levels the encoder of a classifier has."""
     names = {layer.name for layer in network.layers}
     return next(level for level in range(len(names)) if f"x_{level}_0" not in names)

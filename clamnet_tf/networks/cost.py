@@ -1,6 +1,6 @@
-"""Parameters and floating-point operations of the grid, counted layer by layer. No TensorFlow.
+"""Count parameters and floating-point operations of the grid, layer by layer, without TensorFlow.
 
-Convention, the one that gives the golden figures of METHOD section 8: a multiply-add is 2 operations and
+The convention is that of the counts in docs/method.md, section "Idea": a multiply-add is 2 operations and
 adding a bias is 1; activations, norms, pooling, interpolation and softmax are left out. One GFLOP is 1e9
 operations.
 """
@@ -32,7 +32,10 @@ class Cost:
 
 
 def network_cost(section: NetworkSection, grid: Grid, heads, *, side: int, channels: int) -> Cost:
-    """Cost of the network that holds these heads and the nodes they need; the full network for all heads."""
+    """Return the cost of the network that holds these heads and the nodes they need.
+
+    For all heads it is the full network.
+    """
     places = {node.place for head in heads for node in grid.needed(head)}
     costs = [
         node_cost(section, grid, grid.nodes[place], side=side, channels=channels) for place in sorted(places)
@@ -43,7 +46,9 @@ def network_cost(section: NetworkSection, grid: Grid, heads, *, side: int, chann
 
 
 def node_cost(section: NetworkSection, grid: Grid, node: Node, *, side: int, channels: int) -> Cost:
-    """Cost of one node: its up step, convolutions and norms. `side` and `channels` are the image's."""
+    """Return the cost of one node: its up step, convolutions and norms. `side` and `channels` are the
+    image's.
+    """
     return sum(_node_layers(section, grid, node, side, channels), Cost())
 
 
@@ -59,8 +64,14 @@ def _node_layers(section: NetworkSection, grid: Grid, node: Node, side: int, cha
 
 
 def convolution_cost(received: int, filters: int, kernel: int, size: int, norm: str) -> Cost:
-    """Cost of a convolution of `received` channels that writes `filters` channels of size x size pixels, and
-    of the norm behind it.
+    """Return the cost of a convolution and of the norm after it.
+
+    Args:
+        received: channels of the input.
+        filters: channels of the result.
+        kernel: side of the kernel, in pixels.
+        size: side of the result, in pixels.
+        norm: key of NORM_WEIGHTS.
     """
     return _layer(received, filters, kernel, size, bias=norm == "none") + Cost(
         parameters=NORM_WEIGHTS[norm] * filters
@@ -68,6 +79,6 @@ def convolution_cost(received: int, filters: int, kernel: int, size: int, norm: 
 
 
 def _layer(received: int, filters: int, kernel: int, size: int, *, bias: bool) -> Cost:
-    """A convolution that writes `filters` channels of size x size pixels."""
+    """Return the cost of a convolution that writes `filters` channels of size x size pixels."""
     weights = kernel**2 * received * filters
     return Cost(weights + bias * filters, size**2 * (2 * weights + bias * filters))

@@ -1,9 +1,8 @@
-"""What a saved network declares of its own size, worked out from its configuration alone, before Keras
-allocates anything.
+"""Work out the size that a saved network declares from its configuration alone, before Keras allocates
+memory.
 
-A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are gone through as plain JSON:
-channels from
-layer to layer, weights of each. They must not be more than the file brings along.
+A .keras file of 2 kB can ask for a layer of 10^8 filters. Here its layers are followed as plain JSON:
+channels from layer to layer, and the weights of each layer. They must not be more than the file contains.
 """
 
 import math
@@ -25,17 +24,19 @@ _SAME_CHANNELS = {"Activation", "MaxPooling2D", "UpSampling2D", "SpatialDropout2
 
 
 def read_config(path) -> dict:
-    """The configuration inside a .keras file. NetworkError: not a Keras 3 file, other files in it, or sizes
-    that no network has.
+    """Read the configuration inside a .keras file.
+
+    Raises:
+        NetworkError: the file is not a Keras 3 file, has other files in it, or sizes that no network has.
     """
     with decoding(lambda reason: not_a_model(path, reason)), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
         if sorted(names) != sorted({CONFIG, METADATA, WEIGHTS}):
-            found = ", ".join(map(ascii, (name[:60] for name in names[:10])))
+            contents = ", ".join(map(ascii, (name[:60] for name in names[:10])))
             raise NetworkError(
                 f"{path}: expected the files {CONFIG}, {METADATA} and {WEIGHTS} inside, each once; found "
-                f"{found}."
+                f"{contents}."
             )
         sizes = {member.filename: member.file_size for member in members}
         packed = sum(member.compress_size for member in members)
@@ -44,8 +45,8 @@ def read_config(path) -> dict:
         ):
             raise NetworkError(
                 f"{path}: unpacks to {sum(sizes.values()):,} bytes from {packed:,}, more than a network of "
-                f"its size needs (at most "
-                f"{LARGEST_RATIO} times, {LARGEST_WEIGHTS:,} bytes). Do not use this file."
+                f"its size needs (at most {LARGEST_RATIO} times, {LARGEST_WEIGHTS:,} bytes). Do not use this "
+                f"file."
             )
         config = plain_json(archive.read(CONFIG), lambda reason: not_a_model(path, f"{CONFIG}: {reason}"))
         if not isinstance(config, dict):
@@ -54,16 +55,22 @@ def read_config(path) -> dict:
 
 
 def not_a_model(path, reason: str) -> NetworkError:
-    """The error for a file that Keras cannot read."""
-    first = (reason.splitlines() or ["damaged"])[0][:200].rstrip(". ")
-    return NetworkError(f"{path}: cannot be loaded as a Keras model ({first}).")
+    """Return the error for a file that Keras cannot read."""
+    summary = (reason.splitlines() or ["damaged"])[0][:200].rstrip(". ")
+    return NetworkError(f"{path}: cannot be loaded as a Keras model ({summary}).")
 
 
 def check_contract(path, *, side: int, channels: int, heads) -> None:
-    """NetworkError unless the network in `path` takes slices of `side` and `channels` and gives `heads`, as
-    its entry declares.
+    """Check that a network takes and returns what its entry declares, by its configuration alone.
 
-    Reads the configuration alone.
+    Args:
+        path: the .keras file.
+        side: declared side of the input, in pixels.
+        channels: declared channels of the input.
+        heads: declared names of the outputs.
+
+    Raises:
+        NetworkError: the network takes other slices or has other heads.
     """
     config = read_config(path)
     with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
@@ -73,22 +80,21 @@ def check_contract(path, *, side: int, channels: int, heads) -> None:
             if layer["class_name"] == "InputLayer"
         ]
         outputs = config["config"]["output_layers"]
-        found = sorted(outputs) if isinstance(outputs, dict) else outputs
-    if shapes != [[None, side, side, channels]] or found != sorted(heads):
+        declared = sorted(outputs) if isinstance(outputs, dict) else outputs
+    if shapes != [[None, side, side, channels]] or declared != sorted(heads):
         raise NetworkError(
-            f"{path}: takes {str(shapes)[:100]} and gives {str(found)[:100]}; its entry declares one input "
-            f"of {side} x {side} pixels and "
-            f"{channels} channel(s), and {', '.join(heads)}. It was not loaded; get the entry again."
+            f"{path}: takes {str(shapes)[:100]} and gives {str(declared)[:100]}; its entry declares one "
+            f"input of {side} x {side} pixels and {channels} channel(s), and {', '.join(heads)}. It was not "
+            f"loaded; get the entry again."
         )
 
 
 def declared_weights(path, config: dict) -> int:
-    """How many numbers the layers of a configuration have as weights.
+    """Return how many weights the layers of a configuration have.
 
     Raises:
-        NetworkError: no layers, more than MOST_LAYERS, layers whose inputs are not there, or sizes beyond the
-        limits of
-            this module; the layer is named.
+        NetworkError: there are no layers, more than MOST_LAYERS, layers whose inputs are missing, or sizes
+            beyond the limits of this module; the message names the layer.
     """
     with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
         layers = config["config"]["layers"]
@@ -120,31 +126,32 @@ def declared_weights(path, config: dict) -> int:
 
 
 def _inputs(layer: dict) -> list[str]:
-    """Names of the layers whose outputs a layer takes."""
-    found, open_parts = [], [layer.get("inbound_nodes") or []]
+    """Return the names of the layers whose outputs a layer takes."""
+    names, open_parts = [], [layer.get("inbound_nodes") or []]
     while open_parts:
         part = open_parts.pop()
         if isinstance(part, dict):
             history = part.get("keras_history")
             if history is not None:
-                found.append(str(history[0]))
+                names.append(str(history[0]))
             else:
                 open_parts.extend(reversed(list(part.values())))
         elif isinstance(part, list):
             open_parts.extend(reversed(part))
-    return found
+    return names
 
 
 class _Layer:
-    """One layer of a configuration. A shape is (side or None, side or None, channels); ValueError for what
-    cannot be.
+    """One layer of a configuration; a shape is (side or None, side or None, channels).
+
+    ValueError is raised for what cannot be.
     """
 
     def __init__(self, layer: dict):
         self.kind, self.config, self.build = layer["class_name"], layer["config"], layer.get("build_config")
 
     def measure(self, inputs: list[tuple]) -> tuple[tuple, int]:
-        """(shape of the output, number of weights)."""
+        """Return (shape of the output, number of weights)."""
         self._check_build_sizes()
         if self.kind == "InputLayer":
             return self._input(), 0
@@ -212,7 +219,7 @@ class _Layer:
         pair = value if isinstance(value, list) else [value, value]
         if len(pair) != 2:
             raise ValueError(f"has {key} {str(value)[:60]}; expected two numbers")
-        return tuple(self._bounded(key, one, most) for one in pair)
+        return tuple(self._bounded(key, side, most) for side in pair)
 
     @staticmethod
     def _bounded(key: str, value, most: int) -> int:
@@ -221,8 +228,8 @@ class _Layer:
         return value
 
     def _check_build(self, channels: int) -> None:
-        """Keras builds a layer for the input_shape of its build_config, whatever the layers before it
-        make.
+        """Check the input_shape of the build_config: Keras builds a layer for it, whatever the layers
+        before it make.
         """
         shape = self.build.get("input_shape") if isinstance(self.build, dict) else None
         if shape is not None and (not isinstance(shape, list) or not shape or shape[-1] != channels):
@@ -239,12 +246,16 @@ class _Layer:
 
 
 def values_of(shape) -> int:
-    """How many numbers an array of a shape holds."""
+    """Return how many numbers an array of a shape holds."""
     return math.prod(int(side) for side in shape)
 
 
 def file_of(path) -> Path:
-    """`path` when it is a regular file. NetworkError for a folder, pipe or device, and for none."""
+    """Return `path` when it is a regular file.
+
+    Raises:
+        NetworkError: it is a folder, pipe or device, or there is none.
+    """
     path = Path(path)
     if not path.is_file():
         raise NetworkError(

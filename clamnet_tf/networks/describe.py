@@ -1,5 +1,5 @@
-"""What a network section means in figures: maps, kernels, parameters, operations and receptive fields. No
-TensorFlow.
+"""Describe a network section in numbers: maps, kernels, parameters, operations and receptive fields,
+without TensorFlow.
 """
 
 import textwrap
@@ -16,7 +16,7 @@ WIDTH = 80  # columns of the printed table
 
 @dataclass(frozen=True)
 class LevelRow:
-    """One row of the grid: sides of its maps in pixels, and the cost of all its nodes for one image."""
+    """One row of the grid: the side of its maps in pixels, and the cost of all its nodes for one image."""
 
     level: int
     side: int
@@ -29,9 +29,7 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One head, as a pruned network: the nodes it needs, what a pixel of it sees, and its cost for one
-    image.
-    """
+    """One head, as a pruned network: the nodes it needs, its receptive field, and its cost for one image."""
 
     head: int
     node: str
@@ -54,7 +52,7 @@ class Description:
     total: Cost
 
     def table(self) -> str:
-        """The description as text, at most WIDTH columns wide."""
+        """Return the description as text, at most WIDTH columns wide."""
         return "\n".join(
             [*self._settings(), "", *self._level_lines(), "", *self._head_lines(), "", *self._notes()]
         )
@@ -79,22 +77,32 @@ class Description:
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
 
     def _level_lines(self):
-        yield f"{'Level':>5}  {'Map':<11}  {'Kernel':<6}  {'Filters':>7}  {'Nodes':>5}  {'Blocks':>6}  {'Parameters':>11}  {'GFLOP':>8}"
+        yield (
+            f"{'Level':>5}  {'Map':<11}  {'Kernel':<6}  {'Filters':>7}  {'Nodes':>5}  {'Blocks':>6}  "
+            f"{'Parameters':>11}  {'GFLOP':>8}"
+        )
         for row in self.levels:
             size, kernel = f"{row.side} x {row.side}", f"{row.kernel} x {row.kernel}"
             blocks = "2" if row.duplicated else "1"
-            yield f"{row.level:>5}  {size:<11}  {kernel:<6}  {row.filters:>7}  {row.nodes:>5}  {blocks:>6}  {_figures(row.cost)}"
+            yield (
+                f"{row.level:>5}  {size:<11}  {kernel:<6}  {row.filters:>7}  {row.nodes:>5}  {blocks:>6}  "
+                f"{_cost_columns(row.cost)}"
+            )
         outputs = Cost(
             self.total.parameters - sum(row.cost.parameters for row in self.levels),
             self.total.operations - sum(row.cost.operations for row in self.levels),
         )
-        yield f"{'heads':<50}  {_figures(outputs)}"
-        yield f"{'total':<50}  {_figures(self.total)}"
+        yield f"{'heads':<50}  {_cost_columns(outputs)}"
+        yield f"{'total':<50}  {_cost_columns(self.total)}"
 
     def _head_lines(self):
-        yield f"{'Head':>5}  {'On':<6}  {'Nodes':>5}  {'Receptive field, px':<28}  {'Parameters':>11}  {'GFLOP':>8}"
+        yield (
+            f"{'Head':>5}  {'On':<6}  {'Nodes':>5}  {'Receptive field, px':<28}  {'Parameters':>11}  "
+            f"{'GFLOP':>8}"
+        )
         for row in self.heads:
-            yield f"{row.head:>5}  {row.node:<6}  {row.nodes:>5}  {field_text(row.field, self.side):<28}  {_figures(row.cost)}"
+            field = field_text(row.field, self.side)
+            yield f"{row.head:>5}  {row.node:<6}  {row.nodes:>5}  {field:<28}  {_cost_columns(row.cost)}"
 
     def _notes(self):
         yield "Parameters and GFLOP of a head: of the pruned network that holds it alone."
@@ -105,13 +113,13 @@ class Description:
             yield f"Besides, pixels see means and deviations of {extent} (norm {self.section.norm})."
 
 
-def _figures(cost: Cost) -> str:
+def _cost_columns(cost: Cost) -> str:
     gflop = f"{cost.gflop:.3f}" if cost.gflop < 10_000 else f"{cost.gflop:.0f}"
     return f"{cost.parameters:>11,}  {gflop:>8}"
 
 
 def field_text(field: ReceptiveField, side: int) -> str:
-    """`35 (33-37)`, with a remark when it exceeds the image of `side` pixels."""
+    """Return `35 (33-37)`, with a remark when the field exceeds the image of `side` pixels."""
     text = f"{field.mean:g}"
     if field.smallest != field.largest:
         text += f" ({field.smallest}-{field.largest})"
@@ -119,9 +127,10 @@ def field_text(field: ReceptiveField, side: int) -> str:
 
 
 def describe(section: NetworkSection, *, side: int, channels: int) -> Description:
-    """Describe the network of a section for images of side x side pixels (`side`) with `channels` channels.
+    """Describe the network of a section for images of side x side pixels with `channels` channels.
 
-    Raises NetworkError, as building the network would.
+    Raises:
+        NetworkError: the network cannot be built.
     """
     grid = grid_of(section)
     check_side(side, section.depth)
@@ -159,8 +168,8 @@ def describe(section: NetworkSection, *, side: int, channels: int) -> Descriptio
 
 
 def classifier_cost(section: NetworkSection, *, side: int, channels: int) -> Cost:
-    """Cost of the classifier of a section for one image: the encoder X[i,0] and one logit; the pooling is
-    left out.
+    """Return the cost of the classifier of a section for one image: the encoder X[i,0] and one logit,
+    without the pooling.
     """
     grid = grid_of(section)
     encoder = encoder_of(grid)

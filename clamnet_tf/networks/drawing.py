@@ -1,4 +1,4 @@
-"""A picture of the node grid, SVG or PNG: what is computed where, from what, at which size."""
+"""Draw the node grid as SVG or PNG: which nodes there are, what feeds them, and their sizes."""
 
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from clamnet_tf.networks.grid import Node
 from clamnet_tf.recipe.network_blocks import BLOCKS
 
 SUFFIXES = (".svg", ".png")
-INCHES = 0.78  # per unit of the drawing; a step to the right neighbour is 2 units, to the level below 1 right and 1.35 down
+# per unit of the drawing; the right neighbour is 2 units away, the level below 1 to the right and 1.35 down
+INCHES = 0.78
 DROP = 1.35
 WIDTH, HEIGHT = 1.36, 0.66
 DOTS_PER_INCH = 200
@@ -26,7 +27,9 @@ DOWN, UP, SKIP, OUT = "#1f6fb5", "#c2491d", "#8a95a1", "#a86a00"
 def draw(description: Description, path) -> Path:
     """Draw the grid of `description` into `path`, which ends with .svg or .png; return the path.
 
-    Raises NetworkError for another ending, EnvironmentFailure when the file cannot be written.
+    Raises:
+        NetworkError: the path has another ending.
+        EnvironmentFailure: the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -42,7 +45,7 @@ def draw(description: Description, path) -> Path:
 
 
 def grid_figure(description: Description) -> Figure:
-    """The picture as a matplotlib figure, white background, about 8 inches wide for five levels."""
+    """Return the drawing as a matplotlib figure, white background, about 8 inches wide for five levels."""
     depth = description.section.depth
     left, right = -3.6, max(2 * (depth - 1) + 1.0, 5.6)
     bottom, top = -DROP * (depth - 1) - 2.05, 3.0
@@ -61,8 +64,9 @@ def grid_figure(description: Description) -> Figure:
 
 
 def _center(place):
-    """Middle of a node: rows go down and to the right, columns to the right, so that all arrows between
-    levels are diagonals.
+    """Return the middle of a node.
+
+    Rows go down and to the right, columns to the right, so that all arrows between levels are diagonals.
     """
     row, column = place
     return row + 2.0 * column, -DROP * row
@@ -234,8 +238,8 @@ def _legend(axes, description, x, y):
             (UP, "up: bilinear" if section.up == "bilinear" else "up: 2×2 transposed convolution", False)
         )
         arrows.append((SKIP, "skip, concatenated", True))
-    for number, (color, text, dashed) in enumerate(arrows):
-        line = y - 0.32 * number
+    for index, (color, text, dashed) in enumerate(arrows):
+        line = y - 0.32 * index
         _arrow(axes, (x, line), (x + 0.6, line), color, 1.5, dashed=dashed)
         axes.text(x + 0.75, line, text, size=7.8, color=INK, va="center")
     notes = [
@@ -244,14 +248,14 @@ def _legend(axes, description, x, y):
     ]
     if description.grid.duplicated:
         notes.append("2·( ): two subsequent blocks of that size")
-    for number, text in enumerate(notes):
-        axes.text(x + (5.3 if arrows else 0), y - 0.32 * number, text, size=7.8, color=INK, va="center")
+    for index, text in enumerate(notes):
+        axes.text(x + (5.3 if arrows else 0), y - 0.32 * index, text, size=7.8, color=INK, va="center")
 
 
-def _count(number: int) -> str:
-    """12,345,678 -> 12.3 M: three digits, more only beyond 999 G."""
+def _count(value: int) -> str:
+    """Format a number with three digits and a unit, 12,345,678 -> 12.3 M (more digits beyond 999 G)."""
     for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        value = number / factor
-        if value >= 0.9995:
-            return f"{value:.3g}{unit}" if value < 999.5 else f"{value:,.0f}{unit}"
-    return str(number)
+        scaled = value / factor
+        if scaled >= 0.9995:
+            return f"{scaled:.3g}{unit}" if scaled < 999.5 else f"{scaled:,.0f}{unit}"
+    return str(value)

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 as a feature extractor: stem and inverted residual blocks in Keras' functional API.
+"""Connect EfficientNet-Lite0 as a feature extractor: stem and inverted residual blocks in Keras' functional
+API.
 
 Architecture: Tan and Le 2019 (https://arxiv.org/abs/1905.11946), without squeeze-and-excitation and with
-ReLU6 in place of swish, which is what "Lite" means
+ReLU6 instead of swish, which is what "Lite" means
 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). Its weights come from
 ImageNet, see `networks.imagenet_weights`.
 """
@@ -22,8 +23,8 @@ _EPSILON, _MOMENTUM = 1e-3, 0.99
 
 @dataclass(frozen=True)
 class InvertedResidual:
-    """One inverted residual block: expansion by a 1x1 convolution, depthwise convolution, projection by a 1x1
-    convolution.
+    """One inverted residual block: expansion by a 1x1 convolution, depthwise convolution, projection by a
+    1x1 convolution.
     """
 
     inputs: int
@@ -48,12 +49,12 @@ def _blocks() -> tuple[InvertedResidual, ...]:
         (4, 5, 2, 6, 192),
         (1, 3, 1, 6, 320),
     )
-    found, inputs = [], STEM_FILTERS
+    blocks, inputs = [], STEM_FILTERS
     for repeats, kernel, stride, expansion, outputs in stages:
-        for number in range(repeats):
-            found.append(InvertedResidual(inputs, outputs, kernel, stride if number == 0 else 1, expansion))
+        for repeat in range(repeats):
+            blocks.append(InvertedResidual(inputs, outputs, kernel, stride if repeat == 0 else 1, expansion))
             inputs = outputs
-    return tuple(found)
+    return tuple(blocks)
 
 
 #: The 16 blocks, in order.
@@ -61,7 +62,7 @@ BLOCKS = _blocks()
 
 
 def stride_after(count: int) -> int:
-    """Pixels of the image per pixel of the map after the stem and `count` blocks."""
+    """Return how many pixels of the image one pixel of the map spans after the stem and `count` blocks."""
     stride = 2
     for block in BLOCKS[:count]:
         stride *= block.stride
@@ -72,9 +73,9 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
     """Connect the stem and the first `blocks` blocks to an image.
 
     Args:
-        image: (batch, height, width, channels) float32, about zero mean and unit deviation. Height and width
-            are multiples of `stride_after(blocks)`; with other sizes the padding would differ from that of
-            the weights.
+        image: (batch, height, width, channels) float32, about zero mean and unit standard deviation. Height
+            and width are multiples of `stride_after(blocks)`; with other sizes the padding would differ from
+            that of the weights.
         blocks: how many blocks are connected, 0..16.
         frozen: the stem and this many blocks keep their weights and statistics; 0: everything is trained.
         last: name of the last layer; None: it gets a name of its own.
@@ -83,7 +84,7 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
         (batch, height / stride, width / stride, channels of the last block).
 
     Raises:
-        NetworkError: there are not that many blocks, or an image size that the strides do not divide.
+        NetworkError: there are not that many blocks, or the strides do not divide the image's size.
     """
     if not 0 <= frozen <= blocks <= len(BLOCKS):
         raise NetworkError(
@@ -108,9 +109,9 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
         trainable=trained,
     )(x)
     x = _normalised(x, "encoder_stem", trained, active=True)
-    for number, block in enumerate(BLOCKS[:blocks]):
-        end = last if number == blocks - 1 else None
-        x = _inverted_residual(x, block, f"encoder_block_{number}", trained=number >= frozen, last=end)
+    for index, block in enumerate(BLOCKS[:blocks]):
+        end = last if index == blocks - 1 else None
+        x = _inverted_residual(x, block, f"encoder_block_{index}", trained=index >= frozen, last=end)
     return x
 
 

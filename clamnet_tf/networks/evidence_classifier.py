@@ -1,5 +1,6 @@
-"""Image classifiers whose score is the pooled evidence of places: the network behind attributions (METHOD
-section 9).
+"""Build image classifiers whose score is the pooled evidence of places: the networks behind attributions.
+
+See docs/method.md, section "When the lesion is a shape".
 """
 
 import math
@@ -21,8 +22,8 @@ _TOP = "encoder_top"
 
 
 def classifier_names(count: int) -> list[str]:
-    """Names of the classifiers of a joint model, which are also the keys of its output."""
-    return [f"classifier_{number}" for number in range(1, count + 1)]
+    """Return the names of the classifiers of a joint model, which are also the keys of its output."""
+    return [f"classifier_{index}" for index in range(1, count + 1)]
 
 
 def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Model:
@@ -31,13 +32,13 @@ def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Mo
 
     Args:
         section: recipe section `attribution.classifier`.
-        side: pixels of a prepared slice, a multiple of what the levels and the stem divide by.
-        channels: of an image.
+        side: side of a prepared slice in pixels, divisible by what levels and stem divide by.
+        channels: channels of an image.
 
     Returns:
-        Functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit,
-        ...}. Each
-        classifier is a layer of that name: a functional model with the outputs `logit` and `evidence`.
+        A functional model, image (batch, side, side, channels) float32 -> {"classifier_1": (batch,) logit,
+        ...}. Each classifier is a layer of that name: a functional model with the outputs `logit` and
+        `evidence`.
 
     Raises:
         NetworkError: the side cannot be halved as often as the levels say, there is no channel, or the
@@ -52,22 +53,24 @@ def build_evidence_classifiers(section, *, side: int, channels: int) -> keras.Mo
 
 
 def classifiers_of(network: keras.Model) -> list[keras.Model]:
-    """The single classifiers of a model that `build_evidence_classifiers` built, in order."""
+    """Return the single classifiers of a model that `build_evidence_classifiers` built, in order."""
     return [network.get_layer(name) for name in classifier_names(len(network.output))]
 
 
 def level_name(level: int) -> str:
-    """Name of the layer that gives the output of a level of residual blocks, 0 = the one after the stem."""
+    """Return the name of the layer that gives the output of a level of residual blocks, 0 = the one after
+    the stem.
+    """
     return f"level_{level}"
 
 
 def deepest_level(section) -> str:
-    """Name of the layer whose output the evidence map is computed from, for a ClassifierSection."""
+    """Return the name of the layer whose output gives the evidence map, for a ClassifierSection."""
     return _TOP if section.backbone == "efficientnet_lite0" else level_name(len(section.filters) - 1)
 
 
 def halvings(section) -> int:
-    """How often a ClassifierSection's network halves the sides of a slice."""
+    """Return how often a ClassifierSection's network halves the sides of a slice."""
     if section.backbone == "efficientnet_lite0":
         return 5
     return len(section.filters) - (section.stem_stride == 1)
@@ -99,20 +102,25 @@ def _residual_levels(image, section):
     x = _convolved(image, section.filters[0], section.stem_stride, section.norm, "stem")
     x = layers.Activation("relu", name="stem_activation")(x)
     for level, (filters, count) in enumerate(zip(section.filters, section.blocks)):
-        for number in range(count):
-            stride = 2 if level and number == 0 else 1
-            last = level_name(level) if number == count - 1 else None
-            x = residual_block(x, filters, stride, section.norm, prefix=f"block_{level}_{number}", name=last)
+        for index in range(count):
+            stride = 2 if level and index == 0 else 1
+            last = level_name(level) if index == count - 1 else None
+            x = residual_block(x, filters, stride, section.norm, prefix=f"block_{level}_{index}", name=last)
     return x
 
 
 def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name: str | None = None):
-    """Add two normalised 3x3 convolutions to x (He 2016); a 1x1 convolution fits x where stride or filters
-    change it.
+    """Add two normalised 3x3 convolutions to x (He 2016).
+
+    A 1x1 convolution adapts x where stride or filters change it.
 
     Args:
-        x: (batch, height, width, channels). stride: of the first convolution, 1 or 2.
-        prefix: of the layers' names. name: of the last layer, else `{prefix}_activation_2`.
+        x: (batch, height, width, channels).
+        filters: channels of the result.
+        stride: of the first convolution, 1 or 2.
+        norm: key of `blocks.NORMS`.
+        prefix: beginning of the layers' names.
+        name: name of the last layer; None: `{prefix}_activation_2`.
 
     Returns:
         (batch, height / stride, width / stride, filters).
@@ -121,9 +129,9 @@ def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name
     y = layers.Activation("relu", name=f"{prefix}_activation_1")(y)
     y = _convolved(y, filters, 1, norm, f"{prefix}_2")
     if stride != 1 or x.shape[-1] != filters:
-        # Every other pixel is taken before the 1x1 convolution and not by its stride: the same numbers, but
-        # the CPU kernel of
-        # Conv2DBackpropFilter for stride 2 and kernel 1 (TensorFlow 2.21) writes outside of its memory.
+        # Every other pixel is taken before the 1x1 convolution and not by its stride: the numbers are equal,
+        # but the CPU kernel of Conv2DBackpropFilter for stride 2 and kernel 1 (TensorFlow 2.21) writes
+        # outside of its memory.
         taken = x[:, ::stride, ::stride] if stride != 1 else x
         x = _convolved(taken, filters, 1, norm, f"{prefix}_shortcut", kernel=1)
     return layers.Activation("relu", name=name or f"{prefix}_activation_2")(

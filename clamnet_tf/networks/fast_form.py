@@ -1,11 +1,10 @@
-"""The same network computed faster on a CPU, with less memory: norms that pass over memory less often, no
+"""Compute a network faster on a CPU and with less memory: norms with fewer passes over memory, no
 concatenations.
 
 Keras 3 writes group and batch norm as many separate operations over the whole map. Here their sums come from
 matrix products and the result from one scale and shift per example and channel (group norm, with its own
 gradient), or from TensorFlow's fused operation (batch norm). Convolutions of a concatenation are computed
-part by part (fast_convolutions). What is saved
-stays the stock network: both forms own the same variables.
+part by part (fast_convolutions). What is saved is the stock network: both forms share the same variables.
 """
 
 import keras
@@ -16,11 +15,11 @@ from clamnet_tf.networks import fast_convolutions
 
 
 def fast_form(network: keras.Model) -> keras.Model:
-    """A model with the layers and variables of `network`, norms and convolutions replaced; `network` itself
-    when it has none of them.
+    """Return a model with the layers and variables of `network`, with its norms and convolutions replaced.
 
-    Outputs, gradients and moving statistics are those of `network` up to float32 rounding. For calling only:
-    save `network`. A layer of lower precision than float32 (mixed precision) is left as it is.
+    The result is `network` itself when it has none of them. Outputs, gradients and moving statistics are
+    those of `network` up to float32 rounding. Use the result for calling only, and save `network`. A layer of
+    lower precision than float32 (mixed precision) is not replaced.
     """
     if not any(_form_of(layer) for layer in network.layers):
         return network
@@ -33,7 +32,7 @@ def fast_form(network: keras.Model) -> keras.Model:
     def call(layer, *inputs, **named):
         if _is_left_out(layer):
             parts[layer.name] = inputs[0]
-            return inputs[0][0]  # stands for the concatenation that no layer reads
+            return inputs[0][0]  # placeholder of the concatenation that no layer reads
         if isinstance(layer, _Convolution):
             before = layer.stock.input._keras_history.operation.name
             return layer(parts.get(before, [inputs[0]]), **named)
@@ -43,18 +42,16 @@ def fast_form(network: keras.Model) -> keras.Model:
 
 
 def _is_left_out(layer) -> bool:
-    """Whether `layer` is a concatenation of channels that nothing but convolutions reads."""
+    """Tell whether `layer` is a concatenation of channels that nothing but convolutions reads."""
     if type(layer) is not layers.Concatenate or layer.axis != -1:
         return False
     return all(_form_of(node.operation) is _Convolution for node in layer._outbound_nodes)
 
 
 def _form_of(layer):
-    """The class that stands in for a stock layer, or None."""
-    if (
-        not isinstance(layer, layers.Layer) or layer.compute_dtype != "float32"
-    ):  # a plain operation of keras.ops
-        return None
+    """Return the class that replaces a stock layer, or None."""
+    if not isinstance(layer, layers.Layer) or layer.compute_dtype != "float32":
+        return None  # A plain operation of keras.ops is no layer.
     if type(layer) is layers.Conv2D and _is_plain(layer) and layer.kernel_size != (1, 1):
         return _Convolution
     if (
@@ -77,17 +74,17 @@ def _form_of(layer):
 
 
 def _is_plain(layer) -> bool:
-    """Whether a convolution, transposed or not, is one of those that blocks.py builds."""
-    usual = (
+    """Tell whether a convolution, transposed or not, is one of those that blocks.py builds."""
+    is_default = (
         layer.padding == "same"
         and layer.data_format == "channels_last"
         and layer.activation is keras.activations.linear
     )
-    return usual and getattr(layer, "groups", 1) == 1 and layer.dilation_rate == (1, 1)
+    return is_default and getattr(layer, "groups", 1) == 1 and layer.dilation_rate == (1, 1)
 
 
 class _StandIn(layers.Layer):
-    """Holds the stock layer whose variables it uses."""
+    """A layer that uses the variables of the stock layer it holds."""
 
     def __init__(self, stock):
         super().__init__(name=f"{stock.name}_fast")
@@ -99,7 +96,7 @@ class _StandIn(layers.Layer):
 
 
 class _Convolution(_StandIn):
-    """parts: list of (batch, height, width, channels), what the stock layer takes joined."""
+    """Convolve a list of (batch, height, width, channels), which the stock layer takes joined."""
 
     def call(self, parts):
         y = fast_convolutions.convolution(
@@ -109,7 +106,7 @@ class _Convolution(_StandIn):
 
 
 class _Doubling(_StandIn):
-    """x (batch, height, width, channels)."""
+    """Double the sides of x (batch, height, width, channels) like the stock transposed convolution."""
 
     def call(self, x, training=None):
         double = fast_convolutions.doubling if training else fast_convolutions.transposed
@@ -118,7 +115,7 @@ class _Doubling(_StandIn):
 
 
 class _GroupNorm(_StandIn):
-    """x (batch, height, width, channels): statistics over height, width and the channels of a group, per
+    """Normalise x (batch, height, width, channels) over height, width and the channels of a group, per
     example.
     """
 
@@ -135,8 +132,9 @@ class _GroupNorm(_StandIn):
 
 
 def _group_norm(x, gamma, beta, groups: int, epsilon: float):
-    """Group normalisation (Wu and He 2018, eq. 1-4) as y = x * scale[b, c] + shift[b, c], with its gradient
-    in three passes.
+    """Apply group normalisation (Wu and He 2018, eq. 1-4) as y = x * scale[b, c] + shift[b, c].
+
+    Its gradient takes three passes over the map.
     """
     shape, (height, width, channels) = tf.shape(x), x.shape[1:]
     pixels = shape[1] * shape[2] if height is None or width is None else height * width
@@ -188,7 +186,7 @@ def _group_norm(x, gamma, beta, groups: int, epsilon: float):
 
 
 class _BatchNorm(_StandIn):
-    """x (batch, height, width, channels): batch statistics by the fused operation in training; otherwise the
+    """Normalise x (batch, height, width, channels) by fused batch statistics in training, else by the
     stock layer.
     """
 
@@ -201,9 +199,8 @@ class _BatchNorm(_StandIn):
             x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=stock.epsilon, is_training=True
         )
         count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
-        variance = (
-            variance * (count - 1.0) / count
-        )  # the operation gives the unbiased one, Keras keeps the biased one
+        # The operation gives the unbiased variance, Keras keeps the biased one.
+        variance = variance * (count - 1.0) / count
         for moving, value in ((stock.moving_mean, mean), (stock.moving_variance, variance)):
             moving.assign(moving * stock.momentum + value * (1.0 - stock.momentum))
         return result

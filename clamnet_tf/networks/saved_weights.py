@@ -1,5 +1,5 @@
-"""The weights inside a .keras file: plain numbers that are really there, and nothing else that HDF5 can
-hold.
+"""Check the weights inside a .keras file: only plain numbers that are really there, nothing else that HDF5
+can hold.
 """
 
 import io
@@ -15,15 +15,14 @@ _KINDS = "fiub"  # of NumPy: floats, integers, booleans
 
 
 def stored_values(path, content: bytes) -> int:
-    """How many numbers the HDF5 file `content` holds, without reading them.
+    """Return how many numbers the HDF5 file `content` holds, without reading them.
 
     Raises:
-        NetworkError: it is damaged, a link or a dataset leads out of the file (CVE-2026-1669), or holds
-        something other than
-            numbers stored as they are: named datatypes, compressed or unallocated data, which would grow when
-            they are read.
+        NetworkError: it is damaged, a link or a dataset leads out of the file (CVE-2026-1669), or it holds
+            something other than numbers stored as they are: named datatypes, compressed or unallocated data,
+            which would grow when they are read.
     """
-    found, seen = 0, set()
+    total, visited = 0, set()
     with (
         decoding(lambda reason: not_a_model(path, f"its weights: {reason}")),
         h5py.File(io.BytesIO(content), "r") as stored,
@@ -36,18 +35,16 @@ def stored_values(path, content: bytes) -> int:
                     raise _outside(path, name)
                 item = group[name]
                 address = h5py.h5o.get_info(item.id).addr
-                if (
-                    address in seen
-                ):  # a second name of the same: groups that lead to one another would never end
-                    continue
-                seen.add(address)
-                if len(seen) > MOST_OBJECTS:
+                if address in visited:
+                    continue  # A second name of the same object; groups that refer to one another never end.
+                visited.add(address)
+                if len(visited) > MOST_OBJECTS:
                     raise not_a_model(path, f"its weights are more than {MOST_OBJECTS:,} objects")
                 if isinstance(item, h5py.Group):
                     open_groups.append(item)
                 else:
-                    found += _values(path, name, item)
-    return found
+                    total += _values(path, name, item)
+    return total
 
 
 def _values(path, name: str, item) -> int:

@@ -1,17 +1,17 @@
-"""Weights of one network for another that is not quite the same: what fits is taken, what differs in channels
-or classes is adapted.
+"""Transfer the weights of one network to a similar one: copy what fits, adapt other channels or classes.
 
-Layers meet by name, and names say the place in the grid (x_1_2_conv_1, head_2_logits), so that networks of
-different depth share what they have in common. Three things can be adapted:
+Layers are matched by name, and names give the place in the grid (x_1_2_conv_1, head_2_logits), so that
+networks of different depth share what they have in common. Three things can be adapted:
 
-    input channels   The first kernel's mean over its channels, for each new channel, times old / new: an image whose channels are
-                     all alike gives what it gave before. Which channel is which is not known, so none is
-                     preferred.
-    classes          A head's marker logit, relative to the background's, goes to every new marker class, less the logarithm of
-                     their number: the probability of the background stays what it was. From two classes or
-                         sigmoid only.
-    a missing bias   A convolution before a norm has none. Kernels pass between networks with and without norms; bias and norm
-                     are then new, and the features are no longer those of the source.
+    input channels   Each new channel gets the first kernel's mean over its channels, times old / new: an
+                     image whose channels are all alike gives what it gave before. Which channel is which is
+                     not known, so none is preferred.
+    classes          Each new lesion class gets a head's lesion logit, relative to the background's, minus the
+                     logarithm of their number: the probability of the background stays what it was. This
+                     works from two classes or sigmoid only.
+    a missing bias   A convolution before a norm has no bias. Kernels are copied between networks with and
+                     without norms; bias and norm are then new, and the features are no longer those of the
+                     source.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,13 @@ FIRST = "x_0_0_conv_1"
 
 @dataclass(frozen=True)
 class LayerTransfer:
-    """What became of one layer. parameters: of the layer in the target; note: what was adapted, or why it is
-    new.
+    """The outcome for one layer.
+
+    Attributes:
+        layer: name of the layer.
+        outcome: reused, adapted or new.
+        parameters: number of weights of the layer in the target.
+        note: what was adapted, or why the layer is new.
     """
 
     layer: str
@@ -39,8 +44,10 @@ class LayerTransfer:
 
 
 def transfer_weights(source, target) -> list[LayerTransfer]:
-    """Copy what fits from `source` into `target` (built networks of this package); one row per layer with
-    weights, in order.
+    """Copy what fits from `source` into `target`, both built networks of this package.
+
+    Returns:
+        One row per layer with weights, in order.
 
     Raises:
         NetworkError: not one convolution of the grid fits; `target` is unchanged.
@@ -56,8 +63,8 @@ def transfer_weights(source, target) -> list[LayerTransfer]:
         reasons = "; ".join(f"{row.layer}: {row.note}" for row in convolutions)
         raise NetworkError(
             f"The network {target.name} shares no convolution with the weights of {source.name} "
-            f"({reasons}). Choose network.filters and "
-            "network.kernels as in the weights' recipe, or train without --init."
+            f"({reasons}). Choose network.filters and network.kernels as in the weights' recipe, or train "
+            "without --init."
         )
     for layer, _, weights, _ in planned:
         if weights is not None:
@@ -66,7 +73,9 @@ def transfer_weights(source, target) -> list[LayerTransfer]:
 
 
 def transfer_text(rows: list[LayerTransfer]) -> list[str]:
-    """The rows in a few lines: how many layers and parameters, then what was adapted and what is new."""
+    """Summarise the rows in a few lines: how many layers and parameters, then what was adapted and what is
+    new.
+    """
     groups = {
         outcome: [row for row in rows if row.outcome == outcome] for outcome in ("reused", "adapted", "new")
     }
@@ -88,7 +97,7 @@ def _listed(names: list[str], most: int = 6) -> str:
 
 
 def _plan(old, new):
-    """(outcome, weights for `new` or None, note) of one layer."""
+    """Return (outcome, weights for `new` or None, note) of one layer."""
     if old is None:
         return "new", None, "not in the weights"
     if type(old) is not type(new) or getattr(old, "strides", None) != getattr(new, "strides", None):
@@ -105,8 +114,8 @@ def _plan(old, new):
 
 
 def _convolution(name: str, before: list, after: list):
-    """A kernel whose input channels or bias differ."""
-    (kernel, *bias), (wanted, *own_bias) = before, after
+    """Plan a kernel whose input channels or bias differ."""
+    (kernel, *bias), (wanted, *target_bias) = before, after
     notes = []
     if (
         name == FIRST
@@ -120,29 +129,29 @@ def _convolution(name: str, before: list, after: list):
         )
     if kernel.shape != wanted.shape:
         return "new", None, f"kernel {_shape(kernel)} in the weights, {_shape(wanted)} here"
-    if len(bias) != len(own_bias):
+    if len(bias) != len(target_bias):
         notes.append("kernel alone, since one of the networks has norms and the other has none")
-        bias = own_bias
+        bias = target_bias
     return "adapted", [kernel, *bias], "; ".join(notes)
 
 
 def _head(before: list, after: list):
-    """A head's logits for another number of classes, or between softmax and sigmoid."""
-    (kernel, bias), classes, own = before, before[0].shape[-1], after[0].shape[-1]
+    """Plan a head's logits for another number of classes, or between softmax and sigmoid."""
+    (kernel, bias), classes, new_classes = before, before[0].shape[-1], after[0].shape[-1]
     if classes > 2:
-        return "new", None, f"{classes} classes in the weights, {own} here"
-    marker = (
+        return "new", None, f"{classes} classes in the weights, {new_classes} here"
+    lesion = (
         (kernel[..., -1:], bias[-1:])
         if classes == 1
         else (kernel[..., 1:] - kernel[..., :1], bias[1:] - bias[:1])
     )
-    note = f"{_classes(classes)} became {_classes(own)}"
-    if own == 1:
-        return "adapted", list(marker), note
-    count = own - 1
-    kernel = np.concatenate([np.zeros_like(marker[0]), *[marker[0]] * count], axis=-1)
-    bias = np.concatenate([np.zeros_like(marker[1]), *[marker[1] - np.log(count, dtype=np.float32)] * count])
-    return "adapted", [kernel, bias], note + (", every marker alike" if count > 1 else "")
+    note = f"{_classes(classes)} became {_classes(new_classes)}"
+    if new_classes == 1:
+        return "adapted", list(lesion), note
+    count = new_classes - 1
+    kernel = np.concatenate([np.zeros_like(lesion[0]), *[lesion[0]] * count], axis=-1)
+    bias = np.concatenate([np.zeros_like(lesion[1]), *[lesion[1] - np.log(count, dtype=np.float32)] * count])
+    return "adapted", [kernel, bias], note + (", all lesion classes alike" if count > 1 else "")
 
 
 def _classes(channels: int) -> str:

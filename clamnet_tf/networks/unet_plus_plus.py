@@ -1,4 +1,4 @@
-"""The node grid as Keras tensors, built by loops over `grid.Grid`; nodes are named x_{row}_{column}."""
+"""Build the node grid from Keras tensors, by loops over `grid.Grid`; nodes are named x_{row}_{column}."""
 
 from keras import layers
 
@@ -19,10 +19,16 @@ def connect_grid(
     dropout: float,
     l2: float,
 ) -> dict:
-    """Connect every node of `grid` to `image` (batch, side, side, channels).
+    """Connect every node of `grid` to an image.
 
-    Returns place (row, column) -> tensor (batch, side / 2**row, side / 2**row, filters of the row). The layer
-    that gives the tensor of a node bears the node's name, x_{row}_{column}.
+    Args:
+        image: (batch, side, side, channels) tensor.
+        grid: the nodes.
+        block, down, up, norm, activation, dropout, l2: settings of the recipe's section `network`.
+
+    Returns:
+        {(row, column): tensor (batch, side / 2**row, side / 2**row, filters of the row)}. The layer that
+        gives the tensor of a node bears the node's name, x_{row}_{column}.
     """
     tensors = {}
     for place, node in grid.nodes.items():
@@ -36,7 +42,9 @@ def connect_grid(
 
 
 def _join(image, node: Node, tensors: dict, *, down: str, up: str, l2: float):
-    """What goes into a node's first convolution: the image, the level above, or skips and the level below."""
+    """Return the input of a node's first convolution: the image, the level above, or skips and the level
+    below.
+    """
     if node.below is not None:
         raised = blocks.UPS[up](tensors[node.below], filters=node.filters, l2=l2, name=f"{node.name}_up")
         return layers.Concatenate(name=f"{node.name}_join")(

@@ -1,4 +1,4 @@
-"""Prepared slices with the deviation from normal slices as one channel more (recipe: data.normal_atlas)."""
+"""Add the deviation from normal slices to prepared slices as one more channel (recipe: data.normal_atlas)."""
 
 import dataclasses
 import hashlib
@@ -20,10 +20,19 @@ _BLOCK = 64  # slices at a time
 
 
 def fit_atlas(section, prepared: Prepared, rows: np.ndarray, labels: np.ndarray) -> NormalAtlas:
-    """The atlas of the normal ones of `rows`, training slices of `prepared` with these labels; section:
-    data.normal_atlas.
+    """Fit the atlas on the normal slices among the training slices.
 
-    DataError: the channel does not exist, or no normal slice shows the organ.
+    Args:
+        section: recipe section data.normal_atlas.
+        prepared: the prepared slices.
+        rows: (n,) row numbers of training slices in `prepared`.
+        labels: (n,) int labels of these rows; 0 is normal.
+
+    Returns:
+        The fitted NormalAtlas.
+
+    Raises:
+        DataError: the channel does not exist, or no normal slice shows the organ.
     """
     channels = prepared.images.shape[3]
     if section.channel >= channels:
@@ -57,9 +66,16 @@ def fit_atlas(section, prepared: Prepared, rows: np.ndarray, labels: np.ndarray)
 
 
 def with_atlas_channel(prepared: Prepared, atlas: NormalAtlas, cache=None) -> Prepared:
-    """The same slices with the deviation as last channel, computed block by block and kept in the cache.
+    """Return the same slices with the deviation as last channel, computed block by block and stored in the
+    cache.
 
-    EnvironmentFailure: the cache is full or read-only.
+    Args:
+        prepared: the prepared slices.
+        atlas: the fitted atlas.
+        cache: folder of the cache; None: the default one.
+
+    Raises:
+        EnvironmentFailure: the cache is full or read-only.
     """
     key = hashlib.sha256(json.dumps([prepared.key, atlas.row()], sort_keys=True).encode()).hexdigest()
     folder = make_folder(Path(cache or default_cache())) / f"deviation-{key[:20]}"
@@ -82,15 +98,17 @@ def with_atlas_channel(prepared: Prepared, atlas: NormalAtlas, cache=None) -> Pr
 
 
 def volume_with_atlas_channel(ready: PreparedVolume, atlas: NormalAtlas | None) -> PreparedVolume:
-    """One volume, the same; unchanged without an atlas."""
+    """Return one prepared volume with the deviation as last channel; unchanged when `atlas` is None."""
     return (
         ready if atlas is None else dataclasses.replace(ready, images=atlas.append(ready.images, ready.organ))
     )
 
 
 def atlas_of(run, recipe) -> NormalAtlas | None:
-    """The atlas that a finished run keeps in its selection.json; None when its recipe has none. RunError:
-    missing or damaged.
+    """Return the atlas that a finished run stores in its selection.json; None when its recipe has none.
+
+    Raises:
+        RunError: the atlas is missing or damaged.
     """
     if recipe.data.normal_atlas is None:
         return None
@@ -108,8 +126,8 @@ def _write(folder: Path, prepared: Prepared, atlas: NormalAtlas) -> None:
     with GrowingArray(
         folder / "images.npy", (*prepared.images.shape[1:3], prepared.images.shape[3] + 1), np.float16
     ) as images:
-        for first in range(0, len(prepared.images), _BLOCK):
-            part = slice(first, first + _BLOCK)
+        for start in range(0, len(prepared.images), _BLOCK):
+            part = slice(start, start + _BLOCK)
             images.append(atlas.append(prepared.images[part], prepared.organ[part]))
 
 

@@ -1,12 +1,12 @@
-"""Shards prepared by Apache Beam: on this machine by its DirectRunner, elsewhere by Dataflow, Flink or Spark,
-as Beam's own options say.
+"""Prepare shards with Apache Beam, on this machine or on many.
 
-Every worker reads the images, the plan and the target by the same paths, so on several machines all lie on a
-shared file system (NFS, Filestore, Lustre, a mounted bucket), and clamnet-tf with its extra `beam` is
-installed where the workers run. An element of the pipeline is the number of a shard: what belongs to it
-stands in the plan, since a graph that names ten million files is refused. A shard is written whole or not at
-all and found again, so a pipeline that was killed, or a worker's second try, goes on. A shard that cannot be
-prepared is reported at the end; the others are finished.
+Beam's own options choose the runner: its DirectRunner on this machine, Dataflow, Flink or Spark elsewhere.
+Every worker reads the images, the plan and the target by the same paths, so when several machines take part,
+all paths lie on a shared file system (NFS, Filestore, Lustre, a mounted bucket), and clamnet-tf with its
+extra `beam` is installed on the workers. An element of the pipeline is the number of a shard; the shard
+itself is described in the plan, since runners refuse a graph that names ten million files. A shard is written
+completely or not at all and is found again, so a killed pipeline, or a worker's second attempt, continues
+where it stopped. A shard that cannot be prepared is reported at the end; the others are finished.
 """
 
 import functools
@@ -26,7 +26,7 @@ from clamnet_tf.preprocessing.shards import Shard, shards_of
 
 
 class PrepareShard(beam.DoFn):
-    """Number of a shard -> a line of JSON: {"shard", and what `make` returned, or "error"}."""
+    """Turn the number of a shard into a line of JSON: {"shard", and what `make` returned, or "error"}."""
 
     def __init__(self, plan: Path, make: Callable, open_organ_network: Callable):
         self.plan, self.make, self.open_organ_network = plan, make, open_organ_network
@@ -46,14 +46,21 @@ class PrepareShard(beam.DoFn):
 def run_on_beam(
     manifest: Manifest, target: Path, make: Callable, open_organ_network: Callable, options=()
 ) -> list[dict]:
-    """`make(shard, organ_network=...)` for every shard by a Beam pipeline; what it returned, small JSON-able
-    dicts, in order of the shards.
+    """Call `make(shard, organ_network=...)` for every shard in a Beam pipeline.
 
-    target: folder that all workers reach; the plan stands there as long as the pipeline runs. make,
-    open_organ_network: functions that can be pickled; the latter gives what finds the organ, or None.
-    options: as of any Beam pipeline (--runner=FlinkRunner, --direct_num_workers=2 ...). DataError: shards
-    that failed, with their messages.
-    EnvironmentFailure: the pipeline itself.
+    Args:
+        manifest: the manifest to prepare.
+        target: folder that all workers reach; the plan lies there while the pipeline runs.
+        make: picklable function that prepares one shard and returns a small dict that JSON can hold.
+        open_organ_network: picklable function that returns what finds the organ, or None.
+        options: options of a Beam pipeline (--runner=FlinkRunner, --direct_num_workers=2 ...).
+
+    Returns:
+        What `make` returned for each shard, in the order of the shards.
+
+    Raises:
+        DataError: some shards failed; the message lists their errors.
+        EnvironmentFailure: the pipeline itself failed.
     """
     plan = Path(tempfile.mkdtemp(prefix=".plan-", dir=make_folder(target)))
     try:

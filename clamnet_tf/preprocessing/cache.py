@@ -1,11 +1,11 @@
-"""From a manifest to prepared slices on disk: organ, crop, normalisation and resizing, shard by shard, each
-kept under a key of its causes.
+"""Turn a manifest into prepared slices on disk: organ, crop, normalisation and resizing, shard by shard.
 
-Any number of processes, on one machine or on several with the cache on shared storage, may run the same
-command: each takes the next shard that nobody is at. A shard is claimed by a lock on a file, which ends with
-its process, however that ends; so a killed one loses the shard it was at, and another takes that over. (A
-fixed part per process, `3 of 16`, would need no locks, but waits for the slowest machine and leaves holes
-where one died.) On a file system without locks everyone does everything, and the first to finish a shard
+Each shard is stored under a key of everything that affects it. Any number of processes, on one machine or on
+several with the cache on shared storage, may run the same command: each takes the next shard that no other
+process works on. A process claims a shard by locking a file, and the lock ends with the process, however that
+ends; a killed process therefore loses only the shard it worked on, and another takes that over. (A fixed part
+per process, `3 of 16`, would need no locks, but waits for the slowest machine and leaves gaps where one
+died.) On a file system without locks every process prepares every shard, and the first to finish a shard
 wins.
 """
 
@@ -34,26 +34,29 @@ from clamnet_tf.preprocessing.slice_table import SliceTable, join_stored, read_s
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 _STALE_SECONDS = 24 * 3600
-_ASK_AGAIN_SECONDS = 0.5  # while other processes are at all shards that are left
+_ASK_AGAIN_SECONDS = 0.5  # while other processes work on all shards that are left
 
 
 def default_cache() -> Path:
-    """$CLAMNET_TF_CACHE, or ~/.cache/clamnet_tf."""
+    """Return the folder of the cache: $CLAMNET_TF_CACHE, or ~/.cache/clamnet_tf."""
     return Path(os.environ.get("CLAMNET_TF_CACHE") or Path.home() / ".cache" / "clamnet_tf")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """Prepared slices, opened. The arrays are read-only in the order of `table`: a memory map, or of several
-    shards one view of theirs.
+    """Prepared slices, opened; the arrays are read-only and in the order of `table`.
 
-    folder: of the slices, or the cache when there are several shards
-    images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept
-    organ: (N, side, side) uint8, 1 = organ
-    atlas: its deviation is the last channel, or None (data.normal_atlas)
-    key: sha256 of everything that affects them; reused: whether all were there before this call
-    account: a line on what the preparation could not do as asked, if anything; fallback: number of such
-    slices
+    Attributes:
+        folder: folder of the slices, or of the cache when there are several shards.
+        images: (N, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are
+            kept; a memory map, or one view of several.
+        organ: (N, side, side) uint8, 1 = organ.
+        table: one row per slice.
+        key: sha256 of everything that affects the slices.
+        reused: whether all slices existed before this call.
+        account: lines on what the preparation could not do as asked, if anything.
+        fallback: number of slices where organ.method found nothing plausible.
+        atlas: the atlas whose deviation is the last channel (data.normal_atlas), or None.
     """
 
     folder: Path
@@ -68,7 +71,7 @@ class Prepared:
 
     @property
     def cache(self) -> Path:
-        """The folder of the cache: of one shard `folder` lies in it, of several it is that itself."""
+        """The folder of the cache: the parent of `folder` for one shard, `folder` itself for several."""
         return self.folder.parent if (self.folder / "meta.json").exists() else self.folder
 
 
@@ -85,11 +88,14 @@ def prepare(
     """Prepare every slice of `manifest`, or open what an earlier run prepared from the same files and
     settings.
 
-    Per volume: channels are chosen, the organ found, one crop box laid around it, the values windowed and
-    normalised inside the organ, then resized to data.side. A constant slice gets an empty organ (area 0) and
-    stays in the table. The rest as in `prepare_shards`.
+    Per volume, the channels are chosen, the organ is found, one crop box is laid around it, the values are
+    windowed and normalised inside the organ, then resized to data.side. A constant slice gets an empty organ
+    (area 0) and stays in the table. Arguments and errors are those of `prepare_shards`.
+
+    Returns:
+        The opened slices.
     """
-    kept = prepare_shards(
+    shards = prepare_shards(
         manifest,
         data=data,
         organ=organ,
@@ -98,22 +104,28 @@ def prepare(
         organ_network=organ_network,
         expected=expected,
     )
-    counts = [shard.shape[0] for shard in kept]
+    counts = [shard.shape[0] for shard in shards]
     images, organs = (
-        open_rows([shard.folder / name for shard in kept], counts) for name in ("images.npy", "organ.npy")
+        open_rows([shard.folder / name for shard in shards], counts) for name in ("images.npy", "organ.npy")
     )
-    table = join_stored(((read_stored(shard.folder / "table.csv"), shard.cases) for shard in kept), manifest)
-    alone = len(kept) == 1
-    key = kept[0].key if alone else hashlib.sha256("".join(shard.key for shard in kept).encode()).hexdigest()
+    table = join_stored(
+        ((read_stored(shard.folder / "table.csv"), shard.cases) for shard in shards), manifest
+    )
+    is_single = len(shards) == 1
+    key = (
+        shards[0].key
+        if is_single
+        else hashlib.sha256("".join(shard.key for shard in shards).encode()).hexdigest()
+    )
     return Prepared(
-        kept[0].folder if alone else kept[0].folder.parent,
+        shards[0].folder if is_single else shards[0].folder.parent,
         images,
         organs,
         table,
         key,
-        all(shard.reused for shard in kept),
-        account(organ.method, kept, manifest),
-        sum(sum(shard.fallback.values()) for shard in kept),
+        all(shard.reused for shard in shards),
+        account(organ.method, shards, manifest),
+        sum(sum(shard.fallback.values()) for shard in shards),
     )
 
 
@@ -127,18 +139,30 @@ def prepare_shards(
     organ_network=None,
     expected: ExpectedImages = ExpectedImages(),
 ) -> list[KeptShard]:
-    """The same without opening it: some volumes are in memory at a time, and of every case what the manifest
-    holds.
+    """Prepare every shard of `manifest` without opening the result.
 
-    `progress(done, total)` counts cases; organ_network: what finds the organ when organ.method is network,
-    with its `key`;
-    expected: what images must be like.
-    ImageError or DataError names the file; EnvironmentFailure for a full or read-only cache. Shards that are
-    finished stay, whatever happens to the others.
+    Memory holds some volumes at a time and, per case, its row of the manifest. Finished shards remain,
+    whatever happens to the others.
+
+    Args:
+        manifest: the cases.
+        data: recipe section `data`.
+        organ: recipe section `organ`.
+        cache: folder of the cache.
+        progress: `progress(done, total)` counts cases; None: no progress.
+        organ_network: what finds the organ when organ.method is network; has a `key`.
+        expected: what the images must be like.
+
+    Returns:
+        The finished shards, in order.
+
+    Raises:
+        ImageError: a file cannot be read. DataError: a file is not what is expected. Both name the file.
+        EnvironmentFailure: the cache is full or read-only.
     """
     cache, total, done = make_folder(cache), len(manifest.cases), 0
     _sweep(cache)
-    kept: dict[int, KeptShard] = {}
+    finished: dict[int, KeptShard] = {}
 
     def after_group(cases):
         nonlocal done
@@ -147,27 +171,31 @@ def prepare_shards(
             progress(done, total)
 
     settings = json.dumps([data.model_dump(mode="json"), organ.model_dump(mode="json")])
-    mine = claimed(
+    claims = claimed(
         shards_of(manifest),
         lambda shard: cache / f"shard-{_digest(settings, manifest.root, shard.number)}.lock",
     )
-    with contextlib.closing(mine):  # gives a lock back at once when something fails
-        for shard in mine:
+    with contextlib.closing(claims):  # gives a lock back at once when something fails
+        for shard in claims:
             before = done
-            one = kept[shard.number] = prepare_shard(
+            latest = finished[shard.number] = prepare_shard(
                 shard, data, organ, cache, after_group, organ_network, expected
             )
             done = before + len(shard.cases)
-            first = next(iter(kept.values()))
+            reference = next(iter(finished.values()))
             check_channels(
-                *(each for of in (first, one) for each in (manifest.cases[of.cases[0]].image, of.shape[3]))
+                manifest.cases[reference.cases[0]].image,
+                reference.shape[3],
+                manifest.cases[latest.cases[0]].image,
+                latest.shape[3],
             )
-    return [kept[number] for number in sorted(kept)]
+    return [finished[number] for number in sorted(finished)]
 
 
 def claimed(shards, lock_of) -> Iterator[Shard]:
-    """Every shard once, while this process holds its lock file; those that another process is at come last,
-    when it has done with them.
+    """Yield every shard once, while this process holds its lock file.
+
+    Shards that another process works on come last, when that process has finished with them.
     """
     while shards:
         busy = []
@@ -187,29 +215,33 @@ def claimed(shards, lock_of) -> Iterator[Shard]:
         shards = busy
 
 
-def account(method: str, kept: list[KeptShard], manifest: Manifest) -> tuple[str, ...]:
-    """A line each on slices where organ.method found nothing plausible, and on pictures that are taken to
-    show data.window.
+def account(method: str, shards: list[KeptShard], manifest: Manifest) -> tuple[str, ...]:
+    """Describe what the preparation could not do as asked, one line per matter.
+
+    The lines concern slices where organ.method found nothing plausible, volumes that are 8-bit pictures and
+    are taken to show data.window already, and the notes of the readers.
     """
-    lines, volumes = [], sum(shard.volumes for shard in kept)
-    without = [(shard.cases[case], slices) for shard in kept for case, slices in shard.fallback.items()]
-    if without:
+    lines, volumes = [], sum(shard.volumes for shard in shards)
+    without_organ = [
+        (shard.cases[case], slices) for shard in shards for case, slices in shard.fallback.items()
+    ]
+    if without_organ:
+        count = sum(slices for _, slices in without_organ)
         lines.append(
-            f"No plausible {method} in {sum(slices for _, slices in without)} slices of {len(without)} of "
-            f"{volumes} volumes "
-            f"(first {manifest.cases[without[0][0]].image}): {FALLBACK}."
+            f"No plausible {method} in {count} slices of {len(without_organ)} of "
+            f"{volumes} volumes (first {manifest.cases[without_organ[0][0]].image}): {FALLBACK}."
         )
-    if windowed := sum(shard.windowed for shard in kept):
+    if windowed := sum(shard.windowed for shard in shards):
         lines.append(
             f"{windowed} of {volumes} volumes are pictures of 8 bits, which are taken to show data.window "
             f"already."
         )
-    told: dict[str, list] = {}
-    for shard in kept:
+    notes: dict[str, list] = {}
+    for shard in shards:
         for note, (case, count) in shard.notes.items():
-            told.setdefault(note, [manifest.cases[shard.cases[case]].image, 0])[1] += count
+            notes.setdefault(note, [manifest.cases[shard.cases[case]].image, 0])[1] += count
     lines += [
-        f"{count} of {volumes} volumes (first {image}): {note}." for note, (image, count) in told.items()
+        f"{count} of {volumes} volumes (first {image}): {note}." for note, (image, count) in notes.items()
     ]
     return tuple(lines)
 
@@ -223,7 +255,10 @@ def prepare_shard(
     organ_network=None,
     expected: ExpectedImages = ExpectedImages(),
 ) -> KeptShard:
-    """One shard in the cache, made unless it is there; `progress(cases)` after every group that is made."""
+    """Return one shard from the cache; prepare it first when it is not there.
+
+    `progress(cases)` is called after every group of cases that is prepared.
+    """
     key = shard.key(data, organ, cache, organ_network, expected)
     folder = cache / f"prepared-{key[:20]}"
     existing = open_shard(folder, shard, key, reused=True)
@@ -239,12 +274,12 @@ def prepare_shard(
     except EnvironmentFailure:
         if not folder.exists():
             raise
-    kept = open_shard(folder, shard, key, reused=lost_race)
-    if kept is None:
+    result = open_shard(folder, shard, key, reused=lost_race)
+    if result is None:
         raise EnvironmentFailure(
             f"{folder}: was written but cannot be read back; check the disk, delete the folder and try again."
         )
-    return kept
+    return result
 
 
 def _digest(*causes) -> str:

@@ -1,4 +1,4 @@
-"""The square box around the organ, cropping to it, and the way back onto the original grid (paper 3.2)."""
+"""Lay a square box around the organ, crop to it, and put maps back onto the original grid (paper 3.2)."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -10,10 +10,18 @@ from clamnet_tf.preprocessing.resize import resize_bilinear, resize_nearest
 
 @dataclass(frozen=True)
 class CropBox:
-    """A square of an image of (height, width) pixels: rows top..top+size-1, columns left..left+size-1.
+    """A square of an image: rows top..top+size-1, columns left..left+size-1.
 
-    It may leave the image: what lies outside counts as 0. Aspect is kept. Pixels are areas, not points: pixel
-    i covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of resampling.
+    The square may leave the image: what lies outside counts as 0. The aspect ratio is kept. Pixels are areas,
+    not points: pixel i covers [i, i+1), so that `crop` and `restore` are exact inverses up to the blur of
+    resampling.
+
+    Attributes:
+        top: first row, in pixels; may be negative.
+        left: first column, in pixels; may be negative.
+        size: side of the square, in pixels.
+        height: rows of the image.
+        width: columns of the image.
     """
 
     top: int
@@ -33,11 +41,19 @@ class CropBox:
             )
 
     def crop(self, image: np.ndarray, side: int, *, nearest: bool = False) -> np.ndarray:
-        """(height, width) or (height, width, channels) -> (side, side[, channels]).
+        """Cut the square out of an image and resize it.
 
-        Bilinear, antialiased when shrinking (float32); with nearest=True the value under each new pixel's
-        centre, in
-        the dtype of the image: for labels and masks.
+        Args:
+            image: (height, width) or (height, width, channels).
+            side: side of the result, in pixels.
+            nearest: False resizes bilinearly, with antialiasing when shrinking; True takes the value under
+                each new pixel's centre, for labels and masks.
+
+        Returns:
+            (side, side) or (side, side, channels): float32, or the dtype of the image with nearest=True.
+
+        Raises:
+            ValueError: the image has another size than the box was made for.
         """
         if image.shape[:2] != (self.height, self.width) or image.ndim not in (2, 3):
             raise ValueError(
@@ -59,7 +75,9 @@ class CropBox:
         )
 
     def restore(self, values: np.ndarray, *, nearest: bool = False) -> np.ndarray:
-        """(side, side) of any side -> (height, width) float32 on the original grid; 0 outside of the box."""
+        """Put a square of any side back onto the original grid: (side, side) -> (height, width) float32, 0
+        outside of the box.
+        """
         if values.ndim != 2:
             raise ValueError(f"restore needs (side, side), got shape {values.shape}")
         resize = resize_nearest if nearest else resize_bilinear
@@ -78,16 +96,20 @@ class CropBox:
             (height, width, M) float32 in 0..1, 0 outside of the organ; (height, width) bool.
         """
         inside = self.restore(organ, nearest=True) > 0.5
-        maps = [np.clip(self.restore(one), 0, 1) for one in np.moveaxis(probability, -1, 0)]
+        maps = [np.clip(self.restore(class_map), 0, 1) for class_map in np.moveaxis(probability, -1, 0)]
         return np.where(inside[..., None], np.stack(maps, axis=-1), 0).astype(np.float32), inside
 
     def to_dict(self) -> dict[str, int]:
-        """Plain numbers for JSON."""
+        """Return the box as plain numbers for JSON."""
         return {name: int(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, int]) -> "CropBox":
-        """The inverse of `to_dict`; DataError for missing, unknown or impossible entries."""
+        """Make a box of what `to_dict` returned.
+
+        Raises:
+            DataError: entries are missing, unknown or impossible.
+        """
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise DataError(
@@ -100,7 +122,7 @@ class CropBox:
             raise DataError(f"a crop box cannot be used: {error}.") from error
 
     def _overlap(self):
-        """(slices inside the square, slices inside the image) of what both have in common; empty when they do
+        """Return (slices inside the square, slices inside the image) of their common part; empty when they do
         not meet.
         """
         inside, window = [], []
@@ -113,12 +135,15 @@ class CropBox:
 
 
 def crop_box(organ: np.ndarray, margin: float) -> CropBox:
-    """The one square box of a volume: the least that holds the organ of all its slices, plus `margin` on
-    every side.
+    """Return the one square box of a volume: the smallest that holds the organ of all its slices, plus a
+    margin.
 
-    organ: bool (slices, rows, columns). margin: fraction of the box's side. The box is centred on the organ
-    and may
-    leave the image. Without any organ: the least square that holds the whole image.
+    The box is centred on the organ and may leave the image. Without any organ it is the smallest square that
+    holds the whole image.
+
+    Args:
+        organ: bool (slices, rows, columns).
+        margin: added on every side, as a fraction of the box's side.
     """
     organ = np.asarray(organ, dtype=bool)
     if organ.ndim != 3:

@@ -1,4 +1,4 @@
-"""From a folder, or the built-in cohort, to cases, their split and prepared slices, said to the reader."""
+"""Turn a folder, or the built-in cohort, into cases, their split and prepared slices; report each step."""
 
 from pathlib import Path
 
@@ -16,13 +16,19 @@ from clamnet_tf.simulation.cohorts import COHORTS, write_cohort
 
 
 def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
-    """The manifest of `data`, or of the recipe's built-in cohort when `data` is None; says what was
-    recognised.
+    """Return the manifest of `data`, or of the recipe's built-in cohort, and report what was recognised.
 
-    labels: the path of a table, or a LabelSource; None: the data folder itself says. keep_identifiers: leave
-    names of patients in what is said and written; else `reporter` hides them from here on.
+    Args:
+        recipe: the recipe.
+        data: folder or manifest file; None: the recipe's built-in cohort.
+        labels: path of a table of labels, or a LabelSource; None: the data folder itself tells the labels.
+        reporter: receives the lines.
+        cache: folder of the cache, where the cohort is written; None: the default one.
+        keep_identifiers: leave patients' names in what is reported and written; otherwise `reporter` hides
+            them from here on.
 
-    DataError: neither is there.
+    Raises:
+        DataError: there is neither data nor a built-in cohort, or labels were given without data.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     if data is not None:
@@ -39,14 +45,12 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         if cohort is None:
             raise DataError(
                 f"--data: expected a folder or manifest of labelled images, since recipe {recipe.name} has "
-                f"no built-in cohort (data.cohort is "
-                "null); received none. The comment at its top says which data it is for: clamnet-tf recipe "
-                "show " + recipe.name
+                "no built-in cohort (data.cohort is null); received none. The comment at its top says which "
+                f"data it is for: clamnet-tf recipe show {recipe.name}"
             )
         reporter.line(
             f"Data: the built-in cohort of {COHORTS[cohort.kind].title} ({cohort.patients} patients, no "
-            f"--data was given); "
-            "figures on it say nothing about real patients."
+            f"--data was given); figures on it say nothing about real patients."
         )
         with reporter.bar("Simulating patients", cohort.patients) as bar:
             manifest = write_cohort(
@@ -58,14 +62,14 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
 
 
 def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identifiers=False):
-    """The manifest with every case's split set. keep_identifiers: as in `find_cases`."""
+    """Return the manifest with the split of every case set; the arguments are those of `find_cases`."""
     manifest = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
-    shown = len(manifest.account)
-    both = recipe.training.supervision == "labels"
+    reported = len(manifest.account)
+    needs_both = recipe.training.supervision == "labels"
     manifest = split_manifest(
-        manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=both
+        manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=needs_both
     )
-    for line in manifest.account[shown:]:
+    for line in manifest.account[reported:]:
         reporter.line(f"  {line}")
     return manifest
 
@@ -80,9 +84,16 @@ def prepare_with_progress(
     channels: int | None = None,
     any_modality: bool = False,
 ) -> Prepared:
-    """`preprocessing.cache.prepare` with a bar, of images as the recipe expects them.
+    """Call `preprocessing.cache.prepare` behind a progress bar, for images as the recipe expects them.
 
-    channels: of the model's images; None before training, when the images decide. any_modality: the option.
+    Args:
+        recipe: the recipe.
+        manifest: the manifest whose cases have their split.
+        cache: folder of the cache; None: the default one.
+        reporter: receives the lines and the bar.
+        organ_network: what finds the organ when organ.method is network, else None.
+        channels: channels of the model's images; None before training, when the images decide.
+        any_modality: accept images of another modality than the recipe's.
     """
     if channels is None and recipe.data.channels is None:
         channels = announced_channels(manifest)
@@ -97,9 +108,9 @@ def prepare_with_progress(
             expected=expected_images(recipe, channels, any_modality=any_modality),
         )
     count, side, _, channels = prepared.images.shape
-    how = "found in the cache" if prepared.reused else "prepared"
+    state = "found in the cache" if prepared.reused else "prepared"
     reporter.line(
-        f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {how}: {prepared.folder}"
+        f"  {count} slices of {side} x {side} pixels, {channels} channel(s), {state}: {prepared.folder}"
     )
     for line in prepared.account:
         reporter.line(f"  {line}")

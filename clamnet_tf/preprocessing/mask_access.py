@@ -1,9 +1,9 @@
-"""The only way to lesion masks, and the firewall that closes it (METHOD: section 6, point 2).
+"""Open lesion masks: the only way to them, and the firewall that closes it.
 
-Training from image labels and selection run inside `with mask_firewall():`; there `open_masks` raises
-MaskAccessError. The firewall is a counter of the whole process, guarded by a lock, and not a context
-variable, since those do not reach threads that exist already (tf.data, pools). It is closed for every thread
-until the last block has been left.
+See docs/method.md, section "Measuring". Training from image labels and selection run inside
+`with mask_firewall():`; there `open_masks` raises MaskAccessError. The firewall is a counter of the whole
+process, guarded by a lock, and not a context variable, since those do not reach threads that exist already
+(tf.data, pools). It is closed for every thread until the last block has been left.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _closed = 0
 
 @contextlib.contextmanager
 def mask_firewall():
-    """Inside the block no thread of this process can open a mask. Blocks may nest and overlap."""
+    """Keep every thread of this process from opening a mask inside the block. Blocks may nest and overlap."""
     global _closed
     with _lock:
         _closed += 1
@@ -38,7 +38,7 @@ def mask_firewall():
 
 
 def is_closed() -> bool:
-    """Whether a firewall block is active anywhere in this process."""
+    """Tell whether a firewall block is active anywhere in this process."""
     with _lock:
         return _closed > 0
 
@@ -55,21 +55,25 @@ def open_masks(
     """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
 
     Args:
-        manifest: of the cases. prepared: Prepared made from it. rows: row numbers.
+        manifest: the manifest of the cases.
+        prepared: Prepared slices made from it.
+        rows: row numbers of the table.
         purpose: what the masks are for.
         grid: original = (height, width) of the file; prepared = (side, side), cropped like the image and
             resized by nearest neighbour.
         classes: how many lesion classes the recipe has.
-        notes: gets {note: first file} of what was assumed in reading.
+        notes: a dict that receives {note: first file} on assumptions made in reading; None: none are
+            collected.
 
     Returns:
         uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
-        mask; any other slice without one gets None, and the caller leaves it out of figures and of supervised
+        mask; any other slice without one gets None, and the caller leaves it out of metrics and of supervised
         training.
 
     Raises:
-        MaskAccessError: inside `mask_firewall()`, and for test rows when the purpose is supervision.
-        DataError: a mask does not fit its image. ImageError: it cannot be read.
+        MaskAccessError: the call is inside `mask_firewall()`, or asks for test rows for supervision.
+        DataError: a mask does not fit its image.
+        ImageError: a mask cannot be read.
     """
     if purpose not in PURPOSES or grid not in GRIDS:
         raise ValueError(f"purpose is one of {PURPOSES}, grid one of {GRIDS}; received {purpose!r}, {grid!r}")
@@ -81,32 +85,32 @@ def open_masks(
             f"{table.image[held_out[0]]}); only train and val may be used."
         )
     masks: list[np.ndarray | None] = []
-    of_case = np.bincount(table.case) if len(table.case) else []  # slices per case
-    last = (None, None)
+    slices_of_case = np.bincount(table.case) if len(table.case) else []
+    read_key, volume = None, None
     for row in rows:
         if is_closed():
             raise MaskAccessError(
                 f"the mask of {table.image[row]} was asked for ({purpose}) while the mask firewall is "
-                f"closed: "
-                "training from image labels and selection may not see masks."
+                "closed: training from image labels and selection may not see masks."
             )
         case, box = manifest.cases[table.case[row]], CropBox(*(int(value) for value in table.box[row]))
         if case.mask is None:
             mask = np.zeros((box.height, box.width), np.uint8) if case.label == 0 else None
         else:
             key = (case.mask, case.image)
-            if last[0] != key:
+            if read_key != key:
                 read = read_mask_of(case.mask, case.image, classes=classes)
-                last = (key, read.values)
+                read_key, volume = key, read.values
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
-            if len(last[1]) == 1 and case.slice_index is None and of_case[table.case[row]] > 1:
+            count = slices_of_case[table.case[row]]
+            if len(volume) == 1 and case.slice_index is None and count > 1:
                 raise DataError(
-                    f"{case.mask}: a mask of one slice, which does not fit the {of_case[table.case[row]]} "
-                    f"axial slices of {case.image} or its series. "
-                    "Give the masks as one NIfTI file with the affine of the image."
+                    f"{case.mask}: a mask of one slice, which does not fit the {count} axial slices of "
+                    f"{case.image} or its series. Give the masks as one NIfTI file with the affine of the "
+                    f"image."
                 )
-            mask = _slice(last[1], case, int(table.slice_index[row]), box)
+            mask = _slice(volume, case, int(table.slice_index[row]), box)
         if mask is not None and grid == "prepared":
             mask = box.crop(mask, side, nearest=True)
         masks.append(mask)
@@ -114,15 +118,16 @@ def open_masks(
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:
-    """The slice of a mask volume that belongs to slice `index` of the image; a mask of one slice belongs to
-    its case.
+    """Return the slice of a mask volume that belongs to slice `index` of the image.
+
+    A mask of one slice belongs to the slice of its case.
     """
     if len(volume) == 1 and (case.slice_index is not None or index == 0):
         index = 0
     if index >= len(volume) or volume.shape[1:] != (box.height, box.width):
         raise DataError(
             f"{case.mask}: mask of shape {volume.shape} (slices, rows, columns) does not fit slice {index} "
-            f"of {case.image}, "
-            f"which has {box.height} rows and {box.width} columns; give the mask on the image's own grid."
+            f"of {case.image}, which has {box.height} rows and {box.width} columns; give the mask on the "
+            f"image's own grid."
         )
     return volume[index].copy()

@@ -1,5 +1,8 @@
-"""Masks turned as their image is: those with a place in the patient turn by it, pictures and arrays as
-the image's own grid does."""
+"""Read masks in the orientation of their image.
+
+A mask with a place in the patient is turned by that place; pictures and arrays are turned as the image's own
+grid is.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,16 +27,17 @@ def read_mask_of(
     """Read a mask, (slices, rows, columns), turned like the volume of `image`.
 
     Args:
-        mask, image: their files; a mask without a place in the patient holds its values in the order of
-            the image's file.
-        open_image: gives the image's volume; called for masks that are placed on their image, and for those
-            without a place of images that do have one.
-        classes: how many lesion classes are told apart.
+        mask: file or folder of the mask; a mask without a place in the patient holds its values in the order
+            of the image's file.
+        image: file or folder of the image.
+        open_image: returns the image's volume; called for masks that are placed on their image, and for masks
+            without a place whose image has one.
+        classes: how many lesion classes the recipe has.
 
     Raises:
-        DataError: the mask does not have the shape of the image as stored, so that it cannot be turned
-            with it. ImageError: as `imaging.mask_files.read_mask`; also for a mask on the image's grid that
-                its affine
+        DataError: the mask does not have the shape of the image as stored, so that it cannot be turned with
+            it.
+        ImageError: see `imaging.mask_files.read_mask`; also for a mask on the image's grid that its affine
             puts elsewhere in the patient.
     """
     if needs_image(mask):
@@ -60,13 +64,13 @@ def read_mask_of(
         return replace(read, values=np.ascontiguousarray(reorient(values, grid.axes, grid.flips)))
     raise DataError(
         f"{mask}: a mask of shape {values.shape} without a place in the patient, for {image}, whose slices "
-        f"are turned to axial ones; there is no "
-        "telling how it lies. Save the mask as NIfTI with the affine of the image."
+        "are turned to axial ones, so its orientation is unknown. Save the mask as NIfTI with the affine of "
+        "the image."
     )
 
 
 def _placed(mask: Path, volume: Volume, classes: int) -> Mask:
-    """A segmentation or structure set, placed on the slices as the image's files hold them, then turned like
+    """Place a segmentation or structure set on the slices as the image's files hold them, then turn it like
     the image.
     """
     axes, flips = turn_of(volume)

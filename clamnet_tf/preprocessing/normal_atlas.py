@@ -1,10 +1,10 @@
-"""What normal slices look like at each place of the organ, and how far a slice lies from it: image labels
-alone tell, no mask.
+"""Describe how normal slices look at each place of the organ, and measure how far a slice lies from that.
 
-A place is a cell of the organ: its left or right half (of the picture), row and column within that half, and
-the distance to the organ's rim. So lungs, heads and bellies of any size share one set of cells, and what is
-bright in every normal slice (falx, heart, partial volume under the skull) is bright in its cell. A reference
-of normal anatomy, as in one-class anomaly detection.
+The atlas is fitted with image labels alone, without masks. A place is a cell of the organ: its left or right
+half (of the picture), row and column within that half, and the distance to the organ's rim. So lungs, heads
+and bellies of any size share one set of cells, and what is bright in every normal slice (falx, heart, partial
+volume under the skull) is bright in its cell. It is a reference of normal anatomy, as in one-class anomaly
+detection.
 """
 
 import functools
@@ -25,16 +25,20 @@ _LEAST_SPREAD = 0.01  # in normalised units
 
 @dataclass(frozen=True, eq=False)
 class NormalAtlas:
-    """Of every cell the median of normal values and how far above it the 95th percentile lies.
+    """Per cell, the median of normal values and how far above it the 95th percentile lies.
 
-    middle, spread: (CELLS,) float32, normalised units after the slice's own level was taken off.
-    channel, smoothing: which channel, and the deviation of the Gaussian before, in pixels of a slice of 128.
-    sign: 1 when lesions are brighter than normal tissue, -1 when darker.
-    opening: radius, in pixels of a slice of 128, of the disk that removes thin structures before; 0 for none.
-    level: quantile of the organ's values that is a slice's own level. The median of a lung that is half
-        consolidated is that of the lesion; its 15th percentile is that of the rest.
-    places: whether every cell has statistics of its own; False: one reference for the whole organ, which
-        holds for images of other origin too.
+    Attributes:
+        middle: (CELLS,) float32 medians, in normalised units after the slice's own level was subtracted.
+        spread: (CELLS,) float32 distances from the median to the 95th percentile, in the same units.
+        channel: index of the image channel.
+        smoothing: standard deviation of the Gaussian applied before, in pixels of a slice of 128.
+        sign: 1 when lesions are brighter than normal tissue, -1 when darker.
+        opening: radius, in pixels of a slice of 128, of the disk that removes thin structures before; 0 for
+            none.
+        level: quantile of the organ's values that is a slice's own level, in 0..1. The median of a lung that
+            is half consolidated is that of the lesion; its 15th percentile is that of the rest.
+        places: whether every cell has statistics of its own; False: one reference for the whole organ, which
+            also holds for images of other origin.
     """
 
     middle: np.ndarray
@@ -59,8 +63,15 @@ class NormalAtlas:
         level: float = 0.5,
         places: bool = True,
     ) -> "NormalAtlas":
-        """images (N, H, W, C) float, organ (N, H, W), of normal training slices; 500 are enough. ValueError:
-        none shows an organ.
+        """Fit the atlas on normal training slices; 500 are enough.
+
+        Args:
+            images: (N, H, W, C) float, normalised.
+            organ: (N, H, W), above 0 inside the organ.
+            channel, smoothing, sign, opening, level, places: see the class.
+
+        Raises:
+            ValueError: no slice shows an organ.
         """
         levelled = functools.partial(_levelled, smoothing=smoothing, sign=sign, opening=opening, level=level)
         values, cells = [], []
@@ -74,22 +85,27 @@ class NormalAtlas:
         order = np.argsort(cells, kind="stable")
         values, borders = values[order], np.searchsorted(cells[order], np.arange(CELLS + 1))
         middle, spread = np.zeros(CELLS, np.float32), np.full(CELLS, np.nan, np.float32)
-        for cell, (first, end) in enumerate(itertools.pairwise(borders)):
-            if places and end - first >= _FEWEST:
-                middle[cell], high = np.percentile(values[first:end], [50, _UNUSUAL])
+        for cell, (start, end) in enumerate(itertools.pairwise(borders)):
+            if places and end - start >= _FEWEST:
+                middle[cell], high = np.percentile(values[start:end], [50, _UNUSUAL])
                 spread[cell] = high - middle[cell]
         rare = np.isnan(spread)
         middle[rare], spread[rare] = np.median(values), np.percentile(values, _UNUSUAL) - np.median(values)
         atlas = cls(
             middle, np.maximum(spread, _LEAST_SPREAD), channel, smoothing, sign, opening, level, places
         )
-        return cls.from_row(
-            atlas.row()
-        )  # rounded as in a file, so that a run and what is read back from it agree to the bit
+        # Rounded as in a file, so that a run and what is read back from it agree to the bit.
+        return cls.from_row(atlas.row())
 
     def append(self, images, organ) -> np.ndarray:
-        """(N, H, W, C), (N, H, W) -> (N, H, W, C+1) float16: the deviation as the last channel, cut to
-        -4..6.
+        """Return the images with the deviation, clipped to -4..6, as last channel.
+
+        Args:
+            images: (N, H, W, C) float, normalised.
+            organ: (N, H, W), above 0 inside the organ.
+
+        Returns:
+            (N, H, W, C + 1) float16.
         """
         deviation = np.clip(self.deviation(images, organ), *LIMITS)
         return np.concatenate(
@@ -97,33 +113,52 @@ class NormalAtlas:
         )
 
     def probability(self, images, organ) -> np.ndarray:
-        """A stand-in for P(marker), (N, H, W) float32 in 0..1: the logistic function of deviation - 1, so 0.5
-        at the 95th percentile.
+        """Return a substitute for P(lesion), (N, H, W) float32 in 0..1: the logistic function of deviation -
+        1.
+
+        It is 0.5 at the 95th percentile of normal slices, and 0 outside the organ.
         """
         return np.where(np.asarray(organ) > 0, 1 / (1 + np.exp(1 - self.deviation(images, organ))), 0).astype(
             np.float32
         )
 
     def row(self) -> dict:
-        """As JSON; `from_row` reads it back."""
-        numbers = {
+        """Return the atlas as a dict for JSON; `from_row` reads it back."""
+        statistics = {
             name: [round(float(value), 5) for value in getattr(self, name)] for name in ("middle", "spread")
         }
-        usual = {"opening": 0.0, "level": 0.5, "places": True}
-        newer = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
-        return {"channel": self.channel, "smoothing": self.smoothing, "sign": self.sign, **newer, **numbers}
+        defaults = {"opening": 0.0, "level": 0.5, "places": True}
+        newer = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
+        return {
+            "channel": self.channel,
+            "smoothing": self.smoothing,
+            "sign": self.sign,
+            **newer,
+            **statistics,
+        }
 
     @classmethod
     def from_row(cls, row: dict) -> "NormalAtlas":
-        """KeyError, TypeError, ValueError: not what `row` gave."""
+        """Make an atlas of what `row` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: the row is not one that `row` returned.
+        """
         arrays = {name: np.asarray(row[name], np.float32) for name in ("middle", "spread")}
         if any(values.shape != (CELLS,) or not np.isfinite(values).all() for values in arrays.values()):
             raise ValueError(f"expected {CELLS} finite numbers for middle and spread each")
         return cls(**{**row, **arrays})
 
     def deviation(self, images, organ) -> np.ndarray:
-        """(N, H, W, C), (N, H, W) -> (N, H, W) float32: 0 at the median of normal slices, 1 at their 95th
-        percentile; 0 outside.
+        """Return the deviation of every pixel from normal slices.
+
+        Args:
+            images: (N, H, W, C) float, normalised.
+            organ: (N, H, W), above 0 inside the organ.
+
+        Returns:
+            (N, H, W) float32: 0 at the median of normal slices, 1 at their 95th percentile; 0 outside the
+            organ.
         """
         result = np.zeros(np.shape(organ), np.float32)
         for row in range(len(result)):
@@ -143,7 +178,8 @@ class NormalAtlas:
 
 
 def organ_cells(organ: np.ndarray) -> np.ndarray:
-    """(H, W) bool -> (H, W) int32 in 0..CELLS-1; outside of the organ no meaning.
+    """Return the cell of every pixel, (H, W) bool -> (H, W) int32 in 0..CELLS-1; without meaning outside the
+    organ.
 
     The halves lie left and right of the middle of the organ's box. Within a half, the row counts from its
     first to its last row, the column from the organ's first to its last pixel of that row.
@@ -158,22 +194,31 @@ def organ_cells(organ: np.ndarray) -> np.ndarray:
     )
     middle = (columns[0] + columns[-1]) // 2 + 1
     for half, part in enumerate((slice(None, middle), slice(middle, None))):
-        own = organ[:, part]
-        rows = np.flatnonzero(own.any(axis=1))
+        half_organ = organ[:, part]
+        rows = np.flatnonzero(half_organ.any(axis=1))
         if not len(rows):
             continue
         height = max(1, rows[-1] - rows[0])
         row = np.clip((np.arange(organ.shape[0]) - rows[0]) * ROWS // (height + 1), 0, ROWS - 1)[:, None]
-        first, last = own.argmax(axis=1)[:, None], own.shape[1] - 1 - own[:, ::-1].argmax(axis=1)[:, None]
+        first_column, last_column = (
+            half_organ.argmax(axis=1)[:, None],
+            half_organ.shape[1] - 1 - half_organ[:, ::-1].argmax(axis=1)[:, None],
+        )
         column = np.clip(
-            (np.arange(own.shape[1])[None, :] - first) * COLUMNS // (last - first + 1), 0, COLUMNS - 1
+            (np.arange(half_organ.shape[1])[None, :] - first_column)
+            * COLUMNS
+            // (last_column - first_column + 1),
+            0,
+            COLUMNS - 1,
         )
         cells[:, part] = ((half * ROWS + row) * COLUMNS + column) * (len(RIMS) + 1) + rim[:, part]
     return cells
 
 
 def _levelled(values, inside, *, smoothing: float, sign: int, opening: float, level: float) -> np.ndarray:
-    """One channel, signed, opened and smoothed within the organ, less its own level there; (H, W) float32."""
+    """Return one channel, signed, opened and smoothed within the organ, minus its own level there; (H, W)
+    float32.
+    """
     values, inside = values.astype(np.float32), inside.astype(bool)
     scale = values.shape[0] / 128
     if opening and inside.any():
@@ -186,16 +231,17 @@ def _levelled(values, inside, *, smoothing: float, sign: int, opening: float, le
         )
     if not inside.any():
         return sign * values
-    own = np.median(values[inside]) if level == 0.5 else sign * np.quantile(sign * values[inside], level)
-    return sign * (values - own)
+    own_level = (
+        np.median(values[inside]) if level == 0.5 else sign * np.quantile(sign * values[inside], level)
+    )
+    return sign * (values - own_level)
 
 
 def _without_thin_structures(values: np.ndarray, inside: np.ndarray, radius: float) -> np.ndarray:
-    """Values (H, W) with bright structures narrower than a disk of `radius` pixels removed, then dark gaps of
-    half of it closed.
+    """Remove bright structures narrower than a disk of `radius` pixels, then close dark gaps of half of it.
 
-    Grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its darkest
-    value, so that a bright surrounding does not support what touches it.
+    This is grey-scale opening and closing (Serra 1982) within the organ: what lies outside counts as its
+    darkest value, so that a bright surrounding does not support what touches it.
     """
     filled = np.where(inside, values, values[inside].min())
     opened = ndimage.grey_opening(filled, footprint=_disk(radius))

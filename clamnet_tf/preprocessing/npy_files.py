@@ -1,6 +1,4 @@
-"""Arrays in .npy files: written block by block, and read as one array when their rows stand in several
-files.
-"""
+"""Write arrays to .npy files block by block, and read the rows of several files as one array."""
 
 import functools
 from pathlib import Path
@@ -13,8 +11,15 @@ _KEPT_OPEN = 128  # files per array: an archive has more shards than a process m
 
 
 class GrowingArray:
-    """An .npy file written block by block; its length stands in the header at the end. Plain writes, so that
-    a full disk is an OSError (a memory map would be killed by SIGBUS)."""
+    """Write an .npy file block by block; the header gets the length at the end.
+
+    Plain writes are used, so that a full disk raises OSError (a memory map would be killed by SIGBUS).
+
+    Args:
+        path: the file to write.
+        item_shape: shape of one row.
+        dtype: type of the values.
+    """
 
     def __init__(self, path: Path, item_shape: tuple, dtype):
         self.item_shape, self.dtype, self.count = item_shape, np.dtype(dtype), 0
@@ -26,6 +31,7 @@ class GrowingArray:
         np.lib.format.write_array_header_1_0(self.stream, header)
 
     def append(self, block: np.ndarray) -> None:
+        """Write the rows of `block` after those already written."""
         self.stream.write(np.ascontiguousarray(block, dtype=self.dtype).data)
         self.count += len(block)
 
@@ -45,23 +51,25 @@ class GrowingArray:
 
 
 class ShardedArray:
-    """The rows of several .npy files as one read-only array (N, ...), read when they are asked for.
+    """Present the rows of several .npy files as one read-only array (N, ...), read when they are asked for.
 
-    Index it by rows alone: an integer, a slice, an array of integers or of N booleans; what comes back is a
-    copy in memory, as of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
+    Index it by rows alone: an integer, a slice, an array of integers or of N booleans; the result is a copy
+    in memory, like that of a NumPy array. `np.asarray` reads everything. Threads may read at the same time.
+
+    Args:
+        paths: files of equal type and item shape, in order. Only the first is opened at once.
+        counts: number of rows of each file.
     """
 
     def __init__(self, paths, counts):
-        """paths: files of equal type and item shape, in order; counts: rows of each. Nothing is opened but
-        the first.
-        """
+
         self._paths, self._ends = [str(path) for path in paths], np.cumsum(counts)
         self._part = functools.lru_cache(_KEPT_OPEN)(self._open)
-        first = self._part(0)
-        self.shape, self.dtype = (int(self._ends[-1]), *first.shape[1:]), first.dtype
+        first_file = self._part(0)
+        self.shape, self.dtype = (int(self._ends[-1]), *first_file.shape[1:]), first_file.dtype
 
-    def _open(self, number: int) -> np.ndarray:
-        return np.load(self._paths[number], mmap_mode="r")
+    def _open(self, index: int) -> np.ndarray:
+        return np.load(self._paths[index], mmap_mode="r")
 
     @property
     def ndim(self) -> int:
@@ -98,8 +106,8 @@ class ShardedArray:
         owners = np.searchsorted(self._ends, rows, side="right")
         result = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for owner in np.unique(owners):
-            here, part = owners == owner, self._part(int(owner))
-            result[here] = part[rows[here] - (self._ends[owner] - len(part))]
+            of_owner, part = owners == owner, self._part(int(owner))
+            result[of_owner] = part[rows[of_owner] - (self._ends[owner] - len(part))]
         return result
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -107,5 +115,5 @@ class ShardedArray:
 
 
 def open_rows(paths, counts):
-    """One file as a plain read-only memory map, several as a ShardedArray."""
+    """Open one file as a plain read-only memory map, several files as a ShardedArray."""
     return np.load(paths[0], mmap_mode="r") if len(paths) == 1 else ShardedArray(paths, counts)

@@ -1,4 +1,4 @@
-"""Where the organ is in one assembled volume: the table of `organ.method`, each with its named fallback."""
+"""Find the organ in one assembled volume: the table of `organ.method`, with a fallback per method."""
 
 from collections.abc import Callable
 
@@ -14,24 +14,30 @@ from clamnet_tf.preprocessing.organs.lungs_ct import lungs_ct
 from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.schema_data import OrganSection
 
-Region = tuple[
-    np.ndarray, int
-]  # bool (slices, rows, columns), the organ without its rim; slices that took the fallback
+#: bool (slices, rows, columns), the organ without its rim; number of slices that took the fallback
+Region = tuple[np.ndarray, int]
 
-#: What stands in, where a method finds nothing: for messages.
+#: For messages: what is taken as the organ where a method finds nothing.
 FALLBACK = "there the foreground without its rim is the organ"
 
 
 def without_organ(method: str, slices: int) -> tuple[str, ...]:
-    """A note on the slices of a volume where the method found nothing plausible; none for 0 slices."""
+    """Return a note on the slices of a volume without a plausible organ; no note for 0 slices."""
     return (f"no plausible {method} in {slices} slice(s): {FALLBACK}",) if slices else ()
 
 
 def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> Region:
-    """The organ of `volume` as the section says. A slice may be empty: outside of the brain, or blank.
+    """Find the organ of `volume` with the method that the section names.
 
-    network: for method network, a callable volume -> bool (slices, rows, columns), see
-    `inference.organ_network`.
+    Args:
+        volume: the assembled volume.
+        organ: recipe section `organ`.
+        network: for method network, a callable volume -> bool (slices, rows, columns), see
+            `inference.organ_network`; else None.
+
+    Returns:
+        The organ without its rim, bool (slices, rows, columns), and the number of slices that took the
+        fallback. A slice may be empty: outside of the brain, or blank.
     """
     if organ.method == "network":
         return _network(volume, organ, network)
@@ -39,12 +45,12 @@ def organ_region(volume: AssembledVolume, organ: OrganSection, network=None) -> 
 
 
 def _network(volume, organ, network) -> Region:
-    """Slices in which the network finds nothing take the foreground."""
-    found = without_rim(network(volume), organ.rim)
-    missing = ~found.any((1, 2))
+    """Find the organ with the network; slices in which it finds nothing take the foreground."""
+    region = without_rim(network(volume), organ.rim)
+    missing = ~region.any((1, 2))
     if missing.any():
-        found[missing] = without_rim(foreground(volume.array), FALLBACK_RIM)[missing]
-    return found, int((missing & found.any((1, 2))).sum())
+        region[missing] = without_rim(foreground(volume.array), FALLBACK_RIM)[missing]
+    return region, int((missing & region.any((1, 2))).sum())
 
 
 def _given(volume, organ) -> Region:
@@ -60,24 +66,25 @@ def _foreground(volume, organ) -> Region:
 
 
 def _cranium(volume, organ) -> Region:
-    """A volume in which no skull surrounds anything takes the head in every slice."""
-    inside = cranium(volume.array)
-    if inside.any():
-        return without_rim(inside, organ.rim), 0
+    """Find the inside of the skull; a volume that shows no skull takes the head in every slice."""
+    region = cranium(volume.array)
+    if region.any():
+        return without_rim(region, organ.rim), 0
     head = without_rim(foreground(volume.array), FALLBACK_RIM)
     return head, int(head.any((1, 2)).sum())
 
 
 def _found_by(find) -> Callable[[AssembledVolume, OrganSection], Region]:
-    """Make a method of `find`, which returns a FoundOrgan: the rim is taken off where it is not the fallback,
-    which lost one already.
+    """Make a method of `find`, which returns a FoundOrgan.
+
+    The rim is taken off, except in fallback slices, whose mask has lost one already.
     """
 
     def method(volume, organ) -> Region:
-        found = find(volume.array)
-        return np.where(found.fallback[:, None, None], found.mask, without_rim(found.mask, organ.rim)), int(
-            found.fallback.sum()
-        )
+        result = find(volume.array)
+        return np.where(
+            result.fallback[:, None, None], result.mask, without_rim(result.mask, organ.rim)
+        ), int(result.fallback.sum())
 
     return method
 

@@ -1,5 +1,6 @@
-"""One assembled volume -> the slices that a network sees: organ, one crop box, normalisation, resizing. For
-the cache and for `predict`.
+"""Turn one assembled volume into the slices of a network: organ, one crop box, normalisation, resizing.
+
+The cache and `predict` both use it.
 """
 
 from dataclasses import dataclass
@@ -19,17 +20,20 @@ _LARGEST_FLOAT16 = 65504.0
 
 @dataclass(frozen=True, eq=False)
 class PreparedVolume:
-    """The kept slices of one volume, in the order of `AssembledVolume.wanted`.
+    """The requested slices of one volume, in the order of `AssembledVolume.wanted`.
 
-    images: (n, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are kept;
-        float16 everywhere, so that a cached slice and one computed on the spot are the same numbers
-    organ: (n, side, side) uint8, 1 = organ, its rim taken off
-    box: the volume's crop on the original grid
-    area: per slice, organ fraction of the ORIGINAL image; pixel_hash: per slice, '' for a constant image
-    fallback: slices (of all that the volume has) where organ.method found nothing plausible and took the
-    foreground
-    windowed: pictures of 8 bits, taken to show data.window already
-    notes: of the assembled volume, on what was accepted or changed to read it
+    Attributes:
+        images: (n, side, side, C) float16, normalised, 0 outside the organ unless organ.surroundings are
+            kept; float16 everywhere, so that a cached slice and one computed on the spot are the same
+            numbers.
+        organ: (n, side, side) uint8, 1 = organ, its rim taken off.
+        box: the volume's crop on the original grid.
+        area: per slice, organ fraction of the ORIGINAL image, in 0..1.
+        pixel_hash: per slice, sha256 of its pixels; '' for a constant image.
+        fallback: number of slices (of all that the volume has) where organ.method found nothing plausible and
+            took the foreground.
+        windowed: whether the files are 8-bit pictures, taken to show data.window already.
+        notes: of the assembled volume, on what was accepted or changed to read it.
     """
 
     images: np.ndarray
@@ -48,17 +52,27 @@ def prepare_volume(
     """Find the organ, lay one box around it, normalise by the statistics inside it, crop and resize to
     data.side.
 
-    A constant slice has an empty organ. `image` is named in messages; organ_network: as in `organ_region`.
-    DataError: values too large for float16.
+    Args:
+        volume: the assembled volume.
+        image: file of the volume, for messages.
+        data: recipe section `data`.
+        organ: recipe section `organ`.
+        organ_network: see `organ_region`.
+
+    Returns:
+        The prepared slices; a constant slice has an empty organ.
+
+    Raises:
+        DataError: values are too large for float16.
     """
     array, side = volume.array, data.side
-    hashes = [slice_hash(one) for one in array]
+    hashes = [slice_hash(image_slice) for image_slice in array]
     region, fallback = organ_region(volume, organ, organ_network)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
-    shown = bool(volume.grids) and all(grid.eight_bits for grid in volume.grids)
+    eight_bits = bool(volume.grids) and all(grid.eight_bits for grid in volume.grids)
     measured = region if volume.excluded is None else region & ~volume.excluded
-    values = normalize(array, measured, data.normalization, window_of(data.window, shown))
+    values = normalize(array, measured, data.normalization, window_of(data.window, eight_bits))
     if organ.surroundings == "blank":
         values = values * region[..., None]
     largest = float(np.abs(values).max())
@@ -68,25 +82,27 @@ def prepare_volume(
             f"exceed {_LARGEST_FLOAT16:.0f}, the largest that the cache holds; use zscore, percentile or "
             f"window."
         )
-    numbers = [number for number, *_ in volume.wanted]
-    images = np.empty((len(numbers), side, side, array.shape[-1]), np.float16)
-    regions = np.empty((len(numbers), side, side), np.uint8)
-    for row, number in enumerate(numbers):
-        images[row] = box.crop(values[number], side)
-        regions[row] = box.crop(region[number], side, nearest=True)
-    areas = tuple(float(region[number].mean()) for number in numbers)
+    indices = [index for index, *_ in volume.wanted]
+    images = np.empty((len(indices), side, side, array.shape[-1]), np.float16)
+    regions = np.empty((len(indices), side, side), np.uint8)
+    for row, index in enumerate(indices):
+        images[row] = box.crop(values[index], side)
+        regions[row] = box.crop(region[index], side, nearest=True)
+    areas = tuple(float(region[index].mean()) for index in indices)
     return PreparedVolume(
         images,
         regions,
         box,
         areas,
-        tuple(hashes[number] for number in numbers),
+        tuple(hashes[index] for index in indices),
         fallback,
-        shown and data.window is not None,
+        eight_bits and data.window is not None,
         _notes(volume),
     )
 
 
 def _notes(volume: AssembledVolume) -> tuple[str, ...]:
-    """Its own, and those of its files' readers on how values are shown."""
+    """Return the volume's notes without repetitions, those of its files' readers on the display of values
+    included.
+    """
     return tuple(dict.fromkeys(volume.notes))

@@ -1,8 +1,8 @@
-"""Resizing of one slice: bilinear with antialiasing for images, nearest for labels; both count from pixel
-edges.
+"""Resize one slice: bilinear with antialiasing for images, nearest neighbour for labels.
 
-Pixel i covers [i, i+1) and its centre is i + 0.5 (half-pixel convention, as `tf.image.resize` and PyTorch
-with align_corners=False). Pillow's triangle filter widens with the shrink factor, so that nothing is skipped.
+Both count from pixel edges. Pixel i covers [i, i+1) and its centre is i + 0.5 (half-pixel convention, like
+`tf.image.resize` and PyTorch with align_corners=False). Pillow's triangle filter widens with the shrink
+factor, so that nothing is skipped.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from PIL import Image
 
 
 def resize_bilinear(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) of any real dtype -> `shape` float32; antialiased when shrinking, plain bilinear when
-    enlarging.
+    """Resize (rows, columns) of any real dtype to `shape`, float32; antialiased when shrinking, else plain
+    bilinear.
     """
     source = np.ascontiguousarray(image, dtype=np.float32)
     if source.shape == tuple(shape):
@@ -20,7 +20,7 @@ def resize_bilinear(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def resize_nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) of any dtype -> `shape`, same dtype: the value of the pixel under each new pixel's
+    """Resize (rows, columns) of any dtype to `shape`, same dtype: take the value of the pixel under each new
     centre.
     """
     rows, columns = (

@@ -1,4 +1,4 @@
-"""One shard of prepared slices: computed volume by volume, and kept in a folder of its own."""
+"""Prepare one shard of slices volume by volume, and store it in a folder of its own."""
 
 import contextlib
 import json
@@ -21,13 +21,15 @@ from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 @dataclass(frozen=True)
 class PreparedGroup:
-    """What became of one group of cases.
+    """The prepared slices of one group of cases.
 
-    volumes: (images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n slices) each;
-    `volume` in the facts counts from 0 in the shard. fallback: {index of a volume's first case: slices
-    without a plausible organ}.
-    windowed: how many of them are pictures that are taken to show data.window already.
-    notes: [(index of a volume's first case, what was accepted or changed to read it)].
+    Attributes:
+        cases: number of cases of the group.
+        volumes: per volume (images (n, side, side, C) float16, organ (n, side, side) uint8, facts of the n
+            slices); `volume` in the facts counts from 0 in the shard.
+        fallback: {index of a volume's first case: number of slices without a plausible organ}.
+        windowed: number of volumes that are 8-bit pictures, taken to show data.window already.
+        notes: (index of a volume's first case, what was accepted or changed to read it) each.
     """
 
     cases: int
@@ -41,10 +43,16 @@ class PreparedGroup:
 class KeptShard:
     """A finished folder: images.npy, organ.npy, table.csv, meta.json.
 
-    shape: (n, side, side, C) of its images; volumes: how many they belong to
-    notes: {text: [first case that it is true of, number of volumes]}
-    fallback: {first case: slices}, windowed: volumes, as in PreparedGroup; cases: index of each of its cases
-    in the whole manifest
+    Attributes:
+        folder: the folder.
+        key: sha256 of everything that affects it.
+        shape: (n, side, side, C) of its images.
+        volumes: number of volumes that they belong to.
+        fallback: {first case of a volume: number of slices without a plausible organ}.
+        windowed: number of volumes, see PreparedGroup.
+        cases: per case of the shard, its index in the whole manifest.
+        reused: whether the folder existed before.
+        notes: {text: [first case that it is true of, number of volumes]}.
     """
 
     folder: Path
@@ -65,27 +73,35 @@ def prepared_groups(
     organ_network=None,
     expected: ExpectedImages = ExpectedImages(),
 ) -> Iterator[PreparedGroup]:
-    """The shard's groups in order, computed by two threads, at most four ahead: that much is in memory at a
-    time.
+    """Yield the shard's groups in order, computed by two threads; at most four are in memory.
 
-    DataError or ImageError names the file; DataError too for a volume with other channels than the first.
+    Args:
+        shard: the shard.
+        data: recipe section `data`.
+        organ: recipe section `organ`.
+        organ_network: see `organ_region`.
+        expected: what the images must be like.
+
+    Raises:
+        ImageError: a file cannot be read.
+        DataError: a file is not what is expected, or a volume has other channels than the first.
     """
-    manifest, channels, first, volumes = shard.manifest, None, None, 0
+    manifest, channels, first_image, volumes = shard.manifest, None, None, 0
     results = _in_order(
         lambda group: _compute(shard, group, data, organ, organ_network, expected), shard.groups
     )
     with contextlib.closing(results):
         for group, ready in zip(shard.groups, results):
             numbered, fallback, notes = [], {}, []
-            for images, regions, facts, without_organ, _, of_volume in ready:
+            for images, regions, facts, without_organ, _, volume_notes in ready:
                 case = facts[0]["case"]
-                channels, first = (
-                    (channels, first) if channels else (images.shape[-1], manifest.cases[case].image)
+                channels, first_image = (
+                    (channels, first_image) if channels else (images.shape[-1], manifest.cases[case].image)
                 )
-                check_channels(first, channels, manifest.cases[case].image, images.shape[-1])
+                check_channels(first_image, channels, manifest.cases[case].image, images.shape[-1])
                 if without_organ:
                     fallback[case] = without_organ
-                notes += [(case, note) for note in of_volume]
+                notes += [(case, note) for note in volume_notes]
                 numbered.append((images, regions, [{**fact, "volume": volumes} for fact in facts]))
                 volumes += 1
             yield PreparedGroup(
@@ -98,7 +114,7 @@ def prepared_groups(
 
 
 def check_channels(first: Path, channels: int, other: Path, count: int) -> None:
-    """DataError when two images of one data set differ in their number of channels."""
+    """Raise DataError when two images of one data set differ in their number of channels."""
     if count != channels:
         raise DataError(
             f"images of different channel counts: {first} has {channels}, {other} has "
@@ -116,7 +132,10 @@ def write_shard(
     organ_network,
     expected=ExpectedImages(),
 ) -> None:
-    """Prepare a shard into the new folder `folder`; `progress(cases)` after every group."""
+    """Prepare a shard and write it into the new folder `folder`.
+
+    `progress(cases)` is called after every group.
+    """
     folder.mkdir()
     side, rows, fallback, windowed, notes = data.side, [], {}, 0, {}
     with contextlib.ExitStack() as stack:
@@ -156,7 +175,7 @@ def write_shard(
 
 
 def open_shard(folder: Path, shard: Shard, key: str, reused: bool) -> KeptShard | None:
-    """The finished folder, or None when there is none or it is damaged."""
+    """Return the finished folder, or None when there is none or it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         images, organ = (np.load(folder / name, mmap_mode="r") for name in ("images.npy", "organ.npy"))
@@ -184,8 +203,11 @@ def open_shard(folder: Path, shard: Shard, key: str, reused: bool) -> KeptShard 
 def _compute(
     shard: Shard, group, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages
 ):
-    """[(images, organ, facts, slices without an organ, whether the window is shown already, notes)] per
-    volume of the group.
+    """Prepare the volumes of one group.
+
+    Returns:
+        Per volume (images, organ, facts, slices without an organ, whether it shows the window already,
+        notes).
     """
     with_organ = organ.method == "given"
     volumes = assemble(
@@ -222,7 +244,9 @@ def _compute_volume(
 
 
 def _in_order(function, items):
-    """Results of `function` in the order of `items`, computed by two threads, at most four ahead."""
+    """Yield the results of `function` in the order of `items`, computed by two threads, at most four
+    ahead.
+    """
     with ThreadPoolExecutor(max_workers=2) as pool:
         waiting, items = [], iter(items)
         try:

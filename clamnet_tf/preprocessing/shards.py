@@ -1,8 +1,8 @@
-"""A manifest in shards: parts of whole volumes that are prepared, kept and found again one by one.
+"""Divide a manifest into shards: parts of whole volumes that are prepared, stored and found again one by one.
 
-Which volume belongs to which shard follows from the manifest alone, so that every process and machine agrees
-without a word. What is prepared of a shard stands under a key of its own causes: a study more at the end of
-an archive leaves all shards before it as they are.
+Which volume belongs to which shard follows from the manifest alone, so that all processes and machines agree
+without communication. A prepared shard is stored under a key of everything that affects it: one more study at
+the end of an archive leaves all shards before it unchanged.
 """
 
 import hashlib
@@ -19,8 +19,10 @@ from clamnet_tf.preprocessing.content_hashes import ContentHashes
 from clamnet_tf.preprocessing.volumes import Group, group_cases
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
-VERSION = 10  # raise it whenever shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers
-SLICES = 1024  # a shard is full from here on: some 100 MB, and what a killed process loses at most
+#: Raise it when shard_folder.py, prepared_volume.py, volumes.py or clamnet_tf.imaging compute other numbers.
+VERSION = 10
+#: A shard of this many slices is full: some 100 MB, and the most that a killed process loses.
+SLICES = 1024
 _SLICES_OF_A_FILE = 64  # how many slices they hold is not known before they are read
 
 
@@ -28,10 +30,13 @@ _SLICES_OF_A_FILE = 64  # how many slices they hold is not known before they are
 class Shard:
     """One shard as a small manifest of its own, which may travel to another machine.
 
-    number, of: 0-based number of the shard, and how many there are
-    manifest: its cases alone, in the order of the prepared slices
-    groups: which of them form a volume, as indices into these cases
-    cases: index of each in the whole manifest; patients: index of the first case of its patient there
+    Attributes:
+        number: 0-based number of the shard.
+        of: number of shards.
+        manifest: the shard's cases alone, in the order of the prepared slices.
+        groups: which of them form a volume, as indices into these cases.
+        cases: per case, its index in the whole manifest.
+        patients: per case, the index in the whole manifest of its patient's first case.
     """
 
     number: int
@@ -49,10 +54,19 @@ class Shard:
         organ_network=None,
         expected: ExpectedImages = ExpectedImages(),
     ) -> str:
-        """sha256 of everything that affects pixels and rows; labels, sites, eta and split are joined on
-        opening and do not.
+        """Return the sha256 of everything that affects pixels and rows.
 
-        cache: where the hashes of files are remembered; None: nowhere. DataError: a file cannot be read.
+        Labels, sites, eta and split are joined on opening and do not affect it.
+
+        Args:
+            data: recipe section `data`.
+            organ: recipe section `organ`.
+            cache: folder where hashes of files are remembered; None: nowhere.
+            organ_network: has a `key`; needed when organ.method is network.
+            expected: what the images must be like.
+
+        Raises:
+            DataError: a file cannot be read.
         """
         contents = ContentHashes(cache, f"{self.manifest.root} {self.number}")
         files = []
@@ -71,15 +85,16 @@ class Shard:
             [group.cases for group in self.groups],
         ]
         causes.append(expected.causes())
-        if mixed := [number for number, group in enumerate(self.groups) if self._may_be_refused(group)]:
+        if mixed := [index for index, group in enumerate(self.groups) if self._may_be_refused(group)]:
             causes.append(mixed)
         if organ.method == "network":
             causes.append(organ_network.key)
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
 
     def _may_be_refused(self, group: Group) -> bool:
-        """Whether the labels of a group decide if it is prepared at all: sagittal slices of several labels
-        are not (stacking.py).
+        """Tell whether the labels of a group decide if it is prepared at all.
+
+        Sagittal slices of several labels are not prepared (datasets/stacking.py).
         """
         cases = [self.manifest.cases[index] for index in group.cases]
         promised = format_promised(cases[0].image)
@@ -91,7 +106,7 @@ class Shard:
         )
 
     def row(self) -> dict:
-        """As JSON; `from_row` reads it back."""
+        """Return the shard as a dict for JSON; `from_row` reads it back."""
         cases = [
             {name: str(value) if isinstance(value, Path) else value for name, value in vars(case).items()}
             for case in self.manifest.cases
@@ -104,6 +119,7 @@ class Shard:
 
     @classmethod
     def from_row(cls, row: dict) -> "Shard":
+        """Make a shard of what `row` returned."""
         paths, cases = ("image", "mask", "organ"), []
         for case in row["manifest"]["cases"]:
             cases.append(
@@ -123,19 +139,20 @@ class Shard:
 
 
 def shards_of(manifest: Manifest) -> Iterator[Shard]:
-    """The shards of a manifest, in order: groups of `volumes.group_cases` one after the other until SLICES
-    slices are expected.
+    """Yield the shards of a manifest in order: groups of `volumes.group_cases` until SLICES slices are
+    expected.
 
-    A file counts as one slice, one of a format of many slices, of which no single slice is named, as 64.
+    A file counts as one slice; a file in a format of many slices, of which no single slice is named, counts
+    as 64.
     """
     groups = group_cases(manifest)
     ends = _ends(manifest, groups)
     patients: dict[str, int] = {}
     for index, case in enumerate(manifest.cases):
         patients.setdefault(case.patient, index)
-    for number, (first, end) in enumerate(zip([0, *ends], ends)):
-        own, cases, local = groups[first:end], [], []
-        for group in own:
+    for number, (start, end) in enumerate(zip([0, *ends], ends)):
+        shard_groups, cases, local = groups[start:end], [], []
+        for group in shard_groups:
             local.append(Group(tuple(range(len(cases), len(cases) + len(group.cases)))))
             cases += group.cases
         small = Manifest(manifest.root, tuple(manifest.cases[index] for index in cases))
@@ -150,12 +167,12 @@ def shards_of(manifest: Manifest) -> Iterator[Shard]:
 
 
 def count_shards(manifest: Manifest) -> int:
-    """How many shards a manifest has."""
+    """Return the number of shards of a manifest."""
     return len(_ends(manifest, group_cases(manifest)))
 
 
 def _ends(manifest: Manifest, groups: list[Group]) -> list[int]:
-    """Number of the group behind the last one of each shard."""
+    """Return, per shard, the index of the group after its last one."""
     ends, expected = [], 0
     for number, group in enumerate(groups, start=1):
         expected += sum(_expected_slices(manifest.cases[index]) for index in group.cases)

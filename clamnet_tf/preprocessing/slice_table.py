@@ -1,4 +1,4 @@
-"""The table of prepared slices: one row per slice, one NumPy array per column."""
+"""Hold the table of prepared slices: one row per slice, one NumPy array per column."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError
 
 STORED = ("case", "volume", "slice_index", "position", "area", "box", "spacing", "pixel_hash")
-MOST_VOLUMES = 40  # that cuts are fixed on
+MOST_VOLUMES = 40  # at most as many volumes fix the thresholds
 _WIDTHS = {"box": 5, "spacing": 3}
 _TYPES = {
     "case": np.int64,
@@ -27,16 +27,23 @@ _TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class SliceTable:
-    """Columns of length N, in the order of the prepared images. Missing text is '', missing label -1, missing
-    number nan.
+    """Columns of length N, in the order of the prepared images.
 
-    image, patient, site, series, split: text        label: 0 normal, 1.. abnormal
-    markers: names of what the slice shows, joined by +
-    case: index into manifest.cases                  volume: number of the volume, rising from 0; its slices are in order
-    slice_index: slice inside its file, from 0       position: 0..1 inside its volume (0.5 for a single image)
-    area: organ fraction of the ORIGINAL image       eta: nan = the recipe's
-    box (N, 5): top, left, size, height, width of the CropBox on the original grid, pixels
-    spacing (N, 3): between slices, rows, columns, in mm        pixel_hash: '' for a constant image
+    A missing text is '', a missing label -1, a missing number nan.
+
+    Attributes:
+        image, patient, site, series, split: text.
+        label: 0 normal, 1.. abnormal.
+        slice_index: slice inside its file, from 0.
+        position: 0..1 inside its volume (0.5 for a single image).
+        area: organ fraction of the ORIGINAL image, in 0..1.
+        eta: probability that the slice shows the lesion; nan = the recipe's value.
+        box: (N, 5) top, left, size, height, width of the CropBox on the original grid, in pixels.
+        case: index into manifest.cases.
+        pixel_hash: sha256 of the original pixels, '' for a constant image.
+        volume: number of the volume, rising from 0; its slices are in order.
+        spacing: (N, 3) between slices, rows, columns, in mm.
+        markers: names of the lesion classes that the slice shows, joined by +.
     """
 
     image: np.ndarray
@@ -60,32 +67,35 @@ class SliceTable:
         return len(self.case)
 
     def select(self, rows) -> "SliceTable":
-        """The same columns for `rows` (indices or a boolean array)."""
+        """Return the same columns for `rows` (indices or a boolean array)."""
         return SliceTable(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def hashes(self) -> dict[int, list[str]]:
-        """Pixel hashes per case index, constant images left out: what `data.split.check_leakage` compares."""
-        found: dict[int, list[str]] = {}
+        """Return the pixel hashes per case index, without constant images, for
+        `datasets.split.check_leakage`.
+        """
+        hashes_of_case: dict[int, list[str]] = {}
         for case, value in zip(self.case.tolist(), self.pixel_hash.tolist()):
             if value:
-                found.setdefault(case, []).append(value)
-        return found
+                hashes_of_case.setdefault(case, []).append(value)
+        return hashes_of_case
 
     def volumes_of(self, rows, most: int = MOST_VOLUMES) -> np.ndarray:
-        """Numbers of the volumes that hold one of `rows`, rising; when there are more than `most`, that many,
-        evenly spread.
+        """Return the numbers of the volumes that hold one of `rows`, rising; at most `most` of them, evenly
+        spread.
         """
-        numbers = np.unique(self.volume[rows])
+        volumes = np.unique(self.volume[rows])
         return (
-            numbers
-            if len(numbers) <= most
-            else numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+            volumes
+            if len(volumes) <= most
+            else volumes[np.linspace(0, len(volumes) - 1, most).round().astype(int)]
         )
 
 
 def write_stored(rows: list[dict], path: Path) -> None:
-    """Write the columns that depend on pixels and settings alone as CSV; box and spacing become one column
-    per number.
+    """Write the columns that depend on pixels and settings alone as CSV.
+
+    `box` and `spacing` get one column per number.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -99,7 +109,11 @@ def write_stored(rows: list[dict], path: Path) -> None:
 
 
 def read_stored(path: Path) -> dict[str, np.ndarray]:
-    """The columns that `write_stored` wrote. DataError: some other table."""
+    """Read the columns that `write_stored` wrote.
+
+    Raises:
+        DataError: the file is some other table.
+    """
     with open(path, encoding="utf-8", newline="") as stream:
         header, *lines = list(csv.reader(stream))
     if header != [name for column in STORED for name in _names(column)]:
@@ -113,17 +127,19 @@ def read_stored(path: Path) -> dict[str, np.ndarray]:
 
 
 def join_stored(parts, manifest: Manifest) -> SliceTable:
-    """One table of several parts as `read_stored` gives them, in order, with what the manifest says of each
-    case now (labels, split, eta ...).
+    """Join several parts into one table, and add what the manifest says of each case now (labels, split, eta
+    ...).
 
-    parts: pairs of columns and the index in `manifest` of each case that they count from 0. Volumes are
-    counted on.
+    Args:
+        parts: in order, pairs of columns from `read_stored` and, per case that they count from 0, its index
+            in `manifest`. Volumes are numbered consecutively over the parts.
+        manifest: the whole manifest.
     """
-    every, volumes = [], 0
+    numbered, volumes = [], 0
     for columns, cases in parts:
-        every.append({**columns, "case": cases[columns["case"]], "volume": columns["volume"] + volumes})
-        volumes = every[-1]["volume"][-1] + 1
-    columns = {column: np.concatenate([part[column] for part in every]) for column in STORED}
+        numbered.append({**columns, "case": cases[columns["case"]], "volume": columns["volume"] + volumes})
+        volumes = numbered[-1]["volume"][-1] + 1
+    columns = {column: np.concatenate([part[column] for part in numbered]) for column in STORED}
     cases = [manifest.cases[index] for index in columns["case"]]
     columns["image"] = np.array([str(case.image) for case in cases], dtype=np.str_)
     for name in ("patient", "site", "series", "split"):

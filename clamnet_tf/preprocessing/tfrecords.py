@@ -1,38 +1,39 @@
-"""Prepared slices as records, for readers other than `fit`: one TFRecord or ArrayRecord file per shard, one
-tf.train.Example per slice.
+"""Write prepared slices as records for readers other than `fit`: one TFRecord or ArrayRecord file per shard.
+
+Each slice is one tf.train.Example:
 
     field         type                     shape; unit
     image         bytes, float16 little    (side, side, channels): normalised, 0 outside the organ
     organ         bytes, uint8             (side, side): 1 = organ
     side          int64                    pixels
     channels      int64
-    case          int64                    row of the manifest, from 0; `data inspect --write-manifest` writes it
+    case          int64                    row of the manifest of `data inspect --write-manifest`, from 0
     patient       int64                    the first `case` of the same patient
     shard         int64                    number of the file
     volume        int64                    number of the volume in its shard; its slices follow one another
     slice_index   int64                    slice inside the image file, from 0
     position      float32                  0..1 inside the volume
     area          float32                  organ fraction of the original image
-    box           int64 (5)                top, left, size, height, width of the crop on the original grid, pixels
+    box           int64 (5)                top, left, size, height, width of the crop, original grid, pixels
     spacing       float32 (3)              between slices, rows, columns, mm; nan: unknown
     pixel_hash    text                     sha256 of the original pixels, '' of a constant image
     label         int64                    0 normal, 1.. abnormal
-    markers       text                     names of what the slice shows, joined by +
+    markers       text                     names of the lesion classes that the slice shows, joined by +
     eta           float32                  nan: the recipe's
     split         text                     train, val or test
 
-Pixels are those of the cache to the bit. Paths, names of patients and institutions are left out. A file's
-name ends with the key of what it was made of; a finished file is left alone, and one of a changed shard
-replaces the old one.
+Pixels equal those of the cache to the bit. Paths, names of patients and institutions are left out. A file's
+name ends with the key of everything that affects it; a finished file is left alone, and the file of a changed
+shard replaces the old one.
 
     import tensorflow as tf
     from clamnet_tf.preprocessing.tfrecords import parse
     files = tf.data.Dataset.list_files("records/slices-*.tfrecord", shuffle=True, seed=0)
     slices = files.interleave(tf.data.TFRecordDataset, num_parallel_calls=2).map(parse, num_parallel_calls=2)
-    batches = slices.filter(lambda one: one["split"] == "train").shuffle(1024, seed=0).batch(16)
+    batches = slices.filter(lambda fields: fields["split"] == "train").shuffle(1024, seed=0).batch(16)
 
-ArrayRecord: `parse(source[row])` with
-array_record.python.array_record_data_source.ArrayRecordDataSource(paths), at random.
+For random access to ArrayRecord files, use `parse(source[row])` with
+array_record.python.array_record_data_source.ArrayRecordDataSource(paths).
 """
 
 import contextlib
@@ -66,7 +67,7 @@ FIELDS = {
 
 
 def parse(record) -> dict[str, tf.Tensor]:
-    """A record -> its fields as above, image and organ as arrays; eager or in `Dataset.map`."""
+    """Turn a record into its fields, with image and organ as arrays; works eagerly or in `Dataset.map`."""
     fields = tf.io.parse_single_example(record, FIELDS)
     side, channels = fields["side"], fields["channels"]
     fields["image"] = tf.reshape(tf.io.decode_raw(fields["image"], tf.float16), [side, side, channels])
@@ -82,7 +83,11 @@ def open_folder(
     shards: int,
     expected: ExpectedImages = ExpectedImages(),
 ) -> Path:
-    """The folder of records, new or of the same settings. RunError: it holds records of others."""
+    """Return the folder of records, new or of the same settings.
+
+    Raises:
+        RunError: the folder holds records of other settings.
+    """
     out = make_folder(out)
     settings = {
         "version": VERSION,
@@ -93,12 +98,12 @@ def open_folder(
     }
     settings["expected"] = expected.causes()
     try:
-        found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+        stored = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         write_json(out / SETTINGS, settings)
         return out
     differing = [
-        name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]
+        name for name in settings if not isinstance(stored, dict) or stored.get(name) != settings[name]
     ]
     if differing:
         raise RunError(
@@ -118,14 +123,15 @@ def write_every_shard(
     progress=None,
     expected: ExpectedImages = ExpectedImages(),
 ) -> None:
-    """All shards of a manifest, shared with other processes that do the same (see `prepare.claimed`);
+    """Write all shards of a manifest, shared with other processes that do the same (see `cache.claimed`).
+
     `progress(done, total)` counts cases.
     """
     done = 0
     with contextlib.closing(
         claimed(shards_of(manifest), lambda shard: out / f".{_stem(shard)}.lock")
-    ) as mine:
-        for shard in mine:
+    ) as claims:
+        for shard in claims:
             write_records(shard, out, form, data, organ, organ_network, expected)
             done += len(shard.cases)
             if progress is not None:
@@ -142,7 +148,10 @@ def write_on_worker(
     organ_network,
     expected=ExpectedImages(),
 ) -> dict:
-    """What `beam_runner.run_on_beam` makes of a shard."""
+    """Write one shard on a Beam worker, for `beam_runner.run_on_beam`.
+
+    Return its file and whether it existed.
+    """
     path, reused = write_records(shard, out, form, data, organ, organ_network, expected)
     return {"file": path.name, "reused": reused}
 
@@ -156,11 +165,23 @@ def write_records(
     organ_network=None,
     expected: ExpectedImages = ExpectedImages(),
 ) -> tuple[Path, bool]:
-    """Prepare a shard into its file in `out`; returns (path, whether it was there before). One volume after
-    the other is in memory.
+    """Prepare a shard and write it into its file in `out`, with one volume after the other in memory.
 
-    form: tfrecord or array_record. Errors as of `shard_folder.prepared_groups`; EnvironmentFailure: `out`
-    cannot be written.
+    Args:
+        shard: the shard.
+        out: folder of the records.
+        form: tfrecord or array_record.
+        data: recipe section `data`.
+        organ: recipe section `organ`.
+        organ_network: see `organ_region`.
+        expected: what the images must be like.
+
+    Returns:
+        The file, and whether it existed before.
+
+    Raises:
+        The errors of `shard_folder.prepared_groups`.
+        EnvironmentFailure: `out` cannot be written.
     """
     key, suffix = _key(shard, data, organ, organ_network, expected), SUFFIXES[form]
     path = out / f"{_stem(shard)}-{key[:12]}.{suffix}"
@@ -188,9 +209,11 @@ def _stem(shard: Shard) -> str:
 def _key(
     shard: Shard, data: DataSection, organ: OrganSection, organ_network, expected: ExpectedImages
 ) -> str:
-    """As of the shard, and of what the manifest says."""
-    told = [[case.label, case.markers, case.eta, case.split] for case in shard.manifest.cases]
-    causes = [shard.key(data, organ, None, organ_network, expected), told, shard.cases, shard.patients]
+    """Return the sha256 of everything that affects a file: the shard's key and what the manifest says of its
+    cases.
+    """
+    labels = [[case.label, case.markers, case.eta, case.split] for case in shard.manifest.cases]
+    causes = [shard.key(data, organ, None, organ_network, expected), labels, shard.cases, shard.patients]
     return hashlib.sha256(json.dumps(causes).encode()).hexdigest()
 
 
@@ -207,7 +230,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
         "label": [-1 if case.label is None else case.label],
         "box": fact["box"],
     }
-    numbers = {
+    floats = {
         "position": [fact["position"]],
         "area": [fact["area"]],
         "eta": [float("nan") if case.eta is None else case.eta],
@@ -224,7 +247,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
         name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in integers.items()
     }
     features |= {
-        name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in numbers.items()
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=value)) for name, value in floats.items()
     }
     features |= {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in texts.items()
@@ -234,7 +257,7 @@ def _example(shard: Shard, image, organ, fact: dict) -> bytes:
 
 @contextlib.contextmanager
 def _writer(path: Path, form: str):
-    """`write(bytes)` of one record into the file."""
+    """Open a file for records; the block receives the function that writes one record (bytes)."""
     if form == "tfrecord":
         try:
             with tf.io.TFRecordWriter(str(path)) as writer:

@@ -1,5 +1,6 @@
-"""What keeps labelled slices from being trained on. `fit` refuses by these functions, `data inspect` foresees
-by them.
+"""List what keeps labelled slices from being trained on.
+
+`fit` refuses with these functions, `data inspect` warns with them.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ def split_problems(
     *,
     both_classes: bool = True,
 ) -> tuple[Manifest | None, list[str]]:
-    """(the manifest with a side for every case, []), or (None, why `split_manifest` refuses it)."""
+    """Return (the manifest with a side for every case, []), or (None, why `split_manifest` refuses it)."""
     try:
         split = split_manifest(manifest, section or SplitSection(), split_file, both_classes=both_classes)
         check_test_side(split)
@@ -29,10 +30,10 @@ def split_problems(
 
 
 def check_test_side(manifest: Manifest) -> None:
-    """DataError when no patient is held out: a training ends with figures of the test side."""
+    """Raise DataError when no patient is held out, since a training ends with metrics of the test side."""
     if not any(case.split == "test" for case in manifest.cases):
         raise DataError(
-            f"{manifest.root}: no patient is on the side test, of which the figures of a run are made; "
+            f"{manifest.root}: no patient is on the side test, on which the metrics of a run are measured; "
             "give some of the patients that side (--split-file, or data.split.test above 0)."
         )
 
@@ -40,14 +41,16 @@ def check_test_side(manifest: Manifest) -> None:
 def lacking_slices(
     label, split, usable, *, shown=None, names=(), pairs: bool = False, advice: str = ""
 ) -> list[str]:
-    """Why the usable slices do not suffice, one message each.
+    """Return why the usable slices do not suffice, one message per reason.
 
     Args:
-        label: (N,) int, 0 normal, 1.. abnormal. split: (N,) text. usable: (N,) bool, slices that show enough
-            of the organ.
-        shown: (N, M) bool, which of the lesion classes `names` of the recipe a slice shows. pairs: whether
-            abnormal slices are trained in pairs with normal ones. advice: what is added to the advice of a
-            message.
+        label: (N,) int, 0 normal, 1.. abnormal.
+        split: (N,) text.
+        usable: (N,) bool, slices that show enough of the organ.
+        shown: (N, M) bool, which of the lesion classes `names` a slice shows; None: not checked.
+        names: the M lesion classes of the recipe.
+        pairs: whether abnormal slices are trained in pairs with normal ones.
+        advice: text added to the advice of a message.
     """
     label, split, usable = np.asarray(label), np.asarray(split), np.asarray(usable, bool)
     train, validation = (usable & (split == side) for side in ("train", "val"))
@@ -55,17 +58,16 @@ def lacking_slices(
     problems = [
         f"There are no {name} that show enough of the organ. Check labels, split and"
         f" data.minimum_organ_fraction{advice}."
-        for name, found in (("abnormal training slices", abnormal), ("validation slices", validation))
-        if not found.any()
+        for name, rows in (("abnormal training slices", abnormal), ("validation slices", validation))
+        if not rows.any()
     ]
     missing = (
-        [] if shown is None else [name for name, found in zip(names, shown[abnormal].T) if not found.any()]
+        [] if shown is None else [name for name, rows in zip(names, shown[abnormal].T) if not rows.any()]
     )
     if missing and abnormal.any():
         problems.append(
-            f"No training slice shows {' or '.join(missing)}, which the recipe tells apart from its other"
-            " markers. Name it in the manifest's column markers, check the split, or take it out of the"
-            " recipe."
+            f"No training slice shows {' or '.join(missing)}, which is one of the recipe's lesion classes."
+            " Name it in the manifest's column markers, check the split, or take it out of the recipe."
         )
     if (
         pairs
@@ -77,7 +79,9 @@ def lacking_slices(
 
 
 def without_pairs(abnormal: int, normal: int) -> str | None:
-    """Why no pairs can be made of so many abnormal and normal training slices; None when they can."""
+    """Return why no pairs can be made of so many abnormal and normal training slices; None when they can be
+    made.
+    """
     if abnormal and normal:
         return None
     return (

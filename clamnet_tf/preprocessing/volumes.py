@@ -1,4 +1,4 @@
-"""From cases to volumes: which files make one volume, and reading it with every check that concerns several
+"""Assemble cases into volumes: decide which files make one volume, and read it with all checks across
 files.
 """
 
@@ -27,11 +27,12 @@ class Group:
 
 
 def group_cases(manifest: Manifest) -> list[Group]:
-    """Cases of one patient and series together; without series but with position, one group per patient; else
-    one per file.
+    """Group the cases that may form one volume.
 
-    Inside a group: by position when every case has one, else by the natural order of file names; then by
-    slice_index. Groups come in the order of their first case.
+    Cases of one patient and series belong together; without a series but with positions, all cases of a
+    patient; otherwise each file is a group. Within a group, cases are ordered by position when every case has
+    one, else by the natural order of file names; then by slice_index. Groups come in the order of their first
+    case.
     """
     groups: dict[tuple, list[int]] = {}
     for index, case in enumerate(manifest.cases):
@@ -46,18 +47,16 @@ def group_cases(manifest: Manifest) -> list[Group]:
 
 
 def _in_order(cases, indices) -> Group:
-    """The group of the cases at `indices`, in the order of their positions, or of their names where these do
-    not tell.
+    """Return the group of the cases at `indices`, ordered by position, or by name where positions do not
+    decide.
     """
-    places = {cases[index].position for index in indices}
-    positioned = None not in places
+    positions = {cases[index].position for index in indices}
+    positioned = None not in positions
 
     def order(index):
         case = cases[index]
-        if positioned and len(places) == len(
-            indices
-        ):  # no two alike: names, which take long, say nothing more
-            return case.position
+        if positioned and len(positions) == len(indices):
+            return case.position  # No two are alike, so names, which take long, add nothing.
         name = [natural_key(part) for part in case.image.parts]
         return (
             case.position if positioned else 0.0,
@@ -72,19 +71,22 @@ def _in_order(cases, indices) -> Group:
 class AssembledVolume:
     """One volume, ready for the organ step.
 
-    array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a
-    place in the patient
-    wanted: per kept slice (index along axis 0, index of its case, slice inside its file, position 0..1 in the
-    volume)
-    grids: the way back to the files: of the one file of several slices, or of each file of one slice, in
-    order
-    affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack: slices
-        of DICOM as their files hold them, in the order of position; of all other files `array` itself
-    axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`
-    cases: per grid, index of its case
-    excluded: bool (S, H, W) like `array`, where no patient is shown (see `imaging.volume.Volume`), None =
-    nowhere
-    notes: what was accepted or changed to read it, beside the notes of the grids
+    Attributes:
+        array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a
+            place in the patient.
+        wanted: per requested slice (index along axis 0, index of its case, slice inside its file, position
+            0..1 in the volume).
+        spacing_mm: between slices, rows and columns, in mm; None = unknown.
+        organ: bool (S, H, W) mask given with the image, or None.
+        grids: the way back to the files: of the one file of several slices, or of each file of one slice, in
+            order.
+        affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack
+            holds the slices of DICOM as their files do, in the order of position; for all other files it is
+            `array`.
+        axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`.
+        cases: per grid, index of its case.
+        excluded: bool (S, H, W), where no patient is shown (see `imaging.volume.Volume`); None = nowhere.
+        notes: what was accepted or changed to read it, beside the notes of the grids.
     """
 
     array: np.ndarray
@@ -111,9 +113,18 @@ def assemble(
 ) -> list[AssembledVolume]:
     """Read the files of `group`: single-slice files become one volume, each file of several slices its own.
 
-    DataError for sizes or channel counts that differ inside the volume, a slice the file does not have, a
-    channel it does not have, an image that is not what `expected` says; ImageError (from imaging) for a file
-    that cannot be read.
+    Args:
+        manifest: the cases.
+        group: indices of the cases of one group.
+        channels: indices of the channels to take; None: all.
+        dicom_backend: which library reads DICOM.
+        with_organ: whether the organ masks of the manifest are read too.
+        expected: what the images must be like.
+
+    Raises:
+        DataError: sizes or channel counts differ inside the volume, a file lacks a slice or a channel that is
+            asked for, or an image is not what `expected` says.
+        ImageError: a file cannot be read.
     """
     volumes, single = [], []
     by_file: dict[Path, list[int]] = {}
@@ -122,8 +133,8 @@ def assemble(
     for path, indices in by_file.items():
         volume, notes = read_expected(path, expected, dicom_backend=dicom_backend)
         array = _choose(path, volume.array, channels)
-        organ, of_mask = _organ(manifest.cases[indices[0]], volume) if with_organ else (None, ())
-        notes += of_mask
+        organ, mask_notes = _organ(manifest.cases[indices[0]], volume) if with_organ else (None, ())
+        notes += mask_notes
         wanted = _wanted(path, volume, manifest, indices)
         if len(array) == 1:
             single.append(Single(path, indices[0], array, organ, volume, notes))
@@ -157,8 +168,9 @@ def _checked(manifest: Manifest, volume: AssembledVolume, expected: ExpectedImag
 
 
 def slice_hash(image: np.ndarray) -> str:
-    """sha256 of shape and values of one slice (H, W, C); '' when every channel is constant (blank: no
-    evidence of leakage).
+    """Return the sha256 of shape and values of one slice (H, W, C).
+
+    It is '' when every channel is constant: a blank slice is no evidence of leakage.
     """
     if all(channel.min() == channel.max() for channel in np.moveaxis(image, -1, 0)):
         return ""
@@ -180,7 +192,7 @@ def _choose(path, array, channels):
 
 
 def _organ(case: Case, volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(bool (slices, rows, columns), notes on how the mask was read)."""
+    """Return (bool (slices, rows, columns), notes on how the mask was read)."""
     if case.organ is None:
         raise DataError(
             f"{case.image}: organ.method is 'given', but the manifest has no organ mask for this image; "
@@ -196,10 +208,12 @@ def _organ(case: Case, volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _wanted(path, volume: Volume, manifest, indices):
-    """Kept slices of one file, see AssembledVolume; DataError for a slice that it does not have."""
+    """Return the requested slices of one file, see AssembledVolume; DataError for a slice that it lacks."""
     count, wanted = len(volume.array), []
     for index in indices:
-        asked = manifest.cases[index].slice_index
-        numbers = range(count) if asked is None else [volume_slice(path, volume, asked)]
-        wanted += [(number, index, number, number / (count - 1) if count > 1 else 0.5) for number in numbers]
+        slice_index = manifest.cases[index].slice_index
+        indices_of_file = range(count) if slice_index is None else [volume_slice(path, volume, slice_index)]
+        wanted += [
+            (number, index, number, number / (count - 1) if count > 1 else 0.5) for number in indices_of_file
+        ]
     return tuple(sorted(wanted))

@@ -264,7 +264,11 @@ def consistency(inference) -> str | None:
     if inference.axial_smoothing:
         steps.append(f"smoothed across slices (standard deviation {inference.axial_smoothing:g} slices)")
     if inference.keep_largest_component:
-        twins = "; components with a mirror image on the other side weigh less" if inference.suppress_bilateral else ""
+        twins = (
+            "; components with a mirror image on the other side weigh less"
+            if inference.suppress_bilateral
+            else ""
+        )
         steps.append(
             f"connected components below {percent(inference.keep_largest_component)} of the heaviest one "
             f"removed{twins}"

@@ -1,6 +1,4 @@
-"""The parts of one training, built once from its recipe. Whatever lies below gets plain arguments or a
-section.
-"""
+"""Build the parts of one training once from its recipe; modules below it get plain arguments or a section."""
 
 import hashlib
 
@@ -38,20 +36,26 @@ from clamnet_tf.training.workers import Workers
 
 
 class TrainingAssembly:
-    """Slices, batches, networks and cuts of one training; its methods are the stages and what comes after
-    them.
+    """Hold slices, batches, networks and cuts of one training.
+
+    Its methods build the stages and what follows them.
 
     Args:
-        recipe: resolved. manifest: with every case's split set. prepared: its Prepared slices.
+        recipe: the resolved recipe.
+        manifest: the manifest whose cases have their split.
+        prepared: its Prepared slices.
         workers: processes of the cluster, with the strategy that the networks are built in.
         initial: network whose weights every stage starts from as far as they fit (fit --init), or None.
-        say: callable, for a line to the reader.
+        say: callable that receives a line for the reader.
 
     Attributes:
-        slices: TrainingSlices. data: TrainingData. postprocessor: PostprocessingConfig. classes: LesionClass
-            of each map.
-        numbers: of the stages, in order: 0 learns from labels or masks, 1.. from the marks of the one before.
-        key: text that is the same in two processes when they train the same.
+        slices: TrainingSlices.
+        data: TrainingData.
+        postprocessor: PostprocessingConfig.
+        classes: LesionClass of each map.
+        numbers: numbers of the stages, in order: 0 learns from labels or masks, 1.. from the masks of the
+            stage before.
+        key: text that is equal in two processes when they train the same.
 
     Raises:
         DataError: a side has no usable slices or lacks a class.
@@ -84,7 +88,7 @@ class TrainingAssembly:
         self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
         self.postprocessor = PostprocessingConfig.of(recipe.inference)
         self.slices = TrainingSlices.of(recipe, prepared)
-        etas = [one.eta for one in self.classes]
+        etas = [lesion_class.eta for lesion_class in self.classes]
         self.data = TrainingData(self.slices, etas=etas, data_service=recipe.runtime.data_service)
         self.key = f"{recipe.model_dump_json()} {prepared.key} {_digest(self.slices)}"
 
@@ -97,21 +101,23 @@ class TrainingAssembly:
         return sizes
 
     def untrained(self) -> dict:
-        """Words for a stage -> its network without the initial weights: what `training.initial.plan_initial`
-        tries.
+        """Return {title of a stage: its network without the initial weights}, which
+        `training.initial.plan_initial` tries.
         """
-        found = {}
+        networks = {}
         if self.taught.teacher == "first_network":
-            found["first network"] = self._first_network(None)
+            networks["first network"] = self._first_network(None)
         if self.taught.rounds:
-            found["self-training"] = build_network(self.taught.network, **self.shape)
-        return found
+            networks["self-training"] = build_network(self.taught.network, **self.shape)
+        return networks
 
     def stage(self, number: int, first_step: int, teacher) -> Stage:
         """Seed Keras and build stage `number`.
 
-        first_step: optimizer steps of the stages before. teacher: predictor of the stage before, None: the
-        normal atlas.
+        Args:
+            number: 0 for the first stage, 1.. for the rounds of self-training.
+            first_step: optimizer steps of the stages before.
+            teacher: predictor of the stage before; None: the normal atlas.
         """
         keras.utils.set_random_seed(self.training.seed + number)
         if number:
@@ -123,7 +129,9 @@ class TrainingAssembly:
         return self.label_stage(first_step)
 
     def label_stage(self, first_step: int) -> Stage:
-        """The first network learns from image labels, by pairs or by another objective."""
+        """Build the stage in which the first network learns from image labels, by pairs or by another
+        objective.
+        """
         section = self.training
         with self.workers.strategy.scope():
             network = self._first_network(self.initial)
@@ -142,7 +150,7 @@ class TrainingAssembly:
         return self._stage("image-labels", first_step, section.steps, trainer, dataset)
 
     def mask_stage(self, first_step: int) -> Stage:
-        """The first network learns from masks (supervised mode)."""
+        """Build the stage in which the first network learns from masks (supervised mode)."""
         section, loss = self.training, self.loss
         with self.workers.strategy.scope():
             network = self._first_network(self.initial)
@@ -150,16 +158,19 @@ class TrainingAssembly:
                 network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice
             )
             self._compile(trainer, section.optimizer, section.steps)
-        kept, masks = training_masks(
+        indices, masks = training_masks(
             self.manifest, self.prepared, self.data.rows, len(self.classes), self.say
         )
-        rows = self.data.rows[kept]
+        rows = self.data.rows[indices]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = self.data.masked(rows, masks, plan, self._views(), steps=section.steps, seed=section.seed)
         return self._stage("supervised", first_step, section.steps, trainer, dataset)
 
     def classifier_stage(self, first_step: int) -> Stage:
-        """Image classifiers learn the labels; their attribution is the teacher of the first round."""
+        """Build the stage in which image classifiers learn the labels.
+
+        Their attribution teaches the first round.
+        """
         own, slices, seed = self.attribution.classifier, self.slices, self.training.seed
         with self.workers.strategy.scope():
             network = build_evidence_classifiers(own, **self.shape)
@@ -173,15 +184,16 @@ class TrainingAssembly:
             name="classifiers",
             schedule=self._schedule(first_step, own.steps, own.batch_size),
             trainer=trainer,
-            marker=teacher,
+            predictor=teacher,
             dataset=dataset,
-            look=lambda step: score_classifier(teacher, step, slices.validation()),
-            choose=lambda looks: choose_classifier(looks, self.selection),
+            score=lambda step: score_classifier(teacher, step, slices.validation()),
+            choose=lambda scores: choose_classifier(scores, self.selection),
         )
 
     def self_training_stage(self, number: int, first_step: int, teacher) -> Stage:
-        """A fresh network (or one with the initial weights) learns from the marks of the teacher, or of the
-        atlas.
+        """Build a stage in which a new network learns from the masks of the teacher, or of the atlas.
+
+        The network starts from random or from the initial weights.
         """
         own, seed = self.taught, self.training.seed + number
         masks = self.taught_masks(number, teacher)
@@ -195,7 +207,7 @@ class TrainingAssembly:
         return self._stage(f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
     def taught_masks(self, number: int, teacher) -> np.ndarray:
-        """(N, H, W) uint8 of training.pseudo_labels for the training rows."""
+        """Return the masks that teach the training rows, (N, H, W) uint8 of training.pseudo_labels."""
         own, data, organ = self.taught, self.data, self.prepared.organ[self.data.rows]
         if own.teacher == "attribution":
             known = data.images, organ, data.label, data.volume, self.attribution
@@ -203,10 +215,10 @@ class TrainingAssembly:
                 return attribution_labels(teacher, *known, self.selection.prevalence)
             return student_labels(teacher, *known)
 
-        def maps_of(some):
+        def maps_of(rows):
             if teacher:
-                return teacher(data.images[some])
-            unusual = self.prepared.atlas.probability(data.images[some], data.organ[some])
+                return teacher(data.images[rows])
+            unusual = self.prepared.atlas.probability(data.images[rows], data.organ[rows])
             return np.repeat(unusual[..., None], len(self.classes), axis=-1)
 
         return pseudo_labels(
@@ -222,48 +234,54 @@ class TrainingAssembly:
         )
 
     def predictor(self, network):
-        """The callable images -> probability maps of a network that is trained here, its volumes shared among
-        the workers.
-        """
+        """Return the predictor of a network that is trained here; the workers share its passes."""
         head = self.inference.head
-        marker = build_predictor(
+        predictor = build_predictor(
             network, self.inference, head=head if f"head_{head}" in network.output else "mean"
         )
-        marker.workers = self.workers
-        return marker
+        predictor.workers = self.workers
+        return predictor
 
-    def cuts(self, marker) -> dict:
-        """The cuts of the mean of the heads ("mean") and of every head, fixed on training images."""
-        return fit_postprocessors(marker, self.slices, self.selection, self.postprocessor, self.classes)
+    def cuts(self, predictor) -> dict:
+        """Return the postprocessors of the mean of the heads ("mean") and of every head, fixed on training
+        images.
+        """
+        return fit_postprocessors(predictor, self.slices, self.selection, self.postprocessor, self.classes)
 
     def cut_facts(self) -> dict:
-        """How the cuts are fixed and at which share of the organ, for selection.json."""
+        """Return how the cuts are fixed and at which share of the organ, for selection.json."""
         section, classes = self.selection, self.classes
         rule = "fixed in the recipe"
         if section.threshold == "prevalence":
             marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
             if classes[0].name != UNNAMED:
-                shares = ", ".join(f"{one.prevalence:.3f} of the organ as {one.name}" for one in classes)
+                shares = ", ".join(
+                    f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"
+                    for lesion_class in classes
+                )
                 marked = f"training slices mark {shares} where they show it,"
             rule = (
                 f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
                 f"mask was read"
             )
-        return {"threshold_rule": rule, "prevalence": by_name({one.name: one.prevalence for one in classes})}
+        return {
+            "threshold_rule": rule,
+            "prevalence": by_name({lesion_class.name: lesion_class.prevalence for lesion_class in classes}),
+        }
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
-        """A stage whose network marks."""
-        marker = self.predictor(trainer.twin if trainer.kind == "ema" else trainer.network)
+        """Build a stage whose network predicts masks."""
+        predictor = self.predictor(trainer.twin if trainer.kind == "ema" else trainer.network)
         slices, section, power = self.slices, self.selection, self.loss.contrast.pooling_power
 
-        def look(step):
+        def score(step):
             return score_checkpoint(
-                marker, step, slices.training_abnormal(), slices.validation(), section, self.classes, power
+                predictor, step, slices.training_abnormal(), slices.validation(), section, self.classes, power
             )
 
         schedule = self._schedule(first_step, steps, self.training.batch_size)
         return Stage(
-            name, schedule, trainer, marker, dataset, look, choose=lambda looks: choose(looks, section)
+            name, schedule, trainer, predictor, dataset, score, choose=lambda scores: choose(scores, section)
         )
 
     def _schedule(self, first_step: int, steps: int, batch_size: int) -> Schedule:
@@ -271,14 +289,14 @@ class TrainingAssembly:
         return Schedule(first_step, steps, batch_size, section.evaluate_every, section.checkpoint_every)
 
     def _first_network(self, initial):
-        """The first network, with the initial weights when there are any."""
+        """Build the first network, with the initial weights when there are any."""
         build = build_classifier if OBJECTIVES[self.loss.objective].classifies else build_network
         network = build(self.network, **self.shape)
         begin_with(initial, network)
         return network
 
     def _twin(self):
-        """A second network like the first one."""
+        """Build a second network like the first one."""
         twin = build_network(self.network, **self.shape, name="twin")
         begin_with(self.initial, twin)
         return twin
@@ -298,7 +316,7 @@ class TrainingAssembly:
 
 
 def _digest(slices: TrainingSlices) -> str:
-    """sha256 of the training rows, their labels and the classes they show."""
+    """Return the sha256 of the training rows, their labels and the classes they show."""
     rows = slices.rows
     labels = np.ascontiguousarray(slices.table.label[rows]).tobytes() + slices.shown[rows].tobytes()
     return hashlib.sha256(rows.tobytes() + labels).hexdigest()

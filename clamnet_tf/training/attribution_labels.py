@@ -1,4 +1,7 @@
-"""Masks for training slices from image labels and the attribution of image classifiers; no mask is read."""
+"""Make masks for training slices from image labels and the attribution of image classifiers.
+
+No mask is read.
+"""
 
 import numpy as np
 from scipy import ndimage
@@ -9,18 +12,21 @@ from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED
 
 
 def attribution_labels(teacher, images, organ, labels, volumes, section, prevalence: float) -> np.ndarray:
-    """Mark, in every abnormal training slice, what the classifiers look at, outlined by the image's own
+    """Mark, in every abnormal training slice, where the classifiers find evidence, outlined by the image's
     intensities.
 
     Args:
         teacher: inference.attribution_map.AttributionMap.
-        images, organ, labels: of the training slices: (N, H, W, C), (N, H, W), (N,) with 0 for normal.
-        volumes: (N,) number of each slice's volume; its slices stand in order.
-        section: recipe section `attribution`. prevalence: stands in for a share of null.
+        images: (N, H, W, C) training slices.
+        organ: (N, H, W) their organs.
+        labels: (N,) their labels, 0 for normal.
+        volumes: (N,) number of each slice's volume; its slices are in order.
+        section: recipe section `attribution`.
+        prevalence: replaces a share of null, in 0..1.
 
     Returns:
         (N, H, W) uint8: FOREGROUND, BACKGROUND or IGNORED. Normal slices are background throughout, since
-        their label says so. An abnormal slice is ignored throughout when the classifiers do not see its
+        their label says so. An abnormal slice is ignored throughout when the classifiers do not detect its
         lesion or nothing can be outlined in it; pixels that the methods of `refinement` dispute are ignored.
     """
     result = np.full(organ.shape, BACKGROUND, np.uint8)
@@ -36,10 +42,10 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
         outlined = outlines(
             maps, images, organ, abnormal[rows], np.asarray(volumes), section.refinement, share
         )
-        for row, taught in zip(rows, outlined):
-            own = result[abnormal[row]]
-            own[(taught == IGNORED) & (own == BACKGROUND)] = IGNORED
-            own[taught == FOREGROUND] = FOREGROUND
+        for row, outline in zip(rows, outlined):
+            row_mask = result[abnormal[row]]
+            row_mask[(outline == IGNORED) & (row_mask == BACKGROUND)] = IGNORED
+            row_mask[outline == FOREGROUND] = FOREGROUND
         if part + 1 < section.refinement.parts:
             present[rows] = _erased(present[rows], result[abnormal[rows]] == FOREGROUND)
     result[abnormal[~(result[abnormal] == FOREGROUND).any(axis=(1, 2))]] = IGNORED
@@ -47,18 +53,19 @@ def attribution_labels(teacher, images, organ, labels, volumes, section, prevale
 
 
 def student_labels(student, images, organ, labels, volumes, section) -> np.ndarray:
-    """Mark, in every abnormal training slice, what a network of the round before marks, outlined by the
-    intensities as well.
+    """Mark, in every abnormal training slice, what the network of the round before marks, outlined by the
+    intensities.
 
     Half of a pixel's vote is the network's probability, half is the share of the refinement's methods that
     include it.
 
     Args:
-        student: callable, (n, H, W, C) -> P(lesion) (n, H, W, 1). The rest as in `attribution_labels`.
+        student: callable, (n, H, W, C) -> P(lesion) (n, H, W, 1).
+        images, organ, labels, volumes, section: see `attribution_labels`.
 
     Returns:
-        (N, H, W) uint8 as `attribution_labels` returns them. An abnormal slice in which the network marks
-        nothing at probability 0.5 is ignored throughout.
+        (N, H, W) uint8, see `attribution_labels`. An abnormal slice in which the network marks nothing at
+        probability 0.5 is ignored throughout.
     """
     result = np.full(organ.shape, BACKGROUND, np.uint8)
     abnormal = np.flatnonzero(np.asarray(labels) > 0)
@@ -80,27 +87,37 @@ def student_labels(student, images, organ, labels, volumes, section) -> np.ndarr
 
 
 def outlines(maps, images, organ, rows, volumes, refinement, share: float) -> np.ndarray:
-    """Outline the highest `share` of the organ in maps (n, H, W) of the slices `rows`: (n, H, W) of the three
-    values.
+    """Outline the highest `share` of the organ in the maps of some slices.
 
-    images, organ, volumes: of all training slices. refinement: recipe section `attribution.refinement`.
+    Args:
+        maps: (n, H, W) attribution of the slices `rows`.
+        images, organ, volumes: of all training slices.
+        rows: (n,) numbers of the slices.
+        refinement: recipe section `attribution.refinement`.
+        share: fraction of the organ, in 0..1.
+
+    Returns:
+        (n, H, W) uint8: FOREGROUND, BACKGROUND or IGNORED.
     """
-    taught = np.full(maps.shape, BACKGROUND, np.uint8)
-    for own, group in _groups(rows, volumes, refinement.volume):
+    result = np.full(maps.shape, BACKGROUND, np.uint8)
+    for group_rows, group in _groups(rows, volumes, refinement.volume):
         votes = _votes(
-            maps[group], _picture(images, own, refinement), np.asarray(organ[own], bool), refinement, share
+            maps[group],
+            _picture(images, group_rows, refinement),
+            np.asarray(organ[group_rows], bool),
+            refinement,
+            share,
         )
         if votes is not None:
-            taught[group] = _decided(votes, refinement.doubtful)
-    return taught
+            result[group] = _decided(votes, refinement.doubtful)
+    return result
 
 
 def _groups(rows, volumes, together: bool):
-    """What is outlined at once: (slice number, index) of every slice, or (numbers, indices) of every run of
-    neighbours.
+    """Return what is outlined together: (slice number, index) of every slice, or of every run of neighbours.
 
-    A run are slices of one volume without a gap: those beyond a gap are another lesion, or another part of
-    it.
+    A run consists of slices of one volume without a gap: slices beyond a gap show another lesion, or another
+    part of it. For runs, numbers and indices are arrays.
     """
     if not together:
         return [(row, index) for index, row in enumerate(rows)]
@@ -110,8 +127,8 @@ def _groups(rows, volumes, together: bool):
 
 
 def _picture(images, rows, refinement) -> np.ndarray:
-    """The intensities that outline a lesion, of one slice (H, W) or of several (S, H, W), smoothed in
-    plane.
+    """Return the intensities that outline a lesion, of one slice (H, W) or of several (S, H, W), smoothed
+    in plane.
     """
     picture = np.asarray(images[rows], np.float32)[..., refinement.channel]
     in_plane = (0,) * (picture.ndim - 2) + (refinement.smoothing,) * 2
@@ -119,7 +136,7 @@ def _picture(images, rows, refinement) -> np.ndarray:
 
 
 def _votes(map_, picture, organ, refinement, share: float) -> np.ndarray | None:
-    """Share of the methods that include each pixel, 0..1; None where nothing can be outlined."""
+    """Return the share of the methods that include each pixel, 0..1; None where nothing can be outlined."""
     seeds = seeds_of(np.where(organ, map_, 0), organ, share=share, reach=refinement.reach)
     return (
         None
@@ -129,16 +146,17 @@ def _votes(map_, picture, organ, refinement, share: float) -> np.ndarray | None:
 
 
 def _decided(votes, doubtful: float) -> np.ndarray:
-    """FOREGROUND, BACKGROUND, or IGNORED strictly between `doubtful` and 1 - `doubtful`; 0.5 is foreground
-    when all is decided.
+    """Return FOREGROUND, BACKGROUND, or IGNORED strictly between `doubtful` and 1 - `doubtful`.
+
+    0.5 is foreground when nothing is doubtful.
     """
     high, low = (1 - doubtful, doubtful) if doubtful else (0.5, 0.5)
     return np.where(votes >= high, FOREGROUND, np.where(votes <= low, BACKGROUND, IGNORED)).astype(np.uint8)
 
 
-def _erased(images, found):
-    """The images (n, H, W, C) with what was found (n, H, W) bool, and a pixel around it, replaced by its
-    surroundings.
+def _erased(images, marked):
+    """Return the images (n, H, W, C) with the marked pixels (n, H, W), and a pixel around them, replaced
+    by their surroundings.
     """
-    hidden = np.stack([ndimage.binary_dilation(one) for one in found])[..., None]
+    hidden = np.stack([ndimage.binary_dilation(mask) for mask in marked])[..., None]
     return np.where(hidden, attribution.surroundings(images).numpy(), images)

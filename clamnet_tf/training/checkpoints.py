@@ -1,4 +1,4 @@
-"""Whole training states in one file each, written atomically: weights, optimizer, step, random states,
+"""Write whole training states atomically into one file each: weights, optimizer, step, random states,
 candidates.
 """
 
@@ -16,19 +16,20 @@ _NAME = re.compile(r"step-(\d{8})\.npz$")
 
 
 def state_variables(trainer) -> list:
-    """Every variable that decides how training goes on: networks (with dropout's random states), step,
-    optimizer; no metrics.
+    """Return every variable that decides how training continues, metrics left out.
+
+    These are networks (with dropout's random states), step and optimizer.
     """
-    seen, variables = {id(variable) for metric in trainer.metrics for variable in metric.variables}, []
+    known_ids, variables = {id(variable) for metric in trainer.metrics for variable in metric.variables}, []
     for variable in [*trainer.variables, *trainer.optimizer.variables]:
-        if id(variable) not in seen:
-            seen.add(id(variable))
+        if id(variable) not in known_ids:
+            known_ids.add(id(variable))
             variables.append(variable)
     return variables
 
 
 def save_checkpoint(folder: Path, trainer, step: int, extra: dict, keep: int = 2) -> Path:
-    """Write `folder`/step-XXXXXXXX.npz and remove all but the newest `keep`; `extra` is JSON-able."""
+    """Write `folder`/step-XXXXXXXX.npz and remove all but the newest `keep`; JSON can hold `extra`."""
     path = Path(folder) / f"step-{step:08d}.npz"
     arrays = {
         f"v{index:05d}": np.asarray(variable) for index, variable in enumerate(state_variables(trainer))
@@ -41,7 +42,7 @@ def save_checkpoint(folder: Path, trainer, step: int, extra: dict, keep: int = 2
 
 
 def newest_checkpoint(folder: Path):
-    """Path and step of the newest whole checkpoint, or (None, 0)."""
+    """Return path and step of the newest complete checkpoint, or (None, 0)."""
     for path in sorted(Path(folder).glob("step-*.npz"), reverse=True):
         if _NAME.search(path.name) and zipfile.is_zipfile(path):
             return path, int(_NAME.search(path.name).group(1))
@@ -49,8 +50,10 @@ def newest_checkpoint(folder: Path):
 
 
 def restore_checkpoint(path: Path, trainer) -> dict:
-    """Assign every variable; returns `extra`. RunError when the file belongs to another network or
-    optimizer.
+    """Assign every variable of a checkpoint; return its `extra`.
+
+    Raises:
+        RunError: the file belongs to another network or optimizer.
     """
     variables = state_variables(trainer)
     with np.load(path, allow_pickle=False) as stored:
@@ -60,8 +63,7 @@ def restore_checkpoint(path: Path, trainer) -> dict:
     if shapes[0] != shapes[1]:
         raise RunError(
             f"{path}: expected {len(variables)} variables of this recipe's network and optimizer; the file "
-            f"has {len(arrays)} "
-            "of other shapes. Resume with the recipe of the run folder."
+            f"has {len(arrays)} of other shapes. Resume with the recipe of the run folder."
         )
     for variable, array in zip(variables, arrays):
         variable.assign(array)
@@ -69,12 +71,12 @@ def restore_checkpoint(path: Path, trainer) -> dict:
 
 
 def save_weights(path: Path, network) -> None:
-    """The network's weights alone, in order, as an .npz."""
+    """Write the network's weights alone, in order, as an .npz."""
     with atomic_path(path) as temporary:
         np.savez(temporary, **{f"v{index:05d}": array for index, array in enumerate(network.get_weights())})
 
 
 def load_weights(path: Path, network) -> None:
-    """Back from `save_weights`."""
+    """Load what `save_weights` wrote into the network."""
     with np.load(path, allow_pickle=False) as stored:
         network.set_weights([stored[name] for name in sorted(stored.files)])

@@ -1,4 +1,4 @@
-"""One training run from a recipe and prepared slices to a run folder with a selected model."""
+"""Run one training from a recipe and prepared slices to a run folder with a selected model."""
 
 import time
 from dataclasses import dataclass
@@ -19,8 +19,14 @@ from clamnet_tf.training.workers import Workers
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended: the chosen look and why, seconds trained in this process, the network as Predictor;
-    look is None when it was stopped."""
+    """The end of a run.
+
+    Attributes:
+        look: the chosen checkpoint score; None when the run was stopped.
+        reason: why it was chosen.
+        seconds: time trained in this process.
+        marker: predictor of the trained network; None when the run was stopped.
+    """
 
     look: CheckpointScore | None
     reason: str
@@ -31,25 +37,27 @@ class TrainingResult:
 def train(
     recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None
 ) -> TrainingResult:
-    """Train, look, select; whatever a resumed run needs is in `run` at any moment.
+    """Train the stages, score checkpoints and select one; `run` always holds what a resumed run needs.
 
     Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of
     self-training. When the run has initial weights (fit --init), the network of every stage starts from what
     fits of them.
 
     Args:
-        recipe: Recipe, resolved. manifest: with every case's split set. prepared: its Prepared slices.
+        recipe: the resolved recipe.
+        manifest: the manifest whose cases have their split.
+        prepared: its Prepared slices.
         run: RunFolder opened for training, locked by the caller; None in a process of a cluster that is not
             the chief.
-        reporter: Reporter. workers: Workers of the cluster; None: this process alone, with the recipe's
-            strategy.
+        reporter: Reporter.
+        workers: Workers of the cluster; None: this process alone, with the recipe's strategy.
 
     Returns:
-        Outcome; unless stopped, run.model and run.selection are written.
+        The result; unless stopped, run.model and run.selection are written.
 
     Raises:
-        DataError: a side has no usable slices or lacks a class. RunError: the checkpoint is of another
-            network.
+        DataError: a side has no usable slices or lacks a class.
+        RunError: the checkpoint is of another network.
         TrainingFailure: the loss is not finite.
     """
     runtime = recipe.runtime
@@ -61,9 +69,9 @@ def train(
     check_replicas(workers.strategy, parts.batch_sizes, xla=runtime.xla)
     check_trainable(recipe, manifest, prepared)
     if recipe.learns_from_pairs and recipe.network.norm == "batch":
-        leak = "statistics of a batch that is half abnormal tell every pixel the label"
+        leak = "statistics of a batch that is half abnormal reveal the label to every pixel"
         reporter.line(
-            f"Note: network.norm batch: {leak}; group norm marks better (recipes/EXPERIMENTS.md, row 45)."
+            f"Note: network.norm batch: {leak}; group norm segments better (recipes/EXPERIMENTS.md, row 45)."
         )
     if initial is not None:
         plan_initial(initial, parts.untrained(), run, reporter)
@@ -72,23 +80,23 @@ def train(
 
 def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
     """Run the stages one after the other, fix the cuts and write the model."""
-    began, marker, looks, first_step = time.perf_counter(), None, [], 0
+    began, predictor, scores, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
         session = Session(run, reporter, stop, parts.workers)
         for number in parts.numbers:
-            stage = parts.stage(number, first_step, marker)
+            stage = parts.stage(number, first_step, predictor)
             ended = run_stage(stage, session)
             if ended is None:
                 return TrainingResult(None, "stopped on request", time.perf_counter() - began)
-            chosen, reason, seen = ended
-            looks += [{"stage": stage.name, **look.row()} for look in seen]
+            chosen, reason, stage_scores = ended
+            scores += [{"stage": stage.name, **score.row()} for score in stage_scores]
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
-            marker, first_step = stage.marker, stage.schedule.last_step
-    marker.network.trainable = True
-    cuts = parts.cuts(marker)
+            predictor, first_step = stage.predictor, stage.schedule.last_step
+    predictor.network.trainable = True
+    cuts = parts.cuts(predictor)
     if run:
         with atomic_path(run.model) as temporary:
-            marker.network.save(temporary)
+            predictor.network.save(temporary)
         atlas = parts.prepared.atlas
         write_json(
             run.selection,
@@ -98,8 +106,8 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
                 "step": chosen.step,
                 "checkpoint_rule": reason,
                 "seconds": round(time.perf_counter() - began, 1),
-                "looks": looks,
+                "looks": scores,
                 **({"normal_atlas": atlas.row()} if atlas else {}),
             },
         )
-    return TrainingResult(chosen, reason, time.perf_counter() - began, marker)
+    return TrainingResult(chosen, reason, time.perf_counter() - began, predictor)

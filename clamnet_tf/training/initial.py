@@ -1,6 +1,4 @@
-"""Starting from weights that exist: what of them each network of a run can use, said and recorded before
-training begins.
-"""
+"""Start from existing weights: report and record, before training, what of them each network can use."""
 
 import dataclasses
 import json
@@ -11,44 +9,49 @@ from clamnet_tf.networks.transfer import transfer_text, transfer_weights
 
 
 def plan_initial(initial, networks: dict, run, reporter) -> None:
-    """Try the initial weights on scratch networks; tell the reader and write the layers into
-    initialization.json.
+    """Try the initial weights on scratch networks.
 
-    A network that shares nothing starts afresh, as long as another one of the run does not.
+    Report the result and write the layers into initialization.json.
+
+    A network that shares nothing starts from random weights, as long as another one of the run does not.
 
     Args:
-        initial: the network with the weights. networks: words for a stage -> network as that stage builds it;
-            they are changed.
-        run: RunFolder with initialization.json. reporter: Reporter.
+        initial: the network with the weights.
+        networks: {title of a stage: network as that stage builds it}; they are changed.
+        run: RunFolder with initialization.json.
+        reporter: Reporter.
 
     Raises:
         NetworkError: no network of the run shares a convolution with the weights.
     """
     origin, stages, refusals = json.loads(run.initialization.read_text(encoding="utf-8")), {}, []
-    known = "stages" in origin  # a resumed run
-    for words, network in networks.items():
+    is_resumed = "stages" in origin
+    for title, network in networks.items():
         try:
             rows = transfer_weights(initial, network)
         except NetworkError as error:
-            refusals.append(f"{words}: {error}")
-            stages[words] = []
+            refusals.append(f"{title}: {error}")
+            stages[title] = []
             continue
-        stages[words] = [dataclasses.asdict(row) for row in rows]
-        for number, line in enumerate([] if known else transfer_text(rows)):
-            reporter.line(f"  {line}" if number else f"Weights of {origin['from']} in the {words}: {line}")
+        stages[title] = [dataclasses.asdict(row) for row in rows]
+        for index, line in enumerate([] if is_resumed else transfer_text(rows)):
+            reporter.line(f"  {line}" if index else f"Weights of {origin['from']} in the {title}: {line}")
     if len(refusals) == len(networks):
         raise NetworkError("--init: " + "\n".join(refusals))
-    if not known:
+    if not is_resumed:
         for refusal in refusals:
             reporter.line(f"Weights of {origin['from']}: not used in the {refusal}")
         write_json(run.initialization, {**origin, "stages": stages})
 
 
 def begin_with(initial, network) -> None:
-    """Put what fits of the initial weights into `network`; nothing when there are none, or none that fit."""
+    """Put what fits of the initial weights into `network`.
+
+    Do nothing when there are none, or none that fit.
+    """
     if initial is None:
         return
     try:
         transfer_weights(initial, network)
-    except NetworkError:  # said by `plan_initial`; the network starts afresh
+    except NetworkError:  # reported by `plan_initial`; the network starts from random weights
         return

@@ -1,4 +1,4 @@
-"""The running log of a training: the mean of each loss term, to metrics.jsonl and TensorBoard."""
+"""Log the mean of each loss term of a training to metrics.jsonl and TensorBoard."""
 
 import math
 import time
@@ -10,12 +10,17 @@ from clamnet_tf.errors import TrainingFailure
 
 
 class MetricsLog:
-    """Every `every` steps of the run and after its `last` step: the mean of each term since the last row.
+    """Log the mean of each term since the last row, every `every` steps of the run and after its `last` step.
 
     Args:
-        run: RunFolder, or None in a process that writes nothing. stage: its name. terms: names, "loss" first.
-        start: steps done before. since: `state()` of the log that was interrupted there, or None.
+        run: RunFolder, or None in a process that writes nothing.
+        stage: name of the stage.
+        terms: names of the terms, "loss" first.
+        start: steps done before.
+        last: number of the last step.
+        every: steps between two rows.
         slices_per_step: for the speed.
+        since: `state()` of the log that was interrupted at `start`, or None.
     """
 
     def __init__(
@@ -34,33 +39,32 @@ class MetricsLog:
         self._since = (start, time.perf_counter())
 
     def state(self) -> list:
-        """Sums and weights since the last row, JSON-able."""
+        """Return the sums and weights since the last row as lists for JSON."""
         return self._sums.tolist()
 
     def add(self, step: int, sums: np.ndarray) -> float:
-        """Count the (2, terms) sums of the step that ended as number `step`; return the mean loss since the
-        last row.
+        """Count the (2, terms) sums of step number `step`; return the mean loss since the last row.
 
-        TrainingFailure: the loss is not finite.
+        Raises:
+            TrainingFailure: the loss is not finite.
         """
         self._sums += sums
         means = self._sums[0] / np.maximum(self._sums[1], 1e-30)
         if not math.isfinite(means[0]):
-            kept = f" The last good checkpoint is kept in {self.run.checkpoints}." if self.run else ""
+            advice = f" The last good checkpoint is kept in {self.run.checkpoints}." if self.run else ""
             raise TrainingFailure(
                 f"The loss is not finite at step {step}. Lower training.optimizer.learning_rate, set "
-                f"clip_norm to 1, or check the "
-                f"images for extreme values.{kept}"
+                f"clip_norm to 1, or check the images for extreme values.{advice}"
             )
         if step % self.every == 0 or step == self.last:
             self._write(step, means)
         return float(means[0])
 
     def _write(self, step: int, means: np.ndarray) -> None:
-        then, when = self._since
-        elapsed = time.perf_counter() - when
+        last_step, began = self._since
+        elapsed = time.perf_counter() - began
         if self.run:
-            speed = round((step - then) * self.slices_per_step / max(elapsed, 1e-9), 2)
+            speed = round((step - last_step) * self.slices_per_step / max(elapsed, 1e-9), 2)
             row = {
                 "kind": "train",
                 "stage": self.stage,
@@ -73,7 +77,7 @@ class MetricsLog:
         self._since = (step, time.perf_counter())
 
     def write(self, row: dict, folder: str) -> None:
-        """A row to metrics.jsonl, and every number of it to TensorBoard under `folder`/name."""
+        """Write a row to metrics.jsonl, and every number of it to TensorBoard under `folder`/name."""
         self.run.append_metrics(row)
         with self.writer.as_default():
             for name, value in row.items():

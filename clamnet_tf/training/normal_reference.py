@@ -1,5 +1,5 @@
-"""What the recipe's data.normal_atlas adds before training: fitted on the normal training slices, by the
-labels that training sees.
+"""Add the recipe's data.normal_atlas before training, fitted on the normal training slices by their
+labels.
 """
 
 from clamnet_tf.preprocessing.atlas_channel import fit_atlas, with_atlas_channel
@@ -8,10 +8,12 @@ from clamnet_tf.training.slices import TrainingSlices
 
 
 def with_normal_atlas(recipe, prepared: Prepared, cache=None) -> Prepared:
-    """`prepared` with the deviation from normal training slices as last channel, or as it is when the recipe
-    asks for none.
+    """Return `prepared` with the deviation from normal training slices as last channel.
 
-    Raises as `fit_atlas`, `with_atlas_channel` and `TrainingSlices`.
+    It is returned unchanged when the recipe asks for no atlas.
+
+    Raises:
+        The errors of `fit_atlas`, `with_atlas_channel` and `TrainingSlices`.
     """
     if recipe.data.normal_atlas is None:
         return prepared

@@ -1,10 +1,9 @@
-"""What else can be learned from image labels, to compare the hybrid loss with: baselines that are trained
-(METHOD section 6, point 5).
+"""Learn from image labels by other objectives than the hybrid loss: the trained baselines.
 
-Each objective is a callable (logits, batch) -> dict of scalars: "loss" is minimised, the others are logged.
-They see one
-view per slice, no pairs and no twin: those belong to the method that they are compared with. The objectives
-of maps are those of each lesion class against everything else, and their mean over the classes.
+See docs/method.md, section "Measuring". Each objective is a callable (logits, batch) -> dict of scalars:
+"loss" is minimised, the others are logged. They use one view per slice, no pairs and no twin: those belong to
+the method that they are compared with. The objectives of maps treat each lesion class against everything
+else, and take the mean over the classes.
 """
 
 from dataclasses import dataclass
@@ -21,16 +20,16 @@ from clamnet_tf.training.steps import StepTrainer, head_shares, log_probabilitie
 
 
 def build_non_negative(network, loss, *, classes, **_) -> "ObjectiveTrainer":
-    """Build the trainer of NonNegative; the prevalence of each class stands in for a prior of null."""
+    """Build the trainer of NonNegative; the prevalence of each class replaces a prior of null."""
     prior = loss.non_negative.prior
-    priors = tuple(one.prevalence if prior is None else prior for one in classes)
+    priors = tuple(lesion_class.prevalence if prior is None else prior for lesion_class in classes)
     return ObjectiveTrainer(network, NonNegative(priors, loss.head_weights))
 
 
 def build_multiple_instance(network, loss, **_) -> "ObjectiveTrainer":
     """Build the trainer of MultipleInstance."""
-    own = loss.multiple_instance
-    return ObjectiveTrainer(network, MultipleInstance(own.pooling, own.sharpness, loss.head_weights))
+    section = loss.multiple_instance
+    return ObjectiveTrainer(network, MultipleInstance(section.pooling, section.sharpness, loss.head_weights))
 
 
 def build_classification(network, loss, **_) -> "ObjectiveTrainer":
@@ -39,8 +38,8 @@ def build_classification(network, loss, **_) -> "ObjectiveTrainer":
 
 
 class ObjectiveTrainer(StepTrainer):
-    """Trains `network` on the batches of `input_pipeline.pipeline.pair_dataset` (without twin) by one of the
-    objectives below.
+    """Train `network` by one of the objectives below, on batches of `input_pipeline.pipeline.pair_dataset`
+    without twin.
     """
 
     def __init__(self, network, objective, **kwargs):
@@ -48,18 +47,18 @@ class ObjectiveTrainer(StepTrainer):
         self.objective = objective
 
     def loss_terms(self, batch, training=True) -> dict:
-        """The "loss" and the objective's terms, scalars, of this replica's part of the batch."""
+        """Return the "loss" and the objective's terms, scalars, of this replica's part of the batch."""
         return self.objective(self._student(batch["view_a"], training=training), batch)
 
     def minimised(self, batch) -> tuple:
-        """The loss, and the objective's terms."""
+        """Return the loss, and the objective's terms."""
         terms = self.loss_terms(batch, training=True)
         return terms.pop("loss"), {name: (value, None) for name, value in terms.items()}
 
 
 @dataclass(frozen=True)
 class NonNegative:
-    """Negative-unlabelled risk per head and class; eta is not used, `priors` take its part."""
+    """Compute the negative-unlabelled risk per head and class; `priors` replace eta, which is not used."""
 
     priors: tuple[float, ...]
     head_weights: list | None
@@ -81,7 +80,7 @@ class NonNegative:
 
 @dataclass(frozen=True)
 class MultipleInstance:
-    """Cross-entropy of the pooled P(lesion) of the organ with the label, per head and class.
+    """Compute the cross-entropy of the pooled P(lesion) of the organ with the label, per head and class.
 
     eta is not used: labels of slices are sure.
     """
@@ -104,8 +103,9 @@ class MultipleInstance:
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross-entropy of a classifier's P(abnormal) with the label; `inference.activation_maps` says where it
-    looks.
+    """Compute the cross-entropy of a classifier's P(abnormal) with the label.
+
+    `inference.activation_maps` shows where its decision comes from.
     """
 
     terms = ("score_abnormal", "score_normal")
@@ -135,7 +135,10 @@ def _class_maps(logits, batch, head_weights):
 
 
 def _add_areas(terms, weight, lesion, organ, abnormal):
-    """Marked share of the organ at probability 0.5, per label: its creep is the alarm of METHOD section 4."""
+    """Add the marked share of the organ at probability 0.5, per label.
+
+    Its slow rise is the alarm of docs/method.md, section "Thresholds without masks".
+    """
     area = organ_mean(ops.cast(lesion > 0.5, "float32"), organ)
     terms["area_abnormal"] += weight * _class_mean(area, abnormal)
     terms["area_normal"] += weight * _class_mean(area, 1.0 - abnormal)

@@ -1,4 +1,4 @@
-"""From the recipe's `training.optimizer` to a Keras optimizer."""
+"""Build a Keras optimizer from the recipe's `training.optimizer`."""
 
 import keras
 
@@ -9,10 +9,13 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": keras.optimizers.SGD, "lion":
 
 
 def build_optimizer(section, *, steps: int, replicas: int = 1) -> keras.optimizers.Optimizer:
-    """Optimizer with its schedule over `steps` and global gradient clipping (OptimizerSection).
+    """Return the optimizer with its schedule over `steps` and global gradient clipping.
 
-    Each of `replicas` hands it an equal share of the gradient, see `steps.apply_gradients`: so is the
-    clipping norm.
+    Args:
+        section: OptimizerSection.
+        steps: planned steps.
+        replicas: number of replicas; each passes it an equal share of the gradient, see
+            `steps.apply_gradients`, so the clipping norm is divided by them too.
     """
     rate = section.learning_rate
     if section.schedule == "cosine":

@@ -1,5 +1,6 @@
-"""What one network teaches the next: its surest marks and its surest background, the middle ignored (METHOD
-section 4).
+"""Make the masks by which one network teaches the next: its surest lesions and its surest background.
+
+The pixels between are ignored. See docs/method.md, section "Self-training".
 """
 
 from dataclasses import dataclass
@@ -34,16 +35,18 @@ def pseudo_labels(
 
     Args:
         maps_of: callable, row numbers (n,) of these slices -> P of each lesion class (n, H, W, M).
-        images, organ: of the training slices, (N, H, W, C), (N, H, W).
+        images: (N, H, W, C) training slices.
+        organ: (N, H, W) their organs.
         shown: (N, M) bool, which classes the label of a slice names; none: a normal slice.
-        volumes: (N,) number of each slice's volume; its slices stand in order.
-        marked: M shares of the organ, averaged over slices that show the class, that are taken as lesion,
-            highest first.
-        background: share that is taken as background, lowest first.
+        volumes: (N,) number of each slice's volume; its slices are in order.
+        marked: M shares of the organ, averaged over slices that show the class, that count as lesion, highest
+            probability first.
+        background: share that counts as background, lowest probability first.
         steps: consistency of a volume, the same as at inference; here the maps of normal slices are known to
             be 0.
-        distinct: False when the maps of all classes are the same, as those of an atlas of normal slices: then
-            the label alone says which one is marked, and the marks of a slice that shows several are IGNORED.
+        distinct: False when the maps of all classes are equal, like those of an atlas of normal slices: then
+            the label alone decides the class, and the lesion pixels of a slice that shows several are
+            IGNORED.
 
     Returns:
         (N, H, W) uint8: the number of the class, from 1; BACKGROUND, where all classes that the slice shows
@@ -54,16 +57,16 @@ def pseudo_labels(
     """
     shown = np.asarray(shown, bool)
     result = np.zeros(organ.shape, np.uint8)
-    seen = _seen_volumes(maps_of, images, organ, shown, np.asarray(volumes))
+    teacher_volumes = _teacher_volumes(maps_of, images, organ, shown, np.asarray(volumes))
     for index, share in enumerate(marked):
-        own = [one for one in seen if one.shown[:, index].any()]
-        for volume, taught, excess in _taught(own, index, share, background, steps):
-            here = volume.shown[:, index]
-            rows, best = volume.rows[here], volume.best[here]
-            claimed, mine = result[rows], (taught == FOREGROUND) & (excess > best)
-            claimed[(taught == IGNORED) & (claimed == BACKGROUND)] = IGNORED
-            claimed[mine] = index + 1
-            result[rows], volume.best[here] = claimed, np.where(mine, excess, best)
+        class_volumes = [volume for volume in teacher_volumes if volume.shown[:, index].any()]
+        for volume, labels, excess in _class_labels(class_volumes, index, share, background, steps):
+            in_class = volume.shown[:, index]
+            rows, best = volume.rows[in_class], volume.best[in_class]
+            claimed, highest = result[rows], (labels == FOREGROUND) & (excess > best)
+            claimed[(labels == IGNORED) & (claimed == BACKGROUND)] = IGNORED
+            claimed[highest] = index + 1
+            result[rows], volume.best[in_class] = claimed, np.where(highest, excess, best)
     if not distinct:
         unknown = (result > 0) & (shown.sum(axis=1) > 1)[:, None, None]
         result[unknown] = IGNORED
@@ -71,11 +74,16 @@ def pseudo_labels(
 
 
 @dataclass(frozen=True, eq=False)
-class _SeenVolume:
-    """The slices of one volume and what the teacher sees in them.
+class _TeacherVolume:
+    """The slices of one volume and the teacher's maps of them.
 
-    rows: of the training slices. maps: (S, H, W, M) float32, 0 where the label excludes the class.
-    best: (S, H, W) float16, log-odds above the cut of the class that a pixel was given to.
+    Attributes:
+        rows: numbers of the training slices.
+        maps: (S, H, W, M) float32, 0 where the label excludes the class.
+        images: (S, H, W, C).
+        organ: (S, H, W).
+        shown: (S, M) bool.
+        best: (S, H, W) float16, log-odds above the cut of the class that a pixel was assigned to.
     """
 
     rows: np.ndarray
@@ -86,35 +94,40 @@ class _SeenVolume:
     best: np.ndarray
 
 
-def _seen_volumes(maps_of, images, organ, shown, volumes) -> list[_SeenVolume]:
-    """The volumes that hold an abnormal slice, in order."""
-    found = []
-    for number in dict.fromkeys(volumes.tolist()):
-        rows = np.flatnonzero(volumes == number)
+def _teacher_volumes(maps_of, images, organ, shown, volumes) -> list[_TeacherVolume]:
+    """Return the volumes that hold an abnormal slice, in order."""
+    result = []
+    for volume in dict.fromkeys(volumes.tolist()):
+        rows = np.flatnonzero(volumes == volume)
         abnormal = shown[rows].any(axis=1)
         if abnormal.any():
             maps = np.zeros((*organ[rows].shape, shown.shape[1]), np.float32)
             maps[abnormal] = maps_of(rows[abnormal])
             maps *= shown[rows][:, None, None, :]
             best = np.full(maps.shape[:3], -np.inf, np.float16)
-            found.append(_SeenVolume(rows, maps, RowView(images, rows), organ[rows], shown[rows], best))
-    return found
+            result.append(_TeacherVolume(rows, maps, RowView(images, rows), organ[rows], shown[rows], best))
+    return result
 
 
-def _taught(volumes, index: int, marked: float, background: float, steps):
-    """What the maps of class `index` teach in the slices that show it.
+def _class_labels(volumes, index: int, marked: float, background: float, steps):
+    """Yield what the maps of class `index` teach in the slices that show it.
 
-    Yields (volume, (n, H, W) uint8 of FOREGROUND, BACKGROUND and IGNORED, log-odds above the cut (n, H, W)).
+    Yields:
+        The volume, (n, H, W) uint8 of FOREGROUND, BACKGROUND and IGNORED, and log-odds above the cut (n, H,
+        W).
     """
-    parts = [(one.maps[..., index], one.images, one.organ, one.shown[:, index]) for one in volumes]
-    marking = calibrate(steps, parts, marked)
+    parts = [
+        (volume.maps[..., index], volume.images, volume.organ, volume.shown[:, index]) for volume in volumes
+    ]
+    postprocessor = calibrate(steps, parts, marked)
     refined, histogram = [], AreaHistogram()
     for maps, images, organ, abnormal in parts:
-        refined.append(marking(maps, images, organ)[abnormal])
+        refined.append(postprocessor(maps, images, organ)[abnormal])
         histogram.add(refined[-1], organ[abnormal])
-    low = min(histogram.threshold(1.0 - background), marking.threshold)
+    high = postprocessor.threshold
+    low = min(histogram.threshold(1.0 - background), high)
     for volume, maps in zip(volumes, refined):
-        taught = np.where(maps >= marking.threshold, FOREGROUND, np.where(maps < low, BACKGROUND, IGNORED))
-        taught = taught.astype(np.uint8)
-        taught[~(taught == FOREGROUND).any(axis=(1, 2))] = IGNORED  # the label says that something is there
-        yield volume, taught, log_odds_above(maps, marking.threshold)
+        labels = np.where(maps >= high, FOREGROUND, np.where(maps < low, BACKGROUND, IGNORED))
+        labels = labels.astype(np.uint8)
+        labels[~(labels == FOREGROUND).any(axis=(1, 2))] = IGNORED  # the label says that something is there
+        yield volume, labels, log_odds_above(maps, high)

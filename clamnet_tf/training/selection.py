@@ -1,5 +1,6 @@
-"""Which checkpoint and which threshold, without a mask: image labels and the expected size alone (METHOD
-section 5).
+"""Choose the checkpoint and the threshold without a mask, by image labels and the expected size alone.
+
+See docs/method.md, section "Thresholds without masks".
 """
 
 from dataclasses import asdict, dataclass
@@ -14,26 +15,36 @@ from clamnet_tf.recipe.classes import UNNAMED
 
 @dataclass(frozen=True)
 class CheckpointScore:
-    """What one mask-free look at a checkpoint saw. Areas are mean marked fractions of the organ, in 0..1."""
+    """The mask-free score of a checkpoint; areas are mean marked fractions of the organ, in 0..1.
+
+    Attributes:
+        step: number of the optimizer step.
+        threshold: cut of the probability, in 0..1.
+        auroc: of the image score on validation slices; None when one class is missing.
+        normal_area: of validation normals, at the threshold.
+        abnormal_area: of validation abnormals, at the threshold.
+        abnormal_area_half: of validation abnormals, at probability 0.5; its slow rise is an alarm.
+        markers: name of a lesion class -> row of its own score; the numbers above are the means. None for a
+            single class.
+    """
 
     step: int
     threshold: float
-    auroc: float | None  # of the image score on validation slices; None when one class is missing
-    normal_area: float  # validation normals, at the threshold
-    abnormal_area: float  # validation abnormals, at the threshold
-    abnormal_area_half: (
-        float  # validation abnormals, at probability 0.5: its creep is the alarm of METHOD section 4
-    )
-    markers: dict | None = None  # name of a class -> row of its own look; the numbers above are the means
+    auroc: float | None
+    normal_area: float
+    abnormal_area: float
+    abnormal_area_half: float
+    markers: dict | None = None
 
     def row(self) -> dict:
+        """Return the score as a dict for JSON; `markers` is left out when it is None."""
         return {name: value for name, value in asdict(self).items() if name != "markers" or value is not None}
 
 
 def score_checkpoint(
     predictor, step: int, training, validation, section, classes, power: float = 6.0
 ) -> CheckpointScore:
-    """Judge the present weights class by class, without a mask; the rule decides by the means.
+    """Score the present weights class by class, without a mask; the rule decides by the means.
 
     A slice counts as normal for a class that its label excludes, also when it shows another one: a network
     that confuses them marks there.
@@ -43,34 +54,43 @@ def score_checkpoint(
         step: number of the optimizer step.
         training: (images, organ, shown (N, M) bool) of abnormal training slices; fixes the thresholds by
             prevalence.
-        validation: the same of validation slices.
+        validation: (images, organ, shown) of validation slices.
         section: SelectionSection.
         classes: LesionClass of each of the M maps.
         power: of the generalised mean that makes image scores.
     """
-    (images, organ, shown), (seen, region, present) = training, validation
-    learned = predictor(images) if section.threshold == "prevalence" else None
-    judged, looks = predictor(seen), []
-    for index, one in enumerate(classes):
-        threshold, own = section.threshold, shown[:, index]
-        if learned is not None:
-            threshold = prevalence_thresholds({"": learned[own, ..., index]}, organ[own], one.prevalence)[""]
-        looks.append(_judged(step, threshold, judged[..., index], region, present[:, index], power))
-    known = [look.auroc for look in looks if look.auroc is not None]
+    (images, organ, shown), (validation_images, validation_organ, present) = training, validation
+    training_maps = predictor(images) if section.threshold == "prevalence" else None
+    maps, scores = predictor(validation_images), []
+    for index, lesion_class in enumerate(classes):
+        threshold, in_class = section.threshold, shown[:, index]
+        if training_maps is not None:
+            threshold = prevalence_thresholds(
+                {"": training_maps[in_class, ..., index]}, organ[in_class], lesion_class.prevalence
+            )[""]
+        scores.append(
+            _class_score(step, threshold, maps[..., index], validation_organ, present[:, index], power)
+        )
+    known = [score.auroc for score in scores if score.auroc is not None]
     areas = ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")
-    means = {name: float(np.mean([getattr(look, name) for look in looks])) for name in areas}
-    rows = {one.name: look.row() for one, look in zip(classes, looks) if one.name != UNNAMED}
+    means = {name: float(np.mean([getattr(score, name) for score in scores])) for name in areas}
+    rows = {
+        lesion_class.name: score.row()
+        for lesion_class, score in zip(classes, scores)
+        if lesion_class.name != UNNAMED
+    }
     return CheckpointScore(
         step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means
     )
 
 
 def score_classifier(teacher, step: int, validation) -> CheckpointScore:
-    """Judge classifiers: the areas of the Look are shares of whole slices that score above 0.5.
+    """Score classifiers: the areas of the score are shares of slices with P(abnormal) above 0.5.
 
     Args:
-        teacher: inference.attribution_map.AttributionMap. validation: (images, organ, shown (N, M) bool) of
-            validation slices.
+        teacher: inference.attribution_map.AttributionMap.
+        step: number of the optimizer step.
+        validation: (images, organ, shown (N, M) bool) of validation slices.
     """
     images, _, shown = validation
     scores, abnormal = teacher.probability(images), shown.any(axis=1)
@@ -78,16 +98,20 @@ def score_classifier(teacher, step: int, validation) -> CheckpointScore:
     return CheckpointScore(step, 0.5, auroc(scores, abnormal), shares[0], shares[1], shares[1])
 
 
-def choose_classifier(looks: list, section) -> tuple:
-    """Keep the last classifiers, whose learning rate has come down, and say their AUROC; section:
-    SelectionSection.
+def choose_classifier(scores: list, section) -> tuple:
+    """Return the last classifiers, whose learning rate has come down, and a text with their AUROC.
+
+    Args:
+        looks: CheckpointScore of each evaluation.
+        section: SelectionSection.
     """
-    last = looks[-1]
+    last = scores[-1]
     text = "not known, one class only" if last.auroc is None else f"{last.auroc:.3f}"
     return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
 
 
-def _judged(step, threshold, probability, organ, abnormal, power) -> CheckpointScore:
+def _class_score(step, threshold, probability, organ, abnormal, power) -> CheckpointScore:
+    """Return the score of one class."""
     areas = {}
     for name, rows in (("normal", ~abnormal), ("abnormal", abnormal)):
         areas[name] = AreaHistogram()
@@ -102,24 +126,28 @@ def _judged(step, threshold, probability, organ, abnormal, power) -> CheckpointS
     )
 
 
-def choose(looks: list, section) -> tuple:
-    """The look to keep and why, in words.
+def choose(scores: list, section) -> tuple:
+    """Return the score to keep and the reason in words.
 
-    Among looks whose slice AUROC is within the slack of the best and whose marked area on normals is within
-    the limit (without any such look: of all within the slack), the one that marks least of the normal slices.
-    The threshold has brought all looks to the same marked area on abnormal slices, so that this is the best
-    contrast of areas.
+    Among scores whose slice AUROC is within the slack of the best and whose marked area on normals is within
+    the limit (without any such score: among all within the slack), it is the one that marks least of the
+    normal slices. The threshold has brought all scores to the same marked area on abnormal slices, so that
+    this is the best contrast of areas.
+
+    Args:
+        looks: CheckpointScore of each evaluation.
+        section: SelectionSection.
     """
     if section.checkpoint == "last":
-        return looks[-1], "the last step, as the recipe says"
-    best = max((look.auroc for look in looks if look.auroc is not None), default=None)
+        return scores[-1], "the last step, as the recipe says"
+    best = max((score.auroc for score in scores if score.auroc is not None), default=None)
     near = [
-        look
-        for look in looks
-        if best is None or (look.auroc is not None and look.auroc >= best - section.auroc_slack)
+        score
+        for score in scores
+        if best is None or (score.auroc is not None and score.auroc >= best - section.auroc_slack)
     ]
-    quiet = [look for look in near if look.normal_area <= section.normal_area_limit]
-    chosen = min(quiet or near, key=lambda look: look.normal_area)
+    quiet = [score for score in near if score.normal_area <= section.normal_area_limit]
+    chosen = min(quiet or near, key=lambda score: score.normal_area)
     auroc_text = (
         "no AUROC (one class only)" if best is None else f"slice AUROC {chosen.auroc:.3f}, best {best:.3f}"
     )

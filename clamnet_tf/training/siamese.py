@@ -1,11 +1,12 @@
-"""SiameseTrainer: the step in which the twins learn from image labels (paper 3.3-3.4, METHOD sections
-2-3).
+"""Define the step in which the twins learn from image labels (paper 3.3-3.4).
+
+See docs/method.md, sections "Pairs" and "Hybrid loss".
 """
 
 from keras import ops
 
 from clamnet_tf.input_pipeline.augmentation import sample, sample_by_gather
-from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_agreement, ramp, squared_agreement
+from clamnet_tf.losses.contrastive import contrast_of_labels, hybrid_consistency, ramp, squared_consistency
 from clamnet_tf.losses.hybrid import hybrid_of_labels, organ_mean
 from clamnet_tf.networks.build import head_names, logits_network
 from clamnet_tf.networks.fast_form import fast_form
@@ -33,16 +34,16 @@ def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer"
 
 
 class SiameseTrainer(StepTrainer):
-    """Trains `network`; holds its twin by composition and never becomes part of what is saved.
+    """Train `network`, which is held by composition, with its twin; the trainer is not part of what is saved.
 
     Each step takes the dict of `input_pipeline.pipeline.pair_dataset` (rows 2i and 2i+1 are a negative pair)
     and minimises
 
         mean over slices and heads of hybrid_of_labels(p, classes of the slice, eta)
-        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)              positive pairs, both directions
-        + contrast * contrast_of_labels(p of an abnormal and of a normal slice) negative pairs
+        + agreement * ramp(step) * mean_organ distance(T p_a, p_b)         positive pairs, both directions
+        + contrast * contrast_of_labels(p of abnormal and normal slices)   negative pairs
 
-    Abnormal and normal slices count alike, since a batch holds as many of the ones as of the others.
+    Abnormal and normal slices count alike, since a batch holds as many of each.
 
     Args:
         network: functional network with outputs head_1.. (B, H, W, C).
@@ -50,7 +51,8 @@ class SiameseTrainer(StepTrainer):
         kind: "shared", "separate", "ema" or "none".
         loss: keyword options k, head_weights, agreement_weight, agreement_distance, agreement_ramp,
             contrast_weight, contrast_margin, pooling_power.
-        momentum: of the ema twin. steps: planned number of steps, for the ramp.
+        momentum: of the ema twin, in 0..1.
+        steps: planned number of steps, for the ramp.
     """
 
     def __init__(self, network, *, twin=None, kind="shared", loss: dict, momentum=0.99, steps: int, **kwargs):
@@ -67,20 +69,20 @@ class SiameseTrainer(StepTrainer):
         )
 
     def _views(self, batch, training):
-        """Per view, per head: log-softmax (B, H, W, C)."""
+        """Return the log-softmax (B, H, W, C) of each view and head."""
         if self.kind == "none":
             return [log_probabilities(self._student(batch["view_a"], training=training))]
         if self.kind == "shared":  # one concatenated pass
             logits = self._student(ops.concatenate([batch["view_a"], batch["view_b"]]), training=training)
-            both = {head: ops.split(value, 2) for head, value in log_probabilities(logits).items()}
-            return [{head: pair[view] for head, pair in both.items()} for view in (0, 1)]
-        first = self._student(batch["view_a"], training=training)
-        second = self._other(batch["view_b"], training=training and self.kind == "separate")
-        return [log_probabilities(first), log_probabilities(second)]
+            split_heads = {head: ops.split(value, 2) for head, value in log_probabilities(logits).items()}
+            return [{head: pair[view] for head, pair in split_heads.items()} for view in (0, 1)]
+        logits_a = self._student(batch["view_a"], training=training)
+        logits_b = self._other(batch["view_b"], training=training and self.kind == "separate")
+        return [log_probabilities(logits_a), log_probabilities(logits_b)]
 
     def loss_terms(self, batch, training=True) -> dict:
-        """Per-example terms, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and what is
-        logged.
+        """Return terms per example, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and
+        logged ones.
         """
         views = self._views(batch, training)
         abnormal = ops.cast(batch["label"] > 0, "float32")
@@ -105,27 +107,27 @@ class SiameseTrainer(StepTrainer):
         return terms
 
     def _agreement(self, log_a, log_b, batch):
-        """Symmetric agreement of two views of one slice inside both organs, (B,)."""
+        """Return the symmetric consistency loss of two views of one slice inside both organs, (B,)."""
         result = 0.0
-        both = (
+        directions = (
             (log_a, log_b, "warp_a_to_b", "organ_a", "organ_b"),
             (log_b, log_a, "warp_b_to_a", "organ_b", "organ_a"),
         )
-        for first, second, warp, first_organ, second_organ in both:
-            moving = ops.exp(first)
-            if self.kind == "ema" and first is log_b:  # the label excludes classes of the teacher
+        for source, target, warp, source_organ, target_organ in directions:
+            moving = ops.exp(source)
+            if self.kind == "ema" and source is log_b:  # the label excludes classes of the teacher
                 moving = moving * _possible(batch["eta"])[:, None, None, :]
                 background = moving[..., :1] + (1.0 - ops.sum(moving, axis=-1, keepdims=True))
                 moving = ops.concatenate([background, moving[..., 1:]], axis=-1)
             elif self.kind == "ema":
                 continue  # the teacher learns nothing
             resample = sample_by_gather if self.jit_compile else sample
-            warped = resample(ops.concatenate([moving, batch[first_organ][..., None]], axis=-1), batch[warp])
-            visible = ops.round(warped[..., -1]) * batch[second_organ]
+            warped = resample(ops.concatenate([moving, batch[source_organ][..., None]], axis=-1), batch[warp])
+            visible = ops.round(warped[..., -1]) * batch[target_organ]
             if self.options["agreement_distance"] == "hybrid":
-                distance = hybrid_agreement(warped[..., :-1], second, self.options["k"])
+                distance = hybrid_consistency(warped[..., :-1], target, self.options["k"])
             else:
-                distance = squared_agreement(warped[..., :-1], ops.exp(second))
+                distance = squared_consistency(warped[..., :-1], ops.exp(target))
             result += organ_mean(distance, visible) * (1.0 if self.kind == "ema" else 0.5)
         return result
 
@@ -140,7 +142,7 @@ class SiameseTrainer(StepTrainer):
         )
 
     def minimised(self, batch) -> tuple:
-        """The mean total, and the terms that are logged."""
+        """Return the mean total, and the terms that are logged."""
         terms = self.loss_terms(batch, training=True)
         abnormal, normal = terms["abnormal"], 1.0 - terms["abnormal"]
         return ops.mean(self._total(terms)), {
@@ -153,7 +155,7 @@ class SiameseTrainer(StepTrainer):
         }
 
     def updated(self) -> None:
-        """The teacher follows; the step is counted."""
+        """Let the teacher follow the student, and count the step."""
         if self.kind == "ema":
             for teacher, student in zip(self.twin.variables, self.network.variables):
                 if "float" in teacher.dtype:

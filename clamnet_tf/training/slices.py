@@ -1,5 +1,5 @@
-"""The slices that training and selection may see: how many patients, with which labels, and the samples that
-looks are made of. No masks.
+"""Choose the slices that training and selection may use: patients, labels and the samples that are scored,
+no masks.
 """
 
 import dataclasses
@@ -12,25 +12,25 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.preprocessing.trainable import lacking_slices
 from clamnet_tf.recipe.classes import UNNAMED, class_names
 
-LOOKED_AT = 256  # slices per class and look; a fixed, evenly spread sample
+SAMPLE_SIZE = 256  # slices per class that score a checkpoint; a fixed, evenly spread sample
 
 
 class TrainingSlices:
-    """Usable slices of the training and validation patients.
+    """Hold the usable slices of the training and validation patients.
 
     Args:
         prepared: Prepared slices whose table holds every slice's split.
-        minimum_organ_fraction: slices with less organ are left out, and those without a label.
+        minimum_organ_fraction: slices with less organ are left out, like those without a label; in 0..1.
         classes: names of the recipe's lesion classes; abnormal slices that show none of them are left out.
-        patients: how many training patients are kept, None for all. shuffle_labels: negative control, see
-            `shuffled`.
+        patients: how many training patients are used, None for all.
+        shuffle_labels: whether the labels are permuted as a negative control, see `shuffled`.
         seed: of both draws.
 
     Attributes:
-        rows: training rows of the prepared slices, rising. table: SliceTable with the labels to be learned
-            from; those of
-        the validation slices are always the true ones. shown: (N, M) bool, which lesion classes a slice of
-        the table shows.
+        rows: training rows of the prepared slices, rising.
+        table: SliceTable with the labels to be learned from; the labels of validation slices are always the
+            true ones.
+        shown: (N, M) bool, which lesion classes a slice of the table shows.
 
     Raises:
         DataError: no usable slices on a side, none that shows one of the classes, or fewer training patients
@@ -77,7 +77,7 @@ class TrainingSlices:
 
     @classmethod
     def of(cls, recipe, prepared) -> "TrainingSlices":
-        """As the recipe's sections data and training say."""
+        """Return the slices that the recipe's sections data and training describe."""
         section = recipe.training
         return cls(
             prepared,
@@ -89,11 +89,11 @@ class TrainingSlices:
         )
 
     def training_abnormal(self):
-        """(images, organ, shown) of abnormal training slices, to fix the threshold by prevalence."""
+        """Return (images, organ, shown) of abnormal training slices, to fix the threshold by prevalence."""
         return self._of(self._abnormal)
 
     def validation(self):
-        """(images, organ, shown) of validation slices; a normal one shows no class."""
+        """Return (images, organ, shown) of validation slices; a normal one shows no class."""
         return self._of(self._validation)
 
     def _of(self, rows):
@@ -106,10 +106,10 @@ class TrainingSlices:
 
 
 def shuffled(table, rows: np.ndarray, seed: int):
-    """`table` with the labels of `rows`, and the markers with them, permuted among them: the negative
-    control, where nothing is left to be learned.
+    """Return `table` with the labels and lesion classes of `rows` permuted among them, so that nothing can be
+    learned.
 
-    The number of slices of each class stays; every other row keeps its label.
+    This is the negative control. The number of slices of each class stays; every other row keeps its label.
     """
     label, markers, order = (
         table.label.copy(),
@@ -121,7 +121,7 @@ def shuffled(table, rows: np.ndarray, seed: int):
 
 
 def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The part of `rows` that belongs to `count` drawn patients."""
+    """Return the part of `rows` that belongs to `count` drawn patients."""
     patients = {}
     for row in rows:
         labels, _ = patients.setdefault(str(table.patient[row]), (set(), str(table.site[row])))
@@ -135,7 +135,9 @@ def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _sample(rows: np.ndarray) -> np.ndarray:
-    """At most LOOKED_AT rows, evenly spread."""
+    """Return at most SAMPLE_SIZE rows, evenly spread."""
     return (
-        rows if len(rows) <= LOOKED_AT else rows[np.linspace(0, len(rows) - 1, LOOKED_AT).round().astype(int)]
+        rows
+        if len(rows) <= SAMPLE_SIZE
+        else rows[np.linspace(0, len(rows) - 1, SAMPLE_SIZE).round().astype(int)]
     )

@@ -1,4 +1,4 @@
-"""One stage of a run: one network trained for its steps, looked at without masks, its best look chosen;
+"""Train one network for the steps of a stage, score its checkpoints without masks and choose one;
 resumable.
 """
 
@@ -32,9 +32,14 @@ END = "chosen.json"
 
 @dataclass(frozen=True)
 class Schedule:
-    """first_step: number of steps of the stages before. steps: of this one. batch_size: slices per step.
+    """The steps of a stage.
 
-    evaluate_every, checkpoint_every: steps of the run between looks, and between checkpoints.
+    Attributes:
+        first_step: number of steps of the stages before.
+        steps: number of steps of this stage.
+        batch_size: slices per step.
+        evaluate_every: steps of the run between two checkpoint scores.
+        checkpoint_every: steps of the run between two checkpoints.
     """
 
     first_step: int
@@ -51,26 +56,31 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage needs.
+    """Everything that a stage needs.
 
-    name: for folders and messages. schedule: its steps.
-    trainer: compiled, with `network` (and `twin`). marker: Predictor of the network that is kept.
-    dataset: (start, Share) -> tf.data of the remaining steps. look: step -> Look at the present weights.
-    choose: looks -> (the one to keep, why).
+    Attributes:
+        name: for folders and messages.
+        schedule: its steps.
+        trainer: compiled, with `network` (and `twin`).
+        predictor: Predictor of the network that is kept.
+        dataset: (start, Share) -> tf.data.Dataset of the remaining steps.
+        score: step -> CheckpointScore of the present weights.
+        choose: scores -> (the one to keep, why).
     """
 
     name: str
     schedule: Schedule
     trainer: StepTrainer
-    marker: Predictor
+    predictor: Predictor
     dataset: Callable[[int, Share], tf.data.Dataset]
-    look: Callable[[int], CheckpointScore]
+    score: Callable[[int], CheckpointScore]
     choose: Callable[[list[CheckpointScore]], tuple[CheckpointScore, str]]
 
 
 class StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a clean stop after the running step; a second one interrupts at
-    once.
+    """Turn the first Ctrl-C or SIGTERM into a clean stop after the running step.
+
+    A second one interrupts at once.
     """
 
     def __init__(self):
@@ -112,97 +122,103 @@ class Session:
 
 
 def run_stage(stage: Stage, session: Session):
-    """Train what is left of `stage`, choose its look and load the chosen weights into the kept network.
+    """Train what is left of `stage`, choose a checkpoint and load its weights into the kept network.
 
     Returns:
-        (chosen Look, reason in words, all looks), or None when stopped; a checkpoint was written then.
+        (chosen CheckpointScore, reason in words, all scores), or None when stopped; a checkpoint was written
+        then.
     """
     run, workers = session.run, session.workers
     folder = make_folder(run.checkpoints / stage.name) if run else None
     ended = workers.from_chief(lambda: _read_end(folder))
     if ended is None:
-        looks = _train(stage, folder, session)
-        if looks is None:
+        scores = _train(stage, folder, session)
+        if scores is None:
             return None
-        chosen, reason = stage.choose(looks)
+        chosen, reason = stage.choose(scores)
         if run:
             write_json(
                 folder / END,
-                {"look": chosen.row(), "reason": reason, "looks": [item.row() for item in looks]},
+                {"look": chosen.row(), "reason": reason, "looks": [score.row() for score in scores]},
             )
     else:  # this stage ended before the run was interrupted
-        chosen, reason, looks = (
+        chosen, reason, scores = (
             CheckpointScore(**ended["look"]),
             ended["reason"],
             [CheckpointScore(**row) for row in ended["looks"]],
         )
-    kept = stage.marker.network
+    network = stage.predictor.network
     if run:
-        checkpoints.load_weights(_candidate(folder, chosen.step), kept)
-    workers.take_from_chief(kept.variables)
-    return chosen, reason, looks
+        checkpoints.load_weights(_candidate(folder, chosen.step), network)
+    workers.take_from_chief(network.variables)
+    return chosen, reason, scores
 
 
 def _train(stage: Stage, folder: Path | None, session: Session):
-    """All looks of the stage, whose steps are done then; None when stopped."""
+    """Train the remaining steps of the stage and return all its scores; None when stopped."""
     trainer, schedule, run = stage.trainer, stage.schedule, session.run
-    start, found = _restored(stage, folder, session)
-    looks, first, last = (
-        [CheckpointScore(**row) for row in found.get("looks", [])],
+    start, extra = _restored(stage, folder, session)
+    scores, first_step, last_step = (
+        [CheckpointScore(**row) for row in extra.get("looks", [])],
         schedule.first_step + start,
         schedule.last_step,
     )
     if run:
-        run.truncate_metrics(first)
+        run.truncate_metrics(first_step)
     log = MetricsLog(
         run,
         stage=stage.name,
         terms=trainer.terms,
-        start=first,
-        last=last,
+        start=first_step,
+        last=last_step,
         every=min(10, schedule.evaluate_every),
         slices_per_step=schedule.batch_size,
-        since=found.get("since"),
+        since=extra.get("since"),
     )
 
     def save(step):
         if run:
-            extra = {"looks": [item.row() for item in looks], "since": log.state()}
-            checkpoints.save_checkpoint(folder, trainer, step - schedule.first_step, extra)
+            values = {"looks": [score.row() for score in scores], "since": log.state()}
+            checkpoints.save_checkpoint(folder, trainer, step - schedule.first_step, values)
             run.keep()
 
-    def look(step):
+    def evaluate(step):
         with mask_firewall():
-            seen = stage.look(step)
-        looks.append(seen)
+            score = stage.score(step)
+        scores.append(score)
         if run:
-            checkpoints.save_weights(_candidate(folder, step), stage.marker.network)
-            log.write({"kind": "look", "stage": stage.name, **seen.row()}, "validation")
+            checkpoints.save_weights(_candidate(folder, step), stage.predictor.network)
+            log.write({"kind": "look", "stage": stage.name, **score.row()}, "validation")
 
     def due(step, every):
-        return step % every == 0 or step == last
+        return step % every == 0 or step == last_step
 
     began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
-    with session.reporter.bar(f"Training ({stage.name})", last, first) as bar, contextlib.closing(log):
-        told = updates(
+    with (
+        session.reporter.bar(f"Training ({stage.name})", last_step, first_step) as bar,
+        contextlib.closing(log),
+    ):
+        results = updates(
             trainer, dataset, steps=schedule.steps - start, asked_to_stop=lambda: session.stop.requested
         )
-        for step, (sums, stopping) in enumerate(told, start=first + 1):
+        for step, (sums, stopping) in enumerate(results, start=first_step + 1):
             loss = log.add(step, sums)
-            speed = (step - first) * schedule.batch_size / (time.perf_counter() - began)
+            speed = (step - first_step) * schedule.batch_size / (time.perf_counter() - began)
             bar.update(step, f"loss {loss:.4f}, {speed:.1f} slices/s")
             if due(step, schedule.evaluate_every):
-                look(step)
-            if due(step, schedule.checkpoint_every) or stopping:  # after a look, so that none is lost
+                evaluate(step)
+            if due(step, schedule.checkpoint_every) or stopping:  # after a score, so that none is lost
                 save(step)
-            if stopping and step < last:
+            if stopping and step < last_step:
                 return None
-    return looks
+    return scores
 
 
 def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
-    """Steps of the stage that the newest checkpoint holds, now in the trainer of every process, and what else
-    it says.
+    """Restore the newest checkpoint in every process.
+
+    Returns:
+        How many steps of the stage it holds, and its extra values.
     """
     workers = session.workers
     path, start = checkpoints.newest_checkpoint(folder) if workers.chief else (None, 0)
@@ -216,7 +232,7 @@ def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
 
 
 def _read_end(folder: Path):
-    """What `run_stage` left when the stage had ended, or None."""
+    """Return what `run_stage` wrote when the stage had ended, or None."""
     path = folder / END
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

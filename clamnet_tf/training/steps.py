@@ -1,4 +1,4 @@
-"""What the train steps share: class probabilities, one update on every replica's part of a batch, sums for
+"""Share the parts of train steps: class probabilities, one update per replica's part of a batch, sums for
 the log.
 """
 
@@ -11,11 +11,11 @@ from clamnet_tf.networks.fast_form import fast_form
 
 
 class StepTrainer(keras.Model):
-    """Trains `network`; holds it by composition and never becomes part of what is saved.
+    """Train `network`, which is held by composition; the trainer is not part of what is saved.
 
     A subclass defines `minimised(batch)`: the scalar loss of a replica's part of the global batch, and what
     is logged besides, name -> (values, weights or None). `update` is one step on such a part, inside
-    `strategy.run`, as `training.updates` calls it; `train_step` is the same step in the form that Keras `fit`
+    `strategy.run`, called by `training.updates`; `train_step` is the same step in the form that Keras `fit`
     calls, with running means.
 
     Args:
@@ -33,7 +33,7 @@ class StepTrainer(keras.Model):
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.terms}
 
     def student_of(self, network):
-        """What is called in a step: the network's logits, in the fast form. It owns the variables of
+        """Return what a step calls: the network's logits in the fast form, which owns the variables of
         `network`.
         """
         return fast_form(logits_network(network))
@@ -46,10 +46,10 @@ class StepTrainer(keras.Model):
         return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
 
     def updated(self) -> None:
-        """What follows an update: a teacher, a counter."""
+        """Do what follows an update, such as moving a teacher or counting the step."""
 
     def update(self, batch):
-        """One update from one replica's part of the batch.
+        """Make one update from one replica's part of the batch.
 
         Returns:
             (2, terms) float32, the sums of each term's weighted values and of its weights. Added over
@@ -64,7 +64,7 @@ class StepTrainer(keras.Model):
         return tf.stack([_sums(*logged[name]) for name in self.terms], axis=1)
 
     def train_step(self, data):
-        """One update; returns the running mean of every term."""
+        """Make one update; return the running mean of every term."""
         batch = data[0] if isinstance(data, tuple) else data
         totals, weights = tf.unstack(self.update(batch))
         for index, name in enumerate(self.terms):
@@ -80,14 +80,15 @@ def _sums(values, weights):
 
 
 def head_shares(heads: list, weights) -> list:
-    """The recipe's head weights (None: all alike) as shares that sum to 1."""
+    """Return the recipe's head weights (None: all equal) as shares that sum to 1."""
     weights = weights or [1.0] * len(heads)
     return [weight / sum(weights) for weight in weights]
 
 
 def log_probabilities(logits: dict) -> dict:
-    """Logits per head -> log of the class probabilities; one sigmoid channel is the two-class softmax of (0,
-    z).
+    """Turn logits per head into the log of the class probabilities.
+
+    One sigmoid channel z is the two-class softmax of (0, z).
     """
     two = {
         head: ops.concatenate([ops.zeros_like(z), z], axis=-1) if z.shape[-1] == 1 else z
@@ -97,8 +98,10 @@ def log_probabilities(logits: dict) -> dict:
 
 
 def scaled_loss(trainer, network, loss):
-    """Loss of this replica -> what to differentiate: penalties added, divided by the replicas (their
-    gradients add up).
+    """Return what to differentiate: the loss of this replica with penalties, divided by the number of
+    replicas.
+
+    The gradients of the replicas add up.
     """
     if network.losses:
         loss = loss + sum(tf.cast(value, tf.float32) for value in network.losses)
@@ -106,25 +109,25 @@ def scaled_loss(trainer, network, loss):
 
 
 def apply_gradients(trainer, tape, scaled):
-    """Update the trainer's weights with the gradient of the whole batch; returns its norm before clipping.
+    """Update the trainer's weights with the gradient of the whole batch; return its norm before clipping.
 
-    Keras clips each replica's gradient first and adds them up then, which is another update than that of one
-    device (measured). So they are added up here; the optimizer gets an equal share of the sum from every
+    Keras clips each replica's gradient first and then adds them up, which gives another update than that of
+    one device (measured). So they are added up here; the optimizer gets an equal share of the sum from every
     replica, is built with an equal share of the clipping norm (`build_optimizer`), and adds the shares up
     again.
     """
     variables, replicas = trainer.trainable_variables, tf.distribute.get_strategy().num_replicas_in_sync
-    found = [
+    pairs = [
         (gradient, variable)
         for gradient, variable in zip(tape.gradient(scaled, variables), variables)
         if gradient is not None
     ]
-    gradients = [gradient for gradient, _ in found]
+    gradients = [gradient for gradient, _ in pairs]
     if replicas > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     norm = tf.linalg.global_norm(gradients)
     if replicas > 1:
         gradients = [gradient / replicas for gradient in gradients]
-    whole = {id(variable): gradient for gradient, (_, variable) in zip(gradients, found)}
-    trainer.optimizer.apply_gradients((whole.get(id(variable)), variable) for variable in variables)
+    by_id = {id(variable): gradient for gradient, (_, variable) in zip(gradients, pairs)}
+    trainer.optimizer.apply_gradients((by_id.get(id(variable)), variable) for variable in variables)
     return norm

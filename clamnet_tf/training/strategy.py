@@ -1,4 +1,4 @@
-"""From the recipe's `runtime.strategy` to a tf.distribute strategy."""
+"""Build a tf.distribute strategy from the recipe's `runtime.strategy`."""
 
 import os
 import socket
@@ -12,16 +12,18 @@ SLURM_PORT = 8888  # of a node's first task; the next ones follow
 
 
 def build_strategy(name: str) -> tf.distribute.Strategy:
-    """The strategy of this process; in a cluster it returns when all processes are there.
+    """Return the strategy of this process; in a cluster, wait until all processes are there.
 
-    auto: multi_worker when TF_CONFIG names two or more processes, else mirrored with two or more GPUs, else
-    one device; one_device; mirrored: all GPUs, or all logical CPUs; multi_worker: all GPUs (or the CPU) of
-    every process that TF_CONFIG or SLURM's job step names. Must come before TensorFlow has run anything in a
-    cluster.
+    It must be called before TensorFlow has run anything in a cluster.
+
+    Args:
+        name: auto: multi_worker when TF_CONFIG names two or more processes, else mirrored with two or more
+            GPUs, else one device; one_device; mirrored: all GPUs, or all logical CPUs; multi_worker: all GPUs
+            (or the CPU) of every process that TF_CONFIG or SLURM's job step names.
 
     Raises:
-        EnvironmentFailure: mirrored was asked for where there is one device only; multi_worker without a
-            cluster; a process of the cluster does not come.
+        EnvironmentFailure: mirrored was asked for with one device only, multi_worker without a cluster, or a
+            process of the cluster does not come.
     """
     cluster = named_cluster(name)
     if cluster is None and place_in_cluster(name):
@@ -48,11 +50,12 @@ def check_replicas(strategy, batch_sizes: dict[str, int], *, xla: bool) -> None:
     """Refuse batches that the replicas cannot share, and XLA where it cannot compile their exchange.
 
     Args:
-        batch_sizes: key of the recipe -> slices per step, pairs of two. xla: whether steps are compiled with
-            XLA.
+        strategy: the strategy.
+        batch_sizes: key of the recipe -> slices per step, which are pairs.
+        xla: whether steps are compiled with XLA.
 
     Raises:
-        DataError: a size is not a multiple of twice the replicas; or XLA on several replicas on CPUs.
+        DataError: a size is not a multiple of twice the replicas, or XLA runs on several replicas on CPUs.
     """
     replicas = strategy.num_replicas_in_sync
     for key, size in batch_sizes.items():
@@ -65,7 +68,7 @@ def check_replicas(strategy, batch_sizes: dict[str, int], *, xla: bool) -> None:
 
 
 def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
-    """Collectives over RING on CPUs, NCCL on GPUs."""
+    """Return the strategy of a cluster, with RING collectives on CPUs and NCCL on GPUs."""
     meet(cluster, patience())
     gpus = len(tf.config.list_physical_devices("GPU"))
     members = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
@@ -80,11 +83,11 @@ def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def slurm_cluster() -> Cluster:
-    """The tasks of the SLURM job step that this process belongs to; GPUs are bound to tasks by SLURM
-    (--gpus-per-task).
+    """Return the tasks of the SLURM job step that this process belongs to.
+
+    SLURM binds GPUs to tasks (--gpus-per-task).
     """
-    # One GPU per task is a lie that the resolver needs on nodes without any; what it says of GPUs is not
-    # used.
+    # The resolver needs one GPU per task even on nodes without any; what it says of GPUs is not used.
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=SLURM_PORT, gpus_per_node=2**20, gpus_per_task=1, auto_set_gpu=False
@@ -95,15 +98,14 @@ def slurm_cluster() -> Cluster:
         raise EnvironmentFailure(
             f"runtime.strategy: multi_worker cannot read SLURM's job step: {error}"
         ) from error
-    here, told = (
+    hostname, expected = (
         os.environ.get("SLURMD_NODENAME", socket.gethostname()),
         addresses[cluster.index].rsplit(":", 1)[0],
     )
-    if here.split(".")[0] != told.split(".")[0] and told != "localhost":
+    if hostname.split(".")[0] != expected.split(".")[0] and expected != "localhost":
         raise EnvironmentFailure(
-            f"SLURM: task {cluster.index} runs on {here}, but TensorFlow's SlurmClusterResolver, which "
-            f"sorts nodes by name, takes it for one "
-            f"on {told}. Start with --distribution=block, on nodes whose names sort as they are numbered, "
-            f"or set TF_CONFIG."
+            f"SLURM: task {cluster.index} runs on {hostname}, but TensorFlow's SlurmClusterResolver, which "
+            f"sorts nodes by name, takes it for one on {expected}. Start with --distribution=block, on nodes "
+            f"whose names sort as they are numbered, or set TF_CONFIG."
         )
     return cluster

@@ -1,9 +1,8 @@
-"""Which teacher, without a mask: a short run per candidate, judged by classifiers that must miss what was
-marked.
+"""Choose the teacher without a mask: a short run per candidate, tested by erasing what it marks.
 
-Marks on abnormal validation slices are replaced by their surroundings. Where the marks hold the lesion,
-classifiers of whole slices that were trained on the labels of the training patients then find the slice less
-abnormal. The fall of their logit is compared with the fall when marks of the same shape are erased elsewhere
+Marked pixels of abnormal validation slices are replaced by their surroundings. Where they hold the lesion,
+classifiers of whole slices that were trained on the labels of the training patients then score the slice less
+abnormal. The fall of their logit is compared with the fall when shapes of the same size are erased elsewhere
 in the organ, so that marking much gains nothing. The candidate with the largest difference teaches, unless it
 marks more of the normal validation slices than `selection.normal_area_limit` while another one does not.
 Where no candidate shows a difference, the first network teaches, and the reason says that nothing was shown.
@@ -27,26 +26,26 @@ from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.trial_runs import TrialRuns
 
 SHORT = 0.5  # of the recipe's steps
-_SHIFTS = 4  # places where marks of the same shape are erased for comparison
-_LEAST_OF_SHAPE = 0.5  # of the marks that must lie inside the organ at such a place
+_SHIFTS = 4  # places where the same shape is erased for comparison
+_LEAST_OF_SHAPE = 0.5  # of the shape must lie inside the organ at such a place
 
 
 def with_teacher(recipe: Recipe, teacher: str, short: bool = False) -> Recipe:
-    """The recipe with another teacher; short: with half of the steps in every stage."""
+    """Return a copy of the recipe with another teacher; `short` halves the steps of every stage."""
     rounds = (
         max(1, recipe.self_training.rounds) if teacher != "first_network" else recipe.self_training.rounds
     )
-    own = {"teacher": teacher, "rounds": rounds}
+    changed_teacher = {"teacher": teacher, "rounds": rounds}
     section = recipe.attribution if teacher == "attribution" else None
     training = recipe.training
     if short:
-        own |= {"steps": _halved(recipe.self_training.steps)}
+        changed_teacher |= {"steps": _halved(recipe.self_training.steps)}
         training = training.model_copy(update={"steps": _halved(training.steps)})
         if section is not None:
             classifier = section.classifier.model_copy(update={"steps": _halved(section.classifier.steps)})
             section = section.model_copy(update={"classifier": classifier})
     changes = {
-        "self_training": recipe.self_training.model_copy(update=own),
+        "self_training": recipe.self_training.model_copy(update=changed_teacher),
         "attribution": section,
         "training": training,
     }
@@ -58,8 +57,9 @@ def _halved(steps: int) -> int:
 
 
 def candidates_of(recipe: Recipe) -> list[str]:
-    """Teachers that the recipe has what is needed for; attribution comes first, since its classifiers
-    judge.
+    """Return the teachers that the recipe has everything for.
+
+    Attribution comes first, since its classifiers judge.
     """
     return ["attribution", "first_network", *(["normal_atlas"] if recipe.data.normal_atlas else [])]
 
@@ -68,19 +68,19 @@ def search_teacher(recipe: Recipe, trials: TrialRuns) -> Recipe | None:
     """Train a short run per candidate and return the recipe with the chosen teacher.
 
     Args:
-        recipe: with self_training.teacher auto and a section attribution. trials: its folder gets a run
-            folder per candidate and search.json.
+        recipe: a recipe with self_training.teacher auto and a section attribution.
+        trials: its folder gets a run folder per candidate and search.json.
 
     Returns:
         The recipe with the teacher, or None when stopped on request.
 
     Raises:
-        As `TrialRuns.run`.
+        The errors of `TrialRuns.run`.
     """
     runs = {}
     for teacher in candidates_of(recipe):
-        own = with_teacher(recipe, teacher, short=True)
-        run = trials.run(teacher, own, f"teacher {teacher}, {own.optimizer_steps} steps")
+        trial = with_teacher(recipe, teacher, short=True)
+        run = trials.run(teacher, trial, f"teacher {teacher}, {trial.optimizer_steps} steps")
         if run is None:
             return None
         runs[teacher] = run
@@ -94,7 +94,7 @@ def search_teacher(recipe: Recipe, trials: TrialRuns) -> Recipe | None:
 
 
 def choose_teacher(rows: list[dict], normal_area_limit: float) -> tuple[str, str]:
-    """The teacher to take and why, from the rows of `judged` with the teacher's name."""
+    """Return the teacher to take and why, from the rows of `judged` with the teacher's name."""
     quiet = [row for row in rows if row["normal_area"] <= normal_area_limit]
     best = max(quiet or rows, key=lambda row: row["specific_fall"])
     falls = ", ".join(f"{row['teacher']} {row['specific_fall']:.2f}" for row in rows)
@@ -114,13 +114,18 @@ def choose_teacher(rows: list[dict], normal_area_limit: float) -> tuple[str, str
 
 
 def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dict:
-    """How a finished run's marks on validation slices stand with the judge.
+    """Compare what a finished run marks on validation slices with the judge's scores.
+
+    Args:
+        judge: the classifiers that score slices.
+        run: the finished run.
+        slices: the slices of training and validation.
 
     Returns:
-        specific_fall: mean fall of the logit when the marks are erased, less that of the same shapes
+        specific_fall: mean fall of the logit when the marked pixels are erased, minus that of the same shapes
             elsewhere.
-        fall, fall_elsewhere: both of them. marked_area, normal_area: mean marked share of the organ in
-            abnormal and normal slices.
+        fall, fall_elsewhere: both of them.
+        marked_area, normal_area: mean marked share of the organ in abnormal and normal slices, in 0..1.
     """
     images, organ, shown = slices.validation()
     images, organ, abnormal = np.asarray(images, np.float32), np.asarray(organ, bool), shown.any(axis=1)
@@ -128,17 +133,16 @@ def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dic
     marks = _marks(run, images, organ, slices.table.volume[rows])
     areas = marks.sum(axis=(1, 2)) / np.maximum(organ.sum(axis=(1, 2)), 1)
     images, organ, marked = images[abnormal], organ[abnormal], marks[abnormal]
-    whole = log_odds(judge.probability(images))
-    fall = whole - log_odds(judge.probability(_erased(images, marked)))
-    total, places = np.zeros_like(fall), np.zeros(len(fall))
-    for number in range(_SHIFTS):
-        other = np.stack([_moved(one, inside, number) for one, inside in zip(marked, organ)])
-        fits = other.sum(axis=(1, 2)) >= _LEAST_OF_SHAPE * marked.sum(axis=(1, 2))
-        total += np.where(fits, whole - log_odds(judge.probability(_erased(images, other))), 0)
-        places += fits
-    elsewhere = np.where(
-        places > 0, total / np.maximum(places, 1), fall
-    )  # marks too large to lie elsewhere say nothing
+    full_score = log_odds(judge.probability(images))
+    fall = full_score - log_odds(judge.probability(_erased(images, marked)))
+    total, count = np.zeros_like(fall), np.zeros(len(fall))
+    for index in range(_SHIFTS):
+        moved = np.stack([_moved(mask, inside, index) for mask, inside in zip(marked, organ)])
+        fits = moved.sum(axis=(1, 2)) >= _LEAST_OF_SHAPE * marked.sum(axis=(1, 2))
+        total += np.where(fits, full_score - log_odds(judge.probability(_erased(images, moved))), 0)
+        count += fits
+    # Shapes too large to lie elsewhere say nothing.
+    elsewhere = np.where(count > 0, total / np.maximum(count, 1), fall)
     return {
         "specific_fall": round(float(np.mean(fall - elsewhere)), 4),
         "fall": round(float(fall.mean()), 4),
@@ -149,14 +153,19 @@ def judged(judge: AttributionMap, run: RunFolder, slices: TrainingSlices) -> dic
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
-    """Logit of probabilities, kept within 12 on both sides."""
+    """Return the logit of probabilities, kept within 12 on both sides."""
     clipped = np.clip(probability.astype(np.float64), 6e-6, 1 - 6e-6)
     return np.log(clipped) - np.log1p(-clipped)
 
 
 def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> AttributionMap:
-    """The classifiers of the attribution run; section: recipe section `attribution`. shape: (H, W, C) of a
-    slice.
+    """Return the classifiers of the attribution run.
+
+    Args:
+        run: the attribution run.
+        section: recipe section `attribution`.
+        shape: (H, W, C) of a slice.
+        batch_size: slices per pass.
     """
     network = build_evidence_classifiers(section.classifier, side=shape[0], channels=shape[2])
     checkpoints.load_weights(sorted((run.checkpoints / "classifiers").glob("candidate-*.npz"))[-1], network)
@@ -164,35 +173,37 @@ def _judge(run: RunFolder, section, shape: tuple, batch_size: int) -> Attributio
 
 
 def _marks(run: RunFolder, images, organ, volumes) -> np.ndarray:
-    """What the run's network marks at its own cut, volume by volume, (N, H, W) bool."""
+    """Return what the run's network marks at its own cut, volume by volume, (N, H, W) bool."""
     network = load_network(run.model)
-    marking = VolumePostprocessor.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
+    postprocessor = VolumePostprocessor.from_row(run.read_selection()["markings"]["mean"], (UNNAMED,))
     probability, result = Predictor(network)(images), np.zeros(organ.shape, bool)
-    for number in np.unique(volumes):
-        rows = np.flatnonzero(volumes == number)
-        maps = marking(probability[rows], images[rows], organ[rows])
-        result[rows] = (maps >= marking.threshold).any(axis=-1) & organ[rows]
+    for volume in np.unique(volumes):
+        rows = np.flatnonzero(volumes == volume)
+        maps = postprocessor(probability[rows], images[rows], organ[rows])
+        result[rows] = (maps >= postprocessor.threshold).any(axis=-1) & organ[rows]
     return result
 
 
 def _erased(images, marks) -> np.ndarray:
-    """The images (n, H, W, C) with the marks (n, H, W) bool, and a pixel around them, replaced by their
-    surroundings.
+    """Return the images (n, H, W, C) with the marked pixels (n, H, W) bool replaced by their surroundings.
+
+    A pixel around them is replaced too.
     """
-    hidden = np.stack([ndimage.binary_dilation(one) if one.any() else one for one in marks])[..., None]
+    hidden = np.stack([ndimage.binary_dilation(mask) if mask.any() else mask for mask in marks])[..., None]
     return np.where(hidden, attribution.surroundings(images).numpy(), images)
 
 
-def _moved(marks, organ, number: int) -> np.ndarray:
-    """The marks of one slice moved within the organ's box, by a quarter of it for each `number`; what leaves
-    the organ is lost.
+def _moved(marks, organ, index: int) -> np.ndarray:
+    """Move the marked pixels of one slice within the organ's box, by a quarter of it for each `index`.
+
+    What leaves the organ is lost.
     """
     rows, columns = np.flatnonzero(organ.any(axis=1)), np.flatnonzero(organ.any(axis=0))
     if not len(rows) or not marks.any():
         return marks
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-    down, right = ((1, 1), (1, -1), (2, 0), (0, 2))[number % 4]
+    down, right = ((1, 1), (1, -1), (2, 0), (0, 2))[index % 4]
     moved = np.zeros_like(marks)
     moved[box] = np.roll(marks[box], (down * height // 4, right * width // 4), axis=(0, 1))
     return moved & organ & ~marks

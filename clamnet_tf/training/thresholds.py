@@ -1,4 +1,4 @@
-"""The cuts that a finished network is used with, fixed on whole training volumes without a mask."""
+"""Fix the cuts of a finished network on whole training volumes without a mask."""
 
 import numpy as np
 
@@ -15,11 +15,14 @@ def fit_postprocessors(
     Each lesion class is cut by its own prevalence in the slices that show it.
 
     Args:
-        predictor: Predictor. slices: TrainingSlices. selection: SelectionSection of the recipe. steps: of the
-            recipe.
+        predictor: Predictor.
+        slices: TrainingSlices.
+        selection: SelectionSection of the recipe.
+        steps: postprocessing steps of the recipe.
         classes: LesionClass of each of the predictor's maps.
     """
-    names, class_names = ["mean", *predictor.head_names], tuple(one.name for one in classes)
+    names = ["mean", *predictor.head_names]
+    class_names = tuple(lesion_class.name for lesion_class in classes)
     if selection.threshold != "prevalence":
         cut = fixed(steps, float(selection.threshold))
         return {name: VolumePostprocessor(class_names, (cut,) * len(classes)) for name in names}
@@ -28,26 +31,28 @@ def fit_postprocessors(
         images = RowView(prepared.images, rows)
         heads = predictor.heads(images).astype(np.float16)
         volumes.append((heads, images, prepared.organ[rows], slices.shown[rows]))
-    markings = {}
-    for number, name in enumerate(names):
+    postprocessors = {}
+    for head, name in enumerate(names):
         parts = []
-        for index, one in enumerate(classes):
-            own = [
-                (_maps(heads[..., index], number), images, organ, shown[:, index])
+        for index, lesion_class in enumerate(classes):
+            class_volumes = [
+                (_maps(heads[..., index], head), images, organ, shown[:, index])
                 for heads, images, organ, shown in volumes
             ]
-            parts.append(calibrate(steps, own, one.prevalence))
-        markings[name] = VolumePostprocessor(class_names, tuple(parts))
-    return markings
+            parts.append(calibrate(steps, class_volumes, lesion_class.prevalence))
+        postprocessors[name] = VolumePostprocessor(class_names, tuple(parts))
+    return postprocessors
 
 
-def _maps(heads, number: int) -> np.ndarray:
-    """(heads, S, H, W) -> (S, H, W) float32: head `number`, from 1, or the mean of the heads (0)."""
-    return heads[number - 1].astype(np.float32) if number else heads.astype(np.float32).mean(axis=0)
+def _maps(heads, head: int) -> np.ndarray:
+    """Return head `head`, from 1, or the mean of the heads (0): (heads, S, H, W) -> (S, H, W) float32."""
+    return heads[head - 1].astype(np.float32) if head else heads.astype(np.float32).mean(axis=0)
 
 
 def _volumes(slices) -> list[np.ndarray]:
-    """Rows of whole volumes that hold abnormal training slices, in order; at most table.MOST_VOLUMES."""
+    """Return the rows of whole volumes that hold abnormal training slices, in order; at most
+    table.MOST_VOLUMES.
+    """
     table = slices.table
-    numbers = table.volumes_of(slices.rows[table.label[slices.rows] > 0])
-    return [slices.rows[table.volume[slices.rows] == number] for number in numbers]
+    volumes = table.volumes_of(slices.rows[table.label[slices.rows] > 0])
+    return [slices.rows[table.volume[slices.rows] == volume] for volume in volumes]

@@ -1,6 +1,4 @@
-"""What `fit` refuses of prepared slices before it trains, as one function: `data inspect --recipe` calls it
-too.
-"""
+"""Refuse prepared slices that `fit` cannot train on; `data inspect --recipe` calls the same function."""
 
 import numpy as np
 
@@ -10,9 +8,15 @@ from clamnet_tf.training.slices import TrainingSlices
 
 
 def check_trainable(recipe, manifest, prepared) -> None:
-    """DataError when the recipe cannot be trained on these slices.
+    """Check that the recipe can be trained on these slices.
 
-    manifest: with every case's split set. prepared: its Prepared slices.
+    Args:
+        recipe: the recipe.
+        manifest: the manifest whose cases have their split.
+        prepared: its Prepared slices.
+
+    Raises:
+        DataError: it cannot.
     """
     check_test_side(manifest)
     slices = TrainingSlices.of(recipe, prepared)

@@ -1,4 +1,4 @@
-"""The batches of a training: stores of slices, plans that pair them, and the datasets of a stage."""
+"""Make the batches of a training: stores of slices, plans that pair them, and the datasets of a stage."""
 
 import numpy as np
 
@@ -10,17 +10,20 @@ from clamnet_tf.training.slices import TrainingSlices
 
 
 class TrainingData:
-    """Makes the datasets that the stages of one run train on.
+    """Make the datasets that the stages of one run train on.
 
     Args:
         slices: usable slices of the training side.
-        etas: weight of a slice that shows a class and whose manifest row gives none, one per class.
-        data_service: address of what makes the batches (grpc://host:port); None: this process.
+        etas: eta per lesion class, for a slice that shows the class and whose manifest row gives none.
+        data_service: address of the service that makes the batches (grpc://host:port); None: this process.
 
     Attributes:
         rows: training rows of the prepared slices, rising.
-        images, organ: views of these rows, (N, H, W, C) and (N, H, W).
-        label, volume: (N,) of these rows. shown: (N, classes) bool.
+        images: view of these rows, (N, H, W, C).
+        organ: view of these rows, (N, H, W).
+        label: (N,) labels of these rows.
+        volume: (N,) volume numbers of these rows.
+        shown: (N, classes) bool.
     """
 
     def __init__(self, slices: TrainingSlices, *, etas, data_service: str | None = None):
@@ -29,30 +32,33 @@ class TrainingData:
         self.images, self.organ = RowView(prepared.images, self.rows), RowView(prepared.organ, self.rows)
         self.label, self.volume = slices.table.label[self.rows], slices.table.volume[self.rows]
         self.shown = slices.shown[self.rows]
-        # what makes the batches elsewhere needs a file: arrays that are in none go into the cache
+        # A service elsewhere needs files: arrays that are in none are written into the cache.
         self._service = (
             None if data_service is None else DataService(data_service, prepared.cache / "data-service")
         )
 
     def store(self, rows) -> SliceStore:
-        """What the pipelines read of these rows of the prepared slices."""
+        """Return what the pipelines read of these rows of the prepared slices."""
         prepared, table = self.slices.prepared, self.slices.table
-        own = table.eta[rows][:, None]
-        etas = np.where(np.isnan(own), self.etas, own) * self.slices.shown[rows]
+        case_etas = table.eta[rows][:, None]
+        etas = np.where(np.isnan(case_etas), self.etas, case_etas) * self.slices.shown[rows]
         return SliceStore(
             RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas
         )
 
     def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
-        """Which normal slice stands against which abnormal one; matching: options of
-        `input_pipeline.pair_sampling.PairPlan`.
+        """Plan which normal slice is paired with which abnormal one.
+
+        `matching` holds options of `input_pipeline.pair_sampling.PairPlan`.
         """
         table = self.slices.table.select(self.rows)
         columns = {"position": table.position, "area": table.area, "site": table.site}
         return PairPlan(table.label, columns, batch_size=batch_size, seed=seed, matching=matching)
 
     def pairs(self, plan: PairPlan, views: AugmentationConfig, *, steps: int, seed: int, twin: bool):
-        """(start, Share) -> the pairs of the remaining steps, with a second view of each slice for a twin."""
+        """Return (start, Share) -> the pairs of the remaining steps, with a second view of each slice for
+        a twin.
+        """
         store, options = (
             self.store(self.rows),
             {"steps": steps, "seed": seed, "twin": twin, "service": self._service},
@@ -60,8 +66,9 @@ class TrainingData:
         return lambda start, share: pair_dataset(store, plan, views, start=start, share=share, **options)
 
     def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int):
-        """(start, Share) -> views with masks, true or taught, of the remaining steps; masks: (len(rows), H,
-        W) uint8.
+        """Return (start, Share) -> views with masks of the remaining steps.
+
+        `masks` are true or a teacher's, (len(rows), H, W) uint8.
         """
         store, options = self.store(rows), {"steps": steps, "seed": seed, "service": self._service}
         return lambda start, share: mask_dataset(

@@ -1,5 +1,6 @@
-"""Short trainings beside a run, of which a search chooses: each has a run folder of its own and is not
-repeated.
+"""Run short trainings beside a run, from which a search chooses.
+
+Each has its own run folder and is not repeated.
 """
 
 from pathlib import Path
@@ -11,12 +12,12 @@ from clamnet_tf.training.fit import train
 
 
 class TrialRuns:
-    """Trains the candidates of one search on the same slices.
+    """Train the candidates of one search on the same slices.
 
     Args:
-        manifest, prepared, reporter: as in `training.fit.train`.
-        folder: gets a run folder per candidate. What an earlier, interrupted search has finished there is
-            used, an unfinished run is resumed.
+        manifest, prepared, reporter: see `training.fit.train`.
+        folder: gets a run folder per candidate. Runs that an earlier, interrupted search has finished there
+            are used, an unfinished run is resumed.
         begin: callable that gives a run folder its initial weights and refuses one that was started
             otherwise; or None.
     """
@@ -26,10 +27,13 @@ class TrialRuns:
         self.reporter, self.begin = reporter, begin
 
     def run(self, name: str, recipe: Recipe, title: str) -> RunFolder | None:
-        """The finished run folder `name` of `recipe`, or None when stopped on request; title: for the reader.
+        """Return the finished run folder `name` of `recipe`, or None when stopped on request.
+
+        `title` is for the reader.
 
         Raises:
-            RunError: the folder holds a run of another recipe. Else as `training.fit.train`.
+            RunError: the folder holds a run of another recipe.
+            The errors of `training.fit.train`.
         """
         run = RunFolder(self.folder / name)
         if self.begin is not None and run.finished.exists():

@@ -1,8 +1,8 @@
-"""The loop over optimizer steps, the same for every tf.distribute strategy; in place of Keras `fit`.
+"""Loop over optimizer steps, in the same way for every tf.distribute strategy, instead of Keras `fit`.
 
-Keras 3 `fit` fails under MultiWorkerMirroredStrategy (its metrics, keras #20585) and can only be made to run
-through private methods. Here a step is `strategy.run` of the trainer's `update` on distributed batches and
-one `strategy.reduce` of what it logs.
+Keras 3 `fit` fails under MultiWorkerMirroredStrategy (its metrics, keras #20585) and works only through
+private methods. Here a step is `strategy.run` of the trainer's `update` on distributed batches and one
+`strategy.reduce` of what it logs.
 """
 
 import tensorflow as tf
@@ -18,14 +18,14 @@ def updates(trainer, dataset, *, steps: int, asked_to_stop):
 
     Args:
         trainer: StepTrainer, compiled, built in the scope of its strategy.
-        dataset: callable, Share -> tf.data of the parts of the batches that this process computes, from the
-            first step on.
+        dataset: callable, Share -> tf.data.Dataset of the parts of the batches that this process computes,
+            from the first step on.
+        steps: number of steps.
         asked_to_stop: callable; when it is true in any process, all of them stop after the same step.
 
-    Yields after each step:
-        sums: NumPy (2, terms) float32, as `StepTrainer.update` returns them, added over all replicas of all
-            processes.
-        stop: whether this was the last step on request.
+    Yields:
+        After each step, its sums, NumPy (2, terms) float32 as `StepTrainer.update` returns them, added over
+        all replicas of all processes; and whether this was the last step on request.
 
     Raises:
         TrainingFailure: another process of the cluster is gone.
@@ -35,7 +35,7 @@ def updates(trainer, dataset, *, steps: int, asked_to_stop):
 
     def part(context):
         here = context.num_replicas_in_sync // context.num_input_pipelines
-        # endless, so that no process has to ask the others in each step whether they have another batch
+        # Endless, so that no process has to ask the others in each step whether they have another batch.
         return dataset(Share(context.input_pipeline_id * here, here, context.num_replicas_in_sync)).repeat()
 
     @tf.function
@@ -48,5 +48,5 @@ def updates(trainer, dataset, *, steps: int, asked_to_stop):
     batches = iter(strategy.distribute_datasets_from_function(part))
     for _ in range(steps):
         with clear_loss(strategy):
-            told = step(batches, tf.constant(float(asked_to_stop()))).numpy()
-        yield told[: 2 * count].reshape(2, count), told[-1] > 0
+            result = step(batches, tf.constant(float(asked_to_stop()))).numpy()
+        yield result[: 2 * count].reshape(2, count), result[-1] > 0

@@ -1,8 +1,7 @@
-"""The processes that train one network together, seen from one of them: who writes, and what they tell one
-another.
+"""Connect the processes that train one network together: which one writes, and how they exchange values.
 
-All run the same program on the same numbers. The chief alone reads and writes the run folder and tells the
-others what it found there; whatever takes long is shared out and the results are exchanged.
+All run the same program on the same numbers. Only the chief reads and writes the run folder and sends the
+others what it found there; long computations are divided and their results exchanged.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 
 @contextlib.contextmanager
 def clear_loss(strategy):
-    """Turn what TensorFlow says of a worker, or of a data service, that is gone into a TrainingFailure."""
+    """Turn TensorFlow's errors about a lost worker or data service into a TrainingFailure."""
     try:
         yield
     except tf.errors.UnknownError as error:  # what a Python function inside a pipeline raised
@@ -40,7 +39,7 @@ def clear_loss(strategy):
 
 
 class Workers:
-    """The processes of `strategy`; one process alone is its own chief, and nothing is exchanged."""
+    """The processes of `strategy`; a single process is its own chief, and nothing is exchanged."""
 
     def __init__(self, strategy):
         self.strategy = strategy
@@ -55,11 +54,13 @@ class Workers:
 
     @property
     def chief(self) -> bool:
+        """Whether this process is the chief."""
         return self.index == 0
 
     def total(self, array: np.ndarray) -> np.ndarray:
-        """Sum of every process's array of this shape and type (float32, float64, int32 or int64), the same in
-        all of them.
+        """Return the sum of every process's array of this shape and type, the same in all of them.
+
+        The type is float32, float64, int32 or int64.
         """
         if self.count == 1:
             return array
@@ -76,11 +77,11 @@ class Workers:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(first_replica), axis=None)
 
     def wait(self) -> None:
-        """Return when all processes have come here."""
+        """Wait until all processes have reached this call."""
         self.total(np.zeros(1, np.int32))
 
     def from_chief(self, make):
-        """`make()` of the chief, a JSON-able value, in all processes."""
+        """Return the chief's `make()`, a value that JSON can hold, in all processes."""
         if self.count == 1:
             return make()
         text = (
@@ -89,12 +90,13 @@ class Workers:
             else np.zeros(0, np.int32)
         )
         length = int(self.total(np.array([len(text)], np.int64))[0])
-        told = self.total(text if self.chief else np.zeros(length, np.int32))
-        return json.loads(told.astype(np.uint8).tobytes().decode())
+        received = self.total(text if self.chief else np.zeros(length, np.int32))
+        return json.loads(received.astype(np.uint8).tobytes().decode())
 
     def take_from_chief(self, variables) -> None:
-        """Give the variables the chief's values; they are the same ones, in the same order, in every
-        process.
+        """Give the variables the chief's values.
+
+        Every process passes the same variables in the same order.
         """
         if self.count == 1:
             return
@@ -103,17 +105,21 @@ class Workers:
             kind = value.dtype
             if kind not in EXCHANGED:  # random states are unsigned, of mixed precision a few are float16
                 kind = np.dtype(np.int64 if kind.kind in "iub" else np.float32)
-            told = self.total(value.astype(kind) if self.chief else np.zeros(value.shape, kind))
-            variable.assign(told.astype(value.dtype))
+            received = self.total(value.astype(kind) if self.chief else np.zeros(value.shape, kind))
+            variable.assign(received.astype(value.dtype))
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """Every process's array of this shape, float32 or int: (count, *shape), in order."""
-        every = np.zeros((self.count, *array.shape), array.dtype)
-        every[self.index] = array
-        return self.total(every)
+        """Return every process's array of this shape, float32 or int: (count, *shape), in order."""
+        arrays = np.zeros((self.count, *array.shape), array.dtype)
+        arrays[self.index] = array
+        return self.total(arrays)
 
     def check_same(self, what: str, text: str) -> None:
-        """DataError in all processes unless `text` is the same in all of them; `what` names it."""
+        """Check that `text` is equal in all processes; `what` names it in the message.
+
+        Raises:
+            DataError: it differs; every process raises it.
+        """
         if self.count == 1:
             return
         digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

@@ -54,7 +54,8 @@ meeting = pathlib.Path({meeting!r})
 (meeting / str(os.getpid())).touch()
 while len(list(meeting.iterdir())) < {processes}:
     time.sleep(0.01)
-main(["data", "prepare", "mri_carcinoma", "--data", {folder!r}, "--cache", {cache!r}, "--set", "data.side=32", "--set", "organ.method=foreground",
+main(["data", "prepare", "mri_carcinoma", "--data", {folder!r}, "--cache", {cache!r},
+      "--set", "data.side=32", "--set", "organ.method=foreground",
       "--set", "network.depth=3", "--set", "network.filters=[4,8,16]", "--set", "network.kernels=[3,3,3]"])
 """
 

@@ -17,7 +17,7 @@ def marking(*cuts):
     )
 
 
-def test_a_pixel_belongs_to_the_marker_furthest_above_its_own_cut():
+def test_a_pixel_belongs_to_the_class_furthest_above_its_own_cut():
     maps = np.array(
         [[0.55, 0.30], [0.55, 0.10], [0.45, 0.10], [0.45, 0.30], [0.90, 0.30], [0.55, 0.22]], np.float32
     ).reshape(1, 1, 6, 2)
@@ -30,7 +30,7 @@ def test_a_pixel_belongs_to_the_marker_furthest_above_its_own_cut():
     ]  # by plain argmax the first would be 1
 
 
-def test_outside_of_the_organ_nothing_is_marked_and_crumbs_of_a_marker_go():
+def test_outside_of_the_organ_nothing_is_marked_and_crumbs_of_a_class_go():
     maps = np.zeros((8, 8, 2), np.float32)
     maps[:4, :4, 0], maps[6, 6, 1] = 0.9, 0.9
     organ = np.ones((8, 8), bool)
@@ -44,7 +44,7 @@ def test_outside_of_the_organ_nothing_is_marked_and_crumbs_of_a_marker_go():
     np.testing.assert_array_equal(label_map(shifted, organ, 0.5, smallest_component=0.05), expected)
 
 
-def test_each_marker_is_calibrated_on_the_slices_that_show_it(rng):
+def test_each_class_is_calibrated_on_the_slices_that_show_it(rng):
     maps, organ = rng.random((6, 10, 10, 2)).astype(np.float32), np.ones((6, 10, 10), bool)
     shown = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 0], [0, 0]], bool)
     parts = tuple(
@@ -73,5 +73,5 @@ def test_a_single_class_keeps_its_maps_and_its_own_cut(rng):
 
 
 def test_a_row_of_other_classes_is_refused():
-    with pytest.raises(ValueError, match="its markers are one, two, the recipe's two, one"):
+    with pytest.raises(ValueError, match="its lesion classes are one, two, the recipe's two, one"):
         VolumePostprocessor.from_row(marking(0.1, 0.2).row(), ("two", "one"))

@@ -5,22 +5,22 @@ import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from clamnet_tf.losses.contrastive import hybrid_agreement, margin_contrast, ramp, squared_agreement
+from clamnet_tf.losses.contrastive import hybrid_consistency, margin_contrast, ramp, squared_consistency
 from clamnet_tf.losses.pooling import generalised_mean, log_sum_exp
 
 
-def test_squared_agreement_is_zero_for_equal_maps_and_two_for_opposite_ones():
+def test_squared_consistency_is_zero_for_equal_maps_and_two_for_opposite_ones():
     one = np.zeros((1, 2, 2, 2), np.float32)
     one[..., 1] = 1
-    np.testing.assert_array_equal(squared_agreement(one, one), np.zeros((1, 2, 2)))
-    np.testing.assert_array_equal(squared_agreement(one, one[..., ::-1].copy()), np.full((1, 2, 2), 2.0))
+    np.testing.assert_array_equal(squared_consistency(one, one), np.zeros((1, 2, 2)))
+    np.testing.assert_array_equal(squared_consistency(one, one[..., ::-1].copy()), np.full((1, 2, 2), 2.0))
 
 
-def test_hybrid_agreement_moves_the_second_map_only(rng):
+def test_hybrid_consistency_moves_the_second_map_only(rng):
     first, second = (tf.constant(rng.normal(size=(1, 3, 3, 2)).astype(np.float32)) for _ in range(2))
     with tf.GradientTape() as tape:
         tape.watch([first, second])
-        value = tf.reduce_sum(hybrid_agreement(tf.nn.softmax(first), tf.nn.log_softmax(second)))
+        value = tf.reduce_sum(hybrid_consistency(tf.nn.softmax(first), tf.nn.log_softmax(second)))
     gradients = tape.gradient(value, [first, second])
     assert gradients[0] is None and np.abs(gradients[1].numpy()).max() > 0
 

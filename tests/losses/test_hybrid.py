@@ -52,7 +52,7 @@ def test_gradient_in_logits_is_bounded_and_points_the_right_way():
         loss = tf.reduce_sum(hybrid_per_pixel(tf.constant([0.0, 1.0]), tf.nn.log_softmax(logits)))
     gradient = tape.gradient(loss, logits).numpy()[0, 0]
     assert np.isfinite(gradient).all() and np.abs(gradient).max() <= 2.0
-    assert gradient[0, 1] < -0.9 and gradient[1, 1] < 0  # more marker is wanted
+    assert gradient[0, 1] < -0.9 and gradient[1, 1] < 0  # more lesion is wanted
     np.testing.assert_allclose(gradient.sum(axis=-1), 0, atol=1e-6)
 
 

@@ -13,7 +13,7 @@ from clamnet_tf.losses.pooling import generalised_mean
 
 
 def by_hand(p, organ, etas, k):
-    """(raw, weighted) of each slice, by loops over its pixels and markers."""
+    """(raw, weighted) of each slice, by loops over its pixels and classes."""
     raw, weighted = [], []
     for slice_p, slice_organ, eta in zip(p, organ, etas):
         shown = [c for c in range(len(eta)) if eta[c] > 0]
@@ -40,7 +40,7 @@ def slices(rng):
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_it_is_the_mean_over_the_markers_shown(slices, k):
+def test_it_is_the_mean_over_the_classes_shown(slices, k):
     logits, organ, etas = slices
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     found = hybrid_of_labels(ops.log_softmax(logits), organ, etas, k)
@@ -60,7 +60,7 @@ def test_every_class_alone_is_the_one_hot_target(slices):
 
 
 def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices):
-    """Along the gradient, logits of absent markers fall like the background's, also where another marker is
+    """Along the gradient, logits of absent classes fall like the background's, also where another class is
     shown.
     """
     import tensorflow as tf
@@ -80,7 +80,7 @@ def test_descent_raises_what_is_shown_and_lowers_what_the_label_excludes(slices)
     assert (step[~inside] == 0).all()
 
 
-def test_the_contrast_is_between_pooled_maps_of_the_markers_shown(slices):
+def test_the_contrast_is_between_pooled_maps_of_the_classes_shown(slices):
     logits, organ, etas = slices
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     pooled = np.array(

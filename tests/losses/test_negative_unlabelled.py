@@ -54,7 +54,7 @@ def maps(rng):
 @pytest.mark.parametrize("shift, clipped", [(0.0, False), (4.0, True)])
 def test_value_and_gradient_equal_the_oracle_in_both_branches(maps, shift, clipped):
     z, organ = maps
-    z = z + shift * ABNORMAL[:, None, None]  # all of the abnormal slices taken for marker: memorised
+    z = z + shift * ABNORMAL[:, None, None]  # all of the abnormal slices taken for lesion: memorised
     value, gradient, parts = risk_of(z, organ, 0.1)
     assert (parts[1] < 0) == clipped
     expected, expected_gradient = oracle(z, organ, 0.1)
@@ -81,7 +81,7 @@ def test_the_mean_over_replicas_decides_when_it_is_given(maps):
 
 
 def test_the_risk_is_least_for_the_true_mask(rng):
-    """Where the unlabelled hold the prior's share of marker, the truth has risk 0, and less or more of it has
+    """Where the unlabelled hold the prior's share of lesion, the truth has risk 0, and less or more of it has
     a higher one.
     """
     organ, truth = np.ones((5, 10, 10), np.float32), np.zeros((5, 10, 10), np.float32)
@@ -94,7 +94,7 @@ def test_the_risk_is_least_for_the_true_mask(rng):
         return float(non_negative(*partial_risks(tf.constant(marked), organ, ABNORMAL, 0.2)))
 
     assert risk(truth) == pytest.approx(0, abs=1e-6)
-    assert risk(np.zeros_like(truth)) == pytest.approx(0.5, abs=1e-6)  # every marker missed
+    assert risk(np.zeros_like(truth)) == pytest.approx(0.5, abs=1e-6)  # every lesion pixel missed
     assert risk(np.ones_like(truth)) == pytest.approx(
         0.5, abs=1e-6
     )  # all background taken for it: no better, whatever the prior
@@ -105,6 +105,6 @@ def test_the_risk_is_least_for_the_true_mask(rng):
 
 
 def test_a_batch_without_one_class_is_finite():
-    marker, organ = tf.fill((2, 4, 4), 0.5), np.ones((2, 4, 4), np.float32)
+    lesion, organ = tf.fill((2, 4, 4), 0.5), np.ones((2, 4, 4), np.float32)
     for abnormal in (np.zeros(2, np.float32), np.ones(2, np.float32)):
-        assert np.isfinite(float(non_negative(*partial_risks(marker, organ, abnormal, 0.1))))
+        assert np.isfinite(float(non_negative(*partial_risks(lesion, organ, abnormal, 0.1))))

@@ -12,7 +12,9 @@ MARKED = np.array([[1, 0, 0], [1, 1, 1]], bool)
 
 
 def test_counts_by_hand():
-    assert count_overlap(TRUTH, MARKED) == Overlap(both=2, truth_only=1, marked_only=2, neither=1)
+    assert count_overlap(TRUTH, MARKED) == Overlap(
+        true_positive=2, false_negative=1, false_positive=2, true_negative=1
+    )
 
 
 def test_scores_by_hand():
@@ -39,7 +41,7 @@ def test_slices_add_up_to_their_volume(rng):
 def test_empty_and_empty_has_no_score():
     overlap = count_overlap(np.zeros((4, 4)), np.zeros((4, 4)))
     assert [score(overlap) for score in (dice, iou, sensitivity, precision)] == [None] * 4
-    assert overlap.neither == 16
+    assert overlap.true_negative == 16
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ def test_it_tells_one_probability_per_slice_and_survives_saving(network, images,
     np.testing.assert_allclose(back(images)["classifier"], values, atol=1e-6)
     assert is_classifier(back) and levels(back) == 3 and back.name == "classifier_d3"
     assert not is_classifier(build_network(SECTION, side=SIDE, channels=2))
-    marker = build_predictor(back, InferenceSection(activation_map={"method": "layer_cam", "level": 1}))
+    predictor = build_predictor(back, InferenceSection(activation_map={"method": "layer_cam", "level": 1}))
     np.testing.assert_allclose(
-        marker(images), ActivationMap(network, method="layer_cam", level=1)(images), atol=1e-6
+        predictor(images), ActivationMap(network, method="layer_cam", level=1)(images), atol=1e-6
     )
 
 
@@ -175,14 +175,20 @@ def bilinear(small, side):
 
 
 def test_maps_are_of_the_slices_size_and_do_not_depend_on_their_company(network, images):
-    marker = ActivationMap(network, batch_size=2)
-    assert marker.head_names == ["activation_map"] and marker.heads(images).shape == (1, 3, SIDE, SIDE, 1)
-    maps = marker(images)
+    predictor = ActivationMap(network, batch_size=2)
+    assert predictor.head_names == ["activation_map"] and predictor.heads(images).shape == (
+        1,
+        3,
+        SIDE,
+        SIDE,
+        1,
+    )
+    maps = predictor(images)
     assert maps.dtype == np.float32 and maps.min() >= 0 and maps.max() < 1
     np.testing.assert_allclose(
-        marker(images[2:]), maps[2:], atol=1e-6
+        predictor(images[2:]), maps[2:], atol=1e-6
     )  # no scaling slice by slice or batch by batch
-    enlarged = np.stack([bilinear(each, SIDE) for each in 16 * marker.raw(tf.constant(images)).numpy()])
+    enlarged = np.stack([bilinear(each, SIDE) for each in 16 * predictor.raw(tf.constant(images)).numpy()])
     np.testing.assert_allclose(maps[..., 0], enlarged / (1 + enlarged), atol=1e-5)
     flipped = ActivationMap(network, flip_views=True)
     np.testing.assert_allclose(flipped(images)[:, :, ::-1], flipped(images[:, :, ::-1]), atol=1e-5)

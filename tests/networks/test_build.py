@@ -85,7 +85,7 @@ def test_node_layers_bear_the_names_of_the_grid(variant):
 
 
 def test_original_settings_have_the_golden_parameter_counts():
-    """METHOD section 8: L4 with four heads, and L1..L4 with one."""
+    """Count L4 with four heads, and L1..L4 with one, as in docs/method.md, section "Idea"."""
     network = build_network(original_section(), side=96, channels=1)
     assert network.count_params() == 9_041_700
     assert [prune(network, head).count_params() for head in (1, 2, 3, 4)] == [

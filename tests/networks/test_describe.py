@@ -1,4 +1,4 @@
-"""Figures of the description against built networks, METHOD's golden counts and its own text."""
+"""Figures of the description against built networks, the counts of docs/method.md and its own text."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def test_figures_are_those_of_the_built_network(variant):
     [(1, 100_961, 0.980), (2, 511_105, 2.501), (3, 2_204_961, 4.909), (4, 9_041_601, 8.374)],
 )
 def test_original_has_the_golden_figures(head, parameters, gflop):
-    """METHOD section 8, at 96 x 96 x 1."""
+    """Count at 96 x 96 x 1, as in docs/method.md, section "Idea"."""
     section = original_section()
     cost = network_cost(section, grid_of(section), [head], side=96, channels=1)
     assert (cost.parameters, round(cost.gflop, 3)) == (parameters, gflop)

@@ -222,11 +222,13 @@ REPLICAS = """
     from clamnet_tf.training.strategy import build_strategy
     strategy = build_strategy("mirrored" if count > 1 else "one_device")
     with strategy.scope():
-        subject = tests.trainer_of(norm="none", erasure={{"weight": float(sys.argv[2]), "share": 0.1, "start": 0.3}}, steps=3)
+        erasure = {{"weight": float(sys.argv[2]), "share": 0.1, "start": 0.3}}
+        subject = tests.trainer_of(norm="none", erasure=erasure, steps=3)
         subject.optimizer.build(subject.trainable_variables)
     batches = [toy_batch(toy_slices(np.random.default_rng(0)), size=8, seed=seed) for seed in range(3)]
     signature = {{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}}
-    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature).apply(tf.data.experimental.assert_cardinality(3))
+    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+    whole = whole.apply(tf.data.experimental.assert_cardinality(3))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     whole = whole.with_options(options)

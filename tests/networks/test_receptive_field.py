@@ -1,4 +1,4 @@
-"""Receptive fields against METHOD's figures and against what built networks do."""
+"""Receptive fields against the figures of docs/method.md and against what built networks do."""
 
 import numpy as np
 import pytest

@@ -88,7 +88,7 @@ def test_more_classes_leave_the_background_as_it_was(images):
             after[head][..., 1:], np.repeat(before[head][..., 1:] / 3, 3, -1), rtol=1e-4, atol=1e-6
         )
     assert transfer_text(rows)[1:] == [
-        "adapted: head_1_logits, head_2_logits: 2 classes became 4 classes, every marker alike"
+        "adapted: head_1_logits, head_2_logits: 2 classes became 4 classes, all lesion classes alike"
     ]
 
 
@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_new_and_left_alone(options, layer, note):
     assert rows["x_0_0_conv_1"].outcome == "reused"
 
 
-def test_heads_of_several_markers_are_not_guessed():
+def test_heads_of_several_classes_are_not_guessed():
     rows = outcomes(transfer_weights(network(classes=3), network(seed=2, classes=4)))
     assert rows["head_1_logits"] == "new" and rows["x_0_1_conv_1"] == "reused"
 

@@ -159,7 +159,7 @@ def test_abnormal_slices_that_show_none_of_the_markers_are_left_out():
 
 
 def test_a_marker_without_a_training_slice_is_told():
-    with pytest.raises(DataError, match="No training slice shows three, which the recipe tells apart"):
+    with pytest.raises(DataError, match="No training slice shows three, which is one of the recipe"):
         sliced(marked_table(), classes=("one", "three"))
 
 

@@ -15,8 +15,10 @@ from PIL import Image
 from clamnet_tf.cli.main import main
 
 TINY = """
-    data.side=32 data.cohort.patients=12 data.cohort.slices=5 data.cohort.side=56 network.depth=2 network.filters=[4,6] network.kernels=[3,3]
-    training.batch_size=4 training.steps=3 training.evaluate_every=2 training.checkpoint_every=2 self_training.steps=2
+    data.side=32 data.cohort.patients=12 data.cohort.slices=5 data.cohort.side=56 network.depth=2
+    network.filters=[4,6] network.kernels=[3,3]
+    training.batch_size=4 training.steps=3 training.evaluate_every=2 training.checkpoint_every=2
+    self_training.steps=2
     self_training.network.depth=2 self_training.network.filters=[4,6] self_training.network.kernels=[3,3]
 """.split()
 PAIRS = ["self_training.teacher=first_network"]

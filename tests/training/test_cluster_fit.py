@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 LAUNCHER = ROOT / "tools" / "launch_local_cluster"
 SETTINGS = """
     data.side=32 data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0
-    network.depth=2 network.filters=[4,6] network.kernels=[3,3] training.batch_size=4 training.optimizer.name=sgd
+    network.depth=2 network.filters=[4,6] network.kernels=[3,3] training.batch_size=4
+    training.optimizer.name=sgd
     training.evaluate_every=50 training.checkpoint_every=10 self_training.steps=20
     self_training.network.depth=2 self_training.network.filters=[4,6] self_training.network.kernels=[3,3]
 """.split()

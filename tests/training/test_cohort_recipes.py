@@ -9,8 +9,10 @@ from click.testing import CliRunner
 from clamnet_tf.cli.main import main
 
 TINY = """
-    data.side=32 data.cohort.patients=8 data.cohort.side=48 network.depth=2 network.filters=[4,6] network.kernels=[3,3]
-    training.batch_size=4 training.steps=2 training.evaluate_every=2 training.checkpoint_every=2 self_training.rounds=0
+    data.side=32 data.cohort.patients=8 data.cohort.side=48 network.depth=2 network.filters=[4,6]
+    network.kernels=[3,3]
+    training.batch_size=4 training.steps=2 training.evaluate_every=2 training.checkpoint_every=2
+    self_training.rounds=0
 """.split()
 RECIPES = {  # recipe: its cohort, more overrides
     "ct_pneumonia": (

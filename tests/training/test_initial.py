@@ -16,9 +16,11 @@ from clamnet_tf.errors import RunError
 from clamnet_tf.runs import RunFolder
 
 SETTINGS = """
-    data.side=32 data.channels=[1] data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64 organ.rim=0.0
+    data.side=32 data.channels=[1] data.cohort.patients=8 data.cohort.slices=6 data.cohort.side=64
+    organ.rim=0.0
     network.depth=2 network.filters=[16,32] network.kernels=[3,3] training.batch_size=4
-    training.steps=4 training.evaluate_every=4 training.checkpoint_every=2 self_training.steps=4 self_training.rounds=1
+    training.steps=4 training.evaluate_every=4 training.checkpoint_every=2 self_training.steps=4
+    self_training.rounds=1
     self_training.network.depth=2 self_training.network.filters=[16,32] self_training.network.kernels=[3,3]
 """.split()
 

@@ -200,13 +200,17 @@ REPLICAS = """
         subject = test_objectives.trainer(sys.argv[2], rate=1e-3)
         subject.optimizer.build(subject.trainable_variables)
     batches = [toy_batch(slices, size=8, seed=seed) for seed in range(6)]
-    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature={{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}})
+    signature = {{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}}
+    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
     whole = whole.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    fed = whole.with_options(options) if count == 1 else strategy.experimental_distribute_dataset(whole.with_options(options))
+    fed = whole.with_options(options)
+    fed = fed if count == 1 else strategy.experimental_distribute_dataset(fed)
     risks = []
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: risks.append(float(logs.get("marker_risk", 0))))
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: risks.append(float(logs.get("marker_risk", 0)))
+    )
     subject.fit(fed, epochs=1, steps_per_epoch=len(batches), verbose=0, callbacks=[watch])
     print(json.dumps([risks, [np.asarray(v).ravel().tolist() for v in subject.network.trainable_variables]]))
 """

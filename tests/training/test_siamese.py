@@ -123,11 +123,13 @@ REPLICAS = """
         subject = test_siamese.trainer(kind)
         subject.optimizer.build(subject.trainable_variables)
     batches = [toy_batch(slices, size=8, seed=seed) for seed in range(3)]
-    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature={{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}})
+    signature = {{k: tf.TensorSpec(v.shape, v.dtype) for k, v in batches[0].items()}}
+    whole = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
     whole = whole.apply(tf.data.experimental.assert_cardinality(3))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    fed = whole.with_options(options) if count == 1 else strategy.experimental_distribute_dataset(whole.with_options(options))
+    fed = whole.with_options(options)
+    fed = fed if count == 1 else strategy.experimental_distribute_dataset(fed)
     subject.fit(fed, epochs=1, steps_per_epoch=3, verbose=0)
     print(json.dumps([np.asarray(v).ravel().tolist() for v in subject.network.trainable_variables]))
 """

@@ -1,9 +1,9 @@
-"""Refinement of an attribution map to a lesion mask by the image's own intensities.
+"""Refine an attribution map to a lesion mask by the image's own intensities.
 
-An attribution says where an image classifier looks; its blobs have the width of the smoothing, not of the
-lesion. Each method below starts from the surest places of the map (the core), looks at most `reach` pixels
-beyond the marked share, and lets the intensities decide where the lesion ends. All of them work on one slice
-(H, W) or on one volume (S, H, W), whose slices are compared as they lie.
+An attribution shows where an image classifier finds its evidence; its blobs have the width of the smoothing,
+not of the lesion. Each method below starts from the surest places of the map (the core), considers at most
+`reach` pixels beyond the marked share, and lets the intensities decide where the lesion ends. All methods
+work on one slice (H, W) or on one volume (S, H, W), whose slices are compared as they lie.
 
 `METHODS` is the table of the recipe's `attribution.refinement.method`.
 """
@@ -22,11 +22,13 @@ _LEVELS = 9  # candidate cuts of `border_contrast`
 
 @dataclass(frozen=True)
 class Seeds:
-    """The places a refinement starts from, all bool arrays of the image's shape.
+    """The places that a refinement starts from; all are bool arrays of the image's shape.
 
-    core: surely lesion. marked: the share of the organ with the highest attribution. near: `marked` and
-    everything
-    within reach of it. ring: the surroundings of `near`, inside the organ.
+    Attributes:
+        core: surely lesion.
+        marked: the share of the organ with the highest attribution.
+        near: `marked` and everything within reach of it.
+        ring: the surroundings of `near`, inside the organ.
     """
 
     core: np.ndarray
@@ -61,16 +63,16 @@ def seeds_of(attribution: np.ndarray, organ: np.ndarray, *, share: float, reach:
 
 
 def halfway_cut(image, attribution, seeds: Seeds) -> np.ndarray:
-    """Cut halfway between the median of the core and that of its surroundings. Returns a bool array."""
+    """Cut halfway between the median of the core and that of its surroundings; return a bool array."""
     inner, outer = np.median(image[seeds.core]), np.median(image[seeds.ring])
     return _component(_beyond(image, 0.5 * (inner + outer), inner > outer) & seeds.near, attribution, seeds)
 
 
 def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
     """Choose, among cuts between core and surroundings, the one whose border has the steepest intensity.
-    Returns bool.
 
     The border's steepness is the difference of the mean intensity just inside and just outside of the mask.
+    Returns a bool array.
     """
     inner, outer = np.median(image[seeds.core]), np.median(image[seeds.ring])
     best, chosen = -np.inf, seeds.core
@@ -87,26 +89,27 @@ def border_contrast(image, attribution, seeds: Seeds) -> np.ndarray:
 
 
 def walk_randomly(image, attribution, seeds: Seeds, beta: float = 130.0) -> np.ndarray:
-    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image). Returns a bool
-    array.
+    """Let random walkers from core and surroundings meet (Grady 2006, through scikit-image).
 
-    Without any difference of intensities around the core there is nothing that could stop a walker: the core
-    is returned.
+    Return a bool array.
+
+    Without any difference of intensities around the core nothing could stop a walker: the core is returned.
     """
     if np.ptp(image[seeds.near | seeds.ring]) == 0:
         return seeds.core
     labels = np.where(seeds.core, 1, np.where(seeds.near, 0, 2)).astype(np.int32)
     far = ndimage.distance_transform_edt(~seeds.near) > _RING
     labels[far] = -1  # not part of the graph: far from anything that is to be decided
-    walked = random_walker(
-        image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-6
-    )  # at 1e-3 the probabilities leave 0..1
+    # At a tolerance of 1e-3 the probabilities leave 0..1.
+    walked = random_walker(image.astype(np.float64), labels, beta=beta, mode="cg_j", tol=1e-6)
     return _component((walked == 1) & seeds.near, attribution, seeds)
 
 
 def geodesic(image, attribution, seeds: Seeds) -> np.ndarray:
-    """Give every place to the nearer of core and surroundings, with steps weighted by the intensity's
-    gradient. Bool.
+    """Assign every place to the nearer of core and surroundings, with steps weighted by the intensity's
+    gradient.
+
+    Returns a bool array.
     """
     spread = image[seeds.near | seeds.ring].std() + 1e-6
     cost = 0.1 + ndimage.gaussian_gradient_magnitude(image.astype(np.float64), 0.7) / spread
@@ -130,7 +133,7 @@ def _beyond(image, cut, brighter):
 
 
 def _component(mask, attribution, seeds: Seeds) -> np.ndarray:
-    """The connected component of the attribution's peak (else the one that holds most of it), holes
+    """Return the connected component of the attribution's peak, else the one that holds most of it, holes
     filled.
     """
     labels, count = ndimage.label(mask)
@@ -147,4 +150,4 @@ def _component(mask, attribution, seeds: Seeds) -> np.ndarray:
     chosen = labels == peak
     if chosen.ndim == 2:
         return ndimage.binary_fill_holes(chosen)
-    return np.stack([ndimage.binary_fill_holes(one) for one in chosen])
+    return np.stack([ndimage.binary_fill_holes(section) for section in chosen])

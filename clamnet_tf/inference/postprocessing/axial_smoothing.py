@@ -1,18 +1,19 @@
-"""Consistency of neighbouring slices: a lesion is a body, noise is not."""
+"""Smooth maps over neighbouring slices: a lesion extends through slices, noise does not."""
 
 import numpy as np
 from scipy import ndimage
 
-_REACH = 2.0  # deviations to either side
+_REACH = 2.0  # standard deviations to either side
 
 
 def smooth_axially(probability: np.ndarray, organ: np.ndarray, deviation: float) -> np.ndarray:
-    """Gaussian mean of each pixel over the slices of its volume.
+    """Return the Gaussian mean of each pixel over the slices of its volume.
 
     Args:
-        probability: (S, H, W) float in 0..1, slices in order. organ: (S, H, W) bool.
-        deviation: of the Gaussian, in slices; 0 leaves the maps as they are. Beyond the first and the last
-            slice those repeat.
+        probability: (S, H, W) float in 0..1, slices in order.
+        organ: (S, H, W) bool.
+        deviation: standard deviation of the Gaussian, in slices; 0 leaves the maps unchanged. Beyond the ends
+            the first and the last slice repeat.
 
     Returns:
         (S, H, W) float32 in 0..1, 0 outside the organ of each slice.

@@ -1,6 +1,4 @@
-"""A volume's own intensities as evidence: what the surely marked voxels look like there, against the rest of
-the organ.
-"""
+"""Use a volume's own intensities as evidence: compare the surely marked voxels with the rest of the organ."""
 
 import numpy as np
 from scipy import ndimage
@@ -14,13 +12,15 @@ _RIDGE = 0.05
 def intensity_evidence(
     images: np.ndarray, organ: np.ndarray, marked_weight: np.ndarray, background: np.ndarray
 ) -> np.ndarray:
-    """Log-likelihood ratio of marked against unmarked tissue, from one Gaussian of the channels each, fitted
-    to this volume.
+    """Return the log-likelihood ratio of marked against unmarked tissue.
+
+    Each tissue is described by one Gaussian of the channels, fitted to this volume.
 
     Args:
-        images: (S, H, W, C) normalised float. organ: (S, H, W) bool.
-        marked_weight: (S, H, W) float >= 0, weight of a voxel in the Gaussian of marked tissue. background:
-            (S, H, W) bool.
+        images: (S, H, W, C) normalised float.
+        organ: (S, H, W) bool.
+        marked_weight: (S, H, W) float >= 0, weight of a voxel in the Gaussian of marked tissue.
+        background: (S, H, W) bool, voxels of the Gaussian of unmarked tissue.
 
     Returns:
         (S, H, W) float32 in -6..6, 0 outside the organ; 0 throughout when either tissue has too few voxels.
@@ -42,8 +42,9 @@ def intensity_evidence(
 
 
 def _log_density(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Log density, up to the constant that both Gaussians share, of (P, C) values under the Gaussian of their
-    weighted moments.
+    """Return the log density of values (P, C) under the Gaussian of their weighted moments.
+
+    The constant that both Gaussians share is left out.
     """
     weights = weights / weights.sum()
     mean = weights @ values

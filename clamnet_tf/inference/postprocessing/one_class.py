@@ -1,16 +1,16 @@
-"""From the maps of one lesion class to maps that agree with their neighbours in depth and with the volume's
-intensities.
+"""Make the maps of one lesion class agree with their neighbours in depth and with the volume's intensities.
 
-In this order, each step with its switch in the recipe's `inference` section:
+The steps run in this order, each with its switch in the recipe's `inference` section:
 1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever
-network made p;
+   network made p;
 2. `axial_smoothing`: smoothing over neighbouring slices;
-3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out (`suppress_bilateral`: those
-with a twin on the other side weigh less);
+3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out
+   (`suppress_bilateral`: those with a mirror image on the other side weigh less);
 4. `intensity_refinement`: the volume's own intensities shift what is near the cut;
 5. components once more.
+
 The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked:
-no mask is read.
+no mask is read. See docs/method.md, section "Volumes".
 """
 
 from dataclasses import asdict, dataclass
@@ -25,17 +25,22 @@ from clamnet_tf.recipe.moved import MOVED
 
 _MOST_LOGIT = 3.0
 _SHARPNESS = 6.0  # of calibrated probability against evidence
-_DOUBTFUL = 0.07  # share of the organ between the marked and the unmarked that teaches neither Gaussian
+_DOUBTFUL = 0.07  # share of the organ between marked and unmarked that belongs to neither Gaussian
 _JUST_BELOW = 0.999
-#: Key of a step in selection.json and in zoo entries, which keep those of 0.1.0 -> field of PostprocessingConfig.
+#: Key of a step in selection.json and zoo entries (still that of 0.1.0) -> field of PostprocessingConfig.
 _ROW_KEYS = {old[1]: new[1] for old, new in MOVED.items() if old[0] == "inference"}
 
 
 @dataclass(frozen=True)
 class PostprocessingConfig:
-    """The switches: deviation in slices, share of the heaviest component, weight of the evidence; 0 turns a
-    step off.
-    suppress_bilateral: how components are weighed."""
+    """The switches of the steps; 0 turns a step off.
+
+    Attributes:
+        axial_smoothing: standard deviation of the smoothing, in slices.
+        keep_largest_component: least share of the heaviest component's mass, in 0..1.
+        intensity_refinement: weight of the evidence of the intensities.
+        suppress_bilateral: whether components with a mirror image on the other side weigh less.
+    """
 
     axial_smoothing: float = 0.0
     keep_largest_component: float = 0.0
@@ -44,7 +49,7 @@ class PostprocessingConfig:
 
     @classmethod
     def of(cls, inference) -> "PostprocessingConfig":
-        """The switches of a recipe's `inference` section."""
+        """Return the switches of a recipe's `inference` section."""
         return cls(
             inference.axial_smoothing,
             inference.keep_largest_component,
@@ -54,12 +59,21 @@ class PostprocessingConfig:
 
     @property
     def any(self) -> bool:
+        """Whether any step is on."""
         return bool(self.axial_smoothing or self.keep_largest_component or self.intensity_refinement)
 
 
 @dataclass(frozen=True)
 class ClassPostprocessor:
-    """The steps with the cuts of one lesion class. `threshold` is the cut of what `__call__` returns."""
+    """Run the steps with the cuts of one lesion class.
+
+    Attributes:
+        steps: the switches.
+        raw_threshold: cut of the network's own probability, in 0..1.
+        seed_threshold: cut of the calibrated, smoothed map.
+        background_threshold: what lies below it is background of the intensity evidence.
+        threshold: cut of the maps that `__call__` returns.
+    """
 
     steps: PostprocessingConfig
     raw_threshold: float
@@ -68,8 +82,15 @@ class ClassPostprocessor:
     threshold: float = 0.5
 
     def __call__(self, probability: np.ndarray, images: np.ndarray, organ: np.ndarray) -> np.ndarray:
-        """One volume, slices in order: (S, H, W) float 0..1, (S, H, W, C), (S, H, W) -> (S, H, W) float32
-        0..1.
+        """Return the consistent map of one volume.
+
+        Args:
+            probability: (S, H, W) float in 0..1, slices in order.
+            images: (S, H, W, C) normalised float.
+            organ: (S, H, W), inside where not 0.
+
+        Returns:
+            (S, H, W) float32 in 0..1.
         """
         organ = np.asarray(organ, bool)
         if not self.steps.any:
@@ -88,18 +109,23 @@ class ClassPostprocessor:
     def _with_evidence(self, consistent, images, organ):
         if not self.steps.intensity_refinement:
             return consistent
-        kept = self._main(consistent, self.seed_threshold)
-        seeds = np.where(kept, consistent - self.seed_threshold + 1e-3, 0)
+        main = self._main(consistent, self.seed_threshold)
+        seeds = np.where(main, consistent - self.seed_threshold + 1e-3, 0)
         evidence = intensity_evidence(images, organ, seeds, consistent < self.background_threshold)
-        base = _below_the_cut(consistent, self.seed_threshold, kept)
+        base = _below_the_cut(consistent, self.seed_threshold, main)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
         return np.where(
             organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.intensity_refinement * evidence), 0
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
-        """The same with steps left out, or suppress_bilateral turned on or off; their cuts are known.
-        ValueError for a step that was not calibrated or another deviation."""
+        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off.
+
+        Its cuts are known.
+
+        Raises:
+            ValueError: a step was not calibrated, or has another deviation.
+        """
         if steps == self.steps:
             return self
         if not steps.any:
@@ -130,16 +156,18 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     """Fix the cuts on training volumes.
 
     Args:
+        steps: the switches.
         volumes: list of (probability (S, H, W) float, images (S, H, W, C), organ (S, H, W), abnormal (S,)
             bool).
-        prevalence: share of the organ that abnormal slices are to mark on average.
+        prevalence: share of the organ that abnormal slices are to mark on average, in 0..1.
     """
     raw = _cut(((probability, organ, abnormal) for probability, _, organ, abnormal in volumes), prevalence)
-    marking = ClassPostprocessor(steps, raw, threshold=raw)
+    postprocessor = ClassPostprocessor(steps, raw, threshold=raw)
     if not steps.any:
-        return marking
+        return postprocessor
     consistent = [
-        marking._consistent(probability, np.asarray(organ, bool)) for probability, _, organ, _ in volumes
+        postprocessor._consistent(probability, np.asarray(organ, bool))
+        for probability, _, organ, _ in volumes
     ]
     known = [(organ, abnormal) for _, _, organ, abnormal in volumes]
     seed = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), prevalence)
@@ -148,9 +176,9 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     )
     if not steps.intensity_refinement:
         return ClassPostprocessor(steps, raw, seed, background, seed)
-    marking = ClassPostprocessor(steps, raw, seed, background)
+    postprocessor = ClassPostprocessor(steps, raw, seed, background)
     refined = (
-        marking._with_evidence(maps, images, np.asarray(organ, bool))
+        postprocessor._with_evidence(maps, images, np.asarray(organ, bool))
         for maps, (_, images, organ, _) in zip(consistent, volumes)
     )
     return ClassPostprocessor(
@@ -163,14 +191,14 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
 
 
 def fixed(steps: PostprocessingConfig, threshold: float) -> ClassPostprocessor:
-    """For a probability that the recipe fixes: after calibration it lies at 0.5, doubt begins at half of
-    that.
+    """Return the postprocessor for a raw threshold that the recipe fixes.
+
+    After calibration that threshold lies at 0.5, and doubt begins at half of that.
     """
     if not steps.any:
         return ClassPostprocessor(steps, threshold, threshold=threshold)
-    cut = (
-        float(_sigmoid(_SHARPNESS * 0.125)) if steps.intensity_refinement else 0.5
-    )  # no evidence, consistent probability 0.5
+    # The cut where there is no evidence and the consistent probability is 0.5.
+    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.intensity_refinement else 0.5
     return ClassPostprocessor(steps, threshold, 0.5, 0.25, cut)
 
 
@@ -185,19 +213,21 @@ def _calibrated(probability, raw_threshold: float) -> np.ndarray:
     return _sigmoid(np.clip(log_odds_above(probability, raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
 
 
-def _below_the_cut(probability: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray:
-    """Left-out components fall just below the threshold, so that scores of the rest stay comparable."""
-    return np.where((probability >= threshold) & ~kept, np.float32(_JUST_BELOW * threshold), probability)
+def _below_the_cut(probability: np.ndarray, threshold: float, main: np.ndarray) -> np.ndarray:
+    """Lower the components that are left out to just below the threshold, so that scores of the rest stay
+    comparable.
+    """
+    return np.where((probability >= threshold) & ~main, np.float32(_JUST_BELOW * threshold), probability)
 
 
 def log_odds(probability):
-    """log(p / (1 - p)) of float 0..1, which is kept 1e-6 away from both ends; float32."""
+    """Return log(p / (1 - p)) of float 0..1, which is kept 1e-6 away from both ends; float32."""
     clipped = np.clip(np.asarray(probability, np.float32), 1e-6, 1 - 1e-6)
     return np.log(clipped) - np.log1p(-clipped)
 
 
 def log_odds_above(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the log-odds of float 0..1 less those of the threshold, float32: at or above 0 is marked."""
+    """Return the log-odds of float 0..1 minus those of the threshold, float32: at or above 0 is marked."""
     return log_odds(probability) - log_odds(threshold)
 
 

@@ -1,5 +1,6 @@
-"""The cut that marks an expected share of the organ: how thresholds are fixed without masks (METHOD section
-5).
+"""Find the cut that marks an expected share of the organ, which fixes thresholds without masks.
+
+See docs/method.md, section "Thresholds without masks".
 """
 
 import numpy as np
@@ -8,8 +9,8 @@ _BINS = 4096
 
 
 class AreaHistogram:
-    """Marked fraction of the organ as a function of the threshold, averaged over slices, without keeping the
-    maps.
+    """The marked fraction of the organ as a function of the threshold, averaged over slices without
+    storing the maps.
     """
 
     def __init__(self):
@@ -17,7 +18,10 @@ class AreaHistogram:
         self._slices = 0
 
     def add(self, probability: np.ndarray, organ: np.ndarray) -> None:
-        """(N, H, W) in 0..1 and (N, H, W) organ; slices without organ do not count."""
+        """Count the slices of (N, H, W) maps in 0..1 with organs (N, H, W).
+
+        Slices without organ do not count.
+        """
         for map_, inside in zip(probability, np.asarray(organ, bool)):
             if inside.any():
                 counts = np.bincount(
@@ -27,19 +31,23 @@ class AreaHistogram:
                 self._slices += 1
 
     def area(self, threshold: float) -> float:
-        """Mean fraction at or above `threshold`."""
+        """Return the mean fraction at or above `threshold`."""
         return float(self._above[min(_BINS, int(np.ceil(threshold * _BINS)))] / max(1, self._slices))
 
     def threshold(self, prevalence: float) -> float:
-        """The smallest threshold whose mean marked fraction is at most `prevalence`, in (0, 1)."""
+        """Return the smallest threshold whose mean marked fraction is at most `prevalence`, in (0, 1)."""
         fractions = self._above / max(1, self._slices)
         index = int(np.argmax(fractions <= prevalence)) if (fractions <= prevalence).any() else _BINS
         return float(np.clip(index, 1, _BINS - 1) / _BINS)
 
 
 def prevalence_thresholds(maps: dict, organ: np.ndarray, prevalence: float) -> dict:
-    """Threshold per name of `maps` (N, H, W) whose mean marked fraction of `organ` (N, H, W) is
-    `prevalence`.
+    """Return, per name of `maps`, the threshold whose mean marked fraction of the organ is `prevalence`.
+
+    Args:
+        maps: {name: (N, H, W) float in 0..1}.
+        organ: (N, H, W).
+        prevalence: in 0..1.
     """
     thresholds = {}
     for name, probability in maps.items():

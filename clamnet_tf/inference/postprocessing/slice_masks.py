@@ -1,4 +1,6 @@
-"""From probability maps to a label map: the one function that evaluation, the report and `predict` share."""
+"""Turn probability maps into a label map: the one function that evaluation, the report and `predict`
+share.
+"""
 
 import numpy as np
 from scipy import ndimage
@@ -18,18 +20,18 @@ def label_map(
     """Mark each pixel as the class whose probability is highest there, where that reaches the threshold.
 
     Args:
-        maps: (H, W, M) float 0..1, of the lesion classes 1 .. M.
+        maps: (H, W, M) float in 0..1, of the lesion classes 1 .. M.
         organ: (H, W), nothing outside of it is marked; None for the whole image.
-        threshold: the cut of every class, 0..1.
+        threshold: the cut of every class, in 0..1.
         smallest_component: 8-connected components of a class that are smaller than this share of the organ's
             area are removed, after holes were filled.
-        fill_holes: fill holes of each class (4-connected background, organ only).
+        fill_holes: whether holes of each class are filled (4-connected background, organ only).
 
     Returns:
         (H, W) uint8: 0 background, 1 .. M.
 
     Raises:
-        DataError: shapes that differ, or values that are not finite.
+        DataError: the shapes differ, or values are not finite.
     """
     maps = np.asarray(maps, np.float32)
     inside = np.ones(maps.shape[:-1], bool) if organ is None else np.asarray(organ, bool)
@@ -52,7 +54,7 @@ def label_map(
 
 
 def _cleaned(mask, inside, smallest_component: float, fill_holes: bool) -> np.ndarray:
-    """The mask (H, W) bool of one class with its holes filled, then without small components."""
+    """Return the mask (H, W) bool of one class with its holes filled, then without small components."""
     if fill_holes:
         mask = ndimage.binary_fill_holes(mask) & inside
     if smallest_component > 0 and mask.any():

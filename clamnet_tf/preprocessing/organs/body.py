@@ -1,4 +1,4 @@
-"""The body in CT without table, clothing and arms beside it: `organ.method: body` of a recipe.
+"""Find the body in CT without table, clothing and arms beside it: `organ.method: body` of a recipe.
 
 Nothing is trained.
 """
@@ -36,25 +36,27 @@ _LINKED = 0.2  # of the widest section: less, linked to nothing above or below, 
 def body(volume_array: np.ndarray) -> FoundOrgan:
     """Find the body in each slice of a CT, lungs and bowel gas included.
 
-    volume_array: (slices, rows, columns, channels), axial slices, neighbours in order, finite; Hounsfield
-    units (recognised by values below -200), or pictures of 8 bits. The first channel is looked at.
+    In slices without a plausible body (2 % of the image) between slices with one, and in all slices where
+    none has one, the fallback is `foreground` without a rim of 7 % of its diameter.
 
-    Fallback, in slices without a plausible body (2 % of the image) between slices with one, and in all
-    slices where none has one: `foreground` without a rim of 7 % of its diameter.
+    Args:
+        volume_array: (slices, rows, columns, channels), axial slices, neighbours in order, finite; Hounsfield
+            units (recognised by values below -200), or pictures of 8 bits. Only the first channel is used.
     """
     array = checked_volume(volume_array, "body")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    levels, hounsfield = density_levels(np.stack([resize_bilinear(one, shape) for one in array[..., 0]]))
+    levels, hounsfield = density_levels(np.stack([resize_bilinear(image, shape) for image in array[..., 0]]))
     threshold = _TISSUE if hounsfield else _threshold_of_picture(levels)
-    found = _linked(np.stack([_section(one, threshold) for one in levels]))
-    mask = np.stack([enlarge(one, full) for one in found])
+    sections = _linked(np.stack([_section(image, threshold) for image in levels]))
+    mask = np.stack([enlarge(section, full) for section in sections])
     return completed_by_foreground(mask, missing_between(mask), array)
 
 
 def _threshold_of_picture(levels: np.ndarray) -> float:
-    """Choose the level that parts air from fat: a narrow window of soft tissue shows fat far below soft
-    tissue."""
+    """Choose the level that separates air from fat: a narrow window of soft tissue shows fat far below soft
+    tissue.
+    """
     between = (levels > _DARK_FAT) & (levels < _TISSUE)
     return _DARK_FAT if between.sum() > _SHOWN * (levels > _DARK_FAT).sum() else _TISSUE
 
@@ -68,27 +70,29 @@ def _section(levels: np.ndarray, threshold: float) -> np.ndarray:
     parts = parts_of(solid, _SHARE * levels.size)
     if not parts or levels.max() <= levels.min():
         return np.zeros(levels.shape, bool)
-    kept = np.logical_or.reduce([part for part in parts if part.sum() >= _SECOND * parts[0].sum()])
-    return _filled(rounded_closing(kept, _CLOSING * side))
+    region = np.logical_or.reduce([part for part in parts if part.sum() >= _SECOND * parts[0].sum()])
+    return _filled(rounded_closing(region, _CLOSING * side))
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """Fill holes, and lungs that a picture's edge cuts open: air between two runs of tissue along one
-    edge is a hole."""
+    """Fill holes, and lungs that a picture's edge cuts open: air between two runs of tissue along one edge is
+    a hole.
+    """
     closed = np.pad(mask, 1)
     for turned in (closed, closed.T, closed[::-1], closed.T[::-1]):
-        places = np.flatnonzero(turned[1])
-        if len(places):
-            turned[0, places[0] : places[-1] + 1] = True
+        tissue = np.flatnonzero(turned[1])
+        if len(tissue):
+            turned[0, tissue[0] : tissue[-1] + 1] = True
     return ndimage.binary_fill_holes(closed)[1:-1, 1:-1]
 
 
-def _linked(found: np.ndarray) -> np.ndarray:
-    """Empty the sections that are small beside the widest one and overlap no neighbour, (slices, rows,
-    columns) bool."""
-    areas = found.sum((1, 2))
+def _linked(sections: np.ndarray) -> np.ndarray:
+    """Empty the sections that are small beside the widest one and overlap no neighbour; (slices, rows,
+    columns) bool.
+    """
+    areas = sections.sum((1, 2))
     for s in np.flatnonzero((areas > 0) & (areas < _LINKED * areas.max())):
-        neighbours = [found[n] for n in (s - 1, s + 1) if 0 <= n < len(found)]
-        if not any((found[s] & one).any() for one in neighbours):
-            found[s] = False
-    return found
+        neighbours = [sections[n] for n in (s - 1, s + 1) if 0 <= n < len(sections)]
+        if not any((sections[s] & neighbour).any() for neighbour in neighbours):
+            sections[s] = False
+    return sections

@@ -1,10 +1,9 @@
-"""Limbs and trunk in bone X-rays, soft part and cast included: `organ.method: bone` of a recipe. Nothing is
-trained.
+"""Find limbs and trunk in bone X-rays, soft part and cast included: `organ.method: bone` of a recipe.
 
-The background of such a picture is smooth but seldom black: it has a slope, vertical bands, and bright
-strips where the collimator or the edge of the plate shows. A smooth surface is fitted to it; what lies
-clearly above that surface is the patient. Two views on one film, or two limbs, are two parts, and both
-stay.
+Nothing is trained. The background of such a picture is smooth but seldom black: it has a slope, vertical
+bands, and bright strips where the collimator or the edge of the plate shows. A smooth surface is fitted to
+it; what lies clearly above that surface is the patient. Two views on one film, or two limbs, are two parts,
+and both are kept.
 """
 
 import numpy as np
@@ -41,17 +40,17 @@ _SHARE = 0.03  # of the image: less is no limb
 def bone(volume_array: np.ndarray) -> FoundOrgan:
     """Find limbs and trunk in each X-ray of a volume, without background, collimator, plate edge and letters.
 
-    volume_array: (slices, rows, columns, channels), X-rays whose bones are bright, any real dtype and unit,
-    finite. The first channel is looked at; every slice on its own.
+    A picture without background is patient throughout. Where less than 3 % of the image stands out of its
+    background, the fallback is `foreground` without a rim of 7 % of its diameter.
 
-    A picture without background is patient throughout. Fallback, where less than 3 % of the image stands
-    out of its
-    background: `foreground` without a rim of 7 % of its diameter.
+    Args:
+        volume_array: (slices, rows, columns, channels), X-rays whose bones are bright, any real dtype and
+            unit, finite. Only the first channel is used; every slice is treated on its own.
     """
     array = checked_volume(volume_array, "bone")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    mask = np.stack([enlarge(_patient(resize_bilinear(one, shape)), full) for one in array[..., 0]])
+    mask = np.stack([enlarge(_patient(resize_bilinear(image, shape)), full) for image in array[..., 0]])
     return completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)
 
 
@@ -70,17 +69,18 @@ def _patient(image: np.ndarray) -> np.ndarray:
     parts = parts_of(rounded_opening(bright & usable, _THIN * side), _PART * image.size)
     if not parts:
         return nothing
-    kept = np.logical_or.reduce([part for part in parts if part.sum() >= _SECOND * parts[0].sum()])
-    region = ndimage.binary_fill_holes(rounded_closing(kept, _CLOSING * side)) & usable
+    large = np.logical_or.reduce([part for part in parts if part.sum() >= _SECOND * parts[0].sum()])
+    region = ndimage.binary_fill_holes(rounded_closing(large, _CLOSING * side)) & usable
     region = ndimage.binary_dilation(region, iterations=max(1, round(_GROW * side))) & usable
     return region if region.mean() >= _SHARE else nothing
 
 
 def _strips(smooth: np.ndarray) -> np.ndarray:
-    """Find bright strips along the edges (collimator, edge of the plate) and the outermost frame, bool
-    (rows, columns)."""
+    """Find bright strips along the edges (collimator, edge of the plate) and the outermost frame; bool (rows,
+    columns).
+    """
     white, strips = smooth > _WHITE, np.zeros(smooth.shape, bool)
-    edges = zip(*((each, each.T, each[::-1], each.T[::-1]) for each in (white, strips)))
+    edges = zip(*((mask, mask.T, mask[::-1], mask.T[::-1]) for mask in (white, strips)))
     for turned, taken in edges:
         frame, deep = max(1, round(_FRAME * len(turned))), round(_STRIP_DEEP * len(turned))
         taken[:frame] = True
@@ -94,10 +94,12 @@ def _strips(smooth: np.ndarray) -> np.ndarray:
 
 
 def _without_halo(above: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Lower each row and column near an edge by what most of it lies above the background: the glow
-    beside a strip."""
+    """Lower each row and column near an edge by the glow beside a strip.
+
+    The glow is what most of the line lies above the background.
+    """
     above = above.copy()
-    edges = zip(*((each, each.T, each[::-1], each.T[::-1]) for each in (above, usable)))
+    edges = zip(*((array, array.T, array[::-1], array.T[::-1]) for array in (above, usable)))
     for turned, counted in edges:
         for line in range(round(_HALO_DEEP * len(turned))):
             values = turned[line][counted[line]]
@@ -109,8 +111,9 @@ def _without_halo(above: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 
 def _above_background(smooth: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
-    """Tell what lies above a smooth surface through the background, bool (rows, columns); None when there
-    is no background."""
+    """Find what lies above a smooth surface through the background, bool (rows, columns); None without
+    background.
+    """
     values = smooth[usable]
     if not values.size or values.max() <= values.min():
         return None
@@ -119,7 +122,7 @@ def _above_background(smooth: np.ndarray, usable: np.ndarray) -> np.ndarray | No
     if darker.max() > darker.min():
         threshold = threshold_otsu(darker)
     dark = background = usable & (smooth <= threshold)
-    y, x = (each / max(smooth.shape) for each in np.indices(smooth.shape))
+    y, x = (index / max(smooth.shape) for index in np.indices(smooth.shape))
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     for _ in range(_ROUNDS):
         if background.mean() < _BACKGROUND:

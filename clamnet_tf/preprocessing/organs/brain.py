@@ -1,10 +1,10 @@
-"""Where the brain is in a head: `organ.method: brain` of a recipe. Without skull, scalp, orbits and muscles.
+"""Find the brain in a head, without skull, scalp, orbits and muscles: `organ.method: brain` of a recipe.
 
-For axial MRI of any sequence and slice distance, on whole heads and on volumes whose skull was stripped
-already.
-Nothing is trained: brain tissue is of one level, smooth, and parted from the scalp by a dark band (skull and
-fluid), so that erosion frees it (Atkins and Mackiewich, IEEE Trans. Med. Imaging 17(1), 1998); from the
-widest slice its outline guides the slices above and below. Levels and depths stand in `brain_tissue.py`.
+The method is for axial MRI of any sequence and slice distance, on whole heads and on volumes whose skull was
+already stripped. Nothing is trained: brain tissue is of one level, smooth, and separated from the scalp by a
+dark band (skull and fluid), so that erosion frees it (Atkins and Mackiewich, IEEE Trans. Med. Imaging 17(1),
+1998); from the widest slice its outline guides the slices above and below. Levels and depths are in
+`brain_tissue.py`.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,13 @@ _WORKING_DIAMETER = 112.0  # pixels of a head at which all is done; the lengths 
 _EROSION = 3.0  # frees the brain from what touches it by thin bridges
 _REACH = 2.5  # beyond the erosion: how far a part may grow back, and its outline shift from slice to slice
 _CLOSING = 6.0  # sulci and fissures
-_CONVEX = (
-    0.88  # share of the convex hull from which on the hull is taken, so that lesions at the cortex stay in
-)
+# share of the convex hull from which on the hull is taken, so that lesions at the cortex stay in
+_CONVEX = 0.88
 _DEEP_PART = 0.12  # of the slice's diameter: what the brain reaches and the scalp does not
-_DEEP_TISSUE = (
-    0.10  # of the slice's diameter: tissue deeper than this belongs to the brain below it, towards the vertex
-)
-_SHRINKS = 1.15  # mean section of the quarter of the slices at one end, relative to the other end: that is the vertex
+# of the slice's diameter: tissue deeper than this belongs to the brain below it, towards the vertex
+_DEEP_TISSUE = 0.10
+# mean section of the quarter of the slices at one end, relative to the other: the smaller end is the vertex
+_SHRINKS = 1.15
 _LEAST_SHARE = 0.35  # of the widest slice's head; a smaller region is not a brain
 _LEAST_SLICE = 0.02  # of the widest slice's brain; less is spinal cord
 _LEAST_STEP = 0.15  # of the neighbour's brain; less is a slice that failed, or the end
@@ -37,28 +36,32 @@ _LEAST_STEP = 0.15  # of the neighbour's brain; less is a slice that failed, or 
 
 @dataclass(frozen=True, eq=False)
 class BrainRegion:
-    """mask: bool (slices, rows, columns). fallback: bool (slices,), where no plausible brain was found and
-    the mask is the foreground without a rim of FALLBACK_RIM; a slice below or above the brain is empty and no
-    fallback."""
+    """The brain of a volume, and where it was not found.
+
+    Attributes:
+        mask: bool (slices, rows, columns).
+        fallback: bool (slices,), True where no plausible brain was found and the mask is the foreground
+            without a rim of FALLBACK_RIM; a slice below or above the brain is empty and no fallback.
+    """
 
     mask: np.ndarray
     fallback: np.ndarray
 
 
 def brain(volume_array: np.ndarray) -> BrainRegion:
-    """The brain in each slice of a volume, its fluid spaces included.
-
-    volume_array: (slices, rows, columns, channels), neighbouring axial slices in order (either direction),
-    any real dtype and unit, finite, air near 0; one channel or several of unknown sequences. Slices without
-    brain are empty.
+    """Find the brain in each slice of a volume, its fluid spaces included; slices without brain are empty.
 
     Method, at a head diameter of 112 pixels: (1) `foreground` is the head; (2) tissue is what has the brain's
-    level, see `tissue_of`; (3) eroded tissue falls into parts, rough and bright ones (orbits, face) are
-    dropped; (4) from the widest homogeneous slice to both ends, parts that lie mostly within the neighbour's
-    brain are kept, until less than 15 % of it is left twice in a row; (5) the erosion is undone inside the
-    tissue, sulci are closed, holes filled, outlines made
-    convex: nearly convex ones, and all towards the vertex; (6) two pixels are added, the second not into
-    bright scalp.
+    level, see `tissue_of`; (3) eroded tissue falls into parts, of which rough and bright ones (orbits, face)
+    are dropped; (4) from the widest homogeneous slice to both ends, parts that lie mostly within the
+    neighbour's brain are kept, until less than 15 % of it is left twice in a row; (5) the erosion is undone
+    inside the tissue, sulci are closed, holes are filled, and outlines are made convex: those that are nearly
+    convex, and all outlines towards the vertex; (6) two pixels are added, the second not into bright scalp.
+
+    Args:
+        volume_array: (slices, rows, columns, channels), neighbouring axial slices in order (either
+            direction), any real dtype and unit, finite, air near 0; one channel or several of unknown
+            sequences.
     """
     array = np.asarray(volume_array)
     head = foreground(array)
@@ -70,57 +73,58 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = np.stack(
         [
-            np.stack([resize_bilinear(one[..., channel], shape) for one in array])
+            np.stack([resize_bilinear(image[..., channel], shape) for image in array])
             for channel in range(array.shape[-1])
         ],
         axis=-1,
     )
-    found = _find(small, np.stack([resize_bilinear(one, shape) >= 0.5 for one in head]))
+    small_brain = _find(small, np.stack([resize_bilinear(section, shape) >= 0.5 for section in head]))
     rimmed = without_rim(head, FALLBACK_RIM)
-    if found is None:
+    if small_brain is None:
         return BrainRegion(rimmed, np.asarray(rimmed.any((1, 2))))
-    mask = np.stack([resize_bilinear(one, (height, width)) >= 0.5 for one in found]) & head
-    present = np.flatnonzero(found.any((1, 2)))
+    mask = np.stack([resize_bilinear(section, (height, width)) >= 0.5 for section in small_brain]) & head
+    present = np.flatnonzero(small_brain.any((1, 2)))
     between = (np.arange(len(head)) > present[0]) & (np.arange(len(head)) < present[-1])
-    fallback = between & ~found.any((1, 2)) & rimmed.any((1, 2))
+    fallback = between & ~small_brain.any((1, 2)) & rimmed.any((1, 2))
     mask[fallback] = rimmed[fallback]
     return BrainRegion(mask, fallback)
 
 
 def _find(volume: np.ndarray, head: np.ndarray) -> np.ndarray | None:
-    """bool (S, H, W) at the working size; slices without a brain are empty; None when no slice has a
-    plausible one.
+    """Find the brain at the working size, bool (S, H, W); None when no slice has a plausible one.
+
+    Slices without a brain are empty.
     """
     tissue = tissue_of(volume, head)
     if tissue is None:
         return None
-    core = np.stack([inner_distance(one) > _EROSION for one in tissue.mask])
+    core = np.stack([inner_distance(section) > _EROSION for section in tissue.mask])
     sure = core & tissue.homogeneous[:, None, None] & (tissue.depth > _DEEP_PART) & ~tissue.bright
     start = int(sure.sum((1, 2)).argmax())
     parts = tissue.smooth_parts(core)
-    first = [part for part in parts[start] if sure[start][part].mean() > 0.2]
-    if not first:
+    start_parts = [part for part in parts[start] if sure[start][part].mean() > 0.2]
+    if not start_parts:
         return None
-    mask, kept = np.zeros_like(head), np.zeros_like(head)
-    kept[start] = np.logical_or.reduce(first)
-    mask[start] = _outline(kept[start], tissue.mask[start], convex=False)
+    mask, cores = np.zeros_like(head), np.zeros_like(head)
+    cores[start] = np.logical_or.reduce(start_parts)
+    mask[start] = _outline(cores[start], tissue.mask[start], convex=False)
     if mask[start].sum() < _LEAST_SHARE * head[start].sum():
         return None
     vertex = _vertex(head)
     for step in (-1, 1):
-        _follow(mask, kept, tissue, parts, start, step, towards_vertex=step == vertex)
+        _follow(mask, cores, tissue, parts, start, step, towards_vertex=step == vertex)
     cross = ndimage.generate_binary_structure(2, 1)[np.newaxis]
     wider = ndimage.binary_dilation(mask, cross)
     return tissue.inner & (wider | (ndimage.binary_dilation(wider, cross) & ~tissue.scalp))
 
 
-def _follow(mask, kept, tissue: Tissue, parts, start: int, step: int, towards_vertex: bool) -> None:
+def _follow(mask, cores, tissue: Tissue, parts, start: int, step: int, towards_vertex: bool) -> None:
     """Fill `mask` and `kept` slice by slice from `start`; one slice may fail between two that do not."""
     guide, failed, widest = start, 0, mask[start].sum()
     for s in range(start + step, len(mask) if step > 0 else -1, step):
         if not tissue.inner[s].any():  # blank
             continue
-        near = ndimage.distance_transform_edt(~kept[guide]) <= _EROSION + _REACH
+        near = ndimage.distance_transform_edt(~cores[guide]) <= _EROSION + _REACH
         chosen = [part & near for part in parts[s] if (part & near).sum() > 0.5 * part.sum()]
         if towards_vertex:  # the scalp comes inwards
             chosen = [part for part in chosen if tissue.depth[s][part].max() > _DEEP_PART]
@@ -137,7 +141,7 @@ def _follow(mask, kept, tissue: Tissue, parts, start: int, step: int, towards_ve
                 core |= ndimage.binary_opening(gyri)
             outline = _outline(core, tissue.mask[s], convex=towards_vertex)
             if outline.sum() >= max(_LEAST_SLICE * widest, _LEAST_STEP * mask[guide].sum()):
-                mask[s], kept[s], guide, failed = outline, core, s, 0
+                mask[s], cores[s], guide, failed = outline, core, s, 0
                 continue
         failed += 1
         if failed > 1 or mask[guide].sum() < _LEAST_STEP * widest:
@@ -145,8 +149,9 @@ def _follow(mask, kept, tissue: Tissue, parts, start: int, step: int, towards_ve
 
 
 def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
-    """Parts of one slice grown back inside the tissue, closed and filled; made convex if asked for or nearly
-    so.
+    """Grow the parts of one slice back inside the tissue, close and fill them.
+
+    The result is made convex when that is asked for or when it is nearly convex.
     """
     grown = tissue & (ndimage.distance_transform_edt(~core) <= _EROSION + _REACH)
     if convex:  # the blurred edge of the scalp has the brain's level too
@@ -160,13 +165,13 @@ def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
 
 
 def _vertex(head: np.ndarray) -> int:
-    """The direction of the vertex: 1, -1, or 0 when it does not show. There the section of the head
-    shrinks.
+    """Return the direction in which the head's section shrinks, to the vertex: 1, -1, or 0 when it does
+    not show.
     """
     area = head.sum((1, 2))
     area = area[area > 0]
     end = max(1, len(area) // 4)
-    first, last = area[:end].mean(), area[-end:].mean()
-    if max(first, last) < _SHRINKS * min(first, last):
+    first_area, last_area = area[:end].mean(), area[-end:].mean()
+    if max(first_area, last_area) < _SHRINKS * min(first_area, last_area):
         return 0
-    return 1 if last < first else -1
+    return 1 if last_area < first_area else -1

@@ -1,4 +1,4 @@
-"""What in a head has the brain's level and smoothness, slice by slice: the material of `brain.py`."""
+"""Find what in a head has the brain's level and smoothness, slice by slice: the input of `brain.py`."""
 
 from dataclasses import dataclass
 
@@ -7,39 +7,35 @@ from scipy import ndimage
 
 _DEEP = 0.20  # of the slice's diameter: what lies deeper shows the level of the brain
 _MIDDLE = 0.12  # of the slice's diameter: what lies deeper is not scalp and serves the local level
-_DARKEST, _BRIGHTEST = (
-    0.6,
-    1.5,
-)  # of the brain's level: darker is skull, fluid or air; brighter shows no level
+# of the brain's level: darker is skull, fluid or air; brighter shows no level
+_DARKEST, _BRIGHTEST = 0.6, 1.5
 _FAT, _SHALLOW = 2.0, 0.06  # of the brain's level, in every channel; of the slice's diameter
 _SCALP = 2.2  # of the brain's level, in the brightest channel
 _SKIN = 0.045  # of the slice's diameter: no brain lies this near to the surface of a head that has its skull
-_SHADING, _STEADY = (
-    (1.0, 12.0, 12.0),
-    0.02,
-)  # deviations of the Gaussian (slices, pixels); weight of the volume's level
+# standard deviations of the Gaussian (slices, pixels); weight of the volume's level
+_SHADING, _STEADY = (1.0, 12.0, 12.0), 0.02
 _BRIGHTEST_PART = 1.9  # median level of a part of the brain
 _ROUGHEST_PART = 2.2  # median gradient of a part relative to the brain's; orbits and face have 2.4 to 5
-_LARGE_PART, _ROUGHEST_LARGE, _BRIGHTEST_LARGE = (
-    180,
-    3.0,
-    1.3,
-)  # pixels; a temporal pole with a lesion is rougher
+# pixels; a temporal pole with a lesion is rougher
+_LARGE_PART, _ROUGHEST_LARGE, _BRIGHTEST_LARGE = 180, 3.0, 1.3
 _USABLE, _LEAST_DEEP = 0.6, 20  # of the largest diameter; pixels
 _BAND, _BANDS, _DIP = 0.012, 10, 0.1  # of the diameter; bands from the surface inwards; share of dark pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """All (slices, rows, columns) except homogeneous.
+    """Properties of the tissue in a head; arrays are (slices, rows, columns) except `homogeneous`.
 
-    mask: bool, what may be brain by its level; inner: bool, the head without skin
-    depth: distance to the head's surface as a fraction of the slice's diameter, 0 outside
-    level: the darkest channel relative to the brain (1.0); roughness: its gradient relative to the brain's
-    bright: bool, brighter than brain in the darkest channel; scalp: bool, as bright as fat in the brightest
-    one
-    homogeneous: bool (slices,), the calmer half of the slices with a large section, where brain fills the
-    middle
+    Attributes:
+        mask: bool, what may be brain by its level.
+        inner: bool, the head without skin.
+        depth: distance to the head's surface as a fraction of the slice's diameter, 0 outside.
+        level: the darkest channel relative to the brain (1.0).
+        roughness: gradient of `level` relative to the brain's.
+        bright: bool, brighter than brain in the darkest channel.
+        scalp: bool, as bright as fat in the brightest channel.
+        homogeneous: bool (slices,), the more homogeneous half of the slices with a large section, where brain
+            fills the middle.
     """
 
     mask: np.ndarray
@@ -52,15 +48,17 @@ class Tissue:
     homogeneous: np.ndarray
 
     def smooth_parts(self, core: np.ndarray) -> list[list[np.ndarray]]:
-        """Per slice the connected parts of `core` that are as smooth as brain, bool (rows, columns) each."""
-        found = []
-        for s, one in enumerate(core):
-            labels, count = ndimage.label(one)
-            parts = (labels == number for number in range(1, count + 1))
-            found.append(
+        """Return, per slice, the connected parts of `core` that are as smooth as brain, bool (rows, columns)
+        each.
+        """
+        smooth = []
+        for s, section in enumerate(core):
+            labels, count = ndimage.label(section)
+            parts = (labels == label for label in range(1, count + 1))
+            smooth.append(
                 [part for part in parts if _like_brain(self.level[s][part], self.roughness[s][part])]
             )
-        return found
+        return smooth
 
 
 def _like_brain(level: np.ndarray, roughness: np.ndarray) -> bool:
@@ -73,24 +71,30 @@ def _like_brain(level: np.ndarray, roughness: np.ndarray) -> bool:
 
 
 def inner_distance(mask: np.ndarray) -> np.ndarray:
-    """(rows, columns): distance to the nearest pixel outside; beyond the image is outside."""
+    """Return the distance of each pixel to the nearest pixel outside, (rows, columns).
+
+    Pixels beyond the image count as outside.
+    """
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
 
 
 def tissue_of(volume: np.ndarray, head: np.ndarray) -> Tissue | None:
-    """Tissue of a volume (slices, rows, columns, channels) float; None when no channel shows a level inside
-    the head.
+    """Return the tissue of a volume; None when no channel shows a level inside the head.
 
     The level of the brain is, per channel, the median of the deep middle of the more homogeneous half of the
     slices, and then the local mean of what lies near it, against coil shading. Tissue has at least 0.6 of it
     in every channel: skull marrow is bright in T1 alone, fluid in T2 alone.
+
+    Args:
+        volume: (slices, rows, columns, channels) float.
+        head: bool (slices, rows, columns).
     """
     diameter = 2.0 * np.sqrt(head.sum((1, 2)) / np.pi)
-    depth = np.stack([inner_distance(one) for one in head]) / np.maximum(diameter, 1.0)[:, None, None]
-    found = _relative(volume, depth, diameter)
-    if found is None:
+    depth = np.stack([inner_distance(section) for section in head]) / np.maximum(diameter, 1.0)[:, None, None]
+    relative = _relative(volume, depth, diameter)
+    if relative is None:
         return None
-    darkest, brightest, homogeneous = found
+    darkest, brightest, homogeneous = relative
     near = (depth > _MIDDLE) & (darkest > _DARKEST) & (darkest < _BRIGHTEST)
     local = _blur(np.where(near, darkest, 0.0)) / _blur(near)
     level, brightest = darkest / local, brightest / local
@@ -98,7 +102,7 @@ def tissue_of(volume: np.ndarray, head: np.ndarray) -> Tissue | None:
     inner = depth > np.where(skull, _SKIN, 0.0)
     fat = skull & (level > _FAT) & (depth < _SHALLOW)
     mask = inner & (level > _DARKEST) & ~fat
-    gradient = np.stack([ndimage.gaussian_gradient_magnitude(one, 1.0) for one in level])
+    gradient = np.stack([ndimage.gaussian_gradient_magnitude(image, 1.0) for image in level])
     brainlike = (mask & (depth > _MIDDLE))[homogeneous]
     usual = float(np.median(gradient[homogeneous][brainlike])) if brainlike.any() else 0.0
     roughness = gradient / usual if usual > 0 else np.zeros_like(gradient)
@@ -110,8 +114,11 @@ def _blur(values: np.ndarray) -> np.ndarray:
 
 
 def _relative(volume: np.ndarray, depth: np.ndarray, diameter: np.ndarray):
-    """(darkest, brightest, homogeneous): smallest and largest over channels of intensity / brain's level;
-    bool (slices,).
+    """Return intensity relative to the brain's level, over all channels.
+
+    Returns:
+        The smallest and the largest over the channels, and which slices are homogeneous, bool (slices,); None
+        when no channel shows a level.
     """
     deep = (depth > _DEEP) & (diameter > _USABLE * diameter.max())[:, None, None]
     usable = [s for s in range(len(deep)) if deep[s].sum() > _LEAST_DEEP]
@@ -139,12 +146,15 @@ def _calmer_half(spread: np.ndarray) -> np.ndarray:
 
 
 def _have_skull(level: np.ndarray, depth: np.ndarray, homogeneous: np.ndarray) -> np.ndarray:
-    """bool (slices,): whether the head has its skin. From the surface inwards, a skull then makes a second
-    dark band; a stripped brain, or a thin scalp that `foreground` lost, only grows brighter. Seen in the
-    homogeneous slices; others are as the nearest of these."""
-    seen = np.flatnonzero(homogeneous)
+    """Return in which slices the head has its skin, bool (slices,).
+
+    From the surface inwards, a skull then makes a second dark band; a stripped brain, or a thin scalp that
+    `foreground` lost, only grows brighter. The homogeneous slices decide; other slices are like the nearest
+    of these.
+    """
+    clear_slices = np.flatnonzero(homogeneous)
     skull = []
-    for s in seen:
+    for s in clear_slices:
         layer, dark = (depth[s] / _BAND).astype(int), level[s] < _DARKEST
         shares = [
             dark[(layer == n) & (depth[s] > 0)].mean()
@@ -152,5 +162,5 @@ def _have_skull(level: np.ndarray, depth: np.ndarray, homogeneous: np.ndarray) -
             if ((layer == n) & (depth[s] > 0)).any()
         ]
         skull.append(any(share - min(shares[:n]) > _DIP for n, share in enumerate(shares) if n >= 2))
-    nearest = np.abs(np.arange(len(depth))[:, None] - seen).argmin(1)
+    nearest = np.abs(np.arange(len(depth))[:, None] - clear_slices).argmin(1)
     return np.array(skull)[nearest]

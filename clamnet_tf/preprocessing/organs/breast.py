@@ -1,8 +1,8 @@
-"""The breast in mammograms: `organ.method: breast` of a recipe. Nothing is trained.
+"""Find the breast in mammograms: `organ.method: breast` of a recipe.
 
-The breast is the largest bright region, freed of label, tape and border. Its chest wall is the side at
-which it is tallest. In oblique views the pectoral muscle fills the upper corner at the chest wall; it ends
-at a straight line, behind which it is brighter than the fat before it.
+Nothing is trained. The breast is the largest bright region, freed of label, tape and border. Its chest wall
+is the side at which it is tallest. In oblique views the pectoral muscle fills the upper corner at the chest
+wall; it ends at a straight line, behind which it is brighter than the fat before it.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ _STRIP_FULL = 0.85  # share of bright pixels in a row or column of tape or borde
 _STRIP_BRIGHT = 0.85  # of the brightest value: level of tape and border
 _THIN = 0.02  # of the longer side: bridges to label and tape
 _CLOSING = 0.03  # of the longer side
-_EDGE = 0.12  # of the breast's width: the strip at each end whose heights tell the chest wall
+_EDGE = 0.12  # of the breast's width: the strip at each end whose heights show the chest wall
 _SHARE = (0.03, 0.9)  # of the image: smaller or larger is not a breast
 _TALL = 0.2  # of the image's height: a breast is at least as tall
 _SOLID = 0.6  # of its convex hull: a breast covers at least as much
@@ -46,16 +46,17 @@ _BRIGHTER = 0.06  # of the robust range: the muscle's median above that of the s
 def breast(volume_array: np.ndarray) -> FoundOrgan:
     """Find the breast in each picture of a volume, without label, tape, border and pectoral muscle.
 
-    volume_array: (slices, rows, columns, channels), mammograms with dark air and the head's side up, any
-    real dtype and unit, finite. The first channel is looked at; every slice on its own.
+    Where no region is plausible (3 to 90 % of the image, a fifth of its height, 60 % of its convex hull), the
+    fallback is `foreground` without a rim of 7 % of its diameter.
 
-    Fallback, where no region is plausible (3 to 90 % of the image, a fifth of its height, 60 % of its
-    convex hull): `foreground` without a rim of 7 % of its diameter.
+    Args:
+        volume_array: (slices, rows, columns, channels), mammograms with dark air and the head's side up, any
+            real dtype and unit, finite. Only the first channel is used; every slice is treated on its own.
     """
     array = checked_volume(volume_array, "breast")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    mask = np.stack([enlarge(_breast(resize_bilinear(one, shape)), full) for one in array[..., 0]])
+    mask = np.stack([enlarge(_breast(resize_bilinear(image, shape)), full) for image in array[..., 0]])
     return completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)
 
 
@@ -86,10 +87,12 @@ def _breast(image: np.ndarray) -> np.ndarray:
 
 
 def _tape(smooth: np.ndarray) -> np.ndarray:
-    """Find strips of tape and border: rows and columns from each edge on that are bright throughout, or
-    edges of a few pixels."""
+    """Find strips of tape and border, bool (rows, columns).
+
+    These are the rows and columns from each edge on that are bright throughout, or edges of a few pixels.
+    """
     bright, strips = smooth > _STRIP_BRIGHT * smooth.max(), np.zeros(smooth.shape, bool)
-    edges = zip(*((each, each.T, each[::-1], each.T[::-1]) for each in (bright, strips)))
+    edges = zip(*((mask, mask.T, mask[::-1], mask.T[::-1]) for mask in (bright, strips)))
     for turned, taken in edges:
         full = turned.mean(1) > _STRIP_FULL
         limit = max(1, round(_TAPE * len(full)))
@@ -106,8 +109,9 @@ def _plausible(region: np.ndarray) -> bool:
 
 
 def chest_wall_is_left(region: np.ndarray) -> bool:
-    """Tell whether the chest wall lies at the left edge of a breast, bool (rows, columns): the side at
-    which it is taller."""
+    """Tell whether the chest wall, where the breast is taller, lies at the left edge of a breast, bool (rows,
+    columns).
+    """
     columns = np.flatnonzero(region.any(0))
     strip = max(1, round(_EDGE * len(columns)))
     heights = region.sum(0)
@@ -124,7 +128,7 @@ def _muscle(smooth: np.ndarray, region: np.ndarray) -> np.ndarray:
     across = left + width * (_MUSCLE_TOP[0] + np.ptp(_MUSCLE_TOP) * ends)
     down = top + height * (_MUSCLE_WALL[0] + np.ptp(_MUSCLE_WALL) * ends)
     along = np.linspace(0.05, 0.95, _POINTS)
-    x1, y1 = (each.ravel()[:, None] for each in np.meshgrid(across, down))
+    x1, y1 = (grid.ravel()[:, None] for grid in np.meshgrid(across, down))
     x, y = x1 + (left - x1) * along, top + (y1 - top) * along
     length = np.hypot(x1 - left, y1 - top)
     outwards = (y1 - top) / length, (x1 - left) / length  # column and row of the normal, away from the corner

@@ -1,8 +1,8 @@
-"""Where the head or body is in every slice; the crop around it stands in `crop.py`.
+"""Find the head or body in every slice; the crop around it is in `crop.py`.
 
-`foreground` is `organ.method: foreground` of a recipe. It needs no training and no modality: it looks for
-what is clearly brighter than the dark surroundings, as in MRI, in CT in Hounsfield units or windowed, and in
-X-rays with dark air (MONOCHROME1 is inverted by the readers).
+`foreground` is `organ.method: foreground` of a recipe. It needs no training and no modality: it finds what is
+clearly brighter than the dark surroundings, as in MRI, in CT in Hounsfield units or windowed, and in X-rays
+with dark air (MONOCHROME1 is inverted by the readers).
 """
 
 import numpy as np
@@ -22,18 +22,24 @@ _SMALLEST = 0.005  # of the slice: what is smaller is not an organ
 
 
 def foreground(volume_array: np.ndarray) -> np.ndarray:
-    """The head or body in each slice of a volume.
-
-    volume_array: (slices, rows, columns, channels), any real dtype and unit, finite. Channels are averaged,
-    each over its own robust range (1st to 99.5th percentile of the volume).
-    Returns bool (slices, rows, columns): per slice one connected region without holes; all False in a slice
-    that is blank (constant, or no brighter than the volume's background), that holds nothing but noise, or
-    where the largest region is under 0.5 % of the slice. An image without any background is foreground
-    throughout.
+    """Find the head or body in each slice of a volume.
 
     Method: Gaussian smoothing; Otsu's threshold (IEEE Trans. SMC 9(1), 1979) over the whole volume, then Otsu
-    again on the darker class, which parts background from dark tissue, bounded above by 15 % of the range;
-    opening, largest component, closing, holes filled.
+    again on the darker class, which separates background from dark tissue, bounded above by 15 % of the
+    range; opening, largest component, closing, holes filled.
+
+    Args:
+        volume_array: (slices, rows, columns, channels), any real dtype and unit, finite. Channels are
+            averaged, each over its own robust range (1st to 99.5th percentile of the volume).
+
+    Returns:
+        bool (slices, rows, columns): per slice one connected region without holes; all False in a slice that
+        is blank (constant, or no brighter than the volume's background), that holds nothing but noise, or
+        where the largest region is under 0.5 % of the slice. An image without any background is foreground
+        throughout.
+
+    Raises:
+        ValueError: the volume does not have four axes.
     """
     array = np.asarray(volume_array)
     if array.ndim != 4:
@@ -47,15 +53,17 @@ def foreground(volume_array: np.ndarray) -> np.ndarray:
     if smooth.var() < _NOISE_LEFT * brightness.var():
         return np.zeros((slices, height, width), bool)
     bright = smooth > _threshold(smooth)
-    mask = np.stack([_largest_region(one) for one in bright])
+    mask = np.stack([_largest_region(section) for section in bright])
     if (rows, columns) == (height, width):
         return mask
-    return np.stack([resize_bilinear(one.astype(np.float32), (height, width)) >= 0.5 for one in mask])
+    return np.stack([resize_bilinear(region.astype(np.float32), (height, width)) >= 0.5 for region in mask])
 
 
 def _brightness(array: np.ndarray) -> np.ndarray | None:
-    """(slices, rows, columns) float32 in 0..1, shrunk to the working side; None when every channel is
-    constant.
+    """Return the mean brightness of the channels, (slices, rows, columns) float32 in 0..1, shrunk to the
+    working side.
+
+    It is None when every channel is constant.
     """
     slices, height, width, channels = array.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
@@ -64,7 +72,7 @@ def _brightness(array: np.ndarray) -> np.ndarray | None:
     for channel in range(channels):
         values = np.maximum(array[..., channel], _AIR).astype(np.float32)
         if shape != (height, width):
-            values = np.stack([resize_bilinear(one, shape) for one in values])
+            values = np.stack([resize_bilinear(image, shape) for image in values])
         low, high = np.percentile(values[:, ::3, ::3], (1.0, 99.5))
         if high <= low:  # a few bright pixels on a constant ground, or nothing at all
             low, high = values.min(), values.max()
@@ -75,7 +83,7 @@ def _brightness(array: np.ndarray) -> np.ndarray | None:
 
 
 def _threshold(smooth: np.ndarray) -> float:
-    """The brightness that parts background from dark tissue."""
+    """Return the brightness that separates background from dark tissue."""
     threshold = threshold_otsu(smooth)
     darker = smooth[smooth <= threshold]
     if darker.max() > darker.min():
@@ -84,8 +92,8 @@ def _threshold(smooth: np.ndarray) -> float:
 
 
 def _largest_region(bright: np.ndarray) -> np.ndarray:
-    """The largest region of one slice: freed of thin bridges, rounded off, holes filled. (rows, columns)
-    bool.
+    """Return the largest region of one slice, freed of thin bridges, rounded off, holes filled; (rows,
+    columns) bool.
     """
     disk = ndimage.generate_binary_structure(2, 1)
     core = ndimage.binary_opening(bright, disk, iterations=3)
@@ -101,16 +109,17 @@ def _largest_region(bright: np.ndarray) -> np.ndarray:
     padded = np.pad(region, margin, mode="edge")
     closed = ndimage.binary_closing(padded, disk, iterations=6)[margin:-margin, margin:-margin]
     filled = ndimage.binary_fill_holes(closed | region)
-    return ndimage.binary_erosion(
-        filled, disk, border_value=1
-    )  # a low threshold on a smoothed edge lies a pixel outside
+    # A low threshold on a smoothed edge lies a pixel outside.
+    return ndimage.binary_erosion(filled, disk, border_value=1)
 
 
 def without_rim(organ: np.ndarray, rim: float) -> np.ndarray:
-    """The organ without its outermost layer, slice by slice: scalp and skull of a head.
+    """Remove the outermost layer of the organ slice by slice: scalp and skull of a head.
 
-    organ: bool (slices, rows, columns). rim: thickness as a fraction of the diameter of the circle that has
-    the area of the slice's organ; 0 changes nothing.
+    Args:
+        organ: bool (slices, rows, columns).
+        rim: thickness as a fraction of the diameter of the circle that has the area of the slice's organ; 0
+            changes nothing.
     """
     if rim == 0:
         return organ

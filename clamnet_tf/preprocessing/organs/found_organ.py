@@ -1,4 +1,4 @@
-"""What an organ step hands back, and the fallback that all of them share."""
+"""Define the result of an organ method, and the fallback that all of them share."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,10 @@ from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 class FoundOrgan:
     """The organ of a volume, and where it was not found.
 
-    mask: bool (slices, rows, columns)
-    fallback: bool (slices,), True where nothing plausible was found and the mask is the foreground without
-    a rim of FALLBACK_RIM
+    Attributes:
+        mask: bool (slices, rows, columns).
+        fallback: bool (slices,), True where nothing plausible was found and the mask is the foreground
+            without a rim of FALLBACK_RIM.
     """
 
     mask: np.ndarray
@@ -24,9 +25,12 @@ class FoundOrgan:
 def completed_by_foreground(mask: np.ndarray, missing: np.ndarray, volume_array: np.ndarray) -> FoundOrgan:
     """Fill the slices in which an organ is missing with the foreground without its rim.
 
-    mask: bool (slices, rows, columns), changed in place. missing: bool (slices,). volume_array: (slices,
-    rows, columns, channels). A slice whose foreground is empty as well (a blank one) stays empty and is no
-    fallback.
+    A slice whose foreground is empty as well (a blank one) stays empty and is no fallback.
+
+    Args:
+        mask: bool (slices, rows, columns), changed in place.
+        missing: bool (slices,).
+        volume_array: (slices, rows, columns, channels).
     """
     if missing.any():
         mask[missing] = without_rim(foreground(volume_array), FALLBACK_RIM)[missing]
@@ -34,21 +38,21 @@ def completed_by_foreground(mask: np.ndarray, missing: np.ndarray, volume_array:
 
 
 def missing_between(mask: np.ndarray) -> np.ndarray:
-    """Tell which empty slices lie between slices that hold the organ; all of them where no slice does.
-
-    bool (slices,).
+    """Return which empty slices lie between slices that hold the organ, bool (slices,); all where no slice
+    holds it.
     """
-    there = np.asarray(mask.any((1, 2)))
-    if not there.any():
-        return ~there
-    numbers, present = np.arange(len(mask)), np.flatnonzero(there)
-    return ~there & (numbers > present[0]) & (numbers < present[-1])
+    holds_organ = np.asarray(mask.any((1, 2)))
+    if not holds_organ.any():
+        return ~holds_organ
+    indices, present = np.arange(len(mask)), np.flatnonzero(holds_organ)
+    return ~holds_organ & (indices > present[0]) & (indices < present[-1])
 
 
 def checked_volume(volume_array: np.ndarray, method: str) -> np.ndarray:
     """Return the volume as an array of four axes.
 
-    ValueError, naming the method, for any other number of axes.
+    Raises:
+        ValueError: the volume has another number of axes; the message names the method.
     """
     array = np.asarray(volume_array)
     if array.ndim != 4:

@@ -1,5 +1,7 @@
-"""Aerated lung in one CT slice, told from the air around the body, the trachea and gas in the bowel: the
-material of `lungs_ct.py`."""
+"""Separate aerated lung in one CT slice from the air around the body, the trachea and gas in the bowel.
+
+`lungs_ct.py` builds on it.
+"""
 
 from dataclasses import dataclass
 
@@ -48,11 +50,13 @@ _CENTRAL = (0.42, 0.58)  # of the lungs' width: there bubbles are bronchi and oe
 
 @dataclass(frozen=True, eq=False)
 class LungAir:
-    """Air of the lungs in one slice; all masks bool (rows, columns).
+    """Air of the lungs in one slice; all masks are bool (rows, columns).
 
-    aerated: aerated lung, vessels not included; bubbles: air bronchograms in the posterior half, with the
-    lung around them
-    outside: air around the body; unit: square root of the body's section, in pixels
+    Attributes:
+        aerated: aerated lung, vessels not included.
+        bubbles: air bronchograms in the posterior half, with the lung around them.
+        outside: air around the body.
+        unit: square root of the body's section, in pixels.
     """
 
     aerated: np.ndarray
@@ -64,10 +68,12 @@ class LungAir:
 def density_levels(volume: np.ndarray) -> tuple[np.ndarray, bool]:
     """Scale a CT so that aerated lung is about 0 and soft tissue 1.
 
-    volume: (slices, rows, columns), Hounsfield units, or a picture of 8 bits with an unknown window, whose
-    soft tissue is taken to be the most frequent bright shade.
-    Returns (float32 of the same shape, whether
-    the volume is in Hounsfield units).
+    Args:
+        volume: (slices, rows, columns), Hounsfield units, or a picture of 8 bits with an unknown window,
+            whose soft tissue is taken to be the most frequent bright shade.
+
+    Returns:
+        float32 of the same shape, and whether the volume is in Hounsfield units.
     """
     values = np.asarray(volume, np.float32)
     if values.min() < _HOUNSFIELD:
@@ -77,17 +83,20 @@ def density_levels(volume: np.ndarray) -> tuple[np.ndarray, bool]:
         return np.ones_like(values), False
     bright = smooth[smooth > threshold_otsu(smooth)]
     counts, edges = np.histogram(bright, 64)
-    place = ndimage.gaussian_filter1d(counts.astype(float), 2.0, mode="constant").argmax()
-    soft, dark = (edges[place] + edges[place + 1]) / 2.0, np.percentile(smooth, 1.0)
+    peak = ndimage.gaussian_filter1d(counts.astype(float), 2.0, mode="constant").argmax()
+    soft, dark = (edges[peak] + edges[peak + 1]) / 2.0, np.percentile(smooth, 1.0)
     return (values - dark) / max(soft - dark, 1e-6), False
 
 
 def lung_air(levels: np.ndarray, hounsfield: bool) -> LungAir | None:
-    """Find the air of the lungs in one slice.
+    """Find the air of the lungs in one slice; None when there is none.
 
-    levels: (rows, columns), of `density_levels`. Where a thin chest wall lets a lung run into the air around
-    the body, a lower level for air parts them.
-    Returns None when there is none.
+    Where a thin chest wall lets a lung run into the air around the body, a lower level for air separates
+    them.
+
+    Args:
+        levels: (rows, columns), from `density_levels`.
+        hounsfield: whether the volume is in Hounsfield units.
     """
     smooth = ndimage.gaussian_filter(levels, 1.0, mode="nearest")
     usual, strict = (_air_below(level, levels, smooth, hounsfield) for level in (_AIR, _SURE_AIR))
@@ -112,7 +121,7 @@ def _air_below(level: float, levels: np.ndarray, smooth: np.ndarray, hounsfield:
     darkest, border = levels.min(), image_border(levels.shape)
     lung = np.zeros_like(air)
     for part in inner:
-        # under the table's curve
+        # Air under the table's curve lies beside the body.
         beside = (part & body).sum() < 0.5 * part.sum() and not (part & border).any()
         if beside or part.sum() < _LEAST_PART * unit**2:
             continue
@@ -155,12 +164,14 @@ def _parts_and_outside(air: np.ndarray, side: int) -> tuple[list[np.ndarray], np
             outer |= part
         else:
             inner.append(part)
-    kept = distance_to(np.logical_or.reduce(inner)) <= radius + 2 if inner else np.zeros_like(air)
-    return inner, ndimage.binary_propagation(outer, mask=outer | (air & ~kept))
+    near_inner = distance_to(np.logical_or.reduce(inner)) <= radius + 2 if inner else np.zeros_like(air)
+    return inner, ndimage.binary_propagation(outer, mask=outer | (air & ~near_inner))
 
 
 def _is_gas(values: np.ndarray, surroundings: float | None, hounsfield: bool) -> bool:
-    """Tell free gas (stomach, bowel, between arm and body) from lung by its level and its calmness."""
+    """Tell whether values are free gas (stomach, bowel, between arm and body) and not lung, by level and
+    homogeneity.
+    """
     if np.ptp(np.percentile(values, (25, 75))) > _CALM:
         return False
     if hounsfield:
@@ -170,7 +181,10 @@ def _is_gas(values: np.ndarray, surroundings: float | None, hounsfield: bool) ->
 
 def _bubbles(air, lung, outside, body, unit: float) -> np.ndarray:
     """Find air bronchograms: small spots of air in the posterior half, away from the middle, near aerated
-    lung; widened by some lung."""
+    lung.
+
+    They are widened by some lung.
+    """
     away = distance_to(lung)
     labels, count = ndimage.label(air & ~outside & body & (away > 3))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)

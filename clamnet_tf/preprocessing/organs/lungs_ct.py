@@ -1,10 +1,10 @@
-"""Both lungs in chest CT, with what fills them: `organ.method: lungs_ct` of a recipe. Nothing is trained.
+"""Find both lungs in chest CT, with what fills them: `organ.method: lungs_ct` of a recipe.
 
-Aerated lung is found by its density (`lung_air.py`). Consolidated lung is as dense as the chest wall, so
-that no threshold finds it: it is what lies between aerated lung, seen from the middle of the chest, and the
-convex hull of its lung. The hull takes in air bronchograms, and the mirror image of the other lung where
-one lung lost much of its air. Domes of liver and spleen are thick and hold no air; they are taken out
-again.
+Nothing is trained. Aerated lung is found by its density (`lung_air.py`). Consolidated lung is as dense as the
+chest wall, so that no threshold finds it: it is what lies between aerated lung, seen from the middle of the
+chest, and the convex hull of its lung. The hull takes in air bronchograms, and the mirror image of the other
+lung where one lung lost much of its air. Domes of liver and spleen are thick and hold no air; they are
+removed again.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ _LEAST_LUNG = 0.02  # of both lungs: a smaller side is a recess beyond the middl
 # of the body's diameter: radius of dense parts that are too thin to count, between single rays
 _SPOKE = 0.012
 # of the other lung's section in the posterior half, where no heart makes one smaller: a lung with less air is
-# completed by the mirror image of the other
+# completed by the mirror image of the other one
 _LOST_AIR = 0.6
 # of the body's diameter: a ray that meets no more air for longer than this inside its lung's hull ends in
 # something dense; there the hull is a chord, and the mirror image of the other lung tells how far it bulges
@@ -52,53 +52,54 @@ _LINKED = 0.05
 def lungs_ct(volume_array: np.ndarray) -> FoundOrgan:
     """Find both lungs in each slice of a chest CT, opacities and vessels included.
 
-    volume_array: (slices, rows, columns, channels), axial slices with the back at the bottom, neighbours in
-    order, finite; Hounsfield units (recognised by values below -200), or pictures of 8 bits with a lung
-    window, also cropped to the lungs. The first channel is looked at.
+    Slices of a volume above and below the lungs are empty. In every slice of a volume in which no slice shows
+    plausible lungs (1 to 95 % of the body's section), and in slices without lungs between slices with lungs,
+    the fallback is `foreground` without a rim of 7 % of its diameter.
 
-    Slices of a volume above and below the lungs are empty. Fallback, in every slice of a volume in which no
-    slice shows plausible lungs (1 to 95 % of the body's section), and in slices without lungs between
-    slices with lungs: `foreground` without a rim of 7 % of its diameter.
+    Args:
+        volume_array: (slices, rows, columns, channels), axial slices with the back at the bottom, neighbours
+            in order, finite; Hounsfield units (recognised by values below -200), or pictures of 8 bits with a
+            lung window, also cropped to the lungs. Only the first channel is used.
     """
     array = checked_volume(volume_array, "lungs_ct")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    levels, hounsfield = density_levels(np.stack([resize_bilinear(one, shape) for one in array[..., 0]]))
-    airs = _linked([lung_air(one, hounsfield) for one in levels])
-    found = np.stack([np.zeros(shape, bool) if air is None else _filled(air) for air in airs])
-    if len(found) > 2:  # lung in both neighbours: an opacity that swallowed all air of one slice
-        found[1:-1] |= found[:-2] & found[2:]
-    mask = np.stack([enlarge(one, full) for one in found])
+    levels, hounsfield = density_levels(np.stack([resize_bilinear(image, shape) for image in array[..., 0]]))
+    airs = _linked([lung_air(image, hounsfield) for image in levels])
+    lungs = np.stack([np.zeros(shape, bool) if air is None else _filled(air) for air in airs])
+    if len(lungs) > 2:  # lung in both neighbours: an opacity that swallowed all air of one slice
+        lungs[1:-1] |= lungs[:-2] & lungs[2:]
+    mask = np.stack([enlarge(section, full) for section in lungs])
     return completed_by_foreground(mask, missing_between(mask), array)
 
 
 def _linked(airs: list[LungAir | None]) -> list[LungAir | None]:
-    """Drop the parts of aerated lung that are not linked to the lungs through neighbouring slices, as gas
-    in the bowel is not."""
-    there = {number: air for number, air in enumerate(airs) if air is not None}
-    if len(airs) < 3 or not there:
+    """Drop parts of aerated lung that no neighbouring slice links to the lungs, like gas in the bowel."""
+    airs_of_slice = {index: air for index, air in enumerate(airs) if air is not None}
+    if len(airs) < 3 or not airs_of_slice:
         return airs
-    shape = next(iter(there.values())).aerated.shape
+    shape = next(iter(airs_of_slice.values())).aerated.shape
     volume = np.zeros((len(airs), *shape), bool)
-    for number, air in there.items():
-        volume[number] = air.aerated
+    for index, air in airs_of_slice.items():
+        volume[index] = air.aerated
     labels, count = ndimage.label(volume)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    kept = sizes >= _LINKED * sizes[1:].max()
-    kept[0] = False
+    large_enough = sizes >= _LINKED * sizes[1:].max()
+    large_enough[0] = False
     result = list(airs)
-    for number, air in there.items():
-        aerated = kept[labels[number]]
-        result[number] = LungAir(aerated, air.bubbles, air.outside, air.unit) if aerated.any() else None
+    for index, air in airs_of_slice.items():
+        aerated = large_enough[labels[index]]
+        result[index] = LungAir(aerated, air.bubbles, air.outside, air.unit) if aerated.any() else None
     return result
 
 
 def _filled(air: LungAir) -> np.ndarray:
-    """Complete the lungs of one slice by what is dense in them; bool (rows, columns), empty when the
-    result is not plausible."""
+    """Complete the lungs of one slice by what is dense in them; bool (rows, columns), empty if
+    implausible.
+    """
     aerated, bubbles = air.aerated, air.bubbles
     columns = np.nonzero(aerated)[1]
-    first, last = columns.min(), columns.max()
+    first_column, last_column = columns.min(), columns.max()
     middle = _middle(aerated, air.unit)
     left = np.broadcast_to(np.arange(aerated.shape[1]) < middle, aerated.shape)
     thorax = hull(aerated | bubbles)
@@ -107,19 +108,19 @@ def _filled(air: LungAir) -> np.ndarray:
     behind = np.broadcast_to((np.arange(aerated.shape[0]) > rows.mean())[:, None], aerated.shape)
     section, lungs = aerated.sum(), np.zeros_like(aerated)
     for side in (left, ~left):
-        own, mirrored = aerated & side, _mirrored(aerated & ~side, first + last) & side
-        if own.sum() < _LEAST_LUNG * section:
+        lung, mirrored = aerated & side, _mirrored(aerated & ~side, first_column + last_column) & side
+        if lung.sum() < _LEAST_LUNG * section:
             continue
-        seen = own | (bubbles & side)
-        if (own & behind).sum() < _LOST_AIR * (mirrored & behind).sum():
-            outline, seen = seen | mirrored, seen | (mirrored & behind)
+        air_of_side = lung | (bubbles & side)
+        if (lung & behind).sum() < _LOST_AIR * (mirrored & behind).sum():
+            outline, air_of_side = air_of_side | mirrored, air_of_side | (mirrored & behind)
         else:
-            outline = seen | (mirrored & rays.unsupported(own, hull(seen), _GAP * air.unit))
-        closed = rounded_closing(own, _CLOSING * air.unit) & thorax & side
-        dense = hull(outline) & side & rays.beyond(seen) & ~own
-        dense &= rounded_opening(dense | own, _SPOKE * air.unit)
-        dense = _without_domes(dense, own | bubbles, _DENSE * air.unit)
-        lungs |= ndimage.binary_fill_holes(own | closed) | dense
+            outline = air_of_side | (mirrored & rays.unsupported(lung, hull(air_of_side), _GAP * air.unit))
+        closed = rounded_closing(lung, _CLOSING * air.unit) & thorax & side
+        dense = hull(outline) & side & rays.beyond(air_of_side) & ~lung
+        dense &= rounded_opening(dense | lung, _SPOKE * air.unit)
+        dense = _without_domes(dense, lung | bubbles, _DENSE * air.unit)
+        lungs |= ndimage.binary_fill_holes(lung | closed) | dense
     lungs &= ~air.outside
     low, high = (share * air.unit**2 for share in _SHARE)
     return lungs if low <= lungs.sum() <= high else np.zeros_like(lungs)
@@ -129,8 +130,8 @@ def _middle(aerated: np.ndarray, unit: float) -> int:
     """Find the column between the lungs: the one with the least air in the middle third of their width."""
     profile = aerated.sum(0).astype(float)
     columns = np.flatnonzero(profile)
-    first, width = columns[0], columns[-1] - columns[0]
-    start, end = int(first + 0.35 * width), int(first + 0.65 * width) + 1
+    left, width = columns[0], columns[-1] - columns[0]
+    start, end = int(left + 0.35 * width), int(left + 0.65 * width) + 1
     between = ndimage.gaussian_filter1d(profile, 0.02 * unit)[start:end]
     return start + round(np.flatnonzero(between <= between.min() + 0.03 * unit).mean())
 
@@ -148,9 +149,13 @@ def _mirrored(mask: np.ndarray, total: int) -> np.ndarray:
 def _without_domes(dense: np.ndarray, air: np.ndarray, depth: float) -> np.ndarray:
     """Take the domes of liver and spleen out of what is dense in a lung.
 
-    dense, air: bool (rows, columns). A dome is a thick part, farther than `depth` pixels from any air, in
-    front of the air's centre: the lung of such a slice lies behind it, while fluid and consolidation sink
-    to the back.
+    A dome is a thick part, farther than `depth` pixels from any air, in front of the air's centre: the lung
+    of such a slice lies behind it, while fluid and consolidation sink to the back.
+
+    Args:
+        dense: bool (rows, columns).
+        air: bool (rows, columns).
+        depth: in pixels.
     """
     if not (dense & (distance_to(air) > depth)).any():
         return dense
@@ -163,7 +168,7 @@ def _without_domes(dense: np.ndarray, air: np.ndarray, depth: float) -> np.ndarr
 
 
 class _Rays:
-    """Directions from a centre, and what lies on each."""
+    """Directions from a centre, and which pixels lie on each."""
 
     def __init__(self, shape: tuple[int, int], row: float, column: float):
         rows, columns = np.mgrid[: shape[0], : shape[1]]
@@ -172,14 +177,16 @@ class _Rays:
         self.ray = np.round(turn * _RAYS).astype(int) % _RAYS
 
     def beyond(self, mask: np.ndarray) -> np.ndarray:
-        """Tell which pixels lie beyond the first True pixel on their ray. bool (rows, columns)."""
-        first = np.full(_RAYS, 1e9)
-        np.minimum.at(first, self.ray[mask], self.radius[mask])
-        return self.radius >= ndimage.minimum_filter1d(first, 3, mode="wrap")[self.ray]
+        """Return which pixels lie beyond the first True pixel on their ray, bool (rows, columns)."""
+        nearest = np.full(_RAYS, 1e9)
+        np.minimum.at(nearest, self.ray[mask], self.radius[mask])
+        return self.radius >= ndimage.minimum_filter1d(nearest, 3, mode="wrap")[self.ray]
 
     def unsupported(self, mask: np.ndarray, around: np.ndarray, gap: float) -> np.ndarray:
-        """Tell which pixels lie on or beside rays whose last True pixel is over `gap` pixels short of the
-        last of `around`."""
+        """Return which pixels lie on or beside rays with a gap at their end, bool (rows, columns).
+
+        On such a ray the last True pixel is over `gap` pixels short of the last pixel of `around`.
+        """
         last, end = (np.full(_RAYS, -1.0) for _ in range(2))
         np.maximum.at(last, self.ray[mask], self.radius[mask])
         np.maximum.at(end, self.ray[around], self.radius[around])

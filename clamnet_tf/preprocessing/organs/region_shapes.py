@@ -1,4 +1,4 @@
-"""Rounding, hulls and parts of one slice's region: what the organ steps of CT and X-ray share."""
+"""Round regions, take their hulls and split them into parts: what the organ methods of CT and X-ray share."""
 
 import numpy as np
 from scipy import ndimage
@@ -21,22 +21,20 @@ def enlarge(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
-    """Measure the distance of every pixel to the nearest True pixel; infinite where there is none.
-
-    float (rows, columns).
-    """
+    """Return the distance of every pixel to the nearest True pixel; infinite where there is none."""
     return ndimage.distance_transform_edt(~mask) if mask.any() else np.full(mask.shape, np.inf)
 
 
 def depth_inside(mask: np.ndarray) -> np.ndarray:
-    """Measure the distance of every pixel to the nearest False pixel of the image; the image's edge does
-    not count as False."""
+    """Return the distance of every pixel to the nearest False pixel.
+
+    Beyond the image's edge no pixel is False.
+    """
     return np.full(mask.shape, np.inf) if mask.all() else ndimage.distance_transform_edt(mask)
 
 
 def rounded_opening(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Remove what a disc of `radius` pixels does not fit into; the image continues beyond its edge as at
-    the edge."""
+    """Remove what a disc of `radius` pixels does not fit into; beyond the image its edge repeats."""
     border = int(radius) + 2
     padded = np.pad(mask, border, mode="edge")
     core = depth_inside(padded) > radius
@@ -44,8 +42,10 @@ def rounded_opening(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def rounded_closing(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Fill what a disc of `radius` pixels outside of the mask does not reach; beyond the image's edge
-    nothing is True."""
+    """Fill what a disc of `radius` pixels outside the mask does not reach.
+
+    Beyond the image no pixel is True.
+    """
     if not mask.any():
         return mask.copy()
     border = int(radius) + 2
@@ -54,25 +54,26 @@ def rounded_closing(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def hull(mask: np.ndarray) -> np.ndarray:
-    """Return the convex hull of a mask, bool; fewer than three pixels, or pixels on one line, come back
-    as they are."""
+    """Return the convex hull of a mask.
+
+    Fewer than three pixels, or pixels on one line, are returned unchanged.
+    """
     rows, columns = np.nonzero(mask)
     if len(rows) < 3 or np.ptp(rows) == 0 or np.ptp(columns) == 0:
         return mask.copy()
     top, left = rows.min(), columns.min()
     inside = mask[top : rows.max() + 1, left : columns.max() + 1]
-    whole = np.zeros_like(mask)
-    whole[top : rows.max() + 1, left : columns.max() + 1] = convex_hull_image(inside)
-    return whole
+    result = np.zeros_like(mask)
+    result[top : rows.max() + 1, left : columns.max() + 1] = convex_hull_image(inside)
+    return result
 
 
 def parts_of(mask: np.ndarray, smallest: float = 0.0) -> list[np.ndarray]:
-    """Return the connected parts of at least `smallest` pixels, largest first, each bool of the mask's
-    shape."""
+    """Return the connected parts of at least `smallest` pixels as bool masks, largest first."""
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
-    return [labels == number + 1 for number in order if sizes[number] >= smallest]
+    return [labels == index + 1 for index in order if sizes[index] >= smallest]
 
 
 def image_border(shape: tuple[int, int]) -> np.ndarray:
