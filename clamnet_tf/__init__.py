@@ -4,7 +4,7 @@ The public surface is small and lazy: `import clamnet_tf` loads neither TensorFl
 
     load("mri_carcinoma")         a trained network of the zoo as a keras.Model   (clamnet_tf.zoo.models)
     build(recipe)                 a recipe's network, untrained                   (clamnet_tf.zoo.models)
-    load_recipe(path_or_name)     a checked Recipe                                (clamnet_tf.recipe.catalogue)
+    load_recipe(path_or_name)     a checked Recipe                               (clamnet_tf.recipe.catalogue)
     build_network(section, ...)   the UNet++ grid as a keras.Model                (clamnet_tf.networks.build)
 """
 

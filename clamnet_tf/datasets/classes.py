@@ -1,5 +1,7 @@
 """Decide which lesion classes of a recipe a slice shows, by the manifest's labels and its column markers."""
 
+from pathlib import Path
+
 import numpy as np
 
 from clamnet_tf.datasets.manifest import Manifest, listed, nearest
@@ -24,7 +26,7 @@ def class_account(manifest: Manifest, names) -> list[str]:
     """
     if UNNAMED in names:
         return []
-    unknown = {}
+    unknown: dict[str, list[Path]] = {}
     for case in manifest.cases:
         for name in case.markers:
             if name not in names:

@@ -87,7 +87,8 @@ class InputFiles:
             for path in listing.files
             if path.name in (RESULT_TABLE, RESULT_SETTINGS) and _is_result(path)
         ]
-        skipped, other_paths = collections.Counter(), []
+        skipped: collections.Counter[str] = collections.Counter()
+        other_paths = []
         for path in listing.files:
             if any(path.is_relative_to(folder) for folder in results):
                 skipped[f"results of earlier predictions (folders with a {RESULT_TABLE})"] += 1

@@ -71,7 +71,10 @@ def fit_sizes(classes, labels: np.ndarray, markers: np.ndarray) -> dict[str, tup
     }
     any_present = present.any(axis=1)
     together = present[any_present] @ np.array([lesion_class.prevalence for lesion_class in classes])
-    return {"": (any_present, float(np.clip(together.mean(), 0, 1)) if any_present.any() else 1.0), **sizes}
+    return {
+        "": (np.asarray(any_present), float(np.clip(together.mean(), 0, 1)) if any_present.any() else 1.0),
+        **sizes,
+    }
 
 
 def add_columns(evaluation, of_classes: dict) -> None:

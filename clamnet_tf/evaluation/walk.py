@@ -10,6 +10,7 @@ not with the number of pixels.
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +58,11 @@ class Walk:
 
     def __init__(self, marking: ThresholdRule, collect=None):
         self.marking, self.collect = marking, collect
-        self._slices, self._patients, self._seen = [], {}, set()
-        self._heads, self._baselines = (), ()
+        self._slices: list[dict] = []
+        self._patients: dict[str, PatientCounts] = {}
+        self._seen: set[tuple] = set()
+        self._heads: tuple[str, ...] = ()
+        self._baselines: tuple[str, ...] = ()
 
     def add(self, case: SliceCase) -> dict:
         """Count one slice and return its row of cases.csv. Raises DataError like `evaluate_slices`."""
@@ -91,7 +95,7 @@ class Walk:
             raise DataError(
                 "The reference list is empty: there is no slice to evaluate. Name a split that has cases."
             )
-        rows_of = {name: [] for name in self._patients}
+        rows_of: dict[str, list[dict]] = {name: [] for name in self._patients}
         for row in self._slices:
             rows_of[row["patient"]].append(row)
         counts = list(self._patients.values())
@@ -114,7 +118,8 @@ def _slice_row(
         truth = np.zeros(organ.shape, bool)
     worst = organ if truth is None else organ & ~truth
     missing = case.probability is None
-    probability = np.where(organ, worst if missing else case.probability, 0).astype(np.float32)
+    present = worst if case.probability is None else case.probability
+    probability = np.where(organ, present, 0).astype(np.float32)
     mask = (
         worst
         if missing
@@ -197,7 +202,7 @@ def _patient_row(counts: PatientCounts, rows: list[dict], method_names: tuple[st
     both.
     """
     ours = counts.overlaps.get(OURS) if counts.complete else None
-    row = {
+    row: dict[str, Any] = {
         "patient": counts.patient,
         "site": counts.site,
         "slices": counts.slices,
@@ -205,11 +210,14 @@ def _patient_row(counts: PatientCounts, rows: list[dict], method_names: tuple[st
         "missing": counts.missing,
     }
     row["slices_positive"] = sum(map(is_abnormal, rows))
-    for name in ("truth", "marked", "both"):
-        row[f"{name}_px"] = getattr(ours, name) if ours else None
+    row |= {
+        "truth_px": ours.truth if ours else None,
+        "marked_px": ours.marked if ours else None,
+        "both_px": ours.true_positive if ours else None,
+    }
     row |= {"truth_ml": counts.truth_ml if ours else None, "marked_ml": counts.marked_ml if ours else None}
     for name, score in (("dice", dice), ("iou", iou), ("sensitivity", sensitivity), ("precision", precision)):
-        row[name] = score(ours) if counts.with_lesion else None
+        row[name] = score(ours) if ours and counts.with_lesion else None
     outlined = [slice_row for slice_row in rows if slice_row["truth_px"]]
     for name in ("hd95_px", "hd95_mm", "pointing"):
         values = [slice_row[name] for slice_row in outlined]

@@ -17,9 +17,11 @@ def build_predictor(network, section: InferenceSection, *, head=None) -> Predict
     Raises:
         NetworkError: the network has no such head, or no such level.
     """
-    options = {"batch_size": section.batch_size, "flip_views": section.flip_views}
+    batch_size, flip_views = section.batch_size, section.flip_views
     if is_classifier(network):
+        own = section.activation_map
         return ActivationMap(
-            network, method=section.activation_map.method, level=section.activation_map.level, **options
+            network, method=own.method, level=own.level, batch_size=batch_size, flip_views=flip_views
         )
-    return Predictor(network, head=section.head if head is None else head, **options)
+    chosen = section.head if head is None else head
+    return Predictor(network, head=chosen, batch_size=batch_size, flip_views=flip_views)

@@ -4,6 +4,7 @@ Selection, evaluation and predict all use this one forward pass.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +40,7 @@ class Predictor:
             raise NetworkError(
                 f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}."
             )
-        self.workers = None
+        self.workers: Any = None  # training.workers.Workers, which this room may not import
         self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
 

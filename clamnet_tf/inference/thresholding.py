@@ -39,7 +39,7 @@ class ThresholdRule:
         Returns:
             (H, W) uint8.
         """
-        threshold = self.head_thresholds.get(head, self.threshold)
+        threshold = self.threshold if head is None else self.head_thresholds.get(head, self.threshold)
         return label_map(maps, organ, threshold, self.smallest_component, self.fill_holes)
 
     def cut(self, probability: np.ndarray, organ: np.ndarray, head: str | None = None) -> np.ndarray:

@@ -143,7 +143,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensors(content: bytes) -> dict[str, np.ndarray]:
-    stream, storages, parts = io.BytesIO(content), {}, []
+    storages: dict[str, _Storage] = {}
+    stream, parts = io.BytesIO(content), []
     for _ in range(5):  # magic number, protocol, machine, the tensors, the order of the storages
         reader = _Unpickler(stream)
         reader.storages = storages

@@ -5,6 +5,7 @@ block's norm adapts the shortcut; it halves by taking every other pixel, the fir
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from clamnet_tf.networks import plain_block
 from clamnet_tf.networks.cost import Cost, convolution_cost
@@ -18,7 +19,7 @@ def build(x, node: Node, *, down: str, norm: str, activation: str, l2: float, la
 
     from clamnet_tf.networks import blocks
 
-    settings = {"norm": norm, "l2": l2, "filters": node.filters}
+    settings: dict[str, Any] = {"norm": norm, "l2": l2, "filters": node.filters}
     for block in range(1, node.blocks + 1):
         number, second = 2 * block - 1, 2 * block
         y = blocks.convolution(

@@ -85,7 +85,7 @@ class GroupMarker:
         Raises:
             UserInputError: Nothing could be marked.
         """
-        content = {"slices": [], "volumes": [], "failures": [], "notes": []}
+        content: dict[str, list] = {"slices": [], "volumes": [], "failures": [], "notes": []}
         group, volumes = self._assemble(group, content["failures"])
         manifest = self.inputs.manifest
         for volume in volumes:

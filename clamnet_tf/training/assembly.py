@@ -96,7 +96,7 @@ class TrainingAssembly:
     def batch_sizes(self) -> dict[str, int]:
         """Key of the recipe -> slices per step, for every size that is used."""
         sizes = {"training.batch_size": self.training.batch_size}
-        if self.taught.teacher == "attribution":
+        if self.taught.teacher == "attribution" and self.attribution is not None:
             sizes["attribution.classifier.batch_size"] = self.attribution.classifier.batch_size
         return sizes
 
@@ -171,6 +171,7 @@ class TrainingAssembly:
 
         Their attribution teaches the first round.
         """
+        assert self.attribution is not None  # a rule of the recipe
         own, slices, seed = self.attribution.classifier, self.slices, self.training.seed
         with self.workers.strategy.scope():
             network = build_evidence_classifiers(own, **self.shape)

@@ -59,18 +59,17 @@ class TrainingData:
         """Return (start, Share) -> the pairs of the remaining steps, with a second view of each slice for
         a twin.
         """
-        store, options = (
-            self.store(self.rows),
-            {"steps": steps, "seed": seed, "twin": twin, "service": self._service},
+        store, service = self.store(self.rows), self._service
+        return lambda start, share: pair_dataset(
+            store, plan, views, start=start, steps=steps, seed=seed, twin=twin, share=share, service=service
         )
-        return lambda start, share: pair_dataset(store, plan, views, start=start, share=share, **options)
 
     def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int):
         """Return (start, Share) -> views with masks of the remaining steps.
 
         `masks` are true or a teacher's, (len(rows), H, W) uint8.
         """
-        store, options = self.store(rows), {"steps": steps, "seed": seed, "service": self._service}
+        store, service = self.store(rows), self._service
         return lambda start, share: mask_dataset(
-            store, masks, plan, views, start=start, share=share, **options
+            store, masks, plan, views, start=start, steps=steps, seed=seed, share=share, service=service
         )

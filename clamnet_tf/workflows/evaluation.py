@@ -54,8 +54,15 @@ def evaluate(
         from clamnet_tf.inference.trained_model import load_trained_model
 
         channels, organ_network = load_trained_model(run, recipe).channels, organ_network_of(recipe, reporter)
-        expected = {"channels": channels, "any_modality": source.any_modality}
-        prepared = prepare_with_progress(recipe, manifest, source.cache, reporter, organ_network, **expected)
+        prepared = prepare_with_progress(
+            recipe,
+            manifest,
+            source.cache,
+            reporter,
+            organ_network,
+            channels=channels,
+            any_modality=source.any_modality,
+        )
         atlas = atlas_of(run, recipe)
         if atlas:
             prepared = with_atlas_channel(prepared, atlas, source.cache)

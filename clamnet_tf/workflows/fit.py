@@ -127,7 +127,7 @@ def _train_and_evaluate(
     if workers:
         workers.wait()  # a shared cache is filled now
     write_split(manifest, run.split)
-    cohort = None if source.data else recipe.data.cohort.kind
+    cohort = recipe.data.cohort.kind if recipe.data.cohort and not source.data else None
     data = str(source.data) if source.data else None
     run.write_environment(manifest.hide, data=data, cohort=cohort, prepared=prepared.key)
     silence()

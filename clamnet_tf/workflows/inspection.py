@@ -1,6 +1,7 @@
 """Find the reasons for which `fit` would refuse a data folder, for `data inspect --recipe`."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None
     train.
     """
     table, classes = prepared.table, len(class_names(recipe))
-    to_open = [("test", "evaluation")]
+    to_open: list[tuple[str, Literal["evaluation", "supervision"]]] = [("test", "evaluation")]
     if recipe.training.supervision == "masks":
         to_open.append(("train", "supervision"))
     for side, purpose in to_open:

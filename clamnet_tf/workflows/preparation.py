@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from clamnet_tf.datasets.announced_channels import announced_channels
 from clamnet_tf.datasets.expected_images import expected_images
@@ -56,7 +57,7 @@ def prepare_slices(
     )
     channels = announced_channels(manifest) if recipe.data.channels is None else None
     expected = expected_images(recipe, channels, any_modality=source.any_modality)
-    sections = {"data": recipe.data, "organ": recipe.organ, "expected": expected}
+    sections: dict[str, Any] = {"data": recipe.data, "organ": recipe.organ, "expected": expected}
     on_beam = None
     if beam is not None:
         on_beam = _beam(manifest, functools.partial(organ_network_of, recipe, Reporter(quiet=True)), beam)

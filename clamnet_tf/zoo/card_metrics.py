@@ -21,10 +21,10 @@ def within(figure: Figure, scale: float = 1.0, digits: int = 2, sign: str = "") 
         sign: "+" shows the sign of positive numbers.
     """
     value, low, high = (
-        number if number is None else f"{scale * number:{sign}.{digits}f}"
+        "" if number is None else f"{scale * number:{sign}.{digits}f}"
         for number in (figure.value, figure.low, figure.high)
     )
-    return value if low is None or high is None else f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})" if low and high else value
 
 
 def is_separate(entry: Entry) -> bool:
@@ -56,7 +56,7 @@ def metrics_section(entry: Entry) -> str:
         if volumes
         else (
             f"Dice per outlined slice ({metrics.outlined_slices} slices; no patient is fully outlined)",
-            within(outlined),
+            within(outlined) if outlined else "not measured",
         )
     )
     rows = [("Metric", "Value"), headline]
@@ -224,7 +224,7 @@ def _cuts(entry: Entry) -> str:
     """Write the paragraph on the thresholds of named classes."""
     cuts = ", ".join(
         f"{section.name} {section.threshold.value:.3f} ({section.threshold.raw_value:.3f})"
-        for section in entry.markers
+        for section in entry.markers or ()
     )
     return wrapped(
         f"Each lesion class has its own threshold (in parentheses: without post-processing of the volume): "

@@ -91,6 +91,7 @@ HEAVY = (
     "clamnet_tf.zoo.classes",
     "clamnet_tf.zoo.models",
     "clamnet_tf.zoo.publish",
+    "clamnet_tf.zoo.run_entry",
     "clamnet_tf.zoo.verify",
     "clamnet_tf.metrics.streaming",
 )

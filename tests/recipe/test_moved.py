@@ -1,4 +1,4 @@
-"""Recipes, run folders, zoo entries and overrides with the keys of 0.1.0 mean the same and hash the same today."""
+"""Recipes, run folders, zoo entries and overrides with the keys of 0.1.0 mean and hash the same today."""
 
 import re
 from pathlib import Path
@@ -50,8 +50,8 @@ def test_a_key_in_both_places_is_refused(small_text, problems_of):
     both = small_text + "training: {strategy: auto}\nruntime: {strategy: auto, xla: false}\n"
     [said] = problems_of(both)
     assert re.search(
-        r"r.yaml:\d+: training.strategy: expected runtime.strategy alone, as this key is called now, received "
-        r"both; remove this one",
+        r"r.yaml:\d+: training.strategy: expected runtime.strategy alone, as this key is called now, "
+        r"received both; remove this one",
         said,
     )
 
@@ -82,7 +82,8 @@ def test_the_old_list_of_markers_is_the_list_of_classes(write_recipe, small_text
 def test_the_old_and_the_new_key_are_one_key(small_text, problems_of):
     twice = problems_of(small_text, "inference.one_sided=true", "inference.suppress_bilateral=false")
     assert twice == [
-        "--set inference.suppress_bilateral: expected each key once, received it again; remove one of the overrides"
+        "--set inference.suppress_bilateral: expected each key once, received it again; "
+        "remove one of the overrides"
     ]
     old = small_text + "inference: {through_plane: 0.5}\n"
     assert problems_of(old, "inference.axial_smoothing=0.7") == []

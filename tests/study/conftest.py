@@ -37,7 +37,10 @@ groups:
         title: Supervised
         kind: supervised
         set:
-          {training.supervision: masks, self_training.rounds: 0, training.steps: 180, selection.threshold: 0.5}
+          training.supervision: masks
+          self_training.rounds: 0
+          training.steps: 180
+          selection.threshold: 0.5
   - kind: ablations
     title: One thing at a time
     arms:
