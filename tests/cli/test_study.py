@@ -54,9 +54,9 @@ def test_report_of_nothing_names_what_is_missing(tmp_path):
     [
         (
             "loss.eta=0.5",
-            "--set loss.eta=0.5: expected a key of the section inference; all others need a training",
+            "--set loss.eta=0.5: expected a key of the section inference; all others need a new training",
         ),
-        ("inference.head=mean", "name a head, or train again"),
+        ("inference.head=mean", "Give a head, or train again"),
         ("inference.haed=1", "nearest valid key inference.head"),
     ],
 )

@@ -54,8 +54,8 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "attribution, self_training, selection, inference), received 'netwrk'; nearest valid key network",
         "r.yaml:13: pairs.augmentation.blur: expected a range [low, high], received [1, 0.9]; write [0.9, 1]",
         "r.yaml:14: pairs.augmentation.flip: expected true or false, received text 'yes'; write true",
-        "r.yaml:15: pairs.augmentation.stretch: expected a list of 2 entries, each entry a number above 0 and "
-        "at most 1, received [0.9]",
+        "r.yaml:15: pairs.augmentation.stretch: expected a list of 2 entries, each entry a number above "
+        "0 and at most 1, received [0.9]",
         "r.yaml:17: loss.eta: expected a number above 0 and at most 1, received 0",
         "r.yaml:19: loss.consistency.weight: expected a number above 0, since nothing else ties the twins of "
         "twin.kind shared, received 0; "
