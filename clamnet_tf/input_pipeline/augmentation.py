@@ -17,6 +17,10 @@ class AugmentationConfig(NamedTuple):
     """The distribution of views, which is the same for both classes.
 
     The fields are those of the recipe's `pairs.augmentation`.
+
+    Examples:
+        >>> AugmentationConfig(flip=False, rotate_degrees=10.0).blur
+        (0.9, 1.0)
     """
 
     blur: tuple = (0.9, 1.0)
@@ -138,7 +142,13 @@ def sample_by_gather(images, matrices):
 
 
 def warp_between(matrix_a, matrix_b):
-    """Return (B, 3, 3) matrices that sample a map of view a on the grid of view b."""
+    """Return (B, 3, 3) matrices that sample a map of view a on the grid of view b.
+
+    Examples:
+        >>> same = tf.eye(3)[None]
+        >>> bool(tf.reduce_all(warp_between(same, same) == same))
+        True
+    """
     return tf.linalg.inv(matrix_a) @ matrix_b
 
 
@@ -156,6 +166,12 @@ def draw_view(images, organ, seed, law: AugmentationConfig, place=None):
     Returns:
         The view (B, H, W, C), its organ (B, H, W) rounded to {0, 1}, and matrices (B, 3, 3) that map
         positions of the view to the source, in pixels.
+
+    Examples:
+        >>> images, organ = tf.ones((2, 32, 32, 1)), tf.ones((2, 32, 32))
+        >>> view, view_organ, matrices = draw_view(images, organ, tf.constant([0, 1]), AugmentationConfig())
+        >>> view.shape.as_list(), view_organ.shape.as_list(), matrices.shape.as_list()
+        ([2, 32, 32, 1], [2, 32, 32], [2, 3, 3])
     """
     batch, side = tf.shape(images)[0], tf.shape(images)[1]
     first_row, total = (0, batch) if place is None else place

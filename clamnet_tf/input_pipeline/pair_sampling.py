@@ -24,6 +24,13 @@ class PairPlan:
 
     Raises:
         DataError: one of the two classes is missing.
+
+    Examples:
+        >>> columns = {"position": [0.2, 0.8, 0.2, 0.8], "area": [0.1] * 4, "site": ["a"] * 4}
+        >>> matching = {"on": "position", "tolerance": 0.05}
+        >>> plan = PairPlan([1, 1, 0, 0], columns, batch_size=4, seed=0, matching=matching)
+        >>> sorted(map(tuple, plan.rows(0).reshape(2, 2).tolist()))  # (abnormal, normal of the same height)
+        [(0, 2), (1, 3)]
     """
 
     def __init__(self, labels, columns: dict, *, batch_size: int, seed: int, matching: dict):

@@ -45,6 +45,13 @@ class SliceStore:
         labels: (N,) int, 0 normal, 1.. abnormal; the pipeline yields 0 or 1.
         etas: (N, M) float32: eta of the lesion classes that a slice shows (the recipe's where the manifest
             has none), 0 for the other classes.
+
+    Examples:
+        >>> import numpy as np
+        >>> images, organ = np.zeros((4, 16, 16, 1), "float32"), np.ones((4, 16, 16), "uint8")
+        >>> store = SliceStore(images, organ, [1, 1, 0, 0], [[0.9], [0.9], [0.0], [0.0]])
+        >>> store.labels.tolist()
+        [1, 1, 0, 0]
     """
 
     def __init__(self, images, organ, labels, etas):
@@ -103,6 +110,18 @@ def pair_dataset(
         next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
         warp_b_to_a (B, 3, 3). B is the plan's batch divided by all replicas; the parts of a step together are
         the same for every share.
+
+    Examples:
+        >>> import numpy as np
+        >>> from clamnet_tf import AugmentationConfig, PairPlan
+        >>> images, organ = np.zeros((4, 16, 16, 1), "float32"), np.ones((4, 16, 16), "uint8")
+        >>> store = SliceStore(images, organ, [1, 1, 0, 0], [[0.9], [0.9], [0.0], [0.0]])
+        >>> columns = {"position": [0.5] * 4, "area": [0.1] * 4, "site": ["a"] * 4}
+        >>> plan = PairPlan([1, 1, 0, 0], columns, batch_size=4, seed=0, matching={})
+        >>> batches = pair_dataset(store, plan, AugmentationConfig(), start=0, steps=2, seed=0, twin=True)
+        >>> batch = next(iter(batches))
+        >>> batch["view_a"].shape.as_list(), batch["label"].numpy().tolist()
+        ([4, 16, 16, 1], [1, 0, 1, 0])
     """
     total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity

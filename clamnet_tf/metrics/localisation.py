@@ -21,6 +21,11 @@ def pointing_game(
 
     Returns:
         0..1; None when the truth is empty; 0 when the organ is empty and the truth is not.
+
+    Examples:
+        >>> probability = np.array([[0.1, 0.9], [0.2, 0.3]])
+        >>> pointing_game(probability, truth=np.array([[False, True], [False, False]]))
+        1.0
     """
     truth = np.asarray(truth, bool)
     if not truth.any():

@@ -54,6 +54,10 @@ def count_overlap(truth: np.ndarray, marked: np.ndarray) -> Overlap:
 
     Raises:
         DataError: the shapes differ.
+
+    Examples:
+        >>> count_overlap(np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool))
+        Overlap(true_positive=1, false_negative=1, false_positive=1, true_negative=1)
     """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if truth.shape != marked.shape:
@@ -72,13 +76,23 @@ def count_overlap(truth: np.ndarray, marked: np.ndarray) -> Overlap:
 
 
 def dice(overlap: Overlap) -> float | None:
-    """Return 2|A and B| / (|A| + |B|), 0..1; None when both masks are empty (Dice 1945)."""
+    """Return 2|A and B| / (|A| + |B|), 0..1; None when both masks are empty (Dice 1945).
+
+    Examples:
+        >>> dice(Overlap(true_positive=2, false_negative=1, false_positive=1))
+        0.6666666666666666
+    """
     total = overlap.truth + overlap.marked
     return 2 * overlap.true_positive / total if total else None
 
 
 def iou(overlap: Overlap) -> float | None:
-    """Return |A and B| / |A or B|, 0..1; None when both masks are empty (Jaccard 1912)."""
+    """Return |A and B| / |A or B|, 0..1; None when both masks are empty (Jaccard 1912).
+
+    Examples:
+        >>> iou(Overlap(true_positive=2, false_negative=1, false_positive=1))
+        0.5
+    """
     union = overlap.true_positive + overlap.false_negative + overlap.false_positive
     return overlap.true_positive / union if union else None
 

@@ -64,6 +64,10 @@ def average_precision(scores, labels) -> float | None:
 
     Returns:
         0..1; None when no label is positive.
+
+    Examples:
+        >>> round(average_precision([0.9, 0.6, 0.5, 0.1], [True, False, True, False]), 3)
+        0.833
     """
     labels = np.asarray(labels, bool)
     if not labels.any():
@@ -86,6 +90,10 @@ def auroc(scores, labels, weights=None):
 
     Returns:
         A float; with `weights` a (samples,) array, NaN where a side has no weight.
+
+    Examples:
+        >>> auroc([0.9, 0.6, 0.6, 0.1], [True, True, False, False])
+        0.875
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
     weighted = np.ones((1, scores.size)) if weights is None else np.asarray(weights, float)

@@ -82,6 +82,12 @@ def hd95(truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | Non
 
     Returns:
         The distance in pixels or in the unit of `spacing`; None when both masks are empty.
+
+    Examples:
+        >>> truth, marked = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
+        >>> truth[2:4, 2:4], marked[2:4, 4:6] = True, True
+        >>> hd95(truth, marked), hd95(truth, marked, spacing=(0.5, 0.5))
+        (2.0, 1.0)
     """
     truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
     if not truth.any() and not marked.any():

@@ -28,6 +28,12 @@ def build_network(
     Raises:
         NetworkError: the section is impossible, the side cannot be halved often enough, or there is no
             channel.
+
+    Examples:
+        >>> section = NetworkSection(depth=3, filters=[8, 16, 32], kernels=[3, 3, 5])
+        >>> network = build_network(section, side=64, channels=1)
+        >>> {name: output.shape for name, output in network.output.items()}
+        {'head_1': (None, 64, 64, 2), 'head_2': (None, 64, 64, 2)}
     """
     grid = grid_of(section)
     check_side(side, section.depth)

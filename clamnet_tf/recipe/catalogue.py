@@ -76,6 +76,11 @@ def load_recipe(name_or_path, overrides=()) -> Recipe:
 
     Raises:
         RecipeError: with every problem of the file and of the overrides, one per line.
+
+    Examples:
+        >>> recipe = load_recipe("mri_carcinoma", ["loss.eta=0.8"])
+        >>> recipe.modality, recipe.loss.eta
+        ('mri', 0.8)
     """
     path = find_recipe(name_or_path)
     name = path if path == Path(name_or_path) else _short(path)

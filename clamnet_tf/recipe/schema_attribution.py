@@ -52,7 +52,7 @@ class ClassifierSection(Section):
     norm: Literal["batch", "group", "none"] = Field(
         "batch",
         description="Normalisation. Group norm lets one place speak for all others: its attribution is "
-        "misplaced (METHOD section 9).",
+        'misplaced (docs/method.md, "When the lesion is a shape").',
     )
     stem_stride: Literal[1, 2] = Field(1, description="Stride of the first convolution; 2 for large slices.")
     sharpness: Annotated[float, Field(ge=0.1, le=50.0)] = Field(

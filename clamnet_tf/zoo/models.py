@@ -30,6 +30,11 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
     Raises:
         ZooError, RunError: There is no such model, or its weights are not those that the entry declares.
         NetworkError: There is no such head, or the file needs more than stock layers; its code is never run.
+
+    Examples:
+        >>> network = load("mri_carcinoma", head=2)
+        >>> network.input_shape, {name: output.shape for name, output in network.output.items()}
+        ((None, 128, 128, 3), {'head_2': (None, 128, 128, 2)})
     """
     network = load_network(open_model(model).model)
     if head is not None:
@@ -56,6 +61,11 @@ def build(
     Raises:
         RecipeError: The recipe is wrong.
         NetworkError: `channels` is neither given nor in the recipe, or the side does not fit the network.
+
+    Examples:
+        >>> network = build("ct_nodule", channels=1)
+        >>> network.name, network.input_shape
+        ('unet_d4', (None, 48, 48, 1))
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if stage not in ("first", "last"):
