@@ -80,7 +80,7 @@ def test_killed_and_gone_on_with(run, predict, studies, tmp_path):
     again, _, _ = predict(run, studies, out=broken)
     assert (
         again.exit_code == 1
-        and f"Went on in {broken}: {len(done)} of the volumes were finished already" in again.stdout
+        and f"Continued in {broken}: {len(done)} of the volumes were finished already" in again.stdout
     )
     assert again.stderr.count("study03") >= 1 and again.stderr.startswith(
         "Error: 1 of the inputs could not be used:\n"
