@@ -45,7 +45,6 @@ ENTRIES = {
     "mri_carcinoma": "ab4c33cce53e45d1485f4f863365cad391e895b7fede97b95fbead30b7ffae3d",
     "xray_lungs": "1b904057a068814ffea24fd097d0da2fef19d34ef5ee7950ebe5450f22404f10",
     "xray_pneumonia": "1802bebdcc8ac88ac7144451842c0ad59d063999463783ad1a488a4a254740a0",
-    "xray_trauma": "cba63c4751d8e8643def94850bd1f563c74246cf9379a9c34a63cc0df678edec",
 }
 
 
