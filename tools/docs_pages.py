@@ -89,14 +89,16 @@ def recipe_keys() -> str:
         inner = []
         for key in keys(schema, path):
             field = field_schema(schema, (*path, key))
-            if section_of((*path, key)):
+            meaning = field.get("description", "")
+            if section := section_of((*path, key)):
                 inner.append((*path, key))
+                meaning = meaning or section.get("description", "").split("\n\n")[0]
                 anchor = "".join((*path, key)).lower()
                 value = f"[section](#{anchor})"
             else:
                 value = _escaped(expected_text(schema, field))
             default = "" if isinstance(field.get("default"), dict) else _default(field)
-            found.append(f"| `{key}` | {value} | {default} | {_escaped(field.get('description', ''))} |")
+            found.append(f"| `{key}` | {value} | {default} | {_escaped(meaning)} |")
         return [*found, "", *(line for path in inner for line in lines(path))]
 
     entries = []  # sections that stand in a list, such as those of `classes`

@@ -1,4 +1,4 @@
-"""README's size, links between pages, the site's table of contents, and the parts that the code itself says."""
+"""README's size, links between pages, the site's table of contents, and the parts that the code says."""
 
 import os
 import re
