@@ -72,11 +72,11 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
-    INPUT: image files (DICOM, NIfTI, PNG and the other formats listed in the README) and folders of them, in
-    any combination. The DICOM files of a series are one volume. So are pictures of one folder and size whose
-    names differ only in a number at the end (head_1.png, head_2.png, ...), unless the model was trained on
-    X-rays. A manifest CSV says itself which files belong together. DICOM objects that are not images
-    (segmentations, structure sets, reports, localizers) are skipped.
+    INPUT: image files (DICOM, NIfTI, PNG and the other formats of docs/how-to/formats.md) and folders of
+    them, in any combination. The DICOM files of a series are one volume. So are pictures of one folder and
+    size whose names differ only in a number at the end (head_1.png, head_2.png, ...), unless the model was
+    trained on X-rays. A manifest CSV says itself which files belong together. DICOM objects that are not
+    images (segmentations, structure sets, reports, localizers) are skipped.
 
     Volumes with a position in the patient are brought to axial slices for marking, however they are stored,
     and results return to the files' own grid. A series with several volumes (phases, echoes, b-values,

@@ -3,8 +3,7 @@
 pydantic 2 is used rather than frozen dataclasses because it reports every problem of a file in one go, with
 the path of each, and writes the JSON Schema that editors use. Models are strict (nothing is coerced except
 int to float), closed (`extra="forbid"`), finite and frozen. Checks between several sections stand in
-`rules.py`. The numbers in brackets are the rows of the paper's table in README.md, "How it maps to the
-paper".
+`rules.py`. The numbers in brackets are the rows of the table in docs/explanation/paper.md.
 """
 
 from typing import Annotated, Literal

@@ -42,10 +42,7 @@ def test_titles_in_words():
     )
 
 
-def test_readme_names_every_format():
-    text = re.search(
-        r"\*\*Read as images\*\*.*?\*\*Not read\*\*",
-        (Path(__file__).parents[2] / "README.md").read_text(),
-        re.DOTALL,
-    )[0]
+def test_the_page_of_formats_names_every_format():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "formats.md").read_text(encoding="utf-8")
+    text = re.search(r"## Images.*?Not read", page, re.DOTALL)[0]
     assert not [one.title for one in FORMATS.values() if one.title not in " ".join(text.split())]

@@ -1,4 +1,4 @@
-"""The README's table of the study is made from a summary.csv and from nothing else."""
+"""The table of the study in docs/explanation/results.md is made from a summary.csv and from nothing else."""
 
 import importlib.machinery
 import importlib.util
@@ -46,15 +46,13 @@ def test_without_a_file_there_is_no_section(tool, tmp_path):
     assert tool.study_section(tmp_path / "none.csv") == ""
     text = "before\n<!-- study:begin -->\nold\n<!-- study:end -->\nafter\n"
     assert tool.insert(text, "study", "") == "before\n<!-- study:begin -->\n<!-- study:end -->\nafter\n"
-    readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert (
-        tool.insert(readme, "study", tool.study_section(tool.STUDY)) == readme
-    )  # what stands there is what the file says
+    section, page = tool.study_section(tool.STUDY), tool.RESULTS.read_text(encoding="utf-8")
+    assert section in page and tool.insert(page, "study", section) == page
 
 
 def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):
-    readme = (TOOL.parents[1] / "README.md").read_text(encoding="utf-8")
-    assert tool.insert(readme, "speed", tool.speed_section(tool.SPEED)) == readme
+    section, page = tool.speed_section(tool.SPEED), tool.SPEED_PAGE.read_text(encoding="utf-8")
+    assert section in page and tool.insert(page, "speed", section) == page
     groups = json.loads(tool.SPEED.read_text(encoding="utf-8"))["groups"].values()
     with_target = [row["what"] for group in groups for row in group["rows"] if row["reading"]]
     lines = tool.speed_section(tool.SPEED).splitlines()[2:]

@@ -57,9 +57,9 @@ def test_ten_million_slices_by_hand(written):
     }
 
 
-def test_the_figures_of_the_readme_are_those_of_the_file():
+def test_the_figures_of_the_page_are_those_of_the_file():
     written = json.loads((TOOLS / "benchmarks" / "archive.json").read_text())
-    text = (TOOLS.parent / "README.md").read_text(encoding="utf-8")
+    text = (TOOLS.parent / "docs" / "how-to" / "archives.md").read_text(encoding="utf-8")
     section = text.split("<!-- archive:begin -->")[1].split("<!-- archive:end -->")[0]
     for form in ("cache", "records"):
         assert (

@@ -1,5 +1,5 @@
-"""tools/recipe-table: figures of patients with a lesion, earlier ones marked, and the README as the files
-say.
+"""tools/recipe-table: figures of patients with a lesion, earlier ones marked, and the pages as the
+files say.
 """
 
 import importlib.machinery
@@ -110,7 +110,32 @@ def test_figures_of_other_weights_are_refused(tool, tmp_path):
         tool.measured_again("ct_carcinoma", written(tmp_path / "x", dice, dice))
 
 
-def test_the_readme_has_what_the_files_say(tool):
+def test_the_short_line_reads_the_comparison(tool):
+    now = {**ENTRY, "definitions": 2}
+    assert (
+        tool.short_line(now) == "| `xray_a` | set | 12 patients | **0.50** (0.40 to 0.60) | 0.30 | better |"
+    )
+    for simple, reading in ((0.7, "worse"), (0.6, "not shown to differ"), (0.4, "not shown to differ")):
+        assert tool.short_line({**now, "baseline": ["otsu", simple]}).endswith(
+            f"| {simple:.2f} | {reading} |"
+        )
+    assert tool.short_line({**now, "baseline": None}).endswith("|  | not compared |")
+    slices = tool.short_line({**ENTRY, "by": "slice", "outlined": 11})
+    assert "| 11 outlined slices | **0.50** (0.40 to 0.60) | 0.30 |" in slices
+    assert "(0.40 to 0.60) † |" in tool.short_line(ENTRY)
+    assert "xray_a" not in tool.short_table([{**now, "supervised": True}])
+
+
+def test_the_pages_have_what_the_files_say(tool):
     entries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tool.KEPT.glob("*.json"))]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tool.insert(readme, "recipes", tool.table(entries)) == readme
+    for page, section in ((tool.README, tool.short_table(entries)), (tool.RESULTS, tool.table(entries))):
+        text = page.read_text(encoding="utf-8")
+        assert section in text
+        assert tool.insert(text, "recipes", section) == text
+
+
+def test_a_page_without_the_marker_is_refused(tool, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    with pytest.raises(ValueError, match="page.md: expected the marker <!-- recipes:begin -->"):
+        tool.rewrite(page, recipes="a table")
