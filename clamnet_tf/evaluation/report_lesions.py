@@ -26,7 +26,7 @@ def lesion_content(metrics: dict) -> dict:
             if metrics["detection"][name]["auroc"]["mean"] is not None
         ],
         "detection_missing": [
-            f"{name.capitalize()}: {metrics['reasons'][f'detection.{name}']}."
+            f"{name.capitalize()}: not measured; {metrics['reasons'][f'detection.{name}']}."
             for name in ("slices", "patients")
             if f"detection.{name}" in metrics["reasons"]
         ],
@@ -46,8 +46,8 @@ def _lesions(lesions: dict, reasons: dict) -> list[str]:
     sentences = []
     if lesions["recall"]["mean"] is not None:
         sentences.append(
-            f"Of {count(lesions['lesions'], 'lesion')} in {count(lesions['patients'], 'patient')}, the network "
-            f"finds {lesions['found']}: {percent(lesions['recall']['mean'])}{_in(lesions['recall'])}."
+            f"Of {count(lesions['lesions'], 'lesion')} in {count(lesions['patients'], 'patient')}, the "
+            f"network finds {lesions['found']}: {percent(lesions['recall']['mean'])}{_in(lesions['recall'])}."
         )
         if lesions["precision"]["mean"] is None:
             sentences.append(f"Precision is not measured: {reasons['lesions.precision']}.")
@@ -85,9 +85,9 @@ def _surface(surface: dict) -> list[str]:
         f"{percent(row['mean'])} within {row['tolerance']} {unit}{_in(row)}" for row in surface["tolerances"]
     )
     return [
-        f"Of the outlines of marks and reference, {shares} of the other one lies on average (normalised surface "
-        f"Dice), on {count(surface['slices'], 'slice')} of {count(surface['patients'], 'patient')}; a missed "
-        f"lesion counts 0."
+        f"On average, the outlines of mark and reference lie to {shares} of each other (normalised surface "
+        f"Dice), on {count(surface['slices'], 'slice')} with a lesion of "
+        f"{count(surface['patients'], 'patient')}; a missed lesion counts 0."
     ]
 
 
@@ -96,7 +96,15 @@ def _size_rows(lesions: dict) -> list[dict]:
     if lesions["recall"]["mean"] is None:
         return []
     unit = {"ml": "ml", "px": "pixels"}[lesions["size_unit"]]
-    rows = [{"name": "All", "size": "", "lesions": lesions["lesions"], **_of(lesions)}]
+    rows = [
+        {
+            "name": "All",
+            "size": "",
+            "lesions": lesions["lesions"],
+            "false_marks": _false_marks(lesions),
+            **_of(lesions),
+        }
+    ]
     for row in lesions["by_size"]:
         low, high = (f"{edge:,g}" if edge else "" for edge in (row["from"], row["below"]))
         size = f"{low} to {high} {unit}" if low and high else f"below {high} {unit}" if high else ""
@@ -105,10 +113,15 @@ def _size_rows(lesions: dict) -> list[dict]:
                 "name": row["name"].capitalize(),
                 "size": size or f"{low} {unit} and more",
                 "lesions": row["lesions"],
+                "false_marks": row["false_marks"],
                 **_of(row),
             }
         )
     return rows
+
+
+def _false_marks(lesions: dict) -> int:
+    return sum(row["false_marks"] for row in lesions["by_size"])
 
 
 def _of(row: dict) -> dict:
@@ -121,12 +134,13 @@ def _froc(froc: dict) -> list[str]:
         return []
     at_one = next(point for point in froc["points"] if point["false_per_image"] == 1)
     return [
-        f"With a cut that allows one false mark per image on average, {percent(at_one['mean'])} of the lesions "
-        f"are found{_in(at_one)}.",
-        f"Averaged over the seven numbers of false marks per image in the chart, "
+        f"With a cut that allows one false mark per image on average, {percent(at_one['mean'])} of the "
+        f"lesions are found{_in(at_one)}.",
+        f"Averaged over the seven numbers of false marks in the chart, "
         f"{percent(froc['cpm']['mean'])} are found{_in(froc['cpm'])}; this mean is called CPM.",
         f"Measured on {count(froc['lesions'], 'lesion')} in {count(froc['images'], 'image')} of "
-        f"{count(froc['patients'], 'patient')}; {froc['images_without_lesion']} of the images show no lesion.",
+        f"{count(froc['patients'], 'patient')}; {froc['images_without_lesion']} of the images have no "
+        f"lesion.",
     ]
 
 
@@ -136,17 +150,18 @@ def _detection(detection: dict) -> list[str]:
     if patients["auroc"]["mean"] is not None:
         pairs = math.floor(100 * patients["auroc"]["mean"] + 0.5)
         sentences.append(
-            f"Given a patient with an abnormal slice and one without, the network scores the former higher in "
-            f"{pairs} of 100 such pairs{_in(patients['auroc'])}."
+            f"Given a patient with an abnormal slice and one without, the network scores the former higher "
+            f"in {pairs} of 100 such pairs{_in(patients['auroc'])}."
         )
     for name, level in (("slice", detection["slices"]), ("patient", patients)):
-        for specificity, row in level["sensitivity_at_specificity"].items():
-            if row["mean"] is not None:
-                normal = math.floor(100 * float(specificity) + 0.5)
-                sentences.append(
-                    f"If at least {normal} of 100 normal {name}s are to be called normal, {percent(row['mean'])} "
-                    f"of the abnormal {name}s are recognised{_in(row)}."
-                )
+        found = level["sensitivity_at_specificity"]
+        if level["auroc"]["mean"] is not None:
+            demanded = " (or ".join(f"{round(100 * float(specificity))}" for specificity in found)
+            reached = " (or ".join(percent(row["mean"]) for row in found.values())
+            sentences.append(
+                f"If at least {demanded}) of 100 normal {name}s are to be called normal, {reached}) of the "
+                f"abnormal {name}s are recognised."
+            )
     few = [
         f"{count(level['normal'], f'normal {name}')}"
         for name, level in (("slice", detection["slices"]), ("patient", patients))
@@ -154,8 +169,8 @@ def _detection(detection: dict) -> list[str]:
     ]
     if few:
         sentences.append(
-            f"With only {' and '.join(few)}, a specificity of 95\u00a0% means that none of them may be called "
-            f"abnormal, which one unusual image decides."
+            f"With only {' and '.join(few)}, a specificity of 95\u00a0% means that none of them may be "
+            f"called abnormal, which one unusual image decides."
         )
     return sentences
 
@@ -167,8 +182,8 @@ def _calibration(calibration: dict, reasons: dict) -> list[str]:
     share = calibration["abnormal"] / calibration["slices"]
     sentences = [
         f"Read as the probability that a slice is abnormal, the slice score is off by "
-        f"{number(calibration['ece'])} on average (expected calibration error, {len(calibration['bins'])} bins "
-        f"of equal width), on {count(calibration['slices'], 'slice')} of "
+        f"{number(calibration['ece'])} on average (expected calibration error, "
+        f"{len(calibration['bins'])} bins of equal width), on {count(calibration['slices'], 'slice')} of "
         f"{count(calibration['patients'], 'patient')}.",
         f"Its mean squared error, the Brier score, is {number(calibration['brier']['mean'])}"
         f"{_in(calibration['brier'], number)}; 0 is perfect, and the share of abnormal slices "
@@ -181,8 +196,8 @@ def _calibration(calibration: dict, reasons: dict) -> list[str]:
         sentences.append(
             f"A temperature of {number(heat['value'])}, fitted on the labels of "
             f"{count(heat['slices'], 'validation slice')} of {count(heat['patients'], 'patient')} and not on "
-            f"masks, would make these {number(heat['ece'])} and {number(heat['brier'])}. The report only states "
-            f"it: scores and marks stay as they are."
+            f"masks, would make these {number(heat['ece'])} and {number(heat['brier'])}. The report only "
+            f"states it: scores and marks stay as they are."
         )
     return sentences
 

@@ -166,8 +166,9 @@ def _calibration(
         "abnormal": int(slices.labels.sum()),
         "patients": len(np.unique(slices.patient)),
     }
-    if not slices.scores.size:
-        reasons["calibration"] = reasons["calibration.temperature"] = NO_LABEL
+    if not 0 < numbers["abnormal"] < numbers["slices"]:
+        reason = BOTH_SLICES if numbers["slices"] else NO_LABEL
+        reasons["calibration"] = reasons["calibration.temperature"] = reason
         return {**numbers, "ece": None, "brier": dict(_NONE), "bins": [], "temperature": _temperature(None)}
     shown = reliability(slices.scores, slices.labels)
     squares = (slices.scores - slices.labels) ** 2

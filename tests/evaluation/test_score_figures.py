@@ -120,13 +120,15 @@ def test_where_nothing_can_be_measured_there_is_a_reason():
     assert one_kind["detection"]["patients"]["auroc"] == {"mean": None, "low": None, "high": None}
     assert one_kind["reasons"]["detection.slices"] == score_figures.BOTH_SLICES
     assert one_kind["reasons"]["detection.patients"] == score_figures.BOTH_PATIENTS
-    assert one_kind["calibration"]["ece"] == pytest.approx(0.6)
+    assert one_kind["calibration"]["ece"] is None and one_kind["calibration"]["slices"] == 3
+    assert one_kind["reasons"]["calibration"] == score_figures.BOTH_SLICES
     unknown = evaluate([flat(f"p{number}", 0, None, 0.4) for number in range(3)])
     assert unknown["calibration"]["ece"] is None and unknown["calibration"]["bins"] == []
     assert unknown["reasons"]["calibration"] == score_figures.NO_LABEL
     assert "NaN" not in json.dumps(unknown) + json.dumps(one_kind)
     useless = evaluate(
-        [flat("p", 0, 1, 0.4)], ValidationScores(np.array([0.2, 0.9]), np.array([True, True]), 2)
+        [flat("p", 0, 1, 0.4), flat("p", 1, 0, 0.3)],
+        ValidationScores(np.array([0.2, 0.9]), np.array([True, True]), 2),
     )
     assert useless["reasons"]["calibration.temperature"] == score_figures.NO_TEMPERATURE
     assert useless["calibration"]["temperature"]["slices"] == 2
