@@ -133,8 +133,7 @@ class LesionCounter:
         possible = (probability >= self.candidate_cut) & (probability > 0)
         candidates = self._candidates.add(possible, follows)
         numbers, scores = candidates[possible], probability[possible]
-        order = np.lexsort((-scores, numbers))  # stable: of equal scores the first pixel in reading order
-        peaks = order[np.unique(numbers[order], return_index=True)[1]]
+        peaks = _peaks(scores, numbers)
         self._peaks.append(scores[peaks])
         self._lesion_at_peak.append(lesions[possible][peaks])
         self.slices += 1
@@ -158,8 +157,7 @@ class LesionCounter:
         scores = np.concatenate([np.zeros(0, np.float32), *self._peaks])
         hit = lesion_of[np.concatenate([np.zeros(0, np.int64), *self._lesion_at_peak])] - 1
         candidate_of = self._candidates.components()[1:]
-        order = np.lexsort((-scores, candidate_of))
-        peaks = order[np.unique(candidate_of[order], return_index=True)[1]]
+        peaks = _peaks(scores, candidate_of)
         return scores[peaks], hit[peaks]
 
 
@@ -187,6 +185,21 @@ def match(lesion_sizes, mark_sizes, shared, least: float = MATCH_IOU) -> tuple[n
         if iou[pair] >= least and not found[lesion] and not right[mark]:
             found[lesion] = right[mark] = True
     return found, right
+
+
+def _peaks(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the index of the highest score of each group, the first of equal ones, groups rising; no number
+    between the lowest and the highest group is left out.
+    """
+    if not groups.size:
+        return np.zeros(0, np.int64)
+    first = int(groups.min())
+    highest = np.full(int(groups.max()) - first + 1, -np.inf, scores.dtype)
+    np.maximum.at(highest, groups - first, scores)
+    at = np.flatnonzero(scores == highest[groups - first])
+    peaks = np.zeros(highest.size, np.int64)
+    peaks[groups[at[::-1]] - first] = at[::-1]
+    return peaks
 
 
 def _sizes(sizes: list[int], component_of: np.ndarray) -> np.ndarray:
