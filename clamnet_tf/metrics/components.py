@@ -7,7 +7,7 @@ Conventions:
   pairs are taken greedily from the highest intersection over union down, each lesion and each mark at most
   once (as in MetricsReloaded and nnDetection, at the 0.1 of nnDetection);
 - a candidate is a component of the probability map at a low cut; its score is its highest probability, and it
-  hits the lesion in which the pixel of that probability lies (as in LUNA16 and CAMELYON16).
+  hits the lesion in which the pixel of that probability lies (as in CAMELYON16).
 
 No volume is ever in memory: of each slice only counts are kept, and the labels of the last one.
 """
