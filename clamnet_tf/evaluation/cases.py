@@ -8,6 +8,7 @@ import numpy as np
 from clamnet_tf import spreadsheet
 from clamnet_tf.files import atomic_path
 from clamnet_tf.inference.thresholding import ThresholdRule
+from clamnet_tf.metrics.components import VolumeLesions
 from clamnet_tf.metrics.overlap import Overlap
 from clamnet_tf.texts import HANDLER
 
@@ -46,6 +47,10 @@ class SliceCase:
     spacing_mm: tuple[float, float, float] | None = None
     """Distance between slices, between rows and between columns, in mm."""
     site: str | None = None
+    volume: str | int | None = None
+    """Volume to which the slice belongs, whose slices are listed in order; None: the slice stands alone."""
+    follows: bool = True
+    """Whether the slice lies directly on the one listed before it, if both are of one volume."""
     picture: np.ndarray | None = None
     """Image (H, W) or (H, W, C) to show in the report, in any unit."""
 
@@ -70,6 +75,10 @@ class PatientCounts:
     """Marked share of the organ, 0..1, of each slice known to be without a lesion; slices without an organ
     are left out.
     """
+    lesions: list[VolumeLesions] = field(default_factory=list)
+    """Of each volume of known truth; of each slice where slices stand alone."""
+    volumes_incomplete: int = 0
+    """Volumes in which the truth of a slice is unknown."""
     truth_ml: float | None = 0.0
     marked_ml: float | None = 0.0
 

@@ -14,6 +14,7 @@ from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, split_by_class
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.validation_scores import validation_rows, validation_scores, volumes_of
 from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.inference.trained_model import load_trained_model
@@ -68,6 +69,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     names = named(trained.classes)
     walks = {name: Walk(trained.marking_of(name), None if name else gallery.add) for name in ("", *names)}
+    validation = validation_scores(trained, prepared, split)
     chosen, mask_notes = choose_baselines(run, recipe, prepared, split), {}
     with reporter.bar("Evaluating", len(rows)) as bar:
         for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar, mask_notes):
@@ -77,7 +79,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         reporter.line(f"Note on masks (first {manifest.hide(image)}): {note}")
     class_evaluations = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = class_evaluations.pop("")
-    result = compute_metrics(evaluation)
+    result = compute_metrics(evaluation, validation=validation)
     if class_evaluations:
         result["markers"] = {
             name: compute_metrics(class_evaluation) for name, class_evaluation in class_evaluations.items()
@@ -114,21 +116,15 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
 
 def assist(predictor, prepared, split) -> None:
     """Run this worker's share of the forward passes while the chief evaluates the same network."""
-    for volume_rows in _volumes(prepared, _rows(prepared, split)):
-        predictor.heads(np.asarray(prepared.images[volume_rows], np.float32))
+    for rows in (validation_rows(prepared, split), _rows(prepared, split)):
+        for volume_rows in volumes_of(prepared, rows):
+            predictor.heads(np.asarray(prepared.images[volume_rows], np.float32))
 
 
 def _rows(prepared, split) -> np.ndarray:
     """Return the row indices of one side of the split, or of all slices when `split` is None."""
     table = prepared.table
     return np.flatnonzero(table.split == split) if split else np.arange(len(table))
-
-
-def _volumes(prepared, rows):
-    """Yield the part of `rows` that belongs to each volume, in the order in which the volumes appear."""
-    volumes = prepared.table.volume[rows]
-    for volume in dict.fromkeys(volumes.tolist()):
-        yield rows[volumes == volume]
 
 
 def write_pictures(folder: Path, items, names=()) -> None:
@@ -163,7 +159,7 @@ def display_channel(recipe, channels: int):
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Yield the cases of `split_by_class` for each row, volume by volume, on the original grid."""
     table, done, predictor = prepared.table, 0, trained.probability
-    for volume_rows in _volumes(prepared, rows):
+    for volume_rows in volumes_of(prepared, rows):
         images, organs = (
             np.asarray(prepared.images[volume_rows], np.float32),
             np.asarray(prepared.organ[volume_rows]),
@@ -197,6 +193,8 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 truth=truths[index],
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
+                volume=int(table.volume[row]),
+                follows=_follows(manifest, table, volume_rows, index),
                 picture=pictures[index][0],
             )
             maps, *of_heads = (
@@ -218,6 +216,17 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
             }
         done += len(volume_rows)
         bar.update(done)
+
+
+def _follows(manifest, table, volume_rows, index: int) -> bool:
+    """Return whether slice `index` of `volume_rows` lies directly on the slice before it; slices of one file
+    do not where the list leaves out one between them.
+    """
+    if index == 0:
+        return False
+    pair = volume_rows[index - 1 : index + 1]
+    before, after = (manifest.cases[int(case)].image for case in table.case[pair])
+    return before != after or abs(int(np.diff(table.slice_index[pair])[0])) == 1
 
 
 def _short(image: str, root: Path) -> str:

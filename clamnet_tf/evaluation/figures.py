@@ -33,6 +33,24 @@ normal_area_patient
     Marked share of the organ over all slices of a patient without a lesion, averaged over these patients.
 specificity_patient
     Share of these patients without a single marked pixel.
+lesions
+    rule; recall, precision and f1 (mean, low, high) of lesions as connected components, on `images` of
+    `patients` with a lesion; lesions, found, marks; volumes (images of several slices); images_incomplete
+    (left out: truth of a slice unknown); false_marks_per_image with_lesion and without_lesion; by_size
+    (from, below, in size_unit): right marks count with their lesion, false ones by their own size.
+froc
+    rule, candidate_cut; points: sensitivity (mean, low, high) at each false_per_image; cpm: their mean; on
+    `lesions` of `images`, of which images_without_lesion; curve: [false positives per image, sensitivity].
+surface_dice
+    rule; tolerances in unit: normalised surface Dice, mean over `slices` with a lesion; mm when every slice
+    has a spacing.
+detection
+    slices, patients: abnormal, normal (numbers), auroc, sensitivity_at_specificity "0.9" and "0.95". The
+    score of a patient is the highest of its slices.
+calibration
+    Of the slice score: ece with ece_rule and bins, brier; temperature: value, fitted without masks on the
+    labels of `slices` of validation `patients`, and the ece and brier that it would give here. It changes
+    nothing.
 threshold, threshold_rule
     The threshold, and how it was determined.
 patients, slices
@@ -65,6 +83,7 @@ import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.evaluation.cases import OURS, Evaluation, PatientCounts, is_abnormal, is_normal
+from clamnet_tf.evaluation.lesion_figures import lesion_metrics
 from clamnet_tf.evaluation.populations import (
     baseline_metrics,
     false_marks,
@@ -72,6 +91,7 @@ from clamnet_tf.evaluation.populations import (
     volume_dice,
     volume_scores,
 )
+from clamnet_tf.evaluation.score_figures import ValidationScores, score_metrics
 from clamnet_tf.metrics.overlap import iou
 from clamnet_tf.metrics.ranking import EDGES, auroc, from_above, histogram_average_precision
 from clamnet_tf.metrics.surface import HD95_CONVENTION
@@ -85,13 +105,19 @@ INCOMPLETE = "no patient with a lesion has reference masks for all abnormal slic
 ONE_PATIENT = "one patient alone has no spread"
 
 
-def compute_metrics(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int = 0) -> dict:
+def compute_metrics(
+    evaluation: Evaluation,
+    samples: int = bootstrap.SAMPLES,
+    seed: int = 0,
+    validation: ValidationScores | None = None,
+) -> dict:
     """Compute all metrics of an evaluation.
 
     Args:
         evaluation: Result of `evaluate_slices`.
         samples: Number of bootstrap samples.
         seed: Seed of the bootstrap.
+        validation: Slice scores of validation patients, which fit the temperature; None: it is not fitted.
 
     Returns:
         The dict described above; every number is a Python int, float or None.
@@ -144,6 +170,9 @@ def compute_metrics(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, se
         put(name, value, NO_NORMAL_PATIENT if name.endswith("_patient") else NO_NORMAL)
 
     marking = evaluation.marking
+    lesions, lesion_reasons = lesion_metrics(evaluation, samples, seed)
+    detection, score_reasons = score_metrics(evaluation, validation, samples, seed)
+    reasons |= lesion_reasons | score_reasons
     return {
         "definitions": DEFINITIONS,
         "dice_volume": primary,
@@ -172,6 +201,8 @@ def compute_metrics(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, se
             None not in (row["truth_px"], row["label"]) and bool(row["truth_px"]) != bool(row["label"])
             for row in rows
         ),
+        **lesions,
+        **detection,
         "oracle": _oracle(evaluation, OURS, samples, seed),
         "heads": {name: _head(evaluation, name, samples, seed) for name in evaluation.heads},
         "baselines": {name: baseline_metrics(counts, name, samples, seed) for name in evaluation.baselines},

@@ -37,6 +37,7 @@ from PIL import Image
 
 from clamnet_tf import files
 from clamnet_tf.evaluation.gallery import LIMIT, GalleryItem
+from clamnet_tf.evaluation.report_lesions import lesion_content
 from clamnet_tf.evaluation.report_tables import (
     SHOWN_METHODS,
     class_rows,
@@ -161,6 +162,9 @@ def write_report(
         "few": SHOWN_METHODS + 1,
         "bar": charts.interval_bar,
         "floor": wording.FLOOR,
+        **lesion_content(metrics),
+        "number": wording.number,
+        "percent": wording.percent,
     }
     template = environment.get_template("report.html.j2")
     shots = [(item, _outlines(item)) for item in gallery[:LIMIT]]

@@ -4,8 +4,8 @@ counts.
 The walk follows the list of slices that SHOULD have a prediction, not the list of predictions. A missing
 prediction (None) counts as the worst case, which is the inverted truth: every pixel of the lesion is missed,
 all other pixels of the organ are marked, the score is 0 when the slice is abnormal and 1 when it is normal,
-and HD95 is the diagonal. Only counts and histograms are kept, so memory grows with the number of patients and
-not with the number of pixels.
+HD95 is the diagonal and the surface Dice 0. Only counts and histograms are kept, so memory grows with the
+number of patients and not with the number of pixels.
 """
 
 import math
@@ -24,11 +24,19 @@ from clamnet_tf.evaluation.cases import (
     is_normal,
     mean_of,
 )
+from clamnet_tf.evaluation.lesion_walk import LesionWalk
 from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.metrics.localisation import image_score, marked_fraction, pointing_game
 from clamnet_tf.metrics.overlap import count_overlap, dice, iou, precision, sensitivity
 from clamnet_tf.metrics.ranking import EDGES, histogram
-from clamnet_tf.metrics.surface import diagonal, hd95
+from clamnet_tf.metrics.surface import TOLERANCES_MM, TOLERANCES_PX, diagonal, hd95, surface_dice
+
+SURFACE_COLUMNS = tuple(
+    f"nsd_{tolerance}{unit}"
+    for unit, tolerances in (("px", TOLERANCES_PX), ("mm", TOLERANCES_MM))
+    for tolerance in tolerances
+)
+"""Columns of cases.csv with the normalised surface Dice at each tolerance."""
 
 
 def evaluate_slices(
@@ -58,6 +66,7 @@ class Walk:
 
     def __init__(self, marking: ThresholdRule, collect=None):
         self.marking, self.collect = marking, collect
+        self._lesions = LesionWalk(marking.threshold)
         self._slices: list[dict] = []
         self._patients: dict[str, PatientCounts] = {}
         self._seen: set[tuple] = set()
@@ -83,7 +92,7 @@ class Walk:
         self._seen.add(key)
         _check(case)
         counts = self._patients.setdefault(case.patient, PatientCounts(case.patient, case.site))
-        row, mask = _slice_row(case, self.marking, counts)
+        row, mask = _slice_row(case, self.marking, counts, self._lesions)
         self._slices.append(row)
         if self.collect is not None:
             self.collect(case, mask, row)
@@ -95,6 +104,7 @@ class Walk:
             raise DataError(
                 "The reference list is empty: there is no slice to evaluate. Name a split that has cases."
             )
+        self._lesions.close()
         rows_of: dict[str, list[dict]] = {name: [] for name in self._patients}
         for row in self._slices:
             rows_of[row["patient"]].append(row)
@@ -107,7 +117,7 @@ class Walk:
 
 
 def _slice_row(
-    case: SliceCase, marking: ThresholdRule, counts: PatientCounts
+    case: SliceCase, marking: ThresholdRule, counts: PatientCounts, lesions: LesionWalk
 ) -> tuple[dict, np.ndarray | None]:
     """Make the row of one slice, add the slice to its patient's counts, and return (row, mask to show or
     None).
@@ -142,7 +152,7 @@ def _slice_row(
         "marked_px": int(mask.sum()),
         "both_px": None,
     }
-    row |= dict.fromkeys(("dice", "iou", "hd95_px", "hd95_mm", "pointing"))
+    row |= dict.fromkeys(("dice", "iou", "hd95_px", "hd95_mm", "pointing", *SURFACE_COLUMNS))
     row["score"] = (
         float(case.label == 0)
         if missing and case.label is not None
@@ -151,6 +161,7 @@ def _slice_row(
     row["marked_fraction"] = marked_fraction(mask, organ)
     counts.slices += 1
     counts.missing += missing
+    lesions.add(case, counts, truth, mask, probability)
     if truth is not None:
         overlap = count_overlap(truth, mask)
         row |= {"truth_px": overlap.truth, "both_px": overlap.true_positive}
@@ -160,9 +171,20 @@ def _slice_row(
             row["hd95_px"] = diagonal(organ.shape) if missing else hd95(truth, mask)
             if in_plane:
                 row["hd95_mm"] = diagonal(organ.shape, in_plane) if missing else hd95(truth, mask, in_plane)
+            row |= _surface_dice(truth, mask, in_plane, missing)
             row["pointing"] = 0.0 if missing else pointing_game(probability, truth, organ)
         _count_patient(case, marking, counts, truth, worst, probability, mask)
     return row, None if missing else mask if case.mask is None else case.mask
+
+
+def _surface_dice(truth, mask, in_plane, missing: bool) -> dict:
+    """Return the columns of SURFACE_COLUMNS of a slice with a lesion; those in mm need `in_plane`."""
+    row: dict[str, float] = {}
+    for unit, tolerances, spacing in (("px", TOLERANCES_PX, None), ("mm", TOLERANCES_MM, in_plane)):
+        if unit == "px" or in_plane:
+            values = [0.0] * len(tolerances) if missing else surface_dice(truth, mask, tolerances, spacing)
+            row |= {f"nsd_{tolerance}{unit}": value for tolerance, value in zip(tolerances, values or ())}
+    return row
 
 
 def _count_patient(case, marking, counts, truth, worst, probability, mask) -> None:

@@ -16,6 +16,8 @@ from scipy import ndimage
 
 from clamnet_tf.errors import DataError
 
+TOLERANCES_PX, TOLERANCES_MM = (2,), (2, 5)
+"""Tolerances of the normalised surface Dice, in pixels, and in mm where the spacing is known."""
 HD95_CONVENTION = (
     "per slice with truth: larger of the two directed 95th percentiles (linear interpolation) of Euclidean "
     "distances between border pixels (4-neighbour outside); empty or missing mask = image diagonal; mean "
@@ -96,6 +98,36 @@ def hd95(truth: np.ndarray, marked: np.ndarray, spacing: tuple[float, ...] | Non
         return diagonal(truth.shape, spacing)
     forth, back = directed_distances(truth, marked, spacing)
     return float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+
+
+def surface_dice(
+    truth: np.ndarray, marked: np.ndarray, tolerances, spacing: tuple[float, ...] | None = None
+) -> list[float] | None:
+    """Return the normalised surface Dice at each tolerance: the share of both borders' pixels that lie within
+    the tolerance of the other border (Nikolov et al. 2021, on border pixels as in MetricsReloaded).
+
+    Args:
+        truth: bool, (rows, columns) or (slices, rows, columns).
+        marked: bool, same shape.
+        tolerances: distances, in pixels or in the unit of `spacing`.
+        spacing: per axis, in mm; None: pixels.
+
+    Returns:
+        0..1 per tolerance, 0 when one mask is empty; None when both are.
+
+    Examples:
+        >>> truth, marked = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
+        >>> truth[2:4, 2:4], marked[2:4, 3:5] = True, True
+        >>> surface_dice(truth, marked, (0, 1))
+        [0.5, 1.0]
+    """
+    truth, marked = np.asarray(truth, bool), np.asarray(marked, bool)
+    if not truth.any() and not marked.any():
+        return None
+    if not truth.any() or not marked.any():
+        return [0.0 for _ in tolerances]
+    distances = np.concatenate(directed_distances(truth, marked, spacing))
+    return [float(np.mean(distances <= tolerance)) for tolerance in tolerances]
 
 
 def _spacing(shape, spacing) -> tuple[float, ...]:

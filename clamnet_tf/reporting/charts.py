@@ -94,7 +94,7 @@ def patient_strip(scores: list[tuple[str, float]], label: str = "Dice per patien
         f"Dice of {len(scores)} patients from {values.min():.2f} to {values.max():.2f}, half of them "
         f"between {low:.2f} and {high:.2f}"
     )
-    return _svg(width, height, parts, description)
+    return svg(width, height, parts, description)
 
 
 def size_scatter(points: list[tuple[float, float, str]], unit: str) -> Markup:
@@ -143,7 +143,7 @@ def size_scatter(points: list[tuple[float, float, str]], unit: str) -> Markup:
             f'<circle class="dot faint" cx="{x(log):.1f}" cy="{y(score):.1f}" '
             f'r="4"><title>{escape(name)}</title></circle>'
         )
-    return _svg(width, height, parts, f"Dice of {len(points)} slices with a lesion against the lesion's size")
+    return svg(width, height, parts, f"Dice of {len(points)} slices with a lesion against the lesion's size")
 
 
 def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | None, share: bool) -> Markup:
@@ -202,10 +202,10 @@ def lines(series: list[tuple[str, list[tuple[float, float]]]], chosen: float | N
                 for step, value in points
             ]
     ends = "; ".join(f"{name} ends at {points[-1][1]:.3g}" for name, points in series)
-    return _svg(width, height, parts, f"Curves over {last_step:g} training steps: {ends}")
+    return svg(width, height, parts, f"Curves over {last_step:g} training steps: {ends}")
 
 
-def _svg(width: int, height: float, parts: list[str], description: str) -> Markup:
+def svg(width: int, height: float, parts: list[str], description: str) -> Markup:
     """Wrap drawn parts in an <svg> element with a description for screen readers."""
     body = "".join(parts)
     return Markup(

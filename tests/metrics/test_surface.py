@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from clamnet_tf.errors import DataError
-from clamnet_tf.metrics.surface import border, diagonal, directed_distances, hd95
+from clamnet_tf.metrics.surface import border, diagonal, directed_distances, hd95, surface_dice
 
 
 def brute_border(mask):
@@ -98,3 +98,29 @@ def test_wrong_input_is_refused():
         hd95(mask, mask, (5.0, 1.0, 1.0))
     with pytest.raises(DataError, match="not empty"):
         directed_distances(mask, ~mask)
+
+
+# MetricsReloaded's normalised_surface_distance (share of the border pixels of both masks within the tolerance
+# of the other border) is written out here with all pairs of points.
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 2.0)], ids=["pixels", "anisotropic"])
+def test_surface_dice_equals_brute_force(rng, spacing):
+    for _ in range(10):
+        truth, marked = blobs(rng, (30, 41)), blobs(rng, (30, 41))
+        distances = np.concatenate(brute_distances(truth, marked, spacing))
+        assert surface_dice(truth, marked, (0, 1, 2, 5), spacing) == pytest.approx(
+            [np.mean(distances <= tolerance + 1e-9) for tolerance in (0, 1, 2, 5)]
+        )
+
+
+def test_surface_dice_of_shifted_squares():
+    truth, marked = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    truth[5:10, 5:10], marked[5:10, 8:13] = True, True
+    # 16 border pixels each; at 0 the edges cross in 4 pixels: columns 8 and 9 of the upper and lower edge
+    assert surface_dice(truth, marked, (0, 3)) == [8 / 32, 1.0]
+    assert surface_dice(truth, truth, (0,)) == [1.0]
+
+
+def test_surface_dice_of_empty_masks():
+    empty, some = np.zeros((4, 4), bool), np.eye(4, dtype=bool)
+    assert surface_dice(empty, empty, (2,)) is None
+    assert surface_dice(some, empty, (2, 5)) == surface_dice(empty, some, (2, 5)) == [0.0, 0.0]
