@@ -35,6 +35,11 @@ def headline(metrics: dict) -> list[str]:
         )
     lines += _simple(metrics, key)
     lines.append("  " + "; ".join(_false_marks(metrics)))
+    if (lesions := metrics.get("lesions")) and lesions["recall"]["mean"] is not None:
+        lines.append(
+            f"  lesions found: {lesions['found']} of {lesions['lesions']} (F1 of lesions "
+            f"{number(lesions['f1']['mean'], 2)})"
+        )
     return [*lines, *(f"  Note: {note}" for note in metrics.get("notes", ())), *class_headline(metrics)]
 
 

@@ -72,6 +72,7 @@ def metrics_section(entry: Entry) -> str:
                 within(metrics.pointing_game),
             )
         )
+    rows += _lesion_rows(metrics)
     if metrics.normal_area:
         rows.append(("Marked area on normal slices, % of the organ", within(metrics.normal_area, 100)))
     if metrics.specificity_patient:
@@ -102,6 +103,22 @@ def metrics_section(entry: Entry) -> str:
             ),
         ]
     return "\n\n".join([wrapped(measured), *parts, *([prose(entry.notes)] if entry.notes else [])])
+
+
+def _lesion_rows(metrics) -> list[tuple]:
+    """Return the rows that count lesions and patients, as far as measured."""
+    rows = [
+        (f"Lesions found ({metrics.lesions} lesions), %", metrics.lesion_recall, 100, 0),
+        ("F1 of lesions (intersection over union of at least 0.1)", metrics.lesion_f1, 1, 2),
+        (
+            "Lesions found, mean over 1/8 to 8 false marks per image (CPM), %",
+            metrics.lesion_cpm,
+            100,
+            0,
+        ),
+        ("AUROC of patients (highest slice score)", metrics.auroc_patient, 1, 2),
+    ]
+    return [(name, within(figure, scale, digits)) for name, figure, scale, digits in rows if figure]
 
 
 def _simple_rows(metrics) -> list[tuple]:

@@ -154,6 +154,17 @@ class MetricsSection(Section):
     pointing_game: Figure | None = Field(
         None, description="Share of slices whose pixel of highest probability lies in the lesion."
     )
+    lesions: PositiveCount | None = Field(
+        None, description="Lesions of the next three, as connected components; null: not counted."
+    )
+    lesion_recall: Figure | None = Field(None, description="Share of the lesions that a mark finds.")
+    lesion_f1: Figure | None = Field(None, description="F1 of lesions and marks.")
+    lesion_cpm: Figure | None = Field(
+        None, description="Share of lesions found, mean over 1/8 to 8 false marks per image."
+    )
+    auroc_patient: Figure | None = Field(
+        None, description="Patients told apart by their highest slice score; null: not measurable there."
+    )
     normal_area: Figure | None = Field(None, description="Marked share of the organ on normal slices.")
     normal_area_patient: Figure | None = Field(
         None, description="Marked share of the organ of patients without a lesion."

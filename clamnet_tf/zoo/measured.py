@@ -28,6 +28,7 @@ def metrics_of(metrics: dict, recipe) -> dict:
         f"patients",
         **_dice(metrics),
         **measured(metrics),
+        **_lesions(metrics),
         "simple_methods": _simple_methods(metrics),
     }
 
@@ -52,6 +53,25 @@ def measured(metrics: dict) -> dict:
         for key in FIGURES
         if metrics[key] is not None
     }
+
+
+def _lesions(metrics: dict) -> dict:
+    """Return the figures that count lesions and patients, as far as measured; evaluations of earlier versions
+    have none.
+    """
+    lesions, found = metrics.get("lesions", {}), {}
+    measured_on_lesions = {
+        "lesion_recall": lesions.get("recall"),
+        "lesion_f1": lesions.get("f1"),
+        "lesion_cpm": metrics.get("froc", {}).get("cpm"),
+    }
+    if lesions.get("lesions"):
+        found = {"lesions": lesions["lesions"]}
+        found |= {key: as_figure(row) for key, row in measured_on_lesions.items() if row and as_figure(row)}
+    patients = metrics.get("detection", {}).get("patients", {}).get("auroc")
+    if patients and as_figure(patients):
+        found["auroc_patient"] = as_figure(patients)
+    return found
 
 
 def _simple_methods(metrics: dict) -> list[dict] | None:

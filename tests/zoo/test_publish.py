@@ -145,6 +145,28 @@ def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline
     )
 
 
+def test_figures_that_count_lesions_and_patients_are_on_the_card(run, about, tmp_path):
+    def interval(mean):
+        return {"mean": mean, "low": mean and mean / 2, "high": mean and 1.0}
+
+    change_json(
+        run / "evaluation" / "metrics.json",
+        lambda found: found.update(
+            lesions={"lesions": 31, "recall": interval(0.75), "f1": interval(0.5)},
+            froc={"cpm": interval(0.25)},
+            detection={"patients": {"auroc": interval(None)}},
+        ),
+    )
+    publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
+    metrics = read_entry(tmp_path / "zoo" / "mri_mine").metrics
+    assert (metrics.lesions, metrics.lesion_recall.value, metrics.lesion_cpm.low) == (31, 0.75, 0.125)
+    assert metrics.auroc_patient is None
+    card = (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
+    assert "| Lesions found (31 lesions), % | 75 (38 to 100) |" in card
+    assert "0.50 (0.25 to 1.00) |" in card and "(CPM), % | 25 (12 to 100) |" in card
+    assert "AUROC of patients" not in card
+
+
 def test_texts_come_from_options_then_the_file_then_the_last_version(run, about, tmp_path):
     target = tmp_path / "zoo" / "mri_mine"
     first = publish(run, target, texts(about), Release(1, None))
