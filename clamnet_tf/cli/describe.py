@@ -46,6 +46,9 @@ def describe(recipe, overrides, side, channels, picture):
             if loaded.data.channels
             else (COHORTS[loaded.data.cohort.kind].channels if loaded.data.cohort else 1)
         )
+    if loaded.network.pretrained is not None:
+        _describe_pretrained(loaded.network, side, channels, picture)
+        return
     description = describe_network(loaded.network, side=side, channels=channels)
     if picture:
         from clamnet_tf.networks.drawing import draw
@@ -61,3 +64,18 @@ def describe(recipe, overrides, side, channels, picture):
         )
     if picture:
         click.echo(f"\nPicture: {picture}")
+
+
+def _describe_pretrained(section, side, channels, picture):
+    """Print what an encoder with ImageNet weights has; it has no grid to draw."""
+    from clamnet_tf.networks.build import build_network
+
+    if picture:
+        raise click.UsageError("--draw draws a grid; network.pretrained has none. Leave --draw out.")
+    network, own = build_network(section, side=side, channels=channels), section.pretrained
+    places = network.get_layer("evidence").output.shape[1]
+    click.echo(
+        f"{network.name}: the first {own.blocks} of 16 blocks of EfficientNet-Lite0 with ImageNet weights, "
+        f"{own.frozen_blocks} of them frozen; input {side} x {side} x {channels}, evidence map of {places} x "
+        f"{places} places, {network.count_params():,} parameters."
+    )

@@ -259,6 +259,12 @@ def _network(recipe) -> str:
     """Describe in words the network whose marks are evaluated."""
     rounds = recipe.self_training.rounds
     last = recipe.self_training.network if rounds else recipe.network
+    if last.pretrained is not None:
+        encoder = last.pretrained
+        return (
+            f"evidence map on the first {encoder.blocks} blocks of EfficientNet-Lite0 with ImageNet weights, "
+            f"{encoder.frozen_blocks} of them frozen, {recipe.data.side} x {recipe.data.side} pixels"
+        )
     size = (
         f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x "
         f"{recipe.data.side} pixels"

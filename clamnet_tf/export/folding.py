@@ -13,15 +13,12 @@ from keras import layers
 def folded(network: keras.Model) -> keras.Model:
     """Return the network without batch norms, with copied weights; the network itself when it has none.
 
-    Layers keep their names.
-
-    Raises:
-        ValueError: A batch norm follows something other than a convolution, which blocks.py does not build.
+    Layers keep their names. A batch norm that does not follow a convolution stays.
     """
     before = {
         norm.name: _convolution_before(norm)
         for norm in network.layers
-        if isinstance(norm, layers.BatchNormalization)
+        if isinstance(norm, layers.BatchNormalization) and _follows_a_convolution(norm)
     }
     if not before:
         return network
@@ -46,15 +43,13 @@ def folded(network: keras.Model) -> keras.Model:
     return result
 
 
+def _follows_a_convolution(norm) -> bool:
+    return isinstance(norm.input._keras_history.operation, (layers.Conv2D, layers.DepthwiseConv2D))
+
+
 def _convolution_before(norm) -> str:
     """Return the name of the convolution before a batch norm."""
-    layer = norm.input._keras_history.operation
-    if not isinstance(layer, layers.Conv2D):
-        raise ValueError(
-            f"{norm.name} follows {layer.name}, a {type(layer).__name__}; only a batch norm after a Conv2D "
-            f"can be folded"
-        )
-    return layer.name
+    return norm.input._keras_history.operation.name
 
 
 def _folded_weights(convolution, norm) -> list[np.ndarray]:
@@ -64,4 +59,5 @@ def _folded_weights(convolution, norm) -> list[np.ndarray]:
     gamma = np.asarray(norm.gamma, np.float64) if norm.scale else 1.0
     beta = np.asarray(norm.beta, np.float64) if norm.center else 0.0
     factor = gamma / np.sqrt(variance + norm.epsilon)
-    return [kernel * factor, ((bias[0] if bias else 0.0) - mean) * factor + beta]
+    scale = factor.reshape(kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else factor
+    return [kernel * scale, ((bias[0] if bias else 0.0) - mean) * factor + beta]

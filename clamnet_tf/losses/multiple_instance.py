@@ -6,10 +6,14 @@ See Pinheiro and Collobert 2015.
 
 from keras import ops
 
-from clamnet_tf.losses.pooling import generalised_mean, log_sum_exp
+from clamnet_tf.losses.pooling import evidence_log_sum_exp, generalised_mean, log_sum_exp
 
 #: recipe name -> (probability, organ, sharpness) -> score per slice
-POOLINGS = {"generalised_mean": generalised_mean, "log_sum_exp": log_sum_exp}
+POOLINGS = {
+    "generalised_mean": generalised_mean,
+    "log_sum_exp": log_sum_exp,
+    "evidence_log_sum_exp": evidence_log_sum_exp,
+}
 _TINY = 1e-6
 
 

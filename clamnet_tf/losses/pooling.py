@@ -2,6 +2,8 @@
 
 from keras import ops
 
+_LARGEST_LOGIT = 12.0
+
 
 def generalised_mean(probability, organ, power: float):
     """Return (mean over the organ of p^power)^(1/power), which lies between the mean (power 1) and the
@@ -41,3 +43,28 @@ def log_sum_exp(probability, organ, sharpness: float):
         ops.log(ops.maximum(ops.sum(ops.exp(sharpness * probability) * organ, axis=(1, 2)) / pixels, 1.0))
         / sharpness
     )
+
+
+def evidence_log_sum_exp(probability, organ, sharpness: float):
+    """Return sigmoid((1/r) log mean over the organ of exp(r logit p)), the log-sum-exp of the evidence.
+
+    Where `log_sum_exp` pools probabilities, this pools their logits, which have no bounds: a single place can
+    make the slice abnormal, and gradients do not vanish where p is small.
+
+    Args:
+        probability: (B, H, W) float32 in 0..1.
+        organ: (B, H, W) in 0..1; pixels outside do not count.
+        sharpness: r, above 0; the larger, the nearer to the maximum.
+
+    Returns:
+        (B,) float32 in 0..1; 0.5 for an empty organ.
+    """
+    organ = ops.cast(organ, probability.dtype)
+    tiny = 6e-6  # the logit of it is -12
+    inside = ops.clip(probability, tiny, 1.0 - tiny)
+    evidence = ops.clip(ops.log(inside) - ops.log(1.0 - inside), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    peak = ops.stop_gradient(ops.max(evidence * organ - _LARGEST_LOGIT * (1.0 - organ), axis=(1, 2)))
+    total = ops.sum(ops.exp(sharpness * (evidence - peak[:, None, None])) * organ, axis=(1, 2))
+    pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
+    pooled = peak + ops.log(ops.maximum(total / pixels, 1e-30)) / sharpness
+    return ops.sigmoid(ops.where(ops.sum(organ, axis=(1, 2)) > 0, pooled, 0.0))

@@ -4,6 +4,7 @@ import keras
 
 from clamnet_tf.networks import blocks
 from clamnet_tf.networks.grid import check_channels, check_side, full_name, grid_of
+from clamnet_tf.networks.pretrained_network import build_pretrained_network
 from clamnet_tf.networks.unet_plus_plus import connect_grid
 from clamnet_tf.recipe.schema import NetworkSection
 
@@ -35,6 +36,8 @@ def build_network(
         >>> {name: output.shape for name, output in network.output.items()}
         {'head_1': (None, 64, 64, 2), 'head_2': (None, 64, 64, 2)}
     """
+    if section.pretrained is not None:
+        return build_pretrained_network(section, side=side, channels=channels, name=name)
     grid = grid_of(section)
     check_side(side, section.depth)
     check_channels(channels)

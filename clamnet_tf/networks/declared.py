@@ -20,7 +20,14 @@ LARGEST_RATIO = 4  # of unpacked to packed bytes: Keras does not compress
 MOST_LAYERS = 3000
 LARGEST_SIDE = 8192  # pixels, of an input or of what layers make of it
 MOST_CHANNELS = 65_536
-_SAME_CHANNELS = {"Activation", "MaxPooling2D", "UpSampling2D", "SpatialDropout2D", "GlobalAveragePooling2D"}
+_SAME_CHANNELS = {
+    "Activation",
+    "GlobalAveragePooling2D",
+    "MaxPooling2D",
+    "Rescaling",
+    "SpatialDropout2D",
+    "UpSampling2D",
+}
 
 
 def read_config(path) -> dict:
@@ -177,10 +184,16 @@ class _Layer:
                 self._pair("pool_size", LARGEST_SIDE)
             return (self._larger(rows, factor[0]), self._larger(columns, factor[1]), channels), 0
         if self.kind in ("GroupNormalization", "BatchNormalization"):
-            return (rows, columns, channels), (2 if self.kind == "GroupNormalization" else 4) * channels
+            moving = 0 if self.kind == "GroupNormalization" else 2
+            learned = sum(bool(self.config.get(key, True)) for key in ("scale", "center"))
+            return (rows, columns, channels), (moving + learned) * channels
         if self.kind == "Dense":
             units = self._count("units", MOST_CHANNELS)
             return (rows, columns, units), channels * units + units
+        if self.kind == "DepthwiseConv2D":
+            (high, wide), factor = self._pair("kernel_size", 64), self._count("depth_multiplier", 64)
+            made = self._bounded("channels", channels * factor, MOST_CHANNELS)
+            return (rows, columns, made), high * wide * made + made * bool(self.config.get("use_bias", True))
         if self.kind in ("Conv2D", "Conv2DTranspose"):
             return self._convolution(rows, columns, channels)
         raise ValueError(f"is a {ascii(str(self.kind))[1:-1][:60]}, which has no place inside of a network")

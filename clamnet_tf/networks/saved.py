@@ -46,6 +46,8 @@ ALLOWED = {
         "UpSampling2D",
         "SpatialDropout2D",
         "GlobalAveragePooling2D",
+        "DepthwiseConv2D",
+        "Rescaling",
     },
     "keras.initializers": {"Zeros", "Ones", "HeNormal", "GlorotUniform"},
     "keras.regularizers": {"L2"},

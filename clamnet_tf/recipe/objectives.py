@@ -40,7 +40,8 @@ def _prior(loss, prevalence: float) -> str:
 
 def _pooling(loss, prevalence: float) -> str:
     own = loss.multiple_instance
-    return f"multiple instances, {own.pooling} of sharpness {own.sharpness:g}"
+    pooling = own.pooling.replace("_", " ").replace("log sum exp", "log-sum-exp")
+    return f"multiple-instance learning ({pooling} of the pixels, sharpness {own.sharpness:g})"
 
 
 #: Value of loss.objective -> objective.

@@ -5,6 +5,29 @@ import functools
 from clamnet_tf.recipe.expected import either
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import Finding, rule
+from clamnet_tf.recipe.schema_network import NetworkSection, PretrainedSection
+
+#: Keys of the grid, and `output`, which has one value beside a pretrained encoder.
+_GRID_KEYS = (
+    "depth",
+    "filters",
+    "kernels",
+    "down",
+    "up",
+    "block",
+    "norm",
+    "activation",
+    "l2",
+    "skips",
+    "output",
+)
+_STRIDES = (
+    (1, 2),
+    (3, 4),
+    (5, 8),
+    (11, 16),
+    (16, 32),
+)  # blocks of EfficientNet-Lite0 at most -> pixels per place
 
 
 def head_numbers(depth: int, skips: str) -> list:
@@ -86,6 +109,27 @@ def _rules_of_a_network(name, *, used=None):
                 (*place, "duplicate", "count"), f"at most the {depth} levels of {name}.depth", str(count)
             )
 
+    @network_rule(f"{name}.pretrained", "data.side", *(f"{name}.{key}" for key in _GRID_KEYS))
+    def pretrained_stands_alone(pretrained, side, *values):
+        if pretrained is None:
+            return
+        own, usual = PretrainedSection(**pretrained), NetworkSection()
+        if own.frozen_blocks > own.blocks:
+            expected = f"at most the {own.blocks} of {name}.pretrained.blocks"
+            yield Finding((*place, "pretrained", "frozen_blocks"), expected, str(own.frozen_blocks))
+        stride = next(pixels for blocks, pixels in _STRIDES if own.blocks <= blocks)
+        if side % stride:
+            expected = f"a multiple of {stride}, the stride of {name}.pretrained.blocks {own.blocks}"
+            yield Finding(("data", "side"), expected, str(side))
+        for key, value in zip(_GRID_KEYS, values):
+            if key == "output":
+                if value != "sigmoid":
+                    expected = f"sigmoid, since the map of {name}.pretrained has one channel"
+                    yield Finding((*place, key), expected, str(value))
+            elif value != getattr(usual, key):
+                expected = f"left out, since {name}.pretrained stands in place of the grid"
+                yield Finding((*place, key), expected, str(value))
+
     @network_rule(f"{name}.output", f"{name}.classes")
     def sigmoid_classes(output, classes):
         if output == "sigmoid" and classes != 2:
@@ -106,6 +150,21 @@ def _rules_of_a_network(name, *, used=None):
 
 _rules_of_a_network("network")
 _rules_of_a_network("self_training.network", used="self_training.rounds")
+
+
+@rule("network.pretrained", "loss.objective", "loss.head_weights")
+def pretrained_has_one_map(pretrained, objective, weights):
+    if pretrained is not None and OBJECTIVES[objective].classifies:
+        expected = "an objective of maps, since network.pretrained has no grid to classify with"
+        yield Finding(("loss", "objective"), expected, objective)
+    if pretrained is not None and weights is not None:
+        yield Finding(("loss", "head_weights"), "null, since network.pretrained has one head", str(weights))
+
+
+@rule("inference.head", "network.pretrained", "self_training.network.pretrained", "self_training.rounds")
+def pretrained_has_one_head(head, pretrained, last_pretrained, rounds):
+    if head not in ("mean", 1) and (last_pretrained if rounds else pretrained) is not None:
+        yield Finding(("inference", "head"), "mean or 1, the only head of network.pretrained", str(head))
 
 
 @rule("loss.head_weights", "loss.objective")

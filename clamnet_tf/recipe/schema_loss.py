@@ -56,8 +56,10 @@ class NonNegativeSection(Section):
 class MultipleInstanceSection(Section):
     """Settings of objective multiple_instance: the pooled pixels of a slice predict its label."""
 
-    pooling: Literal["generalised_mean", "log_sum_exp"] = Field(
-        "generalised_mean", description="How the P(lesion) of the organ's pixels become one score."
+    pooling: Literal["generalised_mean", "log_sum_exp", "evidence_log_sum_exp"] = Field(
+        "generalised_mean",
+        description="How the P(lesion) of the organ's pixels become one score: their generalised mean, their "
+        "log-sum-exp, or the log-sum-exp of their logits.",
     )
     sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
         6.0,

@@ -20,6 +20,24 @@ class DuplicateSection(Section):
     seed: Seed = Field(0, description="Seed of the draw.")
 
 
+class PretrainedSection(Section):
+    """An encoder with ImageNet weights in place of the grid; its evidence map is enlarged to the slice."""
+
+    encoder: Literal["efficientnet_lite0"] = Field(
+        "efficientnet_lite0",
+        description="EfficientNet-Lite0 (Tan 2019); it expects images of about zero mean and unit deviation.",
+    )
+    blocks: Annotated[int, Field(ge=1, le=16)] = Field(
+        11,
+        description="How many of its 16 blocks are used. Pixels per place of the map: 2 after block 1, 4 "
+        "after 3, 8 after 5, 16 after 11, 32 after 16.",
+    )
+    frozen_blocks: Annotated[int, Field(ge=0, le=16)] = Field(
+        11,
+        description="The stem and this many blocks keep their ImageNet weights; 0 trains everything.",
+    )
+
+
 class NetworkSection(Section):
     """The UNet++ grid. [1, 2, 3]"""
 
@@ -68,6 +86,12 @@ class NetworkSection(Section):
         description="softmax over all classes, or one sigmoid channel (2 classes; the original UNet++).",
     )
 
+    pretrained: PretrainedSection | None = Field(
+        None,
+        description="An encoder with ImageNet weights in place of the grid, whose keys are left out then: "
+        "for small sets of large images. null: the grid.",
+    )
+
     @model_serializer(mode="wrap")
     def _without_the_usual_block(self, handler):
-        return without(handler(self), block="plain")
+        return without(handler(self), block="plain", pretrained=None)

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting.wording import atlas_comparison
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
@@ -31,8 +32,9 @@ def _taught_by(recipe) -> str:
     """Say what taught the network where lesions are."""
     if recipe.training.supervision == "masks":
         return "outlines drawn by hand."
+    objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
     teacher = {
-        "first_network": "pairs of abnormal and normal slices",
+        "first_network": objective or "pairs of abnormal and normal slices",
         "normal_atlas": atlas_comparison(recipe.data.normal_atlas),
         "attribution": "image classifiers learn the labels; the regions they look at are outlined by the "
         "image's own intensities",

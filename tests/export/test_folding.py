@@ -44,11 +44,22 @@ def test_other_norms_stay(norm):
     assert folded(network) is network
 
 
-def test_a_batch_norm_behind_anything_else_is_refused():
+def test_a_batch_norm_behind_anything_else_stays():
     image = keras.Input((8, 8, 1))
     network = keras.Model(
         image,
         {"head_1": keras.layers.BatchNormalization(name="lonely")(keras.layers.Activation("relu")(image))},
     )
-    with pytest.raises(ValueError, match="lonely follows activation.*only a batch norm after a Conv2D"):
-        folded(network)
+    assert folded(network) is network
+
+
+def test_depthwise_convolutions_take_their_batch_norm(rng):
+    section = NetworkSection(pretrained={"blocks": 3, "frozen_blocks": 3}, output="sigmoid")
+    network = build_network(section, side=32, channels=1)
+    evidence = network.get_layer("evidence")
+    evidence.set_weights([rng.normal(size=weight.shape) for weight in evidence.get_weights()])
+    images = rng.normal(size=(2, 32, 32, 1)).astype(np.float32)
+    result = folded(network)
+    norms = [layer.name for layer in result.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms == ["features_norm"]  # it follows a sum
+    np.testing.assert_allclose(result(images)["head_1"], network(images)["head_1"], atol=1e-4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import logsumexp
+from scipy.special import expit, logit, logsumexp
 
 from clamnet_tf.losses.multiple_instance import POOLINGS, bag_cross_entropy
 from clamnet_tf.recipe.schema_loss import MultipleInstanceSection
@@ -12,6 +12,9 @@ ORACLES = {
     "generalised_mean": lambda values, sharpness: np.mean(values**sharpness) ** (1 / sharpness),
     "log_sum_exp": lambda values, sharpness: (
         (logsumexp(sharpness * values) - np.log(len(values))) / sharpness
+    ),
+    "evidence_log_sum_exp": lambda values, sharpness: expit(
+        (logsumexp(sharpness * logit(values)) - np.log(len(values))) / sharpness
     ),
 }
 

@@ -14,6 +14,14 @@ SMALL_ROUND = [
 ATLAS = ["data.normal_atlas.smoothing=1.0"]
 TWO = ["classes=[{name: one}, {name: two, prevalence: 0.2}]", "network.classes=3"]
 ALONE = ["twin.kind=none", "loss.consistency.weight=0", "loss.contrast.weight=0"]
+PRETRAINED = [
+    "network.pretrained.blocks=5",
+    "network.pretrained.frozen_blocks=5",
+    "network.depth=5",
+    "network.filters=[16, 32, 64, 128, 256]",
+    "network.kernels=[3, 3, 5, 5, 7]",
+    "network.output=sigmoid",
+]
 BY_ATTRIBUTION = ["self_training.teacher=attribution", *SMALL_ROUND]
 SEEN = "attribution.least_score=0.5"  # makes the section
 
@@ -48,6 +56,21 @@ WRONG = {
         ["network.duplicate.levels=random", "network.duplicate.count=4"],
         "network.duplicate.count",
         "expected at most the 3 levels",
+    ),
+    "pretrained_stands_alone": (
+        [*PRETRAINED, "network.norm=batch"],
+        "network.norm",
+        "expected left out, .*batch",
+    ),
+    "pretrained_has_one_map": (
+        [*PRETRAINED, *ALONE, "loss.objective=classification"],
+        "loss.objective",
+        "expected an objective of maps, .*received classification",
+    ),
+    "pretrained_has_one_head": (
+        [*PRETRAINED, "inference.head=2"],
+        "inference.head",
+        "expected mean or 1, .*received 2",
     ),
     "sigmoid_classes": (
         ["network.output=sigmoid", *TWO],
@@ -547,3 +570,29 @@ def test_the_network_of_self_training_is_checked_when_it_is_used(problems_of, sm
     assert problems_of(small_text, *wrong) == []
     [line] = problems_of(small_text, *wrong, "self_training.rounds=1")
     assert "self_training.network.kernels[1]: expected an odd number, received 4" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "message"),
+    [
+        ("network.pretrained.frozen_blocks=6", "network.pretrained.frozen_blocks", "expected at most the 5"),
+        ("network.output=softmax", "network.output", "expected sigmoid, .*received softmax"),
+        ("loss.head_weights=[1, 1, 1, 1]", "loss.head_weights", "expected null, .*one head"),
+    ],
+)
+def test_a_pretrained_encoder_is_asked_for_more(problems_of, small_text, override, path, message):
+    own = [one for one in PRETRAINED if one.split("=")[0] != path]
+    [line] = problems_of(small_text, *own, override)
+    assert re.search(message, line) and f"{path}: expected" in line
+
+
+def test_a_side_that_the_encoder_does_not_divide(problems_of, small_text):
+    own = [one for one in PRETRAINED if "blocks" not in one] + [
+        "network.pretrained.blocks=16",
+        "data.side=48",
+    ]
+    [line] = problems_of(small_text, *own)
+    assert (
+        "data.side: expected a multiple of 32, the stride of network.pretrained.blocks 16, received 48"
+        in line
+    )

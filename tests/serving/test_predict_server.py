@@ -37,7 +37,7 @@ def test_masks_are_those_of_local_prediction(scheme, gray_run, ports, study, tmp
     )
     assert predict(gray_run, study, "--format", "png", "--out", tmp_path / "local").exit_code == 0
     asked = predict(gray_run, study, "--format", "png", "--out", tmp_path / "asked", "--server", address)
-    assert asked.exit_code == 0 and f"asked of {address}" in asked.output
+    assert asked.exit_code == 0 and f"Probabilities: from {address}" in asked.output
     masks = sorted(path.relative_to(tmp_path / "local") for path in (tmp_path / "local").rglob("*_mask.png"))
     assert len(masks) == 3
     for name in masks:

@@ -106,8 +106,8 @@ def test_figures_are_of_the_headline(tool, tmp_path):
 
 def test_figures_of_other_weights_are_refused(tool, tmp_path):
     dice = {"mean": 0.5, "low": 0.4, "high": 0.6}
-    with pytest.raises(SystemExit, match="its figures are of other weights than zoo/xray_trauma"):
-        tool.measured_again("xray_trauma", written(tmp_path / "x", dice, dice))
+    with pytest.raises(SystemExit, match="its figures are of other weights than zoo/ct_carcinoma"):
+        tool.measured_again("ct_carcinoma", written(tmp_path / "x", dice, dice))
 
 
 def test_the_short_line_reads_the_comparison(tool):

@@ -132,7 +132,7 @@ def test_the_channel_of_the_recipe_outlines(channel):
     refinement = AttributionSection(
         refinement={"methods": ["halfway"], "smoothing": 0.0, "channel": channel, "reach": 8.0}
     ).refinement
-    maps = BrightestBlob()(images)
+    maps = BrightestBlob()(images)[..., 0]
     found = outlines(
         disc(14, 16, 1)[None] + maps * 0.1,
         images,

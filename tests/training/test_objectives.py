@@ -60,7 +60,7 @@ def test_labels_of_objectives_in_words():
     assert words == {
         "hybrid": None,
         "non_negative": "non-negative negative-unlabelled risk, prior 0.07",
-        "multiple_instance": "multiple instances, generalised_mean of sharpness 6",
+        "multiple_instance": "multiple-instance learning (generalised mean of the pixels, sharpness 6)",
         "classification": "classification of slices",
     }
 
