@@ -56,11 +56,6 @@ def test_readme_is_short_and_names_no_registry():
             assert installed.strip("'`)").startswith((".", "dist/")), f"{path}: pip install {installed}"
 
 
-def test_readme_has_a_row_per_recipe_that_learns_from_labels():
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- recipes:")[1]
-    assert section.count("\n| `") == 8
-
-
 def test_every_page_of_docs_is_in_the_table_of_contents():
     def leaves(part):
         if isinstance(part, str):
