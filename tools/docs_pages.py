@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-from readme_sections import rewrite  # noqa: E402
+from readme_sections import rewrite
 
 #: What the site holds, as patterns below the repository.
 PAGES = (
