@@ -18,7 +18,7 @@ def sample(rng):
 
 
 def metrics_reloaded_error(scores, labels, bins=10):
-    """Expected calibration error as MetricsReloaded 0.1 defines it: bins (low, high] of equal width."""
+    """Expected calibration error as MetricsReloaded defines it (written out here; the package is not on PyPI): bins (low, high] of equal width."""
     total = 0.0
     for low in np.arange(bins) / bins:
         inside = (scores > low) & (scores <= low + 1 / bins)
