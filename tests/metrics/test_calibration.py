@@ -18,7 +18,9 @@ def sample(rng):
 
 
 def metrics_reloaded_error(scores, labels, bins=10):
-    """Expected calibration error as MetricsReloaded defines it (written out here; the package is not on PyPI): bins (low, high] of equal width."""
+    """Expected calibration error as MetricsReloaded defines it, in bins (low, high] of equal width; written
+    out, since the package is not on PyPI.
+    """
     total = 0.0
     for low in np.arange(bins) / bins:
         inside = (scores > low) & (scores <= low + 1 / bins)
