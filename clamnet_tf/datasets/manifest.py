@@ -87,7 +87,7 @@ class Manifest:
 
     Attributes:
         root: the data folder.
-        cases: the cases, in natural order.
+        cases: the cases, in the order of the table or, of a folder, in natural order.
         account: lines for the user on how the cases were recognised.
         layout: name of the recognised layout.
         hidden: replaces identifiers of patients in text (datasets.pseudonyms.Pseudonyms); None to keep them.
@@ -108,7 +108,7 @@ class RowReader:
     """Turns the cells of one table into values and collects every problem with its line number.
 
     Every method takes the line and, where it is not fixed, the column for messages; a cell that is wrong adds
-    a problem and gives None.
+    a problem and gives None or an empty text: the values are valid only while `problems` is empty.
     """
 
     def __init__(self, root: Path):
@@ -322,7 +322,7 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
         if isinstance(value, Path):
             path = Path(os.path.abspath(value))
             return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-        return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+        return "" if value is None else repr(float(value)) if isinstance(value, float) else str(value)
 
     for case in manifest.cases:
         values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)

@@ -66,7 +66,7 @@ def read_nifti(path: Path) -> Volume:
 
 def is_gray(path: Path) -> bool:
     """Return whether the header of a NIfTI file announces one channel."""
-    shape = nibabel.load(path).shape
+    shape = tuple(nibabel.load(path).header.get_data_shape())  # type: ignore[attr-defined]
     return len(shape) <= 3 or set(shape[3:]) == {1}
 
 

@@ -1,5 +1,5 @@
-"""Turn prepared slices and a plan into a tf.data.Dataset of dicts, one element per step, resumable at any
-step.
+"""Turn prepared slices and a plan into a tf.data.Dataset of dicts, one element per step and replica,
+resumable at any step.
 """
 
 from typing import NamedTuple
@@ -108,8 +108,9 @@ def pair_dataset(
     Returns:
         A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
         next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
-        warp_b_to_a (B, 3, 3). B is the plan's batch divided by all replicas; the parts of a step together are
-        the same for every share.
+        warp_b_to_a (B, 3, 3), where warp_a_to_b resamples a map of view a onto the grid of view b. Views and
+        organs are float32, organs in {0, 1}; label is 0 or 1. B is the plan's batch divided by all
+        replicas; the parts of a step together are the same for every share.
 
     Examples:
         >>> import numpy as np
@@ -174,11 +175,12 @@ def mask_dataset(
 
     Args:
         store: the rows to read.
-        masks: (N, H, W) uint8 classes, aligned with the store's rows.
+        masks: (N, H, W) uint8, aligned with the store's rows: 0 background, 1.. class, 255 ignored.
         plan, law, start, steps, seed, share, service: see `pair_dataset`.
 
     Returns:
-        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 classes.
+        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`; pixels from
+        outside of the slice are background.
     """
     total, side = len(plan.rows(start)), store.images.shape[1]
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity

@@ -36,16 +36,15 @@ from clamnet_tf.training.workers import Workers
 
 
 class TrainingAssembly:
-    """Hold slices, batches, networks and cuts of one training.
-
-    Its methods build the stages and what follows them.
+    """Build the stages, predictors and thresholds of one training from its recipe.
 
     Args:
         recipe: the resolved recipe.
         manifest: the manifest whose cases have their split.
         prepared: its Prepared slices.
         workers: processes of the cluster, with the strategy that the networks are built in.
-        initial: network whose weights every stage starts from as far as they fit (fit --init), or None.
+        initial: network whose weights every stage but the attribution's classifiers starts from, as far as
+            they fit (fit --init), or None.
         say: callable that receives a line for the reader.
 
     Attributes:
@@ -55,7 +54,8 @@ class TrainingAssembly:
         classes: LesionClass of each map.
         numbers: numbers of the stages, in order: 0 learns from labels or masks, 1.. from the masks of the
             stage before.
-        key: text that is equal in two processes when they train the same.
+        key: text of the resolved recipe, the prepared slices' key and the training labels, which must be
+            equal in all processes of a training; initial weights are not part of it.
 
     Raises:
         DataError: a side has no usable slices or lacks a class.
@@ -297,7 +297,7 @@ class TrainingAssembly:
         return network
 
     def _twin(self):
-        """Build a second network like the first one."""
+        """Build a second network like the first one, for twins with weights of their own."""
         twin = build_network(self.network, **self.shape, name="twin")
         begin_with(self.initial, twin)
         return twin

@@ -1,8 +1,8 @@
 """Make the maps of one lesion class agree with their neighbours in depth and with the volume's intensities.
 
-The steps run in this order, each with its switch in the recipe's `inference` section:
-1. calibration: logit(p) - logit(raw threshold), clipped, so that 0.5 is the prevalence threshold whatever
-   network made p;
+The steps run in this order; those from 2 on have a switch in the recipe's `inference` section:
+1. calibration: sigmoid(logit(p) - logit(raw threshold)), the difference clipped at 3, so that 0.5 is the
+   prevalence threshold whatever network made p;
 2. `axial_smoothing`: smoothing over neighbouring slices;
 3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out
    (`suppress_bilateral`: those with a mirror image on the other side weigh less);
@@ -25,7 +25,7 @@ from clamnet_tf.recipe.moved import MOVED
 
 _MOST_LOGIT = 3.0
 _SHARPNESS = 6.0  # of calibrated probability against evidence
-_DOUBTFUL = 0.07  # share of the organ between marked and unmarked that belongs to neither Gaussian
+_DOUBTFUL = 0.07  # share of the organ between marked and unmarked that neither intensity model learns from
 _JUST_BELOW = 0.999
 #: Key of a step in selection.json and zoo entries (still that of 0.1.0) -> field of PostprocessingConfig.
 _ROW_KEYS = {old[1]: new[1] for old, new in MOVED.items() if old[0] == "inference"}
@@ -119,12 +119,13 @@ class ClassPostprocessor:
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
-        """Return a postprocessor with steps left out, or suppress_bilateral turned on or off.
+        """Return a postprocessor with other steps and the fitted thresholds.
 
-        Its cuts are known.
+        keep_largest_component and suppress_bilateral may change freely, intensity_refinement may be left out.
+        axial_smoothing may change only when every step is turned off.
 
         Raises:
-            ValueError: a step was not calibrated, or has another deviation.
+            ValueError: the thresholds were not fitted for these steps.
         """
         if steps == self.steps:
             return self
@@ -135,7 +136,10 @@ class ClassPostprocessor:
             or steps.intensity_refinement not in (0.0, self.steps.intensity_refinement)
             or not self.steps.any
         ):
-            raise ValueError("axial_smoothing and intensity_refinement can be left out, not changed")
+            raise ValueError(
+                "axial_smoothing must stay as it was fitted, unless all steps are off, and "
+                "intensity_refinement can be left out, not changed"
+            )
         threshold = self.threshold if steps.intensity_refinement else self.seed_threshold
         return ClassPostprocessor(
             steps, self.raw_threshold, self.seed_threshold, self.background_threshold, threshold
@@ -147,7 +151,11 @@ class ClassPostprocessor:
 
     @classmethod
     def from_row(cls, row: dict) -> "ClassPostprocessor":
-        """Return what `row` described; a key that is missing has its default."""
+        """Return what `row` described; steps and thresholds that are missing have their defaults.
+
+        Raises:
+            KeyError, TypeError: it has no steps or no raw_threshold, or a step of another name.
+        """
         steps = {_ROW_KEYS[key]: value for key, value in row["steps"].items()}
         return cls(**{**row, "steps": PostprocessingConfig(**steps)})
 
