@@ -24,6 +24,8 @@ EXTRAS = {
     "beam": "preparing slices by Apache Beam",
     "tfio": "DICOM read by tensorflow-io, on TensorFlow 2.17",
     "test": "the test suite",
+    "dev": "ruff, mypy and pre-commit, for changing clamnet-tf",
+    "docs": "building the documentation",
 }
 # Extras that need older versions: tfio of TensorFlow, beam of protobuf and pillow.
 OWN_ENVIRONMENT = {"tfio": "in a new environment: ", "beam": "in a new environment: "}

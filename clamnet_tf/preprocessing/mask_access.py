@@ -71,8 +71,8 @@ def open_masks(
         training.
 
     Raises:
-        MaskAccessError: a mask is opened inside `mask_firewall()`, or rows of another side than train and
-            val are asked for supervision.
+        MaskAccessError: a mask is opened inside `mask_firewall()`, or test rows are asked for
+            supervision.
         ValueError: an unknown purpose or grid.
         DataError: a mask does not fit its image.
         ImageError: a mask cannot be read.
@@ -81,11 +81,9 @@ def open_masks(
         raise ValueError(f"purpose is one of {PURPOSES}, grid one of {GRIDS}; received {purpose!r}, {grid!r}")
     table, side = prepared.table, prepared.images.shape[1]
     rows = [int(row) for row in rows]
-    if purpose == "supervision" and (
-        held_out := [row for row in rows if table.split[row] not in ("train", "val")]
-    ):
+    if purpose == "supervision" and (held_out := [row for row in rows if table.split[row] == "test"]):
         raise MaskAccessError(
-            f"supervised training asked for the masks of {len(held_out)} slices of another side (first: "
+            f"supervised training asked for the masks of {len(held_out)} test slices (first: "
             f"{table.image[held_out[0]]}); only train and val may be used."
         )
     masks: list[np.ndarray | None] = []

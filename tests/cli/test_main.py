@@ -17,7 +17,7 @@ from clamnet_tf import __version__
 from clamnet_tf.cli.main import COMMANDS, load, main
 from clamnet_tf.errors import ClamnetError, UserInputError
 
-HELP_SECONDS = 0.3
+HELP_RATIO = 4  # processor time of a help page to that of importing what prints it; 2.2 was measured
 RUN_AND_LIST_MODULES = """
 import sys
 from clamnet_tf.cli.main import main
@@ -55,16 +55,23 @@ def test_help_loads_nothing_heavy(path):
 
 
 @pytest.mark.parametrize("name", [None, *COMMANDS])
-def test_help_is_fast(name, record_property):
-    wall, processor = [], []
-    for _ in range(3):
-        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert run(*([name] if name else []), "--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        wall.append(time.monotonic() - start)
-        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    print(f"{name or '(none)'} --help: {min(wall):.2f} s, processor {min(processor):.2f} s")
-    assert min(processor) < HELP_SECONDS  # not the wall's time: that is the load's too
+def test_help_is_fast(name):
+    helping, importing = [], []
+    for _ in range(3):  # side by side: a busy machine slows both
+        helping.append(processor_seconds(lambda: run(*([name] if name else []), "--help")))
+        importing.append(
+            processor_seconds(lambda: subprocess.run([sys.executable, "-c", "import rich_click"]))
+        )
+    print(f"{name or '(none)'} --help: processor {min(helping):.2f} s, rich_click {min(importing):.2f} s")
+    assert min(helping) < HELP_RATIO * min(importing)
+
+
+def processor_seconds(start) -> float:
+    """Return the processor time of the process that `start` runs to its end without an error."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert start().returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_table_rows_are_rich_commands_of_their_name():

@@ -33,7 +33,7 @@ ARMS = {
     "multiple_instance": (
         [*ALONE, "loss.objective=multiple_instance", "loss.multiple_instance.pooling=log_sum_exp"],
         "score_abnormal",
-        "log_sum_exp of sharpness 6",
+        "log-sum-exp of the pixels, sharpness 6",
     ),
     "classification": (
         [*ALONE, "loss.objective=classification", *ONE],
