@@ -29,7 +29,8 @@ for name, model, image, pixels in json.loads(sys.argv[1]):
     for head, value in keras.saving.load_model(model)(np.load(image), training=False).items():
         value = np.asarray(value)[0]
         markers = [value[..., place] for place in range(1, value.shape[-1])] if value.shape[-1] > 2 else []
-        found[head] = [number for m in [1 - value[..., 0], *markers] for number in numbers(m, pixels)]
+        lesion = value[..., 0] if value.shape[-1] == 1 else 1 - value[..., 0]  # sigmoid, or softmax
+        found[head] = [number for m in [lesion, *markers] for number in numbers(m, pixels)]
     print(json.dumps([name, found]))
 assert not any(name.split(".")[0] == "clamnet_tf" for name in sys.modules)
 """
