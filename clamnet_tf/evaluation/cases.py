@@ -76,7 +76,7 @@ class PatientCounts:
     are left out.
     """
     lesions: list[VolumeLesions] = field(default_factory=list)
-    """Of each volume of known truth; of each slice where slices stand alone."""
+    """The lesions of each volume of known truth, or of each slice where slices stand alone."""
     volumes_incomplete: int = 0
     """Volumes in which the truth of a slice is unknown."""
     truth_ml: float | None = 0.0

@@ -8,7 +8,7 @@ from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.preprocessing.crop import CropBox
 
 MOST_SLICES = 2000
-"""Of more validation slices, whole volumes with about this many are taken, evenly spread."""
+"""About how many validation slices are scored: of more, whole volumes are taken, evenly spread."""
 
 
 def volumes_of(prepared, rows):

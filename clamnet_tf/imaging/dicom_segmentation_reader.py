@@ -148,13 +148,10 @@ def _read(segmentation) -> _Segmentation:
         )
     frames = []
     for index, plane in enumerate(pixels):
-        segment = (
-            0
-            if label_map
-            else int(
-                functional_group(segmentation, index, "SegmentIdentificationSequence").ReferencedSegmentNumber  # type: ignore[union-attr]  # of None: damage
-            )
-        )
+        segment = 0
+        if not label_map:
+            group = functional_group(segmentation, index, "SegmentIdentificationSequence")
+            segment = int(group.ReferencedSegmentNumber)  # type: ignore[union-attr]  # of None: damage
         frames.append(_Frame(plane, segment, _sources(segmentation, index), *_place(segmentation, index)))
     labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in segmentation.SegmentSequence}
     named_uids = {

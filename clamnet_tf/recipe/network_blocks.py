@@ -12,8 +12,8 @@ from clamnet_tf.deferred import Deferred
 
 @dataclass(frozen=True)
 class Block:
-    """What a node computes from its joined input. `node` is a networks.grid.Node, of which `blocks` (1 or 2)
-    say how often.
+    """Holds what a node computes from its joined input; `node` is a networks.grid.Node, whose `blocks` (1 or
+    2) says how often.
 
     Attributes:
         words: what it is, in tables and drawings.

@@ -1,4 +1,4 @@
-"""What a rule between several keys of a recipe is; rules.py and its neighbours state them.
+"""Define what a rule between several keys of a recipe is; rules.py and its neighbours state the rules.
 
 A rule names the keys that it reads and gets their values; it yields one Finding per problem. A rule is left
 out when one of its keys is already wrong, since its finding would only follow from that.
