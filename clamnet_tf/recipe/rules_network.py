@@ -130,6 +130,12 @@ def _rules_of_a_network(name, *, used=None):
                 expected = f"left out, since {name}.pretrained stands in place of the grid"
                 yield Finding((*place, key), expected, str(value))
 
+    @network_rule(f"{name}.pretrained", "data.normalization")
+    def pretrained_sees_its_units(pretrained, normalization):
+        if pretrained is not None and normalization != "zscore":
+            expected = f"zscore, since the ImageNet weights of {name}.pretrained expect unit deviation"
+            yield Finding(("data", "normalization"), expected, normalization)
+
     @network_rule(f"{name}.output", f"{name}.classes")
     def sigmoid_classes(output, classes):
         if output == "sigmoid" and classes != 2:

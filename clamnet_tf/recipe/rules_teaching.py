@@ -121,6 +121,17 @@ def _pretrained(own, side, place):
         yield Finding(("data", "side"), expected, str(side))
 
 
+@rule("attribution", "data.normalization")
+def backbone_sees_its_units(attribution, normalization):
+    if attribution is None or AttributionSection(**attribution).classifier.backbone == "residual":
+        return
+    if normalization != "zscore":
+        expected = (
+            "zscore, since the ImageNet weights of attribution.classifier.backbone expect unit deviation"
+        )
+        yield Finding(("data", "normalization"), expected, normalization)
+
+
 @rule("attribution", "selection.prevalence", "data.side")
 def attribution_marks_a_part(attribution, prevalence, side):
     if attribution is None:

@@ -54,3 +54,14 @@ def test_gradients_are_finite_at_the_ends_and_zero_outside_the_organ(pooling):
             gradient = tape.gradient(loss, probability).numpy()
             assert np.isfinite(loss).all() and float(tf.reduce_max(loss)) < 14 and np.isfinite(gradient).all()
             assert not gradient[:, 0].any()
+
+
+def test_evidence_of_an_empty_organ_says_nothing_and_sure_pixels_keep_finite_gradients():
+    pooled = POOLINGS["evidence_log_sum_exp"]
+    assert float(pooled(tf.fill([1, 4, 4], 0.9), tf.zeros([1, 4, 4]), 4.0)[0]) == 0.5
+    for value in (0.0, 1.0):
+        probability = tf.Variable(tf.fill([1, 4, 4], value))
+        with tf.GradientTape() as tape:
+            score = pooled(probability, tf.ones([1, 4, 4]), 4.0)
+        assert np.isfinite(tape.gradient(score, probability)).all()
+        assert abs(float(score[0]) - value) < 1e-4

@@ -62,6 +62,16 @@ WRONG = {
         "network.norm",
         "expected left out, .*batch",
     ),
+    "pretrained_sees_its_units": (
+        [*PRETRAINED, "data.normalization=none"],
+        "data.normalization",
+        "expected zscore, .*received none",
+    ),
+    "backbone_sees_its_units": (
+        [*BY_ATTRIBUTION, "attribution.classifier.backbone=efficientnet_lite0", "data.normalization=none"],
+        "data.normalization",
+        "expected zscore, .*received none",
+    ),
     "pretrained_has_one_map": (
         [*PRETRAINED, *ALONE, "loss.objective=classification"],
         "loss.objective",
