@@ -16,7 +16,7 @@ from clamnet_tf.export.endpoints import has_fixed_window
 from clamnet_tf.export.prepare_ops import organ_of_pictures
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
-from clamnet_tf.inference.postprocessing.one_class import log_odds
+from clamnet_tf.inference.postprocessing.log_odds import log_odds
 from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.preprocessing.prepared_volume import prepare_volume
 from clamnet_tf.preprocessing.volumes import AssembledVolume

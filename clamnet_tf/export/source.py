@@ -110,6 +110,8 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         )
         if (value := getattr(inference, name))
     }
+    if inference.volume_threshold != "common":
+        left_out["volume_threshold"] = inference.volume_threshold
     return Source(
         name=recipe.name,
         original=original,

@@ -185,11 +185,17 @@ class InferenceSection(Section):
         description="Weight of a volume's own intensities (what is surely marked there against the rest) "
         "near the cut; 0 for none.",
     )
+    volume_threshold: Literal["common", "border_contrast"] = Field(
+        "common",
+        description="common: one cut for all volumes. border_contrast: what is marked at that cut grows or "
+        "shrinks, in each volume, to where the image has the most contrast across its border; for lesions "
+        "with a border.",
+    )
     activation_map: ActivationMapSection = Field(default_factory=ActivationMapSection)
 
     @model_serializer(mode="wrap")
-    def _without_suppression(self, handler):
-        return without(handler(self), suppress_bilateral=False)
+    def _without_later_keys(self, handler):
+        return without(handler(self), suppress_bilateral=False, volume_threshold="common")
 
 
 class ClassSection(Section):

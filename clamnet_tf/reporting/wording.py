@@ -275,6 +275,10 @@ def consistency(inference) -> str | None:
         )
     if inference.intensity_refinement:
         steps.append(f"adjusted to the volume's own intensities (weight {inference.intensity_refinement:g})")
+    if inference.volume_threshold == "border_contrast":
+        steps.append(
+            "in each volume, grown or shrunk to where the image has the most contrast across the border"
+        )
     return "; ".join([*steps, "the table of heads is without these steps"]) if steps else None
 
 

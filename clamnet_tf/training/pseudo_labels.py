@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate, log_odds_above
+from clamnet_tf.inference.postprocessing.log_odds import log_odds_above
+from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
 from clamnet_tf.input_pipeline.pipeline import RowView
 

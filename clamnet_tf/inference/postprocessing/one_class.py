@@ -7,7 +7,8 @@ The steps run in this order; those from 2 on have a switch in the recipe's `infe
 3. `keep_largest_component`: 3-D components that weigh little beside the heaviest are left out
    (`suppress_bilateral`: those with a mirror image on the other side weigh less);
 4. `intensity_refinement`: the volume's own intensities shift what is near the cut;
-5. components once more.
+5. components once more;
+6. `volume_threshold`: the cut is moved to where the border of this volume's mask has the most contrast.
 
 The cuts in between are fixed on abnormal training slices so that the expected share of the organ is marked:
 no mask is read. See docs/method.md, section "Volumes".
@@ -20,7 +21,9 @@ import numpy as np
 from clamnet_tf.inference.postprocessing.axial_smoothing import smooth_axially
 from clamnet_tf.inference.postprocessing.components import keep_largest_components
 from clamnet_tf.inference.postprocessing.intensity_refinement import intensity_evidence
+from clamnet_tf.inference.postprocessing.log_odds import log_odds_above, sigmoid
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
+from clamnet_tf.inference.postprocessing.volume_threshold import with_own_threshold
 from clamnet_tf.recipe.moved import MOVED
 
 _MOST_LOGIT = 3.0
@@ -29,6 +32,7 @@ _DOUBTFUL = 0.07  # share of the organ between marked and unmarked that neither 
 _JUST_BELOW = 0.999
 #: Key of a step in selection.json and zoo entries (still that of 0.1.0) -> field of PostprocessingConfig.
 _ROW_KEYS = {old[1]: new[1] for old, new in MOVED.items() if old[0] == "inference"}
+_NEWER_KEYS = {"volume_threshold": "common"}  # absent from a row at this value
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ class PostprocessingConfig:
         keep_largest_component: least share of the heaviest component's mass, in 0..1.
         intensity_refinement: weight of the evidence of the intensities.
         suppress_bilateral: whether components with a mirror image on the other side weigh less.
+        volume_threshold: "common", or "border_contrast" for a cut of each volume's own.
     """
 
     axial_smoothing: float = 0.0
     keep_largest_component: float = 0.0
     intensity_refinement: float = 0.0
     suppress_bilateral: bool = False
+    volume_threshold: str = "common"
 
     @classmethod
     def of(cls, inference) -> "PostprocessingConfig":
@@ -55,11 +61,12 @@ class PostprocessingConfig:
             inference.keep_largest_component,
             inference.intensity_refinement,
             inference.suppress_bilateral,
+            inference.volume_threshold,
         )
 
     @property
     def any(self) -> bool:
-        """Whether any step is on."""
+        """Whether any step is on that is fitted, or that changes the maps before their cut."""
         return bool(self.axial_smoothing or self.keep_largest_component or self.intensity_refinement)
 
 
@@ -93,6 +100,12 @@ class ClassPostprocessor:
             (S, H, W) float32 in 0..1.
         """
         organ = np.asarray(organ, bool)
+        maps = self._with_common_threshold(probability, images, organ)
+        if self.steps.volume_threshold == "common":
+            return maps
+        return with_own_threshold(maps, images, organ, self.threshold)
+
+    def _with_common_threshold(self, probability, images, organ):
         if not self.steps.any:
             return np.where(organ, probability, 0).astype(np.float32)
         refined = self._with_evidence(self._consistent(probability, organ), images, organ)
@@ -115,14 +128,14 @@ class ClassPostprocessor:
         base = _below_the_cut(consistent, self.seed_threshold, main)
         middle = 0.5 * (self.seed_threshold + self.background_threshold)
         return np.where(
-            organ, _sigmoid(_SHARPNESS * (base - middle) + self.steps.intensity_refinement * evidence), 0
+            organ, sigmoid(_SHARPNESS * (base - middle) + self.steps.intensity_refinement * evidence), 0
         ).astype(np.float32)
 
     def with_steps(self, steps: PostprocessingConfig) -> "ClassPostprocessor":
         """Return a postprocessor with other steps and the fitted thresholds.
 
-        keep_largest_component and suppress_bilateral may change freely, intensity_refinement may be left out.
-        axial_smoothing may change only when every step is turned off.
+        keep_largest_component, suppress_bilateral and volume_threshold may change freely,
+        intensity_refinement may be left out. axial_smoothing may change only when every step is turned off.
 
         Raises:
             ValueError: the thresholds were not fitted for these steps.
@@ -147,7 +160,13 @@ class ClassPostprocessor:
 
     def row(self) -> dict:
         """Return the values as plain JSON, which `from_row` reads back."""
-        return {**asdict(self), "steps": {old: getattr(self.steps, new) for old, new in _ROW_KEYS.items()}}
+        steps = {old: getattr(self.steps, new) for old, new in _ROW_KEYS.items()}
+        newer = {
+            name: getattr(self.steps, name)
+            for name, usual in _NEWER_KEYS.items()
+            if getattr(self.steps, name) != usual
+        }
+        return {**asdict(self), "steps": {**steps, **newer}}
 
     @classmethod
     def from_row(cls, row: dict) -> "ClassPostprocessor":
@@ -156,7 +175,8 @@ class ClassPostprocessor:
         Raises:
             KeyError, TypeError: it has no steps or no raw_threshold, or a step of another name.
         """
-        steps = {_ROW_KEYS[key]: value for key, value in row["steps"].items()}
+        fields = _ROW_KEYS | {name: name for name in _NEWER_KEYS}
+        steps = {fields[key]: value for key, value in row["steps"].items()}
         return cls(**{**row, "steps": PostprocessingConfig(**steps)})
 
 
@@ -206,7 +226,7 @@ def fixed(steps: PostprocessingConfig, threshold: float) -> ClassPostprocessor:
     if not steps.any:
         return ClassPostprocessor(steps, threshold, threshold=threshold)
     # The cut where there is no evidence and the consistent probability is 0.5.
-    cut = float(_sigmoid(_SHARPNESS * 0.125)) if steps.intensity_refinement else 0.5
+    cut = float(sigmoid(_SHARPNESS * 0.125)) if steps.intensity_refinement else 0.5
     return ClassPostprocessor(steps, threshold, 0.5, 0.25, cut)
 
 
@@ -218,7 +238,7 @@ def _cut(parts, prevalence: float) -> float:
 
 
 def _calibrated(probability, raw_threshold: float) -> np.ndarray:
-    return _sigmoid(np.clip(log_odds_above(probability, raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
+    return sigmoid(np.clip(log_odds_above(probability, raw_threshold), -_MOST_LOGIT, _MOST_LOGIT))
 
 
 def _below_the_cut(probability: np.ndarray, threshold: float, main: np.ndarray) -> np.ndarray:
@@ -226,18 +246,3 @@ def _below_the_cut(probability: np.ndarray, threshold: float, main: np.ndarray) 
     comparable.
     """
     return np.where((probability >= threshold) & ~main, np.float32(_JUST_BELOW * threshold), probability)
-
-
-def log_odds(probability):
-    """Return log(p / (1 - p)) of float 0..1, which is kept 1e-6 away from both ends; float32."""
-    clipped = np.clip(np.asarray(probability, np.float32), 1e-6, 1 - 1e-6)
-    return np.log(clipped) - np.log1p(-clipped)
-
-
-def log_odds_above(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the log-odds of float 0..1 minus those of the threshold, float32: at or above 0 is marked."""
-    return log_odds(probability) - log_odds(threshold)
-
-
-def _sigmoid(value):
-    return (1.0 / (1.0 + np.exp(-value))).astype(np.float32)

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.inference.postprocessing.one_class import (
-    ClassPostprocessor,
-    PostprocessingConfig,
-    log_odds_above,
-)
+from clamnet_tf.inference.postprocessing.log_odds import log_odds_above
+from clamnet_tf.inference.postprocessing.one_class import ClassPostprocessor, PostprocessingConfig
 from clamnet_tf.recipe.classes import UNNAMED, by_name
 
 #: The cut of every class in the maps that VolumePostprocessor returns, when the classes' cuts differ.
