@@ -32,10 +32,10 @@ SAID_ANYWAY = {("name",), ("modality",), ("condition",), ("description",), ("dat
 RECIPES = {
     "ct_carcinoma": "8bc6c08ffdc7a40a81becf4bdc2321159e21bbbbfa73e5136f99ac817ba1567a",
     "ct_haemorrhage": "5981ddd94d3ab4667a362d7fbddf7629e68b65ecac179dea1b081a81f804fdbb",
-    "ct_nodule": "83dc2b45ef21b49116690e65b79b3c1d459b4502f362ce9e0275a13ed2cc3f72",
+    "ct_nodule": "22e7e56583784267de1c7ffceae7b1323372dbf50a95a8ee5e14be6333bd564c",
     "ct_pneumonia": "555896465b6afdd87df9c0b5b03f44e99de74200967684b30891b5fe1d07e30f",
     "ct_trauma": "e3093782ec8b8b9147420738588783824ff1f7b1ffcb9e604672c8cd4ac0bbca",
-    "mri_carcinoma": "80f2f9ae3d603d9ab28c4fef7b6021771270483df76e6c067e55621ffdcb7a02",
+    "mri_carcinoma": "3c678a15f4940df0b39163c8556990e5c01d2eae629693d93776e10540d279c0",
     "mri_carcinoma_paper": "d7a2974a7fcec89c1fbaadd01ad41376d2581e9ce06f9e96f7ec83a26583f8ca",
     "xray_carcinoma": "d7108467287f5e16a60ddc94c5ed6dffe03eb60ff7ff0d623cfdb60240ec5dd5",
     "xray_lungs": "43cb80ad604007ec47aacef6c2f20c0226a8e4b45e03c1d702009bb2a9d780bf",
