@@ -5,6 +5,7 @@ import pytest
 
 from clamnet_tf.inference.postprocessing.one_class import ClassPostprocessor, PostprocessingConfig, calibrate
 from clamnet_tf.inference.postprocessing.volume_threshold import border_contrast, with_own_threshold
+from clamnet_tf.input_pipeline.pipeline import RowView
 from clamnet_tf.recipe.schema import InferenceSection
 
 SHAPE = (9, 64, 64)
@@ -68,6 +69,14 @@ def test_what_is_unmarked_stays_so_and_does_not_join(case):
     both = np.where(elsewhere, np.float32(0.4), np.where(distance() < 16, probability, 0)).astype(np.float32)
     own = with_own_threshold(both, images, organ, 0.5) >= 0.5
     assert not (own & elsewhere).any() and dice(own, ball) > 0.95
+
+
+def test_the_slices_of_a_training_set_are_taken_as_they_come(case):
+    probability, images, organ, _ = case
+    view = RowView(images.astype(np.float16), np.arange(9))
+    np.testing.assert_array_equal(
+        with_own_threshold(probability, view, organ, 0.5), with_own_threshold(probability, images, organ, 0.5)
+    )
 
 
 def test_a_single_slice_and_a_region_that_fills_the_organ(case):

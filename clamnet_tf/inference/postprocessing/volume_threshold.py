@@ -40,6 +40,7 @@ def with_own_threshold(
     marked = (probability >= threshold) & organ
     if not marked.any():
         return probability
+    images = np.asarray(images, np.float32)  # in training a view of rows, which takes one index
     box = _box_of((probability >= sigmoid(log_odds(threshold) + OFFSETS[0])) & organ)
     regions = [
         _region(probability[box], organ[box], marked[box], sigmoid(log_odds(threshold) + offset))
