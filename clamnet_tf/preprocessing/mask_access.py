@@ -8,12 +8,15 @@ process, guarded by a lock, and not a context variable, since those do not reach
 
 import contextlib
 import threading
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError, MaskAccessError
+from clamnet_tf.imaging.mask_files import Mask
+from clamnet_tf.imaging.mask_values import IGNORED
 from clamnet_tf.preprocessing.crop import CropBox
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
 
@@ -66,15 +69,16 @@ def open_masks(
             collected.
 
     Returns:
-        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
-        mask; any other slice without one gets None, and the caller leaves it out of metrics and of supervised
-        training.
+        uint8 arrays, 0 background, 1 .. `classes`, 255 to be ignored (`imaging.mask_values`). A slice
+        labelled normal without a mask file gets an empty mask; any other slice without one gets None,
+        and the caller leaves it out of metrics and of supervised training.
 
     Raises:
         MaskAccessError: a mask is opened inside `mask_firewall()`, or test rows are asked for
             supervision.
         ValueError: an unknown purpose or grid.
-        DataError: a mask does not fit its image.
+        DataError: a mask does not fit its image, or 255 means the lesion in one mask of a patient and ignored
+            pixels in another one.
         ImageError: a mask cannot be read.
     """
     if purpose not in PURPOSES or grid not in GRIDS:
@@ -88,7 +92,7 @@ def open_masks(
         )
     masks: list[np.ndarray | None] = []
     slices_of_case = np.bincount(table.case) if len(table.case) else []
-    read_key, volume = None, None
+    read_key, volume, meanings = None, None, _MeaningsOf255()
     for row in rows:
         if is_closed():
             raise MaskAccessError(
@@ -101,8 +105,9 @@ def open_masks(
         else:
             key = (case.mask, case.image)
             if read_key != key:
-                read = read_mask_of(case.mask, case.image, classes=classes)
+                read = read_mask_of(case.mask, case.image, classes=classes, ignored=True)
                 read_key, volume = key, read.values
+                meanings.add(case.patient, case.mask, read)
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
             count = slices_of_case[table.case[row]]
@@ -117,6 +122,32 @@ def open_masks(
             mask = box.crop(mask, side, nearest=True)
         masks.append(mask)
     return masks
+
+
+class _MeaningsOf255:
+    """Remember what 255 means in the masks of each patient, and refuse two meanings."""
+
+    def __init__(self):
+        self._first: dict[tuple[str, bool], Path] = {}
+
+    def add(self, patient: str, path: Path, mask: Mask) -> None:
+        """Take a mask that was read.
+
+        Raises:
+            DataError: 255 means something else in another mask of the patient.
+        """
+        ignores = bool((mask.values == IGNORED).any())
+        if not (ignores or mask.lesion_is_255):
+            return
+        self._first.setdefault((patient, ignores), path)
+        other = self._first.get((patient, not ignores))
+        if other is not None:
+            with_numbers, alone = (path, other) if ignores else (other, path)
+            raise DataError(
+                f"{alone}: holds 0 and 255 alone, so that 255 is the lesion; in {with_numbers}, of the same "
+                "patient, 255 stands beside class numbers and is ignored. Write all masks of a patient in "
+                "one way: 0 background, 1 lesion, 255 ignored; or 0 background and 255 lesion."
+            )
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

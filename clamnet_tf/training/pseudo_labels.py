@@ -10,8 +10,8 @@ import numpy as np
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate, log_odds_above
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
 from clamnet_tf.input_pipeline.pipeline import RowView
+from clamnet_tf.losses.of_masks import IGNORED
 
-IGNORED = 255
 BACKGROUND, FOREGROUND = 0, 1
 NO_STEPS = PostprocessingConfig()
 
