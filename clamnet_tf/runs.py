@@ -65,6 +65,7 @@ class RunFolder:
         self.split = self.path / "split.csv"
         self.environment = self.path / "environment.json"
         self.masks = self.path / "masks.csv"
+        self.corrections = self.path / "corrections"
         self.log_file = self.path / "log.txt"
         self.metrics = self.path / "metrics.jsonl"
         self.tensorboard = self.path / "tensorboard"

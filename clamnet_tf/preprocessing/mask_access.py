@@ -8,7 +8,6 @@ process, guarded by a lock, and not a context variable, since those do not reach
 
 import contextlib
 import threading
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy as np
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError, MaskAccessError
 from clamnet_tf.imaging.mask_files import Mask
-from clamnet_tf.imaging.mask_values import IGNORED
 from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
 
 PURPOSES = ("evaluation", "supervision")
@@ -92,7 +91,7 @@ def open_masks(
         )
     masks: list[np.ndarray | None] = []
     slices_of_case = np.bincount(table.case) if len(table.case) else []
-    read_key, volume, meanings = None, None, _MeaningsOf255()
+    read_key, volume, meanings = None, None, MeaningsOf255()
     for row in rows:
         if is_closed():
             raise MaskAccessError(
@@ -105,7 +104,7 @@ def open_masks(
         else:
             key = (case.mask, case.image)
             if read_key != key:
-                read = read_mask_of(case.mask, case.image, classes=classes, ignored=True)
+                read = _read(case, classes)
                 read_key, volume = key, read.values
                 meanings.add(case.patient, case.mask, read)
                 for note in read.notes if notes is not None else ():
@@ -124,30 +123,11 @@ def open_masks(
     return masks
 
 
-class _MeaningsOf255:
-    """Remember what 255 means in the masks of each patient, and refuse two meanings."""
-
-    def __init__(self):
-        self._first: dict[tuple[str, bool], Path] = {}
-
-    def add(self, patient: str, path: Path, mask: Mask) -> None:
-        """Take a mask that was read.
-
-        Raises:
-            DataError: 255 means something else in another mask of the patient.
-        """
-        ignores = bool((mask.values == IGNORED).any())
-        if not (ignores or mask.lesion_is_255):
-            return
-        self._first.setdefault((patient, ignores), path)
-        other = self._first.get((patient, not ignores))
-        if other is not None:
-            with_numbers, alone = (path, other) if ignores else (other, path)
-            raise DataError(
-                f"{alone}: holds 0 and 255 alone, so that 255 is the lesion; in {with_numbers}, of the same "
-                "patient, 255 stands beside class numbers and is ignored. Write all masks of a patient in "
-                "one way: 0 background, 1 lesion, 255 ignored; or 0 background and 255 lesion."
-            )
+def _read(case, classes: int) -> Mask:
+    """Read the mask of a case in the order of its image's volume."""
+    if not case.mask_in_order:
+        return read_mask_of(case.mask, case.image, classes=classes, ignored=True)
+    return Mask(np.load(case.mask))
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:
