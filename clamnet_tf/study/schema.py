@@ -22,7 +22,8 @@ class Arm(Section):
     kind: Literal["weak", "mixed", "supervised", "control", "simple"] = Field(
         "weak",
         description="weak: learns from image labels; mixed: from labels and masks; supervised: from masks; "
-        "control: must fail, for example shuffled labels; simple: learns nothing, taken from the evaluation of the reference arm.",
+        "control: must fail, for example shuffled labels; simple: learns nothing, taken from the evaluation "
+        "of the reference arm.",
     )
     baseline: Text | None = Field(
         None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ."

@@ -121,7 +121,7 @@ def test_nifti_of_a_dicom_series(copied, studies, tmp_path, name):
 
 @pytest.mark.parametrize("kind", ["png", "nifti"])
 def test_sagittal_folders(copied, write_series, rng, head, tmp_path, kind):
-    images = head(rng, 5)
+    images = head(rng, 9)
     files = write_series(tmp_path / "sagittal", images, orientation=SAGITTAL)
     folder = copied(kind, tmp_path / "sagittal", "*_mask.*")
     case = Case(tmp_path / "sagittal", "p", 1, split="train")
@@ -129,7 +129,7 @@ def test_sagittal_folders(copied, write_series, rng, head, tmp_path, kind):
     np.testing.assert_array_equal(
         np.stack(found[tmp_path / "sagittal"]), read_volume(tmp_path / "sagittal").array[..., 0] >= BRIGHT
     )
-    assert len(files) == 5 and len(found[tmp_path / "sagittal"]) == 32
+    assert len(files) == 9 and len(found[tmp_path / "sagittal"]) == 32
 
 
 def test_segmentations(copied, studies, tmp_path):
@@ -196,9 +196,11 @@ def test_names_of_a_part_of_the_data_and_ignored_pixels(copied, studies, tmp_pat
 def test_what_is_refused(copied, studies, tmp_path):
     files = studies["axial"]
     folder = copied("png", tmp_path / "studies" / "axial", "*_mask.png")
-    store = lambda where=folder, cases=cases_of(files): masks_after(
-        where, tmp_path / "studies", cases, tmp_path
-    )
+    own = cases_of(files)
+
+    def store(where=folder, cases=own):
+        return masks_after(where, tmp_path / "studies", cases, tmp_path)
+
     with pytest.raises(DataError, match="--corrections .*out: is a folder that predict wrote"):
         store(tmp_path / "out")
     with pytest.raises(DataError, match="expected a folder of corrected masks; there is none"):

@@ -1,4 +1,4 @@
-"""`fit` with masks of some patients: what it leaves, kill -9 and --resume, corrections, and what is refused."""
+"""`fit` with masks of some patients: what it leaves, kill -9 and --resume, corrections, what is refused."""
 
 import csv
 import json
