@@ -20,7 +20,8 @@ from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.preprocessing.crop import CropBox
-from clamnet_tf.preprocessing.mask_access import open_masks
+from clamnet_tf.preprocessing.mask_access import DATA_SET, open_masks
+from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_table import MEASURED, TAUGHT, counts, write_uses
 from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
@@ -165,6 +166,7 @@ def display_channel(recipe, channels: int):
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Yield the cases of `split_by_class` for each row, volume by volume, on the original grid."""
     table, done, predictor = prepared.table, 0, trained.probability
+    meanings = MeaningsOf255(DATA_SET)
     for volume_rows in volumes_of(prepared, rows):
         images, organs = (
             np.asarray(prepared.images[volume_rows], np.float32),
@@ -184,6 +186,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
             grid="original",
             classes=len(trained.classes),
             notes=mask_notes,
+            meanings=meanings,
         )
         pictures = original_slices(manifest, prepared, volume_rows, recipe.data)
         for index, row in enumerate(volume_rows):

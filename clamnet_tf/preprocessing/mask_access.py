@@ -22,6 +22,8 @@ from clamnet_tf.preprocessing.mask_orientation import read_mask_of
 PURPOSES = ("evaluation", "supervision")
 GRIDS = ("original", "prepared")
 
+DATA_SET = "data set"
+
 _lock = threading.Lock()
 _closed = 0
 
@@ -53,6 +55,7 @@ def open_masks(
     grid: Literal["original", "prepared"],
     classes: int = 1,
     notes: dict[str, str] | None = None,
+    meanings: MeaningsOf255 | None = None,
 ) -> list[np.ndarray | None]:
     """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
 
@@ -66,6 +69,7 @@ def open_masks(
         classes: how many lesion classes the recipe has.
         notes: a dict that receives {note: first file} on assumptions made in reading; None: none are
             collected.
+        meanings: what 255 meant in the masks that were opened before; None: none were.
 
     Returns:
         uint8 arrays, 0 background, 1 .. `classes`, 255 to be ignored (`imaging.mask_values`). A slice
@@ -76,7 +80,7 @@ def open_masks(
         MaskAccessError: a mask is opened inside `mask_firewall()`, or test rows are asked for
             supervision.
         ValueError: an unknown purpose or grid.
-        DataError: a mask does not fit its image, or 255 means the lesion in one mask of a patient and ignored
+        DataError: a mask does not fit its image, or 255 means the lesion in one mask of the data and ignored
             pixels in another one.
         ImageError: a mask cannot be read.
     """
@@ -91,7 +95,8 @@ def open_masks(
         )
     masks: list[np.ndarray | None] = []
     slices_of_case = np.bincount(table.case) if len(table.case) else []
-    read_key, volume, meanings = None, None, MeaningsOf255()
+    read_key, volume = None, None
+    meanings = meanings or MeaningsOf255(DATA_SET)
     for row in rows:
         if is_closed():
             raise MaskAccessError(
@@ -106,7 +111,8 @@ def open_masks(
             if read_key != key:
                 read = _read(case, classes)
                 read_key, volume = key, read.values
-                meanings.add(case.patient, case.mask, read)
+                if not case.mask_in_order:
+                    meanings.add(str(manifest.root), case.mask, read)
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
             count = slices_of_case[table.case[row]]

@@ -29,6 +29,7 @@ class MaskUse:
         slice_index: slice inside that file, from 0.
         mask: file of the mask, as it is written.
         pixel_hash: sha256 of the slice's original pixels, "" for a constant one.
+        data: digest of the data in which the patient is called so, "" where names are the true ones.
     """
 
     use: str
@@ -38,6 +39,7 @@ class MaskUse:
     slice_index: int
     mask: str
     pixel_hash: str
+    data: str = ""
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(MaskUse))
@@ -52,7 +54,8 @@ def slices_of(use: str, manifest, table, rows) -> list[MaskUse]:
         table: SliceTable with the true names of patients.
         rows: row numbers of the table.
     """
-    name = manifest.hidden.patient if manifest.hidden is not None else str
+    hidden = manifest.hidden if manifest.hidden is not None and manifest.hidden.any else None
+    name = str if hidden is None else hidden.patient
     cases = [manifest.cases[int(table.case[row])] for row in rows]
     return [
         MaskUse(
@@ -63,6 +66,7 @@ def slices_of(use: str, manifest, table, rows) -> list[MaskUse]:
             int(table.slice_index[row]),
             "" if case.mask is None else manifest.hide(_short(case.mask, manifest.root)),
             str(table.pixel_hash[row]),
+            "" if hidden is None else hidden.digest,
         )
         for row, case in zip(rows, cases)
     ]
@@ -93,8 +97,8 @@ def read_uses(path: Path) -> list[MaskUse]:
         if tuple(header) != _COLUMNS:
             raise ValueError(f"the header is {', '.join(header) or 'missing'}")
         return [
-            MaskUse(use, patient, side, image, int(slice_index), mask, pixel_hash)
-            for use, patient, side, image, slice_index, mask, pixel_hash in rows
+            MaskUse(use, patient, side, image, int(slice_index), mask, pixel_hash, data)
+            for use, patient, side, image, slice_index, mask, pixel_hash, data in rows
         ]
     except (ValueError, TypeError, IndexError) as error:
         raise RunError(
@@ -117,13 +121,14 @@ def check_not_taught(taught: list[MaskUse], measured: list[MaskUse]) -> None:
         measured: rows of the slices that are about to be measured, with or without a mask.
 
     Raises:
-        DataError: a patient of `measured` has the name of one that taught, or the same pixels.
+        DataError: a patient of `measured` has the name of one that taught, or the same pixels. Words that
+            stand for names of other data, such as patient1, are not compared.
     """
-    patients = {row.patient for row in taught}
+    patients = {(row.patient, row.data) for row in taught}
     pixels = {row.pixel_hash: row.patient for row in taught if row.pixel_hash}
     wrong: dict[str, str] = {}
     for row in measured:
-        if row.patient in patients:
+        if (row.patient, row.data) in patients:
             wrong.setdefault(row.patient, row.patient)
         elif row.pixel_hash in pixels:
             wrong.setdefault(row.patient, f"{row.patient} (the same pixels as {pixels[row.pixel_hash]})")

@@ -52,6 +52,7 @@ def store_corrections(
         ImageError: a mask cannot be read.
     """
     if store.exists():
+        reporter.line("Corrections: the masks that the run began with are kept.")
         return
     root = manifest.root
     images = dict.fromkeys(case.image for case in manifest.cases)
@@ -113,7 +114,7 @@ class _Reader:
         self._stacks: dict[Path, np.ndarray] = {}  # (S, H, W) in the order of the file, 255 where not given
         self._given: dict[tuple[Path, int], Path] = {}  # slice of a file -> its correction
         self._placed: dict[Path, np.ndarray] = {}  # (S, H, W) in the order of read_volume
-        self._meanings = MeaningsOf255()
+        self._meanings = MeaningsOf255("patient")
         self._by_instance: dict[str, set[Path]] | None = None
 
     def add(self, correction: Correction) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from clamnet_tf.datasets.pseudonyms import hiding
 from clamnet_tf.datasets.split import write_split
-from clamnet_tf.errors import ClamnetError
+from clamnet_tf.errors import ClamnetError, RunError
 from clamnet_tf.preprocessing.cache import default_cache
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
@@ -140,6 +140,11 @@ def _train_and_evaluate(
 
     teaching = manifest
     if corrections is not None:
+        if not run.corrections.exists() and not run.is_untrained():
+            raise RunError(
+                f"{run.path}: the run was started without --corrections. Resume it without them, or choose "
+                "another --out."
+            )
         store_corrections(corrections, run.corrections, manifest, recipe, reporter)
     if run.corrections.exists():
         teaching = with_corrections(manifest, run.corrections)

@@ -1,6 +1,7 @@
 """masks.csv: which masks taught and which measured, and that no patient does both."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_the_same_pixels_under_another_name_are_found(split):
     object.__setattr__(table, "patient", renamed)
     with pytest.raises(DataError, match="other .the same pixels as TCGA_CS"):
         check_not_taught(taught, slices_of(MEASURED, manifest, table, rows))
+
+
+def test_words_that_stand_for_names_are_those_of_one_data_set(split):
+    manifest, table = split
+    [one] = uses_of(TAUGHT, manifest, table, [0])
+    here = dataclasses.replace(one, patient="patient1", data="a", pixel_hash="1")
+    there = dataclasses.replace(here, use=MEASURED, data="b", pixel_hash="2")
+    check_not_taught([here], [there])
+    with pytest.raises(DataError, match="1 patient.s. .*: patient1. A mask"):
+        check_not_taught([here], [dataclasses.replace(there, data="a")])
 
 
 def test_another_table_is_refused(tmp_path):
