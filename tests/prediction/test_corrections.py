@@ -124,6 +124,16 @@ def test_sagittal_folders(copied, write_series, rng, head, tmp_path, kind):
     images = head(rng, 9)
     files = write_series(tmp_path / "sagittal", images, orientation=SAGITTAL)
     folder = copied(kind, tmp_path / "sagittal", "*_mask.*")
+    for path in folder.rglob("*.png"):  # marks of turned slices are resized: the correction is drawn anew
+        bright = truth_of(tmp_path / "sagittal" / path.name.replace("_mask.png", ".dcm"), False)
+        Image.fromarray(bright * 255).save(path)
+    for path in folder.rglob("*.nii.gz"):
+        image = nibabel.load(path)
+        values = np.zeros(image.shape, np.uint8)
+        for file in files:
+            for pixel in np.argwhere(truth_of(file, False)):
+                values[voxel_of(image.affine, file, pixel)] = 1
+        nibabel.save(nibabel.Nifti1Image(values, image.affine), path)
     case = Case(tmp_path / "sagittal", "p", 1, split="train")
     found = masks_after(folder, tmp_path, [case], tmp_path)
     np.testing.assert_array_equal(
@@ -160,6 +170,7 @@ def test_slices_of_a_nifti_file(copied, head, rng, tmp_path):
     for number in range(6):  # a slice without a corrected mask is ignored
         expected = np.full(volume.shape[1:], 255) if number in (0, 5) else volume[number]
         np.testing.assert_array_equal(found[number], expected)
+    shutil.rmtree(tmp_path / "out")
     whole = copied("nifti", tmp_path / "data", "*_mask.nii.gz")
     for path in whole.rglob("*.png"):
         path.unlink()

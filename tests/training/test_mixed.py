@@ -174,6 +174,19 @@ def test_parts_of_replicas_make_up_a_mixed_batch(rng):
         )
 
 
+def test_parts_of_a_batch_have_the_mean_loss_and_gradient_of_the_whole(rng):
+    """So it does not matter which replica has which kind of slices."""
+    subject, [whole] = trainer("shared"), mixed_data(toy_slices(rng))
+    found = []
+    for rows in (range(8), range(2), range(2, 8)):  # without masks alone, and both kinds
+        with tf.GradientTape() as tape:
+            loss, _ = subject.minimised({name: tf.gather(value, rows) for name, value in whole.items()})
+        gradients = tape.gradient(loss, subject.network.trainable_variables)
+        found.append([len(rows) / 8 * value.numpy() for value in (loss, *gradients)])
+    for all_rows, first, others in zip(*found):
+        np.testing.assert_allclose(first + others, all_rows, atol=1e-6)
+
+
 REPLICAS = """
 import json, sys
 sys.path.insert(0, {here!r})
@@ -183,11 +196,15 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 import test_mixed
 from conftest import toy_slices
+from clamnet_tf.recipe.schema import OptimizerSection
+from clamnet_tf.training.optimizers import build_optimizer
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.updates import updates
 slices = toy_slices(np.random.default_rng(0))
 with build_strategy("mirrored" if count > 1 else "one_device").scope():
     subject = test_mixed.trainer("shared")
+    section = OptimizerSection(name="sgd", learning_rate=1e-2, clip_norm=0.2)  # below most gradients
+    subject.compile(optimizer=build_optimizer(section, steps=3, replicas=count), jit_compile=False)
     subject.optimizer.build(subject.trainable_variables)
 data = lambda share: test_mixed.mixed_data(slices, steps=3, share=share)
 sums = [row.tolist() for row, _ in updates(subject, data, steps=3, asked_to_stop=lambda: False)]
