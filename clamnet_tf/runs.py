@@ -6,6 +6,7 @@
     checkpoints/       state for --resume       model.keras     the selected network, stock Keras layers
     selection.json     threshold, checkpoint    evaluation/     metrics.json, cases.csv, report.html ...
     initial.keras      weights of fit --init    initialization.json   their origin, and which were used
+    masks.csv          masks that taught        corrections/   masks of fit --corrections
     intensity_baselines.json   simple methods fitted to the training images, for comparison
     FINISHED           written last
 
@@ -63,6 +64,8 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.split = self.path / "split.csv"
         self.environment = self.path / "environment.json"
+        self.masks = self.path / "masks.csv"
+        self.corrections = self.path / "corrections"
         self.log_file = self.path / "log.txt"
         self.metrics = self.path / "metrics.jsonl"
         self.tensorboard = self.path / "tensorboard"

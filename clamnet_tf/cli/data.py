@@ -93,7 +93,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
-    needs_both_classes = recipe is None or recipe.training.supervision == "labels"
+    needs_both_classes = recipe is None or recipe.training.supervision != "masks"
     split, problems = split_problems(
         manifest, section, Path(split_file) if split_file else None, both_classes=needs_both_classes
     )

@@ -1,5 +1,7 @@
 """Define `clamnet-tf fit`: learn lesion masks from image-level labels."""
 
+from pathlib import Path
+
 import rich_click as click
 
 from clamnet_tf.cli.label_options import label_options
@@ -42,6 +44,12 @@ from clamnet_tf.cli.label_options import label_options
     metavar="MODEL",
     help="Start from those weights of a zoo entry or a run that fit; the log lists them.",
 )
+@click.option(
+    "--corrections",
+    type=click.Path(),
+    help="Folder of corrected masks, named as predict wrote them; they teach (supervision: mixed). Goes with "
+    "--init.",
+)
 @click.option("--resume", is_flag=True, help="Continue the unfinished run in --out.")
 @click.option(
     "--start-or-resume",
@@ -74,6 +82,7 @@ def fit(
     overrides,
     search,
     initial,
+    corrections,
     resume,
     start_or_resume,
     any_modality,
@@ -90,6 +99,9 @@ def fit(
 
     With --init mri_carcinoma every network of the run starts from those weights of the zoo entry that fit,
     even with another number of channels or classes.
+
+    With --init runs/first --corrections FOLDER, masks that predict wrote and a person corrected teach, too;
+    the images are those of --data, and patients with a corrected mask are on the side train.
     """
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import resolve
@@ -100,6 +112,13 @@ def fit(
 
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
+    began_with = (resume or start_or_resume) and (Path(out) / "corrections").is_dir()
+    if corrections and not initial and not began_with:
+        raise click.UsageError(
+            "--corrections: expected --init RUN, the run whose predictions were corrected; received none."
+        )
+    if (corrections or began_with) and recipe.training.supervision == "labels":
+        recipe = resolve(load_recipe(recipe_name, (*overrides, "training.supervision=mixed")))
     place = place_in_cluster(recipe.runtime.strategy)
     _refuse_together(recipe, out, place, search, initial)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
@@ -108,7 +127,15 @@ def fit(
     else:
         go_on = "if_begun" if start_or_resume else "always" if resume else "never"
         ended = fit_recipe(
-            recipe, source, out, search=bool(search), initial=initial, resume=go_on, place=place, quiet=quiet
+            recipe,
+            source,
+            out,
+            search=bool(search),
+            initial=initial,
+            corrections=corrections,
+            resume=go_on,
+            place=place,
+            quiet=quiet,
         )
     if ended == FINISHED_BEFORE:
         click.echo(f"The run in {out} is finished already.")
@@ -130,6 +157,8 @@ def _refuse_together(recipe, out, place, search, initial):
         "that should use loss.eta.": (
             search and recipe.classes and all(lesion_class.eta is not None for lesion_class in recipe.classes)
         ),
+        "--search eta trains on image labels alone; received training.supervision mixed.": search
+        and recipe.training.supervision == "mixed",
         "--init runs in one process; train on several without it.": place and initial,
         "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place
         and search,

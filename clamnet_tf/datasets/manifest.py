@@ -49,6 +49,9 @@ class Case:
         organ: organ mask, read when the recipe says `organ.method: given`.
         markers: names of the lesion classes that an abnormal image shows, for recipes with several classes;
             joined by + in the file.
+        mask_in_order: whether the mask is a .npy that `fit --corrections` made: uint8 (slices, rows, columns)
+            in the order of the image's volume, class numbers and 255 for pixels to be ignored. No column of a
+            file.
     """
 
     image: Path
@@ -63,6 +66,7 @@ class Case:
     split: str | None = None
     organ: Path | None = None
     markers: tuple[str, ...] = ()
+    mask_in_order: bool = False
 
 
 class HidesIdentifiers(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.mask_values import IGNORED
 from clamnet_tf.preprocessing.dataset import prepare_with_progress
 from clamnet_tf.preprocessing.mask_access import open_masks
 from clamnet_tf.recipe.classes import class_names
@@ -75,9 +76,11 @@ def calibration_slices(path, recipe, *, cache, reporter) -> CalibrationSlices:
             f"--calibrate {path}: expected at least 2 slices with an organ; found {len(rows)}. Give more "
             f"images."
         )
-    return CalibrationSlices(
-        images[rows], organ[rows] > 0, None if truth is None else [truth[row] for row in rows]
-    )
+    inside = organ[rows] > 0
+    for index, row in enumerate(rows):
+        if truth is not None and (mask := truth[row]) is not None:
+            inside[index] &= mask != IGNORED
+    return CalibrationSlices(images[rows], inside, None if truth is None else [truth[row] for row in rows])
 
 
 def _cases(path: Path, recipe):

@@ -40,6 +40,9 @@ def headline(metrics: dict) -> list[str]:
             f"  lesions found: {lesions['found']} of {lesions['lesions']} (F1 of lesions "
             f"{number(lesions['f1']['mean'], 2)})"
         )
+    taught = metrics.get("masks", {}).get("taught", {}).get("patients", 0)
+    if taught:
+        lines.append(f"  masks of {count(taught, 'patient')} taught; none of them was measured")
     return [*lines, *(f"  Note: {note}" for note in metrics.get("notes", ())), *class_headline(metrics)]
 
 

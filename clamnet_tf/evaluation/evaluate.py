@@ -11,6 +11,7 @@ from clamnet_tf.evaluation.baselines.choose import choose_baselines
 from clamnet_tf.evaluation.cases import SliceCase, write_rows
 from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.mask_use import mask_uses, patients_of_uses, without_ignored
 from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, split_by_class
 from clamnet_tf.evaluation.report import write_report
@@ -19,7 +20,9 @@ from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.preprocessing.crop import CropBox
-from clamnet_tf.preprocessing.mask_access import open_masks
+from clamnet_tf.preprocessing.mask_access import DATA_SET, open_masks
+from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
+from clamnet_tf.preprocessing.mask_table import MEASURED, TAUGHT, counts, write_uses
 from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
@@ -47,11 +50,12 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         The dict of metrics (see evaluation.figures). Without any mask, metrics that need masks are null.
 
     Raises:
-        DataError: There is no case in that split, or the images have another number of channels than the
-            model.
+        DataError: There is no case in that split, the images have another number of channels than the
+            model, or the masks of a patient among them taught the run.
     """
     out = make_folder(out)
     rows = _rows(prepared, split)
+    uses = mask_uses(run, manifest, prepared, rows)
     if not len(rows):
         raise DataError(
             f"There is no case to evaluate{f' on the side {split!r} of the split' if split else ''}. Name "
@@ -91,11 +95,13 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         "split": split,
         "simulated": manifest.layout == "cohort",
     }
+    result["masks"] = {use: counts(uses, use) for use in (TAUGHT, MEASURED)}
     if mask_notes:
         result["data"]["mask_notes"] = sorted(mask_notes)
     write_json(out / "metrics.json", result)
     if chosen.new:
         write_json(out / KEPT_FILE, chosen.new)
+    write_uses(out / "masks.csv", uses)
     write_rows(out / "cases.csv", evaluation.slices)
     write_rows(out / "patients.csv", evaluation.patients)
     gallery_items = gallery.choose(evaluation.patients)
@@ -104,7 +110,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         out / "report.html",
         title=f"{recipe.name} on "
         f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
-        run=_facts(run, recipe, manifest, split, selection) | {"notes": result["notes"]},
+        run=_facts(run, recipe, manifest, split, selection)
+        | {"notes": result["notes"], "mask_uses": patients_of_uses(uses)},
         metrics=result,
         patients=evaluation.patients,
         slices=evaluation.slices,
@@ -159,6 +166,7 @@ def display_channel(recipe, channels: int):
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Yield the cases of `split_by_class` for each row, volume by volume, on the original grid."""
     table, done, predictor = prepared.table, 0, trained.probability
+    meanings = MeaningsOf255(DATA_SET)
     for volume_rows in volumes_of(prepared, rows):
         images, organs = (
             np.asarray(prepared.images[volume_rows], np.float32),
@@ -178,9 +186,11 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
             grid="original",
             classes=len(trained.classes),
             notes=mask_notes,
+            meanings=meanings,
         )
         pictures = original_slices(manifest, prepared, volume_rows, recipe.data)
         for index, row in enumerate(volume_rows):
+            known, truth = without_ignored(truths[index])
             box = CropBox(*(int(value) for value in table.box[row]))
             spacing = table.spacing[row]
             slice_case = SliceCase(
@@ -188,9 +198,9 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 image=manifest.hide(_short(table.image[row], manifest.root)),
                 slice_index=pictures[index][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
-                organ=box.restore(organs[index], nearest=True) > 0.5,
+                organ=known & (box.restore(organs[index], nearest=True) > 0.5),
                 probability=None,
-                truth=truths[index],
+                truth=truth,
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
                 site=str(table.site[row]) or None,
                 volume=int(table.volume[row]),
@@ -198,7 +208,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 picture=pictures[index][0],
             )
             maps, *of_heads = (
-                box.restore_map(probability_map[index], organs[index])[0]
+                box.restore_map(probability_map[index], organs[index])[0] * known[..., None]
                 for probability_map in (combined, *heads)
             )
             cases = split_by_class(
@@ -208,7 +218,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 what: replace(
                     case,
                     baselines={
-                        name: box.restore(mask[index].astype(np.uint8), nearest=True) > 0.5
+                        name: known & (box.restore(mask[index].astype(np.uint8), nearest=True) > 0.5)
                         for name, mask in masks.get(what, {}).items()
                     },
                 )

@@ -59,6 +59,9 @@ patients, slices
     lesion) add up to patients. Further counts: slices_positive, slices_normal, slices_blank, slices_missing
     (counted as the worst case), slices_without_truth, label_conflicts (label and mask disagree: pixel metrics
     follow the mask, the AUROC follows the label).
+masks
+    taught, measured: patients and slices whose mask files did so; no patient is in both (masks.csv lists
+    them).
 oracle
     threshold, dice_volume: the threshold that is best WITH the masks, without post-processing. It is a bound,
     not a result.

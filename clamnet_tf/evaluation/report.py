@@ -11,7 +11,9 @@ simulated
 split, split_patients
     Name of the evaluated split; {"train": n, "val": n, "test": n}.
 supervision
-    "labels" or "masks".
+    "labels", "masks" or "mixed".
+mask_uses
+    {"taught" or "measured": {patient: number of slices with a mask file}}.
 step, checkpoint_rule
     Step of the chosen checkpoint (marked in the curves); how it was chosen, in words.
 steps, eta, prevalence, seconds, seed, network
@@ -90,6 +92,7 @@ RUN_KEYS = (
         "checkpoint_rule",
     ),
     *("steps", "eta", "prevalence", "seconds", "seed", "network", "environment", "details", "notes"),
+    "mask_uses",
 )
 _PER_PATIENT = {"dice_volume": "dice", "dice_slice": "dice_slice"}
 """Column of patients.csv that belongs to the headline metric."""

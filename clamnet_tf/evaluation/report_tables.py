@@ -3,6 +3,7 @@
 import re
 import shlex
 
+from clamnet_tf.evaluation.mask_use import patients_in_words
 from clamnet_tf.reporting import wording
 from clamnet_tf.reporting.overlays import class_rgb
 
@@ -215,7 +216,9 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
     labels = {
         "masks": "reference masks (fully supervised)",
         "labels": "one label per image; no mask was used in training or selection",
+        "mixed": "reference masks where patients teach with them, one label per image for the others",
     }
+    uses = run["mask_uses"] or {}
     split, environment = run["split_patients"] or {}, run["environment"] or {}
     git = environment.get("git") or {}
     rows = [
@@ -223,6 +226,7 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
         ("Condition", ", ".join(filter(None, (run["condition"], (run["modality"] or "").upper())))),
         ("Data", run["data"]),
         ("Learned from", labels.get(run["supervision"], run["supervision"])),
+        *((f"Masks that {use}", patients_in_words(patients)) for use, patients in uses.items()),
         ("Patients", ", ".join(f"{side} {count}" for side, count in split.items())),
         (
             "Evaluated",

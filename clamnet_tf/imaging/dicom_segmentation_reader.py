@@ -107,6 +107,16 @@ def read_segmentation(path: Path, image: Volume, classes: int) -> tuple[np.ndarr
     return mask, tuple(notes)
 
 
+def source_instances(path: Path) -> frozenset[str]:
+    """Return the SOPInstanceUIDs of the images that a segmentation says it was drawn on.
+
+    Raises:
+        ImageError: the file is damaged.
+        EnvironmentFailure: highdicom is not installed.
+    """
+    return _open(Path(path), Path(path).stat().st_mtime_ns).sources
+
+
 @functools.lru_cache(maxsize=2)
 def _open(path: Path, changed: int) -> _Segmentation:
     """Return the content of a segmentation file; its modification time `changed` is part of the cache key."""

@@ -15,7 +15,7 @@ from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS, read_segmentation
 from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
 from clamnet_tf.imaging.formats import FORMATS
-from clamnet_tf.imaging.mask_values import LARGEST_CLASS, label_map
+from clamnet_tf.imaging.mask_values import IGNORED, LARGEST_CLASS, label_map
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.imaging.volume import Volume
 
@@ -27,13 +27,15 @@ class Mask:
     """A mask as it was read.
 
     Attributes:
-        values: uint8 (slices, rows, columns), 0 background, 1 .. classes, in the orientation that
-            `read_volume` gives its image.
+        values: uint8 (slices, rows, columns), 0 background, 1 .. classes, 255 ignored where that was allowed,
+            in the orientation that `read_volume` gives its image.
         notes: assumptions, one sentence each, without the file's name.
+        lesion_is_255: whether the file holds 0 and 255 alone, and 255 was read as the lesion.
     """
 
     values: np.ndarray
     notes: tuple[str, ...] = ()
+    lesion_is_255: bool = False
 
 
 def needs_image(path: Path) -> bool:
@@ -45,7 +47,12 @@ def needs_image(path: Path) -> bool:
 
 
 def read_mask(
-    path: Path, classes: int = 1, *, image: Volume | None = None, like: Volume | None = None
+    path: Path,
+    classes: int = 1,
+    *,
+    image: Volume | None = None,
+    like: Volume | None = None,
+    ignored: bool = False,
 ) -> Mask:
     """Read a mask file.
 
@@ -55,6 +62,8 @@ def read_mask(
         image: the image of the mask, as `read_volume` gives it; needed for DICOM-SEG and RTSTRUCT, which are
             placed on it.
         like: an image on whose grid the mask must lie.
+        ignored: whether the value 255 beside class numbers is allowed, and means that a pixel is to be
+            ignored.
 
     Raises:
         ImageError: the file cannot be read, is colour, holds values that are not a mask or are ambiguous, or
@@ -76,8 +85,9 @@ def read_mask(
     if volume.grid.kind == "picture" and sniff.sniff(path) == "jpeg":
         _check_jpeg(path, values, classes)
     values, notes = _turned(volume, values)
-    labels, value_notes = label_map(path, values, classes)
-    return Mask(labels, (*notes, *value_notes))
+    labels, value_notes = label_map(path, values, classes, ignored=ignored)
+    whole = classes == 1 and values.max(initial=0) == IGNORED and bool(np.isin(values, (0, IGNORED)).all())
+    return Mask(labels, (*notes, *value_notes), lesion_is_255=whole)
 
 
 def _stored(path: Path) -> Volume:

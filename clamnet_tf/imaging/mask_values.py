@@ -2,6 +2,9 @@
 
 Resampling, smoothing and conversion to pictures leave values between background and class. Such values are
 cut at half of their range and a note says so. Ambiguous values are refused.
+
+Where the reader allows it, the value 255 beside class numbers marks pixels that are to be ignored. Without
+class numbers beside it, 255 is the lesion, as `predict` writes it.
 """
 
 import numpy as np
@@ -10,13 +13,16 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from clamnet_tf.errors import ImageError
 
 LARGEST_CLASS = 20  # larger whole numbers are shades
+IGNORED = 255  # beside class numbers: neither lesion nor background
 _TOPS = (1.0, 255.0, 65535.0)  # values of full membership in masks of shades
 _WHOLE = 1e-3  # a value this close to a whole number is that number (scl_slope, 1e-6 as background)
 _FEW_SHADES = 6  # at most so many values may be class numbers; an edge has more shades
 _WRITE = "Write the mask with 0 for background and 1 for the lesion"
 
 
-def label_map(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def label_map(
+    path, values: np.ndarray, classes: int, *, ignored: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Convert the values of a mask to numbers of lesion classes.
 
     A single class may be stored as any class numbers, all of which mean the lesion, or as shades. With
@@ -26,14 +32,36 @@ def label_map(path, values: np.ndarray, classes: int) -> tuple[np.ndarray, tuple
         path: named in messages.
         values: (slices, rows, columns), as stored.
         classes: number of lesion classes.
+        ignored: whether 255 beside class numbers is allowed, and means that a pixel is to be ignored.
 
     Returns:
-        (uint8 of the same shape, 0 background, 1 .. `classes`; notes on assumptions).
+        (uint8 of the same shape, 0 background, 1 .. `classes`, IGNORED; notes on assumptions).
 
     Raises:
         ImageError: the values are not a mask, or are ambiguous.
     """
+    if ignored and (unknown := _ignored(values, classes)) is not None:
+        labels, notes = label_map(path, np.where(unknown, 0, values), classes)
+        labels[unknown] = IGNORED
+        return labels, (*notes, "the value 255 beside class numbers is ignored")
     return _one_class(path, values) if classes == 1 else _numbered(path, values, classes)
+
+
+def _ignored(values: np.ndarray, classes: int) -> np.ndarray | None:
+    """Return where 255 stands beside class numbers, or None when the values are not of that kind.
+
+    With one class the numbers must be 1, 2 .. without a gap, since 0 and 255 alone are background and lesion,
+    and a few shades are an edge. With several classes 255 can be no class.
+    """
+    unknown = values == IGNORED
+    if not unknown.any():
+        return None
+    if classes > 1:
+        return unknown
+    distinct = _distinct(values)
+    numbers = distinct[(distinct != 0) & (distinct != IGNORED)]
+    consecutive = len(numbers) and len(numbers) <= LARGEST_CLASS and numbers[-1] == len(numbers)
+    return unknown if consecutive and (numbers == np.round(numbers)).all() and numbers[0] == 1 else None
 
 
 def _one_class(path, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

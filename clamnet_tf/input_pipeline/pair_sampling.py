@@ -101,3 +101,47 @@ class ShuffledPlan:
         return np.array(
             [shuffles[index // self.count][index % self.count] for index in indices], dtype=np.int64
         )
+
+
+class SubsetPlan:
+    """Plan the rows of a part of the training rows.
+
+    Args:
+        plan: has `rows(step)` -> row numbers within the part.
+        rows: (n,) the part, row numbers among all training rows.
+    """
+
+    def __init__(self, plan, rows):
+        self.plan, self.subset = plan, np.asarray(rows)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the rows of the batch of `step` among all training rows, int64."""
+        return self.subset[self.plan.rows(step)]
+
+
+class MixedPlan:
+    """Plan batches of which some pairs have masks and the others have none, spread evenly over the batch.
+
+    Args:
+        masked: plan of `2 * masked_pairs` rows a step.
+        others: plan of `2 * (pairs - masked_pairs)` rows a step.
+        pairs: number of pairs of a batch.
+        masked_pairs: number of pairs with masks, 1 .. pairs - 1.
+
+    Examples:
+        >>> one, two = (SubsetPlan(ShuffledPlan(1, batch_size=n, seed=0), [n]) for n in (2, 4))
+        >>> MixedPlan(one, two, pairs=3, masked_pairs=1).rows(0).tolist()
+        [4, 4, 4, 4, 2, 2]
+    """
+
+    def __init__(self, masked, others, *, pairs: int, masked_pairs: int):
+        self.masked, self.others = masked, others
+        counts = np.arange(pairs + 1) * masked_pairs // pairs
+        self._has_mask = np.diff(counts) > 0
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the rows of the batch of `step`: (2 * pairs,) int64, pairs together."""
+        batch = np.empty((len(self._has_mask), 2), np.int64)
+        batch[self._has_mask] = self.masked.rows(step).reshape(-1, 2)
+        batch[~self._has_mask] = self.others.rows(step).reshape(-1, 2)
+        return batch.reshape(-1)

@@ -59,6 +59,18 @@ class SliceStore:
         self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
 
 
+class KnownMasks(NamedTuple):
+    """The masks of a store's rows, of which some are known and teach (training.supervision mixed).
+
+    Attributes:
+        values: (N, H, W) uint8: 0 background, 1.. class, 255 ignored; without meaning where none is known.
+        masked: (N,) float32, 1 where the mask is known and teaches, else 0.
+    """
+
+    values: np.ndarray
+    masked: np.ndarray
+
+
 class Share(NamedTuple):
     """The part of every batch that a process computes: the replicas first..first+here-1 of `replicas`.
 
@@ -90,6 +102,7 @@ def pair_dataset(
     twin: bool,
     share: Share = WHOLE,
     service: DataService | None = None,
+    known: KnownMasks | None = None,
 ) -> tf.data.Dataset:
     """Make the dataset of two views per slice, with the warps between them.
 
@@ -104,13 +117,15 @@ def pair_dataset(
         share: which part of every batch is made; nothing else is read.
         service: the service whose workers make the elements; None: this process. The elements are the same
             (law.rand_augment must be 0).
+        known: masks of the store's rows, for mixed supervision; None: there are none.
 
     Returns:
         A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
         next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
         warp_b_to_a (B, 3, 3), where warp_a_to_b resamples a map of view a onto the grid of view b. Views and
-        organs are float32, organs in {0, 1}; label is 0 or 1. B is the plan's batch divided by all
-        replicas; the parts of a step together are the same for every share.
+        organs are float32, organs in {0, 1}; label is 0 or 1. With known masks there are masked (B,) and
+        mask_a, and with a twin mask_b, (B, H, W) int32 as in `mask_dataset`. B is the plan's batch divided
+        by all replicas; the parts of a step together are the same for every share.
 
     Examples:
         >>> import numpy as np
@@ -126,24 +141,22 @@ def pair_dataset(
     """
     total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
-    read = _reader(
-        [store.images, store.organ],
-        [store.labels, store.etas],
-        plan,
-        start,
-        steps,
-        total // share.replicas,
-        service,
-    )
+    arrays, facts = [store.images, store.organ], [store.labels, store.etas]
+    if known is not None:
+        arrays, facts = [*arrays, known.values], [*facts, known.masked]
+    read = _reader(arrays, facts, plan, start, steps, total // share.replicas, service)
 
     def element(step, first_row):
-        images, organ, label, eta = read(step, first_row)
-        images, organ = tf.cast(images, tf.float32), tf.cast(organ, tf.float32)
+        values = read(step, first_row)
+        images, organ, *masks = (tf.cast(value, tf.float32) for value in values[: len(arrays)])
+        label, eta, *masked = values[len(arrays) :]
         batch_place = tf.cast(first_row, tf.int32), total
         view_a, organ_a, matrix_a = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
+        if known is not None:
+            batch_of |= {"masked": masked[0], "mask_a": _warped(masks[0], matrix_a)}
         if twin:
             view_b, organ_b, matrix_b = draw_view(
                 images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, batch_place
@@ -154,6 +167,8 @@ def pair_dataset(
                 "warp_a_to_b": warp_between(matrix_a, matrix_b),
                 "warp_b_to_a": warp_between(matrix_b, matrix_a),
             }
+            if known is not None:
+                batch_of["mask_b"] = _warped(masks[0], matrix_b)
         return batch_of
 
     return _parts(element, start, steps, share, total // share.replicas, service)
@@ -170,6 +185,7 @@ def mask_dataset(
     seed: int,
     share: Share = WHOLE,
     service: DataService | None = None,
+    masked=None,
 ) -> tf.data.Dataset:
     """Make the dataset of views with warped masks for supervised training.
 
@@ -177,35 +193,42 @@ def mask_dataset(
         store: the rows to read.
         masks: (N, H, W) uint8, aligned with the store's rows: 0 background, 1.. class, 255 ignored.
         plan, law, start, steps, seed, share, service: see `pair_dataset`.
+        masked: (N,) float32, 1 for true masks and 0 for a teacher's; None: all are of one kind.
 
     Returns:
         A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`; pixels from
-        outside of the slice are background.
+        outside of the slice are background. With `masked`, there is masked (B,), too.
     """
-    total, side = len(plan.rows(start)), store.images.shape[1]
+    total = len(plan.rows(start))
+    facts = [] if masked is None else [np.asarray(masked, np.float32)]
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
     read = _reader(
-        [store.images, store.organ, masks], [], plan, start, steps, total // share.replicas, service
+        [store.images, store.organ, masks], facts, plan, start, steps, total // share.replicas, service
     )
 
     def element(step, first_row):
-        images, organ, mask = (tf.cast(value, tf.float32) for value in read(step, first_row))
+        images, organ, mask, *kind = (tf.cast(value, tf.float32) for value in read(step, first_row))
         batch_place = tf.cast(first_row, tf.int32), total
         view, organ, matrix = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
-        flat = tf.reshape(matrix, [-1, 9])[:, :8]
-        warped = tf.raw_ops.ImageProjectiveTransformV3(
-            images=mask[..., None],
-            transforms=flat,
-            output_shape=[side, side],
-            interpolation="NEAREST",
-            fill_mode="CONSTANT",
-            fill_value=0.0,
-        )
-        return {"view_a": extra(view), "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
+        batch_of = {"view_a": extra(view), "organ_a": organ, "mask": _warped(mask, matrix)}
+        return batch_of | ({"masked": kind[0]} if kind else {})
 
     return _parts(element, start, steps, share, total // share.replicas, service)
+
+
+def _warped(mask, matrix):
+    """Return the masks (B, H, W) of slices as int32 masks of their views; outside of the slice they are 0."""
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
+        images=mask[..., None],
+        transforms=tf.reshape(matrix, [-1, 9])[:, :8],
+        output_shape=mask.shape[1:3].as_list(),
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+    return tf.cast(warped[..., 0], tf.int32)
 
 
 def _reader(arrays, facts, plan, start: int, steps: int, batch: int, service):

@@ -139,7 +139,7 @@ def mark_volume(
     presences = None if volume.axes[0] else scores[:: -1 if volume.flips[0] else 1]
     array, power = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
     planes = planes_of(volume)
-    positions, spacing = along_normal(planes), _stack_spacing(volume)
+    positions, spacing = along_normal(planes), stack_spacing(volume)
     pixel_mm2, slices = spacing and spacing[1] * spacing[2], []
     for index, plane in enumerate(planes):
         grid, case, reference, inside = _source(volume, index)
@@ -261,7 +261,7 @@ def _source(volume: AssembledVolume, index: int):
     return grid, case, reference, index if reference.number is None else reference.number
 
 
-def _stack_spacing(volume: AssembledVolume) -> tuple[float, float, float] | None:
+def stack_spacing(volume: AssembledVolume) -> tuple[float, float, float] | None:
     """Return the distance between slices, rows and columns of the stack, in mm."""
     if volume.spacing_mm is None or (volume.axes, volume.flips) == IDENTITY:
         return volume.spacing_mm

@@ -11,8 +11,9 @@ import numpy as np
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import atomic_path
 from clamnet_tf.imaging.volume import Grid, to_stored
-from clamnet_tf.prediction.marked_volume import MarkedVolume
-from clamnet_tf.prediction.planes import affine_of, unevenness
+from clamnet_tf.prediction.marked_volume import MarkedVolume, stack_spacing
+from clamnet_tf.prediction.planes import affine_of, planes_of, unevenness
+from clamnet_tf.preprocessing.volumes import AssembledVolume
 
 SHEARED = (
     "its slices are sheared (tilted gantry); its NIfTI mask stores the shear in the sform and has "
@@ -126,6 +127,18 @@ def _from_planes(volume: MarkedVolume):
     else:
         image.set_qform(ras, "scanner")
     return image
+
+
+def affine_of_series(volume: AssembledVolume) -> np.ndarray | None:
+    """Return the affine of the mask that `write_nifti` writes for a volume that is not NIfTI.
+
+    It leads from (column, row, slice, 1) to mm, RAS; None where the slices have no place in the patient.
+    """
+    planes = planes_of(volume)
+    if any(plane is None for plane in planes):
+        return None
+    spacing = stack_spacing(volume)
+    return _LPS_TO_RAS @ affine_of(planes, spacing[0] if spacing else 1.0)[:, [2, 1, 0, 3]]
 
 
 def is_sheared(volume: MarkedVolume) -> bool:

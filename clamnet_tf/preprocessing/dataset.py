@@ -65,7 +65,7 @@ def find_split(recipe, *, data, labels, split_file, cache, reporter, keep_identi
     """Return the manifest with the split of every case set; the arguments are those of `find_cases`."""
     manifest = find_cases(recipe, data, labels, reporter, cache, keep_identifiers=keep_identifiers)
     reported = len(manifest.account)
-    needs_both = recipe.training.supervision == "labels"
+    needs_both = recipe.training.supervision != "masks"
     manifest = split_manifest(
         manifest, recipe.data.split, Path(split_file) if split_file else None, both_classes=needs_both
     )

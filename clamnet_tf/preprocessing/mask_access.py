@@ -14,11 +14,15 @@ import numpy as np
 
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError, MaskAccessError
+from clamnet_tf.imaging.mask_files import Mask
 from clamnet_tf.preprocessing.crop import CropBox
+from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
 
 PURPOSES = ("evaluation", "supervision")
 GRIDS = ("original", "prepared")
+
+DATA_SET = "data set"
 
 _lock = threading.Lock()
 _closed = 0
@@ -51,6 +55,7 @@ def open_masks(
     grid: Literal["original", "prepared"],
     classes: int = 1,
     notes: dict[str, str] | None = None,
+    meanings: MeaningsOf255 | None = None,
 ) -> list[np.ndarray | None]:
     """Return the lesion masks of `rows` of the prepared table as label maps, one per row.
 
@@ -64,17 +69,19 @@ def open_masks(
         classes: how many lesion classes the recipe has.
         notes: a dict that receives {note: first file} on assumptions made in reading; None: none are
             collected.
+        meanings: what 255 meant in the masks that were opened before; None: none were.
 
     Returns:
-        uint8 arrays, 0 background, 1 .. `classes`. A slice labelled normal without a mask file gets an empty
-        mask; any other slice without one gets None, and the caller leaves it out of metrics and of supervised
-        training.
+        uint8 arrays, 0 background, 1 .. `classes`, 255 to be ignored (`imaging.mask_values`). A slice
+        labelled normal without a mask file gets an empty mask; any other slice without one gets None,
+        and the caller leaves it out of metrics and of supervised training.
 
     Raises:
         MaskAccessError: a mask is opened inside `mask_firewall()`, or test rows are asked for
             supervision.
         ValueError: an unknown purpose or grid.
-        DataError: a mask does not fit its image.
+        DataError: a mask does not fit its image, or 255 means the lesion in one mask of the data and ignored
+            pixels in another one.
         ImageError: a mask cannot be read.
     """
     if purpose not in PURPOSES or grid not in GRIDS:
@@ -89,6 +96,7 @@ def open_masks(
     masks: list[np.ndarray | None] = []
     slices_of_case = np.bincount(table.case) if len(table.case) else []
     read_key, volume = None, None
+    meanings = meanings or MeaningsOf255(DATA_SET)
     for row in rows:
         if is_closed():
             raise MaskAccessError(
@@ -101,8 +109,10 @@ def open_masks(
         else:
             key = (case.mask, case.image)
             if read_key != key:
-                read = read_mask_of(case.mask, case.image, classes=classes)
+                read = _read(case, classes)
                 read_key, volume = key, read.values
+                if not case.mask_in_order:
+                    meanings.add(str(manifest.root), case.mask, read)
                 for note in read.notes if notes is not None else ():
                     notes.setdefault(note, str(case.mask))
             count = slices_of_case[table.case[row]]
@@ -117,6 +127,13 @@ def open_masks(
             mask = box.crop(mask, side, nearest=True)
         masks.append(mask)
     return masks
+
+
+def _read(case, classes: int) -> Mask:
+    """Read the mask of a case in the order of its image's volume."""
+    if not case.mask_in_order:
+        return read_mask_of(case.mask, case.image, classes=classes, ignored=True)
+    return Mask(np.load(case.mask))
 
 
 def _slice(volume: np.ndarray, case, index: int, box: CropBox) -> np.ndarray:

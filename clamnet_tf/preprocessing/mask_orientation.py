@@ -22,7 +22,12 @@ _WITHOUT_PLACE, _WITH_AFFINE = picture_formats(), volume_formats()
 
 
 def read_mask_of(
-    mask: Path, image: Path, open_image: Callable[[Path], Volume] = read_volume, classes: int = 1
+    mask: Path,
+    image: Path,
+    open_image: Callable[[Path], Volume] = read_volume,
+    classes: int = 1,
+    *,
+    ignored: bool = False,
 ) -> Mask:
     """Read a mask, (slices, rows, columns), turned like the volume of `image`.
 
@@ -33,6 +38,7 @@ def read_mask_of(
         open_image: returns the image's volume; called for masks that are placed on their image, and for masks
             without a place whose image has one.
         classes: how many lesion classes the recipe has.
+        ignored: see `imaging.mask_files.read_mask`.
 
     Raises:
         DataError: the mask does not have the shape of the image as stored, so that it cannot be turned with
@@ -42,12 +48,14 @@ def read_mask_of(
     """
     if needs_image(mask):
         return _placed(mask, open_image(image), classes)
-    read = read_mask(mask, classes)
+    read = read_mask(mask, classes, ignored=ignored)
     values = read.values
     if _kind(mask) in _WITH_AFFINE and _kind(image) in _WITH_AFFINE:
         volume = open_image(image)
         if values.shape == volume.array.shape[:3]:
-            read_mask(mask, classes, like=volume)  # refuses one that lies elsewhere in the patient
+            read_mask(
+                mask, classes, like=volume, ignored=ignored
+            )  # refuses one that lies elsewhere in the patient
     if _kind(mask) not in _WITHOUT_PLACE or _kind(image) in _WITHOUT_PLACE:
         return read
     volume = open_image(image)

@@ -1,6 +1,6 @@
 """Rules between several keys of a recipe, which the schema cannot state (rule.py says what a rule is)."""
 
-from clamnet_tf.recipe import rules_network, rules_teaching  # noqa: F401  (each adds its rules to RULES)
+from clamnet_tf.recipe import rules_masks, rules_network, rules_teaching  # noqa: F401  (each adds its rules to RULES)
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import RULES, Finding, rule
 
@@ -42,13 +42,6 @@ def classes_have_their_own_share(classes, share):
 def classes_keep_holes(classes, fill_holes):
     if classes and fill_holes:
         yield Finding(("inference", "fill_holes"), "false, since a hole of one class may be another", "true")
-
-
-@rule("training.shuffle_labels", "training.supervision")
-def shuffled_labels_are_learned_from(shuffle_labels, supervision):
-    if shuffle_labels and supervision == "masks":
-        expected = "false, since training.supervision masks learns from no labels"
-        yield Finding(("training", "shuffle_labels"), expected, "true")
 
 
 @rule("data.normalization", "data.window")
@@ -160,16 +153,6 @@ def twin_agrees(weight, kind):
         yield Finding(path, expected, f"{weight:g}", "give it a weight or set twin.kind: none")
 
 
-@rule("loss.objective", "training.supervision")
-def objective_is_minimised(objective, supervision):
-    if objective != "hybrid" and supervision == "masks":
-        yield Finding(
-            ("loss", "objective"),
-            "hybrid, since training.supervision masks learns from masks alone",
-            objective,
-        )
-
-
 @rule("twin.kind", "loss.objective")
 def baselines_have_no_twin(kind, objective):
     if not OBJECTIVES[objective].needs_pairs and kind != "none":
@@ -194,7 +177,7 @@ def baselines_have_no_contrast(weight, objective):
 
 @rule("training.batch_size", "training.supervision")
 def batch_halves(batch_size, supervision):
-    if supervision == "labels" and batch_size % 2:
+    if supervision != "masks" and batch_size % 2:
         expected = "an even number, half abnormal and half normal slices"
         yield Finding(
             ("training", "batch_size"),

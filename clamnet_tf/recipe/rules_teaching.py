@@ -27,13 +27,6 @@ def pseudo_labels_part(rounds, foreground, background, prevalence, classes):
         yield Finding(("self_training", "background_fraction"), expected, f"{background:g}")
 
 
-@rule("training.supervision", "self_training.rounds")
-def self_training_from_labels(supervision, rounds):
-    if supervision == "masks" and rounds:
-        expected = "0, since training.supervision masks has true masks to learn from"
-        yield Finding(("self_training", "rounds"), expected, str(rounds))
-
-
 @rule("self_training.teacher", "self_training.rounds", "data.normal_atlas")
 def atlas_that_teaches(teacher, rounds, atlas):
     if teacher == "normal_atlas" and not rounds:

@@ -26,12 +26,27 @@ from clamnet_tf.recipe.section import (
     without,
 )
 
+MASKED_SHARE = 0.25
+"""Usual value of training.masked_share."""
+
 
 class TrainingSection(Section):
     """Steps and batches."""
 
-    supervision: Literal["labels", "masks"] = Field(
-        "labels", description="labels: image labels only; masks: supervised (ceilings, organ networks)."
+    supervision: Literal["labels", "masks", "mixed"] = Field(
+        "labels",
+        description="labels: image labels only; masks: supervised (ceilings, organ networks); mixed: slices "
+        "with a mask learn from it, the others from their labels.",
+    )
+    masked_patients: PositiveCount | None = Field(
+        None,
+        description="masks and mixed: how many of the training patients with outlined lesions teach with "
+        "their masks, drawn with the seed (a larger number keeps those of a smaller one); null for all.",
+    )
+    masked_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        MASKED_SHARE,
+        description="mixed: least share of each batch that is drawn from slices with a mask; where more of "
+        "the abnormal slices have one, it is their share.",
     )
     patients: PositiveCount | None = Field(
         None,
@@ -55,6 +70,10 @@ class TrainingSection(Section):
     seed: Seed = Field(
         0, description="Seed of weights, pairs, views, and of the draws of patients and shuffled labels."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_masks(self, handler):
+        return without(handler(self), masked_patients=None, masked_share=MASKED_SHARE)
 
 
 class RuntimeSection(Section):
@@ -267,7 +286,7 @@ class Recipe(Section):
         """Whether the first network is trained with the hybrid loss on pairs of labelled slices, weighted
         by eta.
         """
-        labels = self.training.supervision == "labels" and OBJECTIVES[self.loss.objective].needs_pairs
+        labels = self.training.supervision != "masks" and OBJECTIVES[self.loss.objective].needs_pairs
         return labels and self.self_training.teacher == "first_network"
 
     @property

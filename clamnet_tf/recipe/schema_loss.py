@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_serializer
 
 from clamnet_tf.recipe.objectives import OBJECTIVES
-from clamnet_tf.recipe.section import Fraction, NonNegative, Probability, Section, without
+from clamnet_tf.recipe.section import Fraction, NonNegative, Positive, Probability, Section, without
 
 
 class TwinSection(Section):
@@ -80,6 +80,16 @@ class SoftDiceSection(Section):
     )
 
 
+class MixedSection(Section):
+    """Weights of the two kinds of slices in a batch of training.supervision mixed."""
+
+    mask_weight: Positive = Field(1.0, description="Weight of slices with a mask, which learn from it.")
+    label_weight: Positive = Field(
+        1.0,
+        description="Weight of the other slices, which learn from their labels, or from a teacher's marks.",
+    )
+
+
 class LossSection(Section):
     """The hybrid loss and its companions, or another objective to compare with. [8, 9]"""
 
@@ -105,7 +115,9 @@ class LossSection(Section):
     consistency: ConsistencySection = Field(default_factory=ConsistencySection)
     contrast: ContrastSection = Field(default_factory=ContrastSection)
     soft_dice: SoftDiceSection = Field(default_factory=SoftDiceSection)
+    mixed: MixedSection = Field(default_factory=MixedSection)
 
     @model_serializer(mode="wrap")
-    def _without_the_usual_dice(self, handler):
-        return without(handler(self), soft_dice=SoftDiceSection().model_dump())
+    def _without_the_usual(self, handler):
+        usual = {"soft_dice": SoftDiceSection().model_dump(), "mixed": MixedSection().model_dump()}
+        return without(handler(self), **usual)

@@ -93,7 +93,7 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
                     *row.messages,
                     OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0])),
                 ]
-        if row.kind == "weak":
+        if row.kind in ("weak", "mixed"):
             row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
         if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:
             row.to_floor = _tuple(bootstrap.paired(*pairs, samples=samples))

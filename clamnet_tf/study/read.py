@@ -71,7 +71,7 @@ def _rules(root: Node, study: Study) -> list[Problem]:
                 problems.append(Problem(place_of(root, path), path, expected, received, advice))
     kinds = {arm.name: arm.kind for arm in study.arms()}
     for key, wanted in (
-        ("reference", ("weak", "supervised", "control")),
+        ("reference", ("weak", "mixed", "supervised", "control")),
         ("ceiling", ("supervised",)),
         ("floor", tuple(set(kinds.values()))),
     ):

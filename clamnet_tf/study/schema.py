@@ -19,10 +19,11 @@ class Arm(Section):
 
     name: Name = Field(description="Short name, unique in the study; --only takes it.")
     title: Text = Field(description="What a radiologist reads in the table.")
-    kind: Literal["weak", "supervised", "control", "simple"] = Field(
+    kind: Literal["weak", "mixed", "supervised", "control", "simple"] = Field(
         "weak",
-        description="weak: learns from image labels; supervised: from masks; control: must fail, for "
-        "example shuffled labels; simple: learns nothing, taken from the evaluation of the reference arm.",
+        description="weak: learns from image labels; mixed: from labels and masks; supervised: from masks; "
+        "control: must fail, for example shuffled labels; simple: learns nothing, taken from the evaluation "
+        "of the reference arm.",
     )
     baseline: Text | None = Field(
         None, description="simple arms only: name of the baseline in metrics.json, for example whole_organ."

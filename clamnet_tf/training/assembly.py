@@ -1,5 +1,6 @@
 """Build the parts of one training once from its recipe; modules below it get plain arguments or a section."""
 
+import functools
 import hashlib
 
 import keras
@@ -16,6 +17,7 @@ from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
 from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.training import mixed
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
 from clamnet_tf.training.initial import begin_with
@@ -29,7 +31,8 @@ from clamnet_tf.training.selection import (
 )
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
-from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
+from clamnet_tf.training.supervised import SupervisedTrainer
+from clamnet_tf.training.teaching_masks import TeachingMasks, open_teaching_masks
 from clamnet_tf.training.thresholds import fit_postprocessors
 from clamnet_tf.training.training_data import TrainingData
 from clamnet_tf.training.workers import Workers
@@ -50,6 +53,7 @@ class TrainingAssembly:
     Attributes:
         slices: TrainingSlices.
         data: TrainingData.
+        mixed: whether some slices teach with masks and the others with their labels.
         postprocessor: PostprocessingConfig.
         classes: LesionClass of each map.
         numbers: numbers of the stages, in order: 0 learns from labels or masks, 1.. from the masks of the
@@ -83,6 +87,7 @@ class TrainingAssembly:
             recipe.selection,
         )
         self.network, self.pairs, self.xla = recipe.network, recipe.pairs, recipe.runtime.xla
+        self.mixed = recipe.training.supervision == "mixed"
         self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
         self.classes = classes_of(recipe)
         self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
@@ -99,6 +104,14 @@ class TrainingAssembly:
         if self.taught.teacher == "attribution" and self.attribution is not None:
             sizes["attribution.classifier.batch_size"] = self.attribution.classifier.batch_size
         return sizes
+
+    @functools.cached_property
+    def teaching(self) -> TeachingMasks:
+        """The masks that teach, opened at the first use; none are known when image labels alone teach."""
+        count = len(self.classes)
+        return open_teaching_masks(
+            self.manifest, self.prepared, self.slices, self.training, count, self.workers, self.say
+        )
 
     def untrained(self) -> dict:
         """Return {title of a stage: its network without the initial weights}, which
@@ -135,19 +148,17 @@ class TrainingAssembly:
         section = self.training
         with self.workers.strategy.scope():
             network = self._first_network(self.initial)
-            trainer = OBJECTIVES[self.loss.objective].build(
-                network,
-                self.loss,
-                twin=self.twin,
-                new_twin=self._twin,
-                classes=self.classes,
-                steps=section.steps,
-            )
+            build = mixed.build if self.mixed else OBJECTIVES[self.loss.objective].build
+            parts = {"twin": self.twin, "new_twin": self._twin, "classes": self.classes}
+            trainer = build(network, self.loss, steps=section.steps, **parts)
             self._compile(trainer, section.optimizer, section.steps)
         plan = self._plan(self.pairs.matching, section.batch_size, section.seed)
-        twin = self.twin.kind != "none"
-        dataset = self.data.pairs(plan, self._views(), steps=section.steps, seed=section.seed, twin=twin)
-        return self._stage("image-labels", first_step, section.steps, trainer, dataset)
+        known, twin = self.teaching.for_pairs() if self.mixed else None, self.twin.kind != "none"
+        dataset = self.data.pairs(
+            plan, self._views(), steps=section.steps, seed=section.seed, twin=twin, known=known
+        )
+        name = "mixed" if self.mixed else "image-labels"
+        return self._stage(name, first_step, section.steps, trainer, dataset)
 
     def mask_stage(self, first_step: int) -> Stage:
         """Build the stage in which the first network learns from masks (supervised mode)."""
@@ -158,10 +169,7 @@ class TrainingAssembly:
                 network, k=loss.k, head_weights=loss.head_weights, dice=loss.soft_dice
             )
             self._compile(trainer, section.optimizer, section.steps)
-        indices, masks = training_masks(
-            self.manifest, self.prepared, self.data.rows, len(self.classes), self.say
-        )
-        rows = self.data.rows[indices]
+        rows, masks = self.data.rows[self.teaching.known], self.teaching.masks[self.teaching.known]
         plan = ShuffledPlan(len(rows), batch_size=section.batch_size, seed=section.seed)
         dataset = self.data.masked(rows, masks, plan, self._views(), steps=section.steps, seed=section.seed)
         return self._stage("supervised", first_step, section.steps, trainer, dataset)
@@ -177,7 +185,7 @@ class TrainingAssembly:
             network = build_evidence_classifiers(own, **self.shape)
             trainer = ClassifierTrainer(network, self.attribution, steps=own.steps)
             self._compile(trainer, own.optimizer, own.steps)
-        plan = self._plan(own.matching, own.batch_size, seed)
+        plan = self._plan(own.matching, own.batch_size, seed, of_labels=True)
         views = AugmentationConfig(**own.augmentation.model_dump())
         dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
         teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
@@ -194,17 +202,23 @@ class TrainingAssembly:
     def self_training_stage(self, number: int, first_step: int, teacher) -> Stage:
         """Build a stage in which a new network learns from the masks of the teacher, or of the atlas.
 
-        The network starts from random or from the initial weights.
+        The network starts from random or from the initial weights. In mixed supervision, slices with a mask
+        teach with it instead.
         """
         own, seed = self.taught, self.training.seed + number
-        masks = self.taught_masks(number, teacher)
+        masks, masked = self.taught_masks(number, teacher), None
+        if self.mixed:
+            masks, masked = self.teaching.over(masks), self.teaching.known
         with self.workers.strategy.scope():
             network = build_network(own.network, **self.shape)
             begin_with(self.initial, network)
-            trainer = SupervisedTrainer(network, k=self.loss.k, dice=self.loss.soft_dice)
+            loss = self.loss
+            trainer = SupervisedTrainer(network, k=loss.k, dice=loss.soft_dice, mixed=loss.mixed)
             self._compile(trainer, self.training.optimizer, own.steps)
         plan = self._plan(own.matching, self.training.batch_size, seed)
-        dataset = self.data.masked(self.data.rows, masks, plan, self._views(), steps=own.steps, seed=seed)
+        dataset = self.data.masked(
+            self.data.rows, masks, plan, self._views(), steps=own.steps, seed=seed, masked=masked
+        )
         return self._stage(f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
     def taught_masks(self, number: int, teacher) -> np.ndarray:
@@ -309,8 +323,12 @@ class TrainingAssembly:
         )
         trainer.optimizer.build(trainer.trainable_variables)
 
-    def _plan(self, matching, batch_size: int, seed: int):
-        return self.data.pair_plan(matching=matching.model_dump(), batch_size=batch_size, seed=seed)
+    def _plan(self, matching, batch_size: int, seed: int, *, of_labels: bool = False):
+        """Plan the pairs of a stage; mixed supervision mixes them, unless the stage learns labels alone."""
+        options = {"matching": matching.model_dump(), "batch_size": batch_size, "seed": seed}
+        if self.mixed and not of_labels:
+            return self.data.mixed_plan(self.teaching.known, share=self.training.masked_share, **options)
+        return self.data.pair_plan(**options)
 
     def _views(self) -> AugmentationConfig:
         return AugmentationConfig(**self.pairs.augmentation.model_dump())

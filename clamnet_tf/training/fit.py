@@ -7,6 +7,7 @@ import keras
 
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.networks.saved import load_network
+from clamnet_tf.preprocessing.mask_table import write_uses
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.initial import plan_initial
@@ -39,9 +40,9 @@ def train(
 ) -> TrainingResult:
     """Train the stages, score checkpoints and select one; `run` always holds what a resumed run needs.
 
-    Stages: the first network (from image labels, or from masks in supervised mode), then the rounds of
-    self-training. When the run has initial weights (fit --init), the network of every stage starts from what
-    fits of them.
+    Stages: the first network (from image labels, from masks in supervised mode, or from both), then the
+    rounds of self-training. When the run has initial weights (fit --init), the network of
+    every stage starts from what fits of them.
 
     Args:
         recipe: the resolved recipe.
@@ -73,6 +74,8 @@ def train(
         reporter.line(
             f"Note: network.norm batch: {leak}; group norm segments better (recipes/EXPERIMENTS.md, row 45)."
         )
+    if run and recipe.training.supervision != "labels":
+        write_uses(run.masks, parts.teaching.uses)
     if initial is not None:
         plan_initial(initial, parts.untrained(), run, reporter)
     return _all_stages(parts, run, reporter)

@@ -11,8 +11,8 @@ from clamnet_tf.inference.postprocessing.log_odds import log_odds_above
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
 from clamnet_tf.input_pipeline.pipeline import RowView
+from clamnet_tf.losses.of_masks import IGNORED
 
-IGNORED = 255
 BACKGROUND, FOREGROUND = 0, 1
 NO_STEPS = PostprocessingConfig()
 

@@ -17,6 +17,11 @@ TERMS = ("hybrid_abnormal", "hybrid_normal", "agreement", "contrast", "area_abno
 
 def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer":
     """Build the trainer of the hybrid loss; see recipe.objectives.Objective."""
+    return SiameseTrainer(network, **siamese_options(loss, twin, new_twin, steps))
+
+
+def siamese_options(loss, twin, new_twin, steps: int) -> dict:
+    """Return the keyword arguments of SiameseTrainer; see recipe.objectives.Objective for these arguments."""
     options = {
         "k": loss.k,
         "head_weights": loss.head_weights,
@@ -28,9 +33,7 @@ def build(network, loss, *, twin, new_twin, steps: int, **_) -> "SiameseTrainer"
         "pooling_power": loss.contrast.pooling_power,
     }
     other = new_twin() if twin.kind in ("separate", "ema") else None
-    return SiameseTrainer(
-        network, twin=other, kind=twin.kind, loss=options, momentum=twin.momentum, steps=steps
-    )
+    return {"twin": other, "kind": twin.kind, "loss": options, "momentum": twin.momentum, "steps": steps}
 
 
 class SiameseTrainer(StepTrainer):
@@ -55,8 +58,10 @@ class SiameseTrainer(StepTrainer):
         steps: planned number of steps, for the ramp.
     """
 
+    logged: tuple[str, ...] = TERMS
+
     def __init__(self, network, *, twin=None, kind="shared", loss: dict, momentum=0.99, steps: int, **kwargs):
-        super().__init__(network, TERMS, **kwargs)
+        super().__init__(network, self.logged, **kwargs)
         self.twin, self.kind, self.momentum, self.steps = twin, kind, momentum, steps
         self.options, self.heads = loss, head_names(network.output)
         self.head_weights = head_shares(self.heads, loss.get("head_weights"))
@@ -84,11 +89,18 @@ class SiameseTrainer(StepTrainer):
         """Return terms per example, each (B,) float32: hybrid (weighted by eta), agreement, contrast, and
         logged ones.
         """
-        views = self._views(batch, training)
+        return self.terms_of(self._views(batch, training), batch)
+
+    def learned(self, views) -> list:
+        """Return the views whose network learns: an ema teacher does not."""
+        return views[:1] if self.kind == "ema" else views
+
+    def terms_of(self, views, batch) -> dict:
+        """Return the terms of `loss_terms` from the log-softmax (B, H, W, C) of each view and head."""
         abnormal = ops.cast(batch["label"] > 0, "float32")
         k, margin, power = (self.options[name] for name in ("k", "contrast_margin", "pooling_power"))
         terms = {"hybrid": 0.0, "agreement": 0.0, "contrast": 0.0, "raw": 0.0, "area": 0.0}
-        learned = views[:1] if self.kind == "ema" else views
+        learned = self.learned(views)
         for head, head_weight in zip(self.heads, self.head_weights):
             if not head_weight:
                 continue
@@ -144,8 +156,12 @@ class SiameseTrainer(StepTrainer):
     def minimised(self, batch) -> tuple:
         """Return the mean total, and the terms that are logged."""
         terms = self.loss_terms(batch, training=True)
+        return ops.mean(self._total(terms)), self.logged_terms(terms)
+
+    def logged_terms(self, terms) -> dict:
+        """Return what is logged, name -> (values (B,), weights (B,) or None)."""
         abnormal, normal = terms["abnormal"], 1.0 - terms["abnormal"]
-        return ops.mean(self._total(terms)), {
+        return {
             "hybrid_abnormal": (terms["raw"], abnormal),
             "hybrid_normal": (terms["raw"], normal),
             "agreement": (terms["agreement"], None),

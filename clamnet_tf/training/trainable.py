@@ -36,7 +36,7 @@ def check_trainable(recipe, manifest, prepared) -> None:
             f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}."
         )
     label = slices.table.label[slices.rows]
-    if recipe.training.supervision == "labels":
+    if recipe.training.supervision != "masks":
         if problem := without_pairs(int(np.sum(label > 0)), int(np.sum(label == 0))):
             raise DataError(problem)
         return

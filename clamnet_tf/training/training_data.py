@@ -1,11 +1,19 @@
 """Make the batches of a training: stores of slices, plans that pair them, and the datasets of a stage."""
 
+from typing import Any
+
 import numpy as np
 
 from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
 from clamnet_tf.input_pipeline.data_service import DataService
-from clamnet_tf.input_pipeline.pair_sampling import PairPlan
-from clamnet_tf.input_pipeline.pipeline import RowView, SliceStore, mask_dataset, pair_dataset
+from clamnet_tf.input_pipeline.pair_sampling import MixedPlan, PairPlan, ShuffledPlan, SubsetPlan
+from clamnet_tf.input_pipeline.pipeline import (
+    KnownMasks,
+    RowView,
+    SliceStore,
+    mask_dataset,
+    pair_dataset,
+)
 from clamnet_tf.training.slices import TrainingSlices
 
 
@@ -46,30 +54,80 @@ class TrainingData:
             RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas
         )
 
-    def pair_plan(self, *, matching: dict, batch_size: int, seed: int) -> PairPlan:
+    def pair_plan(self, *, matching: dict, batch_size: int, seed: int, among=None) -> PairPlan:
         """Plan which normal slice is paired with which abnormal one.
 
-        `matching` holds options of `input_pipeline.pair_sampling.PairPlan`.
+        Args:
+            matching: options of `input_pipeline.pair_sampling.PairPlan`.
+            batch_size: slices per step, even.
+            seed: of the plan.
+            among: (n,) numbers of the training rows that are paired, whose rows the plan counts; None: all.
         """
-        table = self.slices.table.select(self.rows)
+        table = self.slices.table.select(self.rows if among is None else self.rows[among])
         columns = {"position": table.position, "area": table.area, "site": table.site}
         return PairPlan(table.label, columns, batch_size=batch_size, seed=seed, matching=matching)
 
-    def pairs(self, plan: PairPlan, views: AugmentationConfig, *, steps: int, seed: int, twin: bool):
+    def mixed_plan(self, masked, *, share: float, matching: dict, batch_size: int, seed: int):
+        """Plan batches of pairs with masks and pairs without.
+
+        The least share of slices with masks is exceeded where more of the abnormal slices have one. Pairs
+        without a mask take abnormal slices that have none and normal ones that have none or, where all have
+        one, any. When every abnormal slice has a mask, there are only pairs with masks and any normal slices.
+
+        Args:
+            masked: (N,) bool, which of the training rows have a mask that teaches.
+            share: training.masked_share.
+            matching, batch_size, seed: see `pair_plan`.
+        """
+        abnormal, pairs = self.label > 0, batch_size // 2
+        others, normal = np.flatnonzero(~masked & abnormal), np.flatnonzero(~masked & ~abnormal)
+        if not len(others):
+            return self.pair_plan(matching=matching, batch_size=batch_size, seed=seed)
+        normal = normal if len(normal) else np.flatnonzero(~abnormal)
+        share = max(share, float((masked & abnormal).sum() / abnormal.sum()))
+        masked_pairs = int(np.clip(round(share * pairs), 1, pairs - 1))
+
+        def paired(rows, count):
+            options = {"matching": matching, "batch_size": 2 * count, "seed": seed}
+            return SubsetPlan(self.pair_plan(among=rows, **options), rows)
+
+        rows = np.flatnonzero(masked)
+        if abnormal[rows].all() or not abnormal[rows].any():  # nothing to pair: each in turn
+            with_masks = SubsetPlan(ShuffledPlan(len(rows), batch_size=2 * masked_pairs, seed=seed), rows)
+        else:
+            with_masks = paired(rows, masked_pairs)
+        without = paired(np.sort(np.concatenate([others, normal])), pairs - masked_pairs)
+        return MixedPlan(with_masks, without, pairs=pairs, masked_pairs=masked_pairs)
+
+    def pairs(
+        self,
+        plan,
+        views: AugmentationConfig,
+        *,
+        steps: int,
+        seed: int,
+        twin: bool,
+        known: KnownMasks | None = None,
+    ):
         """Return (start, Share) -> the pairs of the remaining steps, with a second view of each slice for
         a twin.
+
+        `known` are masks of the training rows for mixed supervision.
         """
-        store, service = self.store(self.rows), self._service
+        store = self.store(self.rows)
+        own: dict[str, Any] = {"seed": seed, "twin": twin, "known": known, "service": self._service}
         return lambda start, share: pair_dataset(
-            store, plan, views, start=start, steps=steps, seed=seed, twin=twin, share=share, service=service
+            store, plan, views, start=start, steps=steps, share=share, **own
         )
 
-    def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int):
+    def masked(self, rows, masks, plan, views: AugmentationConfig, *, steps: int, seed: int, masked=None):
         """Return (start, Share) -> views with masks of the remaining steps.
 
-        `masks` are true or a teacher's, (len(rows), H, W) uint8.
+        `masks` are true or a teacher's, (len(rows), H, W) uint8; `masked` (len(rows),) is 1 where they are
+        true, None when all are of one kind.
         """
-        store, service = self.store(rows), self._service
+        store = self.store(rows)
+        own: dict[str, Any] = {"seed": seed, "service": self._service, "masked": masked}
         return lambda start, share: mask_dataset(
-            store, masks, plan, views, start=start, steps=steps, seed=seed, share=share, service=service
+            store, masks, plan, views, start=start, steps=steps, share=share, **own
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from clamnet_tf.datasets.pseudonyms import hiding
 from clamnet_tf.datasets.split import write_split
-from clamnet_tf.errors import ClamnetError
+from clamnet_tf.errors import ClamnetError, RunError
 from clamnet_tf.preprocessing.cache import default_cache
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
@@ -15,6 +15,7 @@ from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.writer import resolve, to_yaml
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
+from clamnet_tf.workflows.corrections import store_corrections, with_corrections
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
 from clamnet_tf.workflows.search import chosen_recipe
@@ -29,6 +30,7 @@ def fit(
     *,
     search: bool = False,
     initial: str | None = None,
+    corrections: str | None = None,
     resume: Literal["never", "always", "if_begun"] = "never",
     place: tuple[int, int] | None = None,
     quiet: bool = False,
@@ -41,6 +43,7 @@ def fit(
         out: Run folder, or an address that TensorFlow can write to.
         search: Choose loss.eta first. A teacher of auto is chosen in any case.
         initial: Model whose weights the run starts from.
+        corrections: Folder of corrected masks, which teach; only in one process.
         resume: "never": a new run; "always": continue the unfinished run in `out`; "if_begun": continue if
             there is one.
         place: (index, count) of this process in its cluster, in which it is the first; None: no cluster.
@@ -78,7 +81,7 @@ def fit(
             try:
                 if begin is not None:
                     begin(run)
-                return _train_and_evaluate(recipe, source, run, reporter, place, report)
+                return _train_and_evaluate(recipe, source, run, reporter, place, report, corrections)
             except ClamnetError as error:
                 run.log(f"Error: {reporter.hide(str(error))}")
                 raise
@@ -117,10 +120,10 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
 
 
 def _train_and_evaluate(
-    recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str
+    recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str, corrections
 ) -> str:
     """Train and evaluate in a locked run folder; return FINISHED or STOPPED. `report` is the address of the
-    page.
+    page, `corrections` a folder of corrected masks or None.
     """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
@@ -135,7 +138,17 @@ def _train_and_evaluate(
     from clamnet_tf.evaluation.evaluate import evaluate_run
     from clamnet_tf.training.fit import train
 
-    outcome = train(recipe, manifest, prepared, run, reporter, workers)
+    teaching = manifest
+    if corrections is not None:
+        if not run.corrections.exists() and not run.is_untrained():
+            raise RunError(
+                f"{run.path}: the run was started without --corrections. Resume it without them, or choose "
+                "another --out."
+            )
+        store_corrections(corrections, run.corrections, manifest, recipe, reporter)
+    if run.corrections.exists():
+        teaching = with_corrections(manifest, run.corrections)
+    outcome = train(recipe, teaching, prepared, run, reporter, workers)
     if outcome.look is None:
         reporter.line(
             "Stopped on request; the last step is saved. Continue with the same command and --resume."

@@ -45,7 +45,7 @@ def _check_masks(recipe: Recipe, manifest: Manifest, prepared: Prepared) -> None
     """
     table, classes = prepared.table, len(class_names(recipe))
     to_open: list[tuple[str, Literal["evaluation", "supervision"]]] = [("test", "evaluation")]
-    if recipe.training.supervision == "masks":
+    if recipe.training.supervision != "labels":
         to_open.append(("train", "supervision"))
     for side, purpose in to_open:
         rows = np.flatnonzero(table.split == side)

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.preprocessing.mask_table import TAUGHT, counts, read_uses
 from clamnet_tf.recipe.objectives import OBJECTIVES
-from clamnet_tf.reporting.wording import atlas_comparison
+from clamnet_tf.reporting.wording import atlas_comparison, count
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.classes import trained_eta
@@ -28,10 +29,12 @@ def _units(recipe) -> str:
     return UNITS[recipe.modality]
 
 
-def _taught_by(recipe) -> str:
-    """Say what taught the network where lesions are."""
+def _taught_by(recipe, run: RunFolder) -> str:
+    """Say what taught the network where lesions are, and how many patients had masks that taught."""
+    outlined = counts(read_uses(run.masks), TAUGHT)["patients"]
+    of_patients = f" of {count(outlined, 'patient')}" if outlined else ""
     if recipe.training.supervision == "masks":
-        return "outlines drawn by hand."
+        return f"outlines{of_patients}, drawn by hand." if outlined else "outlines drawn by hand."
     objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
     teacher = {
         "first_network": objective or "pairs of abnormal and normal slices",
@@ -39,6 +42,10 @@ def _taught_by(recipe) -> str:
         "attribution": "image classifiers learn the labels; the regions they look at are outlined by the "
         "image's own intensities",
     }[recipe.self_training.teacher]
+    if recipe.training.supervision == "mixed":
+        return (
+            f"outlines{of_patients}, drawn or corrected by hand, and image labels of the others: {teacher}."
+        )
     return f"image labels alone: {teacher}."
 
 
@@ -113,7 +120,7 @@ def entry_of_run(
             "metrics": metrics_of(metrics, recipe),
             "markers": cut["markers"] or None,
             "training_data": about.training_data.model_dump(),
-            "taught_by": _taught_by(recipe),
+            "taught_by": _taught_by(recipe, run),
             "intended_use": about.intended_use,
             "limits": about.limits,
             "notes": about.notes,

@@ -108,7 +108,7 @@ SEALED = "clamnet_tf.preprocessing.mask_access"
 CLOSES_MASKS = "mask_firewall"  # anyone may close the door
 MAY_OPEN_MASKS = (
     "clamnet_tf.evaluation",
-    "clamnet_tf.training.supervised",
+    "clamnet_tf.training.teaching_masks",
     "clamnet_tf.workflows.inspection",
     SEALED,
 )

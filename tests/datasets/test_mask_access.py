@@ -172,3 +172,17 @@ def test_a_damaged_mask(kaggle):
 def test_unknown_purpose(kaggle):
     with pytest.raises(ValueError, match="purpose is one of"):
         open_masks(*kaggle, [0], "training", "original")
+
+
+def test_255_has_one_meaning_in_a_data_set(kaggle):
+    manifest, prepared = kaggle
+    ignoring = np.zeros((48, 40), np.uint8)
+    ignoring[10:20, 10:20], ignoring[24:30, 20:26] = 255, 1
+    tifffile.imwrite(manifest.cases[2].mask, ignoring)
+    [mask] = open_masks(manifest, prepared, [2], "supervision", "original")
+    assert (mask == 255).sum() == 100 and (mask == 1).sum() == 36
+    same = [
+        row for row in range(len(prepared.table)) if prepared.table.patient[row] == manifest.cases[2].patient
+    ]
+    with pytest.raises(DataError, match="_mask.tif: holds 0 and 255 alone, .*of the same data set"):
+        open_masks(manifest, prepared, same, "evaluation", "original")

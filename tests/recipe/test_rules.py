@@ -241,6 +241,31 @@ WRONG = {
         "loss.objective",
         "expected hybrid, since .*received multiple_instance",
     ),
+    "masked_patients_teach": (
+        ["training.masked_patients=3"],
+        "training.masked_patients",
+        "expected null, since training.supervision labels reads no mask, received 3",
+    ),
+    "mixing_is_used": (
+        ["training.masked_share=0.5"],
+        "training.masked_share",
+        "expected left out, since training.supervision labels mixes nothing, received 0.5",
+    ),
+    "both_kinds_fit_a_batch": (
+        ["training.supervision=mixed", "training.batch_size=2"],
+        "training.batch_size",
+        "expected at least 4, since training.supervision mixed .*received 2",
+    ),
+    "teacher_is_chosen_without_masks": (
+        [
+            "training.supervision=mixed",
+            "self_training.teacher=auto",
+            "self_training.rounds=1",
+            "attribution.share=0.1",
+        ],
+        "self_training.teacher",
+        "expected the name of a teacher, since auto chooses one without masks.*received auto",
+    ),
     "baselines_have_no_twin": (
         ["loss.objective=non_negative", "loss.contrast.weight=0"],
         "twin.kind",
@@ -523,6 +548,8 @@ def test_more_of_what_rules_refuse(problems_of, small_text, overrides, path, mes
             "data.side=33",
         ],
         ["training.batch_size=7", "training.supervision=masks"],
+        ["training.supervision=masks", "training.masked_patients=3", "training.patients=3"],
+        ["training.supervision=mixed", "training.masked_share=0.5", "loss.mixed.mask_weight=2"],
         ["training.optimizer.warmup_steps=299"],
         ["training.optimizer.weight_decay=0.1", "training.optimizer.name=adamw"],
     ],

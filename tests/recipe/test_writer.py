@@ -113,9 +113,16 @@ def recipes(draw):
         )
     for limits in (data["pairs"]["augmentation"][key] for key in ("blur", "stretch", "zoom")):
         limits.sort()
-    if data["training"]["supervision"] == "masks":
+    if data["training"]["supervision"] != "labels":
         data["training"]["shuffle_labels"] = False
         data["loss"]["objective"] = "hybrid"
+    else:
+        data["training"]["masked_patients"] = None
+    if data["training"]["patients"] is not None:
+        data["training"]["masked_patients"] = None
+    if data["training"]["supervision"] != "mixed":
+        data["training"]["masked_share"] = 0.25
+        data["loss"]["mixed"] = {"mask_weight": 1.0, "label_weight": 1.0}
     if data["loss"]["objective"] != "hybrid":
         data["twin"]["kind"] = "none"
         data["loss"]["contrast"]["weight"] = 0
@@ -130,7 +137,7 @@ def recipes(draw):
         data["loss"]["head_weights"], heads = None, []
         data["inference"]["activation_map"]["level"] = draw(st.none() | st.integers(0, depth - 1))
     data["inference"]["head"] = draw(st.sampled_from(["mean", *heads]))
-    data["training"]["batch_size"] = draw(st.integers(1, 500)) * 2
+    data["training"]["batch_size"] = draw(st.integers(2, 500)) * 2
     data["training"]["optimizer"]["warmup_steps"] = draw(st.integers(0, data["training"]["steps"] - 1))
     if data["training"]["optimizer"]["name"] == "adam":
         data["training"]["optimizer"]["weight_decay"] = 0

@@ -13,6 +13,7 @@ from clamnet_tf.datasets.layouts.listing import Listing
 from clamnet_tf.datasets.manifest import Case, Manifest, listed
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.mask_files import read_mask
+from clamnet_tf.imaging.mask_values import IGNORED
 
 _NAME = re.compile(r"(?P<patient>.+)_(?P<number>[0-9]+)(?P<mask>_mask)?\.tiff?", re.IGNORECASE)
 
@@ -56,14 +57,14 @@ def recognize(
     cases, paths_by_note = [], {}
     for (patient, number), path in images.items():
         parts = patient.split("_")
-        mask = read_mask(masks[patient, number])
+        mask = read_mask(masks[patient, number], ignored=True)
         for note in mask.notes:
             paths_by_note.setdefault(note, []).append(masks[patient, number])
         cases.append(
             Case(
                 image=path,
                 patient=patient,
-                label=int(mask.values.any()),
+                label=int(((mask.values > 0) & (mask.values != IGNORED)).any()),
                 site=parts[1] if len(parts) >= 3 and parts[0] == "TCGA" else None,
                 series=patient,
                 position=float(number),
