@@ -88,9 +88,12 @@ def tiles(metrics: dict) -> list[dict]:
             "Share of normal slices without a single marked pixel.",
         ),
     ]
+    if "study" in (metrics.get("labels", {}).get("taught") or ""):
+        meaning = "How well patients with and without a lesion are told apart by their highest slice score."
+        specs.insert(5, ("detection.patients", "Patient AUROC", wording.number, meaning))
     cards = []
     for key, name, form, meaning in specs:
-        entry = metrics[key]
+        entry = metrics["detection"]["patients"]["auroc"] if key == "detection.patients" else metrics[key]
         value, interval = (
             (entry["mean"], entry) if isinstance(entry, dict) else (entry, metrics["intervals"][key])
         )
@@ -214,7 +217,12 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
     """Return the rows (name, text) of the table "How it was run"; empty texts are left out."""
     labels = {
         "masks": "reference masks (fully supervised)",
-        "labels": "one label per image; no mask was used in training or selection",
+        "labels": {
+            "study": "one label per study: which slices of an abnormal study show the lesion was estimated; "
+            "no mask was used in training or selection",
+            "slice and study": "one label per image of some studies, one label per study of others; no mask "
+            "was used in training or selection",
+        }.get(run["label_level"], "one label per image; no mask was used in training or selection"),
     }
     split, environment = run["split_patients"] or {}, run["environment"] or {}
     git = environment.get("git") or {}

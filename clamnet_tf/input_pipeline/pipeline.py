@@ -45,6 +45,7 @@ class SliceStore:
         labels: (N,) int, 0 normal, 1.. abnormal; the pipeline yields 0 or 1.
         etas: (N, M) float32: eta of the lesion classes that a slice shows (the recipe's where the manifest
             has none), 0 for the other classes.
+        numbered: whether batches hold the row numbers of their slices, "row" (B,) int32.
 
     Examples:
         >>> import numpy as np
@@ -54,8 +55,8 @@ class SliceStore:
         [1, 1, 0, 0]
     """
 
-    def __init__(self, images, organ, labels, etas):
-        self.images, self.organ = images, organ
+    def __init__(self, images, organ, labels, etas, *, numbered: bool = False):
+        self.images, self.organ, self.numbered = images, organ, numbered
         self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
 
 
@@ -107,7 +108,8 @@ def pair_dataset(
 
     Returns:
         A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
-        next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
+        next step): view_a, organ_a, label (B,), eta (B, M), of a numbered store row (B,), and with a twin
+        view_b, organ_b, warp_a_to_b and
         warp_b_to_a (B, 3, 3), where warp_a_to_b resamples a map of view a onto the grid of view b. Views and
         organs are float32, organs in {0, 1}; label is 0 or 1. B is the plan's batch divided by all
         replicas; the parts of a step together are the same for every share.
@@ -126,9 +128,10 @@ def pair_dataset(
     """
     total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
+    rows = [np.arange(len(store.labels), dtype=np.int32)] if store.numbered else []
     read = _reader(
         [store.images, store.organ],
-        [store.labels, store.etas],
+        [store.labels, store.etas, *rows],
         plan,
         start,
         steps,
@@ -137,13 +140,15 @@ def pair_dataset(
     )
 
     def element(step, first_row):
-        images, organ, label, eta = read(step, first_row)
+        images, organ, label, eta, *row = read(step, first_row)
         images, organ = tf.cast(images, tf.float32), tf.cast(organ, tf.float32)
         batch_place = tf.cast(first_row, tf.int32), total
         view_a, organ_a, matrix_a = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
+        if row:
+            batch_of["row"] = row[0]
         if twin:
             view_b, organ_b, matrix_b = draw_view(
                 images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, batch_place
@@ -179,17 +184,19 @@ def mask_dataset(
         plan, law, start, steps, seed, share, service: see `pair_dataset`.
 
     Returns:
-        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`; pixels from
-        outside of the slice are background.
+        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`, of a numbered store
+        row (B,); pixels from outside of the slice are background.
     """
     total, side = len(plan.rows(start)), store.images.shape[1]
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
+    numbers = [np.arange(len(store.labels), dtype=np.int32)] if store.numbered else []
     read = _reader(
-        [store.images, store.organ, masks], [], plan, start, steps, total // share.replicas, service
+        [store.images, store.organ, masks], numbers, plan, start, steps, total // share.replicas, service
     )
 
     def element(step, first_row):
-        images, organ, mask = (tf.cast(value, tf.float32) for value in read(step, first_row))
+        *pixels, row = read(step, first_row) if numbers else (*read(step, first_row), None)
+        images, organ, mask = (tf.cast(value, tf.float32) for value in pixels)
         batch_place = tf.cast(first_row, tf.int32), total
         view, organ, matrix = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
@@ -203,7 +210,8 @@ def mask_dataset(
             fill_mode="CONSTANT",
             fill_value=0.0,
         )
-        return {"view_a": extra(view), "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
+        batch_of = {"view_a": extra(view), "organ_a": organ, "mask": tf.cast(warped[..., 0], tf.int32)}
+        return batch_of if row is None else {**batch_of, "row": row}
 
     return _parts(element, start, steps, share, total // share.replicas, service)
 

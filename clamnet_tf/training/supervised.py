@@ -111,11 +111,12 @@ class SupervisedTrainer(StepTrainer):
         return 1.0 - (2.0 * overlap + self.dice.smoothing) / (sizes + self.dice.smoothing)
 
     def minimised(self, batch) -> tuple:
-        """Return the mean of both, and each of them."""
+        """Return the mean of both, weighted where labels of studies teach, and each of them."""
         terms = self.loss_terms(batch, training=True)
-        return ops.mean(terms["hybrid"] + terms["soft_dice"]), {
-            name: (value, None) for name, value in terms.items()
-        }
+        loss = terms["hybrid"] + terms["soft_dice"]
+        if "certainty" in batch:
+            loss = loss * ops.max(batch["certainty"], axis=-1)
+        return ops.mean(loss), {name: (value, None) for name, value in terms.items()}
 
 
 def _of_held(values, truth, organ):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.recipe.objectives import OBJECTIVES
-from clamnet_tf.reporting.wording import atlas_comparison
+from clamnet_tf.reporting.wording import atlas_comparison, levels
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.classes import trained_eta
@@ -28,7 +28,7 @@ def _units(recipe) -> str:
     return UNITS[recipe.modality]
 
 
-def _taught_by(recipe) -> str:
+def _taught_by(recipe, selection: dict) -> str:
     """Say what taught the network where lesions are."""
     if recipe.training.supervision == "masks":
         return "outlines drawn by hand."
@@ -39,7 +39,12 @@ def _taught_by(recipe) -> str:
         "attribution": "image classifiers learn the labels; the regions they look at are outlined by the "
         "image's own intensities",
     }[recipe.self_training.teacher]
-    return f"image labels alone: {teacher}."
+    labels = {
+        "study": "labels of whole studies alone (which slices of an abnormal study show the lesion was "
+        "estimated)",
+        "slice and study": "image labels of some studies and labels of whole studies of others",
+    }.get(levels(selection.get("labels") or {}), "image labels alone")
+    return f"{labels}: {teacher}."
 
 
 def entry_of_run(
@@ -113,7 +118,7 @@ def entry_of_run(
             "metrics": metrics_of(metrics, recipe),
             "markers": cut["markers"] or None,
             "training_data": about.training_data.model_dump(),
-            "taught_by": _taught_by(recipe),
+            "taught_by": _taught_by(recipe, selection),
             "intended_use": about.intended_use,
             "limits": about.limits,
             "notes": about.notes,
