@@ -47,8 +47,10 @@ class LesionPosterior:
             normal: (B,) scores of slices of normal studies, one or more.
         """
         abnormal, normal = np.asarray(abnormal, np.float64), np.asarray(normal, np.float64)
-        absent = min(1.0, 2.0 * float(np.mean(abnormal <= np.median(normal))))
-        # One more normal slice above all others, as in an empirical p-value: few normal slices prove little.
+        # One more slice below the median, and one more normal slice above all others, as in empirical
+        # p-values: few slices prove little.
+        below = np.count_nonzero(abnormal <= np.median(normal))
+        absent = min(1.0, 2.0 * (below + 1) / (len(abnormal) + 1))
         normal = np.append(normal, max(abnormal.max(), normal.max()))
         scores = np.concatenate([abnormal, normal])
         origin = np.repeat([1.0, 0.0], [len(abnormal), len(normal)])
