@@ -79,11 +79,13 @@ def test_killed_and_resumed_ends_with_the_same_weights(whole, tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 600
-    while not list((out / "checkpoints" / "image-labels").glob("step-*.npz")):
-        assert time.time() < deadline and process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        while not list((out / "checkpoints" / "image-labels").glob("step-*.npz")):
+            assert time.time() < deadline and process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not (out / "FINISHED").exists()
     done = subprocess.run(command(out, "--resume"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
