@@ -115,3 +115,18 @@ def test_labels_of_slices_are_refused_before_anything_is_trained(whole, own_cach
         text=True,
     )
     assert seen.returncode == 2 and "expected one label for all slices of a study" in seen.stdout
+
+
+def test_records_of_slices_are_not_written_from_labels_of_studies(tmp_path, own_cache, whole):
+    sets = [part for setting in SETTINGS for part in ("--set", setting)]
+    done = subprocess.run(
+        [
+            *command("")[:3],
+            *["data", "prepare", "mri_carcinoma", "--format", "tfrecord", "--out", str(tmp_path / "records")],
+            *sets,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "a record holds the label of its slice" in done.stderr
+    assert not (tmp_path / "records").exists()
