@@ -75,6 +75,7 @@ def test_the_weights_of_slices_are_in_the_checkpoint(whole):
     assert len(np.unique(found[0])) > 1
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_with_the_same_weights(whole, tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
