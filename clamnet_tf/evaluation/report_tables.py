@@ -246,7 +246,7 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
             if run["prevalence"] is None
             else f"{wording.percent(run['prevalence'])} of the organ in abnormal slices",
         ),
-        ("Weight eta", run["eta"]),
+        ("Weight eta", _eta(run)),
         ("Training time", _duration(run["seconds"])),
         ("Seed", run["seed"]),
         ("Started", environment.get("started")),
@@ -292,6 +292,13 @@ def _patients(metrics: dict) -> str:
         f"{metrics[f'patients_{key}']} {text}" for key, text in kinds.items() if metrics[f"patients_{key}"]
     ]
     return wording.count(metrics["patients"], "patient") + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _eta(run: dict) -> str | None:
+    """Say with which weight abnormal slices taught."""
+    if run["eta"] is None or "study" not in (run["label_level"] or ""):
+        return run["eta"]
+    return f"{run['eta']}; of an abnormal study, times the estimated probability of each slice"
 
 
 def _step(run: dict) -> str | None:

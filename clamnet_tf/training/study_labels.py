@@ -124,13 +124,14 @@ class StudyLabels:
         """Return P(slice shows the class), (training rows, M) float32 in 0..1.
 
         It is 1 where the slice itself is labelled with the class, and 0 where the label excludes it. The
-        slice of a study with the highest score shows the class, since the study does.
+        slice of a study with the highest score shows the class, since the study does. Without normal training
+        slices, which training from masks allows, nothing is estimated.
 
         Args:
             maps_of: callable, (n,) indices of training rows -> P of each class (n, H, W, M).
         """
         weights = self.slices.shown[self.slices.rows].astype(np.float32)
-        if self.method == "fixed":
+        if self.method == "fixed" or not self._normal.any():
             return weights
         scores = self.scores(maps_of)
         for index in range(weights.shape[1]):
