@@ -69,6 +69,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     from clamnet_tf.datasets.manifest import write_manifest as save_manifest
     from clamnet_tf.datasets.split import split_manifest
     from clamnet_tf.datasets.split import write_split as save_split
+    from clamnet_tf.datasets.study_labels import level_problems
     from clamnet_tf.preprocessing.trainable import split_problems
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -93,10 +94,12 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
         save_split(drawn, write_split)
         for line in (*drawn.account[len(manifest.account) :], f"Split written: {write_split}"):
             reporter.line(line)
+    manifest, contradictions = level_problems(manifest, recipe.data.labels if recipe else "slice")
     needs_both_classes = recipe is None or recipe.training.supervision != "masks"
     split, problems = split_problems(
         manifest, section, Path(split_file) if split_file else None, both_classes=needs_both_classes
     )
+    problems = contradictions + problems
     for line in split.account[len(manifest.account) :] if split else ():
         reporter.line(line)
     if not quick:

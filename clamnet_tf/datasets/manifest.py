@@ -1,6 +1,7 @@
 """Read, check and write the manifest CSV: which image, of which patient, with which label.
 
-Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers.
+Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers,
+label_level.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 
@@ -20,7 +21,8 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 
 REQUIRED = ("image", "patient", "label")
-OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers")
+OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers", "label_level")
+LABEL_LEVELS = {"slice": "slice", "study": "study"}
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
@@ -50,8 +52,8 @@ class Case:
         markers: names of the lesion classes that an abnormal image shows, for recipes with several classes;
             joined by + in the file.
         mask_in_order: whether the mask is a .npy that `fit --corrections` made: uint8 (slices, rows, columns)
-            in the order of the image's volume, class numbers and 255 for pixels to be ignored. No column of a
-            file.
+            in the order of the volume; 255 is ignored.
+        label_level: "slice" or "study", what the label speaks of; None leaves it to the recipe.
     """
 
     image: Path
@@ -67,6 +69,7 @@ class Case:
     organ: Path | None = None
     markers: tuple[str, ...] = ()
     mask_in_order: bool = False
+    label_level: str | None = None
 
 
 class HidesIdentifiers(Protocol):
@@ -205,14 +208,17 @@ class RowReader:
 
     def side(self, line, column, text):
         """Return train, val or test ('validation' is accepted), or None."""
-        if not text:
-            return None
-        if text.lower() in SIDE_NAMES:
-            return SIDE_NAMES[text.lower()]
-        self.problem(
-            line, f"{column}: expected train, val or test, received {text!r}{nearest(text, SIDE_NAMES)}"
-        )
-        return None
+        return self._one_of(line, column, text, SIDE_NAMES, "train, val or test")
+
+    def level(self, line, column, text):
+        """Return slice or study, or None."""
+        return self._one_of(line, column, text, LABEL_LEVELS, "slice or study")
+
+    def _one_of(self, line, column, text, values, expected):
+        if text and text.lower() not in values:
+            near = nearest(text, values)
+            self.problem(line, f"{column}: expected {expected}, received {text!r}{near}")
+        return values.get(text.lower())
 
     def names(self, line, column, text, label):
         """Return names joined by + as a sorted tuple; names must differ and belong to abnormal images."""
@@ -256,6 +262,7 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
         split=reader.side(line, "split", get("split")),
         organ=reader.file(line, "organ", get("organ")),
         markers=reader.names(line, "markers", get("markers"), label),
+        label_level=reader.level(line, "label_level", get("label_level")),
     )
 
 
@@ -330,6 +337,14 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
 
     for case in manifest.cases:
         values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
-        more = (case.position, case.eta, case.mask, case.split, case.organ, "+".join(case.markers))
+        more = (
+            case.position,
+            case.eta,
+            case.mask,
+            case.split,
+            case.organ,
+            "+".join(case.markers),
+            case.label_level,
+        )
         lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
     write_text(csv_path, "".join(lines))

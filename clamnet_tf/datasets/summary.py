@@ -43,6 +43,10 @@ def dataset_summary(manifest: Manifest) -> list[str]:
             )
             + "."
         )
+    levels = collections.Counter(case.label_level for case in cases)
+    if set(levels) != {None}:
+        counts = ", ".join(f"{level} {levels[level]}" for level in ("slice", "study", None) if levels[level])
+        lines.append(f"Labels speak of: {counts.replace('None', 'what the recipe says')}.")
     masks = sum(case.mask is not None for case in cases)
     lines.append(
         f"Masks: {masks} of {len(cases)} (opened for evaluation only)."

@@ -46,6 +46,10 @@ class SliceCase:
     """Bool masks (H, W) by name of the other method."""
     spacing_mm: tuple[float, float, float] | None = None
     """Distance between slices, between rows and between columns, in mm."""
+    study_label: int | None = None
+    """Label of the slice's study, where labels are those of studies: `label` is then what the truth says,
+    None for a slice of an abnormal study without a truth. None: labels are those of slices.
+    """
     site: str | None = None
     volume: str | int | None = None
     """Volume to which the slice belongs, whose slices are listed in order; None: the slice stands alone."""

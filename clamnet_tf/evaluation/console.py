@@ -8,6 +8,7 @@ from clamnet_tf.reporting.wording import (
     measured_on,
     number,
     percent,
+    taught_by_labels,
     verdict,
     within,
 )
@@ -34,6 +35,10 @@ def headline(metrics: dict) -> list[str]:
             f"threshold {metrics['threshold']:.3f} chosen without masks (best possible with masks: {bound})"
         )
     lines += _simple(metrics, key)
+    taught = taught_by_labels(metrics.get("labels", {}).get("taught"))
+    if taught:
+        patients = number(metrics["detection"]["patients"]["auroc"]["mean"], 3)
+        lines.append(f"  {taught}; patient AUROC {patients} (highest slice score)")
     lines.append("  " + "; ".join(_false_marks(metrics)))
     if (lesions := metrics.get("lesions")) and lesions["recall"]["mean"] is not None:
         lines.append(

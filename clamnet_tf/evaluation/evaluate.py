@@ -13,7 +13,7 @@ from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.gallery import Gallery
 from clamnet_tf.evaluation.mask_use import mask_uses, patients_of_uses, without_ignored
 from clamnet_tf.evaluation.original_slices import original_slices
-from clamnet_tf.evaluation.per_class import add_columns, split_by_class
+from clamnet_tf.evaluation.per_class import add_columns, by_study, split_by_class
 from clamnet_tf.evaluation.report import write_report
 from clamnet_tf.evaluation.validation_scores import validation_rows, validation_scores, volumes_of
 from clamnet_tf.evaluation.walk import Walk
@@ -25,6 +25,7 @@ from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_table import MEASURED, TAUGHT, counts, write_uses
 from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
 from clamnet_tf.recipe.objectives import OBJECTIVES
+from clamnet_tf.reporting import wording
 from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
 from clamnet_tf.reporting.wording import atlas_comparison, consistency, percent
 from clamnet_tf.runs import KEPT_FILE, RunFolder
@@ -89,6 +90,15 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
             name: compute_metrics(class_evaluation) for name, class_evaluation in class_evaluations.items()
         }
         add_columns(evaluation, class_evaluations)
+    result["labels"] = {
+        "taught": label_levels(selection, recipe),
+        "evaluated": wording.levels(
+            {
+                "slice": int((~prepared.table.by_study[rows]).sum()),
+                "study": int(prepared.table.by_study[rows].sum()),
+            }
+        ),
+    }
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {
         "root": manifest.hide(str(manifest.root)),
@@ -214,6 +224,8 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
             cases = split_by_class(
                 slice_case, maps, dict(zip(predictor.head_names, of_heads)), trained, str(table.markers[row])
             )
+            if table.by_study[row]:
+                cases = {what: by_study(case) for what, case in cases.items()}
             yield {
                 what: replace(
                     case,
@@ -261,6 +273,7 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "split": split or "all cases",
         "split_patients": run.split_patients(),
         "supervision": recipe.training.supervision,
+        "label_level": label_levels(selection, recipe),
         "network": _network(recipe),
         "step": selection["step"],
         "steps": recipe.optimizer_steps,
@@ -272,6 +285,20 @@ def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
         "environment": run.read_environment(),
         "details": _details(recipe),
     }
+
+
+def label_levels(selection: dict, recipe) -> str | None:
+    """Return what the labels that taught a run spoke of: "slice", "study" or "slice and study".
+
+    It is None for a run that learned from masks.
+
+    Args:
+        selection: Content of selection.json; runs of earlier versions do not say it and had labels of slices.
+        recipe: Recipe of the run.
+    """
+    if recipe.training.supervision == "masks":
+        return None
+    return wording.levels(selection.get("labels") or {"slice": 1, "study": 0})
 
 
 def _network(recipe) -> str:

@@ -78,6 +78,11 @@ intervals
     metric -> low, high, resampled by patient.
 bootstrap
     samples, seed, confidence.
+labels
+    Of an evaluated run: taught and evaluated, what the labels that taught it and those of the evaluated
+    images speak of: "slice", "study" or "slice and study"; taught is null where masks taught. A slice whose
+    label is that of an abnormal study has the label that its mask gives it, or none: then it is left out of
+    auroc_slice and calibration, and the patient is still abnormal in detection.
 reasons
     metric -> why it is null. NaN never appears.
 """

@@ -52,6 +52,17 @@ def split_by_class(
     return cases
 
 
+def by_study(case: SliceCase) -> SliceCase:
+    """Return the case of a slice whose label is that of its study: only its truth says what it shows itself.
+
+    Every slice of a normal study is normal.
+    """
+    if not case.label:
+        return replace(case, study_label=case.label)
+    own = None if case.truth is None else int(np.any(case.truth))
+    return replace(case, study_label=case.label, label=own)
+
+
 def fit_sizes(classes, labels: np.ndarray, markers: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     """Return the slices and the expected size to which intensity baselines are fitted.
 

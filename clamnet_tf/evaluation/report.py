@@ -14,6 +14,8 @@ supervision
     "labels", "masks" or "mixed".
 mask_uses
     {"taught" or "measured": {patient: number of slices with a mask file}}.
+label_level
+    What the labels that taught speak of: "slice", "study" or "slice and study"; None for masks.
 step, checkpoint_rule
     Step of the chosen checkpoint (marked in the curves); how it was chosen, in words.
 steps, eta, prevalence, seconds, seed, network
@@ -88,6 +90,7 @@ RUN_KEYS = (
         "split",
         "split_patients",
         "supervision",
+        "label_level",
         "step",
         "checkpoint_rule",
     ),
@@ -157,7 +160,7 @@ def write_report(
         "per_patient": _PER_PATIENT[key],
         "strip": _strip(patients, _PER_PATIENT[key]),
         "scatter": _scatter(slices),
-        "panels": _panels(curves, run["step"]),
+        "panels": _panels(curves, run["step"], "Study" if run["label_level"] == "study" else "Slice"),
         "hd95_unit": wording.distance_key(metrics)[-2:],
         "heat_scale": ", ".join(
             f"rgba({r},{g},{b},{a / 255:.2f})" for r, g, b, a in heat_rgba()[::9].tolist()
@@ -214,18 +217,19 @@ def _scatter(slices: list[dict]):
     )
 
 
-def _panels(curves: list[dict], chosen) -> list[dict]:
-    """Draw the training curves in up to three panels."""
+def _panels(curves: list[dict], chosen, unit: str) -> list[dict]:
+    """Draw the training curves in up to three panels; `unit` is what the AUROC tells apart."""
+    auroc = f"{unit} AUROC, validation"
     series: dict[str, list] = {}
     for row in curves:
         for name, value in row.items():
             plotted = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
             if plotted and "step" in row and not any(part in name for part in UNPLOTTED):
                 series.setdefault(name, []).append((row["step"], value))
-    kinds = {"Loss and its terms": [], "Marked area, share of the organ": [], "Slice AUROC, validation": []}
+    kinds = {"Loss and its terms": [], "Marked area, share of the organ": [], auroc: []}
     for name, points in series.items():
         kind = (
-            "Slice AUROC, validation"
+            auroc
             if "auroc" in name
             else "Marked area, share of the organ"
             if "area" in name

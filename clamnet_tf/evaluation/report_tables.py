@@ -89,9 +89,12 @@ def tiles(metrics: dict) -> list[dict]:
             "Share of normal slices without a single marked pixel.",
         ),
     ]
+    if "study" in (metrics.get("labels", {}).get("taught") or ""):
+        meaning = "How well patients with and without a lesion are told apart by their highest slice score."
+        specs.insert(5, ("detection.patients", "Patient AUROC", wording.number, meaning))
     cards = []
     for key, name, form, meaning in specs:
-        entry = metrics[key]
+        entry = metrics["detection"]["patients"]["auroc"] if key == "detection.patients" else metrics[key]
         value, interval = (
             (entry["mean"], entry) if isinstance(entry, dict) else (entry, metrics["intervals"][key])
         )
@@ -215,7 +218,12 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
     """Return the rows (name, text) of the table "How it was run"; empty texts are left out."""
     labels = {
         "masks": "reference masks (fully supervised)",
-        "labels": "one label per image; no mask was used in training or selection",
+        "labels": {
+            "study": "one label per study: which slices of an abnormal study show the lesion was estimated; "
+            "no mask was used in training or selection",
+            "slice and study": "one label per image of some studies, one label per study of others; no mask "
+            "was used in training or selection",
+        }.get(run["label_level"], "one label per image; no mask was used in training or selection"),
         "mixed": "reference masks where patients teach with them, one label per image for the others",
     }
     uses = run["mask_uses"] or {}
@@ -242,7 +250,7 @@ def run_rows(run: dict, metrics: dict) -> list[tuple[str, str]]:
             if run["prevalence"] is None
             else f"{wording.percent(run['prevalence'])} of the organ in abnormal slices",
         ),
-        ("Weight eta", run["eta"]),
+        ("Weight eta", _eta(run)),
         ("Training time", _duration(run["seconds"])),
         ("Seed", run["seed"]),
         ("Started", environment.get("started")),
@@ -288,6 +296,13 @@ def _patients(metrics: dict) -> str:
         f"{metrics[f'patients_{key}']} {text}" for key, text in kinds.items() if metrics[f"patients_{key}"]
     ]
     return wording.count(metrics["patients"], "patient") + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _eta(run: dict) -> str | None:
+    """Say with which weight abnormal slices taught."""
+    if run["eta"] is None or "study" not in (run["label_level"] or ""):
+        return run["eta"]
+    return f"{run['eta']}; of an abnormal study, times the estimated probability of each slice"
 
 
 def _step(run: dict) -> str | None:

@@ -2,7 +2,7 @@
 
 Slice labels decide; blank slices (no organ, no truth) are left out, as in auroc_slice. A patient is abnormal
 when one of the slices is, normal when all are normal, and otherwise left out; the score of a patient is the
-highest of its slices.
+highest of its slices. Where labels are those of studies, a patient with an abnormal study is abnormal.
 """
 
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def _patients(evaluation: Evaluation) -> _Scored:
     for row in evaluation.slices:
         if row["organ_px"] or row["truth_px"]:
             scores.setdefault(row["patient"], []).append(row["score"])
-            labels.setdefault(row["patient"], []).append(row["label"])
+            labels.setdefault(row["patient"], []).append(row.get("study_label") or row["label"])
     number = {row["patient"]: index for index, row in enumerate(evaluation.patients)}
     known = [name for name in scores if any(labels[name]) or None not in labels[name]]
     return _Scored(

@@ -46,6 +46,7 @@ def validation_scores(trained, prepared, split) -> ValidationScores:
         overlap = (table.split == "val").any() and split in (None, "val")
         return ValidationScores.none(SAME_PATIENTS if overlap else NO_VALIDATION)
     present = shown_classes(table.label[rows], table.markers[rows], trained.classes).any(axis=1)
+    present &= ~table.by_study[rows].astype(bool)  # which slices of an abnormal study are so is not known
     known = dict(zip(rows.tolist(), (table.label[rows] == 0) | present))
     for volume_rows in volumes_of(prepared, rows):
         images = np.asarray(prepared.images[volume_rows], np.float32)

@@ -144,6 +144,7 @@ def _slice_row(
         "slice_index": case.slice_index,
         "site": case.site,
         "label": case.label,
+        "study_label": case.study_label,
     }
     row |= {
         "missing": missing,

@@ -45,6 +45,7 @@ class SliceStore:
         labels: (N,) int, 0 normal, 1.. abnormal; the pipeline yields 0 or 1.
         etas: (N, M) float32: eta of the lesion classes that a slice shows (the recipe's where the manifest
             has none), 0 for the other classes.
+        numbered: whether batches hold the row numbers of their slices, "row" (B,) int32.
 
     Examples:
         >>> import numpy as np
@@ -54,8 +55,8 @@ class SliceStore:
         [1, 1, 0, 0]
     """
 
-    def __init__(self, images, organ, labels, etas):
-        self.images, self.organ = images, organ
+    def __init__(self, images, organ, labels, etas, *, numbered: bool = False):
+        self.images, self.organ, self.numbered = images, organ, numbered
         self.labels, self.etas = np.minimum(np.asarray(labels, np.int32), 1), np.asarray(etas, np.float32)
 
 
@@ -121,7 +122,8 @@ def pair_dataset(
 
     Returns:
         A prefetched dataset of dicts, one per step and replica of the share (all replicas of a step, then the
-        next step): view_a, organ_a, label (B,), eta (B, M), and with a twin view_b, organ_b, warp_a_to_b and
+        next step): view_a, organ_a, label (B,), eta (B, M), of a numbered store row (B,), and with a twin
+        view_b, organ_b, warp_a_to_b and
         warp_b_to_a (B, 3, 3), where warp_a_to_b resamples a map of view a onto the grid of view b. Views and
         organs are float32, organs in {0, 1}; label is 0 or 1. With known masks there are masked (B,) and
         mask_a, and with a twin mask_b, (B, H, W) int32 as in `mask_dataset`. B is the plan's batch divided
@@ -141,7 +143,8 @@ def pair_dataset(
     """
     total = len(plan.rows(start))
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
-    arrays, facts = [store.images, store.organ], [store.labels, store.etas]
+    rows = [np.arange(len(store.labels), dtype=np.int32)] if store.numbered else []
+    arrays, facts = [store.images, store.organ], [store.labels, store.etas, *rows]
     if known is not None:
         arrays, facts = [*arrays, known.values], [*facts, known.masked]
     read = _reader(arrays, facts, plan, start, steps, total // share.replicas, service)
@@ -149,14 +152,16 @@ def pair_dataset(
     def element(step, first_row):
         values = read(step, first_row)
         images, organ, *masks = (tf.cast(value, tf.float32) for value in values[: len(arrays)])
-        label, eta, *masked = values[len(arrays) :]
+        label, eta, *others = values[len(arrays) :]
         batch_place = tf.cast(first_row, tf.int32), total
         view_a, organ_a, matrix_a = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         batch_of = {"view_a": extra(view_a), "organ_a": organ_a, "label": label, "eta": eta}
         if known is not None:
-            batch_of |= {"masked": masked[0], "mask_a": _warped(masks[0], matrix_a)}
+            batch_of |= {"masked": others[-1], "mask_a": _warped(masks[0], matrix_a)}
+        if rows:
+            batch_of["row"] = others[0]
         if twin:
             view_b, organ_b, matrix_b = draw_view(
                 images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32) + 1]), law, batch_place
@@ -196,24 +201,36 @@ def mask_dataset(
         masked: (N,) float32, 1 for true masks and 0 for a teacher's; None: all are of one kind.
 
     Returns:
-        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`; pixels from
-        outside of the slice are background. With `masked`, there is masked (B,), too.
+        A prefetched dataset of dicts: view_a, organ_a, mask (B, H, W) int32 as `masks`, of a numbered store
+        row (B,); pixels from outside of the slice are background. With `masked`, there is masked (B,), too.
     """
     total = len(plan.rows(start))
     facts = [] if masked is None else [np.asarray(masked, np.float32)]
     extra = build_rand_augment(law.rand_augment) if law.rand_augment else tf.identity
+    numbers = [np.arange(len(store.labels), dtype=np.int32)] if store.numbered else []
     read = _reader(
-        [store.images, store.organ, masks], facts, plan, start, steps, total // share.replicas, service
+        [store.images, store.organ, masks],
+        [*numbers, *facts],
+        plan,
+        start,
+        steps,
+        total // share.replicas,
+        service,
     )
 
     def element(step, first_row):
-        images, organ, mask, *kind = (tf.cast(value, tf.float32) for value in read(step, first_row))
+        values = read(step, first_row)
+        images, organ, mask = (tf.cast(value, tf.float32) for value in values[:3])
         batch_place = tf.cast(first_row, tf.int32), total
         view, organ, matrix = draw_view(
             images, organ, tf.stack([seed, 2 * tf.cast(step, tf.int32)]), law, batch_place
         )
         batch_of = {"view_a": extra(view), "organ_a": organ, "mask": _warped(mask, matrix)}
-        return batch_of | ({"masked": kind[0]} if kind else {})
+        if numbers:
+            batch_of["row"] = values[3]
+        if facts:
+            batch_of["masked"] = values[-1]
+        return batch_of
 
     return _parts(element, start, steps, share, total // share.replicas, service)
 

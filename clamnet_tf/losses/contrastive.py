@@ -53,7 +53,7 @@ def margin_contrast(score_abnormal, score_normal, margin: float):
     return 0.5 * ops.square(ops.maximum(margin - (score_abnormal - score_normal), 0.0))
 
 
-def contrast_of_labels(log_probabilities, organ, eta, margin: float, power: float):
+def contrast_of_labels(log_probabilities, organ, eta, margin: float, power: float, certainty=None):
     """Return the margin loss of each negative pair, averaged over the classes that the abnormal slice shows.
 
     Args:
@@ -62,11 +62,14 @@ def contrast_of_labels(log_probabilities, organ, eta, margin: float, power: floa
         eta: (B, M), above 0 for the lesion classes that a slice shows.
         margin: of `margin_contrast`, in units of the pooled P(class).
         power: of the generalised mean that pools.
+        certainty: (B, M) in 0..1, weight of each slice and class where the label is that of a study; None: 1.
 
     Returns:
         (B / 2,) float32.
     """
     shares, _ = class_shares(eta[::2])
+    if certainty is not None:
+        shares = shares * certainty[::2]
     total = 0.0
     for index in range(eta.shape[1]):
         score = generalised_mean(ops.exp(log_probabilities[..., index + 1]), organ, power)

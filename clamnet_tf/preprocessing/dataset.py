@@ -9,13 +9,14 @@ from clamnet_tf.datasets.layouts.label_words import LabelSource
 from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.datasets.pseudonyms import with_hidden
 from clamnet_tf.datasets.split import split_manifest
+from clamnet_tf.datasets.study_labels import with_label_level
 from clamnet_tf.errors import DataError
 from clamnet_tf.preprocessing.cache import Prepared, default_cache, prepare
 from clamnet_tf.recipe.classes import class_names
 from clamnet_tf.simulation.cohorts import COHORTS, write_cohort
 
 
-def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False):
+def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False, training=True):
     """Return the manifest of `data`, or of the recipe's built-in cohort, and report what was recognised.
 
     Args:
@@ -26,9 +27,11 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         cache: folder of the cache, where the cohort is written; None: the default one.
         keep_identifiers: leave patients' names in what is reported and written; otherwise `reporter` hides
             them from here on.
+        training: see `datasets.study_labels.with_label_level`.
 
     Raises:
-        DataError: there is neither data nor a built-in cohort, or labels were given without data.
+        DataError: there is neither data nor a built-in cohort, labels were given without data, or labels of
+            studies contradict.
     """
     source = labels if isinstance(labels, LabelSource) else LabelSource(Path(labels) if labels else None)
     if data is not None:
@@ -56,6 +59,7 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
             manifest = write_cohort(
                 cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done)
             )
+    manifest = with_label_level(manifest, recipe.data.labels, training=training)
     for line in (*manifest.account, *class_account(manifest, class_names(recipe))):
         reporter.line(f"  {line}")
     return manifest

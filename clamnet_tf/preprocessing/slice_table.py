@@ -44,6 +44,8 @@ class SliceTable:
         volume: number of the volume, rising from 0; its slices are in order.
         spacing: (N, 3) between slices, rows, columns, in mm.
         markers: names of the lesion classes that the slice shows, joined by +.
+        by_study: bool, whether label and markers speak of the whole study, each of whose slices may show what
+            they name.
     """
 
     image: np.ndarray
@@ -62,6 +64,7 @@ class SliceTable:
     volume: np.ndarray
     spacing: np.ndarray
     markers: np.ndarray
+    by_study: np.ndarray
 
     def __len__(self) -> int:
         return len(self.case)
@@ -69,6 +72,11 @@ class SliceTable:
     def select(self, rows) -> "SliceTable":
         """Return the same columns for `rows` (indices or a boolean array)."""
         return SliceTable(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def studies(self) -> np.ndarray:
+        """Return the number of the study of each slice, (N,) int from 0: one per patient and series."""
+        names = np.array([f"{patient}\0{series}" for patient, series in zip(self.patient, self.series)])
+        return np.unique(names, return_inverse=True)[1].reshape(-1)
 
     def hashes(self) -> dict[int, list[str]]:
         """Return the pixel hashes per case index, without constant images, for
@@ -145,6 +153,7 @@ def join_stored(parts, manifest: Manifest) -> SliceTable:
     for name in ("patient", "site", "series", "split"):
         columns[name] = np.array([getattr(case, name) or "" for case in cases], dtype=np.str_)
     columns["markers"] = np.array(["+".join(case.markers) for case in cases], dtype=np.str_)
+    columns["by_study"] = np.array([case.label_level == "study" for case in cases], dtype=bool)
     columns["label"] = np.array([-1 if case.label is None else case.label for case in cases], dtype=np.int64)
     columns["eta"] = np.array([np.nan if case.eta is None else case.eta for case in cases], dtype=np.float64)
     return SliceTable(**columns)

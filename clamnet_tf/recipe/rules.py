@@ -78,6 +78,31 @@ def cohort_has_such_images(slices, kind):
         yield Finding(path, f"at least 4, the slices of data.cohort.kind {kind}", str(slices))
 
 
+@rule("data.cohort.healthy", "data.cohort.kind")
+def cohort_has_such_patients(healthy, kind):
+    if kind == "bone_xray" and healthy:
+        expected = "0, since half of the patients of data.cohort.kind bone_xray have no fracture anyway"
+        yield Finding(("data", "cohort", "healthy"), expected, f"{healthy:g}")
+
+
+@rule("data.labels", "training.supervision", "loss.objective", "self_training.teacher")
+def study_labels_weigh_slices(labels, supervision, objective, teacher):
+    if labels != "study" or supervision == "masks":
+        return
+    if supervision == "mixed":
+        expected = "labels or masks, since mixed weighs slices by their own labels, which studies do not have"
+        yield Finding(("training", "supervision"), expected, supervision)
+    if objective != "hybrid":
+        expected = "hybrid, since only it weighs the slices of an abnormal study (data.labels study) by eta"
+        yield Finding(("loss", "objective"), expected, objective)
+    if teacher in ("attribution", "auto"):
+        expected = (
+            "first_network or normal_atlas, since the classifiers of an attribution learn the label of each "
+            "slice, which data.labels study does not have"
+        )
+        yield Finding(("self_training", "teacher"), expected, teacher)
+
+
 @rule("data.channels")
 def channels_once(channels):
     if channels == []:

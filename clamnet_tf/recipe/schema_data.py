@@ -25,6 +25,15 @@ class CohortSection(Section):
         160, description="Side of a simulated image, in pixels."
     )
     seed: Seed = Field(2022, description="Seed of anatomy, lesions and noise.")
+    healthy: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
+        0.0,
+        description="Share of patients without a lesion, beside those that the kind has anyway (head_ct: 2 "
+        "of 12, bone_xray: half, where it stays 0).",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_patients(self, handler):
+        return without(handler(self), healthy=0.0)
 
 
 class WindowSection(Section):
@@ -86,6 +95,11 @@ class NormalAtlasSection(Section):
 class DataSection(Section):
     """How files become prepared slices."""
 
+    labels: Literal["slice", "study"] = Field(
+        "slice",
+        description="What a label speaks of, unless the manifest's column label_level says it: one slice; or "
+        "the whole study, each of whose slices may hold the lesion when it is abnormal.",
+    )
     cohort: CohortSection | None = Field(
         default_factory=CohortSection,
         description="The built-in simulated cohort, used without --data; null: the recipe is for data of "
@@ -128,7 +142,7 @@ class DataSection(Section):
 
     @model_serializer(mode="wrap")
     def _without_absent_atlas(self, handler):
-        return without(handler(self), normal_atlas=None)
+        return without(handler(self), normal_atlas=None, labels="slice")
 
 
 class OrganSection(Section):

@@ -106,6 +106,12 @@ class LossSection(Section):
         description="P(the slice's region holds the lesion): weight of an abnormal slice, unless the "
         "manifest gives its own. [9]",
     )
+    study_weights: Literal["posterior", "top_slices", "fixed"] = Field(
+        "posterior",
+        description="With labels of studies, what eta of each slice of an abnormal study is multiplied by, "
+        "from slice scores at each look: posterior, P(lesion) given the scores of normal studies; "
+        "top_slices, 1 for the highest slices of the study and little for the others; fixed, 1.",
+    )
     k: Annotated[int, Field(ge=1, le=2)] = Field(
         1, description="Factor of the overlap term: 1 the paper, 2 the UNet++ form. [8]"
     )
@@ -120,4 +126,4 @@ class LossSection(Section):
     @model_serializer(mode="wrap")
     def _without_the_usual(self, handler):
         usual = {"soft_dice": SoftDiceSection().model_dump(), "mixed": MixedSection().model_dump()}
-        return without(handler(self), **usual)
+        return without(handler(self), **usual, study_weights="posterior")

@@ -254,6 +254,28 @@ def _in(interval: dict) -> str:
     return f" ({text})" if text else ""
 
 
+def levels(counts: dict) -> str:
+    """Return what labels speak of: "slice", "study" or "slice and study".
+
+    Args:
+        counts: Number of slices by "slice" and "study".
+    """
+    return " and ".join(level for level in ("slice", "study") if counts.get(level)) or "slice"
+
+
+def taught_by_labels(level: str | None) -> str:
+    """Say which kind of label taught; empty for labels of slices alone, and for masks.
+
+    Args:
+        level: As `levels` returns it; None: masks taught.
+    """
+    return {
+        "study": "Labels of studies taught: which slices of an abnormal study show the lesion was estimated",
+        "slice and study": "Labels of slices and of studies taught: which slices of an abnormal study show "
+        "the lesion was estimated",
+    }.get(level or "", "")
+
+
 def consistency(inference) -> str | None:
     """Say what is done to the maps of a volume after the network; None when nothing is.
 

@@ -26,7 +26,7 @@ _KINDS = {  # phase: probabilities of dark, rimmed (dark, with a brighter rim) a
 }
 
 
-def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
+def simulate_patient(index: int, *, slices: int, side: int, seed: int, healthy: bool = False) -> Scan:
     """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
     size.
 
@@ -35,6 +35,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
         slices: number of slices.
         side: rows and columns of a slice.
         seed: seed of the cohort.
+        healthy: whether nothing is drawn into the organ.
     """
     generator = np.random.default_rng([seed, index, 2])
     scanner = SCANNERS[index % 2]
@@ -48,7 +49,9 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     height = (start + _GOLDEN * index) % 1.0
     inside = np.flatnonzero((abdomen.liver > 6.0).sum(axis=(1, 2)) > 30)
     lowest, highest = z_mm[inside[0]], z_mm[inside[-1]]
-    occupancy = _draw_tumours(generator, abdomen, float(lowest + (highest - lowest) * height))
+    occupancy = np.zeros(space.shape, np.float32)
+    if not healthy:
+        occupancy = _draw_tumours(generator, abdomen, float(lowest + (highest - lowest) * height))
     hu = reconstruct(generator, space, abdomen.hu, scanner, generator.uniform(6.0, 10.0))
     return Scan(
         f"ABDOMEN_{scanner.site}_{index + 1:04d}",
@@ -60,14 +63,16 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     )
 
 
-def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
+def write_patient(
+    home: Path, index: int, *, slices: int, side: int, seed: int, healthy: bool = False
+) -> list[Case]:
     """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
         home,
-        simulate_patient(index, slices=slices, side=side, seed=seed),
-        f"abdomen_ct {seed} {index} {slices} {side}",
+        simulate_patient(index, slices=slices, side=side, seed=seed, healthy=healthy),
+        f"abdomen_ct {seed} {index} {slices} {side}{' healthy' if healthy else ''}",
     )
 
 

@@ -3,10 +3,10 @@
 Layout: <patient>/ct/IM0001.dcm ... (thin slices with gaps between, as in high-resolution CT), mask.nii.gz
 (opacities) and organ.nii.gz (lungs with their content) on the grid of the series.
 
-Every patient has opacities and most slices have none, so that neither scanner nor anatomy reveals the label.
-The heights of the main opacity are spread evenly over the lungs, so that slice height does not reveal it
-either. No threshold finds them: ground glass is less dense than vessels and chest wall, consolidation is as
-dense as they are.
+Every patient has opacities, unless the cohort has a share of healthy ones, and most slices have none, so
+that neither scanner nor anatomy reveals the label. The heights of the main opacity are spread evenly over
+the lungs, so that slice height does not reveal it either. No threshold finds them: ground glass is less
+dense than vessels and chest wall, consolidation is as dense as they are.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ KINDS = ("ground glass", "consolidation", "mixed")
 _GOLDEN = 0.6180339887498949
 
 
-def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
+def simulate_patient(index: int, *, slices: int, side: int, seed: int, healthy: bool = False) -> Scan:
     """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
     size.
 
@@ -31,6 +31,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
         slices: number of slices.
         side: rows and columns of a slice.
         seed: seed of the cohort.
+        healthy: whether nothing is drawn into the organ.
     """
     generator = np.random.default_rng([seed, index, 1])
     scanner = SCANNERS[index % 2]
@@ -42,20 +43,24 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     chest = Chest(generator, space, scanner.thickness_mm)
     start = np.random.default_rng(seed).uniform()
     height = (start + _GOLDEN * index) % 1.0 * 1.24 - 0.12
-    occupancy = _draw_opacities(generator, chest, float(low + (high - low) * np.clip(height, 0.0, 1.0)))
+    occupancy = np.zeros(space.shape, np.float32)
+    if not healthy:
+        occupancy = _draw_opacities(generator, chest, float(low + (high - low) * np.clip(height, 0.0, 1.0)))
     hu = reconstruct(generator, space, chest.hu, scanner, generator.uniform(14.0, 26.0))
     name = f"CHEST_{scanner.site}_{index + 1:04d}"
     return Scan(name, scanner, space, hu, outline(occupancy, space), chest.lung > -1.0)
 
 
-def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
+def write_patient(
+    home: Path, index: int, *, slices: int, side: int, seed: int, healthy: bool = False
+) -> list[Case]:
     """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
         home,
-        simulate_patient(index, slices=slices, side=side, seed=seed),
-        f"chest_ct {seed} {index} {slices} {side}",
+        simulate_patient(index, slices=slices, side=side, seed=seed, healthy=healthy),
+        f"chest_ct {seed} {index} {slices} {side}{' healthy' if healthy else ''}",
     )
 
 

@@ -32,7 +32,7 @@ class Cohort:
         channels: number of channels of its images.
         generator: version, raised whenever the same section would give other pixels.
         write_patient: function (home, index, slices=, side=, seed=) that writes patient number `index` and
-            returns its cases.
+            returns its cases; of the kinds that can have healthy patients also healthy=True.
         source: function that returns what else the pixels depend on; called before the first patient is
             written.
     """
@@ -51,6 +51,20 @@ COHORTS: dict[str, Cohort] = {  # data.cohort.kind of a recipe
     "bone_xray": Cohort("simulated X-rays of the forearm", 1, 1, write_bone_xray),
     "head_ct": Cohort("simulated head CT", 1, 2, write_head_ct),
 }
+
+
+def is_healthy(index: int, share: float) -> bool:
+    """Return whether patient number `index` (from 0) is one of the healthy ones.
+
+    Two patients in turn, one per scanner, are alike in this, so that the scanner does not reveal it; the
+    healthy pairs are spread evenly.
+
+    Args:
+        index: number of the patient, from 0.
+        share: data.cohort.healthy, in 0..1.
+    """
+    pair = index // 2
+    return int((pair + 1) * share + 1e-9) > int(pair * share + 1e-9)
 
 
 def cohort_key(section) -> str:
@@ -97,7 +111,10 @@ def _write(section, home: Path, progress) -> None:
     cases, write_patient = [], COHORTS[section.kind].write_patient
     settings = {"slices": section.slices, "side": section.side, "seed": section.seed}
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(write_patient, home, index, **settings) for index in range(section.patients)]
+        jobs = []
+        for index in range(section.patients):
+            healthy = {"healthy": True} if is_healthy(index, section.healthy) else {}
+            jobs.append(pool.submit(write_patient, home, index, **settings, **healthy))
         try:
             for done, job in enumerate(jobs, start=1):
                 cases.extend(job.result())

@@ -36,7 +36,7 @@ def kinds_of(index: int) -> tuple[int, ...]:
     return _KINDS[index // 2 % len(_KINDS)]
 
 
-def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
+def simulate_patient(index: int, *, slices: int, side: int, seed: int, healthy: bool = False) -> Scan:
     """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
     size.
 
@@ -45,6 +45,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
         slices: number of slices.
         side: rows and columns of a slice.
         seed: seed of the cohort.
+        healthy: whether nothing is drawn into the organ.
     """
     generator = np.random.default_rng([seed, index, 4])
     scanner = SCANNERS[index % 2]
@@ -56,7 +57,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     head = Head(generator, space)
     start = np.random.default_rng(seed).uniform()
     mask = np.zeros(space.shape, np.uint8)
-    for kind in kinds_of(index):
+    for kind in () if healthy else kinds_of(index):
         before = sum(kind in kinds_of(other) for other in range(index))
         height = (start + _GOLDEN * before + 0.5 * kind) % 1.0
         draw = _draw_intraparenchymal if kind == INTRAPARENCHYMAL else _draw_subdural
@@ -67,14 +68,16 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Scan:
     )
 
 
-def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
+def write_patient(
+    home: Path, index: int, *, slices: int, side: int, seed: int, healthy: bool = False
+) -> list[Case]:
     """Write patient number `index` of the cohort `seed` below the folder `home`; return the cases from below
     upwards.
     """
     return write_scan(
         home,
-        simulate_patient(index, slices=slices, side=side, seed=seed),
-        f"head_ct {seed} {index} {slices} {side}",
+        simulate_patient(index, slices=slices, side=side, seed=seed, healthy=healthy),
+        f"head_ct {seed} {index} {slices} {side}{' healthy' if healthy else ''}",
     )
 
 

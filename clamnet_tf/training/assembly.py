@@ -14,7 +14,7 @@ from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
+from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training import mixed
@@ -31,6 +31,7 @@ from clamnet_tf.training.selection import (
 )
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
+from clamnet_tf.training.study_labels import StudyLabels
 from clamnet_tf.training.supervised import SupervisedTrainer
 from clamnet_tf.training.teaching_masks import TeachingMasks, open_teaching_masks
 from clamnet_tf.training.thresholds import fit_postprocessors
@@ -56,6 +57,7 @@ class TrainingAssembly:
         mixed: whether some slices teach with masks and the others with their labels.
         postprocessor: PostprocessingConfig.
         classes: LesionClass of each map.
+        studies: StudyLabels.
         numbers: numbers of the stages, in order: 0 learns from labels or masks, 1.. from the masks of the
             stage before.
         key: text of the resolved recipe, the prepared slices' key and the training labels, which must be
@@ -93,6 +95,7 @@ class TrainingAssembly:
         self.numbers = range(recipe.first_round, 1 + recipe.self_training.rounds)
         self.postprocessor = PostprocessingConfig.of(recipe.inference)
         self.slices = TrainingSlices.of(recipe, prepared)
+        self.studies = StudyLabels(self.slices, method=recipe.loss.study_weights)
         etas = [lesion_class.eta for lesion_class in self.classes]
         self.data = TrainingData(self.slices, etas=etas, data_service=recipe.runtime.data_service)
         self.key = f"{recipe.model_dump_json()} {prepared.key} {_digest(self.slices)}"
@@ -151,6 +154,8 @@ class TrainingAssembly:
             build = mixed.build if self.mixed else OBJECTIVES[self.loss.objective].build
             parts = {"twin": self.twin, "new_twin": self._twin, "classes": self.classes}
             trainer = build(network, self.loss, steps=section.steps, **parts)
+            if self.studies.any:
+                trainer.weigh_studies(*self.studies.unsure.shape)
             self._compile(trainer, section.optimizer, section.steps)
         plan = self._plan(self.pairs.matching, section.batch_size, section.seed)
         known, twin = self.teaching.for_pairs() if self.mixed else None, self.twin.kind != "none"
@@ -206,23 +211,29 @@ class TrainingAssembly:
         teach with it instead.
         """
         own, seed = self.taught, self.training.seed + number
-        masks, masked = self.taught_masks(number, teacher), None
-        if self.mixed:
-            masks, masked = self.teaching.over(masks), self.teaching.known
         with self.workers.strategy.scope():
             network = build_network(own.network, **self.shape)
             begin_with(self.initial, network)
             loss = self.loss
             trainer = SupervisedTrainer(network, k=loss.k, dice=loss.soft_dice, mixed=loss.mixed)
+            if self.studies.any:
+                trainer.weigh_studies(*self.studies.unsure.shape)
             self._compile(trainer, self.training.optimizer, own.steps)
+        masks, masked = self.taught_masks(number, teacher, trainer), None
+        if self.mixed:
+            masks, masked = self.teaching.over(masks), self.teaching.known
         plan = self._plan(own.matching, self.training.batch_size, seed)
         dataset = self.data.masked(
             self.data.rows, masks, plan, self._views(), steps=own.steps, seed=seed, masked=masked
         )
         return self._stage(f"self-training-{number}", first_step, own.steps, trainer, dataset)
 
-    def taught_masks(self, number: int, teacher) -> np.ndarray:
-        """Return the masks that teach the training rows, (N, H, W) uint8 of training.pseudo_labels."""
+    def taught_masks(self, number: int, teacher, trainer=None) -> np.ndarray:
+        """Return the masks that teach the training rows, (N, H, W) uint8 of training.pseudo_labels.
+
+        With labels of studies, the slices that the teacher's scores make probable fix the cuts, and `trainer`
+        gets the weights of all slices.
+        """
         own, data, organ = self.taught, self.data, self.prepared.organ[self.data.rows]
         if own.teacher == "attribution":
             known = data.images, organ, data.label, data.volume, self.attribution
@@ -246,6 +257,7 @@ class TrainingAssembly:
             background=own.background_fraction,
             steps=self.postprocessor,
             distinct=teacher is not None,
+            certain=self.studies.estimated(maps_of, trainer).shown[data.rows],
         )
 
     def predictor(self, network):
@@ -261,42 +273,30 @@ class TrainingAssembly:
         """Return the postprocessors of the mean of the heads ("mean") and of every head, fixed on training
         images.
         """
-        return fit_postprocessors(predictor, self.slices, self.selection, self.postprocessor, self.classes)
-
-    def cut_facts(self) -> dict:
-        """Return how the cuts are fixed and at which share of the organ, for selection.json."""
-        section, classes = self.selection, self.classes
-        rule = "fixed in the recipe"
-        if section.threshold == "prevalence":
-            marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
-            if classes[0].name != UNNAMED:
-                shares = ", ".join(
-                    f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"
-                    for lesion_class in classes
-                )
-                marked = f"training slices mark {shares} where they show it,"
-            rule = (
-                f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
-                f"mask was read"
-            )
-        return {
-            "threshold_rule": rule,
-            "prevalence": by_name({lesion_class.name: lesion_class.prevalence for lesion_class in classes}),
-        }
+        slices = self.studies.estimated(lambda rows: predictor(self.data.images[rows]))
+        return fit_postprocessors(predictor, slices, self.selection, self.postprocessor, self.classes)
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
         """Build a stage whose network predicts masks."""
         predictor = self.predictor(trainer.twin if trainer.kind == "ema" else trainer.network)
-        slices, section, power = self.slices, self.selection, self.loss.contrast.pooling_power
+        section, power = self.selection, self.loss.contrast.pooling_power
+        unit = "slice" if self.slices.validation_studies is None else "study"
 
         def score(step):
-            return score_checkpoint(
-                predictor, step, slices.training_abnormal(), slices.validation(), section, self.classes, power
-            )
+            slices = self.studies.estimated(lambda rows: predictor(self.data.images[rows]), trainer)
+            samples = slices.training_abnormal(), slices.validation()
+            studies = slices.validation_studies
+            return score_checkpoint(predictor, step, *samples, section, self.classes, power, studies)
 
         schedule = self._schedule(first_step, steps, self.training.batch_size)
         return Stage(
-            name, schedule, trainer, predictor, dataset, score, choose=lambda scores: choose(scores, section)
+            name,
+            schedule,
+            trainer,
+            predictor,
+            dataset,
+            score,
+            choose=lambda scores: choose(scores, section, unit),
         )
 
     def _schedule(self, first_step: int, steps: int, batch_size: int) -> Schedule:
@@ -338,4 +338,5 @@ def _digest(slices: TrainingSlices) -> str:
     """Return the sha256 of the training rows, their labels and the classes they show."""
     rows = slices.rows
     labels = np.ascontiguousarray(slices.table.label[rows]).tobytes() + slices.shown[rows].tobytes()
+    labels += slices.unsure.tobytes()
     return hashlib.sha256(rows.tobytes() + labels).hexdigest()

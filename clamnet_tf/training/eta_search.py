@@ -47,7 +47,8 @@ def search_eta(recipe: Recipe, trials: TrialRuns, candidates=CANDIDATES) -> Reci
             return None
         scores.append(kept_score(run.read_selection()))
     # The rule decides here even where a run keeps its last step.
-    chosen, reason = choose(scores, recipe.selection.model_copy(update={"checkpoint": "rule"}))
+    section = recipe.selection.model_copy(update={"checkpoint": "rule"})
+    chosen, reason = choose(scores, section, recipe.data.labels)
     eta = candidates[scores.index(chosen)]
     rows = [{"eta": value, **dataclasses.asdict(score)} for value, score in zip(candidates, scores)]
     write_json(trials.folder / "search.json", {"eta": eta, "reason": reason, "candidates": rows})

@@ -14,6 +14,7 @@ from clamnet_tf.training.initial import plan_initial
 from clamnet_tf.training.selection import CheckpointScore
 from clamnet_tf.training.stage import Session, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy, check_replicas
+from clamnet_tf.training.thresholds import cut_facts
 from clamnet_tf.training.trainable import check_trainable
 from clamnet_tf.training.workers import Workers
 
@@ -105,7 +106,8 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
             run.selection,
             {
                 "markings": {name: cut.row() for name, cut in cuts.items()},
-                **parts.cut_facts(),
+                **cut_facts(parts.selection, parts.classes),
+                "labels": parts.slices.label_counts(),
                 "step": chosen.step,
                 "checkpoint_rule": reason,
                 "seconds": round(time.perf_counter() - began, 1),

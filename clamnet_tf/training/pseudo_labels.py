@@ -28,6 +28,7 @@ def pseudo_labels(
     background: float,
     steps: PostprocessingConfig = NO_STEPS,
     distinct: bool = True,
+    certain=None,
 ) -> np.ndarray:
     """Make masks for training slices from image labels and a network's probabilities; no mask is read.
 
@@ -48,6 +49,8 @@ def pseudo_labels(
         distinct: False when the maps of all classes are equal, like those of an atlas of normal slices: then
             the label alone decides the class, and the lesion pixels of a slice that shows several are
             IGNORED.
+        certain: (N, M) bool, the slices among `shown` that fix the cuts, where the label of a study leaves
+            open which of its slices show the class; None: all of them.
 
     Returns:
         (N, H, W) uint8: the number of the class, from 1; BACKGROUND, where all classes that the slice shows
@@ -58,7 +61,8 @@ def pseudo_labels(
     """
     shown = np.asarray(shown, bool)
     result = np.zeros(organ.shape, np.uint8)
-    teacher_volumes = _teacher_volumes(maps_of, images, organ, shown, np.asarray(volumes))
+    certain = shown if certain is None else np.asarray(certain, bool)
+    teacher_volumes = _teacher_volumes(maps_of, images, organ, shown, certain, np.asarray(volumes))
     for index, share in enumerate(marked):
         class_volumes = [volume for volume in teacher_volumes if volume.shown[:, index].any()]
         for volume, labels, excess in _class_labels(class_volumes, index, share, background, steps):
@@ -84,6 +88,7 @@ class _TeacherVolume:
         images: (S, H, W, C).
         organ: (S, H, W).
         shown: (S, M) bool.
+        certain: (S, M) bool, the slices that fix the cuts.
         best: (S, H, W) float16, log-odds above the cut of the class that a pixel was assigned to.
     """
 
@@ -92,10 +97,11 @@ class _TeacherVolume:
     images: RowView
     organ: np.ndarray
     shown: np.ndarray
+    certain: np.ndarray
     best: np.ndarray
 
 
-def _teacher_volumes(maps_of, images, organ, shown, volumes) -> list[_TeacherVolume]:
+def _teacher_volumes(maps_of, images, organ, shown, certain, volumes) -> list[_TeacherVolume]:
     """Return the volumes that hold an abnormal slice, in order."""
     result = []
     for volume in dict.fromkeys(volumes.tolist()):
@@ -106,7 +112,8 @@ def _teacher_volumes(maps_of, images, organ, shown, volumes) -> list[_TeacherVol
             maps[abnormal] = maps_of(rows[abnormal])
             maps *= shown[rows][:, None, None, :]
             best = np.full(maps.shape[:3], -np.inf, np.float16)
-            result.append(_TeacherVolume(rows, maps, RowView(images, rows), organ[rows], shown[rows], best))
+            known = RowView(images, rows), organ[rows], shown[rows], certain[rows]
+            result.append(_TeacherVolume(rows, maps, *known, best))
     return result
 
 
@@ -118,13 +125,14 @@ def _class_labels(volumes, index: int, marked: float, background: float, steps):
         W).
     """
     parts = [
-        (volume.maps[..., index], volume.images, volume.organ, volume.shown[:, index]) for volume in volumes
+        (volume.maps[..., index], volume.images, volume.organ, volume.certain[:, index]) for volume in volumes
     ]
     postprocessor = calibrate(steps, parts, marked)
     refined, histogram = [], AreaHistogram()
-    for maps, images, organ, abnormal in parts:
-        refined.append(postprocessor(maps, images, organ)[abnormal])
-        histogram.add(refined[-1], organ[abnormal])
+    for volume, (maps, images, organ, certain) in zip(volumes, parts):
+        consistent = postprocessor(maps, images, organ)
+        refined.append(consistent[volume.shown[:, index]])
+        histogram.add(consistent[certain], organ[certain])
     high = postprocessor.threshold
     low = min(histogram.threshold(1.0 - background), high)
     for volume, maps in zip(volumes, refined):

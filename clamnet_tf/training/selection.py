@@ -20,7 +20,8 @@ class CheckpointScore:
     Attributes:
         step: number of the optimizer step.
         threshold: cut of the probability, in 0..1.
-        auroc: of the image score on validation slices; None when one class is missing.
+        auroc: of the image score on validation slices, or of the highest one of each validation study where
+            labels of studies are among them; None when one class is missing.
         normal_area: of validation normals, at the threshold.
         abnormal_area: of validation abnormals, at the threshold.
         abnormal_area_half: of validation abnormals, at probability 0.5; its slow rise is an alarm.
@@ -42,7 +43,7 @@ class CheckpointScore:
 
 
 def score_checkpoint(
-    predictor, step: int, training, validation, section, classes, power: float = 6.0
+    predictor, step: int, training, validation, section, classes, power: float = 6.0, studies=None
 ) -> CheckpointScore:
     """Score the present weights class by class, without a mask; the rule decides by the means.
 
@@ -58,6 +59,8 @@ def score_checkpoint(
         section: SelectionSection.
         classes: LesionClass of each of the M maps.
         power: of the generalised mean that makes image scores.
+        studies: (N,) number of each validation slice's study, which is what its label speaks of; the area of
+            abnormals is then that of all slices of abnormal studies. None: labels of slices.
     """
     (images, organ, shown), (validation_images, validation_organ, present) = training, validation
     training_maps = predictor(images) if section.threshold == "prevalence" else None
@@ -69,7 +72,9 @@ def score_checkpoint(
                 {"": training_maps[in_class, ..., index]}, organ[in_class], lesion_class.prevalence
             )[""]
         scores.append(
-            _class_score(step, threshold, maps[..., index], validation_organ, present[:, index], power)
+            _class_score(
+                step, threshold, maps[..., index], validation_organ, present[:, index], power, studies
+            )
         )
     known = [score.auroc for score in scores if score.auroc is not None]
     areas = ("threshold", "normal_area", "abnormal_area", "abnormal_area_half")
@@ -110,23 +115,36 @@ def choose_classifier(scores: list, section) -> tuple:
     return last, f"the last step of the classifiers; AUROC of the validation slices {text}"
 
 
-def _class_score(step, threshold, probability, organ, abnormal, power) -> CheckpointScore:
+def _class_score(step, threshold, probability, organ, abnormal, power, studies=None) -> CheckpointScore:
     """Return the score of one class."""
     areas = {}
+    scores = np.array([image_score(map_, inside, power) for map_, inside in zip(probability, organ)])
+    labels = abnormal
+    if studies is not None:
+        scores, labels = of_studies(scores, abnormal, studies)
     for name, rows in (("normal", ~abnormal), ("abnormal", abnormal)):
         areas[name] = AreaHistogram()
         areas[name].add(probability[rows], organ[rows])
     return CheckpointScore(
         step=step,
         threshold=float(threshold),
-        auroc=auroc([image_score(map_, inside, power) for map_, inside in zip(probability, organ)], abnormal),
+        auroc=auroc(scores, labels),
         normal_area=areas["normal"].area(threshold),
         abnormal_area=areas["abnormal"].area(threshold),
         abnormal_area_half=areas["abnormal"].area(0.5),
     )
 
 
-def choose(scores: list, section) -> tuple:
+def of_studies(scores, labels, studies) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest score of each study and whether one of its slices is labelled, (studies,) each."""
+    _, number = np.unique(studies, return_inverse=True)
+    highest, abnormal = np.full(number.max() + 1, -np.inf), np.zeros(number.max() + 1, bool)
+    np.maximum.at(highest, number.reshape(-1), np.asarray(scores, float))
+    np.logical_or.at(abnormal, number.reshape(-1), np.asarray(labels, bool))
+    return highest, abnormal
+
+
+def choose(scores: list, section, unit: str = "slice") -> tuple:
     """Return the score to keep and the reason in words.
 
     Among scores whose slice AUROC is within the slack of the best and whose marked area on normals is within
@@ -135,8 +153,9 @@ def choose(scores: list, section) -> tuple:
     this is the best contrast of areas.
 
     Args:
-        looks: CheckpointScore of each evaluation.
+        scores: CheckpointScore of each evaluation.
         section: SelectionSection.
+        unit: "slice" or "study", what the AUROC tells apart.
     """
     if section.checkpoint == "last":
         return scores[-1], "the last step, as the recipe says"
@@ -149,11 +168,11 @@ def choose(scores: list, section) -> tuple:
     quiet = [score for score in near if score.normal_area <= section.normal_area_limit]
     chosen = min(quiet or near, key=lambda score: score.normal_area)
     auroc_text = (
-        "no AUROC (one class only)" if best is None else f"slice AUROC {chosen.auroc:.3f}, best {best:.3f}"
+        "no AUROC (one class only)" if best is None else f"{unit} AUROC {chosen.auroc:.3f}, best {best:.3f}"
     )
     limit = "" if quiet else f"; above the limit of {100 * section.normal_area_limit:.1f} %"
     return (
         chosen,
         f"it marks least of the normal validation slices ({100 * chosen.normal_area:.2f} %{limit}) at a "
-        f"slice AUROC near the best ({auroc_text})",
+        f"{unit} AUROC near the best ({auroc_text})",
     )

@@ -107,7 +107,9 @@ class SiameseTrainer(StepTrainer):
             for view, organ in zip(learned, (batch["organ_a"], batch.get("organ_b"))):
                 share = head_weight / len(learned)
                 raw, weighted = hybrid_of_labels(view[head], organ, batch["eta"], k)
-                contrast = contrast_of_labels(view[head], organ, batch["eta"], margin, power)
+                contrast = contrast_of_labels(
+                    view[head], organ, batch["eta"], margin, power, batch.get("certainty")
+                )
                 lesion = 1.0 - ops.exp(view[head][..., 0])
                 terms["raw"] += share * raw
                 terms["hybrid"] += share * weighted

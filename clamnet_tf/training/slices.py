@@ -2,6 +2,7 @@
 no masks.
 """
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -30,7 +31,11 @@ class TrainingSlices:
         rows: training rows of the prepared slices, rising.
         table: SliceTable with the labels to be learned from; the labels of validation slices are always the
             true ones.
-        shown: (N, M) bool, which lesion classes a slice of the table shows.
+        shown: (N, M) bool, which lesion classes a slice of the table shows, or may show where its label is
+            that of its study.
+        unsure: (rows, M) bool, which classes a training slice may show by the label of its study alone.
+        validation_studies: number of the study of each slice that `validation` returns, where labels of
+            studies are among them; otherwise None.
 
     Raises:
         DataError: no usable slices on a side, none that shows one of the classes, or fewer training patients
@@ -57,10 +62,14 @@ class TrainingSlices:
         self.table = shuffled(table, self.rows, seed) if shuffle_labels else table
         self.shown = shown_classes(self.table.label, self.table.markers, classes)
         self._abnormal = _sample(self.rows[self.table.label[self.rows] > 0])
-        labels = self.table.label[validation]
+        self.unsure = self.shown[self.rows] & self.table.by_study[self.rows, None]
+        labels, self.validation_studies = self.table.label[validation], None
         self._validation = np.sort(
             np.concatenate([_sample(validation[labels > 0]), _sample(validation[labels == 0])])
         )
+        if self.table.by_study[validation].any():
+            self._validation = _whole_studies(validation, self.table.studies()[validation])
+            self.validation_studies = self.table.studies()[self._validation]
         trained = np.zeros(len(table.label), bool)
         trained[self.rows] = True
         advice = "" if patients is None else f", and training.patients, which keeps {patients}"
@@ -88,6 +97,24 @@ class TrainingSlices:
             seed=section.seed,
         )
 
+    def estimated(self, probability: np.ndarray, least: float) -> "TrainingSlices":
+        """Return the same slices, where a training slice shows the classes whose P(class) is `least` or more.
+
+        Args:
+            probability: (rows, M) in 0..1, as `training.study_labels.StudyLabels.weights` gives it.
+            least: in 0..1.
+        """
+        result = copy.copy(self)
+        result.shown = self.shown.copy()
+        result.shown[self.rows] &= probability >= least
+        result._abnormal = _sample(self.rows[result.shown[self.rows].any(axis=1)])
+        return result
+
+    def label_counts(self) -> dict:
+        """Return how many training slices have a label of their own and how many that of their study."""
+        by_study = int(self.table.by_study[self.rows].sum())
+        return {"slice": len(self.rows) - by_study, "study": by_study}
+
     def training_abnormal(self):
         """Return (images, organ, shown) of abnormal training slices, to fix the threshold by prevalence."""
         return self._of(self._abnormal)
@@ -110,12 +137,14 @@ def shuffled(table, rows: np.ndarray, seed: int):
     learned.
 
     This is the negative control. The number of slices of each class stays; every other row keeps its label.
+    Labels of studies are permuted among the studies.
     """
-    label, markers, order = (
-        table.label.copy(),
-        table.markers.copy(),
-        np.random.default_rng([seed, 4]).permutation(len(rows)),
-    )
+    label, markers, generator = table.label.copy(), table.markers.copy(), np.random.default_rng([seed, 4])
+    if table.by_study[rows].any():
+        _, first, study = np.unique(table.studies()[rows], return_index=True, return_inverse=True)
+        order = first[generator.permutation(len(first))][study.reshape(-1)]
+    else:
+        order = generator.permutation(len(rows))
     label[rows], markers[rows] = label[rows][order], markers[rows][order]
     return dataclasses.replace(table, label=label, markers=markers)
 
@@ -132,6 +161,15 @@ def _of_patients(table, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
             f"received {count}; null takes all."
         )
     return rows[np.isin(table.patient[rows], draw_patients(patients, count, seed))]
+
+
+def _whole_studies(rows: np.ndarray, studies: np.ndarray) -> np.ndarray:
+    """Return the rows of whole studies, evenly spread, about 2 SAMPLE_SIZE of them or all."""
+    names = np.unique(studies)
+    most = max(2, round(2 * SAMPLE_SIZE * len(names) / len(rows)))
+    if most < len(names):
+        names = names[np.linspace(0, len(names) - 1, most).round().astype(int)]
+    return rows[np.isin(studies, names)]
 
 
 def _sample(rows: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ class StepTrainer(keras.Model):
         self.terms = ("loss", *terms, "gradient_norm")
         self._student = self.student_of(network)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.terms}
+        self.study_weights = None
 
     def student_of(self, network):
         """Return what a step calls: the network's logits in the fast form, which owns the variables of
@@ -45,6 +46,34 @@ class StepTrainer(keras.Model):
     def call(self, inputs, training=False):
         return self.network(inputs["view_a"] if isinstance(inputs, dict) else inputs, training=training)
 
+    def weigh_studies(self, slices: int, classes: int) -> None:
+        """Let each slice have a weight per lesion class, at first 1, that its eta is multiplied by.
+
+        The weights are a variable, so that checkpoints hold them and a change counts from the next step on,
+        whatever batches are made already. Batches need the "row" of each slice.
+
+        Args:
+            slices: number of the rows that batches number.
+            classes: number of lesion classes.
+        """
+        self.study_weights = self.add_weight(
+            name="study_weights",
+            shape=(slices, classes),
+            dtype="float32",
+            initializer="ones",
+            trainable=False,
+        )
+
+    def weighed(self, batch: dict) -> dict:
+        """Return the batch with the weights of its slices as `certainty` (B, M), by which eta is
+        multiplied.
+        """
+        if self.study_weights is None:
+            return batch
+        weights = ops.take(self.study_weights, batch["row"], axis=0)
+        etas = {"eta": batch["eta"] * weights} if "eta" in batch else {}
+        return {**batch, **etas, "certainty": weights}
+
     def updated(self) -> None:
         """Do what follows an update, such as moving a teacher or counting the step."""
 
@@ -56,7 +85,7 @@ class StepTrainer(keras.Model):
             replicas and steps, their quotient is the mean of the term.
         """
         with tf.GradientTape() as tape:
-            loss, logged = self.minimised(batch)
+            loss, logged = self.minimised(self.weighed(batch))
             scaled = scaled_loss(self, self._student, loss)
         norm = apply_gradients(self, tape, scaled)
         self.updated()

@@ -50,11 +50,15 @@ class SupervisedTrainer(StepTrainer):
         return terms
 
     def minimised(self, batch) -> tuple:
-        """Return the mean of both, weighted by the kind of mask, and each of them."""
+        """Return the mean of both, weighted by the kind of mask and where labels of studies teach, and each
+        of them.
+        """
         terms = self.loss_terms(batch, training=True)
         total = terms["hybrid"] + terms["soft_dice"]
         if "masked" in batch:
             total = total * kind_weights(batch["masked"], self.mixed)
+        if "certainty" in batch:
+            total = total * ops.max(batch["certainty"], axis=-1)
         return ops.mean(total), {name: (value, None) for name, value in terms.items()}
 
 

@@ -36,6 +36,7 @@ def check_trainable(recipe, manifest, prepared) -> None:
             f"attribution.refinement.channel: {expected}; received {attribution.refinement.channel}."
         )
     label = slices.table.label[slices.rows]
+    _check_study_labels(recipe, slices)
     if recipe.training.supervision != "masks":
         if problem := without_pairs(int(np.sum(label > 0)), int(np.sum(label == 0))):
             raise DataError(problem)
@@ -45,4 +46,28 @@ def check_trainable(recipe, manifest, prepared) -> None:
         raise DataError(
             "training.supervision: masks needs masks of training slices; the manifest names none. Use"
             " supervision: labels."
+        )
+
+
+def _check_study_labels(recipe, slices: TrainingSlices) -> None:
+    """Refuse labels of studies, which a manifest may hold, where the recipe learns labels of slices."""
+    if recipe.training.supervision == "masks" or not slices.unsure.any():
+        return
+    unsure = slices.rows[slices.unsure.any(axis=1)]
+    studies = f"{len(np.unique(slices.table.studies()[unsure]))} abnormal studies"
+    if recipe.training.supervision == "mixed":
+        raise DataError(
+            f"training.supervision: expected labels or masks, since {studies} have labels of their own "
+            "(column label_level), and mixed weighs slices by their own labels; received mixed."
+        )
+    if recipe.loss.objective != "hybrid":
+        raise DataError(
+            f"loss.objective: expected hybrid, which weighs the slices of a study by eta, since {studies} "
+            f"have labels of their own (column label_level); received {recipe.loss.objective}."
+        )
+    if recipe.self_training.teacher in ("attribution", "auto"):
+        raise DataError(
+            f"self_training.teacher: expected first_network or normal_atlas, since {studies} have labels of "
+            "their own (column label_level), and the classifiers of an attribution learn the label of each "
+            f"slice; received {recipe.self_training.teacher}."
         )

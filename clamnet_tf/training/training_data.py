@@ -46,12 +46,18 @@ class TrainingData:
         )
 
     def store(self, rows) -> SliceStore:
-        """Return what the pipelines read of these rows of the prepared slices."""
+        """Return what the pipelines read of these rows of the prepared slices; rows are numbered where labels
+        of studies teach.
+        """
         prepared, table = self.slices.prepared, self.slices.table
         case_etas = table.eta[rows][:, None]
         etas = np.where(np.isnan(case_etas), self.etas, case_etas) * self.slices.shown[rows]
         return SliceStore(
-            RowView(prepared.images, rows), RowView(prepared.organ, rows), table.label[rows], etas
+            RowView(prepared.images, rows),
+            RowView(prepared.organ, rows),
+            table.label[rows],
+            etas,
+            numbered=bool(self.slices.unsure.any()),
         )
 
     def pair_plan(self, *, matching: dict, batch_size: int, seed: int, among=None) -> PairPlan:

@@ -41,6 +41,7 @@ def evaluate(
             reporter,
             source.cache,
             keep_identifiers=source.keep_identifiers,
+            training=False,
         )
         manifest = choose_cases(cases, run, split, source.split_file, drawn=drawn, with_train=needs_fitting)
         if source.data is None and split is None:

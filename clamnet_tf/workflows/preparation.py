@@ -9,7 +9,7 @@ from clamnet_tf.datasets.announced_channels import announced_channels
 from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.diagnostics.packages import install_extra
-from clamnet_tf.errors import EnvironmentFailure
+from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.preprocessing.archive import check_archive, prepare_archive, prepare_on_worker
 from clamnet_tf.preprocessing.cache import default_cache
 from clamnet_tf.preprocessing.dataset import find_split
@@ -42,7 +42,7 @@ def prepare_slices(
         The folder of the slices: that of the records, or the cache.
 
     Raises:
-        DataError, ImageError: The images cannot be prepared.
+        DataError, ImageError: The images cannot be prepared, or records are to hold labels of studies.
         EnvironmentFailure: Beam is requested and not installed.
     """
     cache = Path(source.cache or default_cache())
@@ -55,6 +55,12 @@ def prepare_slices(
         reporter=reporter,
         keep_identifiers=source.keep_identifiers,
     )
+    if records is not None and any(case.label_level == "study" for case in manifest.cases):
+        raise DataError(
+            f"{manifest.root}: expected labels of slices, since a record holds the label of its slice; "
+            "received labels of studies (data.labels, or the column label_level). Leave --format out: fit "
+            "reads the cache."
+        )
     channels = announced_channels(manifest) if recipe.data.channels is None else None
     expected = expected_images(recipe, channels, any_modality=source.any_modality)
     sections: dict[str, Any] = {"data": recipe.data, "organ": recipe.organ, "expected": expected}

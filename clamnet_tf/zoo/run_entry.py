@@ -6,7 +6,7 @@ from pathlib import Path
 from clamnet_tf.errors import ZooError
 from clamnet_tf.preprocessing.mask_table import TAUGHT, counts, read_uses
 from clamnet_tf.recipe.objectives import OBJECTIVES
-from clamnet_tf.reporting.wording import atlas_comparison, count
+from clamnet_tf.reporting.wording import atlas_comparison, count, levels
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.classes import trained_eta
@@ -29,7 +29,7 @@ def _units(recipe) -> str:
     return UNITS[recipe.modality]
 
 
-def _taught_by(recipe, run: RunFolder) -> str:
+def _taught_by(recipe, run: RunFolder, selection: dict) -> str:
     """Say what taught the network where lesions are, and how many patients had masks that taught."""
     outlined = counts(read_uses(run.masks), TAUGHT)["patients"]
     of_patients = f" of {count(outlined, 'patient')}" if outlined else ""
@@ -46,7 +46,12 @@ def _taught_by(recipe, run: RunFolder) -> str:
         return (
             f"outlines{of_patients}, drawn or corrected by hand, and image labels of the others: {teacher}."
         )
-    return f"image labels alone: {teacher}."
+    labels = {
+        "study": "labels of whole studies alone (which slices of an abnormal study show the lesion was "
+        "estimated)",
+        "slice and study": "image labels of some studies and labels of whole studies of others",
+    }.get(levels(selection.get("labels") or {}), "image labels alone")
+    return f"{labels}: {teacher}."
 
 
 def entry_of_run(
@@ -120,7 +125,7 @@ def entry_of_run(
             "metrics": metrics_of(metrics, recipe),
             "markers": cut["markers"] or None,
             "training_data": about.training_data.model_dump(),
-            "taught_by": _taught_by(recipe, run),
+            "taught_by": _taught_by(recipe, run, selection),
             "intended_use": about.intended_use,
             "limits": about.limits,
             "notes": about.notes,

@@ -27,6 +27,16 @@ SEEN = "attribution.least_score=0.5"  # makes the section
 
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
 WRONG = {
+    "cohort_has_such_patients": (
+        ["data.cohort.kind=bone_xray", "data.cohort.slices=2", "data.cohort.healthy=0.5"],
+        "data.cohort.healthy",
+        "expected 0, since half of the patients .*received 0.5",
+    ),
+    "study_labels_weigh_slices": (
+        ["data.labels=study", "loss.objective=non_negative", *ALONE],
+        "loss.objective",
+        "expected hybrid, since only it weighs the slices of an abnormal study.*received non_negative",
+    ),
     "side_halves": (
         ["data.side=50"],
         "data.side",

@@ -116,3 +116,36 @@ def test_malignant_counts_benign_ones_as_normal_without_their_masks(tmp_path):
     assert sum(row["label"] == "1" for row in rows) == 9
     again, _ = manifest(tmp_path, "mias", "--column", "malignant")
     assert again == rows
+
+
+def test_ct_ich_gives_slices_the_label_of_their_patient_where_it_teaches(tmp_path):
+    folder = tmp_path / "ct_ich"
+    folder.mkdir()
+    findings = ("hemorrhage", "intraventricular", "intraparenchymal", "subarachnoid", "epidural", "subdural")
+    with open(folder / "labels.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["patient", "slice", *findings, "file", "has_mask"])
+        writer.writeheader()
+        for patient in range(32):
+            for number in (1, 2, 3):
+                bleeds = int(patient % 2 == 0 and number == 2)
+                row = {"patient": patient, "slice": number, "file": f"{patient}_{number}.png", "has_mask": 0}
+                writer.writerow(row | dict.fromkeys(findings, 0) | {"hemorrhage": bleeds})
+    rows = {}
+    for name, more in (("slice", []), ("study", ["--study-labels"])):
+        out = tmp_path / f"{name}.csv"
+        done = subprocess.run(
+            [sys.executable, str(TOOL), "ct_ich", str(folder), str(out), *more],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        with open(out, newline="") as stream:
+            rows[name] = list(csv.DictReader(stream))
+    assert "label_level" not in rows["slice"][0]
+    for of_slice, of_study in zip(rows["slice"], rows["study"], strict=True):
+        assert of_slice["split"] == of_study["split"]
+        if of_study["split"] == "test":
+            assert (of_study["label_level"], of_study["label"]) == ("slice", of_slice["label"])
+        else:
+            abnormal = str(int(int(of_study["patient"]) % 2 == 0))
+            assert (of_study["label_level"], of_study["label"]) == ("study", abnormal)

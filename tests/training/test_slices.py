@@ -40,6 +40,7 @@ def prepared(patients=20, slices=6, seed=0):
         volume=patient,
         spacing=np.full((count, 3), np.nan),
         markers=text,
+        by_study=np.zeros(count, bool),
     )
     return SimpleNamespace(
         table=table,

@@ -137,6 +137,7 @@ def _rows_by_uid(table: LabelTable, level: str, numbered: bool, headers) -> dict
             line, "eta", cells.get("eta", ""), "a probability in (0, 1]", lambda value: 0 < value <= 1
         )
         reader.side(line, "split", cells.get("split", ""))
+        reader.level(line, "label_level", cells.get("label_level", ""))
     reader.finish(table.path)
     return chosen
 
@@ -202,6 +203,7 @@ def _case(header: Header, cells, label, series: str) -> Case:
         position=header.position,
         eta=float(cells["eta"]) if cells.get("eta") else None,
         split=RowReader(header.path.parent).side(0, "split", cells.get("split", "")),
+        label_level=RowReader(header.path.parent).level(0, "label_level", cells.get("label_level", "")),
     )
 
 
@@ -222,7 +224,7 @@ def _account(table: LabelTable, level, files, headers, cases, labelled: int):
     if level in LEVELS[1:]:
         yield (
             f"ATTENTION: the label of a {level} counts for each of its slices. Label by SOPInstanceUID if "
-            f"single slices are known to be normal."
+            f"single slices are known to be normal; if they are not known, train with data.labels: study."
         )
     nameless = {case.patient for case in cases if case.patient.startswith("study ")}
     if nameless:

@@ -53,6 +53,7 @@ COLUMNS = {
     "mask": ("mask", "maskfile", "maskpath"),
     "organ": ("organ", "organmask"),
     "split": ("split", "side", "set", "subset"),
+    "label_level": ("labellevel",),
 }
 
 

@@ -112,7 +112,8 @@ def _account(listing, layout, table: LabelTable, finder: FileFinder, cases):
     if layout == "nifti_csv" and any(case.slice_index is None and case.label for case in cases):
         yield (
             "ATTENTION: labels are per volume: every slice of an abnormal volume counts as abnormal. Add a "
-            "slice column if single slices are labelled."
+            "slice column if single slices are labelled; train with data.labels: study if they are not, so "
+            "that each slice only may hold the lesion."
         )
     if (
         "slice" in table.columns

@@ -50,7 +50,7 @@ class Patient:
     position_mm: np.ndarray
 
 
-def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patient:
+def simulate_patient(index: int, *, slices: int, side: int, seed: int, healthy: bool = False) -> Patient:
     """Return patient number `index` (from 0) of the cohort `seed`, which does not depend on the cohort's
     size.
 
@@ -59,6 +59,7 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patien
         slices: number of slices.
         side: rows and columns of a slice.
         seed: seed of the cohort.
+        healthy: whether nothing is drawn into the organ.
     """
     generator = np.random.default_rng([seed, index])
     site = index % 2
@@ -66,6 +67,8 @@ def simulate_patient(index: int, *, slices: int, side: int, seed: int) -> Patien
     start = np.random.default_rng(seed).uniform()
     height = np.clip((start + _GOLDEN * index) % 1.0 * 1.3 - 0.15, 0.0, 1.0)
     lesions = draw_lesions(generator, person, float(height))
+    if healthy:
+        lesions = []
 
     bottom, top = generator.uniform(-50.0, -43.0), generator.uniform(63.0, 69.0)
     heights = np.linspace(bottom, top, slices)
@@ -127,11 +130,13 @@ def _receive(generator, person, grid, z_mm, signal, blur_px, noise):
     return received
 
 
-def write_patient(home: Path, index: int, *, slices: int, side: int, seed: int) -> list[Case]:
+def write_patient(
+    home: Path, index: int, *, slices: int, side: int, seed: int, healthy: bool = False
+) -> list[Case]:
     """Write patient number `index` of the cohort `seed` below the folder `home`; return its cases in slice
     order.
     """
-    patient = simulate_patient(index, slices=slices, side=side, seed=seed)
+    patient = simulate_patient(index, slices=slices, side=side, seed=seed, healthy=healthy)
     folder = home / patient.name
     folder.mkdir(parents=True)
     cases = []
