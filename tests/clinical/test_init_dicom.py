@@ -89,3 +89,11 @@ def test_a_label_table_for_series(tmp_path, rng):
     written = (tmp_path / "labels.csv").read_text().splitlines()
     assert written[0] == "SeriesInstanceUID,label"
     assert {line.split(",")[0] for line in written[1:]} == {line.split(",")[0] for line in known}
+
+
+def test_fit_with_a_recipe_of_another_modality_points_to_init(tmp_path, rng):
+    folder = write_studies(tmp_path / "studies", rng, "MR", patients=12)
+    code, said = call("fit", "ct_trauma", "--data", folder, "--out", tmp_path / "run")
+    assert code == 2
+    assert "its Modality is MR, and this is a CT model" in said
+    assert f"A recipe that fits these images: clamnet-tf init {folder}" in said
