@@ -224,3 +224,12 @@ def test_words_of_folders_and_headers():
     assert region_in_words("CT THORAX W/O CONTRAST") == "chest"
     assert modality_in_words("chest-x-ray") == "xray" and modality_in_words("kermany_xray") == "xray"
     assert region_in_words("head and chest") is None and modality_in_words("studies") is None
+
+
+def test_a_table_without_a_label_column_names_the_columns_that_look_like_one(tmp_path, rng):
+    for number in range(2):
+        Image.fromarray(picture(rng)).save(tmp_path / f"{number}.png")
+    (tmp_path / "scans.csv").write_text("image,age,bleeding\n0.png,60,0\n1.png,70,1\n")
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert "if it is one of bleeding, call that column label" in result.output
