@@ -118,6 +118,11 @@ def fit(
                 "--dry-run trains nothing: it goes without --search, --init, --resume, --start-or-resume and "
                 "without a cluster."
             )
+        if recipe.self_training.teacher == "auto":
+            raise click.UsageError(
+                "--dry-run needs a recipe that names its teacher; received self_training.teacher auto. Name "
+                "one with --set self_training.teacher=first_network."
+            )
         from clamnet_tf.progress import Reporter
         from clamnet_tf.workflows.dry_run import dry_run as check_without_training
 

@@ -37,6 +37,7 @@ from clamnet_tf.recipe_suggestion.folder import (
 from clamnet_tf.recipe_suggestion.image_survey import HEADERS, ImageSurvey, survey_images
 from clamnet_tf.recipe_suggestion.recipe_text import suggested_yaml
 
+FEW_IMAGES = 10  # of a site, of which chance gives one label to all
 FEW_PATIENTS = 30  # fewer patients than this of a class give wide intervals and poor networks
 
 
@@ -193,16 +194,18 @@ def _attentions_to_images(survey: ImageSurvey):
 
 def _attentions_to_labels(manifest: Manifest):
     """Yield what the user should know of the labels."""
-    patients, sites = defaultdict(set), defaultdict(set)
+    patients, sites = defaultdict(set), defaultdict(list)
     for case in manifest.cases:
         patients[bool(case.label)].add(case.patient)
-        sites[case.site].add(bool(case.label))
+        sites[case.site].append(bool(case.label))
     for abnormal, kind in enumerate(("normal", "abnormal")):
         few = len(patients[bool(abnormal)])
         if few < FEW_PATIENTS:
             count = "only one patient has" if few == 1 else f"only {few} patients have"
             yield f"{count} {kind} images; expect little of fewer than {FEW_PATIENTS}."
-    one_sided = sorted(str(site) for site, kinds in sites.items() if len(kinds) == 1)
+    one_sided = sorted(
+        str(site) for site, kinds in sites.items() if len(set(kinds)) == 1 and len(kinds) >= FEW_IMAGES
+    )
     if len(sites) > 1 and one_sided:
         yield (
             f"all images of the site {', '.join(one_sided[:5])} have one label. A network may learn the site "
