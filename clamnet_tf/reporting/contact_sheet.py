@@ -70,8 +70,8 @@ def _fitted(picture: np.ndarray) -> Image.Image:
     """Return a picture scaled so that its longer side is CELL, on a black square."""
     image = Image.fromarray(picture).convert("RGB")
     scale = CELL / max(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
     square = Image.new("RGB", (CELL, CELL))
     resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    square.paste(image.resize(size, resample), ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
+    square.paste(image.resize((width, height), resample), ((CELL - width) // 2, (CELL - height) // 2))
     return square

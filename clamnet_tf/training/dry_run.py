@@ -123,12 +123,12 @@ def draw_views(recipe, manifest, prepared, count: int) -> ShownViews:
         matching = recipe.self_training.matching
     law, data = AugmentationConfig(**section.model_dump()), parts.data
     if recipe.training.supervision == "masks":
-        plan = ShuffledPlan(len(data.rows), batch_size=count, seed=seed)
-        masks = np.zeros(data.organ.shape, np.uint8)
-        dataset = data.masked(data.rows, masks, plan, law, steps=1, seed=seed)
+        shuffled = ShuffledPlan(len(data.rows), batch_size=count, seed=seed)
+        drawn, masks = shuffled.rows(0), np.zeros(data.organ.shape, np.uint8)
+        dataset = data.masked(data.rows, masks, shuffled, law, steps=1, seed=seed)
     else:
-        plan = data.pair_plan(matching=matching.model_dump(), batch_size=count, seed=seed)
-        dataset = data.pairs(plan, law, steps=1, seed=seed, twin=True)
+        pairs = data.pair_plan(matching=matching.model_dump(), batch_size=count, seed=seed)
+        drawn, dataset = pairs.rows(0), data.pairs(pairs, law, steps=1, seed=seed, twin=True)
     batch = next(iter(dataset(0, Share())))
     views = tuple(batch[name].numpy() for name in ("view_a", "view_b") if name in batch)
-    return ShownViews(data.rows[plan.rows(0)], views, paired=len(views) == 2)
+    return ShownViews(data.rows[drawn], views, paired=len(views) == 2)
