@@ -5,6 +5,8 @@
     │   ├── RecipeError          a recipe: every problem of the file at once
     │   ├── ImageError           one image or volume cannot be read
     │   ├── DataError            a folder, manifest, split or label table
+    │   │   ├── LabelsMissing    a folder of images whose labels are not found
+    │   │   └── UnfitImages      images of another modality, unit or shape than a recipe is for
     │   ├── NetworkError         an impossible network
     │   ├── RunError             a run folder that is missing, of another recipe or in use
     │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
@@ -40,6 +42,14 @@ class ImageError(UserInputError):
 
 class DataError(UserInputError):
     """A data folder, manifest, label table or split cannot be used."""
+
+
+class LabelsMissing(DataError):
+    """Images were found and no labels for them; the message says which layouts hold labels."""
+
+
+class UnfitImages(DataError):
+    """Images are of another modality, unit or number of channels than the recipe or the model is for."""
 
 
 class NetworkError(UserInputError):

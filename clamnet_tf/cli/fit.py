@@ -72,6 +72,12 @@ from clamnet_tf.cli.label_options import label_options
     type=click.Path(),
     help="Folder of prepared slices.  [default: $CLAMNET_TF_CACHE or ~/.cache/clamnet_tf]",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Prepare about ten slices, draw what the network will see into OUT_dry_run/, estimate memory and "
+    "time; train nothing.",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def fit(
     recipe_name,
@@ -88,6 +94,7 @@ def fit(
     any_modality,
     keep_identifiers,
     cache,
+    dry_run,
     quiet,
 ):
     """Learn to mark lesions from image-level labels alone.
@@ -102,6 +109,8 @@ def fit(
 
     With --init runs/first --corrections FOLDER, masks that predict wrote and a person corrected teach, too;
     the images are those of --data, and patients with a corrected mask are on the side train.
+
+    Images that no recipe is for: `clamnet-tf init DIR` writes one. --dry-run shows what the network will see.
     """
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.writer import resolve
@@ -122,6 +131,22 @@ def fit(
     place = place_in_cluster(recipe.runtime.strategy)
     _refuse_together(recipe, out, place, search, initial)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
+    if dry_run:
+        if place or search or initial or resume or start_or_resume:
+            raise click.UsageError(
+                "--dry-run trains nothing: it goes without --search, --init, --resume, --start-or-resume and "
+                "without a cluster."
+            )
+        if recipe.self_training.teacher == "auto":
+            raise click.UsageError(
+                "--dry-run needs a recipe that names its teacher; received self_training.teacher auto. Name "
+                "one with --set self_training.teacher=first_network."
+            )
+        from clamnet_tf.progress import Reporter
+        from clamnet_tf.workflows.dry_run import dry_run as check_without_training
+
+        check_without_training(recipe, source, f"{out.rstrip('/')}_dry_run", Reporter(quiet=quiet))
+        return
     if place and place[0] > 0:
         ended = follow(recipe, source, place, lambda line: click.echo(line, err=True))
     else:

@@ -14,6 +14,7 @@ from clamnet_tf.texts import accept_any_text
 
 # name: (module holding a command of that name, short help)
 COMMANDS = {
+    "init": ("clamnet_tf.cli.init", "Look at a folder of images; write a recipe that fits."),
     "fit": ("clamnet_tf.cli.fit", "Learn lesion masks from image-level labels."),
     "evaluate": ("clamnet_tf.cli.evaluate", "Evaluate a run against true masks; write metrics and a report."),
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),

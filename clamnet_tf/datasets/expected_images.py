@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import UnfitImages
 from clamnet_tf.imaging.colour_check import gray_of, is_colour
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
@@ -80,7 +80,7 @@ def read_expected(
 
     Raises:
         ImageError: it cannot be read.
-        DataError: it is another kind of image; the message names the file, the cause and the remedy.
+        UnfitImages: it is another kind of image; the message names the file, the cause and the remedy.
     """
     volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)
     notes = _check_modality(path, volume, expected)
@@ -93,7 +93,7 @@ def read_expected(
             volume = replace(volume, array=gray)
             notes += ("gray stored in several equal channels, of which one is used",)
         elif is_colour(volume.grid, array.shape[-1]):
-            raise DataError(
+            raise UnfitImages(
                 f"{path}: is a colour picture (its red, green and blue differ), and the model takes gray "
                 "images of one channel. Convert it to gray "
                 "if its colours mean nothing, or give the original image."
@@ -128,7 +128,7 @@ def check_hounsfield(
             recipe's window.
 
     Raises:
-        DataError: the values are not Hounsfield units.
+        UnfitImages: the values are not Hounsfield units.
     """
     if not expected.hounsfield or eight_bits:
         return ()
@@ -143,7 +143,7 @@ def check_hounsfield(
         return ()
     if expected.any_modality:
         return ("values are not Hounsfield units, and were accepted by --any-modality",)
-    raise DataError(f"{path}: {reason}")
+    raise UnfitImages(f"{path}: {reason}")
 
 
 def _check_modality(path, volume: Volume, expected: ExpectedImages) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _check_modality(path, volume: Volume, expected: ExpectedImages) -> tuple[str
     if modality not in accepted and modality not in UNSAID:
         if expected.any_modality:
             return (f"Modality {modality}, accepted by --any-modality for {WORDS[expected.modality]} model",)
-        raise DataError(
+        raise UnfitImages(
             f"{path}: its Modality is {modality}, and this is {WORDS[expected.modality]} model (expected "
             f"{' or '.join(accepted)}). Choose another model or "
             "other images; or insist with --any-modality."
@@ -165,7 +165,7 @@ def _check_modality(path, volume: Volume, expected: ExpectedImages) -> tuple[str
         and expected.hounsfield
         and not expected.any_modality
     ):
-        raise DataError(
+        raise UnfitImages(
             f"{path}: its PhotometricInterpretation is MONOCHROME1 (low values white), expected "
             "MONOCHROME2, since Hounsfield units rise with density. "
             "Export the series again; or insist with --any-modality."

@@ -5,6 +5,7 @@ label_level.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 
+import difflib
 import math
 import os
 import re
@@ -26,6 +27,7 @@ LABEL_LEVELS = {"slice": "slice", "study": "study"}
 SIDES = ("train", "val", "test")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
+MISSPELT = 0.75  # likeness (0..1) from which an unknown column is taken for a misspelt one
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # limits of a file system: bytes of one name, characters of a path
 
 
@@ -299,7 +301,11 @@ def read_manifest(csv_path) -> Manifest:
     header, rows = table.header, table.rows
     known = REQUIRED + OPTIONAL
     reader = RowReader(csv_path.parent)
-    unknown = [name for name in header if name not in known]
+    unused = [name for name in header if name not in known]
+    if set(REQUIRED) <= set(header):
+        unknown = [name for name in unused if _may_be_meant(name, header, rows)]
+    else:
+        unknown = unused
     for index, name in enumerate(unknown):  # beyond SHOWN the message only counts them
         near = nearest(name, known) if index < SHOWN else ""
         reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
@@ -317,10 +323,20 @@ def read_manifest(csv_path) -> Manifest:
         account=(
             f"Layout manifest: {csv_path} lists {len(cases)} images with the columns "
             f"{shown_columns(header)}.",
+            *([f"Columns of it that are not used: {shown_columns(unused)}."] if unused else []),
             *table.notes,
         ),
         layout="manifest",
     )
+
+
+def _may_be_meant(name: str, header, rows) -> bool:
+    """Return whether an unknown column may be one that is lacking: by its name, or since it holds sides."""
+    lacking = [column for column in OPTIONAL if column not in header]
+    if difflib.get_close_matches(name.lower()[:LONGEST_NAME], lacking, n=1, cutoff=MISSPELT):
+        return True
+    cells = {row[name].lower() for _, row in rows} - {""}
+    return "split" in lacking and len(cells) > 1 and cells <= set(SIDE_NAMES)
 
 
 def write_manifest(manifest: Manifest, csv_path) -> None:

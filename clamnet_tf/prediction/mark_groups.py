@@ -91,11 +91,7 @@ class GroupMarker:
         for volume in volumes:
             image = manifest.cases[volume.wanted[0][1]].image
             if volume.array.shape[3] != self.trained.channels:
-                raise DataError(
-                    f"{image}: the model expects {self.trained.channels} channel(s), as in its training "
-                    f"images; received {volume.array.shape[3]}. Convert the image, or use a model trained on "
-                    f"such images."
-                )
+                raise DataError(_other_channels(image, self.trained.channels, volume.array.shape[3]))
         for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
             is_series = len(volume.grids) > 1
             first_case = volume.wanted[0][1]
@@ -215,3 +211,17 @@ class GroupMarker:
                 volume_with_atlas_channel(prepared_volume, self.trained.atlas),
                 without_organ(recipe.organ.method, cached.fallback),
             )
+
+
+def _other_channels(image, expected: int, received: int) -> str:
+    """Return the message for an image of another number of channels than the model's."""
+    what = (
+        f"{image}: the model expects {expected} channel(s), as in its training images; received {received}. "
+    )
+    if received == 1 < expected:
+        return what + (
+            "Its card says which sequences they are (clamnet-tf zoo show NAME). Where sequences of one "
+            "patient are files on one grid, put them in that order into one NIfTI file of four dimensions: "
+            "nibabel.concat_images([FIRST, SECOND, ...]).to_filename(OUT). Or use a model of one channel."
+        )
+    return what + "Convert the image, or use a model trained on such images."

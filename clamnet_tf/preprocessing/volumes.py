@@ -13,7 +13,7 @@ from clamnet_tf.datasets.layouts.listing import natural_key
 from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.datasets.slice_numbers import volume_slice
 from clamnet_tf.datasets.stacking import Single, stack_files, stored_affine, turn_of
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, UnfitImages
 from clamnet_tf.imaging.orientation import IDENTITY
 from clamnet_tf.imaging.volume import Grid, Volume
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
@@ -184,7 +184,7 @@ def _choose(path, array, channels):
         return array
     count = array.shape[-1]
     if max(channels) >= count:
-        raise DataError(
+        raise UnfitImages(
             f"{path}: data.channels asks for channel {max(channels)}, the image has {count} "
             f"(0..{count - 1}); change data.channels."
         )

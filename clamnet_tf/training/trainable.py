@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, UnfitImages
 from clamnet_tf.preprocessing.trainable import check_test_side, without_pairs
 from clamnet_tf.training.slices import TrainingSlices
 
@@ -22,7 +22,7 @@ def check_trainable(recipe, manifest, prepared) -> None:
     slices = TrainingSlices.of(recipe, prepared)
     channels, main_channel = prepared.images.shape[3], recipe.pairs.augmentation.main_channel
     if main_channel is not None and 1 < channels <= main_channel:
-        raise DataError(
+        raise UnfitImages(
             f"pairs.augmentation.main_channel: expected 0 to {channels - 1}, or null, since these images have"
             f" {channels} channels; received {main_channel}."
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from clamnet_tf.datasets.pseudonyms import hiding
 from clamnet_tf.datasets.split import write_split
-from clamnet_tf.errors import ClamnetError, RunError
+from clamnet_tf.errors import ClamnetError, RunError, UnfitImages
 from clamnet_tf.preprocessing.cache import default_cache
 from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
@@ -18,6 +18,7 @@ from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
 from clamnet_tf.workflows.corrections import store_corrections, with_corrections
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
+from clamnet_tf.workflows.misfit import misfit_lines, pointing_to_init
 from clamnet_tf.workflows.search import chosen_recipe
 
 FINISHED, STOPPED, FINISHED_BEFORE = "finished", "stopped", "finished before"
@@ -82,6 +83,10 @@ def fit(
                 if begin is not None:
                     begin(run)
                 return _train_and_evaluate(recipe, source, run, reporter, place, report, corrections)
+            except UnfitImages as error:
+                pointing = pointing_to_init(error, source)
+                run.log(f"Error: {reporter.hide(str(pointing))}")
+                raise pointing from error
             except ClamnetError as error:
                 run.log(f"Error: {reporter.hide(str(error))}")
                 raise
@@ -127,6 +132,8 @@ def _train_and_evaluate(
     """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
+    for line in misfit_lines(recipe, prepared, source):
+        reporter.line(line)
     if workers:
         workers.wait()  # a shared cache is filled now
     write_split(manifest, run.split)

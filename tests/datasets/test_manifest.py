@@ -132,6 +132,25 @@ def test_unknown_column_names_the_nearest(root, write_csv):
     assert "column 'patient' is missing" in str(caught.value)
 
 
+def test_columns_of_ones_own_are_named_and_not_used(root, write_csv):
+    header = ["image", "patient", "label", "site", "view", "side"]
+    path = write_csv(root / "manifest.csv", header, [["a.png", "p", "0", "A", "lateral", "left"]])
+    manifest = read_manifest(path)
+    assert "Columns of it that are not used: view, side." in manifest.account
+    assert manifest.cases[0].site == "A"
+
+
+@pytest.mark.parametrize(
+    "name, cells",
+    [("masks", ["", ""]), ("Split", ["", ""]), ("fold", ["train", "Test"]), ("marker", ["", ""])],
+)
+def test_columns_that_may_be_misspelt_are_refused(root, write_csv, name, cells):
+    rows = [["a.png", "p", "0", cells[0]], ["b.png", "q", "1", cells[1]]]
+    path = write_csv(root / "manifest.csv", ["image", "patient", "label", name], rows)
+    with pytest.raises(DataError, match=f"unknown column '{name}'"):
+        read_manifest(path)
+
+
 REPEATS = {
     "whole and slice": (
         [["c.nii", "p", "1", ""], ["c.nii", "p", "0", "1"]],

@@ -21,7 +21,7 @@ from clamnet_tf.datasets.layouts.label_words import (
 )
 from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES, Listing, part_masks
 from clamnet_tf.datasets.manifest import SIDE_NAMES, Case, Manifest, listed
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, LabelsMissing
 
 SIDE_FOLDERS = {**SIDE_NAMES, "training": "train", "valid": "val", "testing": "test"}
 
@@ -49,7 +49,7 @@ def recognize(
     normal, unclear_names = normal_names(counts, label_words)
     if len(counts) == 1 and (normal or unclear_names or any(file.side for file in placed)):
         name = next(iter(counts))
-        raise DataError(
+        raise LabelsMissing(
             f"{listing.root}: one class only: every image is in a folder {name!r} ({counts[name]} images);"
             " training needs normal images in one folder (NORMAL, healthy, negative, no_finding ...) and"
             " abnormal ones in another."
@@ -57,7 +57,7 @@ def recognize(
     if not normal and not unclear_names:
         return None
     if len(normal) == len(counts):
-        raise DataError(
+        raise LabelsMissing(
             f"{listing.root}: one class only: the folders {', '.join(sorted(normal))} all mean normal; put"
             " abnormal images into a folder named after the finding, or say with --abnormal FOLDER which one"
             " is abnormal."
@@ -66,7 +66,7 @@ def recognize(
         counts, label_words, listing.root, {name: f"{count} images" for name, count in counts.items()}
     )
     if 0 not in numbers.values():
-        raise DataError(
+        raise LabelsMissing(
             f"{listing.root}: no folder means normal: {', '.join(sorted(counts))}; say which one does with"
             " --normal FOLDER."
         )

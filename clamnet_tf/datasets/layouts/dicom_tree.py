@@ -17,7 +17,7 @@ from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.datasets.layouts.listing import Listing
 from clamnet_tf.datasets.manifest import Case, Manifest, RowReader, listed
 from clamnet_tf.datasets.stacking import differs
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, LabelsMissing
 from clamnet_tf.imaging.formats import SUFFIXES, suffix_of
 from clamnet_tf.imaging.image_grids import stored_plane
 
@@ -241,7 +241,7 @@ def no_labels_given(listing: Listing) -> DataError | None:
         return None
     reasons = tables_that_do_not_serve(listing)
     why = "\nTables that cannot be used:\n" + listed(reasons, 5) if reasons else ""
-    return DataError(
+    return LabelsMissing(
         f"{listing.root}: {len(files)} DICOM files but no table of their labels; add labels.csv with the "
         f"columns StudyInstanceUID "
         f"(or SeriesInstanceUID, SOPInstanceUID) and label, or name one with --labels.{why}"

@@ -138,9 +138,11 @@ def tables_that_do_not_serve(listing: Listing) -> list[str]:
             continue
         column_names = ", ".join(header[:12])
         if "label" not in _recognize(header):
+            like = _columns_like_labels(path)
+            cure = f"; if it is one of {', '.join(like)}, call that column label" if like else ""
             reasons.append(
                 f"{path.name} (columns {column_names}): no column is called label, diagnosis, finding, group "
-                "or the like"
+                f"or the like{cure}"
             )
         else:
             reasons.append(
@@ -148,6 +150,16 @@ def tables_that_do_not_serve(listing: Listing) -> list[str]:
                 "UID)"
             )
     return reasons
+
+
+def _columns_like_labels(path: Path) -> list[str]:
+    """Return at most six columns of a table that hold 0 and 1, or yes and no, and nothing else."""
+    table, found = open_table(path), []
+    for name in table.header:
+        cells = {cells[name].strip().lower() for _, cells in table.rows} - {""}
+        if len(cells) == 2 and cells in ({"0", "1"}, {"no", "yes"}, {"false", "true"}):
+            found.append(name)
+    return found[:6]
 
 
 def _recognize(header) -> dict[str, str]:

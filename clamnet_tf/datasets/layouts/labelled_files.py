@@ -12,7 +12,7 @@ from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES, Listing
 from clamnet_tf.datasets.manifest import Case, Manifest, RowReader, check_repeats, read_cells
 from clamnet_tf.datasets.problems import listed
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, LabelsMissing
 from clamnet_tf.imaging.formats import FORMATS
 
 _KEYS = ("image", "patient")
@@ -133,7 +133,7 @@ def no_labels_given(listing: Listing) -> DataError | None:
     )
     reasons = tables_that_do_not_serve(listing)
     why = "\nTables that cannot be used:\n" + listed(reasons, 5) if reasons else ""
-    return DataError(
+    return LabelsMissing(
         f"{listing.root}: {len(volumes)} {kinds} volumes but no table of their labels; add labels.csv with"
         f" the columns image,label (optional patient, slice: k of img[:, :, k], mask), or name one with "
         f"--labels.{why}"

@@ -14,7 +14,7 @@ from clamnet_tf.datasets.manifest import Case, Manifest, read_manifest
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.summary import dataset_summary
 from clamnet_tf.datasets.table_files import SUFFIXES
-from clamnet_tf.errors import DataError
+from clamnet_tf.errors import DataError, LabelsMissing
 from clamnet_tf.imaging.formats import picture_formats, titles, volume_formats
 from clamnet_tf.texts import printable
 
@@ -144,4 +144,4 @@ def _nothing_recognised(listing: Listing, labels: Path | None) -> DataError:
         lines.append("If each folder is a class, say which one means normal with --normal FOLDER.")
     lines.append("Layouts that exist:")
     lines += [f"  {name}: {text}" for name, text in DESCRIPTIONS.items()]
-    return DataError("\n".join(lines))
+    return LabelsMissing("\n".join(lines))
