@@ -37,6 +37,12 @@ from clamnet_tf.cli.label_options import label_options
     help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.",
 )
 @click.option(
+    "--half-agreement",
+    is_flag=True,
+    help="Train twice more first, on halves of the training patients, for half the steps, in OUT_halves/, "
+    "and say whether both mark the same pixels of new patients.",
+)
+@click.option(
     "--init",
     "initial",
     metavar="MODEL",
@@ -73,6 +79,7 @@ def fit(
     out,
     overrides,
     search,
+    half_agreement,
     initial,
     resume,
     start_or_resume,
@@ -101,14 +108,22 @@ def fit(
     recipe = resolve(load_recipe(recipe_name, overrides))
     out = out or f"runs/{recipe.name}"
     place = place_in_cluster(recipe.runtime.strategy)
-    _refuse_together(recipe, out, place, search, initial)
+    _refuse_together(recipe, out, place, search, initial, half_agreement)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
     if place and place[0] > 0:
         ended = follow(recipe, source, place, lambda line: click.echo(line, err=True))
     else:
         go_on = "if_begun" if start_or_resume else "always" if resume else "never"
         ended = fit_recipe(
-            recipe, source, out, search=bool(search), initial=initial, resume=go_on, place=place, quiet=quiet
+            recipe,
+            source,
+            out,
+            search=bool(search),
+            half_agreement=half_agreement,
+            initial=initial,
+            resume=go_on,
+            place=place,
+            quiet=quiet,
         )
     if ended == FINISHED_BEFORE:
         click.echo(f"The run in {out} is finished already.")
@@ -116,7 +131,7 @@ def fit(
         raise click.exceptions.Exit(130)
 
 
-def _refuse_together(recipe, out, place, search, initial):
+def _refuse_together(recipe, out, place, search, initial, halves):
     """Raise UsageError when options cannot be used together, or not with this recipe."""
     from clamnet_tf.runtime.remote_folder import is_remote
 
@@ -135,6 +150,8 @@ def _refuse_together(recipe, out, place, search, initial):
         and search,
         "A search stores its short trainings beside the run: search with --out FOLDER, then train with what "
         "it chose, by --set.": ((search or choosing) and is_remote(out)),
+        "--half-agreement trains in one process and stores its short trainings beside the run: use it in one "
+        "process, with a local --out.": halves and (place or is_remote(out)),
     }
     for message, applies in conflicts.items():
         if applies:

@@ -17,6 +17,7 @@ from clamnet_tf.runs import RunFolder
 from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
+from clamnet_tf.workflows.learning import agreement_of_halves, check_run
 from clamnet_tf.workflows.search import chosen_recipe
 
 FINISHED, STOPPED, FINISHED_BEFORE = "finished", "stopped", "finished before"
@@ -28,6 +29,7 @@ def fit(
     out: str,
     *,
     search: bool = False,
+    half_agreement: bool = False,
     initial: str | None = None,
     resume: Literal["never", "always", "if_begun"] = "never",
     place: tuple[int, int] | None = None,
@@ -40,6 +42,8 @@ def fit(
         source: Where the images are.
         out: Run folder, or an address that TensorFlow can write to.
         search: Choose loss.eta first. A teacher of auto is chosen in any case.
+        half_agreement: Train twice more first, on halves of the training patients, to see whether both mark
+            the same pixels.
         initial: Model whose weights the run starts from.
         resume: "never": a new run; "always": continue the unfinished run in `out`; "if_begun": continue if
             there is one.
@@ -69,6 +73,9 @@ def fit(
             if chosen is None:
                 return STOPPED
             recipe = resolve(chosen)
+        halves = agreement_of_halves(recipe, source, out, reporter, begin) if half_agreement else None
+        if half_agreement and halves is None:
+            return STOPPED
         run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=go_on, shown=out)
         if remote:
             run.keep = remote.store
@@ -78,7 +85,7 @@ def fit(
             try:
                 if begin is not None:
                     begin(run)
-                return _train_and_evaluate(recipe, source, run, reporter, place, report)
+                return _train_and_evaluate(recipe, source, run, reporter, place, report, halves)
             except ClamnetError as error:
                 run.log(f"Error: {reporter.hide(str(error))}")
                 raise
@@ -117,10 +124,16 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
 
 
 def _train_and_evaluate(
-    recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str
+    recipe: Recipe,
+    source: Source,
+    run: RunFolder,
+    reporter: Reporter,
+    place,
+    report: str,
+    halves: dict | None,
 ) -> str:
     """Train and evaluate in a locked run folder; return FINISHED or STOPPED. `report` is the address of the
-    page.
+    page, `halves` the agreement of two halves, if it was asked for.
     """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
@@ -142,7 +155,14 @@ def _train_and_evaluate(
         )
         return STOPPED
     reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
-    where = {"split": "test", "out": run.evaluation, "reporter": reporter, "workers": workers}
+    scored = check_run(run, recipe, prepared, halves, workers)
+    where = {
+        "split": "test",
+        "out": run.evaluation,
+        "reporter": reporter,
+        "workers": workers,
+        "scored": scored,
+    }
     for line in headline(evaluate_run(run, recipe, manifest, prepared, **where)):
         reporter.line(line)
     run.finish()

@@ -42,6 +42,12 @@ def _taught_by(recipe) -> str:
     return f"image labels alone: {teacher}."
 
 
+def _learning(run: RunFolder) -> list[str] | None:
+    """Return the sentences of the run's learning.json; None for runs without it."""
+    learning = run.read_learning()
+    return learning and [" ".join(sentence.split()) for sentence in learning["sentences"]]
+
+
 def entry_of_run(
     target: Path, kind, run: RunFolder, recipe, network, cut, selection, metrics, about: About, changelog
 ) -> Entry:
@@ -114,6 +120,7 @@ def entry_of_run(
             "markers": cut["markers"] or None,
             "training_data": about.training_data.model_dump(),
             "taught_by": _taught_by(recipe),
+            "learning": _learning(run),
             "intended_use": about.intended_use,
             "limits": about.limits,
             "notes": about.notes,
