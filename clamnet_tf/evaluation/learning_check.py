@@ -22,6 +22,8 @@ definitions
     Version of these definitions, 1.
 """
 
+from typing import Any
+
 import numpy as np
 
 from clamnet_tf.datasets.classes import shown_classes
@@ -188,7 +190,7 @@ def _shortcut(features, training, patient, labels, score, samples: int, seed: in
         samples: Number of bootstrap samples.
         seed: Seed of the bootstrap.
     """
-    content = {
+    content: dict[str, Any] = {
         "auroc": dict(_NONE),
         "difference": dict(_NONE),
         "features": [],

@@ -107,7 +107,9 @@ def constant_frame(image: np.ndarray) -> float:
     while image.size:
         before = image.shape
         for axis in (1, 0):  # constant along rows, then along columns
-            varying = np.flatnonzero((np.ptp(image, axis=axis) > spread).any(axis=-1)) if image.size else []
+            if not image.size:
+                break
+            varying = np.flatnonzero((np.ptp(image, axis=axis) > spread).any(axis=-1))
             kept = slice(varying[0], varying[-1] + 1) if len(varying) else slice(0, 0)
             image = image[kept] if axis == 1 else image[:, kept]
         if image.shape == before:

@@ -88,13 +88,13 @@ def score_slices(trained, prepared, rows) -> ScoredSlices:
                 marks = trained.marking.mask(restored, inside)[inside]
                 shares = (marks[:, None] == numbers).mean(axis=0)
                 found.append((row, image_score(restored.max(axis=-1), inside, power), scores, shares))
-    of_rows, score, scores, shares = zip(*found) if found else ((), (), (), ())
-    shape, class_marked = (-1, len(trained.classes)), np.array(shares, float)
+    of_rows, score, of_classes, marked = zip(*found) if found else ((), (), (), ())
+    shape, class_marked = (-1, len(trained.classes)), np.array(marked, float)
     class_marked = class_marked.reshape(shape)
     return ScoredSlices(
         np.array(of_rows, int),
         np.array(score, float),
-        np.array(scores, float).reshape(shape),
+        np.array(of_classes, float).reshape(shape),
         class_marked.sum(axis=1),
         class_marked,
     )

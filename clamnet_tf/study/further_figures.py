@@ -6,6 +6,7 @@ versions, and simple arms, have none: an en dash.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from clamnet_tf.reporting.wording import number, percent
 
@@ -31,7 +32,7 @@ def _at(*path: str) -> Callable[[dict], float | None]:
     """Return a function that follows keys and gives a number, or the mean of an interval."""
 
     def take(metrics: dict) -> float | None:
-        value = metrics
+        value: Any = metrics
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value.get("mean") if isinstance(value, dict) else value
