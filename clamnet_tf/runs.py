@@ -8,6 +8,7 @@
     initial.keras      weights of fit --init    initialization.json   their origin, and which were used
     masks.csv          masks that taught        corrections/   masks of fit --corrections
     intensity_baselines.json   simple methods fitted to the training images, for comparison
+    learning.json      whether anything was learned, by image labels of validation patients
     FINISHED           written last
 
 Of these, a zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json, besides files
@@ -46,6 +47,7 @@ PACKAGES = (
     "nibabel",
     "scipy",
     "scikit-image",
+    "scikit-learn",
     "pydantic",
 )
 
@@ -72,6 +74,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self.selection = self.path / "selection.json"
+        self.learning = self.path / "learning.json"
         self.initial = self.path / "initial.keras"
         self.initialization = self.path / "initialization.json"
         self.evaluation = self.path / "evaluation"
@@ -224,6 +227,22 @@ class RunFolder:
             self.selection.read_bytes(),
             lambda reason: RunError(
                 f"{self.selection}: not the selection of a finished run ({reason}). Train the run again."
+            ),
+        )
+
+    def read_learning(self) -> dict | None:
+        """Return the content of learning.json (evaluation.learning_check); None for runs without it.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self.learning.exists():
+            return None
+        return plain_json(
+            self.learning.read_bytes(),
+            lambda reason: RunError(
+                f"{self.learning}: not the file that fit writes ({reason}). Remove it, or train the run "
+                f"again."
             ),
         )
 

@@ -39,6 +39,12 @@ from clamnet_tf.cli.label_options import label_options
     help="Choose loss.eta first, without masks: short trainings in OUT_search_eta/.",
 )
 @click.option(
+    "--half-agreement",
+    is_flag=True,
+    help="Train twice more first, on halves of the training patients, for half the steps, in OUT_halves/, "
+    "and say whether both mark the same pixels of new patients.",
+)
+@click.option(
     "--init",
     "initial",
     metavar="MODEL",
@@ -87,6 +93,7 @@ def fit(
     out,
     overrides,
     search,
+    half_agreement,
     initial,
     corrections,
     resume,
@@ -129,13 +136,13 @@ def fit(
     if (corrections or began_with) and recipe.training.supervision == "labels":
         recipe = resolve(load_recipe(recipe_name, (*overrides, "training.supervision=mixed")))
     place = place_in_cluster(recipe.runtime.strategy)
-    _refuse_together(recipe, out, place, search, initial)
+    _refuse_together(recipe, out, place, search, initial, half_agreement)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
     if dry_run:
-        if place or search or initial or resume or start_or_resume:
+        if place or search or half_agreement or initial or resume or start_or_resume:
             raise click.UsageError(
-                "--dry-run trains nothing: it goes without --search, --init, --resume, --start-or-resume and "
-                "without a cluster."
+                "--dry-run trains nothing: it goes without --search, --half-agreement, --init, --resume, "
+                "--start-or-resume and without a cluster."
             )
         if recipe.self_training.teacher == "auto":
             raise click.UsageError(
@@ -156,6 +163,7 @@ def fit(
             source,
             out,
             search=bool(search),
+            half_agreement=half_agreement,
             initial=initial,
             corrections=corrections,
             resume=go_on,
@@ -168,7 +176,7 @@ def fit(
         raise click.exceptions.Exit(130)
 
 
-def _refuse_together(recipe, out, place, search, initial):
+def _refuse_together(recipe, out, place, search, initial, halves):
     """Raise UsageError when options cannot be used together, or not with this recipe."""
     from clamnet_tf.runtime.remote_folder import is_remote
 
@@ -189,6 +197,8 @@ def _refuse_together(recipe, out, place, search, initial):
         and search,
         "A search stores its short trainings beside the run: search with --out FOLDER, then train with what "
         "it chose, by --set.": ((search or choosing) and is_remote(out)),
+        "--half-agreement trains in one process and stores its short trainings beside the run: use it in one "
+        "process, with a local --out.": halves and (place or is_remote(out)),
     }
     for message, applies in conflicts.items():
         if applies:

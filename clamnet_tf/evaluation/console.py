@@ -15,11 +15,11 @@ from clamnet_tf.reporting.wording import (
 
 
 def headline(metrics: dict) -> list[str]:
-    """Return the lines: our Dice, the whole organ and the best simple method, the verdict, false marks,
-    classes.
+    """Return the lines: whether anything was learned, our Dice, the whole organ and the best simple method,
+    the verdict, false marks, classes.
     """
     key = headline_key(metrics)
-    dice, lines = metrics[key], []
+    dice, lines = metrics[key], _learning(metrics)
     if dice["mean"] is None:
         lines.append(f"Dice not measured: {metrics['reasons']['dice_volume']}.")
     elif key == "dice_slice":
@@ -49,6 +49,12 @@ def headline(metrics: dict) -> list[str]:
     if taught:
         lines.append(f"  masks of {count(taught, 'patient')} taught; none of them was measured")
     return [*lines, *(f"  Note: {note}" for note in metrics.get("notes", ())), *class_headline(metrics)]
+
+
+def _learning(metrics: dict) -> list[str]:
+    """Return the sentences of learning.json, the first one being the verdict; none without that file."""
+    first, *more = metrics["learning"]["sentences"] if metrics.get("learning") else [None]
+    return [] if first is None else [first, *(f"  {sentence}" for sentence in more)]
 
 
 def _simple(metrics: dict, key: str) -> list[str]:

@@ -32,7 +32,9 @@ from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.simulation.cohorts import COHORTS
 
 
-def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None) -> dict:
+def evaluate_run(
+    run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None, scored=None
+) -> dict:
     """Predict every case of a split, compare with the masks, and write metrics.json, the CSV files and
     report.html.
 
@@ -46,6 +48,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
         reporter: Reporter for progress.
         workers: training.workers.Workers whose other processes run `assist` at the same time and share the
             forward passes; None: this process alone.
+        scored: ScoredSlices of the validation slices, if they were predicted before; None: they are predicted
+            here.
 
     Returns:
         The dict of metrics (see evaluation.figures). Without any mask, metrics that need masks are null.
@@ -74,7 +78,7 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
     gallery = Gallery(channel=display_channel(recipe, prepared.images.shape[3]))
     names = named(trained.classes)
     walks = {name: Walk(trained.marking_of(name), None if name else gallery.add) for name in ("", *names)}
-    validation = validation_scores(trained, prepared, split)
+    validation = validation_scores(trained, prepared, split, scored)
     chosen, mask_notes = choose_baselines(run, recipe, prepared, split), {}
     with reporter.bar("Evaluating", len(rows)) as bar:
         for cases in _cases(trained, chosen.methods, manifest, prepared, rows, recipe, bar, mask_notes):
@@ -99,6 +103,8 @@ def evaluate_run(run: RunFolder, recipe, manifest, prepared, *, split, out, repo
             }
         ),
     }
+    if (learning := run.read_learning()) is not None:
+        result["learning"] = learning
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {
         "root": manifest.hide(str(manifest.root)),

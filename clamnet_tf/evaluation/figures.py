@@ -74,6 +74,9 @@ baselines
 markers
     Only with named lesion classes: name -> all of these metrics for that class alone (see per_class.py).
     Heads are measured there.
+learning
+    Only for runs that have it: content of the run's learning.json, whether anything was learned, judged by
+    image labels of the validation patients of the training (see learning_check.py).
 intervals
     metric -> low, high, resampled by patient.
 bootstrap

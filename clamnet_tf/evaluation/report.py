@@ -145,6 +145,7 @@ def write_report(
         "run": run,
         "rows": run_rows(run, metrics),
         "metrics": metrics,
+        "learning": metrics.get("learning"),
         "summary": wording.summary(metrics),
         "verdict": wording.verdict(metrics, spaced),
         "whole_organ": wording.whole_organ(metrics),

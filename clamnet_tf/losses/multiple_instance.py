@@ -6,13 +6,19 @@ See Pinheiro and Collobert 2015.
 
 from keras import ops
 
-from clamnet_tf.losses.pooling import evidence_log_sum_exp, generalised_mean, log_sum_exp
+from clamnet_tf.losses.pooling import (
+    evidence_log_sum_exp,
+    generalised_mean,
+    log_sum_exp,
+    probabilistic_cam,
+)
 
 #: recipe name -> (probability, organ, sharpness) -> score per slice
 POOLINGS = {
     "generalised_mean": generalised_mean,
     "log_sum_exp": log_sum_exp,
     "evidence_log_sum_exp": evidence_log_sum_exp,
+    "probabilistic_cam": probabilistic_cam,
 }
 _TINY = 1e-6
 

@@ -3,6 +3,7 @@
 from keras import ops
 
 _LARGEST_LOGIT = 12.0
+_TINY = 6e-6  # the logit of it is -12
 
 
 def generalised_mean(probability, organ, power: float):
@@ -59,12 +60,36 @@ def evidence_log_sum_exp(probability, organ, sharpness: float):
     Returns:
         (B,) float32 in 0..1; 0.5 for an empty organ.
     """
-    organ = ops.cast(organ, probability.dtype)
-    tiny = 6e-6  # the logit of it is -12
-    inside = ops.clip(probability, tiny, 1.0 - tiny)
-    evidence = ops.clip(ops.log(inside) - ops.log(1.0 - inside), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    organ, evidence = ops.cast(organ, probability.dtype), _logit(probability)
     peak = ops.stop_gradient(ops.max(evidence * organ - _LARGEST_LOGIT * (1.0 - organ), axis=(1, 2)))
     total = ops.sum(ops.exp(sharpness * (evidence - peak[:, None, None])) * organ, axis=(1, 2))
     pixels = ops.maximum(ops.sum(organ, axis=(1, 2)), 1.0)
     pooled = peak + ops.log(ops.maximum(total / pixels, 1e-30)) / sharpness
     return ops.sigmoid(ops.where(ops.sum(organ, axis=(1, 2)) > 0, pooled, 0.0))
+
+
+def probabilistic_cam(probability, organ, sharpness: float):
+    """Return sigmoid(sum p logit p / sum p) over the organ, probabilistic-CAM pooling (Ye et al. 2020).
+
+    Each pixel's share is its own probability: what the map calls lesion decides, however small it is. In the
+    paper features are averaged with these weights before the linear layer that gives the logit; since that
+    layer is linear, the weighted mean of the pixels' logits is the same number.
+
+    Args:
+        probability: (B, H, W) float32 in 0..1.
+        organ: (B, H, W) in 0..1; pixels outside do not count.
+        sharpness: not used, as the weights have no setting.
+
+    Returns:
+        (B,) float32 in 0..1; 0.5 for an empty organ.
+    """
+    organ, evidence = ops.cast(organ, probability.dtype), _logit(probability)
+    weight = ops.clip(probability, _TINY, 1.0) * organ
+    total = ops.sum(weight, axis=(1, 2))
+    return ops.sigmoid(ops.sum(weight * evidence, axis=(1, 2)) / ops.maximum(total, _TINY))
+
+
+def _logit(probability):
+    """Return log p / (1 - p), kept within _LARGEST_LOGIT on both sides."""
+    inside = ops.clip(probability, _TINY, 1.0 - _TINY)
+    return ops.clip(ops.log(inside) - ops.log(1.0 - inside), -_LARGEST_LOGIT, _LARGEST_LOGIT)

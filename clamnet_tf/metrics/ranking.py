@@ -1,5 +1,5 @@
-"""Compute ranking scores, AUROC and average precision: exactly for slices, from histograms for the many
-pixels.
+"""Compute ranking scores: the AUROC of slices exactly, the average precision of the many pixels from
+histograms.
 
 A histogram holds, per bin of probability, how many pixels are truth and how many are not. Histograms of
 slices add up, so a test set of any size needs only the memory of its patients' histograms. Counting from a
@@ -8,6 +8,8 @@ bin upwards gives exactly the mask `probability >= EDGES[bin]`; only the ranking
 """
 
 import numpy as np
+
+from clamnet_tf.errors import ClamnetError
 
 
 def _edges() -> np.ndarray:
@@ -55,30 +57,6 @@ def histogram_average_precision(counts: np.ndarray) -> np.ndarray:
     return np.where(marked_truth[..., 0] > 0, np.nansum(precision * recall_step, axis=-1), np.nan)
 
 
-def average_precision(scores, labels) -> float | None:
-    """Return the sum over distinct scores of (recall step) x precision, with ties as one step.
-
-    Args:
-        scores: (n,).
-        labels: (n,) bool.
-
-    Returns:
-        0..1; None when no label is positive.
-
-    Examples:
-        >>> round(average_precision([0.9, 0.6, 0.5, 0.1], [True, False, True, False]), 3)
-        0.833
-    """
-    labels = np.asarray(labels, bool)
-    if not labels.any():
-        return None
-    groups = np.unique(np.asarray(scores), return_inverse=True)[1].ravel()
-    counts = np.stack(
-        [np.bincount(groups[labels == side], minlength=groups.max() + 1) for side in (False, True)]
-    )
-    return float(histogram_average_precision(counts))
-
-
 def auroc(scores, labels, weights=None):
     """Return P(a positive scores above a normal one), ties counting one half; None when one of the two is
     absent.
@@ -89,16 +67,28 @@ def auroc(scores, labels, weights=None):
         weights: (samples, n), for example how often a resample drew each item; None: one sample of weight 1.
 
     Returns:
-        A float; with `weights` a (samples,) array, NaN where a side has no weight.
+        A float, that of scikit-learn; with `weights` a (samples,) array, NaN where a side has no weight.
+
+    Raises:
+        ClamnetError: a score is not finite.
 
     Examples:
         >>> auroc([0.9, 0.6, 0.6, 0.1], [True, True, False, False])
         0.875
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
-    weighted = np.ones((1, scores.size)) if weights is None else np.asarray(weights, float)
-    if weights is None and (labels.all() or not labels.any()):
-        return None
+    if not np.isfinite(scores).all():
+        raise ClamnetError(
+            f"expected finite scores of slices; {np.count_nonzero(~np.isfinite(scores))} of {scores.size} "
+            f"are not. The network's output is damaged: train it again, without runtime.mixed_precision "
+            f"where that is on."
+        )
+    if weights is None:
+        from sklearn.metrics import roc_auc_score  # here, since the import takes longer than most commands
+
+        return None if labels.all() or not labels.any() else float(roc_auc_score(labels, scores))
+    # Many resamples at once, for which scikit-learn has no function: counts per group of equal scores.
+    weighted = np.asarray(weights, float)
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
     positive = np.add.reduceat(weighted[:, order] * labels[order], starts, axis=1)
@@ -106,4 +96,4 @@ def auroc(scores, labels, weights=None):
     below = np.cumsum(normal, axis=1) - normal
     with np.errstate(invalid="ignore"):
         area = (positive * (below + normal / 2)).sum(axis=1) / (positive.sum(axis=1) * normal.sum(axis=1))
-    return float(area[0]) if weights is None else area
+    return area

@@ -40,6 +40,8 @@ def _prior(loss, prevalence: float) -> str:
 
 def _pooling(loss, prevalence: float) -> str:
     own = loss.multiple_instance
+    if own.pooling == "probabilistic_cam":
+        return "multiple-instance learning (probabilistic-CAM pooling of the pixels)"
     pooling = own.pooling.replace("_", " ").replace("log sum exp", "log-sum-exp")
     return f"multiple-instance learning ({pooling} of the pixels, sharpness {own.sharpness:g})"
 

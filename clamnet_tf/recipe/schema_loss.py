@@ -56,15 +56,16 @@ class NonNegativeSection(Section):
 class MultipleInstanceSection(Section):
     """Settings of objective multiple_instance: the pooled pixels of a slice predict its label."""
 
-    pooling: Literal["generalised_mean", "log_sum_exp", "evidence_log_sum_exp"] = Field(
+    pooling: Literal["generalised_mean", "log_sum_exp", "evidence_log_sum_exp", "probabilistic_cam"] = Field(
         "generalised_mean",
         description="How the P(lesion) of the organ's pixels become one score: their generalised mean, their "
-        "log-sum-exp, or the log-sum-exp of their logits.",
+        "log-sum-exp, the log-sum-exp of their logits, or the mean of their logits weighted by their "
+        "probabilities (PCAM, Ye 2020).",
     )
     sharpness: Annotated[float, Field(ge=1.0, le=50.0)] = Field(
         6.0,
         description="Exponent of the generalised mean, or r of log-sum-exp: the larger, the nearer to the "
-        "maximum.",
+        "maximum. probabilistic_cam does not use it.",
     )
 
 

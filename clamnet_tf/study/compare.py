@@ -12,6 +12,7 @@ import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.reporting.wording import FLOOR
+from clamnet_tf.study.further_figures import KEYS, further_figures, learning_messages
 from clamnet_tf.study.gather import Repetition, Result
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.significance import holm, sign_flip_p
@@ -132,6 +133,9 @@ def _row(result: Result, samples: int) -> Row:
         row.secondary = {
             name: _mean(_figure(repetition, name) for repetition in repetitions) for name in SECONDARY
         }
+        further = [further_figures(repetition.figures) for repetition in repetitions]
+        row.secondary |= {name: _mean(figures[name] for figures in further) for name in KEYS}
+        row.messages = [*row.messages, *learning_messages(repetitions)]
     if arm.kind != "simple" and repetitions:
         row.oracle = _mean(repetition.figures["oracle"]["dice_volume"]["mean"] for repetition in repetitions)
         row.seconds = _mean(repetition.seconds for repetition in repetitions)
@@ -212,6 +216,6 @@ def flat(row: Row) -> dict:
             out[name] = value
     lowest, highest = (min(seeds), max(seeds)) if seeds else (None, None)
     out |= {"seed_lowest": lowest, "seed_highest": highest} | {
-        name: secondary.get(name) for name in SECONDARY
+        name: secondary.get(name) for name in (*SECONDARY, *KEYS)
     }
     return out | {"message": " | ".join(message.replace("\n", "; ") for message in messages)}

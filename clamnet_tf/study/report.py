@@ -14,7 +14,7 @@ from clamnet_tf.evaluation.report import TEMPLATES
 from clamnet_tf.files import write_bytes, write_text
 from clamnet_tf.reporting import charts
 from clamnet_tf.reporting import wording as figures_words
-from clamnet_tf.study import wording
+from clamnet_tf.study import further_figures, wording
 from clamnet_tf.study.boxes import box_plot
 from clamnet_tf.study.compare import Row, compare, flat
 from clamnet_tf.study.folder import StudyFolder
@@ -62,6 +62,7 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         "seeds": wording.seeds_text,
         "distance": distance,
         "duration": duration,
+        "further": further_figures.texts,
     }
     reference = next(row for row in rows if row.name == study.reference)
     measured = [
@@ -86,6 +87,8 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         boxes=_inline(box_plot(results, study.reference)),
         sheets=picture_sheets(results, study.reference),
         readings=wording.READINGS,
+        further_titles=further_figures.TITLES,
+        further_note=further_figures.NOTE,
         bar=charts.interval_bar,
         split=study.splits[0],
         convention=measured[0].figures["hd95_convention"] if measured else "",
@@ -118,6 +121,7 @@ def _group(study, group, rows: list[Row], reference: Row) -> dict:
         "rows": group_rows,
         "span": (-span, span),
         "budget": wording.budget_note(group_rows, reference),
+        "counted": [row for row in group_rows if further_figures.has_any(row.secondary)],
         "ratios": any(row.ratio for row in group_rows),
     }
 

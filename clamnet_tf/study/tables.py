@@ -3,6 +3,7 @@
 from clamnet_tf.reporting.wording import number, percent
 from clamnet_tf.study import wording
 from clamnet_tf.study.compare import Row
+from clamnet_tf.study.further_figures import NOTE, TITLES, has_any, texts
 from clamnet_tf.study.schema import Study
 from clamnet_tf.study.times import duration
 from clamnet_tf.study.wording import READINGS, budget_text, interval, p_text, seeds_text, signed
@@ -48,6 +49,10 @@ def summary_markdown(study: Study, rows: list[Row], intensity: tuple | None) -> 
         parts.append(
             table((*COLUMNS[:2], score_title(rows), *COLUMNS[3:]), [cells(row) for row in group_rows])
         )
+        counted = [row for row in group_rows if has_any(row.secondary)]
+        if counted:
+            parts += ["Lesions, detection and calibration:", NOTE]
+            parts.append(table(("Arm", *TITLES), [(row.title, *texts(row.secondary)) for row in counted]))
         if note := wording.budget_note(group_rows, reference):
             parts.append(f"**{note}**")
         parts += [

@@ -18,6 +18,7 @@ from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
 from clamnet_tf.workflows.corrections import store_corrections, with_corrections
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
+from clamnet_tf.workflows.learning import agreement_of_halves, check_run
 from clamnet_tf.workflows.misfit import misfit_lines, pointing_to_init
 from clamnet_tf.workflows.search import chosen_recipe
 
@@ -30,6 +31,7 @@ def fit(
     out: str,
     *,
     search: bool = False,
+    half_agreement: bool = False,
     initial: str | None = None,
     corrections: str | None = None,
     resume: Literal["never", "always", "if_begun"] = "never",
@@ -43,6 +45,8 @@ def fit(
         source: Where the images are.
         out: Run folder, or an address that TensorFlow can write to.
         search: Choose loss.eta first. A teacher of auto is chosen in any case.
+        half_agreement: Train twice more first, on halves of the training patients, to see whether both mark
+            the same pixels.
         initial: Model whose weights the run starts from.
         corrections: Folder of corrected masks, which teach; only in one process.
         resume: "never": a new run; "always": continue the unfinished run in `out`; "if_begun": continue if
@@ -73,6 +77,9 @@ def fit(
             if chosen is None:
                 return STOPPED
             recipe = resolve(chosen)
+        halves = agreement_of_halves(recipe, source, out, reporter, begin) if half_agreement else None
+        if half_agreement and halves is None:
+            return STOPPED
         run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=go_on, shown=out)
         if remote:
             run.keep = remote.store
@@ -82,7 +89,7 @@ def fit(
             try:
                 if begin is not None:
                     begin(run)
-                return _train_and_evaluate(recipe, source, run, reporter, place, report, corrections)
+                return _train_and_evaluate(recipe, source, run, reporter, place, report, corrections, halves)
             except UnfitImages as error:
                 pointing = pointing_to_init(error, source)
                 run.log(f"Error: {reporter.hide(str(pointing))}")
@@ -125,10 +132,18 @@ def follow(recipe: Recipe, source: Source, place: tuple[int, int], say) -> str:
 
 
 def _train_and_evaluate(
-    recipe: Recipe, source: Source, run: RunFolder, reporter: Reporter, place, report: str, corrections
+    recipe: Recipe,
+    source: Source,
+    run: RunFolder,
+    reporter: Reporter,
+    place,
+    report: str,
+    corrections: str | None,
+    halves: dict | None,
 ) -> str:
     """Train and evaluate in a locked run folder; return FINISHED or STOPPED. `report` is the address of the
-    page, `corrections` a folder of corrected masks or None.
+    page, `corrections` a folder of corrected masks or None, `halves` the agreement of two halves, if it was
+    asked for.
     """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
@@ -162,7 +177,14 @@ def _train_and_evaluate(
         )
         return STOPPED
     reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
-    where = {"split": "test", "out": run.evaluation, "reporter": reporter, "workers": workers}
+    scored = check_run(run, recipe, prepared, halves, workers)
+    where = {
+        "split": "test",
+        "out": run.evaluation,
+        "reporter": reporter,
+        "workers": workers,
+        "scored": scored,
+    }
     for line in headline(evaluate_run(run, recipe, manifest, prepared, **where)):
         reporter.line(line)
     run.finish()

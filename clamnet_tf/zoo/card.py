@@ -3,6 +3,7 @@
 It is made from entry.yaml alone; the prose fields there hold what no metric says.
 """
 
+from clamnet_tf.reporting.learning_wording import WARNING
 from clamnet_tf.zoo.card_metrics import MIXED, is_separate, metrics_section
 from clamnet_tf.zoo.entry import Entry
 from clamnet_tf.zoo.markdown import item, prose, wrapped
@@ -22,12 +23,18 @@ def card(entry: Entry) -> str:
     """Return README.md of an entry: the title, the summary, then SECTIONS."""
     parts = [
         f"# {entry.name}",
+        *([wrapped(f"**{entry.learning[0]}**")] if is_warning(entry) else []),
         wrapped(entry.summary),
         *([] if entry.metrics.dice_volume is None or is_separate(entry) else [wrapped(MIXED)]),
     ]
     for title, text in card_sections(entry).items():
         parts += [f"## {title}", text]
     return "\n\n".join(parts) + "\n"
+
+
+def is_warning(entry: Entry) -> bool:
+    """Return whether the check of learning ended with a warning, which then is the card's first sentence."""
+    return entry.learning is not None and entry.learning[0].startswith(WARNING)
 
 
 def card_sections(entry: Entry) -> dict:

@@ -1,7 +1,7 @@
 """Write the section of an entry's card that has its metrics."""
 
 from clamnet_tf.zoo.entry import Entry, Figure
-from clamnet_tf.zoo.markdown import prose, table, wrapped
+from clamnet_tf.zoo.markdown import item, prose, table, wrapped
 
 MIXED = (
     "The Dice per patient below was measured before November 2026: a patient without a lesion counted 0 "
@@ -102,6 +102,9 @@ def metrics_section(entry: Entry) -> str:
                 f"volume: {cut.raw_value:.3f}); {cut.rule}."
             ),
         ]
+    if entry.learning:
+        judged = "Whether anything was learned, judged by image labels of the validation patients:"
+        parts += [judged, "\n".join(item(sentence) for sentence in entry.learning)]
     return "\n\n".join([wrapped(measured), *parts, *([prose(entry.notes)] if entry.notes else [])])
 
 

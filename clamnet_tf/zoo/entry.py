@@ -298,6 +298,11 @@ class Entry(Section):
     taught_by: Sentence | None = Field(
         None, description="What taught it where lesions are; null: entries before November 2026."
     )
+    learning: Annotated[list[Prose], Field(min_length=1)] | None = Field(
+        None,
+        description="Whether anything was learned, by image labels of the validation patients; the verdict "
+        "first. null: not checked.",
+    )
     intended_use: Prose = Field(description="What it is for.")
     limits: Annotated[list[Prose], Field(min_length=1)] = Field(
         description="What it cannot do, and where it fails."

@@ -54,6 +54,12 @@ def _taught_by(recipe, run: RunFolder, selection: dict) -> str:
     return f"{labels}: {teacher}."
 
 
+def _learning(run: RunFolder) -> list[str] | None:
+    """Return the sentences of the run's learning.json; None for runs without it."""
+    learning = run.read_learning()
+    return learning and [" ".join(sentence.split()) for sentence in learning["sentences"]]
+
+
 def entry_of_run(
     target: Path, kind, run: RunFolder, recipe, network, cut, selection, metrics, about: About, changelog
 ) -> Entry:
@@ -126,6 +132,7 @@ def entry_of_run(
             "markers": cut["markers"] or None,
             "training_data": about.training_data.model_dump(),
             "taught_by": _taught_by(recipe, run, selection),
+            "learning": _learning(run),
             "intended_use": about.intended_use,
             "limits": about.limits,
             "notes": about.notes,

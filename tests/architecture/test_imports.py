@@ -129,6 +129,9 @@ BEHIND_THE_FIREWALL = (
     "clamnet_tf.input_pipeline.data_service",
     "clamnet_tf.input_pipeline.file_rows",
     "clamnet_tf.losses",
+    "clamnet_tf.evaluation.learning_check",
+    "clamnet_tf.evaluation.half_agreement",
+    "clamnet_tf.evaluation.validation_scores",
 )
 SEES_WHOLE_RECIPE = (
     "clamnet_tf.recipe",
@@ -139,6 +142,7 @@ SEES_WHOLE_RECIPE = (
     "clamnet_tf.training.trial_runs",
     "clamnet_tf.training.eta_search",
     "clamnet_tf.training.teacher_search",
+    "clamnet_tf.training.half_trainings",
     "clamnet_tf.zoo",
     "clamnet_tf.workflows",
 )

@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "keras_cv": "keras-cv",
     "rich_click": "rich-click",
     "tensorflow_io": "tensorflow-io",

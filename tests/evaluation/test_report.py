@@ -298,3 +298,18 @@ def test_where_single_slices_are_outlined_they_are_the_headline(tmp_path):
         and "Dice of a patient&#x27;s outlined slices, mean"
         in page.replace("&#39;", "&#x27;").replace("patient's", "patient&#x27;s")
     )
+
+
+def test_a_run_that_is_not_shown_to_have_learned_says_so_at_the_top(tmp_path, evaluated):
+    evaluation, found, _ = evaluated
+    learning = {"verdict": "not learned", "sentences": ["WARNING: this run <learned> nothing.", "More."]}
+    page = write(tmp_path / "r.html", evaluation, metrics=found | {"learning": learning})
+    Page(page)
+    first = page.index("WARNING: this run &lt;learned&gt; nothing.")
+    assert (
+        first < page.index("</header>") < page.index("Was anything learned?") < page.index("<li>More.</li>")
+    )
+    good = learning | {"verdict": "learned", "sentences": ["The network tells them apart."]}
+    page = write(tmp_path / "g.html", evaluation, metrics=found | {"learning": good})
+    assert page.index("</header>") < page.index("The network tells them apart.")
+    assert 'id="learning"' not in write(tmp_path / "n.html", evaluation, metrics=found)

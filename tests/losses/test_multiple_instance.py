@@ -16,6 +16,7 @@ ORACLES = {
     "evidence_log_sum_exp": lambda values, sharpness: expit(
         (logsumexp(sharpness * logit(values)) - np.log(len(values))) / sharpness
     ),
+    "probabilistic_cam": lambda values, sharpness: expit(np.average(logit(values), weights=values)),
 }
 
 
@@ -56,8 +57,9 @@ def test_gradients_are_finite_at_the_ends_and_zero_outside_the_organ(pooling):
             assert not gradient[:, 0].any()
 
 
-def test_evidence_of_an_empty_organ_says_nothing_and_sure_pixels_keep_finite_gradients():
-    pooled = POOLINGS["evidence_log_sum_exp"]
+@pytest.mark.parametrize("pooling", ["evidence_log_sum_exp", "probabilistic_cam"])
+def test_evidence_of_an_empty_organ_says_nothing_and_sure_pixels_keep_finite_gradients(pooling):
+    pooled = POOLINGS[pooling]
     assert float(pooled(tf.fill([1, 4, 4], 0.9), tf.zeros([1, 4, 4]), 4.0)[0]) == 0.5
     for value in (0.0, 1.0):
         probability = tf.Variable(tf.fill([1, 4, 4], value))
@@ -65,3 +67,21 @@ def test_evidence_of_an_empty_organ_says_nothing_and_sure_pixels_keep_finite_gra
             score = pooled(probability, tf.ones([1, 4, 4]), 4.0)
         assert np.isfinite(tape.gradient(score, probability)).all()
         assert abs(float(score[0]) - value) < 1e-4
+
+
+def test_probabilistic_cam_is_the_papers_pooling_of_features(rng):
+    """Ye et al. 2020: features averaged with the normalised probabilities, then the linear layer."""
+    features, weights, bias = rng.normal(size=(2, 6, 6, 5)), rng.normal(size=5), -0.3
+    probability = expit(features @ weights + bias)
+    shares = probability / probability.sum(axis=(1, 2), keepdims=True)
+    expected = expit((features * shares[..., None]).sum(axis=(1, 2)) @ weights + bias)
+    found = POOLINGS["probabilistic_cam"](probability.astype(np.float32), np.ones((2, 6, 6), np.float32), 6.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_probabilistic_cam_hears_a_small_lesion_that_the_mean_does_not():
+    probability = np.full((1, 32, 32), 0.01, np.float32)
+    probability[0, :3, :3] = 0.99
+    organ = np.ones((1, 32, 32), np.float32)
+    pooled = {name: float(POOLINGS[name](probability, organ, 1.0)[0]) for name in POOLINGS}
+    assert pooled["generalised_mean"] < 0.02 and pooled["probabilistic_cam"] > 0.4

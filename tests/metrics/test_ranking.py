@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from clamnet_tf.errors import ClamnetError
 from clamnet_tf.metrics.ranking import (
     EDGES,
     auroc,
-    average_precision,
     from_above,
     histogram,
     histogram_average_precision,
@@ -23,12 +23,18 @@ def ranked(request, rng):
     return (np.round(scores) if request.param == "tied" else scores), labels
 
 
-def test_auroc_equals_scikit_learn(ranked):
-    assert auroc(*ranked) == pytest.approx(roc_auc_score(ranked[1], ranked[0]))
+def test_auroc_is_the_share_of_pairs_in_order(ranked):
+    scores, labels = ranked
+    abnormal, normal = scores[labels][:, None], scores[~labels]
+    expected = np.mean((abnormal > normal) + (abnormal == normal) / 2)
+    assert auroc(scores, labels) == pytest.approx(expected)
+    assert auroc(scores, labels, np.ones((1, scores.size)))[0] == pytest.approx(expected)
 
 
-def test_average_precision_equals_scikit_learn(ranked):
-    assert average_precision(*ranked) == pytest.approx(average_precision_score(ranked[1], ranked[0]))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_refused(value):
+    with pytest.raises(ClamnetError, match="1 of 3 are not"):
+        auroc([0.1, value, 0.3], [True, False, True])
 
 
 def test_weights_are_repeats(ranked, rng):
@@ -42,7 +48,6 @@ def test_one_class_alone_has_no_ranking():
     assert auroc([0.1, 0.2], [True, True]) is None
     assert auroc([0.1, 0.2], [False, False]) is None
     assert auroc([], []) is None
-    assert average_precision([0.1, 0.2], [False, False]) is None
     assert np.isnan(auroc([0.1, 0.2], [True, False], [[1, 0]])).all()
 
 

@@ -56,6 +56,7 @@ def test_a_run_leaves_everything_it_should(whole):
         "checkpoints",
         "model.keras",
         "selection.json",
+        "learning.json",
         "FINISHED",
     }
     assert {path.name for path in (out / "evaluation").iterdir()} >= {
@@ -68,6 +69,10 @@ def test_a_run_leaves_everything_it_should(whole):
     assert [row["step"] for row in rows if row["kind"] == "look"] == [4, 8, 12]
     assert {"loss", "hybrid_abnormal", "hybrid_normal", "agreement", "contrast"} <= rows[0].keys()
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
+    learning = json.loads((out / "learning.json").read_text())
+    assert figures["learning"] == learning and learning["outcomes"][""]["patients"]["all"] > 0
+    summary = done.stdout[done.stdout.index("Trained in") :].splitlines()
+    assert summary[1] == learning["sentences"][0] and summary[1].startswith("WARNING: ")
     assert 0 <= figures["dice_volume"]["mean"] <= 1 and figures["data"]["simulated"] is True
     selection = json.loads((out / "selection.json").read_text())
     assert (
@@ -172,6 +177,7 @@ def test_training_and_selection_cannot_depend_on_masks(whole, own_cache, tmp_pat
         np.testing.assert_array_equal(one, two)
     same = [json.loads((run / "selection.json").read_text()) | {"seconds": None} for run in (whole[0], out)]
     assert same[0] == same[1]
+    assert (whole[0] / "learning.json").read_text() == (out / "learning.json").read_text()
     dice = [
         json.loads((run / "evaluation" / "metrics.json").read_text())["dice_volume"]["mean"]
         for run in (whole[0], out)
@@ -225,3 +231,21 @@ def test_a_search_chooses_eta_without_masks_and_is_not_repeated(tmp_path, own_ca
     again = subprocess.run(command(out, "--search", "eta"), capture_output=True, text=True)
     assert again.returncode == 0 and "Search: eta" not in again.stdout
     assert made == {path: path.stat().st_mtime_ns for path in search.rglob("model.keras")}
+
+
+@pytest.mark.slow
+def test_two_halves_are_trained_and_compared_and_not_trained_twice(tmp_path, own_cache):
+    out, halves = tmp_path / "run", tmp_path / "run_halves"
+    done = subprocess.run(command(out, "--half-agreement"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "learning.json").read_text())["halves"]
+    assert found["steps"] == 6 and found["shared"] is None
+    assert found["reason"] or 0 <= found["same"]["mean"] <= 1
+    assert "Two networks, each trained on one half" in done.stdout or found["reason"]
+    first, second = (weights(halves / name) for name in ("first_half", "second_half"))
+    assert any(not np.array_equal(one, two) for one, two in zip(first, second))
+    made = {path: path.stat().st_mtime_ns for path in halves.rglob("model.keras")}
+    shutil.rmtree(out)
+    again = subprocess.run(command(out, "--half-agreement"), capture_output=True, text=True)
+    assert again.returncode == 0 and len(made) == 2
+    assert made == {path: path.stat().st_mtime_ns for path in halves.rglob("model.keras")}

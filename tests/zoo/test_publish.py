@@ -370,3 +370,23 @@ def test_an_entry_takes_figures_that_were_measured_again(run, about, tmp_path):
     with pytest.raises(ZooError, match="Give its metrics.json with --figures"):
         publish_again(target, target, texts(None, before=after), Release(3, "Again."), figures_file=None)
     assert read_entry(target) == after
+
+
+def test_a_warning_of_the_run_is_the_first_sentence_of_the_card(run, about, tmp_path):
+    said = [
+        "WARNING: this run is not shown to have learned anything:\u00a0slice AUROC 0.52.",
+        "It marks 2 %.",
+    ]
+    (run / "learning.json").write_text(json.dumps({"verdict": "not learned", "sentences": said}))
+    folder = tmp_path / "zoo" / "mri_mine"
+    entry = publish(run, folder, texts(about), Release(1, None))
+    assert entry.learning == [said[0].replace("\u00a0", " "), said[1]]
+    card = (folder / "README.md").read_text()
+    assert card.startswith(f"# mri_mine\n\n**{entry.learning[0]}**\n") and "- It marks 2 %." in card
+    assert read_entry(folder) == entry and not any(check.problem for check in verify(folder))
+    (run / "learning.json").write_text(
+        json.dumps({"verdict": "learned", "sentences": ["It tells them apart."]})
+    )
+    publish(run, folder, texts(about), Release(2, "Again."))
+    card = (folder / "README.md").read_text()
+    assert card.startswith("# mri_mine\n\nMarks things.") and "- It tells them apart." in card
