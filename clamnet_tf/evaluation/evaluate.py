@@ -15,6 +15,7 @@ from clamnet_tf.evaluation.mask_use import mask_uses, patients_of_uses, without_
 from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, by_study, split_by_class
 from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.run_facts import label_levels, run_facts
 from clamnet_tf.evaluation.validation_scores import validation_rows, validation_scores, volumes_of
 from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
@@ -23,13 +24,10 @@ from clamnet_tf.preprocessing.crop import CropBox
 from clamnet_tf.preprocessing.mask_access import DATA_SET, open_masks
 from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_table import MEASURED, TAUGHT, counts, write_uses
-from clamnet_tf.recipe.classes import UNNAMED, classes_of, named
-from clamnet_tf.recipe.objectives import OBJECTIVES
+from clamnet_tf.recipe.classes import named
 from clamnet_tf.reporting import wording
 from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
-from clamnet_tf.reporting.wording import atlas_comparison, consistency, percent
 from clamnet_tf.runs import KEPT_FILE, RunFolder
-from clamnet_tf.simulation.cohorts import COHORTS
 
 
 def evaluate_run(
@@ -126,7 +124,7 @@ def evaluate_run(
         out / "report.html",
         title=f"{recipe.name} on "
         f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
-        run=_facts(run, recipe, manifest, split, selection)
+        run=run_facts(run, recipe, manifest, split, selection)
         | {"notes": result["notes"], "mask_uses": patients_of_uses(uses)},
         metrics=result,
         patients=evaluation.patients,
@@ -261,103 +259,3 @@ def _short(image: str, root: Path) -> str:
     """Return the path of an image relative to the root of its data where possible."""
     path = Path(image)
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def _facts(run: RunFolder, recipe, manifest, split, selection) -> dict:
-    """Return what the report says about the run; the keys are report.RUN_KEYS."""
-    unnamed = {lesion_class.name: lesion_class for lesion_class in classes_of(recipe)}.get(UNNAMED)
-    simulated = manifest.layout == "cohort"
-    return {
-        "recipe": recipe.name,
-        "modality": recipe.modality,
-        "condition": recipe.condition,
-        "description": recipe.description,
-        "data": f"built-in cohort of {COHORTS[recipe.data.cohort.kind].title}"
-        if simulated
-        else manifest.hide(str(manifest.root)),
-        "simulated": simulated,
-        "split": split or "all cases",
-        "split_patients": run.split_patients(),
-        "supervision": recipe.training.supervision,
-        "label_level": label_levels(selection, recipe),
-        "network": _network(recipe),
-        "step": selection["step"],
-        "steps": recipe.optimizer_steps,
-        "seed": recipe.training.seed,
-        "seconds": selection.get("seconds"),
-        "checkpoint_rule": selection["checkpoint_rule"],
-        "eta": unnamed.eta if recipe.learns_from_pairs and unnamed else None,
-        "prevalence": unnamed.prevalence if unnamed else None,
-        "environment": run.read_environment(),
-        "details": _details(recipe),
-    }
-
-
-def label_levels(selection: dict, recipe) -> str | None:
-    """Return what the labels that taught a run spoke of: "slice", "study" or "slice and study".
-
-    It is None for a run that learned from masks.
-
-    Args:
-        selection: Content of selection.json; runs of earlier versions do not say it and had labels of slices.
-        recipe: Recipe of the run.
-    """
-    if recipe.training.supervision == "masks":
-        return None
-    return wording.levels(selection.get("labels") or {"slice": 1, "study": 0})
-
-
-def _network(recipe) -> str:
-    """Describe in words the network whose marks are evaluated."""
-    rounds = recipe.self_training.rounds
-    last = recipe.self_training.network if rounds else recipe.network
-    if last.pretrained is not None:
-        encoder = last.pretrained
-        return (
-            f"evidence map on the first {encoder.blocks} blocks of EfficientNet-Lite0 with ImageNet weights, "
-            f"{encoder.frozen_blocks} of them frozen, {recipe.data.side} x {recipe.data.side} pixels"
-        )
-    size = (
-        f"{last.depth} levels, filters {'-'.join(map(str, last.filters))}, {recipe.data.side} x "
-        f"{recipe.data.side} pixels"
-    )
-    if not OBJECTIVES[recipe.loss.objective].classifies or rounds:
-        return f"{'UNet++' if last.skips == 'nested' else 'U-Net'} of {size}"
-    activation_map = recipe.inference.activation_map
-    method = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM"}[activation_map.method]
-    level = last.depth - 1 if activation_map.level is None else activation_map.level
-    return f"classifier of {size}; {method} at level {level}"
-
-
-def _teacher(recipe) -> str | None:
-    """Say what taught the last network where lesions are; None when it was the first network."""
-    return {
-        "first_network": None,
-        "normal_atlas": atlas_comparison(recipe.data.normal_atlas),
-        "attribution": "attribution maps of image classifiers, outlined by the images' own intensities",
-    }[recipe.self_training.teacher]
-
-
-def _details(recipe) -> dict:
-    """Return further rows of the table "How it was run".
-
-    They say what happens after the network, and what distinguishes a baseline or a control from the method.
-    """
-    training = recipe.training
-    objective = OBJECTIVES[recipe.loss.objective].label(recipe.loss, recipe.selection.prevalence)
-    classes = [
-        f"{lesion_class.name} (eta {lesion_class.eta:g}, expected size {percent(lesion_class.prevalence)} of "
-        f"the organ)"
-        for lesion_class in classes_of(recipe)
-        if lesion_class.name != UNNAMED
-    ]
-    return {
-        "Lesion classes": ", ".join(classes),
-        "Post-processing of volumes": consistency(recipe.inference),
-        "Objective": objective,
-        "Teacher": _teacher(recipe),
-        "Training patients used": training.patients,
-        "Negative control": "the labels of the training slices were shuffled"
-        if training.shuffle_labels
-        else None,
-    }

@@ -42,7 +42,7 @@ class StageCost:
 class _WithoutTeacher(TrainingAssembly):
     """Build the stages with empty masks in place of a teacher's; their cost does not depend on them."""
 
-    def taught_masks(self, number: int, teacher) -> np.ndarray:
+    def taught_masks(self, number: int, teacher, trainer=None) -> np.ndarray:
         return np.zeros(self.data.organ.shape, np.uint8)
 
 

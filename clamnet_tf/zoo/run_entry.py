@@ -57,7 +57,7 @@ def _taught_by(recipe, run: RunFolder, selection: dict) -> str:
 def _learning(run: RunFolder) -> list[str] | None:
     """Return the sentences of the run's learning.json; None for runs without it."""
     learning = run.read_learning()
-    return learning and [" ".join(sentence.split()) for sentence in learning["sentences"]]
+    return None if learning is None else [" ".join(sentence.split()) for sentence in learning["sentences"]]
 
 
 def entry_of_run(

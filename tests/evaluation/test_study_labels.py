@@ -6,12 +6,13 @@ from sklearn.metrics import roc_auc_score
 
 from clamnet_tf.evaluation.cases import SliceCase
 from clamnet_tf.evaluation.console import headline
-from clamnet_tf.evaluation.evaluate import label_levels
 from clamnet_tf.evaluation.figures import compute_metrics
 from clamnet_tf.evaluation.per_class import by_study
+from clamnet_tf.evaluation.run_facts import label_levels
 from clamnet_tf.evaluation.walk import evaluate_slices
 from clamnet_tf.inference.thresholding import ThresholdRule
 from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.run_entry import _taught_by
 
 
@@ -64,8 +65,8 @@ def test_console_says_which_labels_taught():
         assert any("studies taught" in line and "patient AUROC 1.000" in line for line in lines) == said
 
 
-def test_what_taught_is_read_from_the_run_and_stands_on_the_card():
-    recipe = load_recipe("mri_carcinoma")
+def test_what_taught_is_read_from_the_run_and_stands_on_the_card(tmp_path):
+    recipe, run = load_recipe("mri_carcinoma"), RunFolder(tmp_path)
     for counts, level, card in (
         ({"slice": 0, "study": 9}, "study", "labels of whole studies alone"),
         (
@@ -76,7 +77,9 @@ def test_what_taught_is_read_from_the_run_and_stands_on_the_card():
         ({"slice": 4, "study": 0}, "slice", "image labels alone"),
     ):
         assert label_levels({"labels": counts}, recipe) == level
-        assert _taught_by(recipe, {"labels": counts}).startswith(card)
-    assert label_levels({}, recipe) == "slice" and _taught_by(recipe, {}).startswith("image labels alone")
+        assert _taught_by(recipe, run, {"labels": counts}).startswith(card)
+    assert label_levels({}, recipe) == "slice" and _taught_by(recipe, run, {}).startswith(
+        "image labels alone"
+    )
     masks = recipe.training.model_copy(update={"supervision": "masks"})
     assert label_levels({}, recipe.model_copy(update={"training": masks})) is None
