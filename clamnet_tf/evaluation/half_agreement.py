@@ -92,13 +92,14 @@ def agreement(first, second, patient, position, samples: int = bootstrap.SAMPLES
             rows.append((own, same, float(np.mean(known))))
     if not rows:
         return {**nothing, "slices": 0, "patients": 0, "reason": NO_MARKS}
-    owner, same, other = (np.array(column) for column in zip(*rows))
+    owner = np.array([row[0] for row in rows])
+    of_same, of_other = np.array([row[1:] for row in rows]).T
     counts = np.bincount(owner, minlength=len(names))
     measured = {
         name: bootstrap.pooled(
             np.bincount(owner, weights=values, minlength=len(names)), counts, samples, seed
         )._asdict()
-        for name, values in (("same", same), ("other", other), ("difference", same - other))
+        for name, values in (("same", of_same), ("other", of_other), ("difference", of_same - of_other))
     }
     return {**measured, "slices": len(rows), "patients": int(np.count_nonzero(counts)), "reason": None}
 

@@ -45,7 +45,9 @@ def _taught_by(recipe) -> str:
 def _learning(run: RunFolder) -> list[str] | None:
     """Return the sentences of the run's learning.json; None for runs without it."""
     learning = run.read_learning()
-    return learning and [" ".join(sentence.split()) for sentence in learning["sentences"]]
+    if learning is None:
+        return None
+    return [" ".join(sentence.split()) for sentence in learning["sentences"]]
 
 
 def entry_of_run(
