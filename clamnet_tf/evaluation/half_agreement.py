@@ -93,7 +93,7 @@ def agreement(first, second, patient, position, samples: int = bootstrap.SAMPLES
     if not rows:
         return {**nothing, "slices": 0, "patients": 0, "reason": NO_MARKS}
     owner = np.array([row[0] for row in rows])
-    of_same, of_other = np.array([row[1:] for row in rows], np.float64).T
+    of_same, of_other = np.array([row[1:] for row in rows]).T
     counts = np.bincount(owner, minlength=len(names))
     measured = {
         name: bootstrap.pooled(
