@@ -35,13 +35,7 @@ def split_manifest(
             manifest is missing from it, train or val lacks normal or abnormal images, or there are too few
             patients.
     """
-    unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
-    if unlabelled:
-        raise DataError(
-            f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have "
-            f"none:\n{listed(unlabelled)}"
-        )
-    patients = _by_patient(manifest)
+    patients = labelled_patients(manifest)
     if split_file is not None:
         sides, origin = read_split(split_file, patients, manifest.hidden), f"given by {split_file}"
     elif any(case.split for case in manifest.cases):
@@ -173,6 +167,17 @@ def check_leakage(manifest: Manifest, hashes) -> None:
             f"split:\n{listed(problems)}\n"
             "Give both patients the same side (--split-file), or remove one copy."
         )
+
+
+def labelled_patients(manifest: Manifest) -> dict[str, list]:
+    """Return {patient: its cases}, in the order of the manifest. Raises DataError for cases without a label."""
+    unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
+    if unlabelled:
+        raise DataError(
+            f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have "
+            f"none:\n{listed(unlabelled)}"
+        )
+    return _by_patient(manifest)
 
 
 def _by_patient(manifest: Manifest) -> dict[str, list]:
