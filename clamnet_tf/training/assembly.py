@@ -13,7 +13,7 @@ from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
-from clamnet_tf.recipe.classes import UNNAMED, by_name, classes_of
+from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
@@ -30,7 +30,7 @@ from clamnet_tf.training.selection import (
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
 from clamnet_tf.training.supervised import SupervisedTrainer, training_masks
-from clamnet_tf.training.thresholds import fit_postprocessors
+from clamnet_tf.training.thresholds import cut_facts, fit_postprocessors
 from clamnet_tf.training.training_data import TrainingData
 from clamnet_tf.training.workers import Workers
 
@@ -251,24 +251,7 @@ class TrainingAssembly:
 
     def cut_facts(self) -> dict:
         """Return how the cuts are fixed and at which share of the organ, for selection.json."""
-        section, classes = self.selection, self.classes
-        rule = "fixed in the recipe"
-        if section.threshold == "prevalence":
-            marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
-            if classes[0].name != UNNAMED:
-                shares = ", ".join(
-                    f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"
-                    for lesion_class in classes
-                )
-                marked = f"training slices mark {shares} where they show it,"
-            rule = (
-                f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
-                f"mask was read"
-            )
-        return {
-            "threshold_rule": rule,
-            "prevalence": by_name({lesion_class.name: lesion_class.prevalence for lesion_class in classes}),
-        }
+        return cut_facts(self.selection, self.classes)
 
     def _stage(self, name: str, first_step: int, steps: int, trainer, dataset) -> Stage:
         """Build a stage whose network predicts masks."""

@@ -5,6 +5,7 @@ import numpy as np
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, calibrate, fixed
 from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
 from clamnet_tf.input_pipeline.pipeline import RowView
+from clamnet_tf.recipe.classes import UNNAMED, by_name
 
 
 def fit_postprocessors(
@@ -42,6 +43,32 @@ def fit_postprocessors(
             parts.append(calibrate(steps, class_volumes, lesion_class.prevalence))
         postprocessors[name] = VolumePostprocessor(class_names, tuple(parts))
     return postprocessors
+
+
+def cut_facts(selection, classes) -> dict:
+    """Return how the cuts are fixed and at which share of the organ, for selection.json.
+
+    Args:
+        selection: SelectionSection of the recipe.
+        classes: LesionClass of each map.
+    """
+    rule = "fixed in the recipe"
+    if selection.threshold == "prevalence":
+        marked = f"abnormal training slices mark {selection.prevalence:.3f} of the organ"
+        if classes[0].name != UNNAMED:
+            shares = ", ".join(
+                f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"
+                for lesion_class in classes
+            )
+            marked = f"training slices mark {shares} where they show it,"
+        rule = (
+            f"{marked} on average (the expected size, from the recipe); fixed on training images, no "
+            f"mask was read"
+        )
+    return {
+        "threshold_rule": rule,
+        "prevalence": by_name({lesion_class.name: lesion_class.prevalence for lesion_class in classes}),
+    }
 
 
 def _maps(heads, head: int) -> np.ndarray:
