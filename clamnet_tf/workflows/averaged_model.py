@@ -16,7 +16,7 @@ from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.recipe.writer import recipe_hash
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.folds.plan import FoldPlan
 from clamnet_tf.workflows.dataset import prepare_split
@@ -83,6 +83,7 @@ def make_averaged_model(planned: FoldPlan, folder: StudyFolder, manifest, cache,
 
 def _write(run: RunFolder, networks, recipe, described: list[dict], manifest, cache, reporter) -> None:
     """Write every file of the model's folder."""
+    from clamnet_tf.evaluation.baselines.choose import fit_kept
     from clamnet_tf.inference.build import build_predictor
     from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
     from clamnet_tf.networks.average import average_networks
@@ -104,6 +105,7 @@ def _write(run: RunFolder, networks, recipe, described: list[dict], manifest, ca
             PostprocessingConfig.of(recipe.inference),
             classes,
         )
+        baselines = fit_kept(recipe, prepared)
     network.save(run.model)
     if half:
         stored = store_in_half(run.model)
@@ -127,6 +129,8 @@ def _write(run: RunFolder, networks, recipe, described: list[dict], manifest, ca
             "average": {"precision": "float16" if half else "float32", "members": described},
         },
     )
+    if baselines:
+        write_json(run.path / KEPT_FILE, baselines)
     write_split(everyone, run.split)
     simulated = manifest.layout == "cohort"
     run.write_environment(
