@@ -95,8 +95,8 @@ def fold_manifest(manifest: Manifest, fold: Fold, section: SplitSection, *, seed
         both_classes: Require normal and abnormal images in train and in val.
 
     Raises:
-        DataError: Too few patients are left for train and val, or one of them lacks a class; the message names
-            the fold.
+        DataError: Too few patients are left for train and val, or one of them lacks a class; the message
+            names the fold.
     """
     patients, held_out = labelled_patients(manifest), set(fold.patients)
     pool = {patient: cases for patient, cases in patients.items() if patient not in held_out}

@@ -170,7 +170,7 @@ def check_leakage(manifest: Manifest, hashes) -> None:
 
 
 def labelled_patients(manifest: Manifest) -> dict[str, list]:
-    """Return {patient: its cases}, in the order of the manifest. Raises DataError for cases without a label."""
+    """Return {patient: its cases}, in the manifest's order. Raises DataError for cases without a label."""
     unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
     if unlabelled:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Say how unsure the networks are of a study: how far their heads and folds differ, and how near the cut it is.
+"""Say how unsure the networks are of a study: how far heads and folds differ, and how near the cut it is.
 
 Every head of every network is an opinion: a map with a cut of its own, fixed without masks.
 
@@ -11,9 +11,9 @@ score_distance
 uncertainty
     Mean of disagreement and 1 - score_distance, 0..1; studies are ranked by it.
 map
-    Per pixel twice the standard deviation of the opinions, each moved in log-odds so that its cut lies at 0.5:
-    0 all the same, 1 half of them sure of a lesion and half of them sure of none. Of several lesion classes
-    the largest.
+    Per pixel twice the standard deviation of the opinions, each moved in log-odds so that its cut lies at
+    0.5: 0 all the same, 1 half of them sure of a lesion and half of them sure of none. Of several lesion
+    classes the largest.
 """
 
 from itertools import combinations
@@ -53,16 +53,16 @@ class Opinions:
         predictor = trained.probability
         if not isinstance(predictor, Predictor):
             raise UserInputError(
-                "--rank and --uncertainty compare the single heads of the networks; a model server gives their "
-                "mean alone. Omit --server."
+                "--rank and --uncertainty compare the single heads of the networks; a model server gives "
+                "their mean alone. Omit --server."
             )
         self._predictor, self.folds = predictor, member_count(predictor.network)
         heads = predictor.head_names
         if len(heads) * self.folds < 2:
             raise UserInputError(
-                "--rank and --uncertainty need a model with several heads (network.skips nested), or the average "
-                "of several folds (clamnet-tf folds); this one has a single head, which has nothing to disagree "
-                "with."
+                "--rank and --uncertainty need a model with several heads (network.skips nested), or the "
+                "average of several folds (clamnet-tf folds); this one has a single head, which has nothing "
+                "to disagree with."
             )
         if self.folds == 1:
             self._all, self.names = predictor, tuple(heads)
@@ -77,8 +77,8 @@ class Opinions:
             own = list(trained.member_thresholds)
             if len(own) != self.folds:
                 raise UserInputError(
-                    f"the model averages {self.folds} networks, its selection.json describes {len(own)}; make "
-                    f"it again with clamnet-tf folds."
+                    f"the model averages {self.folds} networks, its selection.json describes {len(own)}; "
+                    f"make it again with clamnet-tf folds."
                 )
         threshold = trained.marking.threshold
         self.cuts = np.array(
@@ -120,9 +120,7 @@ class Opinions:
 
     def _disagreement(self, maps, inside) -> float:
         """Return 1 less the mean Dice of all pairs of masks."""
-        masks = [
-            np.asarray(opinion >= cut, bool)[inside] for opinion, cut in zip(maps, self.cuts)
-        ]
+        masks = [np.asarray(opinion >= cut, bool)[inside] for opinion, cut in zip(maps, self.cuts)]
         sizes = [np.count_nonzero(mask) for mask in masks]
         dice = [
             2 * np.count_nonzero(masks[first] & masks[second]) / total

@@ -73,7 +73,7 @@ def with_member_heads(network: keras.Model) -> keras.Model:
 
 
 def head_activation(network: keras.Model, head: str) -> str:
-    """Return softmax or sigmoid: what makes the probabilities of a head, in an average those of its members."""
+    """Return softmax or sigmoid, which makes the probabilities of a head; of an average, its members'."""
     layer = head if member_count(network) == 1 else f"{PREFIX}1_{head}"
     return network.get_layer(layer).activation.__name__
 

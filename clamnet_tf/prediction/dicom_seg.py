@@ -83,7 +83,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
         volume: Marked volume, read from DICOM.
         path: File to write.
         segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
-            threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, one segment, fractional).
+            threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, fractional, one segment
+            of all classes).
         algorithm: What made the marks.
 
     Raises:
@@ -206,8 +207,9 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         max_fractional_value=LARGEST_FRACTION,
         content_label=label.upper()[:_LONGEST_CODE],
         content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
-        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} "
-        f"{_KINDS[segmentation]}"[:_LONGEST_TEXT],
+        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {_KINDS[segmentation]}"[
+            :_LONGEST_TEXT
+        ],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool((stored > 0).any()),
     )

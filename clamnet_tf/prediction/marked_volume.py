@@ -253,7 +253,7 @@ class _Stack:
         return presences
 
     def _fill_uncertainty(self, maps, prepared: PreparedVolume) -> None:
-        """Put the uncertainty of each pixel (slices, side, side) onto the grid of the files, when it is kept."""
+        """Put the uncertainty of each pixel (slices, side, side) onto the files' grid, when it is kept."""
         if self.uncertainty is None:
             return
         uncertainty = reorient(self.uncertainty, self.volume.axes, self.volume.flips)

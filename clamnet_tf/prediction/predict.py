@@ -59,8 +59,8 @@ def predict_inputs(
 
     Below `out`, at the place that `inputs.outputs` gives, the function writes the files of
     `formats.write_masks` and a page per volume; then marks.csv (one row per slice), volumes.csv, with
-    choice.rank worklist.csv, and report.html over all volumes, also when the work is interrupted. A folder that the same call began is
-    continued: finished volumes are skipped, failed ones are tried again.
+    choice.rank worklist.csv, and report.html over all volumes, also when the work is interrupted. A folder
+    that the same call began is continued: finished volumes are skipped, failed ones are tried again.
 
     Args:
         trained: inference.trained_model.Trained.

@@ -174,16 +174,16 @@ def check_held_out(path: Path, metrics: dict, environment: dict, *, averaged: bo
         path: The file metrics.json.
         metrics: Its content.
         environment: Content of the run's environment.json.
-        averaged: Whether the weights are the average of the folds of a cross-validation, which have seen every
-            patient of their data together, whatever the split.
+        averaged: Whether the weights are the average of the folds of a cross-validation, which together have
+            seen every patient of their data, whatever the split.
     """
     data, training_data = metrics["data"], environment.get("data")
     its_own = data["simulated"] if training_data is None else data["root"] == training_data
     if averaged and its_own:
         raise ZooError(
-            f"{path}: expected metrics of patients that none of the averaged networks has seen; received those "
-            f"of the data that they were cross-validated on. Evaluate the model on other data: clamnet-tf "
-            f"evaluate MODEL --data OTHER, then --figures."
+            f"{path}: expected metrics of patients that none of the averaged networks has seen; received "
+            f"those of the data that they were cross-validated on. Evaluate the model on other data: "
+            f"clamnet-tf evaluate MODEL --data OTHER, then --figures."
         )
     all_of_its_own = data["split"] is None and its_own
     if data["split"] == "train" or all_of_its_own:

@@ -16,7 +16,7 @@ from clamnet_tf.recipe.schema_data import SplitSection
 
 
 def cohort(labels, sites=None):
-    """One patient per entry of `labels`, a tuple of the labels of its images; `sites`: one site per patient."""
+    """One patient per entry of `labels`, the labels of its images; `sites`: one site per patient."""
     return Manifest(
         Path("/data"),
         tuple(

@@ -1,7 +1,8 @@
 """predict --rank and --uncertainty: numbers worked by hand, and maps on the voxels of the files.
 
-The average of two networks made by hand: one gives P = sigmoid(value - 150), the other sigmoid(value - 160), both
-with the cut 0.5. So the first marks values from 150, the second from 160, and their mean values from 155.
+The average of two networks made by hand: one gives P = sigmoid(value - 150), the other sigmoid(value - 160),
+both with the cut 0.5. So the first marks values from 150, the second from 160, and their mean values from
+155.
 """
 
 import csv
@@ -64,8 +65,8 @@ def picture(path, *parts):
 
 
 def test_studies_are_ranked_by_disagreement_and_distance_to_the_cut(average, predict, tmp_path):
-    """sure: 50 and 40 pixels, Dice 80/90. none: nothing, which is to agree. doubt: 10 and 0 pixels, Dice 0; the
-    highest mean probability is (sigmoid(4) + sigmoid(-6)) / 2, just below the cut.
+    """sure: 50 and 40 pixels, Dice 80/90. none: nothing, which is to agree. doubt: 10 and 0 pixels, Dice 0;
+    the highest mean probability is (sigmoid(4) + sigmoid(-6)) / 2, just below the cut.
     """
     sure = picture(tmp_path / "a_sure.png", (200, 40), (155, 10))
     picture(tmp_path / "b_none.png")
@@ -158,7 +159,6 @@ def test_dicom_maps_are_fractional_segmentations(average, predict, tmp_path, rng
 def test_heads_of_one_network_are_opinions_too(average, rng):
     """Two heads and two classes at random, against scikit-learn's F1 of each pair and NumPy's deviation."""
 
-
     opinions = Opinions.__new__(Opinions)
     opinions.cuts = np.array([[0.5, 0.4], [0.6, 0.3], [0.45, 0.5]])
     maps = rng.random((3, 4, 8, 9, 2)).astype(np.float32)
@@ -170,9 +170,10 @@ def test_heads_of_one_network_are_opinions_too(average, rng):
     found = opinions.study(maps, organ, result, 0.25)
     distance = (result[organ].max() - 0.25) / 0.75
     assert found == pytest.approx((disagreement, distance, (disagreement + 1 - distance) / 2), abs=1e-6)
-    odds = np.log(maps.astype(float) / (1 - maps)) - np.log(opinions.cuts / (1 - opinions.cuts))[
-        :, None, None, None
-    ]
+    odds = (
+        np.log(maps.astype(float) / (1 - maps))
+        - np.log(opinions.cuts / (1 - opinions.cuts))[:, None, None, None]
+    )
     expected = np.where(organ, 2 * sigmoid(odds).std(axis=0).max(axis=-1), 0)
     np.testing.assert_allclose(opinions.pixel_map(maps, organ), expected, atol=2e-5)
     nowhere = opinions.study(maps, np.zeros_like(organ), result, 0.25)
@@ -181,7 +182,7 @@ def test_heads_of_one_network_are_opinions_too(average, rng):
 
 def test_a_model_that_cannot_disagree_is_refused(run, predict, tmp_path):
     picture(tmp_path / "a.png", (200, 9))
-    result, out, _ = predict(run, tmp_path / "a.png", options=["--rank"])
+    result, _, _ = predict(run, tmp_path / "a.png", options=["--rank"])
     assert result.exit_code == 2
     assert "need a model with several heads" in result.stderr and "clamnet-tf folds" in result.stderr
 

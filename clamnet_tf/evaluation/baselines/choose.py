@@ -97,9 +97,7 @@ def fit_kept(recipe, prepared) -> dict | None:
         prepared: Prepared slices of its data.
     """
     classes = classes_of(recipe)
-    return _content(
-        _fit(recipe, prepared, classes), named(lesion_class.name for lesion_class in classes)
-    )
+    return _content(_fit(recipe, prepared, classes), named(lesion_class.name for lesion_class in classes))
 
 
 def _content(fitted_methods: dict[str, dict[str, Baseline]], names) -> dict | None:

@@ -134,8 +134,8 @@ def _rows_of(folder: Path, index: int) -> list[dict]:
     file = next((path for path in places if path.exists()), None)
     if file is None:
         raise UserInputError(
-            f"{folder}: expected a run folder, an evaluation or a cross-validation; it holds no patients.csv. "
-            f"Evaluate the run first."
+            f"{folder}: expected a run folder, an evaluation or a cross-validation; it holds no "
+            f"patients.csv. Evaluate the run first."
         )
     with open(file, newline="", encoding="utf-8") as stream:
         found = list(csv.DictReader(stream))

@@ -2,8 +2,8 @@
 
 The keys and their definitions are those of metrics.json (evaluation/figures.py). The intervals resample
 patients, 95 %, so they describe patients and not trainings; the spread over repeats stands beside them. An
-AUROC over all folds compares scores of different networks; auroc_slice_within and auroc_patient_within compare
-pairs of one fold only, weighted by their number.
+AUROC over all folds compares scores of different networks; auroc_slice_within and auroc_patient_within
+compare pairs of one fold only, weighted by their number.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Plan a cross-validation as a study of one recipe: one run per fold and repeat, each with its own split.
 
-The runner, the folder and the resuming are those of a study (study/runner.py, study/folder.py): a repeat is an
-arm, and a fold of it takes the place of a seed.
+The runner, the folder and the resuming are those of a study (study/runner.py, study/folder.py): a repeat is
+an arm, and a fold of it takes the place of a seed.
 """
 
 import hashlib

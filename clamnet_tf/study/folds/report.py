@@ -1,4 +1,4 @@
-"""Write the results of a cross-validation: patients.csv, figures.json and index.html, from what is finished."""
+"""Write the results of a cross-validation, from what is finished: patients.csv, figures.json, index.html."""
 
 from pathlib import Path
 
@@ -124,7 +124,8 @@ def _dice_line(content: dict) -> str:
             return "No Dice: no patient of the data has a mask with a lesion."
         return (
             f"Dice per outlined slice, out of fold: {number(value['mean'], 3)}{_in_brackets(value)} over "
-            f"{count(value['slices'], 'slice')}; no patient is fully outlined{_spread(content, 'dice_slice')}."
+            f"{count(value['slices'], 'slice')}; no patient is fully outlined"
+            f"{_spread(content, 'dice_slice')}."
         )
     mean = content["mean_dice"]
     if mean["mean"] is None:

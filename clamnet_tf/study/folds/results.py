@@ -1,4 +1,4 @@
-"""Read the evaluations of the finished folds: every patient was measured by the network that did not see it."""
+"""Read the evaluations of the finished folds, each made on patients that its network had not seen."""
 
 import csv
 import json
