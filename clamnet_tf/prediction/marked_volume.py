@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clamnet_tf.imaging.orientation import IDENTITY, reorient, restore, spacing_of
 from clamnet_tf.imaging.series_sorting import SET_ASIDE
 from clamnet_tf.imaging.volume import Grid, SliceReference
-from clamnet_tf.inference.uncertainty import StudyUncertainty
 from clamnet_tf.metrics.localisation import image_score, marked_fraction
 from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
 from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.classes import named
+
+if TYPE_CHECKING:  # loads Keras, for which reading tables must not wait
+    from clamnet_tf.inference.uncertainty import StudyUncertainty
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class MarkedVolume:
     notes: tuple[str, ...]
     names: tuple[str, ...] = ()
     presences: tuple[float, ...] = ()
-    doubt: StudyUncertainty | None = None
+    doubt: "StudyUncertainty | None" = None
     uncertainty: np.ndarray | None = None
 
     @property

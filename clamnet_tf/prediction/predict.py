@@ -179,6 +179,5 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
         "segmentation": choice.segmentation,
         "keep_identifiers": choice.keep_identifiers,
         "any_modality": choice.any_modality,
-        **({"rank": True} if choice.rank else {}),
-        **({"uncertainty": True} if choice.uncertainty else {}),
+        **{name: True for name in ("rank", "uncertainty") if getattr(choice, name)},
     }

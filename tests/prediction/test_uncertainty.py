@@ -191,4 +191,8 @@ def test_a_folder_begun_without_rank_is_not_continued_with_it(average, predict, 
     picture(tmp_path / "a.png", (200, 9))
     assert predict(average, tmp_path / "a.png")[0].exit_code == 0
     again, _, _ = predict(average, tmp_path / "a.png", options=["--rank"])
-    assert again.exit_code == 2 and "rank" in again.stderr
+    assert again.exit_code == 2 and "begun with another rank" in again.stderr
+    out = tmp_path / "ranked"
+    assert predict(average, tmp_path / "a.png", options=["--rank"], out=out)[0].exit_code == 0
+    again, _, _ = predict(average, tmp_path / "a.png", out=out)
+    assert again.exit_code == 2 and "begun with another rank" in again.stderr
