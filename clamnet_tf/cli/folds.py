@@ -1,5 +1,7 @@
 """Define `clamnet-tf folds`: cross-validate a recipe."""
 
+import contextlib
+
 import rich_click as click
 
 from clamnet_tf.cli.label_options import label_options
@@ -97,7 +99,7 @@ def folds(recipe_name, data, labels, k, by, repeat, out, overrides, jobs, listin
     recipe = load([])
     folder = StudyFolder(out or f"folds/{recipe.name}")
     reporter = Reporter(quiet=quiet, log=folder.log)
-    with folder.lock(), hiding(lambda: reporter.hide):
+    with contextlib.nullcontext() if listing else folder.lock(), hiding(lambda: reporter.hide):
         manifest, had_split = without_split(find_cases(recipe, data, labels, reporter, cache))
         if had_split:
             reporter.line("Note: the data's own split is not used; every patient is held out once.")
@@ -129,6 +131,12 @@ def folds(recipe_name, data, labels, k, by, repeat, out, overrides, jobs, listin
             raise TrainingFailure(
                 f"{len(failed)} of {len(states)} folds failed; run the same command to try them again:\n  "
                 + "\n  ".join(failed)
+            )
+        unfinished = [run.title for run, state in states if state.name != "done"]
+        if unfinished:
+            raise TrainingFailure(
+                f"not finished: {', '.join(unfinished)}. Run the same command to continue; the averaged "
+                f"network is made when all folds are there."
             )
         if not no_model:
             make_averaged_model(planned, folder, manifest, cache, reporter)
