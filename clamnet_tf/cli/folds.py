@@ -147,7 +147,7 @@ def _listing(planned, folder) -> list[str]:
     """Return one line per training: fold, patients, run and state."""
     lines = []
     for member in planned.members:
-        run = member.trial.run
+        run = member.run
         state = folder.state(run)
         step = f", step {state.step} of {run.steps}" if state.name == "partly" else ""
         lines.append(

@@ -26,7 +26,7 @@ from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
 SEGMENTATIONS = ("binary", "fractional", "uncertainty")
-_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": "disagreement of networks"}
+_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
     "PatientID",
@@ -209,7 +209,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
         series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {_KINDS[segmentation]}"[
             :_LONGEST_TEXT
-        ],
+        ].rstrip(),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool((stored > 0).any()),
     )

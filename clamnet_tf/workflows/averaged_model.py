@@ -54,7 +54,7 @@ def make_averaged_model(planned: FoldPlan, folder: StudyFolder, manifest, cache,
         The folder, or None with a line that says why there is none.
     """
     members = planned.of_repeat(1)
-    runs = [folder.run(member.trial.run) for member in members]
+    runs = [folder.run(member.run) for member in members]
     recipes = [load_recipe(run.recipe) for run in runs]
     target = folder.path / MODEL
     reason = _why_not(recipes)

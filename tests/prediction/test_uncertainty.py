@@ -145,7 +145,7 @@ def test_dicom_maps_are_fractional_segmentations(average, predict, tmp_path, rng
     raw = pydicom.dcmread(path)
     assert (raw.SegmentationType, raw.MaximumFractionalValue) == ("FRACTIONAL", 255)
     assert raw.SegmentSequence[0].SegmentLabel == "Uncertainty of lesion"
-    assert raw.SeriesDescription == "clamnet-tf by_hand: lesion disagreement of networks"
+    assert raw.SeriesDescription == "clamnet-tf by_hand: uncertainty of lesion"
     assert len(raw.ContentLabel) <= 16  # CS, PS3.5 6.2
     (stack,) = out.glob("*_uncertainty.nii.gz")
     ordered = sorted(sources, key=lambda source: float(source.ImagePositionPatient[2]))

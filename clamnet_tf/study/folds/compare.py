@@ -264,7 +264,7 @@ def _values_of(rows: dict, patients, column: str) -> list[float]:
 
 def _check_baselines(first: dict, baselines) -> None:
     """Raise UserInputError for a baseline that was not measured."""
-    row = next(iter(first.values()), {})
+    row: dict = next(iter(first.values()), {})
     known = sorted(key.removeprefix("marked_share_") for key in row if key.startswith("marked_share_"))
     for name in baselines:
         if name not in known:

@@ -46,11 +46,13 @@ class Member:
     Attributes:
         repeat: Number of the repeat, from 1.
         fold: Its fold.
-        trial: Its run, as the study's runner takes it.
+        run: Its run.
+        trial: The same, as the study's runner takes it.
     """
 
     repeat: int
     fold: Fold
+    run: Run
     trial: Trial
 
 
@@ -113,7 +115,7 @@ def plan_folds(load: Callable, manifest, division: Division, folder: StudyFolder
                 split,
             )
             runs.append(run)
-            members.append(Member(index + 1, fold, Trial(arm, fold.number, run)))
+            members.append(Member(index + 1, fold, run, Trial(arm, fold.number, run)))
     study = Study(
         name="folds",
         title=base.name,

@@ -171,14 +171,14 @@ def render(planned: FoldPlan, results: list[FoldResult], content: dict, folder: 
     )
     environment.filters |= {"number": number, "within": within}
     unfinished = [
-        (member.trial.run.title, folder.state(member.trial.run))
+        (member.run.title, folder.state(member.run))
         for member in planned.members
         if not folder.evaluated(member.trial, "test")
     ]
     volumes = any(row["dice_volume"]["mean"] is not None for row in content["repeats"])
     key = "dice_volume" if volumes else "dice_slice"
     reports = [result.folder.relative_to(folder.path).as_posix() + "/report.html" for result in results]
-    data = results[0].metrics["data"] if results else {"simulated": False, "root": ""}
+    data: dict = results[0].metrics["data"] if results else {"simulated": False, "root": ""}
     return environment.get_template("folds.html.j2").render(
         content=content,
         headline=headline(content),
