@@ -46,6 +46,16 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     help="For dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
 )
 @click.option(
+    "--rank",
+    is_flag=True,
+    help="Rank the volumes by how unsure the networks are: columns in volumes.csv, and worklist.csv.",
+)
+@click.option(
+    "--uncertainty",
+    is_flag=True,
+    help="Also write how far the networks differ in each pixel, in the formats of the masks.",
+)
+@click.option(
     "--keep-identifiers",
     is_flag=True,
     help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]",
@@ -69,7 +79,20 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     "kept]",
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_modality, server, cache, quiet):
+def predict(
+    model,
+    inputs,
+    out,
+    formats,
+    segmentation,
+    rank,
+    uncertainty,
+    keep_identifiers,
+    any_modality,
+    server,
+    cache,
+    quiet,
+):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
 
     INPUT: image files (DICOM, NIfTI, PNG and the other formats of docs/how-to/formats.md) and folders of
@@ -89,6 +112,11 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     'clamnet-tf[dicom]'); report report.html, a page to look through. A model with several lesion classes
     writes the class numbers (1, 2, ...) into masks, one segment per class into dicom-seg, one colour per
     class into overlays and pages, and further columns into the tables.
+
+    --rank says what to correct next: worklist.csv lists the volumes, the most uncertain first, by the
+    disagreement of heads and folds and the distance of the score to the cut. --uncertainty writes
+    <name>_uncertainty.png, <name>_uncertainty.nii.gz or <name>_uncertainty_seg.dcm (fractional) beside the
+    masks. Both need a model with several heads, or the average of a cross-validation (clamnet-tf folds).
 
     With --server the network runs on a model server (see clamnet-tf export); MODEL says how slices are
     prepared and marked, and must be the model that is served.
@@ -112,7 +140,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import check_folder
-    from clamnet_tf.prediction.tables import totals
+    from clamnet_tf.prediction.tables import WORKLIST, totals
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -147,7 +175,7 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
     if server:
         trained = _with_server(server, trained, run, recipe)
         reporter.line(f"Probabilities: from {server}")
-    choice = Choice(formats, segmentation, keep_identifiers, any_modality)
+    choice = Choice(formats, segmentation, keep_identifiers, any_modality, rank, uncertainty)
     organ_network = organ_network_of(recipe, reporter)
     outcome = predict_inputs(
         trained,
@@ -172,6 +200,8 @@ def predict(model, inputs, out, formats, segmentation, keep_identifiers, any_mod
         reporter.line(f"Notes on the images:\n{listed(outcome.notes, 10)}")
     reporter.line(f"Results: {out}")
     reporter.line(f"Table: {out / RESULT_TABLE}")
+    if rank:
+        reporter.line(f"What to correct first: {out / WORKLIST}")
     if outcome.failures:
         click.echo(
             f"Error: {len(outcome.failures)} of the inputs could not be used:\n{listed(outcome.failures)}",

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from clamnet_tf import spreadsheet
-from clamnet_tf.datasets.manifest import SIDE_NAMES, SIDES, Manifest, listed, nearest
+from clamnet_tf.datasets.manifest import SIDES, Manifest, listed, nearest
 from clamnet_tf.datasets.pseudonyms import true_name
+from clamnet_tf.datasets.row_reader import SIDE_NAMES
 from clamnet_tf.datasets.stratify import draw_sides
 from clamnet_tf.datasets.table_files import read_table
 from clamnet_tf.datasets.table_limits import shown_columns
@@ -35,13 +36,7 @@ def split_manifest(
             manifest is missing from it, train or val lacks normal or abnormal images, or there are too few
             patients.
     """
-    unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
-    if unlabelled:
-        raise DataError(
-            f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have "
-            f"none:\n{listed(unlabelled)}"
-        )
-    patients = _by_patient(manifest)
+    patients = labelled_patients(manifest)
     if split_file is not None:
         sides, origin = read_split(split_file, patients, manifest.hidden), f"given by {split_file}"
     elif any(case.split for case in manifest.cases):
@@ -173,6 +168,17 @@ def check_leakage(manifest: Manifest, hashes) -> None:
             f"split:\n{listed(problems)}\n"
             "Give both patients the same side (--split-file), or remove one copy."
         )
+
+
+def labelled_patients(manifest: Manifest) -> dict[str, list]:
+    """Return {patient: its cases}, in the manifest's order. Raises DataError for cases without a label."""
+    unlabelled = [f"{case.image}" for case in manifest.cases if case.label is None]
+    if unlabelled:
+        raise DataError(
+            f"{manifest.root}: a split needs labels, {len(unlabelled)} image(s) have "
+            f"none:\n{listed(unlabelled)}"
+        )
+    return _by_patient(manifest)
 
 
 def _by_patient(manifest: Manifest) -> dict[str, list]:

@@ -35,10 +35,7 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
             f"{root}: {len(patients)} patient(s) cannot be split into {' and '.join(fractions)}; at least "
             f"{len(fractions)} are needed, better 20."
         )
-    profiles: dict[tuple, list[str]] = collections.defaultdict(list)
-    for patient, cases in patients.items():
-        markers = {name for case in cases for name in case.markers}
-        profiles[tuple(sorted({case.label for case in cases})), tuple(sorted(markers))].append(patient)
+    profiles = _profiles(patients)
     sides: dict[str, str] = {}
     carried = dict.fromkeys(fractions, 0.0)
     for profile in sorted(profiles, key=lambda key: (-len(profiles[key]), key)):
@@ -51,6 +48,38 @@ def draw_sides(patients: dict[str, list], fractions: dict[str, float], seed: int
         )
     classes = {name: frozenset(case.label > 0 for case in cases) for name, cases in patients.items()}
     return _with_both_classes(sides, classes, tuple(fractions), seed)
+
+
+def draw_folds(patients: dict[str, list], k: int, seed: int) -> dict[str, int]:
+    """Return {patient: fold, from 0}, for k folds that differ by at most one patient.
+
+    The patients of each label profile are put in a random order in which those of one site stay together, and
+    dealt to the folds in turn; the next profile goes on where the last one ended. So the folds also differ by
+    at most one patient of each profile.
+
+    Args:
+        patients: {name: cases with label, markers and site}.
+        k: number of folds.
+        seed: seed of the draw.
+    """
+    profiles = _profiles(patients)
+    order = [
+        name
+        for profile in sorted(profiles, key=lambda key: (-len(profiles[key]), key))
+        for name in _by_site(
+            profiles[profile], {name: patients[name][0].site or "" for name in profiles[profile]}, seed
+        )
+    ]
+    return {name: place % k for place, name in enumerate(order)}
+
+
+def _profiles(patients: dict[str, list]) -> dict[tuple, list[str]]:
+    """Return {(labels, lesion classes): the patients whose cases have exactly these}."""
+    profiles: dict[tuple, list[str]] = collections.defaultdict(list)
+    for patient, cases in patients.items():
+        markers = {name for case in cases for name in case.markers}
+        profiles[tuple(sorted({case.label for case in cases})), tuple(sorted(markers))].append(patient)
+    return profiles
 
 
 def draw_patients(patients: dict[str, tuple], count: int, seed: int) -> list[str]:

@@ -29,6 +29,7 @@ class TrainedModel:
         threshold_rule: where the cuts of `volume` come from, in words.
         head_thresholds: name of a class -> name of a head -> cut of its own maps.
         atlas: atlas of normal slices, or None.
+        member_thresholds: of an average (see workflows.averaged_model), head_thresholds of each network.
     """
 
     probability: Predictor
@@ -39,6 +40,7 @@ class TrainedModel:
     threshold_rule: str = ""
     head_thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     atlas: NormalAtlas | None = None
+    member_thresholds: tuple[dict[str, dict[str, float]], ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,20 +68,15 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
     try:
         selection = run.read_selection()
         names = class_names(recipe)
-        postprocessors = {
-            name: VolumePostprocessor.from_row(row, names) for name, row in selection["markings"].items()
-        }
+        postprocessors = _postprocessors(selection["markings"], names)
         head = f"head_{inference.head}"
         volume = postprocessors[head if head in postprocessors else "mean"]
         rule = selection["threshold_rule"]
-        head_thresholds = {
-            name: {
-                head: postprocessor.parts[index].raw_threshold
-                for head, postprocessor in postprocessors.items()
-                if head != "mean"
-            }
-            for index, name in enumerate(names)
-        }
+        head_thresholds = _raw_thresholds(postprocessors, names)
+        member_thresholds = tuple(
+            _raw_thresholds(_postprocessors(member["markings"], names), names)
+            for member in selection.get("average", {}).get("members", ())
+        )
         step = int(selection["step"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(
@@ -122,7 +119,25 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
         rule,
         head_thresholds,
         atlas,
+        member_thresholds,
     )
+
+
+def _postprocessors(markings: dict, names: tuple[str, ...]) -> dict[str, VolumePostprocessor]:
+    """Return the postprocessor of every head of a selection, and of their mean."""
+    return {name: VolumePostprocessor.from_row(row, names) for name, row in markings.items()}
+
+
+def _raw_thresholds(postprocessors, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Return name of a class -> name of a head -> cut of its own maps."""
+    return {
+        name: {
+            head: postprocessor.parts[index].raw_threshold
+            for head, postprocessor in postprocessors.items()
+            if head != "mean"
+        }
+        for index, name in enumerate(names)
+    }
 
 
 def measured_rule(rule: str, volume: VolumePostprocessor) -> str:

@@ -9,7 +9,7 @@ the standard requires, since no archive could file it otherwise, and nothing els
 
 import uuid
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from clamnet_tf.prediction.coded_concepts import finding, region
 from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
-SEGMENTATIONS = ("binary", "fractional")
+SEGMENTATIONS = ("binary", "fractional", "uncertainty")
+_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
     "PatientID",
@@ -38,7 +39,7 @@ _NEEDED = (  # type 2: must be there, may be empty; de-identified files often la
     "StudyTime",
     "ReferringPhysicianName",
 )
-_LONGEST_TEXT = 64  # LO, PS3.5 6.2
+_LONGEST_TEXT, _LONGEST_CODE = 64, 16  # LO and CS, PS3.5 6.2
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
         volume: Marked volume, read from DICOM.
         path: File to write.
         segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
-            threshold).
+            threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, fractional, one segment
+            of all classes).
         algorithm: What made the marks.
 
     Raises:
@@ -97,7 +99,11 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
         )
     highdicom = require_highdicom()
     sources, order = _sources(volume)
-    pixels = volume.probability if segmentation == "fractional" else volume.mask
+    pixels = {"binary": volume.mask, "fractional": volume.probability, "uncertainty": volume.uncertainty}[
+        segmentation
+    ]
+    if segmentation == "uncertainty":
+        algorithm = replace(algorithm, names=())
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]  # highdicom takes the frames of a single segment without the last axis
     if order is not None:
@@ -160,6 +166,8 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     )
     body_region = region(source.get("BodyPartExamined") or "", algorithm.condition)
     label, category, kind = finding(algorithm.condition)
+    if segmentation == "uncertainty":
+        label = f"Uncertainty of {label.lower()}"[:_LONGEST_TEXT]
     stored = pixels if pixels.dtype == np.uint8 else np.rint(pixels * LARGEST_FRACTION)  # as highdicom rounds
     segments = [
         highdicom.seg.SegmentDescription(
@@ -185,7 +193,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     built = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
-        segmentation_type=segmentation.upper(),
+        segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
         segment_descriptions=segments,
         series_instance_uid=_new_uid(highdicom),
         series_number=_series_number(source),
@@ -197,10 +205,11 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         device_serial_number=algorithm.model_sha256[:_LONGEST_TEXT],
         fractional_type="PROBABILITY",
         max_fractional_value=LARGEST_FRACTION,
-        content_label=label.upper(),
+        content_label=label.upper()[:_LONGEST_CODE],
         content_description=f"Marked by clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
-        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} "
-        f"{'mask' if segmentation == 'binary' else 'probability'}"[:_LONGEST_TEXT],
+        series_description=f"clamnet-tf {algorithm.name}: {label.lower()} {_KINDS[segmentation]}"[
+            :_LONGEST_TEXT
+        ].rstrip(),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool((stored > 0).any()),
     )

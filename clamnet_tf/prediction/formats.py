@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from clamnet_tf.errors import DataError
 from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
@@ -51,7 +53,9 @@ def write_masks(
 
     Per slice the files are <name>_mask.png (0 and 255; with named classes the class numbers) and
     <name>_overlay.png, or <name>_<slice>_... for a file of several slices. <name>_mask.nii.gz and
-    <name>_seg.dcm are described in nifti_masks and dicom_seg. The report is not written here.
+    <name>_seg.dcm are described in nifti_masks and dicom_seg. A volume with uncertainty also gets it in these
+    formats: <name>_uncertainty.png (0..255), <name>_uncertainty.nii.gz and <name>_uncertainty_seg.dcm. The
+    report is not written here.
 
     Args:
         volume: Marked volume.
@@ -74,6 +78,9 @@ def write_masks(
                 )
                 write_png(out / path, _picture(volume, index, kind))
                 written.slices[index][kind] = path.as_posix()
+        if "png" in formats and volume.uncertainty is not None:
+            path = marked_slice.stem.with_name(f"{marked_slice.stem.name}_uncertainty.png")
+            write_png(out / path, np.rint(255 * volume.uncertainty[index]).astype(np.uint8))
     for kind, write in (("nifti", _nifti), ("dicom-seg", _dicom_seg)):
         if kind in formats:
             try:
@@ -97,6 +104,8 @@ def _nifti(volume, out, written, segmentation, algorithm, keep_identifiers) -> N
     paths = write_nifti(volume, out, keep_identifiers=keep_identifiers)
     for index, path in paths.items():
         written.slices[index]["nifti"] = path.as_posix()
+    if volume.uncertainty is not None:
+        write_nifti(volume, out, keep_identifiers=keep_identifiers, what="uncertainty")
     if len(set(paths.values())) == 1:
         written.volume["nifti"] = paths[0].as_posix()
     if volume.kind != "nifti" and any(plane is None for plane in volume.planes):
@@ -112,3 +121,6 @@ def _dicom_seg(volume, out, written, segmentation, algorithm, keep_identifiers) 
     written.volume["dicom-seg"] = path.as_posix()
     for files in written.slices:
         files["dicom-seg"] = path.as_posix()
+    if volume.uncertainty is not None:
+        path = volume.stem.with_name(f"{volume.stem.name}_uncertainty_seg.dcm")
+        write_dicom_seg(volume, out / path, segmentation="uncertainty", algorithm=algorithm)

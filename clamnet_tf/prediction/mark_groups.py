@@ -12,6 +12,7 @@ from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.evaluation.evaluate import display_channel
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.inference.uncertainty import Opinions
 from clamnet_tf.prediction.dicom_seg import Algorithm
 from clamnet_tf.prediction.formats import formats_for, write_masks
 from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
@@ -35,12 +36,16 @@ class Choice:
         segmentation: "binary" or "fractional", of DICOM-SEG.
         keep_identifiers: Let texts of file headers into results; names are decided in Inputs.
         any_modality: Accept images of another modality than the model's, or in other units, with a note.
+        rank: Rank the volumes by how unsure the networks are.
+        uncertainty: Write how far they differ in each pixel, in the formats of the masks.
     """
 
     formats: tuple[str, ...] = ()
     segmentation: str = "binary"
     keep_identifiers: bool = False
     any_modality: bool = False
+    rank: bool = False
+    uncertainty: bool = False
 
 
 DEFAULT_CHOICE = Choice()
@@ -60,6 +65,7 @@ class GroupMarker:
             alone,
         )
         self.organ_network = organ_network
+        self.opinions = Opinions(trained) if choice.rank or choice.uncertainty else None
         self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
         self.algorithm = Algorithm(
             recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes)
@@ -105,6 +111,8 @@ class GroupMarker:
                 channel=display_channel(self.recipe, volume.array.shape[3]),
                 keep_probability=self.choice.segmentation == "fractional"
                 and "dicom-seg" in self.choice.formats,
+                opinions=self.opinions,
+                keep_uncertainty=self.choice.uncertainty,
             )
             file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
             self._write(

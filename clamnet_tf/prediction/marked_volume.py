@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
 from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.classes import named
+
+if TYPE_CHECKING:  # loads Keras, for which reading tables must not wait
+    from clamnet_tf.inference.uncertainty import StudyUncertainty
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class MarkedVolume:
         names: Names of the lesion classes; () for one class without a name.
         presences: Highest score of the slices as the network saw them, then that of each lesion class. The
             slices that the network saw are not the stored slices of a sagittal or coronal series.
+        doubt: How unsure the networks are of the volume; None unless requested.
+        uncertainty: (S, H, W) float32 0..1, how far they differ in each pixel, 0 outside the organ; None
+            unless requested.
     """
 
     name: str
@@ -88,6 +95,8 @@ class MarkedVolume:
     notes: tuple[str, ...]
     names: tuple[str, ...] = ()
     presences: tuple[float, ...] = ()
+    doubt: "StudyUncertainty | None" = None
+    uncertainty: np.ndarray | None = None
 
     @property
     def kind(self) -> str:
@@ -120,6 +129,8 @@ def mark_volume(
     stem,
     channel,
     keep_probability: bool,
+    opinions=None,
+    keep_uncertainty: bool = False,
 ) -> MarkedVolume:
     """Run the network on a prepared volume, bring the result back to the files' grid, and apply the
     thresholds.
@@ -133,9 +144,11 @@ def mark_volume(
         stem: Stem of the whole volume's results.
         channel: Channel to show.
         keep_probability: Whether the result keeps the probabilities.
+        opinions: inference.uncertainty.Opinions of the model; None: uncertainty is not measured.
+        keep_uncertainty: Whether the result keeps the uncertainty of each pixel; needs opinions.
     """
-    stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0)
-    scores = stack.fill(trained, prepared)
+    stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0, keep_uncertainty)
+    scores = stack.fill(trained, prepared, opinions)
     presences = None if volume.axes[0] else scores[:: -1 if volume.flips[0] else 1]
     array, power = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
     planes = planes_of(volume)
@@ -199,6 +212,8 @@ def mark_volume(
         notes,
         named(trained.classes),
         volume_presences,
+        stack.doubt,
+        stack.uncertainty,
     )
 
 
@@ -207,13 +222,15 @@ class _Stack:
     computation.
     """
 
-    def __init__(self, volume: AssembledVolume, trained, keep_probability: bool):
+    def __init__(self, volume: AssembledVolume, trained, keep_probability: bool, keep_uncertainty: bool):
         shape = restore(volume.array[..., 0], volume.axes, volume.flips).shape
         self.volume = volume
         self.mask, self.organ = np.zeros(shape, np.uint8), np.zeros(shape, bool)
         self.probability = np.zeros((*shape, len(trained.classes)), np.float32) if keep_probability else None
+        self.uncertainty = np.zeros(shape, np.float32) if keep_uncertainty else None
+        self.doubt: StudyUncertainty | None = None
 
-    def fill(self, trained, prepared: PreparedVolume) -> list[tuple[float, ...]]:
+    def fill(self, trained, prepared: PreparedVolume, opinions=None) -> list[tuple[float, ...]]:
         """Mark all slices and return the presence scores of each, in the order in which they were
         computed.
         """
@@ -221,9 +238,15 @@ class _Stack:
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
         power, presences = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
-        for order, probability_map in enumerate(
-            trained.volume(trained.probability(prepared.images), prepared.images, prepared.organ)
-        ):
+        if opinions is None:
+            raw, own_maps = trained.probability(prepared.images), None
+        else:
+            raw, own_maps = opinions(prepared.images)
+        result = trained.volume(raw, prepared.images, prepared.organ)
+        if own_maps is not None:
+            self.doubt = opinions.study(own_maps, prepared.organ, result, trained.marking.threshold)
+            self._fill_uncertainty(opinions.pixel_map(own_maps, prepared.organ), prepared)
+        for order, probability_map in enumerate(result):
             index = self.volume.wanted[order][0]
             probability_map, organ = prepared.box.restore_map(probability_map, prepared.organ[order])
             mask[index], organs[index] = trained.marking.mask(probability_map, organ), organ
@@ -231,6 +254,15 @@ class _Stack:
                 probability[index] = probability_map
             presences[index] = _presences(probability_map, organ, power)
         return presences
+
+    def _fill_uncertainty(self, maps, prepared: PreparedVolume) -> None:
+        """Put the uncertainty of each pixel (slices, side, side) onto the files' grid, when it is kept."""
+        if self.uncertainty is None:
+            return
+        uncertainty = reorient(self.uncertainty, self.volume.axes, self.volume.flips)
+        for order, own in enumerate(maps):
+            restored, _ = prepared.box.restore_map(own[..., None], prepared.organ[order])
+            uncertainty[self.volume.wanted[order][0]] = restored[..., 0]
 
 
 def _presences(maps, organ, power) -> tuple[float, ...]:

@@ -26,8 +26,10 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LONGEST_DESCRIPTION = 79  # bytes of the header's field, minus the terminating one
 
 
-def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False) -> dict[int, Path]:
-    """Write <name>_mask.nii.gz of a volume: uint8, 1 = marked.
+def write_nifti(
+    volume: MarkedVolume, out: Path, *, keep_identifiers: bool = False, what: str = "mask"
+) -> dict[int, Path]:
+    """Write <name>_mask.nii.gz of a volume: uint8, 1 = marked; or <name>_uncertainty.nii.gz: float32, 0..1.
 
     With named classes the values are the class numbers, which the header's description names. For a NIfTI
     volume there is one mask per file, with the file's axes, shape and affine; texts and extensions of its
@@ -39,6 +41,7 @@ def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = Fal
         volume: Marked volume.
         out: Output folder.
         keep_identifiers: Whether texts of the file's header may enter the mask.
+        what: "mask" or "uncertainty".
 
     Returns:
         Index of each slice -> file that holds it, relative to `out`.
@@ -46,16 +49,17 @@ def write_nifti(volume: MarkedVolume, out: Path, *, keep_identifiers: bool = Fal
     Raises:
         DataError: DICOM slices are not evenly spaced, so that one affine cannot describe them.
     """
+    values = volume.mask if what == "mask" else volume.uncertainty
     if volume.kind != "nifti":
-        path = volume.stem.with_name(f"{volume.stem.name}_mask.nii.gz")
-        _save(_from_planes(volume), out / path)
+        path = volume.stem.with_name(f"{volume.stem.name}_{what}.nii.gz")
+        _save(_from_planes(volume, values), out / path)
         return dict.fromkeys(range(len(volume.slices)), path)
     written = {}
     for grid, stem, start in volume.files:
         count = len(grid.references)
-        path = stem.with_name(f"{stem.name}_mask.nii.gz")
+        path = stem.with_name(f"{stem.name}_{what}.nii.gz")
         _save(
-            _like_its_file(grid, volume.mask[start : start + count], volume.names, keep_identifiers),
+            _like_its_file(grid, values[start : start + count], volume.names, keep_identifiers),
             out / path,
         )
         written |= dict.fromkeys(range(start, start + count), path)
@@ -68,25 +72,30 @@ def _save(image, path: Path) -> None:
         nibabel.save(image, temporary)
 
 
-def _describe(header, names: tuple[str, ...]) -> None:
+def _describe(header, names: tuple[str, ...], dtype) -> None:
     """Write into the header what the values mean, as far as the field holds it, and the display window.
 
-    The window of the image would show a mask as black.
+    The window of the image would show a mask as black. Masks are uint8, uncertainty is float32.
     """
+    if dtype != np.uint8:
+        header.set_intent("estimate")
+        header["descrip"] = b"clamnet-tf: disagreement of the networks, 0 to 1"
+        header["cal_min"], header["cal_max"] = 0, 1
+        return
+    header.set_intent("label")
     meanings = ", ".join(f"{value} {name}" for value, name in enumerate(names, start=1)) or "1 = marked"
     header["descrip"] = f"clamnet-tf: {meanings}".encode()[:_LONGEST_DESCRIPTION]
     header["cal_min"], header["cal_max"] = 0, max(1, len(names))
 
 
 def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_identifiers: bool):
-    """Return (slices, rows, columns) uint8 as a NIfTI image of the kind, axes, shape and affine of the
+    """Return (slices, rows, columns) as a NIfTI image of the kind, axes, shape and affine of the
     file.
     """
     header = grid.nifti_header.copy()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
-    header.set_intent("label")
-    _describe(header, names)
+    _describe(header, names, values.dtype)
     if not keep_identifiers:
         header["aux_file"] = b""
         if "db_name" in header.keys():  # noqa: SIM118 - a header is no mapping
@@ -96,12 +105,12 @@ def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_
     return kind(np.ascontiguousarray(to_stored(values, grid).reshape(grid.shape)), grid.nifti_affine, header)
 
 
-def _from_planes(volume: MarkedVolume):
-    """Return the mask of a volume that is not NIfTI as a NIfTI image."""
-    array = np.ascontiguousarray(volume.mask.transpose(2, 1, 0))
+def _from_planes(volume: MarkedVolume, values: np.ndarray):
+    """Return (slices, rows, columns) of a volume that is not NIfTI as a NIfTI image."""
+    array = np.ascontiguousarray(values.transpose(2, 1, 0))
     header = nibabel.Nifti1Header()
-    header.set_intent("label")
-    _describe(header, volume.names)
+    header.set_data_dtype(array.dtype)
+    _describe(header, volume.names, array.dtype)
     header.set_xyzt_units("mm")
     spacing = volume.spacing_mm
     if any(plane is None for plane in volume.planes):

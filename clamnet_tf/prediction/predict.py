@@ -16,7 +16,7 @@ from clamnet_tf.prediction.mark_groups import DEFAULT_CHOICE, Choice, GroupMarke
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.progress_log import ProgressLog
 from clamnet_tf.prediction.report import INDEX, write_index
-from clamnet_tf.prediction.tables import VOLUME_TABLE, write_table
+from clamnet_tf.prediction.tables import VOLUME_TABLE, WORKLIST, rank, write_table
 from clamnet_tf.preprocessing.volumes import Group, group_cases
 from clamnet_tf.runtime.process_group import AGAIN, ProcessGroup
 
@@ -58,9 +58,9 @@ def predict_inputs(
     """Mark every volume of the inputs, holding only one in memory.
 
     Below `out`, at the place that `inputs.outputs` gives, the function writes the files of
-    `formats.write_masks` and a page per volume; then marks.csv (one row per slice), volumes.csv and
-    report.html over all volumes, also when the work is interrupted. A folder that the same call began is
-    continued: finished volumes are skipped, failed ones are tried again.
+    `formats.write_masks` and a page per volume; then marks.csv (one row per slice), volumes.csv, with
+    choice.rank worklist.csv, and report.html over all volumes, also when the work is interrupted. A folder
+    that the same call began is continued: finished volumes are skipped, failed ones are tried again.
 
     Args:
         trained: inference.trained_model.Trained.
@@ -149,6 +149,8 @@ def _finish(
     outcome.slices = sum(row["slices"] for row in outcome.volumes)
     outcome.marked_slices = sum(row["marked_slices"] for row in outcome.volumes)
     write_table(out / RESULT_TABLE, (row for content in progress_log.finished() for row in content["slices"]))
+    if group_marker.choice.rank:
+        write_table(out / WORKLIST, rank(outcome.volumes))
     write_table(out / VOLUME_TABLE, outcome.volumes)
     if any(row["report"] not in (None, INDEX) for row in outcome.volumes):
         write_index(out / INDEX, outcome.volumes, outcome.failures, group_marker.facts())
@@ -177,4 +179,5 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
         "segmentation": choice.segmentation,
         "keep_identifiers": choice.keep_identifiers,
         "any_modality": choice.any_modality,
+        **{name: True for name in ("rank", "uncertainty") if getattr(choice, name)},
     }

@@ -157,9 +157,8 @@ def _compare(out: Path, settings: dict) -> None:
         begun = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{out / SETTINGS}: damaged ({error}). Choose another --out.") from error
-    differing = [
-        name for name in settings if not isinstance(begun, dict) or begun.get(name) != settings[name]
-    ]
+    begun = begun if isinstance(begun, dict) else {}
+    differing = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
     if differing:
         raise RunError(
             f"{out}: holds results that were begun with another {', '.join(differing)} (see {SETTINGS} "

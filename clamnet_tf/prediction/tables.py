@@ -14,6 +14,7 @@ from clamnet_tf.reporting.wording import percent
 from clamnet_tf.texts import HANDLER
 
 VOLUME_TABLE = "volumes.csv"
+WORKLIST = "worklist.csv"
 
 
 def slice_row(volume: MarkedVolume, marked_slice: MarkedSlice, written: dict[str, str]) -> dict:
@@ -56,7 +57,8 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
     computed; ml_note says why, or how slices with uneven gaps were counted. set_aside lists images of the
     series that belong to no volume, with the reason. geometry is "patient" when the slices have a position in
     the patient, else "none". nifti, dicom_seg and report are files of the whole volume. Named classes add
-    <name>_px, <name>_ml and <name>_score each.
+    <name>_px, <name>_ml and <name>_score each. Measured uncertainty adds uncertainty, disagreement and
+    score_distance (inference/uncertainty.py).
 
     Args:
         volume: Marked volume.
@@ -95,7 +97,36 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "report": written.get("report"),
         "set_aside": "; ".join(volume.set_aside) or None,
         **_of_classes(volume, pixel_ml),
+        **({} if volume.doubt is None else _doubts(volume.doubt)),
     }
+
+
+def _doubts(doubt) -> dict:
+    """Return the columns of the uncertainty of a volume, those by which it is ranked first."""
+    return {
+        "uncertainty": doubt.uncertainty,
+        "disagreement": doubt.disagreement,
+        "score_distance": doubt.score_distance,
+    }
+
+
+def rank(volumes: list[dict]) -> list[dict]:
+    """Write the column rank into the rows of volumes.csv and return the rows of worklist.csv.
+
+    Rank 1 has the highest uncertainty and is to be corrected first; equal ones keep the order of the input.
+
+    Args:
+        volumes: Rows with the column uncertainty.
+    """
+    columns = ("uncertainty", "disagreement", "score_distance", "presence_score", "marked_px", "marked_ml")
+    order = sorted(volumes, key=lambda row: -row["uncertainty"])
+    for place, row in enumerate(order, start=1):
+        row["rank"] = place
+    return [
+        {"rank": row["rank"], "volume": row["volume"]}
+        | {column: row[column] for column in (*columns, "report")}
+        for row in order
+    ]
 
 
 def _of_classes(volume: MarkedVolume, pixel_ml) -> dict:

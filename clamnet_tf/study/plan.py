@@ -75,6 +75,8 @@ class Run:
     """Arm and seed that need the run first, for readers."""
     arm: str
     """Name of that arm."""
+    split_file: Path | None = None
+    """CSV patient,split of this run alone; None: that of the study."""
 
 
 @dataclass(frozen=True, eq=False)

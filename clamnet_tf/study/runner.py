@@ -93,7 +93,7 @@ class Job:
             [
                 "fit",
                 str(self.folder.recipe(self.run)),
-                *self.source.options(),
+                *self.source.options(split_file=self.run.split_file),
                 "--out",
                 str(run.path),
                 *(["--resume"] if resume else []),

@@ -45,16 +45,16 @@ def fit_postprocessors(
     return postprocessors
 
 
-def cut_facts(section, classes) -> dict:
+def cut_facts(selection, classes) -> dict:
     """Return how the cuts are fixed and at which share of the organ, for selection.json.
 
     Args:
-        section: SelectionSection of the recipe.
+        selection: SelectionSection of the recipe.
         classes: LesionClass of each map.
     """
     rule = "fixed in the recipe"
-    if section.threshold == "prevalence":
-        marked = f"abnormal training slices mark {section.prevalence:.3f} of the organ"
+    if selection.threshold == "prevalence":
+        marked = f"abnormal training slices mark {selection.prevalence:.3f} of the organ"
         if classes[0].name != UNNAMED:
             shares = ", ".join(
                 f"{lesion_class.prevalence:.3f} of the organ as {lesion_class.name}"

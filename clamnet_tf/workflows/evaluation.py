@@ -49,6 +49,11 @@ def evaluate(
                 "This evaluates all patients of the built-in cohort, including those used for training. For "
                 "results to report, add --split test."
             )
+        if _has_seen(run, cases):
+            reporter.line(
+                "Note: together, the averaged networks of this model have seen every patient of these data; "
+                "the figures are too good. Those of clamnet-tf folds are out of fold."
+            )
         silence()
         from clamnet_tf.evaluation.console import headline
         from clamnet_tf.evaluation.evaluate import evaluate_run
@@ -71,3 +76,13 @@ def evaluate(
         for line in headline(metrics):
             reporter.line(line)
         reporter.line(f"Report: {out / 'report.html'}")
+
+
+def _has_seen(run: RunFolder, manifest) -> bool:
+    """Return whether the model is the average of a cross-validation on these data."""
+    if "average" not in run.read_selection():
+        return False
+    environment = run.read_environment()
+    if manifest.layout == "cohort":
+        return environment.get("cohort") is not None
+    return environment.get("data") == manifest.hide(str(manifest.root))

@@ -167,12 +167,25 @@ def read_figures(path: Path, selection: dict, cut: float, rule: str | None = Non
     return metrics
 
 
-def check_held_out(path: Path, metrics: dict, environment: dict) -> None:
-    """Raise ZooError for metrics of patients that training has seen."""
+def check_held_out(path: Path, metrics: dict, environment: dict, *, averaged: bool = False) -> None:
+    """Raise ZooError for metrics of patients that training has seen.
+
+    Args:
+        path: The file metrics.json.
+        metrics: Its content.
+        environment: Content of the run's environment.json.
+        averaged: Whether the weights are the average of the folds of a cross-validation, which together have
+            seen every patient of their data, whatever the split.
+    """
     data, training_data = metrics["data"], environment.get("data")
-    all_of_its_own = data["split"] is None and (
-        data["simulated"] if training_data is None else data["root"] == training_data
-    )
+    its_own = data["simulated"] if training_data is None else data["root"] == training_data
+    if averaged and its_own:
+        raise ZooError(
+            f"{path}: expected metrics of patients that none of the averaged networks has seen; received "
+            f"those of the data that they were cross-validated on. Evaluate the model on other data: "
+            f"clamnet-tf evaluate MODEL --data OTHER, then --figures."
+        )
+    all_of_its_own = data["split"] is None and its_own
     if data["split"] == "train" or all_of_its_own:
         side = "the training side" if data["split"] else "all cases, including those it was trained on"
         raise ZooError(

@@ -89,7 +89,7 @@ def publish(
     if run.model.stat().st_size > LARGEST_WEIGHTS:
         raise ZooError(
             f"{run.model}: expected at most {LARGEST_WEIGHTS} bytes, the limit of a zoo entry; received "
-            f"{run.model.stat().st_size}. Train a smaller network."
+            f"{run.model.stat().st_size}. Train a smaller network, or average fewer folds."
         )
     before = last_version(target)
     changelog = changelog_of(target, before, release)
@@ -104,7 +104,7 @@ def publish(
             f"{run.selection}: not the selection of a finished run ({type(error).__name__}: {error})."
         ) from error
     metrics = read_figures(figures_file, selection, threshold["value"], rule)
-    check_held_out(figures_file, metrics, run.read_environment())
+    check_held_out(figures_file, metrics, run.read_environment(), averaged="average" in selection)
     network = load_network(run.model)
     if is_classifier(network):
         raise ZooError(

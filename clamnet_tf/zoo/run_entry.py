@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.networks.average import head_activation
 from clamnet_tf.preprocessing.mask_table import TAUGHT, counts, read_uses
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting.wording import atlas_comparison, count, levels
@@ -120,7 +121,7 @@ def entry_of_run(
             "output": {
                 "heads": heads,
                 "classes": classes,
-                "activation": network.get_layer(heads[0]).activation.__name__,
+                "activation": head_activation(network, heads[0]),
             },
             "eta": trained_eta(recipe),
             "threshold": {

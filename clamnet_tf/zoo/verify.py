@@ -6,6 +6,7 @@ from pathlib import Path
 from clamnet_tf.errors import ClamnetError, ZooError
 from clamnet_tf.evaluation.baselines.serialization import read_kept
 from clamnet_tf.files import open_regular
+from clamnet_tf.networks.average import head_activation
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
@@ -149,7 +150,7 @@ def _check_shapes(entry: Entry, network) -> None:
         )
     for head, tensor in network.output.items():
         expected = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
-        actual = tuple(tensor.shape), network.get_layer(head).activation.__name__
+        actual = tuple(tensor.shape), head_activation(network, head)
         if actual != (expected, made.activation):
             raise ZooError(
                 f"output: entry.yaml says {made.activation} of {expected}, {head} of the network gives "

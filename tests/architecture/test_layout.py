@@ -21,6 +21,7 @@ RUN_TIME_FILES = (
     ("clamnet_tf/evaluation/templates", "*", "clamnet_tf/evaluation/templates"),
     ("clamnet_tf/prediction/templates", "*", "clamnet_tf/prediction/templates"),
     ("clamnet_tf/study/templates", "*", "clamnet_tf/study/templates"),
+    ("clamnet_tf/study/folds/templates", "*", "clamnet_tf/study/folds/templates"),
 )
 # Import names whose distribution is called otherwise; all others are called alike.
 DISTRIBUTIONS = {

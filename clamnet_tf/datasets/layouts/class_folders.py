@@ -20,7 +20,8 @@ from clamnet_tf.datasets.layouts.label_words import (
     normal_names,
 )
 from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES, Listing, part_masks
-from clamnet_tf.datasets.manifest import SIDE_NAMES, Case, Manifest, listed
+from clamnet_tf.datasets.manifest import Case, Manifest, listed
+from clamnet_tf.datasets.row_reader import SIDE_NAMES
 from clamnet_tf.errors import DataError, LabelsMissing
 
 SIDE_FOLDERS = {**SIDE_NAMES, "training": "train", "valid": "val", "testing": "test"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from clamnet_tf.datasets.file_names import alike, nearest_name
 from clamnet_tf.datasets.layouts.label_table import LabelTable
 from clamnet_tf.datasets.layouts.listing import Listing, stem_of
-from clamnet_tf.datasets.manifest import RowReader
+from clamnet_tf.datasets.row_reader import RowReader
 from clamnet_tf.imaging.companions import companions
 
 _IMAGE_FOLDERS = ("image", "images", "img", "imgs")

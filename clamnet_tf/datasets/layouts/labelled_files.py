@@ -10,8 +10,9 @@ from clamnet_tf.datasets.layouts.file_finder import FileFinder
 from clamnet_tf.datasets.layouts.label_table import LabelTable, find_table, tables_that_do_not_serve
 from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES, Listing
-from clamnet_tf.datasets.manifest import Case, Manifest, RowReader, check_repeats, read_cells
+from clamnet_tf.datasets.manifest import Case, Manifest, check_repeats, read_cells
 from clamnet_tf.datasets.problems import listed
+from clamnet_tf.datasets.row_reader import RowReader
 from clamnet_tf.errors import DataError, LabelsMissing
 from clamnet_tf.imaging.formats import FORMATS
 

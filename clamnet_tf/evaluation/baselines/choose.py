@@ -69,8 +69,7 @@ def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Cho
         fitted_methods = read_kept(path, names, channels)
     elif split not in (None, "train"):
         fitted_methods = _fit(recipe, prepared, classes)
-        content = {class_name: fitted(methods) for class_name, methods in fitted_methods.items()}
-        new = (content if names else content[""]) if content else None
+        new = _content(fitted_methods, names)
         if new and run.split.exists():
             write_json(path, new)
             new = None
@@ -87,6 +86,24 @@ def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Cho
         class_name: methods | fitted_methods.get(class_name, {}) for class_name, methods in free.items()
     }
     return Chosen(methods, note if fitted_methods else NOT_KEPT.format(why=why), new)
+
+
+def fit_kept(recipe, prepared) -> dict | None:
+    """Return the content of KEPT_FILE, fitted to the training slices of `prepared`; None without abnormal
+    ones.
+
+    Args:
+        recipe: Recipe of the run.
+        prepared: Prepared slices of its data.
+    """
+    classes = classes_of(recipe)
+    return _content(_fit(recipe, prepared, classes), named(lesion_class.name for lesion_class in classes))
+
+
+def _content(fitted_methods: dict[str, dict[str, Baseline]], names) -> dict | None:
+    """Return fitted methods as the content of KEPT_FILE; `names` are those of named classes."""
+    content = {class_name: fitted(methods) for class_name, methods in fitted_methods.items()}
+    return (content if names else content[""]) if content else None
 
 
 def _shares(classes) -> dict[str, float]:

@@ -1,12 +1,15 @@
-"""tools/compare-runs as a process, on hand-made patients.csv."""
+"""clamnet-tf compare on hand-made patients.csv."""
 
 import csv
-import subprocess
-import sys
+import json
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from clamnet_tf.cli.main import main
+from clamnet_tf.study.folds.compare import read_folders
+
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "compare-runs"
 COLUMNS = (
     "patient",
     "dice",
@@ -34,7 +37,7 @@ def normal(patient, ours, otsu):
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True)
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
 
 
 def test_folds_are_put_together_and_paired_and_normals_stand_apart(tmp_path):
@@ -60,7 +63,7 @@ def test_folds_are_put_together_and_paired_and_normals_stand_apart(tmp_path):
     )
     table = tmp_path / "folds.csv"
     done = run(f"ours={ours[0]},{ours[1]}", f"theirs={theirs}", "--baseline", "otsu", "--table", table)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     first, second, third, *normals = done.stdout.splitlines()
     assert first.startswith("ours: Dice 0.800 (") and first.endswith("3 patients with a lesion")
     assert (
@@ -118,7 +121,7 @@ def test_outlines_of_single_slices_are_compared_by_slice(tmp_path):
         {"patient": "p2", "outlined_slices": 1, "dice_slice": 0.8, "dice_slice_otsu": 0.2},
     ]
     done = run(f"ours={folder(tmp_path / 'a', rows)}", "--baseline", "otsu")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first.startswith("ours: Dice per outlined slice 0.600 (") and first.endswith(
         "3 slices of 2 patients"
@@ -136,7 +139,10 @@ def test_what_cannot_be_compared_is_said(tmp_path):
         in run(f"ours={ours}", f"theirs={theirs}").stderr
     )
     assert "patient p1 is in another folder of the same name" in run(f"ours={ours},{ours}").stderr
-    assert "expected a run folder or an evaluation" in run(f"ours={tmp_path / 'none'}").stderr
+    assert (
+        "expected a run folder, an evaluation or a cross-validation"
+        in run(f"ours={tmp_path / 'none'}").stderr
+    )
     assert "--baseline atlas: expected one of otsu" in run(f"ours={ours}", "--baseline", "atlas").stderr
     (ours / "patients.csv").write_text("patient,dice\np1,0.5\nn1,0\n")
     assert (
@@ -153,3 +159,50 @@ def test_the_published_tables_give_the_published_figures():
     assert said.splitlines()[0] == "clamnet: Dice 0.747 (0.686 to 0.800), 62 patients with a lesion"
     page = (ROOT / "docs" / "explanation" / "results.md").read_text(encoding="utf-8")
     assert "0.747 (0.686 to 0.800)" in page
+
+
+def test_a_cross_validation_is_one_folder_and_its_repeats_are_averaged(tmp_path):
+    """p1: Dice 0.4 and 0.8, mean 0.6; p2: 0.5 and 0.3, mean 0.4; together 0.5. n1 marks 0 and 0.2: 0.1."""
+    folds = folder(tmp_path / "folds", [])
+    columns = ("repeat", "fold", *COLUMNS)
+    rows = [
+        {"repeat": 1, "fold": 1, "patient": "p1", "dice": 0.4, "dice_otsu": 0.1},
+        {"repeat": 1, "fold": 2, "patient": "p2", "dice": 0.5, "dice_otsu": 0.1},
+        {"repeat": 1, "fold": 2, "patient": "n1", "marked_share": 0, "marked_share_otsu": 0.5},
+        {"repeat": 2, "fold": 2, "patient": "p1", "dice": 0.8, "dice_otsu": 0.1},
+        {"repeat": 2, "fold": 1, "patient": "p2", "dice": 0.3, "dice_otsu": 0.1},
+        {"repeat": 2, "fold": 1, "patient": "n1", "marked_share": 0.2, "marked_share_otsu": 0.5},
+    ]
+    (folds / "figures.json").write_text(json.dumps({}))
+
+    def write(own):
+        with open(folds / "patients.csv", "w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, restval="")
+            writer.writeheader()
+            writer.writerows(own)
+
+    write(rows)
+    assert {name: (row["dice"], row["fold"]) for name, row in read_folders([folds]).items()} == {
+        "p1": ("0.6", "1"),
+        "p2": ("0.4", "2"),
+        "n1": ("", "2"),
+    }
+    theirs = folder(tmp_path / "b", [("p1", 0.5, 0), ("p2", 0.5, 0), normal("n1", 0.3, 0)])
+    done = run(f"ours={folds}", f"theirs={theirs}", "--baseline", "otsu")
+    assert done.exit_code == 0, done.stderr
+    first, second, third, fourth, *_ = done.stdout.splitlines()
+    assert first.startswith("ours: Dice 0.500 (0.400 to 0.600), 2 patients")
+    assert "theirs: Dice 0.500" in second and "first less this +0.000 (-0.100 to +0.100)" in second
+    assert "otsu: Dice 0.100" in third
+    assert fourth.endswith("marked share of their organ 0.100 (one patient: no interval)")
+    write(rows[:-1])
+    assert "patient n1 was measured in 1 of 2 repeats" in run(f"ours={folds}").stderr
+
+
+def test_wrong_arguments_are_said(tmp_path):
+    ours = folder(tmp_path / "a", [("p1", 0.9, 0)])
+    assert "no folders: expected NAME=FOLDER" in run().stderr
+    assert "the name a is given twice" in run(f"a={ours}", f"a={ours}").stderr
+    assert "--of-table takes neither names nor" in run(f"a={ours}", "--of-table", ours).stderr
+    (tmp_path / "t.csv").write_text("nothing\n")
+    assert "expected a table that --table wrote" in run("--of-table", tmp_path / "t.csv").stderr
