@@ -23,8 +23,9 @@ PICTURES = """
 import numpy as np
 from PIL import Image
 rng = np.random.default_rng(0)
-for number in range(2):
-    Image.fromarray(rng.integers(0, 255, (96, 80), dtype=np.uint8)).save(f"images/Müller_{number}.png")
+for folder, shape in (("colour", (96, 80, 3)), ("grey", (96, 80))):
+    for number in range(2):
+        Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(f"{folder}/Müller_{number}.png")
 """
 
 
@@ -54,10 +55,11 @@ def main(zoo: Path, recipes: Path) -> None:
         said = run(program, "fit", "mri_carcinoma", "--out", "run", *(f"--set={each}" for each in TINY))
         check("fit, two steps on the built-in cohort", (folder / "run" / "FINISHED").is_file() and said)
         check("report.html", (folder / "run" / "evaluation" / "report.html").stat().st_size > 20_000)
-        (folder / "images").mkdir()
+        for name in ("colour", "grey"):
+            (folder / name).mkdir()
         run(sys.executable, "-X", "utf8", "-c", PICTURES)
-        for model, out in (("run", "marked"), ("xray_carcinoma", "marked_by_zoo")):
-            run(program, "predict", model, "images", "--out", out, "--format", "png,nifti,report")
+        for model, images, out in (("run", "colour", "marked"), ("xray_carcinoma", "grey", "marked_by_zoo")):
+            run(program, "predict", model, images, "--out", out, "--format", "png,nifti,report")
             with open(folder / out / "marks.csv", encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
             masks = list((folder / out).rglob("*_mask.png"))
