@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,8 @@ from clamnet_tf.texts import HANDLER
 UNFINISHED = (
     ".writing-"  # prefix of the folders that hold unfinished files; a killed process leaves them behind
 )
+# Of these, Windows has O_BINARY alone; POSIX has the others.
+_OPEN_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
@@ -57,7 +58,12 @@ def open_regular(path):
     Raises:
         OSError: as `open` does; also for a folder, pipe, device or socket, which could block or never end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
+    except PermissionError:
+        if os.path.isdir(path):  # what Windows answers for a folder
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)) from None
+        raise
     try:
         if stat.S_ISDIR(mode := os.fstat(descriptor).st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
@@ -70,7 +76,7 @@ def open_regular(path):
 
 
 @contextlib.contextmanager
-def hold(path, needed: bool = True):
+def hold(path, needed: bool = True, remove: bool = False):
     """Hold the lock file `path` in the block; yield whether the lock was obtained.
 
     The lock is released when the process ends, however it ends.
@@ -79,30 +85,37 @@ def hold(path, needed: bool = True):
         path: the lock file.
         needed: when False, yield True without a lock where the file cannot be written or the file system does
             not support locks.
+        remove: remove the file at the end when the lock was held.
 
     Yields:
         True when this process holds the lock (or none is needed), False when another process holds it.
 
     Raises:
-        EnvironmentFailure: the file cannot be written and `needed` is True.
+        EnvironmentFailure: the file cannot be written or locked and `needed` is True.
     """
+    import filelock  # takes longer to load than the rest of this module, and few commands need it
+
+    lock = filelock.FileLock(path, thread_local=False)
+    held, locked = True, False
     try:
-        stream = open(path, "w")
-    except OSError as error:
+        lock.acquire(timeout=0)
+        locked = True
+    except filelock.Timeout:
+        held = False
+    except (OSError, NotImplementedError) as error:
         if needed:
-            raise environment_failure(error, path) from error
-        yield True
-        return
-    with stream:
-        held = True
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = False
-        except OSError:
-            if needed:
-                raise
+            failure = error if isinstance(error, OSError) else OSError(errno.ENOLCK, "it cannot be locked")
+            raise environment_failure(failure, path) from error
+    try:
         yield held
+    finally:
+        if locked:
+            if remove and os.name != "nt":  # before the release, so that no other process's lock is removed
+                Path(path).unlink(missing_ok=True)
+            lock.release()
+            if remove and os.name == "nt":  # refused while a process has it open, this one or another
+                with contextlib.suppress(OSError):
+                    Path(path).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

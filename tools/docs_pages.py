@@ -5,9 +5,9 @@
 
 The target repeats the layout of the repository, so that a link which works in a clone works on the site too:
 README.md is the first page, docs/ the manual, and the pages beside recipes, zoo and tools are those that
-others link to. In the target, the markers of docs/reference/*.md enclose the keys of recipes (from the
-schema), the commands (from click) and the public Python interface (for mkdocstrings); in the repository they
-enclose nothing.
+others link to. Notebooks become pages with the outputs that they hold, and links to them lead there. In the
+target, the markers of docs/reference/*.md enclose the keys of recipes (from the schema), the commands (from
+click) and the public Python interface (for mkdocstrings); in the repository they enclose nothing.
 """
 
 import configparser
@@ -200,6 +200,29 @@ def gather(target: Path) -> None:
     for page, (name, content) in GENERATED.items():
         path = target / "docs" / "reference" / page
         rewrite(path, **{name: f"\n{content()}\n"})
+    notebooks(target)
+
+
+def notebooks(target: Path) -> None:
+    """Turn each notebook below `target` into a page beside it, and let all links lead to these pages."""
+    import nbformat
+    from nbconvert import MarkdownExporter
+
+    for path in sorted(target.rglob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        text, resources = MarkdownExporter().from_notebook_node(
+            notebook, resources={"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
+        )
+        for name, content in resources["outputs"].items():
+            (path.parent / name).parent.mkdir(exist_ok=True)
+            (path.parent / name).write_bytes(content)
+        path.with_suffix(".md").write_text(text, encoding="utf-8")
+        path.unlink()
+    for page in target.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        changed = re.sub(r"(\]\((?![a-z]+:)[^)\s]*)\.ipynb(?=[)#])", r"\1.md", text)
+        if changed != text:
+            page.write_text(changed, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

@@ -136,7 +136,7 @@ def predict(
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
-    from clamnet_tf.datasets.manifest import listed
+    from clamnet_tf.datasets.problems import listed
     from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, find_inputs
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import check_folder

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.datasets.manifest import Manifest, listed, nearest
+from clamnet_tf.datasets.manifest import Manifest, nearest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.classes import UNNAMED
 

@@ -8,7 +8,8 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from clamnet_tf.datasets import stratify
-from clamnet_tf.datasets.manifest import Manifest, listed
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.split import labelled_patients, split_manifest
 from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.schema_data import SplitSection

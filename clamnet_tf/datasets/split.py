@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from clamnet_tf import spreadsheet
-from clamnet_tf.datasets.manifest import SIDES, Manifest, listed, nearest
+from clamnet_tf.datasets.manifest import SIDES, Manifest, nearest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.pseudonyms import true_name
 from clamnet_tf.datasets.row_reader import SIDE_NAMES
 from clamnet_tf.datasets.stratify import draw_sides

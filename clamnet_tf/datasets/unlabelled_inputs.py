@@ -16,7 +16,8 @@ from clamnet_tf.datasets.input_files import RESULT_COLUMNS, RESULT_SETTINGS, RES
 from clamnet_tf.datasets.layouts.dicom_headers import Header, read_header
 from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders, sort_headers
 from clamnet_tf.datasets.layouts.listing import PICTURES, natural_key, stem_of
-from clamnet_tf.datasets.manifest import Case, Manifest, listed
+from clamnet_tf.datasets.manifest import Case, Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.result_names import NUMBERED, result_names
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of

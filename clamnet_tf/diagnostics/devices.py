@@ -36,7 +36,14 @@ def examine_devices(patience: float = 300.0) -> list[Finding]:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", QUESTION]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=patience, env=environment)
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=patience,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
         return [
             Finding(

@@ -34,7 +34,7 @@ def check(kind: str, path: Path, reference: Reference) -> dict:
             str(Path(path).resolve()),
             str(arrays),
         ]
-        process = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        process = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=folder)
     if process.returncode:
         last_line = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExportFailure(

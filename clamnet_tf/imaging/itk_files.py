@@ -7,6 +7,7 @@ the header's text: without one ITK takes the stored axes for left, posterior and
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -65,10 +66,18 @@ def _linked(path: Path, kind: str, values: Path | None):
     """
     with tempfile.TemporaryDirectory(prefix="clamnet-") as folder:
         link = Path(folder) / f"image{_READERS[kind][1 if values is None else 2]}"
-        os.symlink(os.path.abspath(path), link)
+        _link(path, link)
         if values is not None:
-            os.symlink(os.path.abspath(values), Path(folder) / values.name)
+            _link(values, Path(folder) / values.name)
         yield link
+
+
+def _link(path: Path, link: Path) -> None:
+    """Make `link` name the file `path`: as a copy where links are not allowed, as on most Windows systems."""
+    try:
+        os.symlink(os.path.abspath(path), link)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(path, link)
 
 
 def _is_plain(fields: dict[str, str], kind: str) -> bool:

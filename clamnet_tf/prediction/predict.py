@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clamnet_tf import __version__
-from clamnet_tf.datasets.manifest import listed
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, Inputs
 from clamnet_tf.errors import DataError, EnvironmentFailure, UserInputError
 from clamnet_tf.prediction.mark_groups import DEFAULT_CHOICE, Choice, GroupMarker

@@ -54,7 +54,7 @@ class ProgressLog:
                 settings (the message names them).
         """
         out = make_folder(check_folder(out))
-        with hold(out / _of(index, LOCK)) as held:
+        with hold(out / _of(index, LOCK), remove=True) as held:
             if not held:
                 raise RunError(
                     f"{out}: another process writes its results here. Wait for it, or choose another --out."
@@ -77,7 +77,6 @@ class ProgressLog:
                 if not progress_log.groups and not index:  # nothing finished: leave the folder as it was
                     for path in (out / SETTINGS, *_all(out)):
                         path.unlink(missing_ok=True)
-                (out / _of(index, LOCK)).unlink(missing_ok=True)
 
     def add(self, group: int, content: dict) -> None:
         """Record a group whose files are written as finished. The record is on disk when this returns."""

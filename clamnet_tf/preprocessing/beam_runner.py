@@ -19,7 +19,8 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from clamnet_tf.datasets.manifest import Manifest, listed
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.errors import ClamnetError, DataError, EnvironmentFailure
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.preprocessing.shards import Shard, shards_of

@@ -2,7 +2,8 @@
 
 import collections
 
-from clamnet_tf.datasets.manifest import Manifest, listed
+from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.split import check_leakage
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.readers import read_volume

@@ -106,6 +106,8 @@ def keep_working(dispatcher: str, host: str, count: int, report) -> None:
             command,
             stdout=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
             env={**os.environ, PARENT: str(os.getpid())},
         )

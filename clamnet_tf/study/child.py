@@ -11,6 +11,20 @@ STOPPED = 130
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
+def _own_group() -> dict:
+    """Return the options of subprocess.Popen that give a child a process group of its own."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def prepare():
+        os.setpgid(0, 0)
+        if libc is not None:
+            libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+    return {"preexec_fn": prepare}
+
+
 class Child:
     """Run `clamnet-tf ARGUMENTS` and append its output to a file.
 
@@ -22,17 +36,10 @@ class Child:
     def __init__(self, arguments: list[str], output: Path):
         self.output = output
         self._start = output.stat().st_size if output.exists() else 0
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-        def prepare():
-            os.setpgid(0, 0)
-            if libc is not None:
-                libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-
         with open(output, "ab") as stream:
             command = [sys.executable, "-m", "clamnet_tf", *arguments]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, preexec_fn=prepare
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, **_own_group()
             )
 
     @property
@@ -42,7 +49,10 @@ class Child:
 
     def stop(self) -> None:
         """Ask the child to save and end, and wait until it has ended."""
-        self.process.terminate()
+        if sys.platform == "win32":  # terminate() ends a process there at once, without a checkpoint
+            self.process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self.process.terminate()
         self.process.wait()
 
     def message(self) -> str:

@@ -77,10 +77,14 @@ class Stage:
     choose: Callable[[list[CheckpointScore]], tuple[CheckpointScore, str]]
 
 
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+
+
 class StopRequest:
     """Turn the first Ctrl-C or SIGTERM into a clean stop after the running step.
 
-    A second one interrupts at once.
+    A second one interrupts at once. On Windows, Ctrl-Break takes the place of SIGTERM: that is what `study`
+    sends.
     """
 
     def __init__(self):
@@ -89,7 +93,7 @@ class StopRequest:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP_SIGNALS:
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 

@@ -63,8 +63,8 @@ def make_averaged_model(planned: FoldPlan, folder: StudyFolder, manifest, cache,
         return None
     if any(run.read_selection().get("labels", {}).get("study") for run in runs):
         reporter.line(
-            "No averaged network: labels of studies taught, and its threshold needs an estimate of which slices "
-            "show the lesion."
+            "No averaged network: labels of studies taught, and its threshold needs an estimate of which "
+            "slices show the lesion."
         )
         return None
     described = [_member(member, run, folder, 1.0 / len(runs)) for member, run in zip(members, runs)]

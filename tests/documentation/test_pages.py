@@ -70,7 +70,9 @@ def test_every_page_of_docs_is_in_the_table_of_contents():
     Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
     listed = list(leaves(yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)["nav"]))
     assert len(set(listed)) == len(listed)
-    assert [name for name in listed if not (ROOT / name).is_file()] == []
+    written = {f"docs/notebooks/{path.stem}.md" for path in (ROOT / "docs" / "notebooks").glob("*.ipynb")}
+    assert [name for name in listed if name not in written and not (ROOT / name).is_file()] == []
+    assert written <= set(listed)
     assert {name for name in NAMES if name.startswith("docs/")} - set(listed) == set()
 
 
@@ -112,11 +114,18 @@ def test_the_python_page_has_every_public_name():
 
 
 def test_gathered_pages_are_filled(tmp_path):
+    pytest.importorskip("nbconvert", reason="nbconvert is not installed, see the extra [test]")
     docs_pages.gather(tmp_path / "docs")
     filled = (tmp_path / "docs" / "docs" / "reference" / "recipe.md").read_text(encoding="utf-8")
     assert "## `training`" in filled
     assert "## `training`" not in (ROOT / "docs" / "reference" / "recipe.md").read_text(encoding="utf-8")
     assert (tmp_path / "docs" / "recipes" / "pictures" / "result.png").is_file()
+    folder = tmp_path / "docs" / "docs" / "notebooks"
+    page = (folder / "zoo-weights.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[\w+\]\((\S+)\)", page)
+    assert shown and all((folder / name).stat().st_size > 5000 for name in shown)
+    assert "(network-variants.md)" in (folder / "README.md").read_text(encoding="utf-8")
+    assert not list(folder.glob("*.ipynb"))
 
 
 def test_requirements_name_versions():

@@ -100,6 +100,12 @@ RUN = {
 
 
 @pytest.fixture(scope="session")
+def described():
+    """(what is known of the run, its training curves)."""
+    return RUN, CURVES
+
+
+@pytest.fixture(scope="session")
 def evaluated():
     """(evaluation, figures, gallery items) of the made-up test set."""
     gallery = Gallery()

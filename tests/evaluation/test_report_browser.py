@@ -1,6 +1,15 @@
 """The report in a real browser: figures, gallery, keys, filters, layers. Skips where there is no Chromium."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+
+from clamnet_tf.evaluation.figures import compute_metrics
+from clamnet_tf.evaluation.gallery import Gallery
+from clamnet_tf.evaluation.report import write_report
+from clamnet_tf.evaluation.walk import evaluate_slices
+from clamnet_tf.inference.thresholding import ThresholdRule
 
 pytest.importorskip(
     "selenium.webdriver", reason="selenium is not installed: the report was not tried in a browser"
@@ -114,19 +123,63 @@ def test_the_table_of_patients_sorts(page):
     assert column(3) == sorted(column(3))
 
 
-@pytest.mark.parametrize("width", [1280, 800])
-def test_nothing_is_wider_than_the_window(page, tmp_path, width):
-    page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+METHODS = (
+    "whole_organ otsu_channel1_bright threshold_channel1_sigma1_bright size_channel1_sigma2_bright "
+    "consistent_channel1_bright normal_atlas_deviation consistent_channel0_dark size_channel0_sigma0_dark"
+).split()
+
+
+@pytest.fixture(scope="module")
+def wide_report(build_cases, described, tmp_path_factory):
+    """A report with as many methods and as long names as real ones, and a patient without a lesion."""
+    rng = np.random.default_rng(0)
+    gallery, cases = Gallery(), []
+    for case in build_cases(patients=6):
+        truth = case.truth & (case.patient != "patient 5")
+        cases.append(
+            replace(
+                case,
+                patient=f"TCGA_DU_8164_19970111_{case.patient[-1]}",
+                truth=truth,
+                label=int(truth.any()),
+                baselines={name: case.organ & (rng.random(truth.shape) < 0.4) for name in METHODS},
+            )
+        )
+    rule = ThresholdRule(0.4, "prevalence 6 % on abnormal training slices")
+    evaluation = evaluate_slices(cases, rule, collect=gallery.add)
+    path = tmp_path_factory.mktemp("wide") / "report.html"
+    measured = compute_metrics(evaluation, samples=300)
+    write_report(
+        path,
+        title="runs/mri_carcinoma_of_a_folder_with_a_long_name_2026_11_26",
+        run=described[0],
+        metrics=measured | {"markers": {"oedema": measured, "intraparenchymal haemorrhage": measured}},
+        patients=evaluation.patients,
+        slices=evaluation.slices,
+        curves=described[1],
+        gallery=gallery.choose(evaluation.patients),
     )
-    wide, window = page.execute_script(
-        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    return path
+
+
+def test_nothing_is_cut_off_or_unreadable(browser, wide_report, faults_of_layout):
+    browser.get(wide_report.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    one(browser, ".unfold").click()
+    longest = "neither marks the lesion"  # of what stands there, see the template
+    browser.execute_script("document.querySelector('#comparison .say').textContent = arguments[0]", longest)
+    assert "of patients unmarked" in one(browser, "#comparison").text
+    assert faults_of_layout(browser) == {}
+
+
+def test_the_check_sees_a_column_that_is_cut_off(browser, wide_report, faults_of_layout):
+    browser.get(wide_report.as_uri())
+    browser.execute_script(
+        "document.querySelectorAll('#comparison td').forEach((cell) => { cell.style.minWidth = '240px'; });"
+        "document.querySelector('.lead').style.color = getComputedStyle(document.body).backgroundColor"
     )
-    assert wide <= window
-    page.save_screenshot(str(tmp_path / f"report_{width}.png"))
-    assert (tmp_path / f"report_{width}.png").stat().st_size > 20_000
-    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    [faults] = faults_of_layout(browser, widths=["usual"], schemes=["light"]).values()
+    assert any("needs" in fault for fault in faults) and any("hard to read" in fault for fault in faults)
 
 
 def test_nothing_is_asked_of_the_network(browser, report):

@@ -191,6 +191,25 @@ def test_leafing_through_and_hiding_the_mask(browser, tmp_path, marked):
     assert not [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
+def test_nothing_is_cut_off_or_unreadable(browser, tmp_path, marked, faults_of_layout):
+    long = "archive/2026/TCGA_DU_8164_19970111/" + "1.2.840.113619.2.55.3.604688119.971.1448.4" * 2
+    note = f"{long}: its slices are 5.0 to 7.5 mm apart"
+    volume = marked(slices=40, name=long)
+    write_volume_page(
+        tmp_path / "page.html",
+        volume,
+        volume_row(volume, {}),
+        [note],
+        FACTS | {"Model": long},
+        index="report.html",
+    )
+    rows = [volume_row(marked(name=name), {"report": "page.html"}) for name in (long, "ct", "9")]
+    write_index(tmp_path / "report.html", rows, [note], FACTS)
+    for name in ("page.html", "report.html"):
+        browser.get((tmp_path / name).as_uri())
+        assert faults_of_layout(browser) == {}, name
+
+
 def orange(element):
     """How many pixels of an element on the screen have the line's colour."""
     picture = np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")).astype(int)

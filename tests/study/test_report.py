@@ -191,3 +191,16 @@ def test_pictures_show_the_patients_of_the_rows(written):
     assert gray[0] == pytest.approx(
         twins["patient_7"], abs=0.02
     )  # the first picture is the best patient's, marked by the reference
+
+
+def test_nothing_is_cut_off_or_unreadable(
+    browser, write_study, make_study, study_text, fill_study, tmp_path, faults_of_layout
+):
+    """With titles as long as those of the shipped studies."""
+    text = study_text.replace(
+        "title: No twin", 'title: "No twin: one network sees one view of every slice, and no consistency"'
+    )
+    plan, folder = make_study(write_study(text), tmp_path / "out")
+    fill_study(plan, folder)
+    browser.get(write_results(plan, folder).as_uri())
+    assert faults_of_layout(browser) == {}

@@ -189,8 +189,8 @@ def pipeline(batch: int, batches: int, workers: int):
 def processor_seconds() -> float:
     """Return the processor seconds of this process and its living children."""
     total, tick = time.process_time(), os.sysconf("SC_CLK_TCK")
-    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        numbers = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8").split():
+        numbers = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         total += (int(numbers[11]) + int(numbers[12])) / tick
     return total
 

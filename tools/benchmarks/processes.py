@@ -56,7 +56,9 @@ def peak_gb() -> float:
     It is VmHWM, because Linux passes ru_maxrss on from whoever started a process.
     """
     [line] = [
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+        line
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        if line.startswith("VmHWM:")
     ]
     return int(line.split()[1]) * 1024 / 1e9
 

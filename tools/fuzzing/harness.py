@@ -135,7 +135,7 @@ class Child:
         return "", False
 
     def _stat(self) -> list[str]:
-        with open(f"/proc/{self.process.pid}/stat") as stream:
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stream:
             return stream.read().rpartition(")")[2].split()
 
     def _state(self) -> str:

@@ -93,7 +93,7 @@ def _place(error) -> str:
 def _forget_peak() -> int:
     """Reset the kernel's count of peak memory, and return the bytes that are in use now."""
     try:
-        with open("/proc/self/clear_refs", "w") as stream:
+        with open("/proc/self/clear_refs", "w", encoding="utf-8") as stream:
             stream.write("5")
     except OSError:
         pass
@@ -101,5 +101,5 @@ def _forget_peak() -> int:
 
 
 def _status(name: str) -> int:
-    with open("/proc/self/status") as stream:
+    with open("/proc/self/status", encoding="utf-8") as stream:
         return next((1024 * int(line.split()[1]) for line in stream if line.startswith(f"{name}:")), 0)

@@ -20,7 +20,8 @@ from clamnet_tf.datasets.layouts.label_words import (
     normal_names,
 )
 from clamnet_tf.datasets.layouts.listing import PICTURES, VOLUMES, Listing, part_masks
-from clamnet_tf.datasets.manifest import Case, Manifest, listed
+from clamnet_tf.datasets.manifest import Case, Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.row_reader import SIDE_NAMES
 from clamnet_tf.errors import DataError, LabelsMissing
 

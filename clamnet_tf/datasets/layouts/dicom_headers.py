@@ -8,7 +8,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from clamnet_tf.datasets.deidentify import PatientTexts, patient_texts
-from clamnet_tf.datasets.manifest import listed
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, quiet, read_frames

@@ -15,7 +15,8 @@ from clamnet_tf.datasets.layouts.dicom_series import sort_headers
 from clamnet_tf.datasets.layouts.label_table import LabelTable, find_table, tables_that_do_not_serve
 from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.datasets.layouts.listing import Listing
-from clamnet_tf.datasets.manifest import Case, Manifest, listed
+from clamnet_tf.datasets.manifest import Case, Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.row_reader import RowReader
 from clamnet_tf.datasets.stacking import differs
 from clamnet_tf.errors import DataError, LabelsMissing

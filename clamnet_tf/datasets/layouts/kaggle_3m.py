@@ -10,7 +10,8 @@ from pathlib import Path
 
 from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelWords
 from clamnet_tf.datasets.layouts.listing import Listing
-from clamnet_tf.datasets.manifest import Case, Manifest, listed
+from clamnet_tf.datasets.manifest import Case, Manifest
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.mask_files import read_mask
 from clamnet_tf.imaging.mask_values import IGNORED
