@@ -20,14 +20,10 @@ import contextlib
 import csv
 import datetime
 import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
 
+from clamnet_tf.environment import environment
 from clamnet_tf.errors import RecipeError, RunError
 from clamnet_tf.files import atomic_path, hold, make_folder, write_json, write_text, writing
 from clamnet_tf.plain_json import plain_json
@@ -36,20 +32,6 @@ from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.texts import HANDLER
 
 KEPT_FILE = "intensity_baselines.json"
-PACKAGES = (
-    "clamnet-tf",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "keras-cv",
-    "numpy",
-    "pydicom",
-    "nibabel",
-    "scipy",
-    "scikit-image",
-    "scikit-learn",
-    "pydantic",
-)
 
 
 class RunFolder:
@@ -310,42 +292,3 @@ def check_output(path) -> Path:
             f"{path}: expected a new or empty folder for the results; it is in use. Choose another --out."
         )
     return make_folder(path)
-
-
-def environment() -> dict:
-    """Return package versions, Python, machine, cores, git commit of the code and the command line."""
-    versions = {}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {
-        "packages": versions,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "processors": os.cpu_count(),
-        "git": git_state(Path(__file__).resolve().parent),
-        "command": sys.argv,
-        "started": datetime.datetime.now().isoformat(timespec="seconds"),
-    }
-
-
-def git_state(folder: Path):
-    """Return the commit and whether the working tree is changed, or None outside a checkout."""
-    try:
-        commit = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "-C", str(folder), "status", "--porcelain"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return {"commit": commit, "changed": bool(status.strip())}

@@ -57,6 +57,29 @@ def histogram_average_precision(counts: np.ndarray) -> np.ndarray:
     return np.where(marked_truth[..., 0] > 0, np.nansum(precision * recall_step, axis=-1), np.nan)
 
 
+def average_precision(scores, labels) -> float | None:
+    """Return the sum over distinct scores of (recall step) x precision, with ties as one step.
+
+    Args:
+        scores: (n,).
+        labels: (n,) bool.
+
+    Returns:
+        0..1, that of scikit-learn; None when no label is positive.
+
+    Raises:
+        ClamnetError: a score is not finite.
+
+    Examples:
+        >>> round(average_precision([0.9, 0.6, 0.5, 0.1], [True, False, True, False]), 3)
+        0.833
+    """
+    scores, labels = _finite(scores), np.asarray(labels, bool)
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(labels, scores)) if labels.any() else None
+
+
 def auroc(scores, labels, weights=None):
     """Return P(a positive scores above a normal one), ties counting one half; None when one of the two is
     absent.
@@ -76,13 +99,7 @@ def auroc(scores, labels, weights=None):
         >>> auroc([0.9, 0.6, 0.6, 0.1], [True, True, False, False])
         0.875
     """
-    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
-    if not np.isfinite(scores).all():
-        raise ClamnetError(
-            f"expected finite scores of slices; {np.count_nonzero(~np.isfinite(scores))} of {scores.size} "
-            f"are not. The network's output is damaged: train it again, without runtime.mixed_precision "
-            f"where that is on."
-        )
+    scores, labels = _finite(scores), np.asarray(labels, bool)
     if weights is None:
         from sklearn.metrics import roc_auc_score  # here, since the import takes longer than most commands
 
@@ -97,3 +114,14 @@ def auroc(scores, labels, weights=None):
     with np.errstate(invalid="ignore"):
         area = (positive * (below + normal / 2)).sum(axis=1) / (positive.sum(axis=1) * normal.sum(axis=1))
     return area
+
+
+def _finite(scores) -> np.ndarray:
+    scores = np.asarray(scores, float)
+    if not np.isfinite(scores).all():
+        raise ClamnetError(
+            f"expected finite scores of slices; {np.count_nonzero(~np.isfinite(scores))} of {scores.size} "
+            f"are not. The network's output is damaged: train it again, without runtime.mixed_precision "
+            f"where that is on."
+        )
+    return scores

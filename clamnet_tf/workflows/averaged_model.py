@@ -11,7 +11,9 @@ import numpy as np
 from clamnet_tf.datasets.classes import shown_classes
 from clamnet_tf.datasets.split import write_split
 from clamnet_tf.files import atomic_path, write_json, write_text
+from clamnet_tf.preprocessing.cache import Prepared
 from clamnet_tf.preprocessing.mask_access import mask_firewall
+from clamnet_tf.preprocessing.slice_table import SliceTable
 from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.classes import classes_of
@@ -30,9 +32,9 @@ _CONFIGURATION_BYTES = 500_000  # beside the weights: names and shapes of the la
 class _LabelledSlices:
     """Hold the slices on which `fit_postprocessors` fixes cuts: those of all patients, with their labels."""
 
-    prepared: object
+    prepared: Prepared
     rows: np.ndarray
-    table: object
+    table: SliceTable
     shown: np.ndarray
 
 

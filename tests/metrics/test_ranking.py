@@ -10,6 +10,7 @@ from clamnet_tf.errors import ClamnetError
 from clamnet_tf.metrics.ranking import (
     EDGES,
     auroc,
+    average_precision,
     from_above,
     histogram,
     histogram_average_precision,
@@ -31,10 +32,22 @@ def test_auroc_is_the_share_of_pairs_in_order(ranked):
     assert auroc(scores, labels, np.ones((1, scores.size)))[0] == pytest.approx(expected)
 
 
+def test_average_precision_is_precision_over_the_steps_of_recall(ranked):
+    scores, labels = ranked
+    expected = recall = 0.0
+    for cut in np.unique(scores)[::-1]:
+        marked = scores >= cut
+        step = labels[marked].sum() / labels.sum() - recall
+        expected, recall = expected + step * labels[marked].mean(), recall + step
+    assert average_precision(scores, labels) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_scores_that_are_not_finite_are_refused(value):
     with pytest.raises(ClamnetError, match="1 of 3 are not"):
         auroc([0.1, value, 0.3], [True, False, True])
+    with pytest.raises(ClamnetError, match="1 of 3 are not"):
+        average_precision([0.1, value, 0.3], [True, False, True])
 
 
 def test_weights_are_repeats(ranked, rng):
@@ -48,6 +61,7 @@ def test_one_class_alone_has_no_ranking():
     assert auroc([0.1, 0.2], [True, True]) is None
     assert auroc([0.1, 0.2], [False, False]) is None
     assert auroc([], []) is None
+    assert average_precision([0.1, 0.2], [False, False]) is None
     assert np.isnan(auroc([0.1, 0.2], [True, False], [[1, 0]])).all()
 
 

@@ -13,8 +13,8 @@ from benchmarks.peers import Peers
 from benchmarks.rows import table
 from benchmarks.subjects import FULL, QUICK
 
+from clamnet_tf.environment import environment
 from clamnet_tf.files import make_folder, write_json, write_text
-from clamnet_tf.runs import environment
 
 GROUPS = ("training", "input", "inference", "processes", "peers")
 
