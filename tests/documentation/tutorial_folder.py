@@ -13,8 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
 FEW_STEPS = """
-    training.batch_size=4 training.steps=3 training.evaluate_every=2 training.checkpoint_every=2
-    self_training.steps=2
+    training.batch_size=4 training.steps=3 training.evaluate_every=2 self_training.steps=2
 """.split()
 SMALL_NETWORKS = """
     data.side=32 organ.rim=0.0 network.depth=3 network.filters=[4,6,8] network.kernels=[3,3,3]
