@@ -7,12 +7,15 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import yaml
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
 from tutorial_data import write_archive, write_brain_mri
 from tutorial_folder import FEW_STEPS, ROOT, SMALL_NETWORKS, TUTORIALS, TutorialFolder, blocks
 
