@@ -55,6 +55,12 @@ def block_of(page, language):
     return content
 
 
+def read_table(path):
+    """The rows of a CSV file as dictionaries."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def test_every_block_says_its_language_and_is_run_or_listed():
     left_out = []
     for page in PAGES:
@@ -122,8 +128,7 @@ def test_dicom_archive(make_folder, tmp_path):
         assert len(frames) == segmentation.NumberOfFrames
         referenced = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in frames]
         assert {str(image.ReferencedSOPInstanceUID) for image in referenced} <= images
-    with (tmp_path / "marked" / "volumes.csv").open(newline="", encoding="utf-8") as file:
-        volumes = list(csv.DictReader(file))
+    volumes = read_table(tmp_path / "marked" / "volumes.csv")
     assert len(volumes) == 2 and all(float(row["marked_ml"]) >= 0 for row in volumes)
     assert (tmp_path / "marked" / "report.html").is_file()
 
@@ -186,7 +191,7 @@ def test_serving(make_folder, serve, tmp_path):
         """A block that asks the server, at the port of the process that stands in for it."""
         if PORT in content and not ports:
             ports.append(serve(tmp_path / "models"))
-        return content.replace(PORT, f"localhost:{ports[0]}") if ports else content
+        return content.replace(PORT, f"127.0.0.1:{ports[0]}") if ports else content
 
     printed, (docker,) = run_blocks(folder, "serving.md", at_the_port)
     words = shlex.split(docker)
@@ -195,13 +200,17 @@ def test_serving(make_folder, serve, tmp_path):
     compose = yaml.safe_load((ROOT / "tools" / "serving" / "docker-compose.yml").read_text(encoding="utf-8"))
     assert words[-1] in [service["image"] for service in compose["services"].values()]
     assert (tmp_path / "models" / "mri_carcinoma" / "1" / "assets" / "contract.json").is_file()
-    local = "clamnet-tf predict zoo/mri_carcinoma new_study/ --out masks_without_server/"
-    folder.run(local)
-    compared = sorted((tmp_path / "masks").rglob("*_mask.*"))
-    assert len(compared) == len(pictures)
-    for path in compared:
-        own = tmp_path / "masks_without_server" / path.relative_to(tmp_path / "masks")
-        np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(own)))
+    folder.run("clamnet-tf predict zoo/mri_carcinoma new_study/ --out masks_without_server/")
+    asked, local = (read_table(tmp_path / name / "marks.csv") for name in ("masks", "masks_without_server"))
+    assert len(asked) == len(local) == len(pictures)
+    for one, other in zip(asked, local, strict=True):
+        assert one["input"] == other["input"] and float(other["presence_score"]) > 0
+        assert float(one["presence_score"]) == pytest.approx(float(other["presence_score"]), abs=1e-4)
+        with (
+            Image.open(tmp_path / "masks" / one["mask"]) as mask,
+            Image.open(tmp_path / "masks_without_server" / other["mask"]) as own,
+        ):
+            np.testing.assert_array_equal(np.asarray(mask), np.asarray(own))
     (answer,) = json.loads(printed[printed.index('{"predictions"') :])["predictions"]
     assert np.shape(answer["probability"]) == np.shape(answer["mask"]) == (128, 128)
 
