@@ -212,6 +212,7 @@ print(json.dumps([[np.asarray(v).ravel().tolist() for v in subject.network.train
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_make_the_same_mixed_steps_as_one():
     results = []
     for count in ("1", "2"):

@@ -75,6 +75,7 @@ def test_a_patient_that_taught_is_not_measured(whole, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_with_the_same_weights(whole, tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
