@@ -25,6 +25,8 @@ from clamnet_tf.files import UNFINISHED, environment_failure, hold, make_folder,
 SETTINGS = RESULT_SETTINGS
 PROGRESS = ".progress.jsonl"
 LOCK = ".lock"
+# Folders of images that wait to be marked (workflows.study_marking, workflows.listening); no results.
+FETCHED, RECEIVED = ".fetched", ".received"
 
 
 class ProgressLog:
@@ -154,7 +156,10 @@ def check_folder(out) -> Path:
     out = Path(out)
     if out.exists() and (
         not out.is_dir()
-        or (any(not path.name.startswith(LOCK) for path in out.iterdir()) and not (out / SETTINGS).is_file())
+        or (
+            any(not path.name.startswith((LOCK, FETCHED, RECEIVED)) for path in out.iterdir())
+            and not (out / SETTINGS).is_file()
+        )
     ):
         raise RunError(
             f"{out}: expected a new or empty folder for the results, or one that an earlier call of the "
