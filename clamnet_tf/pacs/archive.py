@@ -6,6 +6,7 @@ an object that is sent again has the same UIDs. What the archive answers is chec
 for: a study that does not match, a missing or a foreign image is an error, never a smaller result.
 """
 
+import json
 import re
 import warnings
 from dataclasses import dataclass
@@ -187,15 +188,21 @@ class Archive:
         return attempt(once, self.address.text, self._waits)
 
     def _search(self, method, filters: dict[str, str], *uids: str) -> list[dict]:
-        """Return all rows of a search; archives may give them in pages."""
-        return self._call(
-            "search",
-            lambda: [
-                row
-                for row in method(*uids, search_filters=dict(filters), get_remaining=True)
-                if isinstance(row, dict)
-            ],
-        )
+        """Return all rows of a search; archives may give them in pages.
+
+        The search ends with a page that brings nothing new, so an archive that ignores the offset does not
+        make it endless.
+        """
+        rows: dict[str, dict] = {}
+        while True:
+            page = self._call(
+                "search",
+                lambda: method(*uids, search_filters=dict(filters), offset=len(rows) or None),
+            )
+            before = len(rows)
+            rows |= {json.dumps(row, sort_keys=True): row for row in page if isinstance(row, dict)}
+            if len(rows) == before:
+                return list(rows.values())
 
     def _uid(self, row: dict, tag: str) -> str:
         """Return a UID of a row. It becomes a name of files, so anything else is refused."""

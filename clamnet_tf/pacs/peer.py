@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clamnet_tf.errors import EnvironmentFailure, ServerFailure, UserInputError
 from clamnet_tf.files import atomic_path
@@ -118,7 +119,7 @@ class Receiver:
 
     Args:
         folder: Folder for <StudyInstanceUID>/<SOPInstanceUID>.dcm. What lies there from an earlier process
-            counts as having arrived now.
+            counts as having arrived when this begins to listen.
         title: AE title of this program.
         callers: AE titles that may send; (): all.
         on_image: Called without arguments for every image that was stored.
@@ -127,11 +128,15 @@ class Receiver:
     def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = (), on_image=lambda: None):
         self.folder, self._title, self._callers, self._on_image = folder, title, callers, on_image
         self._lock = threading.Lock()
-        self._arrived = {path.name: time.monotonic() for path in folder.glob("*") if is_uid(path.name)}
-        self._server = None
+        self._arrived: dict[str, float] = {}
+        self._server: Any = None
 
     def start(self, host: str, port: int) -> None:
         """Begin to listen. Raises EnvironmentFailure when the port cannot be used."""
+        with self._lock:
+            for path in self.folder.glob("*"):
+                if is_uid(path.name):
+                    self._arrived[path.name] = time.monotonic()
         pynetdicom = require_pynetdicom()
         entity = pynetdicom.AE(ae_title=self._title)
         entity.require_calling_aet = list(self._callers)

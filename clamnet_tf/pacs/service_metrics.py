@@ -45,7 +45,8 @@ class ServiceMetrics:
         )
         gauge = prometheus_client.Gauge("clamnet_tf_studies_waiting", "Studies not marked", registry=registry)
         gauge.set_function(waiting)
-        self.waiting, self.problem, self._server = waiting, "", None
+        self.waiting, self.problem = waiting, ""
+        self._server: http.server.ThreadingHTTPServer | None = None
 
     def start(self, host: str, port: int) -> None:
         """Answer GET /health (200, or 503 with the problem) and GET /metrics from a thread.

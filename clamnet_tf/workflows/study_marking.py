@@ -12,6 +12,7 @@ import hashlib
 import shutil
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import MODALITIES, UNSAID
@@ -43,13 +44,13 @@ class StudyMarker:
         organ_network: Finds the organ, for recipes with organ.method network.
     """
 
-    trained: object
-    recipe: object
+    trained: Any
+    recipe: Any
     out: Path
     model: dict[str, str]
     choice: Choice
-    cache: object = None
-    organ_network: object = None
+    cache: Any = None
+    organ_network: Any = None
 
     def modalities(self) -> tuple[str, ...]:
         """Return the modalities of series that the model can mark; () when it may try all."""
