@@ -1,4 +1,4 @@
-"""listen as a process: images from dcmtk's storescu, results to a real Orthanc by C-STORE, killed in between."""
+"""listen as a process: images from dcmtk's storescu, results to a real Orthanc, killed in between."""
 
 import contextlib
 import os
