@@ -28,7 +28,7 @@ def translated(address: ArchiveAddress, what: str):
     from requests import exceptions
 
     wrong = (exceptions.RequestException, InvalidDicomError, EOFError)
-    wrong += (ValueError, KeyError, TypeError, AttributeError)
+    wrong += (ValueError, LookupError, TypeError, AttributeError)
     where = address.text
     try:
         yield

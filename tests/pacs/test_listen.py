@@ -63,7 +63,7 @@ def listen(run, tmp_path):
             text=True,
         )
         started.append(process)
-        send_nothing = [shutil.which("echoscu"), "-aec", "CLAMNET", "127.0.0.1", str(PORT)]
+        send_nothing = [shutil.which("echoscu"), "-aet", "CT1", "-aec", "CLAMNET", "127.0.0.1", str(PORT)]
         wait_for(lambda: subprocess.run(send_nothing, capture_output=True).returncode == 0, process)
         return process
 
