@@ -90,6 +90,14 @@ class StudyMarker:
             UserInputError: Nothing could be marked.
         """
         shutil.rmtree(self.out / study, ignore_errors=True)
+        try:
+            return self._mark(study, folder)
+        except BaseException:  # a part of the results, without a record, would be taken for other files
+            shutil.rmtree(self.out / study, ignore_errors=True)
+            raise
+
+    def _mark(self, study: str, folder: Path) -> dict:
+        """Mark the files of a study into an empty folder."""
         inputs = find_inputs(
             [folder],
             stacks=self.recipe.modality != "xray",
