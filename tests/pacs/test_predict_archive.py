@@ -76,7 +76,7 @@ def test_marked_sent_and_marked_again_when_it_grew(
 
     first = next(iter(studies))
     image = pydicom.dcmread(studies[first][-1])
-    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"{image.SOPInstanceUID}.1"
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     image.ImagePositionPatient[2] += 2.5
     image.save_as(tmp_path / "late.dcm")
     orthanc.upload([tmp_path / "late.dcm"])
