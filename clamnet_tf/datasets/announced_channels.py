@@ -38,14 +38,16 @@ def announced_channels(manifest: Manifest) -> int | None:
     """Return 1 when any examined image has one channel, so that gray stored as RGB is reduced to it; else
     None.
 
-    Files that cannot be opened are skipped here; the reader reports them later.
+    Files that cannot be opened are skipped here; the reader reports them later. Files that are one sequence of
+    an image do not count.
     """
-    paths = list(dict.fromkeys(case.image for case in manifest.cases))
+    paths = list(dict.fromkeys(case.image for case in manifest.cases if case.sequences is None))
     step = max(1, len(paths) // LOOKED_AT)
-    return 1 if any(_is_gray(path) for path in paths[::step]) else None
+    return 1 if any(is_gray(path) for path in paths[::step]) else None
 
 
-def _is_gray(path: Path) -> bool:
+def is_gray(path: Path) -> bool:
+    """Return whether a file announces one channel; False for a file that cannot be opened."""
     if path.is_dir():
         return True  # a DICOM series; a colour series is refused when it is read
     with contextlib.suppress(*_DAMAGE):

@@ -14,6 +14,7 @@ from typing import Protocol
 from clamnet_tf import spreadsheet
 from clamnet_tf.datasets.problems import SHOWN, nearest
 from clamnet_tf.datasets.row_reader import LONGEST_NAME, SIDE_NAMES, RowReader
+from clamnet_tf.datasets.sequence_files import SequenceGroup
 from clamnet_tf.datasets.table_files import open_table
 from clamnet_tf.datasets.table_limits import shown_cell, shown_columns
 from clamnet_tf.errors import DataError
@@ -50,6 +51,8 @@ class Case:
         mask_in_order: whether the mask is a .npy that `fit --corrections` made: uint8 (slices, rows, columns)
             in the order of the volume; 255 is ignored.
         label_level: "slice" or "study", what the label speaks of; None leaves it to the recipe.
+        sequences: the files of all channels, where a study has a series or file per sequence; `image` is the
+            reference then, or a file of it. None: `image` holds all channels.
     """
 
     image: Path
@@ -66,6 +69,7 @@ class Case:
     markers: tuple[str, ...] = ()
     mask_in_order: bool = False
     label_level: str | None = None
+    sequences: SequenceGroup | None = None
 
 
 class HidesIdentifiers(Protocol):

@@ -11,7 +11,7 @@ from clamnet_tf.preprocessing.organs.breast import breast
 from clamnet_tf.preprocessing.organs.cranium import cranium
 from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 from clamnet_tf.preprocessing.organs.lungs_ct import lungs_ct
-from clamnet_tf.preprocessing.volumes import AssembledVolume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.recipe.schema_data import OrganSection
 
 #: bool (slices, rows, columns), the organ without its rim; number of slices that took the fallback
