@@ -99,8 +99,9 @@ def predict(
     them, in any combination. The DICOM files of a series are one volume. So are pictures of one folder and
     size whose names differ only in a number at the end (head_1.png, head_2.png, ...), unless the model was
     trained on X-rays. For a model of several sequences (FLAIR, T1 ...), the series of a DICOM study and the
-    files of a patient become the channels of one image (docs/how-to/sequences.md). A manifest CSV says itself which files belong together. DICOM objects that are not
-    images (segmentations, structure sets, reports, localizers) are skipped.
+    files of a patient become the channels of one image (docs/how-to/sequences.md). A manifest CSV
+    says itself which files belong together. DICOM objects that are not images (segmentations, structure sets,
+    reports, localizers) and files named as outlines (_seg, _gt, labelsTr) are skipped.
 
     Volumes with a position in the patient are brought to axial slices for marking, however they are stored,
     and results return to the files' own grid. A series with several volumes (phases, echoes, b-values,

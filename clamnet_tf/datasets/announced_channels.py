@@ -38,8 +38,8 @@ def announced_channels(manifest: Manifest) -> int | None:
     """Return 1 when any examined image has one channel, so that gray stored as RGB is reduced to it; else
     None.
 
-    Files that cannot be opened are skipped here; the reader reports them later. Files that are one sequence of
-    an image do not count.
+    Files that cannot be opened are skipped here; the reader reports them later. Files that are one sequence
+    of an image do not count.
     """
     paths = list(dict.fromkeys(case.image for case in manifest.cases if case.sequences is None))
     step = max(1, len(paths) // LOOKED_AT)

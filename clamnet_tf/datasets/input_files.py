@@ -10,10 +10,12 @@ from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.layouts.listing import list_folder, stem_of
 from clamnet_tf.datasets.layouts.other_files import other_files
 from clamnet_tf.datasets.manifest import Case, read_manifest
+from clamnet_tf.datasets.sequence_columns import in_order_of
 from clamnet_tf.datasets.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of, titles
 from clamnet_tf.imaging.readers import kind_of
+from clamnet_tf.recipe.sequences import Sequences
 
 RESULT_TABLE = "marks.csv"  # written by predict; a folder that holds one is skipped
 RESULT_SETTINGS = "prediction.json"  # likewise; written first, so that a killed prediction leaves it too
@@ -40,6 +42,7 @@ class InputFiles:
         skipped: {description: number of skipped files}.
         identifiers: identifiers of patients in DICOM headers.
         keep_identifiers: whether `identifiers` is to stay empty.
+        sequences: the sequences of the model, in whose order the columns of manifests are put; None: none.
     """
 
     kinds: dict[Path, str | None] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class InputFiles:
     skipped: collections.Counter = field(default_factory=collections.Counter)
     identifiers: Identifiers = field(default_factory=Identifiers)
     keep_identifiers: bool = False
+    sequences: Sequences | None = None
 
     def add(self, given: Path) -> None:
         """Add a file, a folder with everything below it, or a manifest."""
@@ -77,7 +81,9 @@ class InputFiles:
             match = _MASK.fullmatch(stem_of(path))
             if match and (path.parent, match["stem"]) in stems and self.kinds.pop(path, None):
                 self.skipped[_MASKS] += 1
-        outlines = [path for path in self.named if self.kinds.get(path) and is_outline(path, path.parent.parent)]
+        outlines = [
+            path for path in self.named if self.kinds.get(path) and is_outline(path, path.parent.parent)
+        ]
         for path in outlines:
             if self.kinds[path] != "dicom" and len(self.named) > len(outlines):
                 del self.kinds[path]
@@ -128,6 +134,10 @@ class InputFiles:
     def _add_manifest(self, path: Path) -> None:
         try:
             cases = read_manifest(path).cases
+            if self.sequences is not None:
+                cases = tuple(
+                    case if case.sequences is None else in_order_of(case, self.sequences) for case in cases
+                )
         except DataError as error:
             self.failures.append(str(error))
             return

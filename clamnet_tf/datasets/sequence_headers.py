@@ -50,8 +50,8 @@ def check_fields(sequences: Sequences) -> None:
         for field in sequence.match:
             if field != "contrast" and tag_for_keyword(field) is None:
                 raise DataError(
-                    f"data.sequences: {sequence.name}: expected keywords of DICOM (SeriesDescription, EchoTime "
-                    f"...) or contrast in match; received {field}."
+                    f"data.sequences: {sequence.name}: expected keywords of DICOM (SeriesDescription, "
+                    f"EchoTime ...) or contrast in match; received {field}."
                 )
 
 
@@ -174,5 +174,3 @@ def _numbers(value) -> list[float]:
 def files_of(volume: SeriesVolume) -> tuple[Path, ...]:
     """Return the files of a volume."""
     return tuple(header.path for header in volume.headers)
-
-

@@ -64,8 +64,8 @@ def sequence_of_name(path: Path, sequences: Sequences) -> tuple[int, str] | None
 def studies_of_names(paths: Iterable[Path], sequences: Sequences) -> list[FileStudy]:
     """Return the studies whose files match the sequences by name, in the order of their first file.
 
-    The files of a study lie in one folder, and their names differ in what the patterns match alone; BIDS names
-    agree in subject and session.
+    The files of a study lie in one folder, and their names differ in what the patterns match alone; BIDS
+    names agree in subject and session.
     """
     studies: dict[tuple[Path, str], dict[int, list[Path]]] = collections.defaultdict(dict)
     for path in paths:

@@ -78,7 +78,7 @@ def find_inputs(
     Raises:
         DataError: nothing can be used. Problems with a part of the inputs are in `failures`.
     """
-    files = InputFiles(keep_identifiers=keep_identifiers)
+    files = InputFiles(keep_identifiers=keep_identifiers, sequences=sequences)
     for path in paths:
         files.add(Path(path))
     files.drop_masks()
@@ -183,7 +183,9 @@ class _VolumeBuilder:
             self.files.skipped["copies of a DICOM image"] += len(sorted_headers.copies)
         self.files.skipped += collections.Counter()  # drops counts of 0
         self._add_lines(f"DICOM series: {len(series)}", lines)
-        self._add_lines(f"Studies of several series: {len(grouped.groups)}", map(described, grouped.groups.values()))
+        self._add_lines(
+            f"Studies of several series: {len(grouped.groups)}", map(described, grouped.groups.values())
+        )
         self._add_lines(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:

@@ -57,7 +57,9 @@ def rigid_transform(where, fixed, fixed_affine, moving, moving_affine) -> tuple[
         found = method.Execute(*images)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1][-200:]
-        raise ImageError(f"{where}: rigid registration failed: {reason}. Set data.registration: none.") from error
+        raise ImageError(
+            f"{where}: rigid registration failed: {reason}. Set data.registration: none."
+        ) from error
     matrix = np.eye(4)
     origin = np.array(found.TransformPoint((0.0, 0.0, 0.0)))
     for axis in range(3):

@@ -17,15 +17,16 @@ def resample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a volume on the slices of another one, and where it covers them.
 
-    Between voxel centres the values are interpolated linearly; up to half a voxel beyond the outermost centres
-    they are those of the edge, and elsewhere the least value of the volume.
+    Between voxel centres the values are interpolated linearly; up to half a voxel beyond the outermost
+    centres they are those of the edge, and elsewhere the least value of the volume.
 
     Args:
         values: (S, H, W) float32, the volume.
         affine: 4x4, (slice, row, column, 1) of `values` -> mm, LPS.
         slice_affines: per wanted slice, 4x4, (0, row, column, 1) -> mm, LPS.
         shape: rows and columns of a wanted slice.
-        transform: 4x4, mm of the wanted slices -> mm of the volume, as a registration finds it; None: the same.
+        transform: 4x4, mm of the wanted slices -> mm of the volume, as a registration finds it; None: the
+            same.
 
     Returns:
         (slices, rows, columns) float32 and bool.

@@ -64,7 +64,7 @@ def _fill(group: SequenceGroup, channels: dict, index: int) -> str:
     """Put the filler in the place of a missing sequence, and return the note on it."""
     name, path = group.images[index].name, group.images[group.reference].files[0]
     filler = None if group.filler is None else group.images[group.filler]
-    if filler is None or not filler.files:
+    if group.filler is None or filler is None or not filler.files:
         names = ", ".join(image.name for image in group.images)
         why = (
             "the model was not trained with missing sequences"
@@ -72,8 +72,8 @@ def _fill(group: SequenceGroup, channels: dict, index: int) -> str:
             else f"{filler.name}, which stands in for missing sequences, is not there either"
         )
         raise UnfitImages(
-            f"{path}: its study has no {name}; expected {names}, and {why}. Add the series or file, or say by "
-            f"data.sequences how {name} is recognised."
+            f"{path}: its study has no {name}; expected {names}, and {why}. Add the series or file, or say "
+            f"by data.sequences how {name} is recognised."
         )
     channels[index] = channels[group.filler]
     return f"ATTENTION: {name} is missing, {filler.name} stands in for it"
@@ -131,20 +131,21 @@ def _on_reference(
     if known == (False, False) and registration == "none":
         if values.shape != volume.array.shape[:3]:
             raise ImageError(
-                f"{path}: neither {image.name} nor {reference.name} has a position in the patient, and they "
-                f"differ in slices, rows and columns: {values.shape} and {volume.array.shape[:3]}. Give files "
+                f"{path}: neither {image.name} nor {reference.name} has a position in the patient, and "
+                f"they differ in slices, rows and columns: {values.shape} and {volume.array.shape[:3]}. Give files "
                 "with positions, or on one grid."
             )
         return values, [f"{image.name} and {reference.name} have no position and were laid pixel on pixel"]
-    if known != (True, True):
-        without = image.name if not known[0] else reference.name
+    if read.affine is None or not known[1]:
+        without = image.name if read.affine is None else reference.name
         raise ImageError(
             f"{path}: {without} has no position in the patient, so that {image.name} cannot be brought onto "
             f"{reference.name}. Give files with positions, for example as their converter wrote them."
         )
     stack = restore(volume.array[..., 0], volume.axes, volume.flips)
     affines = _slice_affines(volume, len(stack))
-    notes, transform = [], None
+    notes: list[str] = []
+    transform = None
     if registration == "rigid":
         transform, moved = rigid_transform(path, stack, _regular(path, affines), values, read.affine)
         notes.append(f"{image.name} was registered onto {reference.name}: moved by {moved}")
@@ -152,8 +153,8 @@ def _on_reference(
     share = float(inside.mean())
     if share < LEAST_OVERLAP:
         raise UnfitImages(
-            f"{path}: {image.name} covers {share:.0%} of {reference.name} ({reference.files[0]}); expected at "
-            f"least {LEAST_OVERLAP:.0%}, or they do not show the same part of the body. Check that both are "
+            f"{path}: {image.name} covers {share:.0%} of {reference.name} ({reference.files[0]}); expected "
+            f"at least {LEAST_OVERLAP:.0%}, or they do not show the same part of the body. Check that both are "
             "of one examination and that their positions are right."
         )
     if share < _COMPLETE:
@@ -163,11 +164,12 @@ def _on_reference(
 
 def _slice_affines(volume: AssembledVolume, count: int) -> list[np.ndarray]:
     """Return per stored slice the 4x4 (0, row, column, 1) -> mm, LPS."""
-    if len(volume.affines) > 1 or count == 1:
-        return list(volume.affines)
+    known = [affine for affine in volume.affines if affine is not None]
+    if len(known) > 1 or count == 1:
+        return known
     affines = []
     for index in range(count):
-        affine = volume.affines[0].copy()
+        affine = known[0].copy()
         affine[:3, 3] += index * affine[:3, 0]
         affines.append(affine)
     return affines

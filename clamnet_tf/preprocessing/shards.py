@@ -124,7 +124,10 @@ class Shard:
         """Return the shard as a dict for JSON; `from_row` reads it back."""
         cases = [
             {
-                **{name: str(value) if isinstance(value, Path) else value for name, value in vars(case).items()},
+                **{
+                    name: str(value) if isinstance(value, Path) else value
+                    for name, value in vars(case).items()
+                },
                 "sequences": case.sequences and case.sequences.row(),
             }
             for case in self.manifest.cases

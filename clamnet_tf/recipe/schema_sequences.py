@@ -24,7 +24,8 @@ class SequenceSection(Section):
         description="What the header of a DICOM series must hold, per field: a regular expression that is "
         "searched in its text, or the two ends of a range of its number (EchoTime: [80, 160]). All fields "
         "must agree; a field that is absent is an empty text. The further field contrast is true or false: "
-        "whether description or contrast agent say that contrast was given. null: the usual ones of the name.",
+        "whether description or contrast agent say that contrast was given. null: the usual ones of the "
+        "name.",
     )
     files: list[Pattern] | None = Field(
         None,

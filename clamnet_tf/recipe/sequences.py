@@ -72,7 +72,8 @@ def _sequence(name: str, match: dict | None = None, files=None) -> Sequence:
     if files is None and usual:
         files = usual.files
     compiled = {
-        field: re.compile(value) if isinstance(value, str) else value for field, value in (match or {}).items()
+        field: re.compile(value) if isinstance(value, str) else value
+        for field, value in (match or {}).items()
     }
     return Sequence(name, compiled, tuple(re.compile(pattern) for pattern in files or ()))
 

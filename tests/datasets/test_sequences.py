@@ -25,7 +25,9 @@ from clamnet_tf.recipe.sequences import sequences_of
 CHANNELS = ("pre-contrast T1", "FLAIR", "post-contrast T1")
 FLAGSHIP = sequences_of(load_recipe("mri_carcinoma"), CHANNELS)
 WHOLE = dataclasses.replace(FLAGSHIP, filler=None)
-AXIAL = np.array([[-1.5, 0, 0, 20], [0, -1.5, 0, 30], [0, 0, 3, -10], [0, 0, 0, 1.0]])  # RAS of an axial LPS stack
+AXIAL = np.array(
+    [[-1.5, 0, 0, 20], [0, -1.5, 0, 30], [0, 0, 3, -10], [0, 0, 0, 1.0]]
+)  # RAS of an axial LPS stack
 
 
 def linear(affine, shape, weights):
@@ -59,7 +61,12 @@ def write_series(folder, values, description, study, date="20200101", **elements
         dataset.SliceThickness, dataset.InstanceNumber = 3, index + 1
         dataset.Rows, dataset.Columns = plane.shape
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+            16,
+            16,
+            15,
+            0,
+        )
         for name, value in elements.items():
             setattr(dataset, name, value)
         dataset.PixelData = plane.astype("<u2").tobytes()
@@ -90,10 +97,10 @@ def test_the_same_voxels_as_files_and_as_series_are_one_array(tmp_path, voxels):
         nibabel.save(nibabel.Nifti1Image(stored, AXIAL), path)
         write_series(tmp_path / "dicom" / name, voxels[..., channel], description, study)
     write_series(tmp_path / "dicom" / "dwi", voxels[..., 0], "DWI b1000", study)
-    nibabel.save(nibabel.Nifti1Image(voxels[..., 0].T, AXIAL), tmp_path / "nifti" / "sub" / "BraTS_001_seg.nii.gz")
-    by_name, by_header = (
-        find_inputs([tmp_path / kind], sequences=FLAGSHIP) for kind in ("nifti", "dicom")
+    nibabel.save(
+        nibabel.Nifti1Image(voxels[..., 0].T, AXIAL), tmp_path / "nifti" / "sub" / "BraTS_001_seg.nii.gz"
     )
+    by_name, by_header = (find_inputs([tmp_path / kind], sequences=FLAGSHIP) for kind in ("nifti", "dicom"))
     [case] = by_name.manifest.cases
     assert case.image.name == "BraTS_001_flair.nii.gz", "FLAIR is the reference, on whose grid the marks lie"
     assert {case.image.parent.name for case in by_header.manifest.cases} == {"flair"}
@@ -131,7 +138,9 @@ def test_a_missing_sequence_is_filled_as_in_training_and_told(tmp_path):
     with pytest.raises(UnfitImages, match="no pre-contrast T1; expected .* not trained with missing"):
         read(find_inputs([tmp_path], sequences=WHOLE))
     (tmp_path / "p_flair.nii.gz").unlink()
-    with pytest.raises(UnfitImages, match="FLAIR, which stands in for missing sequences, is not there either"):
+    with pytest.raises(
+        UnfitImages, match="FLAIR, which stands in for missing sequences, is not there either"
+    ):
         read(find_inputs([tmp_path], sequences=FLAGSHIP))
 
 
@@ -145,7 +154,9 @@ def test_sequences_that_do_not_belong_together_are_refused(tmp_path, voxels):
     study = generate_uid()
     write_series(tmp_path / "days" / "a", voxels[..., 0], "FLAIR", study)
     write_series(tmp_path / "days" / "b", voxels[..., 1], "T1", study, date="20200103")
-    with pytest.raises(UnfitImages, match="pre-contrast T1 is of another day .20200103. than FLAIR .20200101"):
+    with pytest.raises(
+        UnfitImages, match="pre-contrast T1 is of another day .20200103. than FLAIR .20200101"
+    ):
         read(find_inputs([tmp_path / "days"], sequences=FLAGSHIP))
     unplaced = nibabel.Nifti1Image(np.zeros((24, 28, 8), np.float32), None)
     (tmp_path / "place").mkdir()
