@@ -132,8 +132,8 @@ def _on_reference(
         if values.shape != volume.array.shape[:3]:
             raise ImageError(
                 f"{path}: neither {image.name} nor {reference.name} has a position in the patient, and "
-                f"they differ in slices, rows and columns: {values.shape} and {volume.array.shape[:3]}. Give files "
-                "with positions, or on one grid."
+                f"they differ in slices, rows and columns: {values.shape} and {volume.array.shape[:3]}. Give "
+                "files with positions, or on one grid."
             )
         return values, [f"{image.name} and {reference.name} have no position and were laid pixel on pixel"]
     if read.affine is None or not known[1]:
@@ -154,8 +154,8 @@ def _on_reference(
     if share < LEAST_OVERLAP:
         raise UnfitImages(
             f"{path}: {image.name} covers {share:.0%} of {reference.name} ({reference.files[0]}); expected "
-            f"at least {LEAST_OVERLAP:.0%}, or they do not show the same part of the body. Check that both are "
-            "of one examination and that their positions are right."
+            f"at least {LEAST_OVERLAP:.0%}, or they do not show the same part of the body. Check that both "
+            "are of one examination and that their positions are right."
         )
     if share < _COMPLETE:
         notes.append(f"{image.name} covers {share:.0%} of {reference.name}; the rest was taken as background")
