@@ -23,7 +23,7 @@ RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # first columns
 _MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
 _MASKS = "masks (<name>_mask.*)"
 _SEGMENTATION = re.compile(  # names of outlines in public archives: BraTS, BIDS, nnU-Net, MSLUB
-    r".+[_.-](seg|dseg|segmentation|gt|label|labels|labelmap|groundtruth)", re.IGNORECASE
+    r"(?:.*[_.-])?(seg|dseg|segmentation|gt|label|labels|labelmap|groundtruth)", re.IGNORECASE
 )
 _SEGMENTATION_FOLDERS = ("labelstr", "labelsts", "labelsval")
 _SEGMENTATIONS = "outlines (<name>_seg.*, <name>_gt.*, <name>_label.*, folders labelsTr and labelsTs)"

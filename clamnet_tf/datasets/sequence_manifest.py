@@ -19,6 +19,7 @@ from clamnet_tf.datasets.sequence_files import SequenceGroup
 from clamnet_tf.datasets.sequence_inputs import group_files, group_series
 from clamnet_tf.datasets.stacking import differs
 from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.companions import header_of
 from clamnet_tf.imaging.formats import format_promised
 from clamnet_tf.recipe.sequences import Sequences
 
@@ -89,6 +90,7 @@ def _file_groups(cases: list[Case], sequences: Sequences):
     """Return (group, {reference file: None}) of the volume files that belong to studies of cases."""
     files = {case.image for case in cases if _kind(case.image) in VOLUMES and case.image.is_file()}
     beside = {path for folder in {path.parent for path in files} for path in folder.iterdir()}
+    beside = {path for path in beside if not path.name.startswith(".") and header_of(path) is None}
     paths = sorted(files | {path for path in beside if _kind(path) in VOLUMES and path.is_file()})
     grouped = group_files(paths, sequences)
     studies = [(group, {path: None}) for path, group, _ in grouped.groups if files & set(group.files)]

@@ -62,8 +62,7 @@ def run(tmp_path_factory):
         run.selection,
         {**selection, "threshold_rule": "set by hand", "step": 7, "checkpoint_rule": "none", "looks": []},
     )
-    run.finished.touch()
-    return run
+    return folder
 
 
 def write_series(folder, values, description, study):
@@ -131,6 +130,6 @@ def test_a_missing_sequence_is_an_error_of_its_study(run, predict, tmp_path):
         for name in names:
             image = nibabel.Nifti1Image(np.ones((SIDE, SIDE, SLICES), np.int16), affine)
             nibabel.save(image, tmp_path / "data" / folder / f"p_{name}.nii.gz")
-    result, out, rows = predict(run, tmp_path / "data")
+    result, _, rows = predict(run, tmp_path / "data")
     assert result.exit_code == 1 and "part/p_FLAIR.nii.gz: its study has no T1 post" in result.stderr
     assert len(rows) == SLICES, "the other study is marked"
