@@ -43,11 +43,18 @@ def announced_channels(manifest: Manifest) -> int | None:
     """
     paths = list(dict.fromkeys(case.image for case in manifest.cases if case.sequences is None))
     step = max(1, len(paths) // LOOKED_AT)
-    return 1 if any(is_gray(path) for path in paths[::step]) else None
+    return 1 if any(_is_gray(path) for path in paths[::step]) else None
 
 
-def is_gray(path: Path) -> bool:
-    """Return whether a file announces one channel; False for a file that cannot be opened."""
+def holds_several_channels(path: Path) -> bool:
+    """Return whether a file announces several channels; False where that is not known before it is read."""
+    with contextlib.suppress(*_DAMAGE):
+        file_format = FORMATS.get(sniff.sniff(path))
+        return file_format is not None and file_format.is_gray is not None and not file_format.is_gray(path)
+    return False
+
+
+def _is_gray(path: Path) -> bool:
     if path.is_dir():
         return True  # a DICOM series; a colour series is refused when it is read
     with contextlib.suppress(*_DAMAGE):

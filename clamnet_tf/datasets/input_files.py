@@ -10,7 +10,7 @@ from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.layouts.listing import list_folder, stem_of
 from clamnet_tf.datasets.layouts.other_files import other_files
 from clamnet_tf.datasets.manifest import Case, read_manifest
-from clamnet_tf.datasets.sequence_columns import in_order_of
+from clamnet_tf.datasets.sequence_manifest import by_columns
 from clamnet_tf.datasets.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of, titles
@@ -134,10 +134,7 @@ class InputFiles:
     def _add_manifest(self, path: Path) -> None:
         try:
             cases = read_manifest(path).cases
-            if self.sequences is not None:
-                cases = tuple(
-                    case if case.sequences is None else in_order_of(case, self.sequences) for case in cases
-                )
+            cases = tuple(by_columns(case, self.sequences) for case in cases)
         except DataError as error:
             self.failures.append(str(error))
             return

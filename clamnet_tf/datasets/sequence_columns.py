@@ -2,17 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clamnet_tf.datasets.sequence_files import SequenceGroup, SequenceImage, group_of
 from clamnet_tf.errors import DataError
 from clamnet_tf.recipe.sequences import Sequences
 from clamnet_tf.recipe.standard_sequences import OTHER_NAMES
-
-if TYPE_CHECKING:
-    from clamnet_tf.datasets.manifest import Case
 
 PREFIX = "image_"
 
@@ -36,24 +31,22 @@ def group_of_columns(paths: dict[str, Path | None]) -> SequenceGroup | None:
     return None if first is None else SequenceGroup(images, first)
 
 
-def in_order_of(case: "Case", sequences: Sequences) -> "Case":
-    """Return a case of a manifest with its columns in the order of the model's sequences.
+def in_order_of(group: SequenceGroup, sequences: Sequences) -> SequenceGroup:
+    """Return the group of a row of a manifest with its columns in the order of the model's sequences.
 
     Raises:
         DataError: the columns name other sequences.
     """
-    assert case.sequences is not None
-    given = {_plain(image.name): image.files for image in case.sequences.images}
+    given = {_plain(image.name): image.files for image in group.images}
     wanted = [_plain(name) for name in sequences.names]
     if set(given) != set(wanted):
         columns = ", ".join(PREFIX + _column(name) for name in sequences.names)
-        received = ", ".join(PREFIX + image.name for image in case.sequences.images)
+        received = ", ".join(PREFIX + image.name for image in group.images)
         raise DataError(
-            f"{case.image}: expected the columns {columns}, one per sequence of the model; received "
+            f"{group.files[0]}: expected the columns {columns}, one per sequence of the model; received "
             f"{received}. Name them so; a sequence that a study lacks is an empty cell."
         )
-    group = group_of(sequences, {index: given[name] for index, name in enumerate(wanted)})
-    return replace(case, image=group.images[group.reference].files[0], sequences=group)
+    return group_of(sequences, {index: given[name] for index, name in enumerate(wanted)})
 
 
 def _plain(name: str) -> str:

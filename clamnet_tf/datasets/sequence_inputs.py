@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clamnet_tf.datasets.announced_channels import is_gray
+from clamnet_tf.datasets.announced_channels import holds_several_channels
 from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders
 from clamnet_tf.datasets.sequence_files import SequenceGroup, group_of
 from clamnet_tf.datasets.sequence_headers import files_of, studies_of_series
@@ -84,6 +84,8 @@ def group_series(series: list[SortedHeaders], sequences: Sequences | None) -> Se
 def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> FileGroups:
     """Group volume files by their names; None leaves all files as they are.
 
+    Files that announce several channels are no sequence, whatever they are called.
+
     Args:
         paths: the files.
         sequences: the sequences of the model.
@@ -91,7 +93,8 @@ def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> Fil
     """
     if sequences is None:
         return FileGroups(rest=list(paths))
-    studies, result = studies_of_names(paths, sequences), FileGroups()
+    whole = {path for path in paths if holds_several_channels(path)}
+    studies, result = studies_of_names([path for path in paths if path not in whole], sequences), FileGroups()
     taken = {path for study in studies for path in study.files}
     folders = {study.folder for study in studies}
     for study in studies:
@@ -104,6 +107,6 @@ def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> Fil
             result.groups.append((reference, group, study.folder / study.name))
     for path in paths:
         if path not in taken:
-            beside = path.parent in folders and path not in named and is_gray(path)
+            beside = path.parent in folders and path not in named and path not in whole
             (result.others if beside else result.rest).append(path)
     return result

@@ -42,7 +42,7 @@ def with_sequences(manifest: Manifest, sequences: Sequences | None) -> Manifest:
     """
     if sequences is None:
         return manifest
-    cases = [case if case.sequences is None else in_order_of(case, sequences) for case in manifest.cases]
+    cases = [by_columns(case, sequences) for case in manifest.cases]
     open_cases = [case for case in cases if case.sequences is None]
     groups = [*_dicom_groups(manifest, open_cases, sequences), *_file_groups(open_cases, sequences)]
     cases, found, problems = _regrouped(cases, groups)
@@ -57,6 +57,18 @@ def with_sequences(manifest: Manifest, sequences: Sequences | None) -> Manifest:
     names = ", ".join(sequences.names)
     line = f"Studies with a series or file per sequence ({names}): {found}; others hold all channels."
     return replace(manifest, cases=tuple(cases), account=(*manifest.account, line))
+
+
+def by_columns(case: Case, sequences: Sequences | None) -> Case:
+    """Return a case with the columns of its manifest in the order of the model's sequences.
+
+    Raises:
+        DataError: the columns name other sequences.
+    """
+    if case.sequences is None or sequences is None:
+        return case
+    group = in_order_of(case.sequences, sequences)
+    return replace(case, image=group.images[group.reference].files[0], sequences=group)
 
 
 def _dicom_groups(manifest: Manifest, cases: list[Case], sequences: Sequences):

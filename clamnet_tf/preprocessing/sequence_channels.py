@@ -25,7 +25,7 @@ _COMPLETE = 0.99  # from which share on nothing is said
 _EVEN = 0.05  # allowed deviation of a step between slices, as a fraction of the usual step
 
 
-def with_sequences(
+def stack_sequences(
     volume: AssembledVolume, group: SequenceGroup, expected: ExpectedImages, dicom_backend: str
 ) -> AssembledVolume:
     """Return the reference volume of a study with one channel per sequence.

@@ -17,7 +17,7 @@ from clamnet_tf.errors import DataError, UnfitImages
 from clamnet_tf.imaging.volume import Volume
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
-from clamnet_tf.preprocessing.sequence_channels import with_sequences
+from clamnet_tf.preprocessing.sequence_channels import stack_sequences
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def assemble(
         of_reference = _assemble(
             manifest, group, None, dicom_backend, with_organ, replace(expected, channels=1)
         )
-        volumes = [with_sequences(volume, sequences, expected, dicom_backend) for volume in of_reference]
+        volumes = [stack_sequences(volume, sequences, expected, dicom_backend) for volume in of_reference]
         path = manifest.cases[group.cases[0]].image
         volumes = [replace(volume, array=_choose(path, volume.array, channels)) for volume in volumes]
     else:

@@ -53,7 +53,7 @@ def write_series(folder, values, description, study, date="20200101", **elements
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = MRImageStorage
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
-        dataset.FrameOfReferenceUID = study + ".1"
+        dataset.FrameOfReferenceUID = study
         dataset.PatientID, dataset.Modality = "P1", "MR"
         dataset.SeriesDescription, dataset.StudyDate = description, date
         dataset.ImagePositionPatient = [-20, -30, -10 + 3 * index]

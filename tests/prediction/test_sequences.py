@@ -75,7 +75,7 @@ def write_series(folder, values, description, study):
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = MRImageStorage
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
-        dataset.FrameOfReferenceUID = study + ".1"
+        dataset.FrameOfReferenceUID = study
         dataset.PatientID, dataset.Modality, dataset.SeriesDescription = "P1", "MR", description
         dataset.StudyDate, dataset.SeriesNumber, dataset.InstanceNumber = "20200101", 1, index + 1
         dataset.ImagePositionPatient = [-20, -30, -10 + 3 * index]
