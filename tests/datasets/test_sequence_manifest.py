@@ -1,12 +1,13 @@
 """Labelled studies of several series or files: columns of a manifest, tables of labels, preparation."""
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from pydicom.uid import generate_uid
-from test_sequences import AXIAL, FLAGSHIP, write_nifti, write_series
 
 from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.datasets.manifest import read_manifest, write_manifest
@@ -16,6 +17,9 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.preprocessing.cache import prepare
 from clamnet_tf.recipe.catalogue import load_recipe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_sequences import AXIAL, FLAGSHIP, write_nifti, write_series  # noqa: E402
 
 SHAPE = (24, 28, 8)
 NAMES = ("t1", "flair", "t1ce")
