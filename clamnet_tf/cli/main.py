@@ -20,7 +20,7 @@ COMMANDS = {
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),
     "export": ("clamnet_tf.cli.export", "Write a model for TensorFlow Serving, LiteRT or ONNX."),
     "study": ("clamnet_tf.cli.study", "Compare many ways of making masks; tables and one page."),
-    "folds": ("clamnet_tf.cli.folds", "Cross-validate a recipe; figures, one page, an averaged network."),
+    "folds": ("clamnet_tf.cli.folds", "Cross-validate a recipe: figures, page, averaged model."),
     "compare": ("clamnet_tf.cli.compare", "Compare runs or cross-validations on the same patients."),
     "zoo": ("clamnet_tf.cli.zoo", "List, show, check, publish and pull trained networks."),
     "describe": ("clamnet_tf.cli.describe", "Print a recipe's network level by level, or draw it."),

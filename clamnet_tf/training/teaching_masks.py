@@ -117,7 +117,21 @@ def open_teaching_masks(manifest, prepared, slices, section, classes: int, worke
         f"Masks of {count} patient{'s' * (count != 1)} teach ({len(result.uses)} slices with a mask file); "
         "none of them will be measured."
     )
+    if unused := _unused(manifest, table, rows, chosen, everyone):
+        say(
+            f"{unused} more of their slices with a mask file do not teach: they show too "
+            "little of the organ (data.minimum_organ_fraction)."
+        )
     return result
+
+
+def _unused(manifest, table, rows, chosen, everyone: bool) -> int:
+    """Return how many slices of the patients that teach have a mask file, but are no training rows."""
+    others = np.setdiff1d(np.flatnonzero(table.split == "train"), rows)
+    return sum(
+        manifest.cases[int(table.case[row])].mask is not None and (everyone or table.patient[row] in chosen)
+        for row in others
+    )
 
 
 def _outlined_patients(manifest, table, rows) -> list[str]:

@@ -67,6 +67,7 @@ def test_halves_share_no_patient_and_have_both_labels():
         "site": np.full(count, ""),
         "markers": np.full(count, ""),
         "label": of % 2,
+        "by_study": np.zeros(count, bool),
         "area": np.ones(count),
         "split": np.where(of < 8, "train", "val"),
     }

@@ -164,7 +164,13 @@ def test_batch_norm_window_given_organ_one_head_and_mirrored_views_at_once(make_
         network={"norm": "batch"},
         data={"normalization": "window", "window.center": 60, "window.width": 90},
         organ={"method": "given"},
-        inference={"flip_views": "true", "through_plane": 0, "main_component": 0, "appearance": 0},
+        inference={
+            "flip_views": "true",
+            "through_plane": 0,
+            "main_component": 0,
+            "appearance": 0,
+            "volume_threshold": "common",
+        },
         channels=3,
     )
     source = source_of_run(run, 1)

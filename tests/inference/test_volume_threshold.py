@@ -89,6 +89,15 @@ def test_a_single_slice_and_a_region_that_fills_the_organ(case):
     )
 
 
+def test_few_voxels_of_the_organ_around_a_region_measure_nothing(case):
+    probability, images, _, ball = case
+    organ = ball.copy()
+    organ[4, 32, 47] = True  # one voxel beyond the border
+    assert border_contrast(ball, images, organ) == -np.inf
+    own = with_own_threshold(np.where(organ, probability, 0), images, organ, 0.5)
+    assert not (own >= 0.5)[4, 32, 47]
+
+
 def test_contrast_is_what_a_loop_over_pixels_counts(case):
     _, images, organ, ball = case
     organ = organ & (np.indices(SHAPE)[2] < 44)

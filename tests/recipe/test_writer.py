@@ -143,6 +143,10 @@ def recipes(draw):
         data["training"]["optimizer"]["weight_decay"] = 0
     data["self_training"]["rounds"] = 0  # its network then needs not fit
     data["self_training"]["teacher"], data["attribution"] = "first_network", None
+    if data["training"]["supervision"] == "mixed" or data["loss"]["objective"] != "hybrid":
+        data["data"]["labels"] = "slice"
+    if data["data"]["cohort"] and data["data"]["cohort"]["kind"] == "bone_xray":
+        data["data"]["cohort"]["healthy"] = 0.0
     return Recipe.model_validate(data)
 
 

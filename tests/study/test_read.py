@@ -73,7 +73,7 @@ def test_a_right_study(write_study):
             "reference: twins",
             "reference: whole_organ",
             6,
-            "reference: expected an arm of the kind weak or supervised or control",
+            "reference: expected an arm of the kind weak or mixed or supervised or control",
         ),
         (
             ", kind: simple, baseline: whole_organ",
@@ -119,7 +119,8 @@ def test_shipped_studies_are_no_recipes_and_are_found_by_name():
         assert study.name == name and study.reference
     with pytest.raises(
         RecipeError,
-        match="study_mir: expected a shipped study .study_masks, study_mri, study_nodule, study_xray. or a "
+        match="study_mir: expected a shipped study .study_chest_ct, study_fractures, study_masks, "
+        "study_mri, study_nodule, study_xray. or a "
         "path, "
         "received neither; nearest valid name study_mri",
     ):

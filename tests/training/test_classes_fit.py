@@ -113,12 +113,12 @@ def test_evaluate_works_without_names_and_fit_says_which_are_wrong(fitted, tmp_p
     copy = tmp_path / "data"
     shutil.copytree(cohort, copy)
     text = (copy / "manifest.csv").read_text()
-    (copy / "manifest.csv").write_text(text.replace(",subdural\n", ",subdurall\n"))
+    (copy / "manifest.csv").write_text(text.replace(",subdural,\n", ",subdurall,\n"))
     assert "(did you mean 'subdural'?)" in call(
         "fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2
     )
     (copy / "manifest.csv").write_text(
-        text.replace(",subdural\n", ",\n").replace("intraparenchymal+subdural", "intraparenchymal")
+        text.replace(",subdural,\n", ",,\n").replace("intraparenchymal+subdural", "intraparenchymal")
     )
     said = call("fit", "ct_haemorrhage", "--data", copy, "--out", tmp_path / "run", *SETS, code=2)
     assert "No training slice shows subdural" in said and not (tmp_path / "run").exists()

@@ -13,6 +13,9 @@ from clamnet_tf.inference.postprocessing.log_odds import log_odds, sigmoid
 #: Cuts that are tried, in log-odds from the common one.
 OFFSETS = np.round(np.arange(-3.6, 1.21, 0.3), 1)
 _BORDER = 2 / 128  # width of the border on either side, as a share of the slice's width
+_LEAST_SURROUNDINGS = (
+    0.25  # share of the border that must lie inside of the organ, for a contrast to be measured
+)
 _TOUCHING = np.ones((3, 3, 3), bool)
 
 
@@ -23,8 +26,8 @@ def with_own_threshold(
 
     Cuts are tried in steps of 0.3 log-odds, from 3.6 below the threshold to 1.2 above it. Below it, a region
     is kept where it touches what is marked at the threshold. The one with the most contrast is taken. There
-    is no such cut when the contrast still rises at the lowest one, since the region then runs over its
-    border, or when nothing is marked at the threshold: the maps are returned as they are.
+    is no such cut when the contrast still rises at the lowest one that can be measured, since the region then
+    runs over its border, or when nothing is marked at the threshold: the maps are returned as they are.
 
     Args:
         probability: (S, H, W) float in 0..1, 0 outside of the organ.
@@ -47,8 +50,8 @@ def with_own_threshold(
         for offset in OFFSETS
     ]
     contrasts = [border_contrast(region, images[box], organ[box]) for region in regions]
-    best = int(np.argmax(contrasts))
-    if best == 0 or not np.isfinite(contrasts[best]):
+    best, measured = int(np.argmax(contrasts)), np.flatnonzero(np.isfinite(contrasts))
+    if not len(measured) or best == measured[0]:
         return probability
     result = probability.copy()
     inside = result[box]  # a view
@@ -70,13 +73,14 @@ def border_contrast(region: np.ndarray, images: np.ndarray, organ: np.ndarray) -
     Returns:
         The largest absolute difference over the channels between the mean of the region's voxels within 2
         pixels (of a slice of 128) of its border, slice by slice, and the mean of the organ's voxels within 2
-        pixels outside of it; -inf when there are none of either kind.
+        pixels outside of it; -inf when the region is empty, or when less than a quarter as many voxels lie
+        around it within the organ as inside along its border.
     """
     width = max(1, round(_BORDER * region.shape[2]))
     disk = np.ones((1, 2 * width + 1, 2 * width + 1), bool)
     within = region & ~ndimage.binary_erosion(region, disk, border_value=1)
     around = ndimage.binary_dilation(region, disk) & ~region & organ
-    if not within.any() or not around.any():
+    if not within.any() or np.count_nonzero(around) < _LEAST_SURROUNDINGS * np.count_nonzero(within):
         return -np.inf
     difference = images[within].mean(axis=0, dtype=np.float64) - images[around].mean(axis=0, dtype=np.float64)
     return float(np.abs(difference).max())
