@@ -184,7 +184,8 @@ class _VolumeBuilder:
         self.files.skipped += collections.Counter()  # drops counts of 0
         self._add_lines(f"DICOM series: {len(series)}", lines)
         self._add_lines(
-            f"Studies of several series: {len(grouped.groups)}", map(described, grouped.groups.values())
+            f"Studies of several series: {len(grouped.groups)}",
+            [self.visible_name(described(group)) for group in grouped.groups.values()],
         )
         self._add_lines(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
