@@ -73,7 +73,9 @@ def studies_of_series(series: list[SortedHeaders], sequences: Sequences) -> list
 
 def _study(uid: str, volumes: list[SeriesVolume], sequences: Sequences) -> SeriesStudy:
     candidates: dict[int, list[SeriesVolume]] = collections.defaultdict(list)
-    others, descriptions, problem = [], {}, None
+    others: list[SeriesVolume] = []
+    descriptions: dict[str, str] = {}
+    problem: str | None = None
     for volume in volumes:
         dataset = open_dataset(volume.headers[0].path, pixels=False)
         descriptions[volume.key] = field_text(dataset, "SeriesDescription")
@@ -88,7 +90,8 @@ def _study(uid: str, volumes: list[SeriesVolume], sequences: Sequences) -> Serie
             candidates[found[0]].append(volume)
         else:
             others.append(volume)
-    chosen, notes = {}, []
+    chosen: dict[int, SeriesVolume] = {}
+    notes: list[str] = []
     for index, several in sorted(candidates.items()):
         first, *rest = sorted(several, key=_preference)
         chosen[index] = first

@@ -4,6 +4,7 @@ import numpy as np
 
 from clamnet_tf.datasets.slice_numbers import slice_number
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.volumes import Group, assemble, group_cases
 
 
@@ -62,7 +63,8 @@ class _Studies:
 
     def __init__(self, manifest, data):
         self.manifest, self.data = manifest, data
-        self.group, self.volumes = Group(()), []
+        self.group = Group(())
+        self.volumes: list[AssembledVolume] = []
 
     def slice(self, case: int, index: int):
         """Return (slice (H, W, C), its number in the file) of the slice `index` of a case."""

@@ -27,10 +27,10 @@ class Examination:
 
 def examination_of(path: Path) -> Examination:
     """Return the Examination of a DICOM file, or of a folder's first one; an empty one for other files."""
-    path = _first_dicom(path) if path.is_dir() else path
-    if path is None or sniff.sniff(path) != "dicom":
+    file = _first_dicom(path) if path.is_dir() else path
+    if file is None or sniff.sniff(file) != "dicom":
         return Examination()
-    dataset = open_dataset(path, pixels=False)
+    dataset = open_dataset(file, pixels=False)
     with quiet():
         date = next(
             (text for name in _DATES if (text := str(dataset.get(name) or "").replace(".", "").strip())), ""
