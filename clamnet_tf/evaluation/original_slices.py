@@ -80,11 +80,19 @@ class _Studies:
         for volume in self.volumes:
             for place, owner, inside, _ in volume.wanted:
                 if (owner, inside) == (case, index):
-                    numbers = volume.grids[0].references
-                    single = len(volume.grids) == 1 and not volume.axes[0] and not volume.flips[0]
-                    number = numbers[place].number if single and place < len(numbers) else index
+                    number = _number(volume, place, case)
                     return volume.array[place], index if number is None else number
         raise KeyError((case, index))  # the table of prepared slices names wanted slices alone
+
+
+def _number(volume: AssembledVolume, place: int, case: int) -> int | None:
+    """Return the number of the slice at `place` in its file, or None where slices were turned."""
+    if volume.axes[0]:
+        return None
+    if len(volume.grids) > 1:
+        return volume.grids[volume.cases.index(case)].references[0].number
+    references = volume.grids[0].references
+    return references[len(references) - 1 - place if volume.flips[0] else place].number
 
 
 def _group_of(manifest, case: int) -> Group:

@@ -19,7 +19,7 @@ from clamnet_tf.preprocessing.cache import prepare
 from clamnet_tf.recipe.catalogue import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_sequences import AXIAL, FLAGSHIP, write_nifti, write_series  # noqa: E402
+from test_sequences import AXIAL, FLAGSHIP, write_nifti, write_series
 
 SHAPE = (24, 28, 8)
 NAMES = ("t1", "flair", "t1ce")
