@@ -36,7 +36,7 @@ ANY_SIZE = (1.0, 10.0)
 
 @dataclass(frozen=True)
 class Answers:
-    """What the user knows about the images.
+    """Hold the user's answers about the images.
 
     Attributes:
         modality: ct, mri or xray.

@@ -49,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What the table of cases says.
+    """Hold the facts that the table of cases states.
 
     Attributes:
         slices_per_volume: median number of slices per volume.

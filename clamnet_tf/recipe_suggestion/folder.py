@@ -32,7 +32,7 @@ on. To mark images with a trained network, no labels are needed: clamnet-tf zoo 
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds.
+    """Describe the contents of a folder of images.
 
     Attributes:
         path: the folder or manifest.

@@ -34,7 +34,7 @@ _DESCRIPTIONS = ("BodyPartExamined", "StudyDescription", "SeriesDescription", "P
 
 @dataclass(frozen=True)
 class ImageSurvey:
-    """What the files of a folder are.
+    """Describe the files of a folder: formats, sizes, modality, region.
 
     Attributes:
         files: number of image files.
@@ -196,7 +196,7 @@ def _header_of(path: Path) -> tuple[Header | None, str, str | None, str | None]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What the pixels of one file say."""
+    """Hold the statistics of the pixels of one file."""
 
     path: Path
     slices: int

@@ -20,7 +20,7 @@ TIMED_STEPS = 2  # after the first one, in which TensorFlow traces the step
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage costs on this machine.
+    """Hold the measured cost of one stage on this machine.
 
     Attributes:
         name: name of the stage.

@@ -49,7 +49,7 @@ ENTRIES = {
     "ct_nodule": "83dc2b45ef21b49116690e65b79b3c1d459b4502f362ce9e0275a13ed2cc3f72",
     "ct_pneumonia": "c031cb246500560f2460f8c7e67e9c51ed4e1903b94a41993f79c5999a9168c5",
     "ct_trauma": "3ed243507d04c14f4303458527464eda7e7bfadb1f0704f0d4281992eda786a8",
-    "mri_carcinoma": "ab4c33cce53e45d1485f4f863365cad391e895b7fede97b95fbead30b7ffae3d",
+    "mri_carcinoma": "906f4b124fade8eba8b5ffac46f9277f551ac02b0617ec99d132991493b569c7",
     "xray_carcinoma": "d7108467287f5e16a60ddc94c5ed6dffe03eb60ff7ff0d623cfdb60240ec5dd5",
     "xray_lungs": "1b904057a068814ffea24fd097d0da2fef19d34ef5ee7950ebe5450f22404f10",
     "xray_pneumonia": "1802bebdcc8ac88ac7144451842c0ad59d063999463783ad1a488a4a254740a0",
