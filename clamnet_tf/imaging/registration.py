@@ -1,7 +1,7 @@
 """Register one volume rigidly onto another with SimpleITK (extra [itk]).
 
-The settings are ITK's usual ones for images of different contrast: Mattes mutual information on a random but
-fixed tenth of the voxels, three resolutions, gradient descent. The start is the position in the patient, not
+The settings are ITK's usual ones for images of different contrast: Mattes mutual information on random but
+fixed voxels, up to three resolutions, gradient descent by steps of at most 2 mm. The start is the position in the patient, not
 the centres of the images, since the series of a study lie near one another.
 """
 
@@ -12,7 +12,9 @@ from clamnet_tf.errors import EnvironmentFailure, ImageError
 INSTALL = "pip install 'clamnet-tf[itk]'"
 FARTHEST_MM, MOST_DEGREES = 30.0, 20.0
 """A patient moves less between two series of an examination; a larger motion is a failure of the search."""
-_BINS, _SHARE, _SEED, _STEPS = 50, 0.1, 1, 200
+_BINS, _SAMPLES, _SEED, _STEPS = 50, 50_000, 1, 200
+_LARGEST_STEP_MM, _SMALLEST_STEP_MM = 2.0, 1e-3
+_LEAST_SIDE = 16  # voxels of the shortest side that a coarser resolution must leave
 
 
 def rigid_transform(where, fixed, fixed_affine, moving, moving_affine) -> tuple[np.ndarray, str]:
@@ -42,12 +44,14 @@ def rigid_transform(where, fixed, fixed_affine, moving, moving_affine) -> tuple[
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(_SHARE, _SEED)
+    shrink = [factor for factor in (4, 2, 1) if factor == 1 or min(fixed.shape) >= factor * _LEAST_SIDE]
+    shares = [min(1.0, _SAMPLES * factor**3 / fixed.size) for factor in shrink]
+    method.SetMetricSamplingPercentagePerLevel(shares, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsGradientDescent(1.0, _STEPS, 1e-6, 10)
+    method.SetOptimizerAsRegularStepGradientDescent(_LARGEST_STEP_MM, _SMALLEST_STEP_MM, _STEPS)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    method.SetShrinkFactorsPerLevel(shrink)
+    method.SetSmoothingSigmasPerLevel([factor / 2 if factor > 1 else 0.0 for factor in shrink])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     start = sitk.Euler3DTransform()
     centre = fixed_affine @ np.array([*(np.array(fixed.shape) - 1) / 2, 1.0])
