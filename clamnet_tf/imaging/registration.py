@@ -1,8 +1,8 @@
 """Register one volume rigidly onto another with SimpleITK (extra [itk]).
 
 The settings are ITK's usual ones for images of different contrast: Mattes mutual information on random but
-fixed voxels, up to three resolutions, gradient descent by steps of at most 2 mm. The start is the position in the patient, not
-the centres of the images, since the series of a study lie near one another.
+fixed voxels, up to three resolutions, gradient descent by steps of at most 2 mm. The start is the position in
+the patient, not the centres of the images, since the series of a study lie near one another.
 """
 
 import numpy as np
