@@ -166,12 +166,16 @@ def predict(
     silence()
     from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import Choice, predict_inputs
+    from clamnet_tf.reporting.learning_wording import WARNING
 
     trained = load_trained_model(run, recipe)
     reporter.line(
         f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
         f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
     )
+    learning = run.read_learning()
+    if learning is not None and learning["sentences"][0].startswith(WARNING):
+        reporter.line(f"  {learning['sentences'][0]}")
     if server:
         trained = _with_server(server, trained, run, recipe)
         reporter.line(f"Probabilities: from {server}")

@@ -2,6 +2,8 @@
 known.
 """
 
+import json
+
 import nibabel
 import numpy as np
 import pydicom
@@ -391,3 +393,19 @@ def test_only_twenty_volumes_are_printed():
     }
     lines = totals([row] * 23)
     assert lines[0] == "  v: 0.0 mm2; no organ found" and lines[20:] == ["  ... and 3 more, see volumes.csv"]
+
+
+def test_a_run_that_is_not_shown_to_have_learned_says_so_at_every_prediction(
+    write_run, predict, tmp_path, rng
+):
+    own = write_run(tmp_path / "run", BRIGHT)
+    Image.fromarray(brain(rng)).save(tmp_path / "one.png")
+    for number, (sentence, said) in enumerate(
+        (
+            ("WARNING: this run is not shown to have learned anything: AUROC 0.51.", True),
+            ("It has learned.", False),
+        )
+    ):
+        (own / "learning.json").write_text(json.dumps({"sentences": [sentence]}))
+        result, _, _ = predict(own, tmp_path / "one.png", out=tmp_path / f"out{number}")
+        assert result.exit_code == 0 and (sentence in result.output) == said
