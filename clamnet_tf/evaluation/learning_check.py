@@ -12,8 +12,9 @@ sentences
     The verdict in words, then what else was measured.
 outcomes
     "" for all lesion classes together, and the name of each class where there are several. Each has: verdict;
-    patients (all, abnormal, normal: with a slice of that kind); slices (abnormal, normal); auroc (mean, low,
-    high); marked_area (abnormal, normal, difference); shortcut (auroc, difference: network - classifier,
+    patients (all, abnormal, normal: with a slice of that kind; with labels of studies also abnormal_studies:
+    with an abnormal label, none of whose slices counts); slices (abnormal, normal); auroc (mean, low, high);
+    marked_area (abnormal, normal, difference); shortcut (auroc, difference: network - classifier,
     features, classifier, strongest, reason).
 halves
     Agreement of two short trainings on halves of the training patients (training/half_trainings.py); null
@@ -105,6 +106,9 @@ def check_learning(
                 scored.class_scores[kept, index],
                 scored.class_marked[kept, index],
             )
+    unknown = (table.split == "val") & table.by_study.astype(bool) & (table.label > 0)
+    if unknown.any():
+        outcomes[""]["patients"]["abnormal_studies"] = len(np.unique(table.patient[unknown]))
     named = [name for name in outcomes if name]
     said = sentences(outcomes[""], halves)
     of_classes = {name: sentences(outcomes[name], name=name)[0] for name in named}

@@ -69,6 +69,17 @@ def headline(learning: dict) -> str:
     return learning["sentences"][0]
 
 
+def _of_studies(patients: dict) -> str:
+    """Say that labels of whole studies tell of no slice; nothing where there are none."""
+    studies = patients.get("abnormal_studies", 0)
+    if not studies:
+        return ""
+    return (
+        f" {count(studies, 'more patient')} with a finding cannot be counted: the label speaks of the whole "
+        "study, not of a slice. The patient AUROC on the held-out patients tells more."
+    )
+
+
 def _verdict_sentence(outcome: dict, name: str) -> str:
     """Return the sentence that states the verdict, with its figures."""
     of = f" of {name}" if name else ""
@@ -81,7 +92,7 @@ def _verdict_sentence(outcome: dict, name: str) -> str:
         return (
             f"{WARNING}there are too few validation patients to say whether this run has learned "
             f"anything{of}: {_with(patients['abnormal'])} {abnormal} and {_with(patients['normal'])} {normal}"
-            f"{known}; at least {LEAST_PATIENTS} of each are needed."
+            f"{known}; at least {LEAST_PATIENTS} of each are needed.{_of_studies(patients)}"
         )
     if outcome["verdict"] == NOT_LEARNED and ours["high"] < 0.5:
         return (

@@ -105,6 +105,15 @@ def test_the_first_sentence_states_the_verdict_with_its_figures():
     assert "slices that show cyst from slices that do not" in first(outcome(), name="cyst")
 
 
+def test_labels_of_studies_are_named_as_the_reason():
+    found = outcome(patients=0, auroc=(None, None, None))
+    found["patients"] = {"all": 5, "abnormal": 0, "normal": 5, "abnormal_studies": 7}
+    said = sentences(found)[0]
+    assert "7 more patients with a finding cannot be counted: the label speaks of the whole" in said
+    found["patients"]["abnormal_studies"] = 0
+    assert "cannot be counted" not in sentences(found)[0]
+
+
 def test_further_sentences():
     said = [plain(sentence) for sentence in sentences(outcome())]
     assert said[1] == (
