@@ -300,7 +300,7 @@ def test_a_recipe_of_one_marker_keeps_the_hash_that_it_had_before_there_were_sev
         recipe_hash(
             load_recipe(
                 str(recipe_folder().parent / "zoo" / "mri_carcinoma" / "recipe.yaml"),
-                ["inference.suppress_bilateral=false"],
+                ["inference.suppress_bilateral=false", "inference.volume_threshold=common"],
             )
         )
         == "b7d7cc909417888cd0df4d0c5e766e999efcb4a3eada26cecb4cf83075c46be8"
