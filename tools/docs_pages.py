@@ -73,7 +73,7 @@ def requirements() -> list[str]:
 def recipe_keys() -> str:
     """Return every key of a recipe in tables, a heading per section, from the schema."""
     from clamnet_tf.recipe.expected import expected_text
-    from clamnet_tf.recipe.json_schema import alternatives, field_schema, json_schema, keys
+    from clamnet_tf.recipe.json_schema import all_paths, alternatives, field_schema, json_schema, keys
 
     schema = json_schema()
 
@@ -102,11 +102,11 @@ def recipe_keys() -> str:
         return [*found, "", *(line for path in inner for line in lines(path))]
 
     entries = []  # sections that stand in a list, such as those of `classes`
-    for key in keys(schema):
-        for part in alternatives(schema, field_schema(schema, (key,))):
-            if part.get("type") == "array" and "$ref" in part["items"]:
+    for path in all_paths(schema):
+        for part in alternatives(schema, field_schema(schema, path)):
+            if part.get("type") == "array" and "$ref" in part.get("items", ()):
                 entry = alternatives(schema, part["items"])[0]
-                entries += [f"## An entry of `{key}`", "", entry.get("description", ""), ""]
+                entries += [f"## An entry of `{'.'.join(path)}`", "", entry.get("description", ""), ""]
                 entries += ["| Key | Value | Default | Meaning |", "|---|---|---|---|"]
                 entries += [
                     f"| `{name}` | {_escaped(expected_text(schema, field))} | {_default(field)} | "

@@ -67,6 +67,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
 
     from clamnet_tf.datasets.layouts.recognition import recognize
     from clamnet_tf.datasets.manifest import write_manifest as save_manifest
+    from clamnet_tf.datasets.sequence_manifest import with_sequences
     from clamnet_tf.datasets.split import split_manifest
     from clamnet_tf.datasets.split import write_split as save_split
     from clamnet_tf.datasets.study_labels import level_problems
@@ -74,6 +75,7 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.recipe.schema_data import SplitSection
+    from clamnet_tf.recipe.sequences import sequences_of
 
     if overrides and not recipe_name:
         raise click.UsageError("--set needs --recipe.")
@@ -81,6 +83,8 @@ def inspect(folder, labels, write_manifest, write_split, recipe_name, overrides,
     section = recipe.data.split if recipe else SplitSection()
     reporter = Reporter()
     manifest = recognize(folder, labels.table, labels.said)
+    if recipe:
+        manifest = with_sequences(manifest, sequences_of(recipe))
     for line in manifest.account:
         reporter.line(line)
     if write_manifest:

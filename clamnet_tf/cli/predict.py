@@ -98,8 +98,10 @@ def predict(
     INPUT: image files (DICOM, NIfTI, PNG and the other formats of docs/how-to/formats.md) and folders of
     them, in any combination. The DICOM files of a series are one volume. So are pictures of one folder and
     size whose names differ only in a number at the end (head_1.png, head_2.png, ...), unless the model was
-    trained on X-rays. A manifest CSV says itself which files belong together. DICOM objects that are not
-    images (segmentations, structure sets, reports, localizers) are skipped.
+    trained on X-rays. For a model of several sequences (FLAIR, T1 ...), the series of a DICOM study and the
+    files of a patient become the channels of one image (docs/how-to/sequences.md). A manifest CSV
+    says itself which files belong together. DICOM objects that are not images (segmentations, structure sets,
+    reports, localizers) and files named as outlines (_seg, _gt, labelsTr) are skipped.
 
     Volumes with a position in the patient are brought to axial slices for marking, however they are stored,
     and results return to the files' own grid. A series with several volumes (phases, echoes, b-values,
@@ -146,6 +148,7 @@ def predict(
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
+    from clamnet_tf.zoo.sequences import sequences_of_model
 
     process_group = _process_group()
     reporter = Reporter(quiet=quiet or process_group.index > 0)
@@ -156,7 +159,12 @@ def predict(
         from clamnet_tf.prediction.dicom_seg import require_highdicom
 
         require_highdicom()
-    input_files = find_inputs(inputs, stacks=recipe.modality != "xray", keep_identifiers=keep_identifiers)
+    input_files = find_inputs(
+        inputs,
+        stacks=recipe.modality != "xray",
+        keep_identifiers=keep_identifiers,
+        sequences=sequences_of_model(run.path, recipe),
+    )
     reporter.line(
         f"Input: {len(input_files.manifest.cases)} files in {len(set(input_files.volumes))} volumes below "
         f"{input_files.hide(str(input_files.manifest.root))}"

@@ -38,11 +38,20 @@ def announced_channels(manifest: Manifest) -> int | None:
     """Return 1 when any examined image has one channel, so that gray stored as RGB is reduced to it; else
     None.
 
-    Files that cannot be opened are skipped here; the reader reports them later.
+    Files that cannot be opened are skipped here; the reader reports them later. Files that are one sequence
+    of an image do not count.
     """
-    paths = list(dict.fromkeys(case.image for case in manifest.cases))
+    paths = list(dict.fromkeys(case.image for case in manifest.cases if case.sequences is None))
     step = max(1, len(paths) // LOOKED_AT)
     return 1 if any(_is_gray(path) for path in paths[::step]) else None
+
+
+def holds_several_channels(path: Path) -> bool:
+    """Return whether a file announces several channels; False where that is not known before it is read."""
+    with contextlib.suppress(*_DAMAGE):
+        file_format = FORMATS.get(sniff.sniff(path))
+        return file_format is not None and file_format.is_gray is not None and not file_format.is_gray(path)
+    return False
 
 
 def _is_gray(path: Path) -> bool:

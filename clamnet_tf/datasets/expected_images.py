@@ -13,6 +13,7 @@ import numpy as np
 
 from clamnet_tf.errors import UnfitImages
 from clamnet_tf.imaging.colour_check import gray_of, is_colour
+from clamnet_tf.imaging.dicom import read_dicom_files
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.volume import Volume
@@ -74,15 +75,24 @@ def expected_images(recipe, channels: int | None = None, *, any_modality: bool =
 
 
 def read_expected(
-    path: Path, expected: ExpectedImages, *, dicom_backend: str = "pydicom"
+    path: Path, expected: ExpectedImages, *, dicom_backend: str = "pydicom", files: tuple[Path, ...] = ()
 ) -> tuple[Volume, tuple[str, ...]]:
     """Read an image, check and adapt it, and return it with notes on what was accepted or changed.
+
+    Args:
+        path: file or folder, named in messages.
+        expected: what the image must be like.
+        dicom_backend: which library reads DICOM.
+        files: the files of one DICOM volume, where they are several; else `path` is read.
 
     Raises:
         ImageError: it cannot be read.
         UnfitImages: it is another kind of image; the message names the file, the cause and the remedy.
     """
-    volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)
+    if len(files) > 1:
+        volume = read_dicom_files(files, path, backend=dicom_backend, presentation=expected.presentation)
+    else:
+        volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)
     notes = _check_modality(path, volume, expected)
     if expected.presentation:
         notes += volume.grid.notes

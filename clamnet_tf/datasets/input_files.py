@@ -10,16 +10,23 @@ from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.layouts.listing import list_folder, stem_of
 from clamnet_tf.datasets.layouts.other_files import other_files
 from clamnet_tf.datasets.manifest import Case, read_manifest
+from clamnet_tf.datasets.sequence_manifest import by_columns
 from clamnet_tf.datasets.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of, titles
 from clamnet_tf.imaging.readers import kind_of
+from clamnet_tf.recipe.sequences import Sequences
 
 RESULT_TABLE = "marks.csv"  # written by predict; a folder that holds one is skipped
 RESULT_SETTINGS = "prediction.json"  # likewise; written first, so that a killed prediction leaves it too
 RESULT_COLUMNS = ("input", "slice", "volume", "presence_score")  # first columns of RESULT_TABLE
 _MASK = re.compile(r"(?P<stem>.+)_mask(_[0-9]+)?", re.IGNORECASE)
 _MASKS = "masks (<name>_mask.*)"
+_SEGMENTATION = re.compile(  # names of outlines in public archives: BraTS, BIDS, nnU-Net, MSLUB
+    r"(?:.*[_.-])?(seg|dseg|segmentation|gt|label|labels|labelmap|groundtruth)", re.IGNORECASE
+)
+_SEGMENTATION_FOLDERS = ("labelstr", "labelsts", "labelsval")
+_SEGMENTATIONS = "outlines (<name>_seg.*, <name>_gt.*, <name>_label.*, folders labelsTr and labelsTs)"
 
 
 @dataclass
@@ -35,6 +42,7 @@ class InputFiles:
         skipped: {description: number of skipped files}.
         identifiers: identifiers of patients in DICOM headers.
         keep_identifiers: whether `identifiers` is to stay empty.
+        sequences: the sequences of the model, in whose order the columns of manifests are put; None: none.
     """
 
     kinds: dict[Path, str | None] = field(default_factory=dict)
@@ -45,6 +53,7 @@ class InputFiles:
     skipped: collections.Counter = field(default_factory=collections.Counter)
     identifiers: Identifiers = field(default_factory=Identifiers)
     keep_identifiers: bool = False
+    sequences: Sequences | None = None
 
     def add(self, given: Path) -> None:
         """Add a file, a folder with everything below it, or a manifest."""
@@ -63,12 +72,22 @@ class InputFiles:
                 self.failures.append(str(error))
 
     def drop_masks(self) -> None:
-        """Remove <name>_mask beside <name> from files that were named singly, as by a shell pattern."""
+        """Remove <name>_mask beside <name> from files that were named singly, as by a shell pattern.
+
+        Files whose names say that they are outlines (`is_outline`) are removed beside any other image.
+        """
         stems = {(path.parent, stem_of(path)) for path in self.named}
         for path in self.named:
             match = _MASK.fullmatch(stem_of(path))
             if match and (path.parent, match["stem"]) in stems and self.kinds.pop(path, None):
                 self.skipped[_MASKS] += 1
+        outlines = [
+            path for path in self.named if self.kinds.get(path) and is_outline(path, path.parent.parent)
+        ]
+        for path in outlines:
+            if self.kinds[path] != "dicom" and len(self.named) > len(outlines):
+                del self.kinds[path]
+                self.skipped[_SEGMENTATIONS] += 1
 
     def _add_file(self, path: Path, root: Path, kind: str | None) -> None:
         if path not in self.kinds and path not in self.table_cases:
@@ -96,6 +115,8 @@ class InputFiles:
                 other_paths.append(path)
             elif suffix_of(path) and _MASK.fullmatch(stem_of(path)):
                 skipped[_MASKS] += 1
+            elif listing.kind(path) != "dicom" and is_outline(path, folder):
+                skipped[_SEGMENTATIONS] += 1
             else:
                 self._add_file(path, folder, listing.kind(path))
         other_counts, failures = other_files(listing, other_paths)
@@ -113,6 +134,7 @@ class InputFiles:
     def _add_manifest(self, path: Path) -> None:
         try:
             cases = read_manifest(path).cases
+            cases = tuple(by_columns(case, self.sequences) for case in cases)
         except DataError as error:
             self.failures.append(str(error))
             return
@@ -123,6 +145,13 @@ class InputFiles:
                     replace(case, label=None, mask=None, split=None, eta=None, slice_index=None, markers=()),
                 )
         self.roots += [path.parent, *dict.fromkeys(case.image.parent for case in cases)]
+
+
+def is_outline(path: Path, folder: Path) -> bool:
+    """Return whether name or folder of a file below `folder` say that it is an outline, not an image."""
+    parts = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
+    inside = {part.lower() for part in (folder.name, *parts)}
+    return bool(_SEGMENTATION.fullmatch(stem_of(path)) or inside & set(_SEGMENTATION_FOLDERS))
 
 
 def _is_result(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Read, check and write the manifest CSV: which image, of which patient, with which label.
 
 Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers,
-label_level.
+label_level. In place of image, two or more columns image_NAME name a file or folder per sequence.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 
@@ -14,6 +14,8 @@ from typing import Protocol
 from clamnet_tf import spreadsheet
 from clamnet_tf.datasets.problems import SHOWN, nearest
 from clamnet_tf.datasets.row_reader import LONGEST_NAME, SIDE_NAMES, RowReader
+from clamnet_tf.datasets.sequence_columns import PREFIX, group_of_columns, sequence_columns
+from clamnet_tf.datasets.sequence_files import SequenceGroup
 from clamnet_tf.datasets.table_files import open_table
 from clamnet_tf.datasets.table_limits import shown_cell, shown_columns
 from clamnet_tf.errors import DataError
@@ -50,6 +52,8 @@ class Case:
         mask_in_order: whether the mask is a .npy that `fit --corrections` made: uint8 (slices, rows, columns)
             in the order of the volume; 255 is ignored.
         label_level: "slice" or "study", what the label speaks of; None leaves it to the recipe.
+        sequences: the files of all channels, where a study has a series or file per sequence; `image` is the
+            reference then, or a file of it. None: `image` holds all channels.
     """
 
     image: Path
@@ -66,6 +70,7 @@ class Case:
     markers: tuple[str, ...] = ()
     mask_in_order: bool = False
     label_level: str | None = None
+    sequences: SequenceGroup | None = None
 
 
 class HidesIdentifiers(Protocol):
@@ -113,12 +118,16 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
     Args:
         reader: collects problems.
         line: number of the row.
-        cells: {name from REQUIRED or OPTIONAL: text}.
+        cells: {name from REQUIRED or OPTIONAL, or column of a sequence: text}.
     """
     get = lambda name: cells.get(name, "")
-    image = get("image")
+    sequences, image = None, get("image")
+    if columns := sequence_columns(cells):
+        paths = {name: reader.file(line, name, get(name), folder_allowed=True) for name in columns}
+        sequences = group_of_columns(paths)
+        image = "" if sequences is None else str(sequences.files[0])
     if not image:
-        reader.problem(line, "image: is empty")
+        reader.problem(line, f"{columns[0] if columns else 'image'}: is empty")
     label = reader.whole(line, "label", get("label"), "a whole number (0 normal, 1.. abnormal)")
     return Case(
         image=reader.file(line, "image", image, folder_allowed=True),
@@ -134,6 +143,7 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
         organ=reader.file(line, "organ", get("organ")),
         markers=reader.names(line, "markers", get("markers"), label),
         label_level=reader.level(line, "label_level", get("label_level")),
+        sequences=sequences,
     )
 
 
@@ -168,17 +178,19 @@ def read_manifest(csv_path) -> Manifest:
     csv_path = Path(csv_path)
     table = open_table(csv_path)
     header, rows = table.header, table.rows
-    known = REQUIRED + OPTIONAL
+    of_sequences = sequence_columns(header)
+    required = REQUIRED[1:] if of_sequences else REQUIRED
+    known = required + OPTIONAL + of_sequences
     reader = RowReader(csv_path.parent)
     unused = [name for name in header if name not in known]
-    if set(REQUIRED) <= set(header):
+    if set(required) <= set(header):
         unknown = [name for name in unused if _may_be_meant(name, header, rows)]
     else:
         unknown = unused
     for index, name in enumerate(unknown):  # beyond SHOWN the message only counts them
         near = nearest(name, known) if index < SHOWN else ""
         reader.problem(1, f"unknown column {shown_cell(name)}{near}; columns are {', '.join(known)}")
-    for name in REQUIRED:
+    for name in required:
         if name not in header:
             reader.problem(1, f"column {name!r} is missing")
     cases = [(line, read_cells(reader, line, cells)) for line, cells in rows] if not reader.problems else []
@@ -209,10 +221,17 @@ def _may_be_meant(name: str, header, rows) -> bool:
 
 
 def write_manifest(manifest: Manifest, csv_path) -> None:
-    """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute."""
+    """Write the cases as a manifest CSV; paths below the CSV's folder become relative, others absolute.
+
+    Raises:
+        DataError: a sequence of a study has several files, which one cell cannot name.
+    """
     csv_path = Path(csv_path)
     root = Path(os.path.abspath(csv_path.parent))
-    lines = [spreadsheet.line(REQUIRED + OPTIONAL)]
+    groups = [case.sequences for case in manifest.cases if case.sequences is not None]
+    names = [image.name for image in groups[0].images] if groups else []
+    columns = tuple(PREFIX + name for name in names) + REQUIRED[1:] if names else REQUIRED
+    lines = [spreadsheet.line(columns + OPTIONAL)]
 
     def text(value):
         if isinstance(value, Path):
@@ -221,7 +240,8 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
         return "" if value is None else repr(float(value)) if isinstance(value, float) else str(value)
 
     for case in manifest.cases:
-        values = (case.image, case.patient, case.label, case.site, case.series, case.slice_index)
+        images = _cells_of_images(case, len(names))
+        values = (*images, case.patient, case.label, case.site, case.series, case.slice_index)
         more = (
             case.position,
             case.eta,
@@ -233,3 +253,15 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
         )
         lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
     write_text(csv_path, "".join(lines))
+
+
+def _cells_of_images(case: Case, count: int) -> tuple[Path | None, ...]:
+    """Return the cells of the image, or of the `count` sequences, of a case."""
+    if not count:
+        return (case.image,)
+    if case.sequences is None or any(len(image.files) > 1 for image in case.sequences.images):
+        raise DataError(
+            f"{case.image}: a manifest with a column per sequence needs one file or folder for each; this "
+            "study has several files in one series, or one file of all channels. Give the data folder itself."
+        )
+    return tuple(image.files[0] if image.files else None for image in case.sequences.images)

@@ -19,9 +19,12 @@ from clamnet_tf.datasets.layouts.listing import PICTURES, natural_key, stem_of
 from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.result_names import NUMBERED, result_names
+from clamnet_tf.datasets.sequence_files import described
+from clamnet_tf.datasets.sequence_inputs import group_files, group_series
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of
 from clamnet_tf.imaging.readers import kind_of, read_volume
+from clamnet_tf.recipe.sequences import Sequences
 from clamnet_tf.texts import printable
 
 __all__ = ["RESULT_COLUMNS", "RESULT_SETTINGS", "RESULT_TABLE", "Inputs", "find_inputs"]
@@ -56,7 +59,9 @@ class Inputs:
         return printable(self.identifiers.hide(text))
 
 
-def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -> Inputs:
+def find_inputs(
+    paths, *, stacks: bool = True, keep_identifiers: bool = False, sequences: Sequences | None = None
+) -> Inputs:
     """Return files and folders, in any mix, as Inputs, in the given order (folders in natural order).
 
     A file that is given twice counts once. In folders, masks (<name>_mask.*), earlier results and files of
@@ -67,16 +72,18 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
             form a volume and where organ masks are.
         stacks: whether numbered pictures form volumes; an X-ray has no slices.
         keep_identifiers: keep names of patients in the names of results.
+        sequences: which series or files of a study are the channels of an image; None: every file holds all
+            channels.
 
     Raises:
         DataError: nothing can be used. Problems with a part of the inputs are in `failures`.
     """
-    files = InputFiles(keep_identifiers=keep_identifiers)
+    files = InputFiles(keep_identifiers=keep_identifiers, sequences=sequences)
     for path in paths:
         files.add(Path(path))
     files.drop_masks()
     root = Path(os.path.commonpath(files.roots)) if files.roots else Path.cwd()
-    builder = _VolumeBuilder(root, files, stacks)
+    builder = _VolumeBuilder(root, files, stacks, sequences)
     cases, hide = builder.build(), lambda name: printable(files.identifiers.hide_name(name))
     failures = tuple(printable(files.identifiers.hide(failure)) for failure in files.failures)
     if not cases:
@@ -102,8 +109,8 @@ def find_inputs(paths, *, stacks: bool = True, keep_identifiers: bool = False) -
 class _VolumeBuilder:
     """Groups the input files into cases and volumes, and writes the account."""
 
-    def __init__(self, root: Path, files: InputFiles, stacks: bool):
-        self.root, self.files, self.stacks = root, files, stacks
+    def __init__(self, root: Path, files: InputFiles, stacks: bool, sequences: Sequences | None):
+        self.root, self.files, self.stacks, self.sequences = root, files, stacks, sequences
         self.cases: dict[Path, Case] = dict(files.table_cases)
         self.names: dict[Path, str] = {}
         self.account: list[str] = []
@@ -114,9 +121,8 @@ class _VolumeBuilder:
         self._group_table_cases()
         self._group_dicom([path for path, kind in self.files.kinds.items() if kind == "dicom"])
         self._group_pictures([path for path, kind in self.files.kinds.items() if kind in PICTURES])
-        self._add_single_files(
-            [path for path, kind in self.files.kinds.items() if kind not in (*PICTURES, "dicom")], "Files"
-        )
+        volumes = [path for path, kind in self.files.kinds.items() if kind not in (*PICTURES, "dicom")]
+        self._add_single_files(self._group_sequence_files(volumes), "Files")
         if self.files.skipped:
             self.account.append(
                 "Skipped: "
@@ -167,12 +173,20 @@ class _VolumeBuilder:
                 instances.add(header.instance)
                 headers.append(header)
         lines, aside, series = [], [], sort_headers(headers)
+        grouped = group_series(series, self.sequences)
+        series = grouped.series
+        self.files.failures += grouped.problems
+        self.files.skipped["DICOM images of series that are no sequence of the model"] += grouped.left_out
         for sorted_headers in series:
-            lines += self._group_series(sorted_headers)
+            lines += self._group_series(sorted_headers, grouped.groups)
             aside += sorted_headers.notes(lambda header: self.relative_name(header.path))
             self.files.skipped["copies of a DICOM image"] += len(sorted_headers.copies)
         self.files.skipped += collections.Counter()  # drops counts of 0
         self._add_lines(f"DICOM series: {len(series)}", lines)
+        self._add_lines(
+            f"Studies of several series: {len(grouped.groups)}",
+            [self.visible_name(described(group)) for group in grouped.groups.values()],
+        )
         self._add_lines(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
         if labelled:
@@ -181,7 +195,7 @@ class _VolumeBuilder:
                 f"name; pictures of results show them."
             )
 
-    def _group_series(self, series: SortedHeaders) -> list[str]:
+    def _group_series(self, series: SortedHeaders, groups) -> list[str]:
         """Add the volumes of a series; return lines on them."""
         lines = []
         for index, volume in enumerate(series.volumes):
@@ -198,6 +212,7 @@ class _VolumeBuilder:
                     header.patient or header.study,
                     volume.key,
                     None if is_single else header.position,
+                    groups.get(volume.key),
                 )
             kind = "one volume" if not is_single or len(series.volumes) == 1 else "a volume of its own"
             lines.append(
@@ -267,6 +282,21 @@ class _VolumeBuilder:
         self._add_lines(f"Volumes of numbered pictures: {len(stacks)}", lines)
         self._add_single_files(single, "Pictures")
 
+    def _group_sequence_files(self, paths: list[Path]) -> list[Path]:
+        """Add the studies whose files match the sequences by name; return the files that are left."""
+        found = group_files(paths, self.sequences, self.files.named)
+        for path, group, _ in found.groups:
+            self._add_case(path, self.relative_name(path), self.relative_name(path), None, None, group)
+        self.files.failures += found.problems
+        self.files.skipped["files of sequences that the model does not use"] += len(found.others)
+        lines = [
+            f"{self.visible_name(self.relative_name(study))}: {self.visible_name(described(group))}"
+            for _, group, study in found.groups
+        ]
+        self._add_lines(f"Studies of several files: {len(lines)}", lines)
+        self.files.skipped += collections.Counter()  # drops counts of 0
+        return found.rest
+
     def _add_single_files(self, paths: list[Path], title: str) -> None:
         for path in paths:
             self._add_case(path, self.relative_name(path), self.relative_name(path), None, None)
@@ -275,12 +305,14 @@ class _VolumeBuilder:
             [self.visible_name(self.relative_name(path)) for path in paths],
         )
 
-    def _add_case(self, path, name, patient, series, position) -> None:
+    def _add_case(self, path, name, patient, series, position, sequences=None) -> None:
         self.names[path] = name
-        self.cases[path] = Case(image=path, patient=patient, label=None, series=series, position=position)
+        self.cases[path] = Case(
+            image=path, patient=patient, label=None, series=series, position=position, sequences=sequences
+        )
 
-    def _add_lines(self, title: str, lines: list[str]) -> None:
-        if lines:
+    def _add_lines(self, title: str, lines) -> None:
+        if lines := list(lines):
             self.account += [title, *listed(lines, 10).split("\n")]
 
     def visible_name(self, name: str) -> str:

@@ -17,7 +17,7 @@ PYTHONS = ((3, 10), (3, 13))  # oldest and newest
 STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
-    "itk": "NRRD and MetaImage volumes",
+    "itk": "NRRD and MetaImage volumes, rigid registration of sequences",
     "hub": "zoo entries from the Hugging Face Hub",
     "export": "files for TensorFlow Serving, LiteRT and ONNX",
     "serving": "asking a model server over gRPC",

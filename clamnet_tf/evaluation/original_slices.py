@@ -4,6 +4,7 @@ import numpy as np
 
 from clamnet_tf.datasets.slice_numbers import slice_number
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.volumes import Group, assemble, group_cases
 
 
@@ -21,10 +22,13 @@ def original_slices(manifest, prepared, rows, data) -> list:
         the recipe's channels. The number is that of the slice in its file, as the column `slice` of a table
         gives it.
     """
-    table, slices, last = prepared.table, [], (None, None)
+    table, slices, last, studies = prepared.table, [], (None, None), _Studies(manifest, data)
     slices_per_case = np.bincount(table.case)  # slices per case
     for row in rows:
         case, index = int(table.case[row]), int(table.slice_index[row])
+        if manifest.cases[case].sequences is not None:
+            slices.append(studies.slice(case, index))
+            continue
         if last[0] != case:
             last = (case, _open(manifest, case, int(slices_per_case[case]), data, last))
         array, number_of = last[1]
@@ -52,6 +56,43 @@ def _open(manifest, case: int, slices: int, data, last):
         else np.ascontiguousarray(volume.array[..., list(data.channels)])
     )
     return array, lambda index: slice_number(volume, index)
+
+
+class _Studies:
+    """Reads slices of studies with a file or series per sequence, one study in memory."""
+
+    def __init__(self, manifest, data):
+        self.manifest, self.data = manifest, data
+        self.group = Group(())
+        self.volumes: list[AssembledVolume] = []
+
+    def slice(self, case: int, index: int):
+        """Return (slice (H, W, C), its number in the file) of the slice `index` of a case."""
+        if case not in self.group.cases:
+            self.group = _group_of(self.manifest, case)
+            self.volumes = assemble(
+                self.manifest,
+                self.group,
+                channels=self.data.channels,
+                dicom_backend=self.data.dicom_backend,
+                with_organ=False,
+            )
+        for volume in self.volumes:
+            for place, owner, inside, _ in volume.wanted:
+                if (owner, inside) == (case, index):
+                    number = _number(volume, place, case)
+                    return volume.array[place], index if number is None else number
+        raise KeyError((case, index))  # the table of prepared slices names wanted slices alone
+
+
+def _number(volume: AssembledVolume, place: int, case: int) -> int | None:
+    """Return the number of the slice at `place` in its file, or None where slices were turned."""
+    if volume.axes[0]:
+        return None
+    if len(volume.grids) > 1:
+        return volume.grids[volume.cases.index(case)].references[0].number
+    references = volume.grids[0].references
+    return references[len(references) - 1 - place if volume.flips[0] else place].number
 
 
 def _group_of(manifest, case: int) -> Group:

@@ -18,8 +18,8 @@ from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.windows import apply_window
 from clamnet_tf.inference.postprocessing.log_odds import log_odds
 from clamnet_tf.metrics.localisation import image_score
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.prepared_volume import prepare_volume
-from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.serving.signatures import (
     BOX,
     DEFAULT,

@@ -12,8 +12,8 @@ import numpy as np
 
 from clamnet_tf.errors import DataError, RunError
 from clamnet_tf.inference.trained_model import load_trained_model
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.prepared_volume import prepare_volume
-from clamnet_tf.preprocessing.volumes import AssembledVolume
 
 _SMALLEST = 0.02  # of the image; less is no organ
 

@@ -228,8 +228,8 @@ def _other_channels(image, expected: int, received: int) -> str:
     )
     if received == 1 < expected:
         return what + (
-            "Its card says which sequences they are (clamnet-tf zoo show NAME). Where sequences of one "
-            "patient are files on one grid, put them in that order into one NIfTI file of four dimensions: "
-            "nibabel.concat_images([FIRST, SECOND, ...]).to_filename(OUT). Or use a model of one channel."
+            "Where the sequences of one patient are series or files of their own, they must be recognised by "
+            "their headers or names, as data.sequences of the recipe says (docs/how-to/sequences.md); a "
+            "manifest with a column per sequence names them itself. Or use a model of one channel."
         )
     return what + "Convert the image, or use a model trained on such images."

@@ -11,8 +11,8 @@ from clamnet_tf.imaging.series_sorting import SET_ASIDE
 from clamnet_tf.imaging.volume import Grid, SliceReference
 from clamnet_tf.metrics.localisation import image_score, marked_fraction
 from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
-from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.classes import named
 
 if TYPE_CHECKING:  # loads Keras, for which reading tables must not wait

@@ -13,7 +13,7 @@ from clamnet_tf.files import atomic_path
 from clamnet_tf.imaging.volume import Grid, to_stored
 from clamnet_tf.prediction.marked_volume import MarkedVolume, stack_spacing
 from clamnet_tf.prediction.planes import affine_of, planes_of, unevenness
-from clamnet_tf.preprocessing.volumes import AssembledVolume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 
 SHEARED = (
     "its slices are sheared (tilted gantry); its NIfTI mask stores the shear in the sform and has "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clamnet_tf.preprocessing.volumes import AssembledVolume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 
 _SAME_PLACE_MM = 1e-3
 _EVEN = 0.05

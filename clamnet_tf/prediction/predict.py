@@ -162,10 +162,10 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
 
     Of the inputs it holds a digest of paths and sizes, no names.
     """
-    files = [
-        [str(case.image), case.image.stat().st_size if case.image.is_file() else 0]
-        for case in inputs.manifest.cases
-    ]
+    cases = inputs.manifest.cases
+    files = [[str(case.image), case.image.stat().st_size if case.image.is_file() else 0] for case in cases]
+    if sequences := {case.sequences: None for case in cases if case.sequences is not None}:
+        files += [[json.dumps(group.row(), sort_keys=True), 0] for group in sequences]
     digest = hashlib.sha256(
         json.dumps(
             [files, [group.cases for group in groups], [str(output) for output in inputs.outputs]]

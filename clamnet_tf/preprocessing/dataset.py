@@ -8,15 +8,19 @@ from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.layouts.label_words import LabelSource
 from clamnet_tf.datasets.layouts.recognition import recognize
 from clamnet_tf.datasets.pseudonyms import with_hidden
+from clamnet_tf.datasets.sequence_manifest import with_sequences
 from clamnet_tf.datasets.split import split_manifest
 from clamnet_tf.datasets.study_labels import with_label_level
 from clamnet_tf.errors import DataError
 from clamnet_tf.preprocessing.cache import Prepared, default_cache, prepare
 from clamnet_tf.recipe.classes import class_names
+from clamnet_tf.recipe.sequences import sequences_of
 from clamnet_tf.simulation.cohorts import COHORTS, write_cohort
 
 
-def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=False, training=True):
+def find_cases(
+    recipe, data, labels, reporter, cache=None, *, keep_identifiers=False, training=True, channel_names=()
+):
     """Return the manifest of `data`, or of the recipe's built-in cohort, and report what was recognised.
 
     Args:
@@ -28,6 +32,7 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
         keep_identifiers: leave patients' names in what is reported and written; otherwise `reporter` hides
             them from here on.
         training: see `datasets.study_labels.with_label_level`.
+        channel_names: what the channels of the model hold, where it has a card (recipe.sequences).
 
     Raises:
         DataError: there is neither data nor a built-in cohort, labels were given without data, or labels of
@@ -59,6 +64,8 @@ def find_cases(recipe, data, labels, reporter, cache=None, *, keep_identifiers=F
             manifest = write_cohort(
                 cohort, Path(cache or default_cache()) / "cohorts", lambda done, total: bar.update(done)
             )
+    if data is not None:
+        manifest = with_sequences(manifest, sequences_of(recipe, channel_names))
     manifest = with_label_level(manifest, recipe.data.labels, training=training)
     for line in (*manifest.account, *class_account(manifest, class_names(recipe))):
         reporter.line(f"  {line}")

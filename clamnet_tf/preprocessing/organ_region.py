@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.organs.body import body
 from clamnet_tf.preprocessing.organs.bone import bone
 from clamnet_tf.preprocessing.organs.brain import FALLBACK_RIM, brain
@@ -11,7 +12,6 @@ from clamnet_tf.preprocessing.organs.breast import breast
 from clamnet_tf.preprocessing.organs.cranium import cranium
 from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
 from clamnet_tf.preprocessing.organs.lungs_ct import lungs_ct
-from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.schema_data import OrganSection
 
 #: bool (slices, rows, columns), the organ without its rim; number of slices that took the fallback

@@ -10,9 +10,10 @@ import numpy as np
 
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.windows import normalize, window_of
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.crop import CropBox, crop_box
 from clamnet_tf.preprocessing.organ_region import organ_region
-from clamnet_tf.preprocessing.volumes import AssembledVolume, slice_hash
+from clamnet_tf.preprocessing.volumes import slice_hash
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 _LARGEST_FLOAT16 = 65504.0

@@ -11,11 +11,12 @@ import numpy as np
 
 from clamnet_tf.datasets.expected_images import ExpectedImages
 from clamnet_tf.errors import DataError
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.npy_files import GrowingArray
 from clamnet_tf.preprocessing.prepared_volume import prepare_volume
 from clamnet_tf.preprocessing.shards import VERSION, Shard
 from clamnet_tf.preprocessing.slice_table import write_stored
-from clamnet_tf.preprocessing.volumes import AssembledVolume, assemble
+from clamnet_tf.preprocessing.volumes import assemble
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 
 

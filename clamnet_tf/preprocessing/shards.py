@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clamnet_tf.datasets.expected_images import ExpectedImages
 from clamnet_tf.datasets.manifest import Case, Manifest
+from clamnet_tf.datasets.sequence_files import SequenceGroup
 from clamnet_tf.datasets.stacking import differs
 from clamnet_tf.imaging.formats import format_promised
 from clamnet_tf.preprocessing.content_hashes import ContentHashes
@@ -73,6 +74,7 @@ class Shard:
         for case in self.manifest.cases:
             hashed = contents.of(case.organ) if organ.method == "given" and case.organ else None
             files.append([contents.of(case.image), case.slice_index, case.position, hashed])
+        sequences = self._sequence_causes(contents)
         contents.save()
         settings = data.model_dump(
             mode="json", include={"channels", "window", "normalization", "side", "dicom_backend"}
@@ -87,9 +89,22 @@ class Shard:
         causes.append(expected.causes())
         if mixed := [index for index, group in enumerate(self.groups) if self._may_be_refused(group)]:
             causes.append(mixed)
+        if sequences:
+            causes.append(sequences)
         if organ.method == "network":
             causes.append(organ_network.key)
         return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()
+
+    def _sequence_causes(self, contents: ContentHashes) -> list:
+        """Return what the other sequences of studies add to the key: [] where files hold all channels."""
+        causes = []
+        for index, group in enumerate(self.groups):
+            sequences = self.manifest.cases[group.cases[0]].sequences
+            if sequences is not None:
+                hashes = [[contents.of(path) for path in image.files] for image in sequences.images]
+                settings = [sequences.reference, sequences.filler, sequences.registration]
+                causes.append([index, hashes, *settings])
+        return causes
 
     def _may_be_refused(self, group: Group) -> bool:
         """Tell whether the labels of a group decide if it is prepared at all.
@@ -108,7 +123,13 @@ class Shard:
     def row(self) -> dict:
         """Return the shard as a dict for JSON; `from_row` reads it back."""
         cases = [
-            {name: str(value) if isinstance(value, Path) else value for name, value in vars(case).items()}
+            {
+                **{
+                    name: str(value) if isinstance(value, Path) else value
+                    for name, value in vars(case).items()
+                },
+                "sequences": case.sequences and case.sequences.row(),
+            }
             for case in self.manifest.cases
         ]
         return {
@@ -128,6 +149,7 @@ class Shard:
                         **case,
                         **{name: case[name] and Path(case[name]) for name in paths},
                         "markers": tuple(case["markers"]),
+                        "sequences": case["sequences"] and SequenceGroup.from_row(case["sequences"]),
                     }
                 )
             )

@@ -14,9 +14,10 @@ from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.datasets.slice_numbers import volume_slice
 from clamnet_tf.datasets.stacking import Single, stack_files, stored_affine, turn_of
 from clamnet_tf.errors import DataError, UnfitImages
-from clamnet_tf.imaging.orientation import IDENTITY
-from clamnet_tf.imaging.volume import Grid, Volume
+from clamnet_tf.imaging.volume import Volume
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
+from clamnet_tf.preprocessing.sequence_channels import stack_sequences
 
 
 @dataclass(frozen=True)
@@ -67,41 +68,6 @@ def _in_order(cases, indices) -> Group:
     return Group(tuple(sorted(indices, key=order)))
 
 
-@dataclass(frozen=True)
-class AssembledVolume:
-    """One volume, ready for the organ step.
-
-    Attributes:
-        array: (S, H, W, C) float32, chosen channels, every slice of the volume; axial where its files have a
-            place in the patient.
-        wanted: per requested slice (index along axis 0, index of its case, slice inside its file, position
-            0..1 in the volume).
-        spacing_mm: between slices, rows and columns, in mm; None = unknown.
-        organ: bool (S, H, W) mask given with the image, or None.
-        grids: the way back to the files: of the one file of several slices, or of each file of one slice, in
-            order.
-        affines: per grid, 4x4, (slice, row, column, 1) of the stack -> mm, LPS; None = unknown. The stack
-            holds the slices of DICOM as their files do, in the order of position; for all other files it is
-            `array`.
-        axes, flips: how `array` was taken from the stack, see `imaging.orientation.reorient`.
-        cases: per grid, index of its case.
-        excluded: bool (S, H, W), where no patient is shown (see `imaging.volume.Volume`); None = nowhere.
-        notes: what was accepted or changed to read it, beside the notes of the grids.
-    """
-
-    array: np.ndarray
-    wanted: tuple[tuple[int, int, int, float], ...]
-    spacing_mm: tuple[float, float, float] | None
-    organ: np.ndarray | None
-    grids: tuple[Grid, ...]
-    affines: tuple[np.ndarray | None, ...]
-    axes: tuple[int, int, int] = IDENTITY[0]
-    flips: tuple[bool, bool, bool] = IDENTITY[1]
-    cases: tuple[int, ...] = (0,)
-    excluded: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
 def assemble(
     manifest: Manifest,
     group: Group,
@@ -126,6 +92,21 @@ def assemble(
             asked for, or an image is not what `expected` says.
         ImageError: a file cannot be read.
     """
+    sequences = manifest.cases[group.cases[0]].sequences
+    if sequences is not None:
+        of_reference = _assemble(
+            manifest, group, None, dicom_backend, with_organ, replace(expected, channels=1)
+        )
+        volumes = [stack_sequences(volume, sequences, expected, dicom_backend) for volume in of_reference]
+        path = manifest.cases[group.cases[0]].image
+        volumes = [replace(volume, array=_choose(path, volume.array, channels)) for volume in volumes]
+    else:
+        volumes = _assemble(manifest, group, channels, dicom_backend, with_organ, expected)
+    return [_checked(manifest, volume, expected) for volume in volumes]
+
+
+def _assemble(manifest: Manifest, group: Group, channels, dicom_backend, with_organ, expected):
+    """Return the volumes of a group whose files hold all channels, or those of the reference sequence."""
     volumes, single = [], []
     by_file: dict[Path, list[int]] = {}
     for index in group.cases:
@@ -158,7 +139,7 @@ def assemble(
                 stack.notes,
             )
         )
-    return [_checked(manifest, volume, expected) for volume in volumes]
+    return volumes
 
 
 def _checked(manifest: Manifest, volume: AssembledVolume, expected: ExpectedImages) -> AssembledVolume:

@@ -1,6 +1,11 @@
 """Rules between several keys of a recipe, which the schema cannot state (rule.py says what a rule is)."""
 
-from clamnet_tf.recipe import rules_masks, rules_network, rules_teaching  # noqa: F401  (each adds its rules to RULES)
+from clamnet_tf.recipe import (  # noqa: F401  (each adds its rules to RULES)
+    rules_masks,
+    rules_network,
+    rules_sequences,
+    rules_teaching,
+)
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.rule import RULES, Finding, rule
 

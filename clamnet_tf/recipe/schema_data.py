@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_serializer
 
+from clamnet_tf.recipe.schema_sequences import SequenceSection
 from clamnet_tf.recipe.section import Fraction, Positive, Section, Seed, without
 
 
@@ -110,6 +111,17 @@ class DataSection(Section):
         description="Channels to keep, by index, in order; null keeps all. kaggle_3m: 0 pre-contrast, 1 "
         "FLAIR, 2 post-contrast.",
     )
+    sequences: Annotated[list[SequenceSection], Field(min_length=2, max_length=16)] | None = Field(
+        None,
+        description="The series or files of a study that are the channels of an image, in this order, where "
+        "a study is not one image of several channels; null: every file holds all channels.",
+    )
+    registration: Literal["none", "rigid"] = Field(
+        "none",
+        description="How the sequences of a study are brought onto the reference before they are resampled: "
+        "none, by their positions in the patient alone; rigid, also by a rotation and a shift that SimpleITK "
+        "(extra [itk]) finds.",
+    )
     window: WindowSection | None = Field(
         None,
         description="Fixed window applied before normalisation; null for none. Pictures of 8 bits (PNG, "
@@ -142,7 +154,7 @@ class DataSection(Section):
 
     @model_serializer(mode="wrap")
     def _without_absent_atlas(self, handler):
-        return without(handler(self), normal_atlas=None, labels="slice")
+        return without(handler(self), normal_atlas=None, labels="slice", sequences=None, registration="none")
 
 
 class OrganSection(Section):

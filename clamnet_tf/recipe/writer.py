@@ -75,6 +75,8 @@ def _every_key(value):
     """Return the plain values of a section and of the sections in it."""
     if isinstance(value, Section):
         return {key: _every_key(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, dict):
+        return {key: _every_key(child) for key, child in value.items()}
     return [_every_key(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

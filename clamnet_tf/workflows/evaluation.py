@@ -12,6 +12,7 @@ from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.workflows.dataset import Source
 from clamnet_tf.zoo.organ_networks import organ_network_of
+from clamnet_tf.zoo.sequences import channel_names_of
 
 
 def evaluate(
@@ -42,6 +43,7 @@ def evaluate(
             source.cache,
             keep_identifiers=source.keep_identifiers,
             training=False,
+            channel_names=channel_names_of(run.path),
         )
         manifest = choose_cases(cases, run, split, source.split_file, drawn=drawn, with_train=needs_fitting)
         if source.data is None and split is None:

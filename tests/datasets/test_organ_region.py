@@ -5,8 +5,8 @@ import typing
 import numpy as np
 import pytest
 
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.organ_region import METHODS, organ_region
-from clamnet_tf.preprocessing.volumes import AssembledVolume
 from clamnet_tf.recipe.schema_data import OrganSection
 
 

@@ -27,6 +27,26 @@ SEEN = "attribution.least_score=0.5"  # makes the section
 
 # rule: overrides of the small recipe (depth 3, side 32) that it refuses, where, and what it says
 WRONG = {
+    "sequences_once": (
+        ["data.sequences=[{name: FLAIR}, {name: T2}, {name: flair}]"],
+        "data.sequences[2].name",
+        "expected each sequence once, received flair again",
+    ),
+    "sequences_are_recognised": (
+        ["data.sequences=[{name: FLAIR}, {name: ADC}]"],
+        "data.sequences[1].name",
+        "expected a standard name .*, or patterns in match or files, received ADC without patterns",
+    ),
+    "sequence_patterns_are_valid": (
+        ["data.sequences=[{name: FLAIR}, {name: T2, match: {SeriesDescription: 't2('}}]"],
+        "data.sequences[1].match.SeriesDescription",
+        "expected a regular expression, received 't2",
+    ),
+    "registration_has_sequences": (
+        ["data.registration=rigid"],
+        "data.registration",
+        "expected none, since only the sequences of data.sequences are registered, received rigid",
+    ),
     "cohort_has_such_patients": (
         ["data.cohort.kind=bone_xray", "data.cohort.slices=2", "data.cohort.healthy=0.5"],
         "data.cohort.healthy",
