@@ -55,6 +55,7 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
+        self.onnx = self.path / "model.onnx"
         self.selection = self.path / "selection.json"
         self.learning = self.path / "learning.json"
         self.initial = self.path / "initial.keras"

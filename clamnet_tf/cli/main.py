@@ -31,6 +31,17 @@ COMMANDS = {
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": {"text_paragraph_linebreaks": "\n\n"}}
 INTERRUPTED = 130
+#: What the extra [train] of setup.cfg installs, by module.
+TRAINING_MODULES = {
+    "tensorflow",
+    "keras",
+    "keras_cv",
+    "tensorboard",
+    "sklearn",
+    "matplotlib",
+    "nilearn",
+    "h5py",
+}
 
 
 def load(name: str) -> click.Command:
@@ -112,6 +123,14 @@ def plain_errors():
         fail(f"{error.format_message()}{usage_hint(error.ctx)}", error.exit_code)
     except ClamnetError as error:
         fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAINING_MODULES:
+            raise
+        fail(
+            f"this command needs {error.name}, which is not installed: the environment was made for "
+            f"prediction alone. Install the rest: pip install 'clamnet-tf[train]'",
+            1,
+        )
     except BrokenPipeError:
         raise
     except OSError as error:

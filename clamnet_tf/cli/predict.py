@@ -67,6 +67,14 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     "refused]",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["auto", "tensorflow", "onnxruntime"]),
+    default="auto",
+    show_default=True,
+    help="What computes the networks; auto: ONNX Runtime where it is installed and the model has a model.onnx"
+    ", else TensorFlow.",
+)
+@click.option(
     "--server",
     metavar="URL",
     help="Get probabilities from this model server: http://HOST:8501/v1/models/NAME, or "
@@ -89,6 +97,7 @@ def predict(
     uncertainty,
     keep_identifiers,
     any_modality,
+    engine,
     server,
     cache,
     quiet,
@@ -120,6 +129,10 @@ def predict(
     <name>_uncertainty.png, <name>_uncertainty.nii.gz or <name>_uncertainty_seg.dcm (fractional) beside the
     masks. Both need a model with several heads, or the average of a cross-validation (clamnet-tf folds).
 
+    --engine onnxruntime computes the networks with ONNX Runtime, several times sooner than TensorFlow has
+    started, from the model.onnx of a zoo entry or of a run (clamnet-tf zoo onnx RUN). Masks are those of
+    TensorFlow, up to pixels whose probability equals the threshold within rounding.
+
     With --server the network runs on a model server (see clamnet-tf export); MODEL says how slices are
     prepared and marked, and must be the model that is served.
 
@@ -140,6 +153,7 @@ def predict(
     """
     from clamnet_tf.datasets.problems import listed
     from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, find_inputs
+    from clamnet_tf.inference.engine import TENSORFLOW, choose_engine
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import check_folder
     from clamnet_tf.prediction.tables import WORKLIST, totals
@@ -171,16 +185,19 @@ def predict(
     )
     for line in input_files.manifest.account:
         reporter.line(f"  {line}")
-    silence()
+    chosen_engine = choose_engine(engine, run)
+    if chosen_engine.name == TENSORFLOW:
+        silence()
     from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import Choice, predict_inputs
     from clamnet_tf.reporting.learning_wording import WARNING
 
-    trained = load_trained_model(run, recipe)
+    trained = load_trained_model(run, recipe, engine=chosen_engine.name)
     reporter.line(
         f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
         f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
     )
+    reporter.line(f"Engine: {chosen_engine.name} ({chosen_engine.reason})")
     learning = run.read_learning()
     if learning is not None and learning["sentences"][0].startswith(WARNING):
         reporter.line(f"  {learning['sentences'][0]}")
@@ -188,7 +205,7 @@ def predict(
         trained = _with_server(server, trained, run, recipe)
         reporter.line(f"Probabilities: from {server}")
     choice = Choice(formats, segmentation, keep_identifiers, any_modality, rank, uncertainty)
-    organ_network = organ_network_of(recipe, reporter)
+    organ_network = organ_network_of(recipe, reporter, engine=engine)
     outcome = predict_inputs(
         trained,
         recipe,

@@ -176,6 +176,7 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     from clamnet_tf.zoo.about import read_about
 
     silence()
+    from clamnet_tf.export.heads_onnx import converter_is_installed
     from clamnet_tf.zoo.entry import is_entry
     from clamnet_tf.zoo.publish import Release, last_version, publish_again
     from clamnet_tf.zoo.publish import publish as publish_run
@@ -184,7 +185,9 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     if is_entry(run):
         entry = publish_again(run, to, texts, release, figures_file=figures)
     else:
-        entry = publish_run(run, to, texts, release, kind=kind, figures_file=figures)
+        entry = publish_run(
+            run, to, texts, release, kind=kind, figures_file=figures, onnx=converter_is_installed()
+        )
     metrics = entry.metrics
     on = (
         f"{metrics.patients_with_lesion} patients with a lesion"
@@ -193,6 +196,35 @@ def publish(run, to, about, overrides, figures, kind, version, change):
     )
     measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
     click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
+    if entry.weights.onnx is None:
+        click.echo(
+            f"It has no model.onnx, so that predict needs TensorFlow. To make it: pip install "
+            f"'clamnet-tf[export]', then clamnet-tf zoo onnx {to}"
+        )
+
+
+@zoo.command()
+@click.argument("folders", metavar="FOLDER...", type=click.Path(), nargs=-1, required=True)
+def onnx(folders):
+    """Write model.onnx beside model.keras of runs and entries, with which predict needs no TensorFlow.
+
+    The file is compared with TensorFlow before it gets its name. An entry declares it, so its version is
+    raised; zoo publish makes the file by itself. Needs pip install 'clamnet-tf[export]'.
+
+    Example: clamnet-tf zoo onnx runs/first
+    """
+    from clamnet_tf.quiet import silence
+
+    silence()
+    from clamnet_tf.zoo.onnx_copy import add_onnx
+
+    for folder in folders:
+        difference = add_onnx(folder)
+        path = os.path.join(folder, "model.onnx")
+        click.echo(
+            f"{path}: {os.path.getsize(path) / 1e6:.1f} MB; largest difference of a probability from "
+            f"TensorFlow's {difference:.1g}"
+        )
 
 
 @zoo.command()

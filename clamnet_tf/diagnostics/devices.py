@@ -1,5 +1,6 @@
 """Find TensorFlow's devices in a separate process, so that a crash becomes a finding too."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -33,6 +34,16 @@ def examine_devices(patience: float = 300.0) -> list[Finding]:
     Args:
         patience: seconds within which TensorFlow must start.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        return [
+            Finding(
+                SECTION,
+                "TensorFlow",
+                "missing",
+                "not installed: prediction by ONNX Runtime alone",
+                install_extra("train"),
+            )
+        ]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", QUESTION]
     try:

@@ -16,6 +16,8 @@ PYTHONS = ((3, 10), (3, 13))  # oldest and newest
 # Other distributions that provide the same modules.
 STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
+    "train": "training, evaluation and export, with TensorFlow",
+    "predict": "prediction by ONNX Runtime, without TensorFlow",
     "dicom": "compressed DICOM, DICOM-SEG",
     "itk": "NRRD and MetaImage volumes, rigid registration of sequences",
     "hub": "zoo entries from the Hugging Face Hub",

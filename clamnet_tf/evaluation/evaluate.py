@@ -26,7 +26,7 @@ from clamnet_tf.preprocessing.mask_meaning import MeaningsOf255
 from clamnet_tf.preprocessing.mask_table import MEASURED, TAUGHT, counts, write_uses
 from clamnet_tf.recipe.classes import named
 from clamnet_tf.reporting import wording
-from clamnet_tf.reporting.overlays import overlay, with_legend, write_png
+from clamnet_tf.reporting.overlays import display_channel, overlay, with_legend, write_png
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 
 
@@ -168,13 +168,6 @@ def write_pictures(folder: Path, items, names=()) -> None:
         write_png(
             folder / f"{rank:02d}{score}_{patient}.png", with_legend(picture, names) if names else picture
         )
-
-
-def display_channel(recipe, channels: int):
-    """Return the channel to show: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the
-    first.
-    """
-    return 1 if recipe.modality == "mri" and channels == 3 else 0
 
 
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):

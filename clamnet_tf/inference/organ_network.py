@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from clamnet_tf.errors import DataError, RunError
+from clamnet_tf.inference.engine import TENSORFLOW
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.prepared_volume import prepare_volume
@@ -24,6 +25,7 @@ class OrganNetwork:
     Args:
         run: RunFolder or zoo entry of the organ network.
         recipe: recipe of that network.
+        engine: "tensorflow" or "onnxruntime", which computes it, see inference.engine.
 
     Attributes:
         key: sha256 of weights, recipe and selection; part of the key of prepared slices.
@@ -32,7 +34,7 @@ class OrganNetwork:
         RunError: the network cannot serve as organ network.
     """
 
-    def __init__(self, run, recipe):
+    def __init__(self, run, recipe, *, engine: str = TENSORFLOW):
         if recipe.organ.method == "network":
             raise RunError(
                 f"{run.recipe}: an organ network that needs an organ network itself cannot serve as one."
@@ -47,7 +49,8 @@ class OrganNetwork:
                 f"{run.recipe}: expected a network that marks one organ; this one has "
                 f"{len(recipe.classes)} lesion classes."
             )
-        self.trained, self.recipe, self.name = load_trained_model(run, recipe), recipe, recipe.name
+        self.trained = load_trained_model(run, recipe, engine=engine)
+        self.recipe, self.name = recipe, recipe.name
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):
             digest.update(Path(path).read_bytes())

@@ -1,21 +1,22 @@
-"""Turn a trained network into a function from prepared slices to lesion probabilities.
+"""Run a trained network with TensorFlow, from prepared slices to lesion probabilities.
 
-Selection, evaluation and predict all use this one forward pass.
+Training, selection, evaluation and export use this forward pass.
 """
 
 import copy
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from clamnet_tf.errors import NetworkError
+from clamnet_tf.inference.head_predictor import HeadPredictor, lesion_channels
+from clamnet_tf.networks.average import member_count, with_member_heads
 from clamnet_tf.networks.build import head_names
 from clamnet_tf.networks.fast_form import fast_form
+from clamnet_tf.networks.member_names import member_head
 
 
-class Predictor:
-    """Compute the probability of each lesion class per pixel and head.
+class Predictor(HeadPredictor):
+    """Compute the probability of each lesion class per pixel and head, as HeadPredictor, with TensorFlow.
 
     Args:
         network: outputs head_1.. (B, H, W, C), class 0 the background, or (B, H, W, 1) sigmoid.
@@ -23,26 +24,29 @@ class Predictor:
         batch_size: slices per pass.
         flip_views: whether maps are averaged with those of the left-right mirrored slices.
 
-    Attributes:
-        classes: M, how many lesion classes the network has beside background.
-        workers: training.workers.Workers that call this network together, on the same images, and share the
-            passes; None: this process computes all.
-
     Raises:
         NetworkError: the network has no such head.
     """
 
+    engine = "tensorflow"
+
     def __init__(self, network, *, head="mean", batch_size: int = 16, flip_views: bool = False):
-        self.network, self.head, self.batch_size, self.flip_views = network, head, batch_size, flip_views
-        self.head_names = self.head_names_of(network)
-        self.classes = self.classes_of(network)
-        if head != "mean" and f"head_{head}" not in self.head_names:
-            raise NetworkError(
-                f"inference.head: expected mean or one of {', '.join(self.head_names)}; received {head}."
-            )
-        self.workers: Any = None  # training.workers.Workers, which this room may not import
+        self.network = network
+        super().__init__(
+            self.head_names_of(network),
+            self.classes_of(network),
+            network.inputs[0].shape[1:],
+            head=head,
+            batch_size=batch_size,
+            flip_views=flip_views,
+        )
         self._called = fast_form(network)
         self._forward = tf.function(self.both_views, reduce_retracing=True)
+
+    @property
+    def folds(self) -> int:
+        """Return how many networks were averaged into this one."""
+        return member_count(self.network)
 
     def stock(self) -> "Predictor":
         """Return a copy with stock layers only, which other runtimes convert better than the fast form of
@@ -76,53 +80,21 @@ class Predictor:
             result = 0.5 * (result + tf.reverse(self.maps(tf.reverse(images, [2])), [3]))
         return result
 
-    def heads(self, images) -> np.ndarray:
-        """Return the maps of every head, (N, H, W, C) normalised float -> (heads, N, H, W, M) float32 in
-        0..1.
-        """
-        if self.workers is not None and self.workers.count > 1:
-            return self._shared_heads(images)
-        return np.concatenate(
-            [self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return `both_views` as an array."""
+        return self._forward(tf.constant(batch)).numpy()
+
+    def members(self) -> HeadPredictor:
+        """Return the predictor of the members' heads, see HeadPredictor."""
+        if self.folds == 1:
+            return self
+        return _MemberPredictor(
+            with_member_heads(self.network), batch_size=self.batch_size, flip_views=self.flip_views
         )
 
-    def _pass(self, images, start: int) -> np.ndarray:
-        """Return the maps of the batch that begins at `start`."""
-        batch = np.asarray(images[start : start + self.batch_size], np.float32)
-        count = len(batch)
-        # Few shapes give few traces; a single slice costs one slice.
-        size = min(self.batch_size, 2 ** (count - 1).bit_length())
-        if count < size:
-            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.float32)])
-        return self._forward(tf.constant(batch)).numpy()[:, :count]
 
-    def _shared_heads(self, images) -> np.ndarray:
-        """Compute `heads` with the workers: each batch by one worker, which gives the result to all of
-        them.
-        """
-        shape, parts = (len(self.head_names), self.batch_size, *images.shape[1:3], self.classes), []
-        for start in range(0, len(images), self.batch_size * self.workers.count):
-            batch_start, part = start + self.workers.index * self.batch_size, np.zeros(shape, np.float32)
-            if batch_start < len(images):
-                heads = self._pass(images, batch_start)
-                part[:, : heads.shape[1]] = heads
-            parts.extend(self.workers.gather(part))
-        return np.concatenate(parts, axis=1)[:, : len(images)]
+class _MemberPredictor(Predictor):
+    """Predict with the heads of the members of an average, in the order fold by fold."""
 
-    def combine(self, heads: np.ndarray) -> np.ndarray:
-        """Combine the heads into their mean, or take the chosen head: (heads, N, H, W, M) -> (N, H, W, M)."""
-        return (
-            heads.mean(axis=0) if self.head == "mean" else heads[self.head_names.index(f"head_{self.head}")]
-        )
-
-    def __call__(self, images) -> np.ndarray:
-        """Return the probabilities, (N, H, W, C) normalised float -> (N, H, W, M) float32 in 0..1."""
-        return self.combine(self.heads(images))
-
-
-def lesion_channels(probabilities):
-    """Return the channels of the lesion classes, (B, H, W, C) -> (B, H, W, M).
-
-    A softmax loses its first channel, the background; a sigmoid channel is returned unchanged.
-    """
-    return probabilities[..., min(1, probabilities.shape[-1] - 1) :]
+    def head_names_of(self, network) -> list:
+        return sorted(network.output, key=member_head)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field, replace
 
 from clamnet_tf.errors import RunError, UserInputError
-from clamnet_tf.inference.build import build_predictor
+from clamnet_tf.inference.engine import TENSORFLOW, load_predictor
+from clamnet_tf.inference.head_predictor import HeadPredictor
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
 from clamnet_tf.inference.postprocessing.volume import VolumePostprocessor
-from clamnet_tf.inference.predictor import Predictor
 from clamnet_tf.inference.thresholding import ThresholdRule
-from clamnet_tf.networks.saved import load_network
 from clamnet_tf.preprocessing.atlas_channel import atlas_of
 from clamnet_tf.preprocessing.normal_atlas import NormalAtlas
 from clamnet_tf.recipe.classes import UNNAMED, class_names
@@ -32,7 +31,7 @@ class TrainedModel:
         member_thresholds: of an average (see workflows.averaged_model), head_thresholds of each network.
     """
 
-    probability: Predictor
+    probability: HeadPredictor
     volume: VolumePostprocessor
     marking: ThresholdRule
     channels: int
@@ -52,12 +51,13 @@ class TrainedModel:
         return replace(self.marking, head_thresholds=self.head_thresholds.get(name, {}))
 
 
-def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
+def load_trained_model(run: RunFolder, recipe, *, engine: str = TENSORFLOW) -> TrainedModel:
     """Load model and selection of a finished run or of a zoo entry.
 
     Args:
         run: RunFolder or zoo entry.
         recipe: its recipe.
+        engine: "tensorflow" or "onnxruntime", which computes the network, see inference.engine.
 
     Raises:
         RunError: the selection is damaged, or the model is not what its recipe says.
@@ -89,13 +89,8 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
         raise UserInputError(
             f"section inference: {error} without training again; {run.recipe} has other values."
         ) from error
-    network = load_network(run.model)
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
-        raise RunError(
-            f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; "
-            f"{run.recipe.name} beside it is of another network."
-        )
-    _, height, width, channels = network.inputs[0].shape
+    predictor = load_predictor(engine, run, inference)
+    height, width, channels = predictor.input_shape
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):
         raise RunError(
@@ -111,7 +106,7 @@ def load_trained_model(run: RunFolder, recipe) -> TrainedModel:
     )
     atlas = atlas_of(run, recipe)
     return TrainedModel(
-        build_predictor(network, inference),
+        predictor,
         volume,
         threshold_rule,
         int(channels) - (atlas is not None),

@@ -22,9 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from clamnet_tf.errors import UserInputError
+from clamnet_tf.inference.head_predictor import HeadPredictor
 from clamnet_tf.inference.postprocessing.one_class import log_odds_above
-from clamnet_tf.inference.predictor import Predictor
-from clamnet_tf.networks.average import PREFIX, member_count, with_member_heads
 
 
 class StudyUncertainty(NamedTuple):
@@ -51,12 +50,12 @@ class Opinions:
 
     def __init__(self, trained):
         predictor = trained.probability
-        if not isinstance(predictor, Predictor):
+        if not isinstance(predictor, HeadPredictor):
             raise UserInputError(
                 "--rank and --uncertainty compare the single heads of the networks; a model server gives "
                 "their mean alone. Omit --server."
             )
-        self._predictor, self.folds = predictor, member_count(predictor.network)
+        self._predictor, self.folds = predictor, predictor.folds
         heads = predictor.head_names
         if len(heads) * self.folds < 2:
             raise UserInputError(
@@ -64,16 +63,11 @@ class Opinions:
                 "average of several folds (clamnet-tf folds); this one has a single head, which has nothing "
                 "to disagree with."
             )
+        self._all = predictor.members()
+        self.names = tuple(self._all.head_names)
         if self.folds == 1:
-            self._all, self.names = predictor, tuple(heads)
             own = [trained.head_thresholds]
         else:
-            self._all = _MemberPredictor(
-                with_member_heads(predictor.network),
-                batch_size=predictor.batch_size,
-                flip_views=predictor.flip_views,
-            )
-            self.names = tuple(self._all.head_names)
             own = list(trained.member_thresholds)
             if len(own) != self.folds:
                 raise UserInputError(
@@ -157,14 +151,3 @@ def score_distance(score: float, cut: float) -> float:
     """
     room = 1 - cut if score >= cut else cut
     return abs(score - cut) / room if room > 0 else 0.0
-
-
-class _MemberPredictor(Predictor):
-    """Predict with the heads of the members of an average, in the order fold by fold."""
-
-    def head_names_of(self, network) -> list:
-        def place(name):
-            fold, _, head = name.removeprefix(PREFIX).partition("_head_")
-            return int(fold), int(head)
-
-        return sorted(network.output, key=place)

@@ -9,8 +9,8 @@ import numpy as np
 from keras import layers
 
 from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.member_names import PREFIX
 
-PREFIX = "fold_"
 LARGEST_HALF = 65_504.0
 """Largest number in half precision."""
 

@@ -10,7 +10,6 @@ from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.evaluation.evaluate import display_channel
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.inference.uncertainty import Opinions
 from clamnet_tf.prediction.dicom_seg import Algorithm
@@ -25,6 +24,7 @@ from clamnet_tf.preprocessing.organ_region import without_organ
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.preprocessing.volumes import Group, assemble
 from clamnet_tf.recipe.classes import named
+from clamnet_tf.reporting.overlays import display_channel
 
 
 @dataclass(frozen=True)

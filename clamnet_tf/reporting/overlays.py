@@ -214,3 +214,10 @@ def data_uri(content: bytes) -> str:
 def _enlarge(mask: np.ndarray, scale: int) -> np.ndarray:
     """Repeat each pixel of a mask `scale` times in both directions."""
     return np.asarray(mask, bool).repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def display_channel(recipe, channels: int) -> int:
+    """Return the channel to show: FLAIR of a three-channel MRI (pre-contrast, FLAIR, post-contrast), else the
+    first.
+    """
+    return 1 if recipe.modality == "mri" and channels == 3 else 0

@@ -143,6 +143,12 @@ def _use(entry: Entry) -> str:
         f"the thresholds that turn probabilities into masks, `recipe.yaml` says how the network was trained, "
         f"`golden.json` has the output that it must give for a fixed input."
     )
+    onnx = entry.weights.onnx
+    if onnx:
+        files += (
+            f" `{onnx.file}` ({megabytes(onnx.bytes)}) is the same network for ONNX Runtime, with which "
+            f"`clamnet-tf predict` needs no TensorFlow."
+        )
     versions = (
         f"Made with clamnet-tf {made.clamnet_tf}, TensorFlow {made.tensorflow}, Keras {made.keras}, Python "
         f"{made.python} in {minutes:.0f} min on {made.machine}."

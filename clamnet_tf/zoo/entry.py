@@ -13,12 +13,12 @@ from clamnet_tf.recipe.schema_data import OrganSection, WindowSection
 from clamnet_tf.recipe.section import Fraction, PositiveCount, Probability, Section, Seed
 from clamnet_tf.runs import KEPT_FILE
 
-ENTRY_FILE, CARD_FILE, GOLDEN_FILE = "entry.yaml", "README.md", "golden.json"
+ENTRY_FILE, CARD_FILE, GOLDEN_FILE, ONNX_FILE = "entry.yaml", "README.md", "golden.json", "model.onnx"
 BASELINES_FILE = KEPT_FILE
 #: Every file that an entry must have.
 FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "model.keras")
 #: Files that entries published before November 2026 lack; a registry offers FILES and these, and no others.
-OPTIONAL_FILES = (BASELINES_FILE,)
+OPTIONAL_FILES = (BASELINES_FILE, ONNX_FILE)
 LARGEST_WEIGHTS = 10_000_000  # bytes, of an entry that is published
 
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -29,6 +29,14 @@ Prose = Annotated[str, Field(min_length=1, max_length=6000)]
 Word = Annotated[str, Field(min_length=1, max_length=60)]
 
 
+class OnnxSection(Section):
+    """Describe the file of the same network for ONNX Runtime."""
+
+    file: Literal["model.onnx"] = Field(description="ONNX file with the outputs of model.keras.")
+    sha256: Digest = Field(description="Of that file; checked before every loading.")
+    bytes: PositiveCount = Field(description="Size of that file.")
+
+
 class WeightsSection(Section):
     """Describe the network's file."""
 
@@ -37,6 +45,9 @@ class WeightsSection(Section):
     bytes: PositiveCount = Field(description="Size of that file.")
     licence: Prose = Field(
         description="What may be done with the weights, given the data they were learned from."
+    )
+    onnx: OnnxSection | None = Field(
+        None, description="The same network for ONNX Runtime; null: predict needs TensorFlow."
     )
 
 

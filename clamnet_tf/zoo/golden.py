@@ -33,7 +33,7 @@ def golden_output(network) -> dict:
     """
     _, side, _, channels = network.inputs[0].shape
     outputs = network(golden_input(side, channels), training=False)
-    pixels = [[side // 2, side // 2], [int(0.6 * side), int(0.35 * side)], [side // 4, side // 2]]
+    pixels = _pixels(side)
     heads = {}
     for name, value in sorted(outputs.items()):
         value = np.asarray(value)[0]
@@ -42,14 +42,21 @@ def golden_output(network) -> dict:
             heads[name]["markers"] = [
                 _numbers_of(value[..., class_index], pixels) for class_index in range(1, value.shape[-1])
             ]
-    return {
-        "input": INPUT,
-        "side": side,
-        "channels": channels,
-        "pixels": pixels,
-        "marker_probability": heads,
-        "tolerance": TOLERANCE,
-    }
+    return _content(side, channels, pixels, heads)
+
+
+def golden_output_of(predictor) -> dict:
+    """Return the same content from a HeadPredictor of one view, whose engine need not be TensorFlow."""
+    side, channels = predictor.input_shape[1:]
+    pixels = _pixels(side)
+    heads = {}
+    for name, maps in zip(predictor.head_names, predictor.heads(golden_input(side, channels))):
+        heads[name] = _numbers_of(maps[0].sum(axis=-1), pixels)
+        if maps.shape[-1] > 1:
+            heads[name]["markers"] = [
+                _numbers_of(maps[0, ..., index], pixels) for index in range(maps.shape[-1])
+            ]
+    return _content(side, channels, pixels, heads)
 
 
 def golden_difference(stored: dict, actual: dict) -> float:
@@ -67,6 +74,23 @@ def golden_difference(stored: dict, actual: dict) -> float:
     return float(
         np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in ours])
     )  # NaN when one number is
+
+
+def _pixels(side: int) -> list[list[int]]:
+    """Return the pixels, (row, column), whose values golden.json has."""
+    return [[side // 2, side // 2], [int(0.6 * side), int(0.35 * side)], [side // 4, side // 2]]
+
+
+def _content(side: int, channels: int, pixels, heads: dict) -> dict:
+    """Return golden.json with the numbers of each head."""
+    return {
+        "input": INPUT,
+        "side": side,
+        "channels": channels,
+        "pixels": pixels,
+        "marker_probability": heads,
+        "tolerance": TOLERANCE,
+    }
 
 
 def _numbers_of(probability: np.ndarray, pixels) -> dict:

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from clamnet_tf.errors import ZooError
+from clamnet_tf.export.heads_onnx import write_heads_onnx
 from clamnet_tf.files import make_folder, write_json, write_text, writing
 from clamnet_tf.networks.classifier import is_classifier
 from clamnet_tf.networks.saved import load_network
@@ -27,12 +28,13 @@ from clamnet_tf.zoo.entry import (
     ENTRY_FILE,
     GOLDEN_FILE,
     LARGEST_WEIGHTS,
+    ONNX_FILE,
     Entry,
     is_entry,
 )
 from clamnet_tf.zoo.golden import golden_output
 from clamnet_tf.zoo.measured import check_held_out, metrics_of, read_figures
-from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
+from clamnet_tf.zoo.read import entry_of, entry_text, onnx_section, read_entry
 from clamnet_tf.zoo.run_entry import entry_of_run
 from clamnet_tf.zoo.verify import verify
 
@@ -60,7 +62,14 @@ def last_version(target) -> Entry | None:
 
 
 def publish(
-    run_folder, target, about: About, release: Release, *, kind: str = "marker", figures_file=None
+    run_folder,
+    target,
+    about: About,
+    release: Release,
+    *,
+    kind: str = "marker",
+    figures_file=None,
+    onnx: bool = False,
 ) -> Entry:
     """Write the entry of a run to `target`; an older version there is replaced.
 
@@ -71,6 +80,7 @@ def publish(
         release: Version and changes.
         kind: "marker" (marks lesions) or "organ".
         figures_file: metrics.json of an evaluation of the same weights; None: the run's own.
+        onnx: Whether the entry gets a model.onnx, with which predict needs no TensorFlow.
 
     Returns:
         The entry. Its folder passed every check of `verify` before it was put in place.
@@ -128,6 +138,10 @@ def publish(
         (folder / BASELINES_FILE).unlink(missing_ok=True)
         if (run.path / BASELINES_FILE).is_file():
             shutil.copyfile(run.path / BASELINES_FILE, folder / BASELINES_FILE)
+        (folder / ONNX_FILE).unlink(missing_ok=True)
+        if onnx:
+            write_heads_onnx(network, folder / "model.keras", folder / ONNX_FILE)
+            entry = with_onnx(entry, folder, target)
         write_text(folder / ENTRY_FILE, entry_text(entry))
         write_json(folder / GOLDEN_FILE, golden_output(network))
         write_text(folder / CARD_FILE, card(entry))
@@ -190,6 +204,13 @@ def publish_again(source, target, about: About, release: Release, *, figures_fil
         write_text(folder / CARD_FILE, card(entry))
         put_in_place(folder, target)
     return entry
+
+
+def with_onnx(entry: Entry, folder: Path, target: Path) -> Entry:
+    """Return the entry with the model.onnx of `folder` declared; `target` names it in messages."""
+    data = entry.model_dump(mode="json")
+    data["weights"]["onnx"] = onnx_section(folder / ONNX_FILE)
+    return entry_of(data, str(target / ENTRY_FILE))
 
 
 def changelog_of(target: Path, before: Entry | None, release: Release) -> list[dict]:

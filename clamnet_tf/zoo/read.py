@@ -13,7 +13,7 @@ from clamnet_tf.recipe.problems import Problem, in_order
 from clamnet_tf.recipe.reader import read_file, read_text
 from clamnet_tf.recipe.schema_problems import place, schema_problems
 from clamnet_tf.recipe.writer import yaml_text
-from clamnet_tf.zoo.entry import ENTRY_FILE, Entry
+from clamnet_tf.zoo.entry import ENTRY_FILE, ONNX_FILE, Entry
 from clamnet_tf.zoo.entry_rules import entry_rules
 
 
@@ -83,21 +83,40 @@ def entry_text(entry: Entry) -> str:
 
 
 def check_weights(folder, entry: Entry) -> Path:
-    """Return the path of the entry's weights. Raises ZooError unless they have the declared size and
-    sha256.
+    """Return the path of the entry's weights. Raises ZooError unless they, and its model.onnx if it has one,
+    have the declared size and sha256.
     """
     path = Path(folder) / entry.weights.file
     if not path.is_file():
         raise ZooError(f"{path}: missing. The entry is incomplete; download it again.")
-    if path.stat().st_size != entry.weights.bytes:
+    _check_digest(path, entry.weights)
+    onnx = Path(folder) / ONNX_FILE
+    if onnx.is_file() != (entry.weights.onnx is not None):
         raise ZooError(
-            f"{path}: expected {entry.weights.bytes} bytes, as {ENTRY_FILE} declares; found "
+            f"{onnx}: {'found, but not declared in' if onnx.is_file() else 'missing, but declared in'} "
+            f"{ENTRY_FILE}. Download the entry again, or make the file with clamnet-tf zoo onnx {folder}."
+        )
+    if entry.weights.onnx is not None:
+        _check_digest(onnx, entry.weights.onnx)
+    return path
+
+
+def _check_digest(path: Path, declared) -> None:
+    """Raise ZooError unless a file has the size and sha256 of its section."""
+    if path.stat().st_size != declared.bytes:
+        raise ZooError(
+            f"{path}: expected {declared.bytes} bytes, as {ENTRY_FILE} declares; found "
             f"{path.stat().st_size}. The file was changed or cut; download the entry again."
         )
     actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    if actual != entry.weights.sha256:
+    if actual != declared.sha256:
         raise ZooError(
-            f"{path}: expected sha256 {entry.weights.sha256}, as {ENTRY_FILE} declares; found {actual}. The "
+            f"{path}: expected sha256 {declared.sha256}, as {ENTRY_FILE} declares; found {actual}. The "
             f"file was changed; download the entry again."
         )
-    return path
+
+
+def onnx_section(path: Path) -> dict:
+    """Return section weights.onnx of an entry for a file."""
+    content = path.read_bytes()
+    return {"file": ONNX_FILE, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -1,19 +1,31 @@
 """Verify that an entry is what it claims to be: files, shapes, thresholds, golden output, card."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.errors import ClamnetError, ZooError
 from clamnet_tf.evaluation.baselines.serialization import read_kept
+from clamnet_tf.export.reference import RUNTIME_TOLERANCE
 from clamnet_tf.files import open_regular
+from clamnet_tf.inference.onnx_predictor import OnnxPredictor
 from clamnet_tf.networks.average import head_activation
+from clamnet_tf.networks.onnx_file import MODEL_SHA256, read_onnx
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
 from clamnet_tf.zoo.classes import class_rows, cuts, trained_eta
-from clamnet_tf.zoo.entry import BASELINES_FILE, CARD_FILE, FILES, GOLDEN_FILE, LARGEST_WEIGHTS, Entry
-from clamnet_tf.zoo.golden import golden_difference, golden_output
+from clamnet_tf.zoo.entry import (
+    BASELINES_FILE,
+    CARD_FILE,
+    FILES,
+    GOLDEN_FILE,
+    LARGEST_WEIGHTS,
+    ONNX_FILE,
+    Entry,
+)
+from clamnet_tf.zoo.golden import golden_difference, golden_output, golden_output_of
 from clamnet_tf.zoo.read import check_weights, read_entry
 
 LARGEST_JSON = 5_000_000  # bytes, of selection.json and golden.json
@@ -51,7 +63,9 @@ def verify(folder) -> list[Check]:
         network = passed("network", load_network, folder / entry.weights.file)
         if network is not None:
             passed("shapes", _check_shapes, entry, network)
-            passed("golden output", _check_golden, folder, network)
+            passed("golden output", _check_golden, folder, golden_output(network), "the network")
+        if entry.weights.onnx is not None and importlib.util.find_spec("onnxruntime") is not None:
+            passed("golden output of model.onnx", _check_onnx, folder, entry)
     passed("card", _check_card, folder, entry)
     return checks
 
@@ -64,10 +78,9 @@ def _check_files(folder: Path, entry: Entry) -> None:
     name = folder.resolve().name
     if name not in (entry.name, f"{entry.name}-{entry.version}"):
         raise ZooError(f"{folder}: expected a folder named {entry.name}, as the entry; found {name}.")
-    if entry.weights.bytes > LARGEST_WEIGHTS:
-        raise ZooError(
-            f"{folder}: expected weights of at most {LARGEST_WEIGHTS} bytes; they have {entry.weights.bytes}."
-        )
+    largest = max(entry.weights.bytes, entry.weights.onnx.bytes if entry.weights.onnx else 0)
+    if largest > LARGEST_WEIGHTS:
+        raise ZooError(f"{folder}: expected weights of at most {LARGEST_WEIGHTS} bytes; they have {largest}.")
     check_weights(folder, entry)
 
 
@@ -158,18 +171,31 @@ def _check_shapes(entry: Entry, network) -> None:
             )
 
 
-def _check_golden(folder: Path, network) -> None:
-    """Check that the network gives the stored output for the golden input."""
-    stored, actual = _json(folder / GOLDEN_FILE), golden_output(network)
+def _check_onnx(folder: Path, entry: Entry) -> None:
+    """Check that model.onnx was made from these weights and gives the stored output for the golden input."""
+    path = folder / ONNX_FILE
+    made_from = read_onnx(path).metadata.get(MODEL_SHA256)
+    if made_from != entry.weights.sha256:
+        raise ZooError(
+            f"{path}: was made from weights of sha256 {made_from}, not from {entry.weights.file} beside it. "
+            f"Make it again: clamnet-tf zoo onnx {folder}."
+        )
+    actual = golden_output_of(OnnxPredictor(path))
+    _check_golden(folder, actual, "ONNX Runtime with model.onnx", least=RUNTIME_TOLERANCE)
+
+
+def _check_golden(folder: Path, actual: dict, what: str, *, least: float = 0.0) -> None:
+    """Check that `what` gives the stored output for the golden input; `least` raises a smaller tolerance."""
+    stored = _json(folder / GOLDEN_FILE)
     try:
-        difference, tolerance = golden_difference(stored, actual), float(stored["tolerance"])
+        difference, tolerance = golden_difference(stored, actual), max(least, float(stored["tolerance"]))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ZooError(
             f"{folder / GOLDEN_FILE}: not a golden output ({type(error).__name__}: {error})."
         ) from error
     if not difference <= tolerance:
         raise ZooError(
-            f"{folder / GOLDEN_FILE}: the network gives other numbers for the golden input: largest "
+            f"{folder / GOLDEN_FILE}: {what} gives other numbers for the golden input: largest "
             f"difference {difference:.2g}, allowed {tolerance:g}."
         )
 

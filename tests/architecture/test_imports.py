@@ -56,7 +56,7 @@ COMMAND_TOPS = (
     "clamnet_tf.cli",
 )
 
-FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard"}
+FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tensorboard", "onnxruntime"}
 LIGHT = (
     "clamnet_tf.cli",
     "clamnet_tf.datasets",
@@ -67,13 +67,16 @@ LIGHT = (
     "clamnet_tf.errors",
     "clamnet_tf.files",
     "clamnet_tf.imaging",
-    "clamnet_tf.inference.postprocessing",
+    "clamnet_tf.inference",
     "clamnet_tf.input_pipeline.matching",
     "clamnet_tf.input_pipeline.pair_sampling",
     "clamnet_tf.metrics",
     "clamnet_tf.networks.declared",
     "clamnet_tf.networks.grid",
+    "clamnet_tf.networks.member_names",
+    "clamnet_tf.networks.onnx_file",
     "clamnet_tf.plain_json",
+    "clamnet_tf.prediction",
     "clamnet_tf.preprocessing",
     "clamnet_tf.progress",
     "clamnet_tf.quiet",
@@ -90,10 +93,15 @@ LIGHT = (
     "clamnet_tf.zoo",
 )
 HEAVY = (
+    "clamnet_tf.inference.activation_maps",
+    "clamnet_tf.inference.attribution",
+    "clamnet_tf.inference.attribution_map",
+    "clamnet_tf.inference.build",
+    "clamnet_tf.inference.predictor",
     "clamnet_tf.preprocessing.beam_runner",
     "clamnet_tf.preprocessing.tfrecords",
-    "clamnet_tf.zoo.classes",
     "clamnet_tf.zoo.models",
+    "clamnet_tf.zoo.onnx_copy",
     "clamnet_tf.zoo.publish",
     "clamnet_tf.zoo.run_entry",
     "clamnet_tf.zoo.verify",

@@ -144,17 +144,19 @@ WHEEL = "-m pip install /wheels/clamnet_tf-0.1.0-py3-none-any.whl"
 def test_the_image_for_a_cpu_takes_half_of_tensorflow(tmp_path, setup):
     done, calls = installed(tmp_path, "cpu")
     assert done.returncode == 0, done.stderr
-    [line] = [each for each in setup["options"]["install_requires"].split() if each.startswith("tensorflow>")]
+    [line] = [
+        each for each in setup["options.extras_require"]["train"].split() if each.startswith("tensorflow>")
+    ]
     assert calls == [
         f"-m pip install {line.replace('tensorflow', 'tensorflow-cpu')}",
         "-m pip install /tmp/tensorflow-provided.whl",
-        f"{WHEEL}[dicom,itk]",
+        f"{WHEEL}[train,dicom,itk]",
         "-m pip check",
     ]
 
 
 def test_the_other_images(tmp_path, setup):
-    for name, extras in (("full", "dicom,itk"), ("cuda", "dicom,itk,cuda")):
+    for name, extras in (("full", "train,dicom,itk"), ("cuda", "train,dicom,itk,cuda")):
         (tmp_path / name).mkdir()
         done, calls = installed(tmp_path / name, name)
         assert done.returncode == 0 and calls == [f"{WHEEL}[{extras}]", "-m pip check"]

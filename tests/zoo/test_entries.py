@@ -54,6 +54,7 @@ def test_every_check_passes(folder):
         "network",
         "shapes",
         "golden output",
+        "golden output of model.onnx",
         "card",
     ]
 
