@@ -17,6 +17,7 @@ PYTHONS = ((3, 10), (3, 13))  # oldest and newest
 STAND_INS = {"tensorflow": ("tensorflow-cpu", "tensorflow-macos")}
 EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
+    "pacs": "archives over DICOMweb, images sent to clamnet-tf",
     "itk": "NRRD and MetaImage volumes",
     "hub": "zoo entries from the Hugging Face Hub",
     "export": "files for TensorFlow Serving, LiteRT and ONNX",

@@ -30,6 +30,7 @@ LEVELS = {
     "clamnet_tf.reporting": 2,
     "clamnet_tf.inference.postprocessing": 2,
     "clamnet_tf.datasets": 3,
+    "clamnet_tf.pacs": 3,
     "clamnet_tf.simulation": 4,
     "clamnet_tf.preprocessing": 5,
     "clamnet_tf.input_pipeline": 6,
@@ -73,6 +74,7 @@ LIGHT = (
     "clamnet_tf.metrics",
     "clamnet_tf.networks.declared",
     "clamnet_tf.networks.grid",
+    "clamnet_tf.pacs",
     "clamnet_tf.plain_json",
     "clamnet_tf.preprocessing",
     "clamnet_tf.progress",
@@ -90,6 +92,8 @@ LIGHT = (
     "clamnet_tf.zoo",
 )
 HEAVY = (
+    "clamnet_tf.workflows.listening",
+    "clamnet_tf.workflows.study_marking",
     "clamnet_tf.preprocessing.beam_runner",
     "clamnet_tf.preprocessing.tfrecords",
     "clamnet_tf.zoo.classes",
