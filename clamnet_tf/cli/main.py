@@ -18,6 +18,7 @@ COMMANDS = {
     "fit": ("clamnet_tf.cli.fit", "Learn lesion masks from image-level labels."),
     "evaluate": ("clamnet_tf.cli.evaluate", "Evaluate a run against true masks; write metrics and a report."),
     "predict": ("clamnet_tf.cli.predict", "Write masks and overlays for images."),
+    "listen": ("clamnet_tf.cli.listen", "Mark studies that scanners or archives send."),
     "export": ("clamnet_tf.cli.export", "Write a model for TensorFlow Serving, LiteRT or ONNX."),
     "study": ("clamnet_tf.cli.study", "Compare many ways of making masks; tables and one page."),
     "folds": ("clamnet_tf.cli.folds", "Cross-validate a recipe: figures, page, averaged model."),

@@ -86,6 +86,11 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     help="Keep prepared slices in this folder, for further predictions of the same files.  [default: not "
     "kept]",
 )
+@click.option(
+    "--send",
+    metavar="ADDRESS",
+    help="Store the DICOM segmentations in this archive: dicomweb://HOST/PATH. Needs an archive as INPUT.",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def predict(
     model,
@@ -100,6 +105,7 @@ def predict(
     engine,
     server,
     cache,
+    send,
     quiet,
 ):
     """Mark lesions in images, on their own grid, with MODEL (a run folder, or a zoo entry's name or folder).
@@ -143,6 +149,11 @@ def predict(
     continues where it stopped. Failures are listed at the end. The exit code is 1 when some inputs could not
     be used, 2 when none could.
 
+    INPUT may also be an archive (PACS) that speaks DICOMweb, with a search:
+    dicomweb://HOST/PATH?StudyInstanceUID=... (or PatientID, AccessionNumber, Modality, StudyDate=FIRST-LAST).
+    Studies are fetched and marked one at a time, and --send stores their segmentations. Credentials come from
+    the environment or the file netrc, see docs/how-to/pacs.md (pip install 'clamnet-tf[dicom,pacs]').
+
     From DICOM headers only geometry and UIDs are written. Where names of folders and files repeat the
     patient's name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on.
     Names that no header repeats are your own and stay, and so do words in the pixels. Exception: dicom-seg
@@ -151,12 +162,10 @@ def predict(
 
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
-    from clamnet_tf.datasets.problems import listed
-    from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, find_inputs
+    from clamnet_tf.datasets.unlabelled_inputs import find_inputs
     from clamnet_tf.inference.engine import TENSORFLOW, choose_engine
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import check_folder
-    from clamnet_tf.prediction.tables import WORKLIST, totals
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
@@ -169,22 +178,25 @@ def predict(
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
     out = check_folder(out)
+    archives, formats = _archives(inputs, send, formats, process_group)
     if "dicom-seg" in formats:
         from clamnet_tf.prediction.dicom_seg import require_highdicom
 
         require_highdicom()
-    input_files = find_inputs(
-        inputs,
-        stacks=recipe.modality != "xray",
-        keep_identifiers=keep_identifiers,
-        sequences=sequences_of_model(run.path, recipe),
-    )
-    reporter.line(
-        f"Input: {len(input_files.manifest.cases)} files in {len(set(input_files.volumes))} volumes below "
-        f"{input_files.hide(str(input_files.manifest.root))}"
-    )
-    for line in input_files.manifest.account:
-        reporter.line(f"  {line}")
+    sequences = sequences_of_model(run.path, recipe)
+    if not archives:
+        input_files = find_inputs(
+            inputs,
+            stacks=recipe.modality != "xray",
+            keep_identifiers=keep_identifiers,
+            sequences=sequences,
+        )
+        reporter.line(
+            f"Input: {len(input_files.manifest.cases)} files in {len(set(input_files.volumes))} volumes "
+            f"below {input_files.hide(str(input_files.manifest.root))}"
+        )
+        for line in input_files.manifest.account:
+            reporter.line(f"  {line}")
     chosen_engine = choose_engine(engine, run)
     if chosen_engine.name == TENSORFLOW:
         silence()
@@ -206,22 +218,42 @@ def predict(
         reporter.line(f"Probabilities: from {server}")
     choice = Choice(formats, segmentation, keep_identifiers, any_modality, rank, uncertainty)
     organ_network = organ_network_of(recipe, reporter, engine=engine)
-    outcome = predict_inputs(
-        trained,
-        recipe,
-        input_files,
-        out=out,
-        reporter=reporter,
-        model=fingerprint(run),
-        choice=choice,
-        cache=cache,
-        organ_network=organ_network,
-        process_group=process_group,
-    )
-    if process_group.index:
-        return
+    if archives:
+        from clamnet_tf.workflows.study_marking import StudyMarker, predict_studies
+
+        source, search, destination = archives
+        outcome = predict_studies(
+            StudyMarker(trained, recipe, out, fingerprint(run), choice, cache, organ_network, sequences),
+            source,
+            search,
+            reporter=reporter,
+            destination=destination,
+        )
+    else:
+        outcome = predict_inputs(
+            trained,
+            recipe,
+            input_files,
+            out=out,
+            reporter=reporter,
+            model=fingerprint(run),
+            choice=choice,
+            cache=cache,
+            organ_network=organ_network,
+            process_group=process_group,
+        )
+    if not process_group.index:
+        _report(outcome, reporter, out, rank, "studies" if archives else "volumes")
+
+
+def _report(outcome, reporter, out, rank, unit) -> None:
+    """Print what was marked; exit with code 1 when some inputs could not be used."""
+    from clamnet_tf.datasets.problems import listed
+    from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE
+    from clamnet_tf.prediction.tables import WORKLIST, totals
+
     if outcome.resumed:
-        reporter.line(f"Continued in {out}: {outcome.resumed} of the volumes were finished already")
+        reporter.line(f"Continued in {out}: {outcome.resumed} of the {unit} were finished already")
     reporter.line(f"Marked: {outcome.marked_slices} of {outcome.slices} slices")
     for line in totals(outcome.volumes):
         reporter.line(line)
@@ -237,6 +269,43 @@ def predict(
             err=True,
         )
         raise click.exceptions.Exit(1)
+
+
+def _archives(inputs, send, formats, process_group):
+    """Return (archive with the studies, search, archive for results or None) and the formats to write.
+
+    The first is None when the inputs are files.
+    """
+    from clamnet_tf.errors import UserInputError
+    from clamnet_tf.pacs.address import is_archive, parse_archive, parse_search
+    from clamnet_tf.pacs.credentials import DESTINATION, SOURCE, open_session, unprotected
+
+    if not any(map(is_archive, inputs)):
+        if send:
+            raise UserInputError(
+                "--send: expected an archive (dicomweb://...) as INPUT; received files. The segmentations of "
+                "files are in the output folder; send them with the tools of the archive."
+            )
+        return None, formats
+    if len(inputs) > 1 or process_group.count > 1:
+        raise UserInputError(
+            "INPUT: expected one archive and one process; received "
+            f"{len(inputs)} inputs and {process_group.count} process(es). Start one command per archive."
+        )
+    if send and formats and "dicom-seg" not in formats:
+        raise UserInputError("--send: expected --format with dicom-seg, which is what is sent.")
+    from clamnet_tf.pacs.archive import Archive
+
+    source, search = parse_search(inputs[0])
+    addresses = [source, *([parse_archive(send, "--send")] if send else [])]
+    archives = []
+    for address in addresses:
+        if warning := unprotected(address):
+            click.echo(warning, err=True)
+        same_host = address.host == source.host
+        archives.append(Archive(address, open_session(address, SOURCE if same_host else DESTINATION)))
+    destination = archives[1] if send else None
+    return (archives[0], search, destination), formats or (("dicom-seg", "report") if send else ())
 
 
 def _process_group():

@@ -19,6 +19,7 @@ EXTRAS = {
     "train": "training, evaluation and export, with TensorFlow",
     "predict": "prediction by ONNX Runtime, without TensorFlow",
     "dicom": "compressed DICOM, DICOM-SEG",
+    "pacs": "archives over DICOMweb, images sent to clamnet-tf",
     "itk": "NRRD and MetaImage volumes, rigid registration of sequences",
     "hub": "zoo entries from the Hugging Face Hub",
     "export": "files for TensorFlow Serving, LiteRT and ONNX",

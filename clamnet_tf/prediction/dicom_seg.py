@@ -7,7 +7,6 @@ and any order of slices therefore stay as they are. Of the source's patient and 
 the standard requires, since no archive could file it otherwise, and nothing else (dicom_seg_privacy).
 """
 
-import uuid
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.volume import unsorted
 from clamnet_tf.prediction.coded_concepts import finding, region
 from clamnet_tf.prediction.dicom_seg_privacy import keep_required
+from clamnet_tf.prediction.dicom_seg_uids import StableUids
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
 SEGMENTATIONS = ("binary", "fractional", "uncertainty")
@@ -52,6 +52,8 @@ class Algorithm:
         model_sha256: sha256 of the network's file.
         threshold: Threshold of the probability, 0..1.
         names: Names of the lesion classes, one segment each; () for one class without a name.
+        settings_sha256: Digest of what else decides the pixels: the recipe and the postprocessing that was
+            selected.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Algorithm:
     model_sha256: str
     threshold: float
     names: tuple[str, ...] = ()
+    settings_sha256: str = ""
 
 
 def require_highdicom():
@@ -78,6 +81,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
 
     Frames without marks are left out, as viewers expect. When nothing at all is marked, every frame is
     written, empty: an object must have frames, and "examined, nothing found" is a result.
+
+    UIDs are those of dicom_seg_uids: the same images, model and settings give the same UIDs.
 
     Args:
         volume: Marked volume, read from DICOM.
@@ -112,7 +117,12 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
         warnings.simplefilter("ignore")  # warnings about the source's own values, which are copied unchanged
         try:
             segmentation_object = _build(
-                highdicom, sources, np.ascontiguousarray(pixels), segmentation, algorithm
+                highdicom,
+                sources,
+                np.ascontiguousarray(pixels),
+                segmentation,
+                algorithm,
+                StableUids(volume, segmentation, algorithm),
             )
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise DataError(
@@ -153,7 +163,14 @@ def _sources(volume: MarkedVolume):
     return headers, (0 if len(headers) == 1 and several else None)
 
 
-def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: str, algorithm: Algorithm):
+def _build(
+    highdicom,
+    sources: list[Dataset],
+    pixels: np.ndarray,
+    segmentation: str,
+    algorithm: Algorithm,
+    uids: StableUids,
+):
     """Build the highdicom Segmentation."""
     source = sources[0]
     code = highdicom.sr.CodedConcept
@@ -177,7 +194,7 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
             segmented_property_type=code(*kind),
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
-            tracking_uid=_new_uid(highdicom),
+            tracking_uid=highdicom.UID(uids.of(f"tracking {segment_number}")),
             tracking_id=f"clamnet-tf {tracked}"[:_LONGEST_TEXT],
             anatomic_regions=[code(*body_region)] if body_region else None,
         )
@@ -195,9 +212,9 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
         segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
         segment_descriptions=segments,
-        series_instance_uid=_new_uid(highdicom),
+        series_instance_uid=highdicom.UID(uids.of("series")),
         series_number=_series_number(source),
-        sop_instance_uid=_new_uid(highdicom),
+        sop_instance_uid=highdicom.UID(uids.of("instance")),
         instance_number=1,
         manufacturer="clamnet-tf",
         manufacturer_model_name=f"clamnet-tf {algorithm.name}"[:_LONGEST_TEXT],
@@ -223,11 +240,6 @@ def _build(highdicom, sources: list[Dataset], pixels: np.ndarray, segmentation: 
     if "ContentCreatorName" not in built:
         built.ContentCreatorName = None  # type 2: no person made it
     return built
-
-
-def _new_uid(highdicom):
-    """Return 2.25. and a random UUID as a decimal number (PS3.5 B.2): unique without a registered root."""
-    return highdicom.UID.from_uuid(str(uuid.uuid4()))
 
 
 def _series_number(source: Dataset) -> int:

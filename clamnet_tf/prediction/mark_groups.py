@@ -1,6 +1,8 @@
 """Mark one group of files after another, and write the files of each volume."""
 
 import datetime
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,23 +69,14 @@ class GroupMarker:
         self.organ_network = organ_network
         self.opinions = Opinions(trained) if choice.rank or choice.uncertainty else None
         self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
-        self.algorithm = Algorithm(
-            recipe.name, recipe.condition, model["model"], trained.marking.threshold, named(trained.classes)
-        )
+        self.algorithm = algorithm_of(trained, recipe, model)
         self.names = {
             case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))
         }
 
     def facts(self) -> dict[str, str]:
         """Return what a page says about how it was made."""
-        marking = self.trained.marking
-        return {
-            "Recipe": f"{self.recipe.name} ({self.recipe.modality.upper()}, {self.recipe.condition})",
-            "Model": self.algorithm.model_sha256[:12],
-            "Threshold": f"{marking.threshold:.3f}, {marking.rule}",
-            "Program": f"clamnet-tf {__version__}",
-            "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
-        }
+        return facts_of(self.trained, self.recipe, self.algorithm)
 
     def mark(self, group: Group, stem: Path) -> dict:
         """Mark the volumes of a group, write their files, and return what the progress log keeps.
@@ -219,6 +212,36 @@ class GroupMarker:
                 volume_with_atlas_channel(prepared_volume, self.trained.atlas),
                 without_organ(recipe.organ.method, cached.fallback),
             )
+
+
+def algorithm_of(trained, recipe, model: dict[str, str]) -> Algorithm:
+    """Describe the model, for DICOM segmentations.
+
+    Args:
+        trained: inference.trained_model.Trained.
+        recipe: Recipe of the model.
+        model: fingerprint.fingerprint of the run; "model" is the sha256 of the network.
+    """
+    settings = hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
+    return Algorithm(
+        recipe.name,
+        recipe.condition,
+        model["model"],
+        trained.marking.threshold,
+        named(trained.classes),
+        settings,
+    )
+
+
+def facts_of(trained, recipe, algorithm: Algorithm) -> dict[str, str]:
+    """Return what a page says about how it was made."""
+    return {
+        "Recipe": f"{recipe.name} ({recipe.modality.upper()}, {recipe.condition})",
+        "Model": algorithm.model_sha256[:12],
+        "Threshold": f"{trained.marking.threshold:.3f}, {trained.marking.rule}",
+        "Program": f"clamnet-tf {__version__}",
+        "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
+    }
 
 
 def _other_channels(image, expected: int, received: int) -> str:

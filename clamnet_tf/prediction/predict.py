@@ -119,12 +119,12 @@ def predict_inputs(
             progress_log.read()
         finally:
             if not process_group.index:
-                outcome = _finish(
+                outcome = write_summary(
                     progress_log,
                     Path(out),
                     [*inputs.failures, *(text for _, text in sorted(failures))],
-                    group_marker,
-                    trained,
+                    choice,
+                    group_marker.facts(),
                 )
         outcome.resumed = len(resumed)
     if gone:
@@ -137,10 +137,18 @@ def predict_inputs(
     return outcome
 
 
-def _finish(
-    progress_log: ProgressLog, out: Path, failures: list[str], group_marker: GroupMarker, trained
+def write_summary(
+    progress_log: ProgressLog, out: Path, failures: list[str], choice: Choice, facts: dict[str, str]
 ) -> PredictionSummary:
-    """Write the tables and the page over all finished volumes; rows are copied from file to file."""
+    """Write the tables and the page over all finished volumes; rows are copied from file to file.
+
+    Args:
+        progress_log: Record of what is finished.
+        out: Output folder.
+        failures: Why inputs were left out.
+        choice: What is written.
+        facts: What the page says about how it was made, see mark_groups.facts_of.
+    """
     outcome = PredictionSummary(failures=failures)
     for content in progress_log.finished():
         outcome.volumes += content["volumes"]
@@ -149,11 +157,11 @@ def _finish(
     outcome.slices = sum(row["slices"] for row in outcome.volumes)
     outcome.marked_slices = sum(row["marked_slices"] for row in outcome.volumes)
     write_table(out / RESULT_TABLE, (row for content in progress_log.finished() for row in content["slices"]))
-    if group_marker.choice.rank:
+    if choice.rank:
         write_table(out / WORKLIST, rank(outcome.volumes))
     write_table(out / VOLUME_TABLE, outcome.volumes)
     if any(row["report"] not in (None, INDEX) for row in outcome.volumes):
-        write_index(out / INDEX, outcome.volumes, outcome.failures, group_marker.facts())
+        write_index(out / INDEX, outcome.volumes, outcome.failures, facts)
     return outcome
 
 

@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clamnet_tf.datasets.unlabelled_inputs import RESULT_SETTINGS
 from clamnet_tf.errors import RunError
@@ -24,6 +25,8 @@ from clamnet_tf.files import UNFINISHED, environment_failure, hold, make_folder,
 SETTINGS = RESULT_SETTINGS
 PROGRESS = ".progress.jsonl"
 LOCK = ".lock"
+# Folders of images that wait to be marked (workflows.study_marking, workflows.listening); no results.
+FETCHED, RECEIVED = ".fetched", ".received"
 
 
 class ProgressLog:
@@ -34,8 +37,8 @@ class ProgressLog:
 
     def __init__(self, out: Path, index: int = 0):
         self.out, self.path = out, out / _of(index, PROGRESS)
-        # index of a group -> (file, offset of its line)
-        self.groups: dict[int, tuple[Path, int]] = {}
+        # index of a group, or UID of a study -> (file, offset of its line)
+        self.groups: dict[Any, tuple[Path, int]] = {}
         self.resumed = False
 
     @classmethod
@@ -78,8 +81,11 @@ class ProgressLog:
                     for path in (out / SETTINGS, *_all(out)):
                         path.unlink(missing_ok=True)
 
-    def add(self, group: int, content: dict) -> None:
-        """Record a group whose files are written as finished. The record is on disk when this returns."""
+    def add(self, group: int | str, content: dict) -> None:
+        """Record a group whose files are written as finished. The record is on disk when this returns.
+
+        A group that is recorded again has the last record.
+        """
         try:
             with open(self.path, "ab") as stream:
                 start = stream.tell()
@@ -101,6 +107,15 @@ class ProgressLog:
                 streams[path].seek(start)
                 yield json.loads(streams[path].readline())
 
+    def content(self, group: int | str) -> dict | None:
+        """Return the record of a group, or None when it is not finished."""
+        if group not in self.groups:
+            return None
+        path, start = self.groups[group]
+        with open(path, "rb") as stream:
+            stream.seek(start)
+            return json.loads(stream.readline())
+
     def read(self) -> None:
         """Find the lines of all processes.
 
@@ -117,7 +132,7 @@ class ProgressLog:
                         row = None
                     if row is None:
                         break
-                    self.groups.setdefault(row["group"], (path, offset))
+                    self.groups[row["group"]] = path, offset
                     offset += len(line)
             if path == self.path:
                 os.truncate(path, offset)
@@ -141,7 +156,10 @@ def check_folder(out) -> Path:
     out = Path(out)
     if out.exists() and (
         not out.is_dir()
-        or (any(not path.name.startswith(LOCK) for path in out.iterdir()) and not (out / SETTINGS).is_file())
+        or (
+            any(not path.name.startswith((LOCK, FETCHED, RECEIVED)) for path in out.iterdir())
+            and not (out / SETTINGS).is_file()
+        )
     ):
         raise RunError(
             f"{out}: expected a new or empty folder for the results, or one that an earlier call of the "

@@ -36,6 +36,8 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
     "tensorflow_serving": "tensorflow-serving-api",
     "grpc": "grpcio",
+    "dicomweb_client": "dicomweb-client",
+    "prometheus_client": "prometheus-client",
 }
 
 

@@ -254,3 +254,29 @@ def test_an_organ_is_not_called_a_lesion(marked, run):
     assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeMeaning == "Anatomical Structure"
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == "39607008"
     assert not dciodvfy(segs["axial"])
+
+
+def test_uids_follow_from_images_model_and_settings(run, write_run, predict, studies, tmp_path):
+    def uids(model, name, *options, folder=None):
+        out = tmp_path / f"{name}{len(list(tmp_path.iterdir()))}"
+        result, _, _ = predict(
+            model, folder or studies["axial"][0].parent, options=["--format", "dicom-seg", *options], out=out
+        )
+        assert result.exit_code == 0, result.output
+        seg = pydicom.dcmread(next(out.rglob("*_seg.dcm")))
+        return seg.SOPInstanceUID, seg.SeriesInstanceUID, seg.SegmentSequence[0].TrackingUID
+
+    first = uids(run, "first")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for number, file in enumerate(reversed(studies["axial"])):
+        shutil.copy(file, moved / f"other{number}.dcm")
+    assert len(set(first)) == 3 and uids(run, "again", folder=moved) == first, "names and order do not matter"
+    others = [
+        uids(run, "fractional", "--segmentation", "fractional"),
+        uids(write_run(tmp_path / "darker", 120, normalization="none"), "model"),
+        uids(run, "series", folder=studies["backwards"][0].parent),
+    ]
+    studies["axial"][0].unlink()
+    others.append(uids(run, "fewer"))
+    assert not set(first).intersection(*[set().union(*others)]) and len(set(others)) == 4

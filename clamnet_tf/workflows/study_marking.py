@@ -1,0 +1,251 @@
+"""Mark whole studies from an archive, one at a time, and send the results.
+
+    fetch a study -> mark it -> record it -> send its segmentations -> record that they were sent
+
+The record is the progress log of `predict`, with the StudyInstanceUID for the number of a group. Killed at
+any point, the same command goes on there: a study that is not recorded is fetched and marked again, one that
+is recorded but not sent is sent again. Its objects have the same UIDs, so the archive keeps one of each.
+"""
+
+import contextlib
+import hashlib
+import shutil
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clamnet_tf import __version__
+from clamnet_tf.datasets.expected_images import MODALITIES, UNSAID
+from clamnet_tf.datasets.problems import listed
+from clamnet_tf.datasets.unlabelled_inputs import find_inputs
+from clamnet_tf.errors import DataError, ServerFailure, UserInputError
+from clamnet_tf.pacs.address import StudySearch
+from clamnet_tf.pacs.archive import Archive
+from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, facts_of
+from clamnet_tf.prediction.output_paths import volume_output_names
+from clamnet_tf.prediction.predict import PredictionSummary, write_summary
+from clamnet_tf.prediction.progress_log import FETCHED, ProgressLog
+from clamnet_tf.preprocessing.volumes import group_cases
+from clamnet_tf.recipe.sequences import Sequences
+
+RESULT_MODALITIES = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "DOC", "AU", "ECG")
+
+
+@dataclass(frozen=True)
+class StudyMarker:
+    """Mark the files of one study after another.
+
+    Attributes:
+        trained: inference.trained_model.Trained.
+        recipe: Recipe of the model.
+        out: Output folder.
+        model: fingerprint.fingerprint of the run.
+        choice: What is written.
+        cache: Folder that keeps prepared slices; None: none.
+        organ_network: Finds the organ, for recipes with organ.method network.
+        sequences: Which series of a study are the channels of an image, see zoo.sequences; None: each series
+            holds all channels.
+    """
+
+    trained: Any
+    recipe: Any
+    out: Path
+    model: dict[str, str]
+    choice: Choice
+    cache: Any = None
+    organ_network: Any = None
+    sequences: Sequences | None = None
+
+    def modalities(self) -> tuple[str, ...]:
+        """Return the modalities of series that the model can mark; () when it may try all."""
+        return () if self.choice.any_modality else (*MODALITIES[self.recipe.modality], *filter(None, UNSAID))
+
+    def facts(self) -> dict[str, str]:
+        """Return what the page says about how it was made."""
+        return facts_of(self.trained, self.recipe, algorithm_of(self.trained, self.recipe, self.model))
+
+    def settings(self, source: str) -> dict:
+        """Return what must be equal for a folder to be continued.
+
+        Args:
+            source: Where the studies come from. Its digest is kept, since a search may name a patient.
+        """
+        return {
+            "version": __version__,
+            **self.model,
+            "inputs": f"studies, sha256 {hashlib.sha256(source.encode()).hexdigest()}",
+            "formats": list(self.choice.formats) or "default",
+            "segmentation": self.choice.segmentation,
+            "keep_identifiers": self.choice.keep_identifiers,
+            "any_modality": self.choice.any_modality,
+            **{name: True for name in ("rank", "uncertainty") if getattr(self.choice, name)},
+        }
+
+    def mark(self, study: str, folder: Path) -> dict:
+        """Mark the files of a study and return what the progress log keeps; its results are in out/<study>.
+
+        Results of an earlier state of the study are removed first.
+
+        Args:
+            study: StudyInstanceUID.
+            folder: Folder with the files of the study.
+
+        Raises:
+            UserInputError: Nothing could be marked.
+        """
+        shutil.rmtree(self.out / study, ignore_errors=True)
+        try:
+            return self._mark(study, folder)
+        except BaseException:  # a part of the results, without a record, would be taken for other files
+            shutil.rmtree(self.out / study, ignore_errors=True)
+            raise
+
+    def _mark(self, study: str, folder: Path) -> dict:
+        """Mark the files of a study into an empty folder."""
+        inputs = find_inputs(
+            [folder],
+            stacks=self.recipe.modality != "xray",
+            keep_identifiers=self.choice.keep_identifiers,
+            sequences=self.sequences,
+        )
+        inputs = replace(
+            inputs,
+            names=tuple(f"{study}/{name}" for name in inputs.names),
+            outputs=tuple(study / output for output in inputs.outputs),
+        )
+        groups = group_cases(inputs.manifest)
+        marker = GroupMarker(
+            self.trained,
+            self.recipe,
+            inputs,
+            self.out,
+            self.model,
+            self.choice,
+            self.cache,
+            self.organ_network,
+            alone=False,
+        )
+        content: dict[str, list] = {"slices": [], "volumes": [], "failures": [*inputs.failures], "notes": []}
+        for group, stem in zip(groups, volume_output_names(inputs, groups)):
+            try:
+                for key, rows in marker.mark(group, stem).items():
+                    content[key] += rows
+            except UserInputError as error:
+                content["failures"].append(inputs.hide(str(error)))
+        if not content["volumes"]:
+            raise DataError(f"study {study}: nothing could be marked:\n{listed(content['failures'])}")
+        return content
+
+
+def predict_studies(
+    marker: StudyMarker,
+    archive: Archive,
+    search: StudySearch,
+    *,
+    reporter,
+    destination: Archive | None = None,
+) -> PredictionSummary:
+    """Mark the studies of an archive that match a search, holding one study on disk and one volume in memory.
+
+    Below marker.out are a folder <StudyInstanceUID> per study, then the tables and the page over all. A
+    folder that the same call began is continued: studies that are recorded with the same images are skipped;
+    a study to which images were added is marked again as a whole.
+
+    Args:
+        marker: Marks the files of a study.
+        archive: Where the studies are.
+        search: Which studies are wanted.
+        reporter: Reporter for progress.
+        destination: Where the segmentations are stored; None: nowhere.
+
+    Returns:
+        The summary. A study that cannot be marked is reported in `failures` and does not stop the rest.
+
+    Raises:
+        DataError: No study matches, or nothing could be marked.
+        RunError: The folder is used for something else.
+        ServerFailure: An archive cannot be reached or refuses; what is recorded stays.
+    """
+    studies = archive.studies(search)
+    if not studies:
+        raise DataError(f"{archive.address.text}: no study matches the search.")
+    reporter.line(f"Studies: {len(studies)} in {archive.address.text}")
+    failures: list[str] = []
+    resumed = 0
+    source = f"{archive.address.url} {astuple(search)}"
+    with ProgressLog.open(marker.out, marker.settings(source)) as progress_log:
+        try:
+            with reporter.bar("Marking", len(studies)) as bar:
+                for index, study in enumerate(studies):
+                    try:
+                        resumed += _one_study(marker, archive, search, study, progress_log)
+                        if destination:
+                            send_results(progress_log, marker.out, study, destination)
+                    except UserInputError as error:
+                        failures.append(str(error))
+                    bar.update(index + 1)
+        finally:
+            outcome = write_summary(progress_log, marker.out, failures, marker.choice, marker.facts())
+    outcome.resumed = resumed
+    if not outcome.slices:
+        raise DataError(f"Nothing could be marked:\n{listed(outcome.failures)}")
+    return outcome
+
+
+def _one_study(marker, archive, search, study: str, progress_log: ProgressLog) -> bool:
+    """Fetch, mark and record a study. Returns whether it was recorded with the same images already."""
+    series = [
+        each
+        for each in archive.series(study, search, marker.modalities())
+        if each.modality not in RESULT_MODALITIES and each.instances
+    ]
+    if not series:
+        expected = ", ".join(search.modalities or marker.modalities()) or "images"
+        raise DataError(f"study {study}: has no series that is wanted (expected {expected}).")
+    instances = sorted(instance for each in series for instance in each.instances)
+    recorded = progress_log.content(study)
+    if recorded is not None and recorded["instances"] == instances:
+        return True
+    with fetch_folder(marker.out) as folder:
+        for each in series:
+            archive.fetch(each, folder / each.series)
+        progress_log.add(study, {**marker.mark(study, folder), "instances": instances, "sent": None})
+    return False
+
+
+@contextlib.contextmanager
+def fetch_folder(out: Path):
+    """Yield an empty folder for the images of one study, which is removed at the end."""
+    folder = out / FETCHED
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def send_results(progress_log: ProgressLog, out: Path, study: str, destination) -> int:
+    """Send the segmentations of a recorded study unless that is recorded too; return how many were sent.
+
+    Args:
+        progress_log: Record of what is finished.
+        out: Output folder.
+        study: StudyInstanceUID.
+        destination: Archive, or another object with `address.text` and `store(path)`.
+
+    Raises:
+        ServerFailure: The destination cannot be reached or refuses, or there is nothing to send.
+    """
+    content = progress_log.content(study)
+    if content is None or content["sent"] == destination.address.text:
+        return 0
+    files = sorted((out / study).rglob("*_seg.dcm"))
+    if not files:
+        raise ServerFailure(
+            f"study {study}: has no DICOM segmentation to send below {out / study}. Choose another --out to "
+            f"mark it again with --format dicom-seg."
+        )
+    for path in files:
+        destination.store(path)
+    progress_log.add(study, {**content, "sent": destination.address.text})
+    return len(files)
