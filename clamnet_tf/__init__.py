@@ -3,6 +3,7 @@
 The names below are the public interface; every other module is private and may change. `import clamnet_tf`
 loads neither TensorFlow nor Keras: each name is imported when it is used first.
 
+    Masks       Segmenter
     Networks    load, build, load_recipe, build_network
     Loss        HybridLoss, hybrid_per_pixel
     Pairs       PairPlan, SliceStore, pair_dataset
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 #: Public name -> the module that defines it.
 _PUBLIC = {
+    "Segmenter": "clamnet_tf.workflows.segmenter",
     "load": "clamnet_tf.zoo.models",
     "build": "clamnet_tf.zoo.models",
     "load_recipe": "clamnet_tf.recipe.catalogue",

@@ -8,7 +8,14 @@ import pytest
 import clamnet_tf
 
 NAMES = [name for name in clamnet_tf.__all__ if name != "__version__"]
-PLAIN = ("AugmentationConfig", "warp_between", "dice", "iou", "count_overlap")  # a line says it all
+PLAIN = (
+    "AugmentationConfig",
+    "Segmenter",
+    "warp_between",
+    "dice",
+    "iou",
+    "count_overlap",
+)  # a line says it all
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -93,6 +93,15 @@ def read_expected(
         volume = read_dicom_files(files, path, backend=dicom_backend, presentation=expected.presentation)
     else:
         volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)
+    return as_expected(path, volume, expected)
+
+
+def as_expected(path: Path, volume: Volume, expected: ExpectedImages) -> tuple[Volume, tuple[str, ...]]:
+    """Check and adapt an image in memory, and return it with notes on what was accepted or changed.
+
+    Raises:
+        UnfitImages: it is another kind of image; the message names the path, the cause and the remedy.
+    """
     notes = _check_modality(path, volume, expected)
     if expected.presentation:
         notes += volume.grid.notes

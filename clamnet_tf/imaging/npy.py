@@ -27,6 +27,21 @@ def read_npy(path: Path) -> Volume:
         stored = np.load(path, allow_pickle=False, mmap_mode="r")
     if stored.dtype.kind not in "buif":
         raise ImageError(f"{path}: an array of type {stored.dtype}; needed are integers, floats or booleans.")
+    return volume_of_array(stored, path)
+
+
+def volume_of_array(stored: np.ndarray, path: Path, spacing_mm=None) -> Volume:
+    """Return an array of numbers as a Volume of kind npy, with axes as `read_npy` describes them.
+
+    Args:
+        stored: Two to four dimensions, integers, floats or booleans.
+        path: The array's file, or a name that stands for one in messages.
+        spacing_mm: Distance between slices, rows and columns in mm; None: not known.
+
+    Raises:
+        ImageError: The array has other dimensions, is too small or too large, or holds values that are not
+            finite.
+    """
     if stored.ndim not in (2, 3, 4):
         raise ImageError(
             f"{path}: an array of shape {stored.shape}; needed are 2, 3 or 4 axes: slices, rows, columns, "
@@ -40,13 +55,13 @@ def read_npy(path: Path) -> Volume:
         full, shape = stored[np.newaxis], stored.shape[:2]
     else:
         full, shape = stored[..., np.newaxis], stored.shape
-    check_size(path, full.shape, bytes_each=stored.dtype.itemsize + 4)
+    check_size(path, full.shape, bytes_each=stored.dtype.itemsize + 4, file_bytes=stored.nbytes)
     grid = Grid(
         "npy",
         shape,
         references=tuple(SliceReference(path, index, number=index) for index in range(len(full))),
     )
-    return Volume(finite_float32(path, full), None, None, (path,), grid)
+    return Volume(finite_float32(path, full), spacing_mm, None, (path,), grid)
 
 
 def _unusable(path, reason: str) -> ImageError:

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Choice:
         any_modality: Accept images of another modality than the model's, or in other units, with a note.
         rank: Rank the volumes by how unsure the networks are.
         uncertainty: Write how far they differ in each pixel, in the formats of the masks.
+        keep_probability: Keep the probabilities of a marked volume in memory.
     """
 
     formats: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class Choice:
     any_modality: bool = False
     rank: bool = False
     uncertainty: bool = False
+    keep_probability: bool = False
 
 
 DEFAULT_CHOICE = Choice()
@@ -85,12 +88,28 @@ class GroupMarker:
             UserInputError: Nothing could be marked.
         """
         content: dict[str, list] = {"slices": [], "volumes": [], "failures": [], "notes": []}
-        group, volumes = self._assemble(group, content["failures"])
-        manifest = self.inputs.manifest
+        marked_volumes = self.marked(group, stem, content["failures"])
+        for marked, count in marked_volumes:
+            self._write(marked, content, alone=self.alone and count == 1)
+        return content
+
+    def marked(self, group: Group, stem: Path, failures: list[str]) -> Iterator[tuple[MarkedVolume, int]]:
+        """Yield each marked volume of a group, with the number of volumes that the group holds.
+
+        Args:
+            group: Cases of one group.
+            stem: Stem of the results of a series.
+            failures: Receives a message for each file of the group that could not be read.
+
+        Raises:
+            UserInputError: Nothing could be read, or the images do not fit the model.
+        """
+        group, volumes = self._assemble(group, failures)
         for volume in volumes:
-            image = manifest.cases[volume.wanted[0][1]].image
-            if volume.array.shape[3] != self.trained.channels:
-                raise DataError(_other_channels(image, self.trained.channels, volume.array.shape[3]))
+            self._require_channels(volume)
+        keep_probability = self.choice.keep_probability or (
+            self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats
+        )
         for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
             is_series = len(volume.grids) > 1
             first_case = volume.wanted[0][1]
@@ -102,18 +121,30 @@ class GroupMarker:
                 name=self.inputs.volumes[first_case] if is_series else self.inputs.names[first_case],
                 stem=stem if is_series else self.inputs.outputs[first_case],
                 channel=display_channel(self.recipe, volume.array.shape[3]),
-                keep_probability=self.choice.segmentation == "fractional"
-                and "dicom-seg" in self.choice.formats,
+                keep_probability=keep_probability,
                 opinions=self.opinions,
                 keep_uncertainty=self.choice.uncertainty,
             )
             file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
-            self._write(
-                replace(marked, notes=(*marked.notes, *file_notes, *notes)),
-                content,
-                alone=self.alone and len(volumes) == 1,
-            )
-        return content
+            yield replace(marked, notes=(*marked.notes, *file_notes, *notes)), len(volumes)
+
+    def prepared(self, group: Group) -> list[PreparedVolume]:
+        """Return the volumes of a group as the network sees them.
+
+        Raises:
+            UserInputError: A file cannot be read, or the images do not fit the model.
+        """
+        failures: list[str] = []
+        group, volumes = self._assemble(group, failures)
+        if failures:
+            raise ImageError("\n  ".join(failures))
+        for volume in volumes:
+            self._require_channels(volume)
+        return [prepared for prepared, _ in self._prepared(group, volumes)]
+
+    def _require_channels(self, volume) -> None:
+        image = self.inputs.manifest.cases[volume.wanted[0][1]].image
+        require_channels(image, volume.array, self.trained.channels)
 
     def _write(self, marked: MarkedVolume, content: dict, *, alone: bool) -> None:
         """Write the files of one marked volume and add its rows to `content`."""
@@ -242,6 +273,22 @@ def facts_of(trained, recipe, algorithm: Algorithm) -> dict[str, str]:
         "Program": f"clamnet-tf {__version__}",
         "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
     }
+
+
+def require_channels(image, array: np.ndarray, expected: int) -> None:
+    """Refuse an image of another number of channels than the model's.
+
+    Args:
+        image: File of the image, for the message.
+        array: (slices, rows, columns, channels).
+        expected: Number of channels of the model's images.
+
+    Raises:
+        DataError: The number differs; the message says what to do.
+    """
+    received = array.shape[-1]
+    if received != expected:
+        raise DataError(_other_channels(image, expected, received))
 
 
 def _other_channels(image, expected: int, received: int) -> str:

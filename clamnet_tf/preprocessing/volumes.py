@@ -99,7 +99,7 @@ def assemble(
         )
         volumes = [stack_sequences(volume, sequences, expected, dicom_backend) for volume in of_reference]
         path = manifest.cases[group.cases[0]].image
-        volumes = [replace(volume, array=_choose(path, volume.array, channels)) for volume in volumes]
+        volumes = [replace(volume, array=choose_channels(path, volume.array, channels)) for volume in volumes]
     else:
         volumes = _assemble(manifest, group, channels, dicom_backend, with_organ, expected)
     return [_checked(manifest, volume, expected) for volume in volumes]
@@ -113,7 +113,7 @@ def _assemble(manifest: Manifest, group: Group, channels, dicom_backend, with_or
         by_file.setdefault(manifest.cases[index].image, []).append(index)
     for path, indices in by_file.items():
         volume, notes = read_expected(path, expected, dicom_backend=dicom_backend)
-        array = _choose(path, volume.array, channels)
+        array = choose_channels(path, volume.array, channels)
         organ, mask_notes = _organ(manifest.cases[indices[0]], volume) if with_organ else (None, ())
         notes += mask_notes
         wanted = _wanted(path, volume, manifest, indices)
@@ -160,7 +160,12 @@ def slice_hash(image: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _choose(path, array, channels):
+def choose_channels(path: Path, array: np.ndarray, channels) -> np.ndarray:
+    """Return the chosen channels of an image (slices, rows, columns, channels); None: all of them.
+
+    Raises:
+        UnfitImages: the image lacks one of them.
+    """
     if channels is None:
         return array
     count = array.shape[-1]

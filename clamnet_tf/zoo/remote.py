@@ -5,6 +5,7 @@ $CLAMNET_TF_REGISTRY names the registries, separated by spaces.
 
 import contextlib
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from clamnet_tf.zoo.index import LARGEST_INDEX, IndexEntry, read_index
 from clamnet_tf.zoo.read import check_weights, read_entry
 from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline, join
 
+_ENTRY_ADDRESS = re.compile(r"(hf://[^/@]+/[^/@]+)(?:/([a-z][a-z0-9_]*))?(@[\w./-]+)?")
 REGISTRY_VARIABLE = "CLAMNET_TF_REGISTRY"
 LOCK_SECONDS = 3600.0  # how long another process's download is waited for
 
@@ -155,6 +157,40 @@ def pull_first(registries, name: str, reporter=None) -> Path:
             ]
         )
     )
+
+
+def pull_address(address: str, reporter=None) -> Path:
+    """Return the folder of the entry at hf://OWNER/REPOSITORY[/NAME][@REVISION], pulling its newest version.
+
+    NAME may be left out when the repository holds one entry. With $CLAMNET_TF_OFFLINE the entry is one that
+    was pulled before.
+
+    Raises:
+        ZooError: The address has another form, the repository holds no such entry, or several and no NAME is
+            given; or the download failed.
+    """
+    match = _ENTRY_ADDRESS.fullmatch(address)
+    if not match:
+        raise ZooError(f"{address!r}: expected hf://OWNER/REPOSITORY, /NAME and @REVISION are optional.")
+    registry, name = open_registry(match[1] + (match[3] or "")), match[2]
+    offers = _pulled(registry.folder) if is_offline() else registry.listing()
+    names = {offer.name for offer in offers}
+    if name is None and len(names) == 1:
+        (name,) = names
+    if name not in names:
+        received = "none" if name is None else name
+        raise ZooError(
+            f"{address}: expected the name of an entry there ({', '.join(sorted(names)) or 'it holds none'}"
+            f"{', among those pulled before' if is_offline() else ''}); received {received}. Write "
+            f"{registry.label}/NAME."
+        )
+    offer = max((offer for offer in offers if offer.name == name), key=lambda offer: offer.version)
+    return pull_entry(registry, offer, reporter)
+
+
+def _pulled(folder: Path) -> list:
+    """Return the entries that were pulled from a registry before; they can stand for its offers."""
+    return [read_entry(path) for path in folder.glob("*") if _is_whole(path)]
 
 
 def pull_entry(registry, offer, reporter=None) -> Path:

@@ -31,7 +31,8 @@ def open_model(spec, reporter=None) -> RunFolder:
     Args:
         spec: A run folder, the folder of a zoo entry, or the name of one. A name is looked up in the packaged
             zoo, in the folders of $CLAMNET_TF_ZOO, among pulled entries, and in the registries of
-            $CLAMNET_TF_REGISTRY, from which it is pulled.
+            $CLAMNET_TF_REGISTRY, from which it is pulled. Or hf://OWNER/REPOSITORY[/NAME][@REVISION], an
+            entry of the Hugging Face Hub.
         reporter: Reporter, told about a download.
 
     Raises:
@@ -40,6 +41,10 @@ def open_model(spec, reporter=None) -> RunFolder:
         RunError: The run is not finished.
     """
     text = os.fspath(spec)
+    if text.startswith("hf://"):
+        from clamnet_tf.zoo.remote import pull_address
+
+        return _open_entry(pull_address(text, reporter))
     if _is_path(text):
         return _open_entry(Path(text)) if is_entry(text) else RunFolder.open_finished(text)
     return _open_entry(find_entry(text, reporter=reporter).folder)

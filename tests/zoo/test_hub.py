@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from clamnet_tf.errors import ZooError
 from clamnet_tf.zoo.entry import FILES, ONNX_FILE
+from clamnet_tf.zoo.resolve import open_model
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
 COMMIT, NAME = "0123456789abcdef0123456789abcdef01234567", "mri_stranger"
@@ -109,6 +111,24 @@ def test_an_entry_at_the_root_is_found_by_what_it_says(hub):
     (hub.root / NAME).rmdir()
     done = pull(hub)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
+    monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
+    monkeypatch.setattr("clamnet_tf.zoo.hub._endpoint", lambda: f"http://127.0.0.1:{hub.server_port}")
+    address = f"hf://{REPOSITORY}"
+    for spec in (address, f"{address}/{NAME}", f"{address}@v1.0"):
+        run = open_model(spec)
+        assert run.model.read_bytes() == (hub.root / NAME / "model.keras").read_bytes(), spec
+    with pytest.raises(ZooError, match=rf"expected the name of an entry there \({NAME}\); received other"):
+        open_model(f"{address}/other")
+    with pytest.raises(ZooError, match="expected hf://OWNER/REPOSITORY"):
+        open_model("hf://someone")
+    asked = len(hub.asked)
+    monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")
+    assert open_model(address).path.name == f"{NAME}-1" and len(hub.asked) == asked
+    with pytest.raises(ZooError, match="among those pulled before"):
+        open_model("hf://someone/never-pulled")
 
 
 def test_wrong_weights_and_missing_files_are_refused(hub, tmp_path):
