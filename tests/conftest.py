@@ -15,7 +15,11 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.pop("CLAMNET_TF_VERBOSE", None)
 
 FIRST = ("tests/architecture/", "tests/cli/", "tests/recipe/")
-OWN_ENVIRONMENTS = {"tfio": ("tensorflow_io", "tools/test-tfio"), "kserve": ("kserve", "tools/test-kserve")}
+OWN_ENVIRONMENTS = {
+    "tfio": ("tensorflow_io", "tools/test-tfio"),
+    "kserve": ("kserve", "tools/test-kserve"),
+    "jax": ("jax", "tools/test-jax"),
+}
 
 
 def pytest_collection_modifyitems(items):

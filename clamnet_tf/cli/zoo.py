@@ -11,6 +11,8 @@ import textwrap
 
 import rich_click as click
 
+from clamnet_tf.cli.zoo_publish import publish
+
 _WIDTH = 80
 _HEAD = ("NAME", "KIND", "MODALITY", "CONDITION", "SIZE", "DICE (95 %)", "DATA")
 _FLEXIBLE = (3, 6)  # indices of columns that may be cut, down to the width of their heading
@@ -25,6 +27,7 @@ def zoo():
     """
 
 
+zoo.add_command(publish)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 _timeout = click.option(
     "--timeout",
@@ -75,7 +78,7 @@ def list_entries(as_json, remote, timeout):
 @_json
 def show(name, as_json):
     """Print the card of entry NAME (a name or a folder): metrics, data, licences, intended use and limits."""
-    from clamnet_tf.zoo.card import card
+    from clamnet_tf.zoo.card import card_text
     from clamnet_tf.zoo.resolve import entry_at
 
     location = entry_at(name)
@@ -85,7 +88,7 @@ def show(name, as_json):
             json.dumps({**entry.model_dump(mode="json"), "folder": str(location.folder.resolve())}, indent=2)
         )
         return
-    click.echo(card(entry), nl=False)
+    click.echo(card_text(entry), nl=False)
     click.echo(f"\nFolder: {location.folder.resolve()}")
 
 
@@ -122,85 +125,21 @@ def verify(names):
 
 
 @zoo.command()
-@click.argument("run", type=click.Path())
-@click.option(
-    "--to",
-    required=True,
-    type=click.Path(),
-    help="Folder with the entry's name, for example zoo/mri_carcinoma.",
-)
-@click.option(
-    "--about",
-    type=click.Path(),
-    help="YAML with what the run cannot know: summary, licences, origin of the data, intended use, limits.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One text of that file, for example weights_licence=...; may be repeated.",
-)
-@click.option(
-    "--figures",
-    type=click.Path(),
-    help="metrics.json of an evaluation of these weights.  [default: RUN/evaluation/metrics.json]",
-)
-@click.option(
-    "--kind",
-    type=click.Choice(["marker", "organ"]),
-    default="marker",
-    show_default=True,
-    help="marker: marks lesions; organ: finds the organ.",
-)
-@click.option(
-    "--version",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Version of the entry; must be raised to replace one.",
-)
-@click.option("--change", help="Line for the changelog; needed when an entry is replaced.")
-def publish(run, to, about, overrides, figures, kind, version, change):
-    """Make a zoo entry from RUN: a finished and evaluated run folder, or an entry that was evaluated again
-    (--figures).
+@click.argument("folders", metavar="FOLDER...", type=click.Path(), nargs=-1, required=True)
+def card(folders):
+    """Write the header of entries' cards, from which the Hugging Face Hub takes licence, tags and metrics.
 
-    Texts that are not given are taken from the version that is replaced. The command refuses runs without
-    metrics, metrics of other weights, entries without licences or origin of the data, and weights above 10
-    MB.
+    The text below the header stays as it is, and so does the version. zoo publish writes it by itself;
+    entries of earlier versions lack it.
 
-    Example: clamnet-tf zoo publish runs/first --to zoo/mri_carcinoma --version 2 --change "Trained on more
-    patients."
+    Example: clamnet-tf zoo card zoo/*
     """
-    from clamnet_tf.quiet import silence
-    from clamnet_tf.zoo.about import read_about
+    from clamnet_tf.zoo.card_header import renew_header
 
-    silence()
-    from clamnet_tf.export.heads_onnx import converter_is_installed
-    from clamnet_tf.zoo.entry import is_entry
-    from clamnet_tf.zoo.publish import Release, last_version, publish_again
-    from clamnet_tf.zoo.publish import publish as publish_run
-
-    texts, release = read_about(about, overrides, last_version(to)), Release(version, change)
-    if is_entry(run):
-        entry = publish_again(run, to, texts, release, figures_file=figures)
-    else:
-        entry = publish_run(
-            run, to, texts, release, kind=kind, figures_file=figures, onnx=converter_is_installed()
-        )
-    metrics = entry.metrics
-    on = (
-        f"{metrics.patients_with_lesion} patients with a lesion"
-        if metrics.dice_volume
-        else f"{metrics.outlined_slices} outlined slices"
-    )
-    measured = f"Dice {metrics.headline.value:.3f} on {on} of {metrics.data}"
-    click.echo(f"{to}: version {entry.version}, {entry.weights.bytes / 1e6:.1f} MB, {measured}")
-    if entry.weights.onnx is None:
-        click.echo(
-            f"It has no model.onnx, so that predict needs TensorFlow. To make it: pip install "
-            f"'clamnet-tf[export]', then clamnet-tf zoo onnx {to}"
-        )
+    for folder in folders:
+        changed = renew_header(folder)
+        path = os.path.join(folder, "README.md")
+        click.echo(f"{path}: {'header written' if changed else 'has this header already'}")
 
 
 @zoo.command()

@@ -21,7 +21,7 @@ EXTRAS = {
     "dicom": "compressed DICOM, DICOM-SEG",
     "pacs": "archives over DICOMweb, images sent to clamnet-tf",
     "itk": "NRRD and MetaImage volumes, rigid registration of sequences",
-    "hub": "zoo entries from the Hugging Face Hub",
+    "hub": "zoo entries from and to the Hugging Face Hub",
     "export": "files for TensorFlow Serving, LiteRT and ONNX",
     "serving": "asking a model server over gRPC",
     "beam": "preparing slices by Apache Beam",

@@ -4,6 +4,7 @@ It is made from entry.yaml alone; the prose fields there hold what no metric say
 """
 
 from clamnet_tf.reporting.learning_wording import WARNING
+from clamnet_tf.zoo.card_header import with_header
 from clamnet_tf.zoo.card_metrics import MIXED, is_separate, metrics_section
 from clamnet_tf.zoo.entry import Entry
 from clamnet_tf.zoo.markdown import item, prose, wrapped
@@ -20,7 +21,12 @@ SECTIONS = (
 
 
 def card(entry: Entry) -> str:
-    """Return README.md of an entry: the title, the summary, then SECTIONS."""
+    """Return README.md of an entry: the header for the Hugging Face Hub, then `card_text`."""
+    return with_header(card_text(entry), entry)
+
+
+def card_text(entry: Entry) -> str:
+    """Return the card without its header: the title, the summary, then SECTIONS."""
     parts = [
         f"# {entry.name}",
         *([wrapped(f"**{entry.learning[0]}**")] if is_warning(entry) else []),

@@ -19,6 +19,15 @@ from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, check_address, check_onlin
 
 _ADDRESS = re.compile(r"hf://([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 LARGEST_ENTRY = 1_000_000  # bytes of entry.yaml
+#: HTTP status -> what it means on the Hub.
+_ADVICE = {
+    401: " The Hub does not accept the token: set HF_TOKEN to one that is valid, or run: hf auth login.",
+    403: " The token has no right to this: it needs write access, and you have to belong to the owner.",
+    404: " There is no such repository, or the token may not see it: check the address and HF_TOKEN.",
+    409: " It exists already, where the token may not see it: choose another name, or check HF_TOKEN.",
+    412: " The repository changed meanwhile: run the command again.",
+    429: " The Hub asks to wait: try again later.",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class HubRegistry:
         match = _ADDRESS.fullmatch(text)
         if not match or ".." in text:
             raise ZooError(f"{text!r}: expected hf://OWNER/REPOSITORY or hf://OWNER/REPOSITORY@REVISION.")
-        _library()
+        hub_library()
         return cls(match[1], match[2], timeout_seconds)
 
     @property
@@ -88,9 +97,9 @@ class HubRegistry:
         is wrong.
         """
         check_online(self.label)
-        library = _library()
+        library = hub_library()
         with self._plain_errors():
-            info = library.HfApi(endpoint=_endpoint()).model_info(
+            info = library.HfApi(endpoint=hub_endpoint()).model_info(
                 self.repository, revision=self.revision, files_metadata=True, timeout=self.timeout_seconds
             )
         sizes = {item.rfilename: item.size for item in info.siblings or []}
@@ -139,49 +148,57 @@ class HubRegistry:
         """Download one file at a commit and return its path."""
         with self._plain_errors():
             return Path(
-                _library().hf_hub_download(
+                hub_library().hf_hub_download(
                     self.repository,
                     path,
                     revision=commit,
                     local_dir=self.folder / "hub" / commit,
                     etag_timeout=self.timeout_seconds,
-                    endpoint=_endpoint(),
+                    endpoint=hub_endpoint(),
                 )
             )
 
     def _plain_errors(self):
         """Return a context that turns the library's errors into ZooError."""
-        return _PlainErrors(self.label)
+        return PlainErrors(self.label, "cannot be downloaded")
 
 
-class _PlainErrors:
-    """Turn the errors of huggingface_hub into ZooError."""
+class PlainErrors:
+    """Turn the errors of huggingface_hub into ZooError.
 
-    def __init__(self, label: str):
-        self.label = label
+    Args:
+        label: Address, with which the message begins.
+        failure: What does not work, as "cannot be downloaded".
+    """
+
+    def __init__(self, label: str, failure: str):
+        self.label, self.failure = label, failure
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        errors = _library().errors
+        errors = hub_library().errors
         http_error = next(
             base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"
         )  # of its HTTP library, which changes
-        if isinstance(error, (http_error, errors.EntryNotFoundError, errors.HFValidationError, OSError)):
-            raise ZooError(
-                f"{self.label}: cannot be downloaded: "
-                f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
-            ) from error
+        named = (http_error, errors.EntryNotFoundError, OSError, RuntimeError, ValueError)
+        if isinstance(
+            error, named
+        ):  # RuntimeError: one file of an upload; ValueError: a wrong name or header
+            cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+            reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            advice = _ADVICE.get(getattr(getattr(cause, "response", None), "status_code", None), "")
+            raise ZooError(f"{self.label}: {self.failure}: {reason}{advice}") from error
         return False
 
 
-def _endpoint() -> str:
+def hub_endpoint() -> str:
     """Return $HF_ENDPOINT or the Hub itself, checked like every address."""
-    return check_address(_library().constants.ENDPOINT)
+    return check_address(hub_library().constants.ENDPOINT)
 
 
-def _library():
+def hub_library():
     """Return the module huggingface_hub. Raises EnvironmentFailure when it is not installed."""
     try:
         import huggingface_hub

@@ -10,6 +10,7 @@ from clamnet_tf.networks.classifier import is_classifier
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.card import card_sections
+from clamnet_tf.zoo.card_header import with_header
 from clamnet_tf.zoo.entry import CARD_FILE, ENTRY_FILE, ONNX_FILE, Entry, is_entry
 from clamnet_tf.zoo.publish import Release, changelog_of, put_in_place, with_onnx, workshop
 from clamnet_tf.zoo.read import entry_of, entry_text, read_entry
@@ -54,11 +55,11 @@ def _raised(folder: Path, entry: Entry, copy: Path) -> Entry:
 
 
 def _renew_card(path: Path, before: Entry, after: Entry) -> None:
-    """Write the sections of a card anew; what else it contains stays."""
+    """Write the header and the sections of a card anew; what else it contains stays."""
     text, old = path.read_text(encoding="utf-8"), card_sections(before)
     for title, body in card_sections(after).items():
         text = text.replace(f"## {title}\n\n{old[title]}\n", f"## {title}\n\n{body}\n")
-    write_text(path, text)
+    write_text(path, with_header(text, after))
 
 
 def _heads_of(model: Path):

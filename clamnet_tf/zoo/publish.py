@@ -213,7 +213,7 @@ def with_onnx(entry: Entry, folder: Path, target: Path) -> Entry:
     return entry_of(data, str(target / ENTRY_FILE))
 
 
-def changelog_of(target: Path, before: Entry | None, release: Release) -> list[dict]:
+def changelog_of(target: Path | str, before: Entry | None, release: Release) -> list[dict]:
     """Return the changelog with a new line on top. Raises ZooError when version or changes are not
     acceptable.
     """

@@ -15,6 +15,7 @@ from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.zoo.card import missing_sections
+from clamnet_tf.zoo.card_header import wrong_keys
 from clamnet_tf.zoo.classes import class_rows, cuts, trained_eta
 from clamnet_tf.zoo.entry import (
     BASELINES_FILE,
@@ -209,6 +210,12 @@ def _check_card(folder: Path, entry: Entry) -> None:
         raise ZooError(
             f"{path}: these sections are missing or do not say what entry.yaml says: {', '.join(missing)}. "
             f"clamnet-tf zoo publish writes them."
+        )
+    wrong = wrong_keys(text, entry)
+    if wrong:
+        raise ZooError(
+            f"{path}: these keys of the header do not say what entry.yaml says: {', '.join(wrong)}. Write it "
+            f"anew: clamnet-tf zoo card {folder}."
         )
 
 

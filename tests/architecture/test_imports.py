@@ -104,6 +104,8 @@ HEAVY = (
     "clamnet_tf.workflows.study_marking",
     "clamnet_tf.preprocessing.beam_runner",
     "clamnet_tf.preprocessing.tfrecords",
+    "clamnet_tf.zoo.hub_publish",
+    "clamnet_tf.zoo.hub_upload",
     "clamnet_tf.zoo.models",
     "clamnet_tf.zoo.onnx_copy",
     "clamnet_tf.zoo.publish",

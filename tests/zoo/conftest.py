@@ -2,9 +2,11 @@
 
 import contextlib
 import http.server
+import importlib.util
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import warnings
@@ -154,6 +156,23 @@ def small_run(tmp_path_factory):
     (folder / "FINISHED").write_text("")
     (folder / "intensity_baselines.json").write_text(json.dumps(KEPT))
     return folder
+
+
+@pytest.fixture
+def hub_server(tmp_path):
+    """A server that answers as the Hugging Face Hub, without repositories, see hub_server.py."""
+    if "hub_server" not in sys.modules:
+        path = Path(__file__).with_name("hub_server.py")
+        spec = importlib.util.spec_from_file_location("hub_server", path)
+        sys.modules["hub_server"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["hub_server"])
+    server = sys.modules["hub_server"].HubServer(tmp_path / "hub")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def copies(fixture, folder):

@@ -1,14 +1,10 @@
 """hf:// through the real huggingface_hub, against a server on loopback that answers as the Hub does."""
 
-import hashlib
-import http.server
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,71 +14,21 @@ from clamnet_tf.zoo.entry import FILES, ONNX_FILE
 from clamnet_tf.zoo.resolve import open_model
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
-COMMIT, NAME = "0123456789abcdef0123456789abcdef01234567", "mri_stranger"
+NAME = "mri_stranger"
 REPOSITORY = "someone/lesion-marks"
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """Two routes of the Hub: what a repository holds, and a file at a commit."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *arguments):
-        pass
-
-    def answer(self, code, content, body=True, **headers):
-        self.send_response(code)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body=True):
-        path, server = self.path.partition("?")[0], self.server
-        server.asked.append((self.command, path))
-        if re.fullmatch(rf"/api/models/{REPOSITORY}(/revision/[\w.]+)?", path):
-            names = sorted(
-                str(each.relative_to(server.root)) for each in server.root.rglob("*") if each.is_file()
-            )
-            siblings = [{"rfilename": name, "size": (server.root / name).stat().st_size} for name in names]
-            self.answer(
-                200, json.dumps({"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}).encode(), body
-            )
-        elif (
-            path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/")
-            and (server.root / path.split(COMMIT + "/")[1]).is_file()
-        ):
-            content = (server.root / path.split(COMMIT + "/")[1]).read_bytes()
-            content = server.instead.get(path.rsplit("/", 1)[1], content)
-            self.answer(
-                200, content, body, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=COMMIT
-            )
-        else:
-            self.answer(404, b"{}", body, X_Error_Code="RepoNotFound")
-
-
 @pytest.fixture
-def hub(copy):
+def hub(copy, hub_server):
     """A served repository with one entry in a folder of its own."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.daemon_threads = True
-    server.root, server.asked, server.instead = copy(NAME).parent, [], {}
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    hub_server.root = copy(NAME).parent
+    hub_server.add(REPOSITORY, hub_server.root)
+    return hub_server
 
 
 def pull(hub, registry=f"hf://{REPOSITORY}", **environment):
     settings = {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "HF_ENDPOINT": hub.endpoint,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HOME": os.environ["CLAMNET_TF_CACHE"],
     }
@@ -115,7 +61,7 @@ def test_an_entry_at_the_root_is_found_by_what_it_says(hub):
 
 def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
     monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
-    monkeypatch.setattr("clamnet_tf.zoo.hub._endpoint", lambda: f"http://127.0.0.1:{hub.server_port}")
+    monkeypatch.setattr("clamnet_tf.zoo.hub.hub_endpoint", lambda: hub.endpoint)
     address = f"hf://{REPOSITORY}"
     for spec in (address, f"{address}/{NAME}", f"{address}@v1.0"):
         run = open_model(spec)
