@@ -9,6 +9,7 @@
     masks.csv          masks that taught        corrections/   masks of fit --corrections
     intensity_baselines.json   simple methods fitted to the training images, for comparison
     learning.json      whether anything was learned, by image labels of validation patients
+    tracking.json      which MLflow run it is (runtime.tracking), and how far it was sent
     FINISHED           written last
 
 Of these, a zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json, besides files

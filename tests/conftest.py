@@ -19,6 +19,7 @@ OWN_ENVIRONMENTS = {
     "tfio": ("tensorflow_io", "tools/test-tfio"),
     "kserve": ("kserve", "tools/test-kserve"),
     "jax": ("jax", "tools/test-jax"),
+    "mlflow": ("mlflow", "tools/test-mlflow"),
 }
 
 

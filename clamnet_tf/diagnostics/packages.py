@@ -22,6 +22,7 @@ EXTRAS = {
     "pacs": "archives over DICOMweb, images sent to clamnet-tf",
     "itk": "NRRD and MetaImage volumes, rigid registration of sequences",
     "hub": "zoo entries from and to the Hugging Face Hub",
+    "mlflow": "parameters, metrics and models sent to MLflow",
     "export": "files for TensorFlow Serving, LiteRT and ONNX",
     "serving": "asking a model server over gRPC",
     "beam": "preparing slices by Apache Beam",

@@ -97,6 +97,15 @@ class RuntimeSection(Section):
             "same path.",
         )
     )
+    tracking: Literal["none", "mlflow"] = Field(
+        "none",
+        description="mlflow: send parameters, metrics, report and model to the MLflow server or folder of "
+        "MLFLOW_TRACKING_URI (extra mlflow); what is learned does not depend on it.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_tracking(self, handler):
+        return without(handler(self), tracking="none")
 
 
 class SelfTrainingSection(Section):

@@ -21,6 +21,7 @@ from clamnet_tf.workflows.initial_weights import initial_weights
 from clamnet_tf.workflows.learning import agreement_of_halves, check_run
 from clamnet_tf.workflows.misfit import misfit_lines, pointing_to_init
 from clamnet_tf.workflows.search import chosen_recipe
+from clamnet_tf.workflows.tracking import tracked
 
 FINISHED, STOPPED, FINISHED_BEFORE = "finished", "stopped", "finished before"
 
@@ -89,7 +90,12 @@ def fit(
             try:
                 if begin is not None:
                     begin(run)
-                return _train_and_evaluate(recipe, source, run, reporter, place, report, corrections, halves)
+                with tracked(recipe, run, reporter) as end_tracking:
+                    ended = _train_and_evaluate(
+                        recipe, source, run, reporter, place, report, corrections, halves
+                    )
+                    end_tracking(ended)
+                return ended
             except UnfitImages as error:
                 pointing = pointing_to_init(error, source)
                 run.log(f"Error: {reporter.hide(str(pointing))}")

@@ -27,6 +27,7 @@ RUN_TIME_FILES = (
 DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
     "PIL": "pillow",
+    "mlflow": "mlflow-skinny",
     "yaml": "pyyaml",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
