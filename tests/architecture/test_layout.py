@@ -136,7 +136,9 @@ def test_public_surface_exists_and_nothing_else():
     for name in clamnet_tf.__all__:
         assert getattr(clamnet_tf, name)
         assert name in dir(clamnet_tf)
-    with pytest.raises(AttributeError, match="has no attribute 'train'; it has __version__, Segmenter, load, build"):
+    with pytest.raises(
+        AttributeError, match="has no attribute 'train'; it has __version__, Segmenter, load, build"
+    ):
         clamnet_tf.train  # noqa: B018
 
 
