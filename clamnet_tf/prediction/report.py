@@ -93,7 +93,7 @@ def write_volume_page(
 
 
 def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str]) -> None:
-    """Write the index: one line per volume with a link to its page.
+    """Write the index: one line per volume with a link to its page, by rank where volumes are ranked.
 
     Args:
         path: File to write.
@@ -101,8 +101,11 @@ def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dic
         failures: What could not be used, and why.
         facts: How it was made, name -> text.
     """
+    ranked = bool(volumes) and "rank" in volumes[0]
+    listed = sorted(volumes, key=lambda row: row["rank"]) if ranked else volumes
     content = {
-        "volumes": [row | {"size": short_size(row)} for row in volumes[:LISTED]],
+        "ranked": ranked,
+        "volumes": [row | {"size": short_size(row)} for row in listed[:LISTED]],
         "count": len(volumes),
         "marked": sum(row["marked_px"] > 0 for row in volumes),
         "failures": failures[:LISTED],

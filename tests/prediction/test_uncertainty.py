@@ -72,8 +72,11 @@ def test_studies_are_ranked_by_disagreement_and_distance_to_the_cut(average, pre
     picture(tmp_path / "b_none.png")
     picture(tmp_path / "c_doubt.png", (154, 10))
     files = [tmp_path / name for name in ("a_sure.png", "b_none.png", "c_doubt.png")]
-    result, out, _ = predict(average, *files, options=["--rank", "--uncertainty", "--format", "png"])
+    result, out, _ = predict(average, *files, options=["--rank", "--uncertainty", "--format", "png,report"])
     assert result.exit_code == 0, result.output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "The most uncertain first" in page
+    assert page.index("c_doubt.png") < page.index("a_sure.png") < page.index("b_none.png")
     assert f"What to correct first: {out / 'worklist.csv'}" in result.stdout
     with open(out / "worklist.csv", newline="") as stream:
         worklist = list(csv.DictReader(stream))
