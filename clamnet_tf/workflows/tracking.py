@@ -83,7 +83,7 @@ def tracked(recipe: Recipe, run: RunFolder, reporter):
         yield ended.append
     finally:
         tracker.close(STATES[ended[0]] if ended else "FAILED")
-        run.keep()
+    run.keep()  # tracking.json, too
 
 
 class MlflowTracker:
@@ -123,6 +123,10 @@ class MlflowTracker:
         """
         self._ending.set()
         self._thread.join()
+        if status == "FAILED" and self.run.is_untrained():  # its folder goes, too: nothing to keep
+            if self._client is not None:
+                self._attempt(lambda: self._client.delete_run(self._run_id))
+            return
         missing, failures, reason = self._missing(status), 0, ""
         for what, send in list(missing.items()):
             if failures < MOST_FAILURES and self._attempt(send):

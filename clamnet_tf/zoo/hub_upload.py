@@ -5,6 +5,7 @@ reader finds the version before or the whole new one. The library huggingface_hu
 that of HF_TOKEN or of its login.
 """
 
+import contextlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -121,6 +122,9 @@ def look_at(target: HubTarget, folder: Path) -> HubState:
     (offer,) = (offer for offer in registry.listing() if offer.root == target.root)
     folder.mkdir(parents=True)
     registry.fetch(offer, folder, None)
+    with contextlib.suppress(OSError):  # its folder of downloads, unless entries were pulled at this commit
+        (registry.folder / "hub").rmdir()
+        registry.folder.rmdir()
     return HubState(info.sha, state.private, files, read_entry(folder))
 
 
