@@ -17,8 +17,10 @@ import requests
 import yaml
 
 from clamnet_tf.errors import EnvironmentFailure
+from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.writer import recipe_hash, to_yaml
+from clamnet_tf.runs import RunFolder
 from clamnet_tf.workflows.tracking import parameters_of, reason_of_failure, tracked, without_password
 
 SETTINGS = """
@@ -58,7 +60,7 @@ class Server:
 
     def runs(self, experiment="mri_carcinoma"):
         found = self.ask("experiments/get-by-name", experiment_name=experiment)["experiment"]
-        return self.ask("runs/search", experiment_ids=[found["experiment_id"]])["runs"]
+        return self.ask("runs/search", experiment_ids=[found["experiment_id"]]).get("runs", [])
 
     def history(self, run_id, name):
         rows = self.ask("metrics/get-history", run_id=run_id, metric_key=name).get("metrics", [])
@@ -108,7 +110,7 @@ def check_whole(server, run, out):
             if name != "step" and type(value) in (int, float) and math.isfinite(value):
                 kind = {"train": "train", "look": "validation"}[row["kind"]]
                 expected.setdefault(f"{kind}/{name}", []).append((row["step"], value))
-    assert {"train/loss", "look/auroc"} <= expected.keys()
+    assert {"train/loss", "validation/auroc"} <= expected.keys()
     for name, values in expected.items():
         assert server.history(run_id, name) == pytest.approx(sorted(values)), name
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
@@ -149,6 +151,52 @@ def test_a_training_that_is_killed_and_resumed_is_one_run_on_the_server(server, 
     assert run["info"]["run_id"] == begun["info"]["run_id"]
     check_whole(server, run, out)
     assert f"MLflow: everything was sent; run {run['info']['run_id']} at {server.address}." in done.stdout
+
+
+def begun(folder, recipe):
+    """A run folder of a training that has begun, and a function that adds rows of steps."""
+    run = RunFolder.open_for_training(folder, to_yaml(recipe), resume=(folder / "recipe.yaml").exists())
+
+    def add(*steps):
+        for step in steps:
+            run.append_metrics(
+                {"kind": "train", "stage": "first", "step": step, "loss": 1 / step, "bad": None}
+            )
+
+    return run, add
+
+
+@pytest.mark.mlflow
+def test_a_training_that_is_stopped_sends_each_step_once_when_it_goes_on(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    recipe, lines = load_recipe("ct_carcinoma", ["runtime.tracking=mlflow"]), []
+    run, add = begun(tmp_path / "stopped", recipe)
+    with tracked(recipe, run, Reporter(quiet=True, log=lines.append)) as ended:
+        add(1, 2, 3, 4)
+        ended("stopped")
+    (first,) = server.runs("ct_carcinoma")
+    assert first["info"]["status"] == "KILLED" and lines[-1].startswith("MLflow: everything was sent")
+    run.truncate_metrics(2)  # as a resumed training does
+    with tracked(recipe, run, Reporter(quiet=True)) as ended:
+        add(3, 4, 5)
+        ended("stopped")
+    (second,) = server.runs("ct_carcinoma")
+    assert second["info"]["run_id"] == first["info"]["run_id"]
+    expected = [(step, 1 / step) for step in range(1, 6)]
+    assert server.history(second["info"]["run_id"], "train/loss") == pytest.approx(expected)
+
+
+@pytest.mark.mlflow
+def test_a_training_that_does_not_begin_leaves_no_run(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    recipe = load_recipe("ct_trauma", ["runtime.tracking=mlflow"])
+    run, _ = begun(tmp_path / "refused", recipe)
+    with pytest.raises(ZeroDivisionError):
+        with tracked(recipe, run, Reporter(quiet=True)):
+            while not (run.path / "tracking.json").exists():
+                time.sleep(0.05)
+            raise ZeroDivisionError
+    assert server.runs("ct_trauma") == []
 
 
 @pytest.mark.mlflow
