@@ -57,6 +57,12 @@ def test_the_hubs_own_library_reads_licence_tags_and_metrics(folder):
     assert hub.ModelCard(text).text.lstrip("\n") == card_text(entry)
 
 
+@pytest.mark.parametrize("folder", ENTRIES, ids=lambda path: path.name)
+def test_the_shipped_card_has_the_header_of_its_entry(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert split_header(text)[0] and wrong_keys(text, read_entry(folder)) == []
+
+
 @pytest.mark.parametrize(
     ("licence", "keys"),
     [

@@ -382,11 +382,12 @@ def test_a_warning_of_the_run_is_the_first_sentence_of_the_card(run, about, tmp_
     entry = publish(run, folder, texts(about), Release(1, None))
     assert entry.learning == [said[0].replace("\u00a0", " "), said[1]]
     card = (folder / "README.md").read_text()
-    assert card.startswith(f"# mri_mine\n\n**{entry.learning[0]}**\n") and "- It marks 2 %." in card
+    assert card.startswith("---\n") and "- It marks 2 %." in card
+    assert f"\n---\n\n# mri_mine\n\n**{entry.learning[0]}**\n" in card
     assert read_entry(folder) == entry and not any(check.problem for check in verify(folder))
     (run / "learning.json").write_text(
         json.dumps({"verdict": "learned", "sentences": ["It tells them apart."]})
     )
     publish(run, folder, texts(about), Release(2, "Again."))
     card = (folder / "README.md").read_text()
-    assert card.startswith("# mri_mine\n\nMarks things.") and "- It tells them apart." in card
+    assert "\n---\n\n# mri_mine\n\nMarks things." in card and "- It tells them apart." in card
