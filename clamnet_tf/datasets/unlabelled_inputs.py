@@ -290,7 +290,7 @@ class _VolumeBuilder:
         self.files.failures += found.problems
         self.files.skipped["files of sequences that the model does not use"] += len(found.others)
         lines = [
-            f"{self.visible_name(self.relative_name(study))}: {self.visible_name(described(group, lambda path: path.name))}"
+            self.visible_name(f"{self.relative_name(study)}: {described(group, lambda path: path.name)}")
             for _, group, study in found.groups
         ]
         self._add_lines(f"Studies of several files: {len(lines)}", lines)
