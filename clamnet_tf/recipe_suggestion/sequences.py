@@ -16,8 +16,8 @@ from clamnet_tf.datasets.sequence_headers import studies_of_series
 from clamnet_tf.datasets.sequence_names import studies_of_names
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.formats import FORMATS, format_promised
-from clamnet_tf.recipe.sequences import Sequence, Sequences
-from clamnet_tf.recipe.standard_sequences import STANDARD, USUAL_NAMES
+from clamnet_tf.recipe.sequences import standard_sequences
+from clamnet_tf.recipe.standard_sequences import USUAL_NAMES
 
 LEAST_SHARE = 0.5  # of the studies that must have a sequence, so that a network can count on it
 MOST_HEADERS = 4000  # DICOM files whose headers are read; more of the same tell nothing new
@@ -88,23 +88,8 @@ def _beside(path: Path) -> list[Path]:
     ]
 
 
-def _standard() -> Sequences:
-    sequences = [
-        Sequence(
-            name,
-            {
-                key: re.compile(value) if isinstance(value, str) else value
-                for key, value in usual.match.items()
-            },
-            tuple(map(re.compile, usual.files)),
-        )
-        for name, usual in STANDARD.items()
-    ]
-    return Sequences(tuple(sequences), 0)
-
-
 def _by_name(volumes: list[Path]) -> SuggestedSequences | None:
-    return _suggested([set(study.files_of) for study in studies_of_names(volumes, _standard())])
+    return _suggested([set(study.files_of) for study in studies_of_names(volumes, standard_sequences())])
 
 
 def _by_header(files: list[Path]) -> SuggestedSequences | None:
@@ -116,7 +101,7 @@ def _by_header(files: list[Path]) -> SuggestedSequences | None:
             continue
         if header.is_image and not header.is_localizer:
             headers.append(header)
-    found = studies_of_series(sort_headers(headers), _standard()) if headers else []
+    found = studies_of_series(sort_headers(headers), standard_sequences()) if headers else []
     return _suggested([set(study.volumes) for study in found if not study.problem])
 
 
@@ -124,13 +109,13 @@ def _suggested(studies: list[set[int]]) -> SuggestedSequences | None:
     """Return the standard sequences that most studies have, with FLAIR or else the first as reference.
 
     Args:
-        studies: per study, indices of STANDARD.
+        studies: per study, indices of the standard sequences.
     """
     counts = collections.Counter(index for study in studies for index in study)
     frequent = [index for index in sorted(counts) if counts[index] >= LEAST_SHARE * len(studies)]
     if len(frequent) < 2:
         return None
-    names = [USUAL_NAMES[name] for name in STANDARD]
+    names = list(USUAL_NAMES.values())
     chosen = [names[index] for index in frequent]
     reference = "FLAIR" if "FLAIR" in chosen else chosen[0]
     sections = [{"name": name} | ({"reference": True} if name == reference else {}) for name in chosen]
