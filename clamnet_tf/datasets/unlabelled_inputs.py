@@ -185,7 +185,7 @@ class _VolumeBuilder:
         self._add_lines(f"DICOM series: {len(series)}", lines)
         self._add_lines(
             f"Studies of several series: {len(grouped.groups)}",
-            [self.visible_name(described(group)) for group in grouped.groups.values()],
+            [self.visible_name(described(group, self.relative_name)) for group in grouped.groups.values()],
         )
         self._add_lines(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
@@ -290,7 +290,7 @@ class _VolumeBuilder:
         self.files.failures += found.problems
         self.files.skipped["files of sequences that the model does not use"] += len(found.others)
         lines = [
-            f"{self.visible_name(self.relative_name(study))}: {self.visible_name(described(group))}"
+            self.visible_name(f"{self.relative_name(study)}: {described(group, lambda path: path.name)}")
             for _, group, study in found.groups
         ]
         self._add_lines(f"Studies of several files: {len(lines)}", lines)
