@@ -78,7 +78,7 @@ def test_flipped_views_are_averaged(plain, onnx_file, slices):
 
 def test_batch_norms_are_those_of_inference(slices, tmp_path):
     batch = network(1, norm="batch")
-    (name,) = batch.output
+    (name,) = batch.output_names
     found = OnnxPredictor(saved(batch, tmp_path))(slices)
     np.testing.assert_allclose(found, lesion(batch(slices, training=False), name), **CLOSE)
 
