@@ -10,11 +10,10 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.input_files import RESULT_COLUMNS, RESULT_SETTINGS, RESULT_TABLE, InputFiles
-from clamnet_tf.datasets.layouts.dicom_headers import Header, read_header
-from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders, sort_headers
 from clamnet_tf.datasets.layouts.listing import PICTURES, natural_key, stem_of
 from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.datasets.problems import listed
@@ -23,6 +22,10 @@ from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.texts import printable
+
+if TYPE_CHECKING:  # loads pydicom, which pictures do not need
+    from clamnet_tf.datasets.layouts.dicom_headers import Header
+    from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders
 
 __all__ = ["RESULT_COLUMNS", "RESULT_SETTINGS", "RESULT_TABLE", "Inputs", "find_inputs"]
 
@@ -131,6 +134,8 @@ class _VolumeBuilder:
         for path, case in self.files.table_cases.items():
             with contextlib.suppress(ImageError):  # reported when the image is read
                 if path.is_file() and kind_of(path) == "dicom":
+                    from clamnet_tf.datasets.layouts.dicom_headers import read_header
+
                     self._collect_identifiers(read_header(path))
             grouped = case.series is not None or case.position is not None
             self.names[path] = (
@@ -143,6 +148,9 @@ class _VolumeBuilder:
             )
 
     def _group_dicom(self, paths: list[Path]) -> None:
+        from clamnet_tf.datasets.layouts.dicom_headers import read_header
+        from clamnet_tf.datasets.layouts.dicom_series import sort_headers
+
         headers: list[Header] = []
         instances: set[str] = set()
         for path in paths:
@@ -181,7 +189,7 @@ class _VolumeBuilder:
                 f"name; pictures of results show them."
             )
 
-    def _group_series(self, series: SortedHeaders) -> list[str]:
+    def _group_series(self, series: "SortedHeaders") -> list[str]:
         """Add the volumes of a series; return lines on them."""
         lines = []
         for index, volume in enumerate(series.volumes):
@@ -211,7 +219,7 @@ class _VolumeBuilder:
             self.files.failures.append(f"{folder}: series {series.uid}: {reason}.")
         return lines
 
-    def _collect_identifiers(self, header: Header) -> None:
+    def _collect_identifiers(self, header: "Header") -> None:
         if not self.files.keep_identifiers:
             self.files.identifiers.add(header.texts)
 
