@@ -148,6 +148,8 @@ class _VolumeBuilder:
             )
 
     def _group_dicom(self, paths: list[Path]) -> None:
+        if not paths:
+            return
         from clamnet_tf.datasets.layouts.dicom_headers import read_header
         from clamnet_tf.datasets.layouts.dicom_series import sort_headers
 

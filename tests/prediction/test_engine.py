@@ -178,3 +178,33 @@ def test_no_engine_at_all_is_said_in_one_message(write_run, tmp_path, monkeypatc
     )
     with pytest.raises(EnvironmentFailure, match=r"TensorFlow is not installed, and without it: there is no"):
         choose_engine("auto", run)
+
+
+def test_a_prediction_goes_on_with_its_engine_only(with_onnx, predict, picture, tmp_path):
+    import json
+
+    out = tmp_path / "out"
+    for engine in ("tensorflow", "tensorflow"):
+        result, _, _ = predict(with_onnx, picture[0], out=out, options=["--engine", engine])
+        assert result.exit_code == 0, result.output
+    assert json.loads((out / "prediction.json").read_text())["engine"] == "tensorflow"
+    result, _, _ = predict(with_onnx, picture[0], out=out)
+    assert result.exit_code == 2
+    assert "expected the engine that began it, tensorflow; received onnxruntime" in result.stderr
+    assert "Add --engine tensorflow, or choose another --out" in result.stderr
+    # a folder of a version that did not name engines
+    settings = json.loads((out / "prediction.json").read_text())
+    del settings["engine"]
+    (out / "prediction.json").write_text(json.dumps(settings))
+    assert predict(with_onnx, picture[0], out=out)[0].exit_code == 2
+    assert predict(with_onnx, picture[0], out=out, options=["--engine", "tensorflow"])[0].exit_code == 0
+
+
+def test_the_two_engines_of_an_organ_network_share_no_prepared_slices(with_onnx):
+    from clamnet_tf.inference.organ_network import OrganNetwork
+    from clamnet_tf.recipe.catalogue import load_recipe
+
+    run = RunFolder(with_onnx)
+    recipe = load_recipe(str(run.recipe))
+    keys = {OrganNetwork(run, recipe, engine=engine).key for engine in ("tensorflow", "onnxruntime")}
+    assert len(keys) == 2
