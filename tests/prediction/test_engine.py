@@ -114,6 +114,12 @@ def test_commands_that_need_tensorflow_say_how_to_get_it(with_onnx, picture, tmp
     assert "pip install 'clamnet-tf[train]'" in done.stderr
 
 
+def test_fit_says_how_to_get_it_before_any_data_is_made(tmp_path):
+    done = without(TRAINING_MODULES, "fit", "mri_carcinoma", "--out", tmp_path / "run")
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "run").exists()
+    assert "this command needs tensorflow" in done.stderr and "pip install 'clamnet-tf[train]'" in done.stderr
+
+
 def test_without_a_file_the_engine_is_tensorflow_and_says_why(write_run, tmp_path):
     run = RunFolder(write_run(tmp_path / "plain", 150, normalization="none"))
     choice = choose_engine("auto", run)
