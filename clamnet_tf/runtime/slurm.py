@@ -44,7 +44,7 @@ def slurm_cluster() -> Cluster:
 
 def _nodes(text: str) -> list[str]:
     """Return the names that a list of nodes stands for: "a[01-02,7],b" -> a01, a02, a7, b."""
-    names = []
+    names: list[str] = []
     for pattern in _NODES.findall(text):
         # every second part is the inside of brackets
         parts = [
