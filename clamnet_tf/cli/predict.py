@@ -319,10 +319,7 @@ def _process_group():
 
     cluster = named_cluster("auto")
     if cluster is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        from clamnet_tf.quiet import silence
-
-        silence()
-        from clamnet_tf.training.strategy import slurm_cluster
+        from clamnet_tf.runtime.slurm import slurm_cluster
 
         cluster = slurm_cluster()
     return ProcessGroup(cluster)

@@ -27,8 +27,8 @@ from clamnet_tf.imaging.orientation import (
     to_axial,
 )
 from clamnet_tf.imaging.presentation import Presented, present
-from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
-from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
+from clamnet_tf.imaging.series_sorting import SortedSeries, sort_series
+from clamnet_tf.imaging.volume import SET_ASIDE, Grid, SliceReference, Volume, check_size, finite_float32
 
 # Bytes per value for the float32 result of all files; the memory of one file is checked where it is read.
 _BYTES_EACH = 9

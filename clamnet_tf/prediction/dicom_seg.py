@@ -10,20 +10,20 @@ the standard requires, since no archive could file it otherwise, and nothing els
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from clamnet_tf import __version__
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path
-from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.volume import unsorted
 from clamnet_tf.prediction.coded_concepts import finding, region
-from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.dicom_seg_uids import StableUids
 from clamnet_tf.prediction.marked_volume import MarkedVolume
+
+if TYPE_CHECKING:  # only what writes DICOM loads pydicom
+    from pydicom.dataset import Dataset
 
 SEGMENTATIONS = ("binary", "fractional", "uncertainty")
 _KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
@@ -129,6 +129,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
                 f"{volume.name}: cannot be written as a DICOM segmentation, because its header is "
                 f"incomplete ({error}). Use --format nifti or png."
             ) from error
+        from clamnet_tf.prediction.dicom_seg_privacy import keep_required
+
         keep_required(segmentation_object, sources[0])
         with atomic_path(path) as temporary:
             segmentation_object.save_as(temporary)
@@ -138,6 +140,8 @@ def _sources(volume: MarkedVolume):
     """Return (headers of the source images, index of the file whose stored frame order must be restored, or
     None).
     """
+    from clamnet_tf.imaging.dicom_header import open_dataset
+
     headers = [open_dataset(path, pixels=False) for path in volume.paths]
     several = len(volume.slices) > 1
     for header in headers:
@@ -165,13 +169,15 @@ def _sources(volume: MarkedVolume):
 
 def _build(
     highdicom,
-    sources: list[Dataset],
+    sources: "list[Dataset]",
     pixels: np.ndarray,
     segmentation: str,
     algorithm: Algorithm,
     uids: StableUids,
 ):
     """Build the highdicom Segmentation."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
     source = sources[0]
     code = highdicom.sr.CodedConcept
     identification = highdicom.AlgorithmIdentificationSequence(
@@ -242,6 +248,6 @@ def _build(
     return built
 
 
-def _series_number(source: Dataset) -> int:
+def _series_number(source: "Dataset") -> int:
     """Return a series number after those of the scanner, so that viewers list the object after its source."""
     return 9000 + int(source.get("SeriesNumber") or 0) % 1000
