@@ -27,6 +27,7 @@ _MODALITY, _MODALITIES, _DATE, _PATIENT, _ACCESSION = (
     "00100020",
     "00080050",
 )
+_DESCRIPTION = "0008103E"
 _PIECE, _WHOLE = 1 << 20, 1 << 40  # bytes of an answer that are read at once; never in pieces when sending
 _STORED_BEFORE = 0x0111  # failure reason "duplicate SOP instance" (PS3.7 C.5.8)
 _RESERVED = re.compile(r"[^A-Za-z0-9._~*?-]")  # what the query of a URL holds as %.. alone (RFC 3986)
@@ -41,12 +42,14 @@ class ArchivedSeries:
         study: StudyInstanceUID.
         series: SeriesInstanceUID.
         modality: Modality; "" when the archive does not say.
+        description: SeriesDescription; "" when the archive does not say.
         instances: SOPInstanceUIDs, sorted.
     """
 
     study: str
     series: str
     modality: str
+    description: str
     instances: tuple[str, ...]
 
 
@@ -128,7 +131,7 @@ class Archive:
                 continue
             rows = self._search(self._reader.search_for_instances, {}, study, series)
             instances = tuple(sorted({self._uid(instance, _INSTANCE) for instance in rows}))
-            found.append(ArchivedSeries(study, series, modality, instances))
+            found.append(ArchivedSeries(study, series, modality, _value(row, _DESCRIPTION), instances))
         return sorted(found, key=lambda each: each.series)
 
     def fetch(self, series: ArchivedSeries, folder: Path) -> None:

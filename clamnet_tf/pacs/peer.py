@@ -98,7 +98,7 @@ class Peer:
             raise Busy("no association")
         try:
             if not association.accepted_contexts:
-                raise ServerFailure(f"{self.address.text}: the peer takes no DICOM segmentations.")
+                raise ServerFailure(f"{self.address.text}: the peer takes no {dataset.SOPClassUID.name}.")
             status = association.send_c_store(dataset).get("Status")
         finally:
             association.release()

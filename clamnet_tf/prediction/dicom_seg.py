@@ -103,7 +103,7 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             f"{volume.kind}. Use --format nifti or png."
         )
     highdicom = require_highdicom()
-    sources, order = _sources(volume)
+    sources, order = source_headers(volume)
     pixels = {"binary": volume.mask, "fractional": volume.probability, "uncertainty": volume.uncertainty}[
         segmentation
     ]
@@ -134,9 +134,12 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             segmentation_object.save_as(temporary)
 
 
-def _sources(volume: MarkedVolume):
-    """Return (headers of the source images, index of the file whose stored frame order must be restored, or
-    None).
+def source_headers(volume: MarkedVolume) -> tuple[list[Dataset], int | None]:
+    """Return the headers of the source images, and the index of the file whose stored frame order must be
+    restored, or None.
+
+    Raises:
+        DataError: The headers lack what an object that refers to them needs.
     """
     headers = [open_dataset(path, pixels=False) for path in volume.paths]
     several = len(volume.slices) > 1
@@ -213,7 +216,7 @@ def _build(
         segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
         segment_descriptions=segments,
         series_instance_uid=highdicom.UID(uids.of("series")),
-        series_number=_series_number(source),
+        series_number=series_number(source),
         sop_instance_uid=highdicom.UID(uids.of("instance")),
         instance_number=1,
         manufacturer="clamnet-tf",
@@ -242,6 +245,6 @@ def _build(
     return built
 
 
-def _series_number(source: Dataset) -> int:
+def series_number(source: Dataset) -> int:
     """Return a series number after those of the scanner, so that viewers list the object after its source."""
     return 9000 + int(source.get("SeriesNumber") or 0) % 1000
