@@ -101,6 +101,7 @@ def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head
     expected = sum(int((pydicom.dcmread(file).pixel_array >= BRIGHT).sum()) for file in files)
     assert frames.sum() == expected > 100
     wait_for(lambda: metric("studies_sent_total") == 1, process)
+    assert len(orthanc.held("SR")) == 1 and len(orthanc.held("OT")) == 4
     assert ask("/health") == (200, '{"status": "ok", "studies_waiting": 0}') and ask("/other")[0] == 404
     assert send(files).returncode == 0
     wait_for(lambda: metric("images_received_total") == 6 and metric("studies_waiting") == 0, process)

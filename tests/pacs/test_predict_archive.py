@@ -42,9 +42,25 @@ def segmented(content):
 
 
 def check(orthanc, studies):
-    """One segmentation per study lies in Orthanc, with the bright pixels of its images."""
-    found = {}
-    for number in orthanc.held("SEG").values():
+    """One segmentation per study lies in Orthanc, with the bright pixels of its images; one report refers to
+    it, and a picture shows each of its slices.
+    """
+    found, segmentations = {}, orthanc.held("SEG")
+    reports = [
+        pydicom.dcmread(pydicom.filebase.DicomBytesIO(orthanc.rest(f"/instances/{number}/file")))
+        for number in orthanc.held("SR").values()
+    ]
+    referred = [
+        item.ReferencedSOPInstanceUID
+        for report in reports
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+        if item.ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.66.4"
+    ]
+    assert sorted(referred) == sorted(segmentations), "one report per segmentation"
+    assert len(orthanc.held("OT")) == sum(map(len, studies.values())), "one picture per marked slice"
+    for number in segmentations.values():
         masks, seg = segmented(orthanc.rest(f"/instances/{number}/file"))
         assert seg.StudyInstanceUID not in found, "a double"
         found[seg.StudyInstanceUID] = masks
@@ -82,7 +98,7 @@ def test_marked_sent_and_marked_again_when_it_grew(
     orthanc.upload([tmp_path / "late.dcm"])
     result, _, rows = predict(run, search)
     assert result.exit_code == 2 and "begun with another formats" in result.stderr
-    result, _, rows = predict(run, search, options=["--format", "dicom-seg,report"])
+    result, _, rows = predict(run, search, options=["--format", "dicom-seg,dicom-sr,dicom-sc,report"])
     assert result.exit_code == 0 and len(rows) == 9, result.output
 
 

@@ -128,7 +128,7 @@ def said(segs, studies):
         segment = seg.SegmentSequence[0]
         assert (
             segment.SegmentAlgorithmType == "AUTOMATIC"
-            and segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
+            and segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Neoplasm"
         )
         assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
         assert segment.AnatomicRegionSequence[0].CodeMeaning == ("Chest" if name == "xray" else "Brain")
