@@ -114,8 +114,9 @@ def listen(
     trained = load_trained_model(run, recipe)
     organ_network = organ_network_of(recipe, reporter)
     marker = StudyMarker(trained, recipe, out, fingerprint(run), choice, None, organ_network)
-    receiver = Receiver(out / RECEIVED, title, accept, lambda: metrics.images.inc())
+    receiver = Receiver(out / RECEIVED, title, accept)
     metrics = ServiceMetrics(receiver.waiting)
+    receiver.on_image = metrics.images.inc
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

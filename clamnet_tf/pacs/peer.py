@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,14 @@ class Receiver:
             counts as having arrived when this begins to listen.
         title: AE title of this program.
         callers: AE titles that may send; (): all.
+
+    Attributes:
         on_image: Called without arguments for every image that was stored.
     """
 
-    def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = (), on_image=lambda: None):
-        self.folder, self._title, self._callers, self._on_image = folder, title, callers, on_image
+    def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = ()):
+        self.folder, self._title, self._callers = folder, title, callers
+        self.on_image: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._arrived: dict[str, float] = {}
         self._server: Any = None
@@ -194,5 +198,5 @@ class Receiver:
             return _NO_SPACE
         with self._lock:
             self._arrived[study] = time.monotonic()
-        self._on_image()
+        self.on_image()
         return _SUCCESS
