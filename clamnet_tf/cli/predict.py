@@ -45,10 +45,11 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 )
 @click.option(
     "--segmentation",
-    type=click.Choice(["binary", "fractional"]),
+    type=click.Choice(["binary", "labelmap", "fractional"]),
     default="binary",
     show_default=True,
-    help="For dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
+    help="For dicom-seg: the mask as one bit per segment or as a label map, or the probability of every "
+    "pixel as 0 to 255.",
 )
 @click.option(
     "--rank",

@@ -20,6 +20,7 @@ _PEER = re.compile(
 _LARGEST_PORT = 65535
 _SUCCESS, _WARNINGS = 0x0000, range(0xB000, 0xC000)  # status codes, PS3.4 B.2.3
 _NOT_UNDERSTOOD, _NO_SPACE = 0xC000, 0xA700
+_OWN = "clamnet-tf"  # Manufacturer of results
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -115,6 +116,9 @@ class Peer:
 class Receiver:
     """Receive images by C-STORE and keep them in a folder per study.
 
+    Results of this program, which an archive may forward, are accepted and not kept: they would make a study
+    grow without an end.
+
     An image is on disk when the sender is told that it arrived. A study counts as complete when nothing of it
     has arrived for some time.
 
@@ -187,10 +191,13 @@ class Receiver:
             study = str(event.dataset.StudyInstanceUID)
             instance = str(event.request.AffectedSOPInstanceUID)
             content = event.encoded_dataset()
+            maker = str(event.dataset.get("Manufacturer", ""))
         except Exception:  # whatever a sender may have put together
             return _NOT_UNDERSTOOD
         if not is_uid(study) or not is_uid(instance):
             return _NOT_UNDERSTOOD
+        if maker == _OWN:
+            return _SUCCESS
         try:
             with atomic_path(self.folder / study / f"{instance}.dcm") as temporary:
                 temporary.write_bytes(content)

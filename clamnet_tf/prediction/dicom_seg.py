@@ -25,8 +25,8 @@ from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.dicom_seg_uids import StableUids
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
-SEGMENTATIONS = ("binary", "fractional", "uncertainty")
-_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
+SEGMENTATIONS = ("binary", "labelmap", "fractional", "uncertainty")
+_KINDS = {"binary": "mask", "labelmap": "label map", "fractional": "probability", "uncertainty": ""}
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
     "PatientID",
@@ -87,7 +87,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     Args:
         volume: Marked volume, read from DICOM.
         path: File to write.
-        segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
+        segmentation: "binary" (1 bit, the mask), "labelmap" (the number of the segment in each pixel, an
+            object that older archives do not know), "fractional" (0..255 = probability 0..1, before the
             threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, fractional, one segment
             of all classes).
         algorithm: What made the marks.
@@ -104,9 +105,12 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
         )
     highdicom = require_highdicom()
     sources, order = source_headers(volume)
-    pixels = {"binary": volume.mask, "fractional": volume.probability, "uncertainty": volume.uncertainty}[
-        segmentation
-    ]
+    pixels = {
+        "binary": volume.mask,
+        "labelmap": volume.mask,
+        "fractional": volume.probability,
+        "uncertainty": volume.uncertainty,
+    }[segmentation]
     if segmentation == "uncertainty":
         algorithm = replace(algorithm, names=())
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
@@ -213,7 +217,7 @@ def _build(
     built = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
-        segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
+        segmentation_type={"binary": "BINARY", "labelmap": "LABELMAP"}.get(segmentation, "FRACTIONAL"),
         segment_descriptions=segments,
         series_instance_uid=highdicom.UID(uids.of("series")),
         series_number=series_number(source),

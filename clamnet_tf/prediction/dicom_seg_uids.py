@@ -27,7 +27,7 @@ class StableUids:
 
         Args:
             volume: Marked volume, read from DICOM.
-            segmentation: "binary", "fractional" or "uncertainty".
+            segmentation: "binary", "labelmap", "fractional" or "uncertainty".
             algorithm: dicom_seg.Algorithm.
         """
         images = sorted(

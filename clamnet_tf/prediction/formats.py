@@ -64,7 +64,7 @@ def write_masks(
         volume: Marked volume.
         out: Output folder.
         formats: Names from FORMATS.
-        segmentation: "binary" or "fractional", of DICOM-SEG.
+        segmentation: "binary", "labelmap" or "fractional", of DICOM-SEG.
         algorithm: What made the marks, for DICOM-SEG.
         keep_identifiers: Whether texts of file headers may enter the results.
 

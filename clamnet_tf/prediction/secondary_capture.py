@@ -32,7 +32,7 @@ def write_secondary_captures(
         volume: Marked volume, read from DICOM.
         folder: Folder for the files.
         pictures: Called with the index of a slice; returns (H, W, 3) uint8.
-        segmentation: "binary" or "fractional", as the segmentation was written.
+        segmentation: "binary", "labelmap" or "fractional", as the segmentation was written.
         algorithm: What made the marks.
 
     Raises:

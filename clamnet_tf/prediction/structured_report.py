@@ -40,7 +40,7 @@ def write_structured_report(
     Args:
         volume: Marked volume, read from DICOM.
         path: File to write.
-        segmentation: "binary" or "fractional", as the segmentation was written.
+        segmentation: "binary", "labelmap" or "fractional", as the segmentation was written.
         segmentation_path: File of the segmentation.
         algorithm: What made the marks.
 
@@ -134,6 +134,8 @@ def _content(highdicom, volume: MarkedVolume, header, segmentation, algorithm: A
     groups = []
     for segment in segmentation.SegmentSequence:
         number = int(segment.SegmentNumber)
+        if number == 0:  # the background of a label map
+            continue
         groups.append(
             sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
                 tracking_identifier=sr.TrackingIdentifier(

@@ -168,6 +168,19 @@ def test_fractional_segmentations_hold_the_probability(marked, studies):
         assert not dciodvfy(path)
 
 
+def test_label_maps_hold_the_class_of_each_pixel(marked, studies):
+    result, segs, _ = marked("--segmentation", "labelmap")
+    assert result.exit_code == 0, result.output
+    for name in ("axial", "oblique", "nothing"):
+        seg = pydicom.dcmread(segs[name])
+        assert seg.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7" and seg.SegmentationType == "LABELMAP"
+        images = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, studies[name])}
+        for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+            source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+            np.testing.assert_array_equal(frame, images.pop(source).pixel_array >= BRIGHT)
+        assert not any((image.pixel_array >= BRIGHT).any() for image in images.values())
+
+
 def dciodvfy(path):
     """Errors of David Clunie's validator, an implementation of the standard of its own (Debian:
     dicom3tools).
