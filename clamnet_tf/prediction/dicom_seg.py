@@ -25,8 +25,8 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume
 if TYPE_CHECKING:  # only what writes DICOM loads pydicom
     from pydicom.dataset import Dataset
 
-SEGMENTATIONS = ("binary", "fractional", "uncertainty")
-_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
+SEGMENTATIONS = ("binary", "labelmap", "fractional", "uncertainty")
+_KINDS = {"binary": "mask", "labelmap": "label map", "fractional": "probability", "uncertainty": ""}
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
     "PatientID",
@@ -87,7 +87,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     Args:
         volume: Marked volume, read from DICOM.
         path: File to write.
-        segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
+        segmentation: "binary" (1 bit, the mask), "labelmap" (the number of the segment in each pixel, an
+            object that older archives do not know), "fractional" (0..255 = probability 0..1, before the
             threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, fractional, one segment
             of all classes).
         algorithm: What made the marks.
@@ -103,10 +104,13 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             f"{volume.kind}. Use --format nifti or png."
         )
     highdicom = require_highdicom()
-    sources, order = _sources(volume)
-    pixels = {"binary": volume.mask, "fractional": volume.probability, "uncertainty": volume.uncertainty}[
-        segmentation
-    ]
+    sources, order = source_headers(volume)
+    pixels = {
+        "binary": volume.mask,
+        "labelmap": volume.mask,
+        "fractional": volume.probability,
+        "uncertainty": volume.uncertainty,
+    }[segmentation]
     if segmentation == "uncertainty":
         algorithm = replace(algorithm, names=())
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
@@ -136,9 +140,12 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             segmentation_object.save_as(temporary)
 
 
-def _sources(volume: MarkedVolume):
-    """Return (headers of the source images, index of the file whose stored frame order must be restored, or
-    None).
+def source_headers(volume: MarkedVolume) -> "tuple[list[Dataset], int | None]":
+    """Return the headers of the source images, and the index of the file whose stored frame order must be
+    restored, or None.
+
+    Raises:
+        DataError: The headers lack what an object that refers to them needs.
     """
     from clamnet_tf.imaging.dicom_header import open_dataset
 
@@ -216,10 +223,10 @@ def _build(
     built = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
-        segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
+        segmentation_type={"binary": "BINARY", "labelmap": "LABELMAP"}.get(segmentation, "FRACTIONAL"),
         segment_descriptions=segments,
         series_instance_uid=highdicom.UID(uids.of("series")),
-        series_number=_series_number(source),
+        series_number=series_number(source),
         sop_instance_uid=highdicom.UID(uids.of("instance")),
         instance_number=1,
         manufacturer="clamnet-tf",
@@ -248,6 +255,6 @@ def _build(
     return built
 
 
-def _series_number(source: "Dataset") -> int:
+def series_number(source: "Dataset") -> int:
     """Return a series number after those of the scanner, so that viewers list the object after its source."""
     return 9000 + int(source.get("SeriesNumber") or 0) % 1000
