@@ -27,8 +27,8 @@ def translated(address: ArchiveAddress, what: str):
     from pydicom.errors import InvalidDicomError
     from requests import exceptions
 
-    unexpected: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, AttributeError, EOFError)
-    wrong = (exceptions.RequestException, InvalidDicomError, *unexpected)
+    unexpected = (ValueError, LookupError, TypeError, AttributeError, EOFError)
+    wrong: tuple[type[Exception], ...] = (exceptions.RequestException, InvalidDicomError, *unexpected)
     where = address.text
     try:
         yield

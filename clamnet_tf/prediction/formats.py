@@ -10,8 +10,6 @@ from clamnet_tf.errors import DataError
 from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, SHEARED, is_sheared, write_nifti
-from clamnet_tf.prediction.secondary_capture import write_secondary_captures
-from clamnet_tf.prediction.structured_report import write_structured_report
 from clamnet_tf.reporting.overlays import display_gray, overlay, with_legend, write_png
 
 FORMATS = ("png", "nifti", "dicom-seg", "dicom-sr", "dicom-sc", "overlay", "report")
@@ -138,6 +136,8 @@ def _dicom_sr(volume, out, written, segmentation, algorithm, keep_identifiers) -
     """Write the structured report on the segmentation; without a segmentation its failure is reported."""
     if "dicom-seg" not in written.volume:
         return
+    from clamnet_tf.prediction.structured_report import write_structured_report  # loads pydicom
+
     path = volume.stem.with_name(f"{volume.stem.name}_sr.dcm")
     write_structured_report(
         volume,
@@ -156,6 +156,8 @@ def _dicom_sc(volume, out, written, segmentation, algorithm, keep_identifiers) -
             f"{volume.name}: expected a DICOM image, to whose study a secondary capture can belong; received "
             f"{volume.kind}. Use --format overlay."
         )
+    from clamnet_tf.prediction.secondary_capture import write_secondary_captures  # loads pydicom
+
     folder = volume.stem.with_name(f"{volume.stem.name}_sc")
     write_secondary_captures(
         volume,
