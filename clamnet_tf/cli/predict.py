@@ -179,11 +179,12 @@ def predict(
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.runtime.process_group import named_process_group
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
     from clamnet_tf.zoo.sequences import sequences_of_model
 
-    process_group = _process_group()
+    process_group = named_process_group()
     reporter = Reporter(quiet=quiet or process_group.index > 0)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
@@ -316,23 +317,6 @@ def _archives(inputs, send, formats, process_group):
         archives.append(Archive(address, open_session(address, SOURCE if same_host else DESTINATION)))
     destination = archives[1] if send else None
     return (archives[0], search, destination), formats or (SENT if send else ())
-
-
-def _process_group():
-    """Return the processes that TF_CONFIG, or else SLURM's job step, names; only this one when there is just
-    one.
-    """
-    import os
-
-    from clamnet_tf.runtime.cluster import named_cluster
-    from clamnet_tf.runtime.process_group import ProcessGroup
-
-    cluster = named_cluster("auto")
-    if cluster is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        from clamnet_tf.runtime.slurm import slurm_cluster
-
-        cluster = slurm_cluster()
-    return ProcessGroup(cluster)
 
 
 def _with_server(server, trained, run, recipe):
