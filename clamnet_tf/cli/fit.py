@@ -1,5 +1,6 @@
 """Define `clamnet-tf fit`: learn lesion masks from image-level labels."""
 
+import importlib.util
 from pathlib import Path
 
 import rich_click as click
@@ -154,6 +155,8 @@ def fit(
 
         check_without_training(recipe, source, f"{out.rstrip('/')}_dry_run", Reporter(quiet=quiet))
         return
+    if importlib.util.find_spec("tensorflow") is None:  # said before any data is read
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
     if place and place[0] > 0:
         ended = follow(recipe, source, place, lambda line: click.echo(line, err=True))
     else:

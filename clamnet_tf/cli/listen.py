@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from clamnet_tf.cli.predict import _formats
+from clamnet_tf.cli.predict import SENT, _formats
 
 
 @click.command()
@@ -33,7 +33,7 @@ from clamnet_tf.cli.predict import _formats
     metavar="FORMAT,...",
     multiple=True,
     callback=_formats,
-    help="As of predict.  [default: dicom-seg,report]",
+    help=f"As of predict.  [default: {','.join(SENT)}]",
 )
 @click.option(
     "--quiet-seconds",
@@ -60,12 +60,13 @@ from clamnet_tf.cli.predict import _formats
 def listen(
     model, out, title, host, port, accept, send, formats, quiet_seconds, keep_hours, health_port, any_modality
 ):
-    """Receive studies by C-STORE, mark each with MODEL when it is complete, and send its segmentations.
+    """Receive studies by C-STORE, mark each with MODEL when it is complete, and send its results.
 
     A scanner, workstation or archive sends images to the AE title and port of this service. When nothing more
-    of a study arrives it is marked as `predict` does, with results in OUT/<StudyInstanceUID>, and its DICOM
-    segmentations go to --send. A study that is sent again gives no second result; one to which images were
-    added is marked again as a whole. The service may be killed and started again at any time.
+    of a study arrives it is marked as `predict` does, with results in OUT/<StudyInstanceUID>, and its
+    segmentations, reports and pictures go to --send. A study that is sent again gives no second result; one
+    to which images were added is marked again as a whole. The service may be killed and started again at any
+    time.
 
     GET /health answers 200, or 503 with the reason while results cannot be sent; GET /metrics is for
     Prometheus. C-STORE has neither encryption nor passwords here: listen in a protected network, and name the
@@ -94,7 +95,7 @@ def listen(
     if not 0 < len(title) <= 16:
         raise UserInputError(f"--title: expected an AE title of 1 to 16 characters; received {title!r}.")
     if send and formats and "dicom-seg" not in formats:
-        raise UserInputError("--send: expected --format with dicom-seg, which is what is sent.")
+        raise UserInputError("--send: expected --format with dicom-seg, to which all that is sent refers.")
     require_pynetdicom()
     require_highdicom()
     destination = None
@@ -110,13 +111,14 @@ def listen(
     from clamnet_tf.workflows.listening import Listening
     from clamnet_tf.workflows.study_marking import StudyMarker
 
-    choice = Choice(formats or ("dicom-seg", "report"), any_modality=any_modality)
+    choice = Choice(formats or SENT, any_modality=any_modality)
     trained = load_trained_model(run, recipe)
     organ_network = organ_network_of(recipe, reporter)
     sequences = sequences_of_model(run.path, recipe)
     marker = StudyMarker(trained, recipe, out, fingerprint(run), choice, None, organ_network, sequences)
-    receiver = Receiver(out / RECEIVED, title, accept, lambda: metrics.images.inc())
+    receiver = Receiver(out / RECEIVED, title, accept)
     metrics = ServiceMetrics(receiver.waiting)
+    receiver.on_image = metrics.images.inc
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

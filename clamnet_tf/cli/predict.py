@@ -2,7 +2,8 @@
 
 import rich_click as click
 
-FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
+FORMATS = ("png", "nifti", "dicom-seg", "dicom-sr", "dicom-sc", "overlay", "report")
+SENT = ("dicom-seg", "dicom-sr", "dicom-sc", "report")  # what is written when results are sent
 DEFAULT = "report, overlay, and nifti for NIfTI, png for all others"
 
 
@@ -18,6 +19,10 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
                 context,
                 parameter,
             )
+    if "dicom-sr" in names and "dicom-seg" not in names:
+        raise click.BadParameter(
+            "expected dicom-seg beside dicom-sr, since the report refers to segments.", context, parameter
+        )
     return tuple(name for name in FORMATS if name in names)
 
 
@@ -40,10 +45,11 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 )
 @click.option(
     "--segmentation",
-    type=click.Choice(["binary", "fractional"]),
+    type=click.Choice(["binary", "labelmap", "fractional"]),
     default="binary",
     show_default=True,
-    help="For dicom-seg: the mask, or the probability of every pixel as 0 to 255.",
+    help="For dicom-seg: the mask as one bit per segment or as a label map, or the probability of every "
+    "pixel as 0 to 255.",
 )
 @click.option(
     "--rank",
@@ -89,7 +95,8 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
 @click.option(
     "--send",
     metavar="ADDRESS",
-    help="Store the DICOM segmentations in this archive: dicomweb://HOST/PATH. Needs an archive as INPUT.",
+    help="Store segmentations, reports and pictures in this archive: dicomweb://HOST/PATH. Needs an archive "
+    f"as INPUT.  [--format by default: {','.join(SENT)}]",
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def predict(
@@ -126,7 +133,9 @@ def predict(
     The results are the tables marks.csv (slices) and volumes.csv and, by format, in folders like those of the
     input: png <name>_mask.png and overlay <name>_overlay.png per slice; nifti <name>_mask.nii.gz, for DICOM
     with the patient's geometry; dicom-seg <name>_seg.dcm, for archives and viewers (pip install
-    'clamnet-tf[dicom]'); report report.html, a page to look through. A model with several lesion classes
+    'clamnet-tf[dicom]'); dicom-sr <name>_sr.dcm, a structured report (TID 1500) with volume, longest diameter
+    and score of each segment; dicom-sc <name>_sc/, overlays of the marked slices for viewers without
+    segmentations; report report.html, a page to look through. A model with several lesion classes
     writes the class numbers (1, 2, ...) into masks, one segment per class into dicom-seg, one colour per
     class into overlays and pages, and further columns into the tables.
 
@@ -151,8 +160,9 @@ def predict(
 
     INPUT may also be an archive (PACS) that speaks DICOMweb, with a search:
     dicomweb://HOST/PATH?StudyInstanceUID=... (or PatientID, AccessionNumber, Modality, StudyDate=FIRST-LAST).
-    Studies are fetched and marked one at a time, and --send stores their segmentations. Credentials come from
-    the environment or the file netrc, see docs/how-to/pacs.md (pip install 'clamnet-tf[dicom,pacs]').
+    Studies are fetched and marked one at a time, and --send stores their segmentations, reports and
+    pictures. Credentials come from the environment or the file netrc, see docs/how-to/pacs.md (pip install
+    'clamnet-tf[dicom,pacs]').
 
     From DICOM headers only geometry and UIDs are written. Where names of folders and files repeat the
     patient's name, ID, birth date, accession number or institution, these become patient1, hidden1 and so on.
@@ -169,17 +179,18 @@ def predict(
     from clamnet_tf.progress import Reporter
     from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.runtime.process_group import named_process_group
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
     from clamnet_tf.zoo.sequences import sequences_of_model
 
-    process_group = _process_group()
+    process_group = named_process_group()
     reporter = Reporter(quiet=quiet or process_group.index > 0)
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
     out = check_folder(out)
     archives, formats = _archives(inputs, send, formats, process_group)
-    if "dicom-seg" in formats:
+    if any(name.startswith("dicom") for name in formats):
         from clamnet_tf.prediction.dicom_seg import require_highdicom
 
         require_highdicom()
@@ -293,7 +304,7 @@ def _archives(inputs, send, formats, process_group):
             f"{len(inputs)} inputs and {process_group.count} process(es). Start one command per archive."
         )
     if send and formats and "dicom-seg" not in formats:
-        raise UserInputError("--send: expected --format with dicom-seg, which is what is sent.")
+        raise UserInputError("--send: expected --format with dicom-seg, to which all that is sent refers.")
     from clamnet_tf.pacs.archive import Archive
 
     source, search = parse_search(inputs[0])
@@ -305,27 +316,7 @@ def _archives(inputs, send, formats, process_group):
         same_host = address.host == source.host
         archives.append(Archive(address, open_session(address, SOURCE if same_host else DESTINATION)))
     destination = archives[1] if send else None
-    return (archives[0], search, destination), formats or (("dicom-seg", "report") if send else ())
-
-
-def _process_group():
-    """Return the processes that TF_CONFIG, or else SLURM's job step, names; only this one when there is just
-    one.
-    """
-    import os
-
-    from clamnet_tf.runtime.cluster import named_cluster
-    from clamnet_tf.runtime.process_group import ProcessGroup
-
-    cluster = named_cluster("auto")
-    if cluster is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        from clamnet_tf.quiet import silence
-
-        silence()
-        from clamnet_tf.training.strategy import slurm_cluster
-
-        cluster = slurm_cluster()
-    return ProcessGroup(cluster)
+    return (archives[0], search, destination), formats or (SENT if send else ())
 
 
 def _with_server(server, trained, run, recipe):

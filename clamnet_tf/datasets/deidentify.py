@@ -8,10 +8,10 @@ way back to the archive.
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
+if TYPE_CHECKING:  # names are cleaned of pictures too, which need no pydicom
+    from pydicom.dataset import Dataset
 
 _PERSON = (
     "PatientName",
@@ -55,12 +55,14 @@ class PatientTexts:
     visit: frozenset[str] = frozenset()
 
 
-def patient_texts(dataset: Dataset) -> PatientTexts:
+def patient_texts(dataset: "Dataset") -> PatientTexts:
     """Return the identifiers in a DICOM header.
 
     They are names as a whole and by part, IDs, the birth date in the usual spellings, and every other name of
     a person (value representation PN) at the top level.
     """
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+
     person, visit = set(), set()
     for keyword in (*_PERSON, *_PERSON_MORE):
         for text in _values(dataset, keyword):
@@ -190,7 +192,9 @@ class Identifiers:
         return ahead or behind
 
 
-def _values(dataset: Dataset, keyword: str) -> list[str]:
+def _values(dataset: "Dataset", keyword: str) -> list[str]:
+    from pydicom.multival import MultiValue
+
     value = dataset.get(keyword)
     values = value if isinstance(value, (list, tuple, MultiValue)) else [value]
     return [str(item).strip() for item in values if item is not None and str(item).strip()]

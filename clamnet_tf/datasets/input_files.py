@@ -10,7 +10,6 @@ from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.layouts.listing import list_folder, stem_of
 from clamnet_tf.datasets.layouts.other_files import other_files
 from clamnet_tf.datasets.manifest import Case, read_manifest
-from clamnet_tf.datasets.sequence_manifest import by_columns
 from clamnet_tf.datasets.table_files import SUFFIXES as TABLE_SUFFIXES
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of, titles
@@ -132,6 +131,8 @@ class InputFiles:
             )
 
     def _add_manifest(self, path: Path) -> None:
+        from clamnet_tf.datasets.sequence_manifest import by_columns  # loads pydicom
+
         try:
             cases = read_manifest(path).cases
             cases = tuple(by_columns(case, self.sequences) for case in cases)

@@ -1,5 +1,6 @@
 """Say which files of a study hold the channels of one image (docs/how-to/sequences.md)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +80,16 @@ def group_of(sequences, files_of: dict[int, tuple[Path, ...]], notes=()) -> Sequ
     return SequenceGroup(images, reference, sequences.filler, sequences.registration, tuple(notes))
 
 
-def described(group: SequenceGroup) -> str:
-    """Return which file or series is which sequence, in one line."""
+def described(group: SequenceGroup, name_of: Callable[[Path], str]) -> str:
+    """Return which file or series is which sequence, in one line.
+
+    Args:
+        group: the study.
+        name_of: returns the name by which a file is called.
+    """
     parts = []
     for index, image in enumerate(group.images):
-        what = "missing" if not image.files else image.files[0].name
+        what = name_of(image.files[0]) if image.files else "missing"
         more = f" and {len(image.files) - 1} more" if len(image.files) > 1 else ""
         parts.append(f"{image.name} {what}{more}" + (" (reference)" if index == group.reference else ""))
     return ", ".join(parts)

@@ -7,7 +7,7 @@ from clamnet_tf.datasets.announced_channels import holds_several_channels
 from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders
 from clamnet_tf.datasets.sequence_files import SequenceGroup, group_of
 from clamnet_tf.datasets.sequence_headers import files_of, studies_of_series
-from clamnet_tf.datasets.sequence_names import studies_of_names
+from clamnet_tf.datasets.sequence_names import sequence_of_name, studies_of_names
 from clamnet_tf.recipe.sequences import Sequences
 
 
@@ -84,7 +84,8 @@ def group_series(series: list[SortedHeaders], sequences: Sequences | None) -> Se
 def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> FileGroups:
     """Group volume files by their names; None leaves all files as they are.
 
-    Files that announce several channels are no sequence, whatever they are called.
+    Files that announce several channels are no sequence, whatever they are called. Beside the sequences of
+    its study, such a file is a problem: it may be the sequence that it is called.
 
     Args:
         paths: the files.
@@ -97,8 +98,17 @@ def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> Fil
     studies, result = studies_of_names([path for path in paths if path not in whole], sequences), FileGroups()
     taken = {path for study in studies for path in study.files}
     folders = {study.folder for study in studies}
+    doubtful = _of_several_channels(whole, sequences)
     for study in studies:
         problem = study.problem(sequences.names)
+        if unclear := doubtful.get((study.folder, study.name)):
+            taken.update(unclear)
+            found = ", ".join(path.name for path in unclear)
+            problem = (
+                f"{study.folder / study.name}: its other files are one sequence each, and {found} holds "
+                "several channels; expected one file of one channel per sequence, or a single file of all "
+                "channels. Save the wanted part as a file of its own, or move that file away."
+            )
         if problem:
             result.problems.append(problem)
         else:
@@ -109,4 +119,13 @@ def group_files(paths: list[Path], sequences: Sequences | None, named=()) -> Fil
         if path not in taken:
             beside = path.parent in folders and path not in named and path not in whole
             (result.others if beside else result.rest).append(path)
+    return result
+
+
+def _of_several_channels(paths: set[Path], sequences: Sequences) -> dict[tuple[Path, str], list[Path]]:
+    """Return {(folder, name of a study): files of several channels that are called as its sequences are}."""
+    result: dict[tuple[Path, str], list[Path]] = {}
+    for path in sorted(paths):
+        if found := sequence_of_name(path, sequences):
+            result.setdefault((path.parent, found[1]), []).append(path)
     return result

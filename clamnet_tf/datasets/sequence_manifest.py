@@ -17,18 +17,20 @@ from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.sequence_columns import in_order_of
 from clamnet_tf.datasets.sequence_files import SequenceGroup
 from clamnet_tf.datasets.sequence_inputs import group_files, group_series
+from clamnet_tf.datasets.sequence_names import studies_of_names
 from clamnet_tf.datasets.stacking import differs
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.companions import header_of
 from clamnet_tf.imaging.formats import format_promised
-from clamnet_tf.recipe.sequences import Sequences
+from clamnet_tf.recipe.sequences import Sequences, standard_sequences
 
 
 def with_sequences(manifest: Manifest, sequences: Sequences | None) -> Manifest:
     """Return the manifest whose cases know the files of all sequences.
 
     Cases of a study of several series or files become those of its reference; files that match no sequence
-    stay as they are, as images that hold all channels. The account says how many studies were found.
+    stay as they are, as images that hold all channels. The account says how many studies were found, or that
+    there may be some where the recipe names no sequences.
 
     Args:
         manifest: the labelled cases.
@@ -41,7 +43,7 @@ def with_sequences(manifest: Manifest, sequences: Sequences | None) -> Manifest:
             of DICOM.
     """
     if sequences is None:
-        return manifest
+        return _with_hint(manifest)
     cases = [by_columns(case, sequences) for case in manifest.cases]
     open_cases = [case for case in cases if case.sequences is None]
     groups = [*_dicom_groups(manifest, open_cases, sequences), *_file_groups(open_cases, sequences)]
@@ -57,6 +59,21 @@ def with_sequences(manifest: Manifest, sequences: Sequences | None) -> Manifest:
     names = ", ".join(sequences.names)
     line = f"Studies with a series or file per sequence ({names}): {found}; others hold all channels."
     return replace(manifest, cases=tuple(cases), account=(*manifest.account, line))
+
+
+def _with_hint(manifest: Manifest) -> Manifest:
+    """Return the manifest with a line in its account where files that are images each look like sequences."""
+    images = dict.fromkeys(case.image for case in manifest.cases if case.sequences is None)
+    volumes = [path for path in images if _kind(path) in VOLUMES]
+    studies = [study for study in studies_of_names(volumes, standard_sequences()) if len(study.files_of) > 1]
+    if not studies:
+        return manifest
+    names = " and ".join(path.name for path in studies[0].files[:2])
+    line = (
+        f"ATTENTION: {len(studies)} studies have several sequences ({names}), each of which counts as an "
+        "image of its own. data.sequences makes them the channels of one image (docs/how-to/sequences.md)."
+    )
+    return replace(manifest, account=(*manifest.account, line))
 
 
 def by_columns(case: Case, sequences: Sequences | None) -> Case:

@@ -10,22 +10,24 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clamnet_tf.datasets.deidentify import Identifiers
 from clamnet_tf.datasets.input_files import RESULT_COLUMNS, RESULT_SETTINGS, RESULT_TABLE, InputFiles
-from clamnet_tf.datasets.layouts.dicom_headers import Header, read_header
-from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders, sort_headers
 from clamnet_tf.datasets.layouts.listing import PICTURES, natural_key, stem_of
 from clamnet_tf.datasets.manifest import Case, Manifest
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.result_names import NUMBERED, result_names
 from clamnet_tf.datasets.sequence_files import described
-from clamnet_tf.datasets.sequence_inputs import group_files, group_series
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.formats import suffix_of
 from clamnet_tf.imaging.readers import kind_of, read_volume
 from clamnet_tf.recipe.sequences import Sequences
 from clamnet_tf.texts import printable
+
+if TYPE_CHECKING:  # loads pydicom, which pictures do not need
+    from clamnet_tf.datasets.layouts.dicom_headers import Header
+    from clamnet_tf.datasets.layouts.dicom_series import SortedHeaders
 
 __all__ = ["RESULT_COLUMNS", "RESULT_SETTINGS", "RESULT_TABLE", "Inputs", "find_inputs"]
 
@@ -137,6 +139,8 @@ class _VolumeBuilder:
         for path, case in self.files.table_cases.items():
             with contextlib.suppress(ImageError):  # reported when the image is read
                 if path.is_file() and kind_of(path) == "dicom":
+                    from clamnet_tf.datasets.layouts.dicom_headers import read_header
+
                     self._collect_identifiers(read_header(path))
             grouped = case.series is not None or case.position is not None
             self.names[path] = (
@@ -149,6 +153,12 @@ class _VolumeBuilder:
             )
 
     def _group_dicom(self, paths: list[Path]) -> None:
+        if not paths:
+            return
+        from clamnet_tf.datasets.layouts.dicom_headers import read_header
+        from clamnet_tf.datasets.layouts.dicom_series import sort_headers
+        from clamnet_tf.datasets.sequence_inputs import group_series
+
         headers: list[Header] = []
         instances: set[str] = set()
         for path in paths:
@@ -185,7 +195,7 @@ class _VolumeBuilder:
         self._add_lines(f"DICOM series: {len(series)}", lines)
         self._add_lines(
             f"Studies of several series: {len(grouped.groups)}",
-            [self.visible_name(described(group)) for group in grouped.groups.values()],
+            [self.visible_name(described(group, self.relative_name)) for group in grouped.groups.values()],
         )
         self._add_lines(f"ATTENTION: {len(aside)} DICOM images belong to no volume", aside)
         labelled = sum(header.is_labelled for header in headers)
@@ -195,7 +205,7 @@ class _VolumeBuilder:
                 f"name; pictures of results show them."
             )
 
-    def _group_series(self, series: SortedHeaders, groups) -> list[str]:
+    def _group_series(self, series: "SortedHeaders", groups) -> list[str]:
         """Add the volumes of a series; return lines on them."""
         lines = []
         for index, volume in enumerate(series.volumes):
@@ -226,7 +236,7 @@ class _VolumeBuilder:
             self.files.failures.append(f"{folder}: series {series.uid}: {reason}.")
         return lines
 
-    def _collect_identifiers(self, header: Header) -> None:
+    def _collect_identifiers(self, header: "Header") -> None:
         if not self.files.keep_identifiers:
             self.files.identifiers.add(header.texts)
 
@@ -284,13 +294,17 @@ class _VolumeBuilder:
 
     def _group_sequence_files(self, paths: list[Path]) -> list[Path]:
         """Add the studies whose files match the sequences by name; return the files that are left."""
+        if not paths:
+            return []
+        from clamnet_tf.datasets.sequence_inputs import group_files
+
         found = group_files(paths, self.sequences, self.files.named)
         for path, group, _ in found.groups:
             self._add_case(path, self.relative_name(path), self.relative_name(path), None, None, group)
         self.files.failures += found.problems
         self.files.skipped["files of sequences that the model does not use"] += len(found.others)
         lines = [
-            f"{self.visible_name(self.relative_name(study))}: {self.visible_name(described(group))}"
+            self.visible_name(f"{self.relative_name(study)}: {described(group, lambda path: path.name)}")
             for _, group, study in found.groups
         ]
         self._add_lines(f"Studies of several files: {len(lines)}", lines)

@@ -15,7 +15,7 @@ from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
 from clamnet_tf.imaging.dicom_geometry import arrange, names
-from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, read_frames
+from clamnet_tf.imaging.dicom_header import Frame, open_dataset, read_frames, why_no_image
 from clamnet_tf.imaging.dicom_pixels import read_pixels
 from clamnet_tf.imaging.orientation import (
     IDENTITY,
@@ -27,8 +27,8 @@ from clamnet_tf.imaging.orientation import (
     to_axial,
 )
 from clamnet_tf.imaging.presentation import Presented, present
-from clamnet_tf.imaging.series_sorting import SET_ASIDE, SortedSeries, sort_series
-from clamnet_tf.imaging.volume import Grid, SliceReference, Volume, check_size, finite_float32
+from clamnet_tf.imaging.series_sorting import SortedSeries, sort_series
+from clamnet_tf.imaging.volume import SET_ASIDE, Grid, SliceReference, Volume, check_size, finite_float32
 
 # Bytes per value for the float32 result of all files; the memory of one file is checked where it is read.
 _BYTES_EACH = 9
@@ -209,7 +209,7 @@ def group_series(folder: Path) -> dict[str, tuple[Path, ...]]:
             continue
         dataset = open_dataset(path, pixels=False)
         with decoding(functools.partial(_not_understood, path)):
-            if dataset.get("Rows") is None or str(dataset.get("SOPClassUID", "")) in NOT_IMAGES:
+            if dataset.get("Rows") is None or why_no_image(dataset):
                 continue
             series.setdefault(str(dataset.get("SeriesInstanceUID") or _NO_SERIES), []).append(path)
     return {uid: tuple(files) for uid, files in sorted(series.items())}

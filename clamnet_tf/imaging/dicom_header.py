@@ -64,6 +64,8 @@ NOT_IMAGES = {  # SOP classes with pixels that do not show slices or views of a 
     "1.2.840.10008.5.1.4.1.1.77.1.6": "a whole-slide microscopy image made of tiles, not of slices; leave "
     "it out",
 }
+OWN_SERIES = "clamnet-tf "  # how SeriesDescription of results begins
+_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,14 @@ def open_dataset(path: Path, *, pixels: bool) -> Dataset:
     return dataset
 
 
+def why_no_image(dataset: Dataset) -> str:
+    """Return why the pixels of an object do not show slices or views of a patient, or '' when they may."""
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    if sop_class == _CAPTURE and str(dataset.get("Manufacturer", "")) == OWN_SERIES.strip():
+        return "a picture of results of clamnet-tf, not an image; leave it out"
+    return NOT_IMAGES.get(sop_class, "")
+
+
 def is_gray(path: Path) -> bool:
     """Return whether the header of a DICOM file announces one channel."""
     return int(open_dataset(path, pixels=False).get("SamplesPerPixel") or 1) == 1
@@ -151,8 +161,8 @@ def read_frames(dataset: Dataset, path: Path) -> list[Frame]:
 
 def _read_frames(dataset, path):
     sop_class = str(dataset.get("SOPClassUID", ""))
-    if sop_class in NOT_IMAGES:
-        raise ImageError(f"{path}: {NOT_IMAGES[sop_class]}.")
+    if why := why_no_image(dataset):
+        raise ImageError(f"{path}: {why}.")
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
         kind = pydicom.uid.UID(sop_class).name if sop_class else "no SOP class"
         raise ImageError(f"{path}: a DICOM object without an image ({kind}); leave it out.")

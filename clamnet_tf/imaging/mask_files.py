@@ -11,9 +11,6 @@ import numpy as np
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.dicom_header import open_dataset
-from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS, read_segmentation
-from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
 from clamnet_tf.imaging.formats import FORMATS
 from clamnet_tf.imaging.mask_values import IGNORED, LARGEST_CLASS, label_map
 from clamnet_tf.imaging.readers import kind_of, read_volume
@@ -41,9 +38,12 @@ class Mask:
 def needs_image(path: Path) -> bool:
     """Return whether a mask can be placed only on the image it belongs to (DICOM-SEG and RTSTRUCT)."""
     path = Path(path)
-    return (
-        not path.is_dir() and kind_of(path) == "dicom" and _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
-    )
+    if path.is_dir() or kind_of(path) != "dicom":
+        return False
+    from clamnet_tf.imaging.dicom_segmentation_reader import SEGMENTATIONS
+    from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET
+
+    return _sop_class(path) in (*SEGMENTATIONS, STRUCTURE_SET)
 
 
 def read_mask(
@@ -76,6 +76,9 @@ def read_mask(
                 f"{path}: a DICOM segmentation or structure set is placed on its image; name the image "
                 "beside it in a manifest.csv."
             )
+        from clamnet_tf.imaging.dicom_segmentation_reader import read_segmentation
+        from clamnet_tf.imaging.dicom_structure_reader import STRUCTURE_SET, read_structures
+
         reader = read_structures if _sop_class(path) == STRUCTURE_SET else read_segmentation
         return Mask(*reader(path, image, classes))
     volume = _stored(path)
@@ -148,6 +151,8 @@ def _top(volume: Volume) -> float:
 
 
 def _sop_class(path: Path) -> str:
+    from clamnet_tf.imaging.dicom_header import open_dataset
+
     return str(open_dataset(path, pixels=False).get("SOPClassUID", ""))
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging import sniff
-from clamnet_tf.imaging.dicom import read_dicom_folder
 from clamnet_tf.imaging.formats import FORMATS, format_promised, titles
 from clamnet_tf.imaging.other_formats import advice
 from clamnet_tf.imaging.volume import Volume
@@ -30,6 +29,8 @@ def read_volume(
     path = Path(path)
     try:
         if path.is_dir():
+            from clamnet_tf.imaging.dicom import read_dicom_folder
+
             return read_dicom_folder(path, series=series, backend=dicom_backend, presentation=presentation)
         kind = kind_of(path)
         if kind is None:

@@ -16,8 +16,6 @@ from clamnet_tf.imaging.dicom_header import Frame
 from clamnet_tf.imaging.image_grids import by_grid, grid_names, why_stray
 from clamnet_tf.imaging.repeated_positions import split_repeats
 
-SET_ASIDE = " was set aside: "  # between an image's name and the reason in every note on a stray
-
 _FEW = 3  # fewer images of another grid than this, beside a stack, are strays ...
 _SHARE = 0.25  # ... and so are fewer than this share of the largest stack
 _STACKED = ("CT", "MR", "PT", "NM", "")  # modalities whose images without a position may still be slices

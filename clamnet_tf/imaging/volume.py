@@ -21,6 +21,7 @@ SMALLEST_SIDE = 8  # rows and columns; also distinguishes channels from columns 
 LARGEST_COUNT = 2**30  # values of one volume, all channels: 4 GB as float32
 # Of unpacked to packed bytes; deflate (gzip, zip, PNG, TIFF) cannot reach more than 1,032.
 LARGEST_RATIO = 1100
+SET_ASIDE = " was set aside: "  # between the name of an image and the reason, in every note on a stray
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ class OrganNetwork:
         engine: "tensorflow" or "onnxruntime", which computes it, see inference.engine.
 
     Attributes:
-        key: sha256 of weights, recipe and selection; part of the key of prepared slices.
+        engine: name of the engine that computes it.
+        key: sha256 of weights, recipe, selection and, other than TensorFlow, engine (which rounds
+            differently); part of the key of prepared slices.
 
     Raises:
         RunError: the network cannot serve as organ network.
@@ -54,7 +56,9 @@ class OrganNetwork:
         digest = hashlib.sha256()
         for path in (run.model, run.recipe, run.selection):
             digest.update(Path(path).read_bytes())
-        self.key = digest.hexdigest()
+        if engine != TENSORFLOW:
+            digest.update(engine.encode())
+        self.engine, self.key = engine, digest.hexdigest()
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, volume: AssembledVolume) -> np.ndarray:

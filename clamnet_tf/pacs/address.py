@@ -130,7 +130,8 @@ def parse_search(text: str) -> tuple[ArchiveAddress, StudySearch]:
     return address, StudySearch(
         tuple(dict.fromkeys(found.get("StudyInstanceUID", ()))),
         tuple(dict.fromkeys(found.get("SeriesInstanceUID", ()))),
-        *(found.get(key, [""])[0] for key in ("PatientID", "AccessionNumber")),
+        found.get("PatientID", [""])[0],
+        found.get("AccessionNumber", [""])[0],
         tuple(dict.fromkeys(found.get("Modality", ()))),
         _date_range(address.text, found["StudyDate"][0]) if "StudyDate" in found else None,
     )

@@ -27,8 +27,10 @@ _MODALITY, _MODALITIES, _DATE, _PATIENT, _ACCESSION = (
     "00100020",
     "00080050",
 )
+_DESCRIPTION = "0008103E"
 _PIECE, _WHOLE = 1 << 20, 1 << 40  # bytes of an answer that are read at once; never in pieces when sending
 _STORED_BEFORE = 0x0111  # failure reason "duplicate SOP instance" (PS3.7 C.5.8)
+_RESERVED = re.compile(r"[^A-Za-z0-9._~*?-]")  # what the query of a URL holds as %.. alone (RFC 3986)
 _AS_STORED = (("application/dicom", "*"),)
 
 
@@ -40,12 +42,14 @@ class ArchivedSeries:
         study: StudyInstanceUID.
         series: SeriesInstanceUID.
         modality: Modality; "" when the archive does not say.
+        description: SeriesDescription; "" when the archive does not say.
         instances: SOPInstanceUIDs, sorted.
     """
 
     study: str
     series: str
     modality: str
+    description: str
     instances: tuple[str, ...]
 
 
@@ -83,6 +87,9 @@ class Archive:
     def studies(self, search: StudySearch) -> list[str]:
         """Return the StudyInstanceUIDs that match, sorted.
 
+        Some archives do not decode %20, %26 and the like in a search and then find nothing. In that case the
+        search is repeated with the wild card ? for those characters, and its answers are selected here.
+
         Raises:
             ServerFailure: The archive cannot be reached, refuses, or answers with studies that do not match.
         """
@@ -95,7 +102,12 @@ class Archive:
             for modality in search.modalities or ("",):
                 more = {"StudyInstanceUID": study, "ModalitiesInStudy": modality}
                 asked = {**filters, **{key: value for key, value in more.items() if value}}
-                for row in self._search(self._reader.search_for_studies, asked):
+                rows = self._search(self._reader.search_for_studies, asked)
+                loose = {key: _RESERVED.sub("?", value) for key, value in asked.items()}
+                if not rows and loose != asked:
+                    found_loosely = self._search(self._reader.search_for_studies, loose)
+                    rows = [row for row in found_loosely if _is_wanted_patient(row, search)]
+                for row in rows:
                     self._check_study(row, search, study, modality)
                     found[self._uid(row, _STUDY)] = None
         return sorted(found)
@@ -119,7 +131,7 @@ class Archive:
                 continue
             rows = self._search(self._reader.search_for_instances, {}, study, series)
             instances = tuple(sorted({self._uid(instance, _INSTANCE) for instance in rows}))
-            found.append(ArchivedSeries(study, series, modality, instances))
+            found.append(ArchivedSeries(study, series, modality, _value(row, _DESCRIPTION), instances))
         return sorted(found, key=lambda each: each.series)
 
     def fetch(self, series: ArchivedSeries, folder: Path) -> None:
@@ -252,6 +264,12 @@ def _write(dataset, folder: Path, missing: set[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         dataset.save_as(path, enforce_file_format=True)
     missing.discard(instance)
+
+
+def _is_wanted_patient(row: dict, search: StudySearch) -> bool:
+    """Return whether a study has the PatientID and the AccessionNumber of a search."""
+    wanted = {_PATIENT: search.patient, _ACCESSION: search.accession}
+    return all(not pattern or _fits(_value(row, tag), pattern) for tag, pattern in wanted.items())
 
 
 def _fits(value: str, pattern: str) -> bool:

@@ -30,7 +30,18 @@ def open_session(address: ArchiveAddress, prefix: str = SOURCE):
         UserInputError: The variables contradict each other, or a file that they name is missing.
     """
     import requests
+    from requests.adapters import HTTPAdapter
     from requests.auth import HTTPBasicAuth
+
+    class PlainWildcards(HTTPAdapter):
+        """Send the wild cards * and ? of a search as they are, which RFC 3986 allows: not all archives decode
+        %2A and %3F.
+        """
+
+        def send(self, request, *arguments, **options):
+            path, mark, query = request.url.partition("?")
+            request.url = path + mark + query.replace("%2A", "*").replace("%3F", "?")
+            return super().send(request, *arguments, **options)
 
     values = {name: os.environ.get(prefix + name, "") for name in _NAMES}
     if values["TOKEN"] and values["USER"]:
@@ -42,6 +53,8 @@ def open_session(address: ArchiveAddress, prefix: str = SOURCE):
     if any(not sign.isprintable() or sign == " " for sign in values["TOKEN"]):
         raise UserInputError(f"{prefix}TOKEN: expected a token without spaces and line breaks.")
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, PlainWildcards())
     session.max_redirects = 0  # images of patients go to the given address and nowhere else
     if values["TOKEN"]:
         session.auth = _Bearer(values["TOKEN"])

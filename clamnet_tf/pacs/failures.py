@@ -27,8 +27,8 @@ def translated(address: ArchiveAddress, what: str):
     from pydicom.errors import InvalidDicomError
     from requests import exceptions
 
-    wrong = (exceptions.RequestException, InvalidDicomError, EOFError)
-    wrong += (ValueError, LookupError, TypeError, AttributeError)
+    unexpected = (ValueError, LookupError, TypeError, AttributeError, EOFError)
+    wrong: tuple[type[Exception], ...] = (exceptions.RequestException, InvalidDicomError, *unexpected)
     where = address.text
     try:
         yield

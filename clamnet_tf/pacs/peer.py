@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _PEER = re.compile(
 _LARGEST_PORT = 65535
 _SUCCESS, _WARNINGS = 0x0000, range(0xB000, 0xC000)  # status codes, PS3.4 B.2.3
 _NOT_UNDERSTOOD, _NO_SPACE = 0xC000, 0xA700
+_OWN = "clamnet-tf"  # Manufacturer of results
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -98,7 +100,7 @@ class Peer:
             raise Busy("no association")
         try:
             if not association.accepted_contexts:
-                raise ServerFailure(f"{self.address.text}: the peer takes no DICOM segmentations.")
+                raise ServerFailure(f"{self.address.text}: the peer takes no {dataset.SOPClassUID.name}.")
             status = association.send_c_store(dataset).get("Status")
         finally:
             association.release()
@@ -114,6 +116,9 @@ class Peer:
 class Receiver:
     """Receive images by C-STORE and keep them in a folder per study.
 
+    Results of this program, which an archive may forward, are accepted and not kept: they would make a study
+    grow without an end.
+
     An image is on disk when the sender is told that it arrived. A study counts as complete when nothing of it
     has arrived for some time.
 
@@ -122,11 +127,14 @@ class Receiver:
             counts as having arrived when this begins to listen.
         title: AE title of this program.
         callers: AE titles that may send; (): all.
+
+    Attributes:
         on_image: Called without arguments for every image that was stored.
     """
 
-    def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = (), on_image=lambda: None):
-        self.folder, self._title, self._callers, self._on_image = folder, title, callers, on_image
+    def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = ()):
+        self.folder, self._title, self._callers = folder, title, callers
+        self.on_image: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._arrived: dict[str, float] = {}
         self._server: Any = None
@@ -183,10 +191,13 @@ class Receiver:
             study = str(event.dataset.StudyInstanceUID)
             instance = str(event.request.AffectedSOPInstanceUID)
             content = event.encoded_dataset()
+            maker = str(event.dataset.get("Manufacturer", ""))
         except Exception:  # whatever a sender may have put together
             return _NOT_UNDERSTOOD
         if not is_uid(study) or not is_uid(instance):
             return _NOT_UNDERSTOOD
+        if maker == _OWN:
+            return _SUCCESS
         try:
             with atomic_path(self.folder / study / f"{instance}.dcm") as temporary:
                 temporary.write_bytes(content)
@@ -194,5 +205,5 @@ class Receiver:
             return _NO_SPACE
         with self._lock:
             self._arrived[study] = time.monotonic()
-        self._on_image()
+        self.on_image()
         return _SUCCESS

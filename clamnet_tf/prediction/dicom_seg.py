@@ -10,23 +10,23 @@ the standard requires, since no archive could file it otherwise, and nothing els
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from clamnet_tf import __version__
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.files import atomic_path
-from clamnet_tf.imaging.dicom_header import open_dataset
 from clamnet_tf.imaging.volume import unsorted
 from clamnet_tf.prediction.coded_concepts import finding, region
-from clamnet_tf.prediction.dicom_seg_privacy import keep_required
 from clamnet_tf.prediction.dicom_seg_uids import StableUids
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 
-SEGMENTATIONS = ("binary", "fractional", "uncertainty")
-_KINDS = {"binary": "mask", "fractional": "probability", "uncertainty": ""}
+if TYPE_CHECKING:  # only what writes DICOM loads pydicom
+    from pydicom.dataset import Dataset
+
+SEGMENTATIONS = ("binary", "labelmap", "fractional", "uncertainty")
+_KINDS = {"binary": "mask", "labelmap": "label map", "fractional": "probability", "uncertainty": ""}
 LARGEST_FRACTION = 255  # probability 1 in a fractional segmentation
 _NEEDED = (  # type 2: must be there, may be empty; de-identified files often lack them
     "PatientID",
@@ -87,7 +87,8 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
     Args:
         volume: Marked volume, read from DICOM.
         path: File to write.
-        segmentation: "binary" (1 bit, the mask) or "fractional" (0..255 = probability 0..1, before the
+        segmentation: "binary" (1 bit, the mask), "labelmap" (the number of the segment in each pixel, an
+            object that older archives do not know), "fractional" (0..255 = probability 0..1, before the
             threshold), or "uncertainty" (0..255 = disagreement of the networks 0..1, fractional, one segment
             of all classes).
         algorithm: What made the marks.
@@ -103,10 +104,13 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
             f"{volume.kind}. Use --format nifti or png."
         )
     highdicom = require_highdicom()
-    sources, order = _sources(volume)
-    pixels = {"binary": volume.mask, "fractional": volume.probability, "uncertainty": volume.uncertainty}[
-        segmentation
-    ]
+    sources, order = source_headers(volume)
+    pixels = {
+        "binary": volume.mask,
+        "labelmap": volume.mask,
+        "fractional": volume.probability,
+        "uncertainty": volume.uncertainty,
+    }[segmentation]
     if segmentation == "uncertainty":
         algorithm = replace(algorithm, names=())
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
@@ -129,15 +133,22 @@ def write_dicom_seg(volume: MarkedVolume, path: Path, *, segmentation: str, algo
                 f"{volume.name}: cannot be written as a DICOM segmentation, because its header is "
                 f"incomplete ({error}). Use --format nifti or png."
             ) from error
+        from clamnet_tf.prediction.dicom_seg_privacy import keep_required
+
         keep_required(segmentation_object, sources[0])
         with atomic_path(path) as temporary:
             segmentation_object.save_as(temporary)
 
 
-def _sources(volume: MarkedVolume):
-    """Return (headers of the source images, index of the file whose stored frame order must be restored, or
-    None).
+def source_headers(volume: MarkedVolume) -> "tuple[list[Dataset], int | None]":
+    """Return the headers of the source images, and the index of the file whose stored frame order must be
+    restored, or None.
+
+    Raises:
+        DataError: The headers lack what an object that refers to them needs.
     """
+    from clamnet_tf.imaging.dicom_header import open_dataset
+
     headers = [open_dataset(path, pixels=False) for path in volume.paths]
     several = len(volume.slices) > 1
     for header in headers:
@@ -165,13 +176,15 @@ def _sources(volume: MarkedVolume):
 
 def _build(
     highdicom,
-    sources: list[Dataset],
+    sources: "list[Dataset]",
     pixels: np.ndarray,
     segmentation: str,
     algorithm: Algorithm,
     uids: StableUids,
 ):
     """Build the highdicom Segmentation."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
     source = sources[0]
     code = highdicom.sr.CodedConcept
     identification = highdicom.AlgorithmIdentificationSequence(
@@ -210,10 +223,10 @@ def _build(
     built = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1),
-        segmentation_type="BINARY" if segmentation == "binary" else "FRACTIONAL",
+        segmentation_type={"binary": "BINARY", "labelmap": "LABELMAP"}.get(segmentation, "FRACTIONAL"),
         segment_descriptions=segments,
         series_instance_uid=highdicom.UID(uids.of("series")),
-        series_number=_series_number(source),
+        series_number=series_number(source),
         sop_instance_uid=highdicom.UID(uids.of("instance")),
         instance_number=1,
         manufacturer="clamnet-tf",
@@ -242,6 +255,6 @@ def _build(
     return built
 
 
-def _series_number(source: Dataset) -> int:
+def series_number(source: "Dataset") -> int:
     """Return a series number after those of the scanner, so that viewers list the object after its source."""
     return 9000 + int(source.get("SeriesNumber") or 0) % 1000

@@ -1,4 +1,4 @@
-"""Limit what a DICOM segmentation keeps of its source's header to required attributes and references.
+"""Limit what DICOM results keep of their source's header to required attributes and references.
 
 highdicom copies the modules Patient, Patient Study, General Study and those of clinical trials completely:
 comments, allergies, occupation, names of physicians. The standard requires of them (type 1 and 2) only what
@@ -44,6 +44,7 @@ _OF_THE_OBJECT = (
     "SourceImageSequence",
     "TimezoneOffsetFromUTC",
 )
+_OF_REPORTS = 0x0040, 0xA000  # group and first element of what a structured report says
 _OF_PATIENT_AND_VISIT = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 
 
@@ -63,6 +64,8 @@ def keep_required(segmentation: Dataset, source: Dataset) -> None:
             del segmentation[tag]
             continue
         if tag.group not in _OF_PATIENT_AND_VISIT or segmentation[tag].keyword in (*KEPT, *_OF_THE_OBJECT):
+            continue
+        if tag.group == _OF_REPORTS[0] and tag.element >= _OF_REPORTS[1] and tag not in source:
             continue
         if tag.group != 0x0008 or (tag in source and segmentation[tag].value == source[tag].value):
             del segmentation[tag]

@@ -12,7 +12,7 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, SHEARED, is_sheared, write_nifti
 from clamnet_tf.reporting.overlays import display_gray, overlay, with_legend, write_png
 
-FORMATS = ("png", "nifti", "dicom-seg", "overlay", "report")
+FORMATS = ("png", "nifti", "dicom-seg", "dicom-sr", "dicom-sc", "overlay", "report")
 
 
 @dataclass
@@ -53,15 +53,16 @@ def write_masks(
 
     Per slice the files are <name>_mask.png (0 and 255; with named classes the class numbers) and
     <name>_overlay.png, or <name>_<slice>_... for a file of several slices. <name>_mask.nii.gz and
-    <name>_seg.dcm are described in nifti_masks and dicom_seg. A volume with uncertainty also gets it in these
-    formats: <name>_uncertainty.png (0..255), <name>_uncertainty.nii.gz and <name>_uncertainty_seg.dcm. The
-    report is not written here.
+    <name>_seg.dcm are described in nifti_masks and dicom_seg. <name>_sr.dcm refers to <name>_seg.dcm
+    (structured_report), and <name>_sc/0001_sc.dcm and so on show the marked slices (secondary_capture).
+    A volume with uncertainty also gets it in these formats: <name>_uncertainty.png (0..255),
+    <name>_uncertainty.nii.gz and <name>_uncertainty_seg.dcm. The report is not written here.
 
     Args:
         volume: Marked volume.
         out: Output folder.
         formats: Names from FORMATS.
-        segmentation: "binary" or "fractional", of DICOM-SEG.
+        segmentation: "binary", "labelmap" or "fractional", of DICOM-SEG.
         algorithm: What made the marks, for DICOM-SEG.
         keep_identifiers: Whether texts of file headers may enter the results.
 
@@ -81,7 +82,12 @@ def write_masks(
         if "png" in formats and volume.uncertainty is not None:
             path = marked_slice.stem.with_name(f"{marked_slice.stem.name}_uncertainty.png")
             write_png(out / path, np.rint(255 * volume.uncertainty[index]).astype(np.uint8))
-    for kind, write in (("nifti", _nifti), ("dicom-seg", _dicom_seg)):
+    for kind, write in (
+        ("nifti", _nifti),
+        ("dicom-seg", _dicom_seg),
+        ("dicom-sr", _dicom_sr),
+        ("dicom-sc", _dicom_sc),
+    ):
         if kind in formats:
             try:
                 write(volume, out, written, segmentation, algorithm, keep_identifiers)
@@ -124,3 +130,40 @@ def _dicom_seg(volume, out, written, segmentation, algorithm, keep_identifiers) 
     if volume.uncertainty is not None:
         path = volume.stem.with_name(f"{volume.stem.name}_uncertainty_seg.dcm")
         write_dicom_seg(volume, out / path, segmentation="uncertainty", algorithm=algorithm)
+
+
+def _dicom_sr(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:
+    """Write the structured report on the segmentation; without a segmentation its failure is reported."""
+    if "dicom-seg" not in written.volume:
+        return
+    from clamnet_tf.prediction.structured_report import write_structured_report  # loads pydicom
+
+    path = volume.stem.with_name(f"{volume.stem.name}_sr.dcm")
+    write_structured_report(
+        volume,
+        out / path,
+        segmentation=segmentation,
+        segmentation_path=out / written.volume["dicom-seg"],
+        algorithm=algorithm,
+    )
+    written.volume["dicom-sr"] = path.as_posix()
+
+
+def _dicom_sc(volume, out, written, segmentation, algorithm, keep_identifiers) -> None:
+    """Write overlays of the marked slices as DICOM images, for volumes that are DICOM."""
+    if volume.kind != "dicom":
+        raise DataError(
+            f"{volume.name}: expected a DICOM image, to whose study a secondary capture can belong; received "
+            f"{volume.kind}. Use --format overlay."
+        )
+    from clamnet_tf.prediction.secondary_capture import write_secondary_captures  # loads pydicom
+
+    folder = volume.stem.with_name(f"{volume.stem.name}_sc")
+    write_secondary_captures(
+        volume,
+        out / folder,
+        lambda index: _picture(volume, index, "overlay"),
+        segmentation=segmentation,
+        algorithm=algorithm,
+    )
+    written.volume["dicom-sc"] = folder.as_posix()

@@ -36,7 +36,7 @@ class Choice:
 
     Attributes:
         formats: Names from formats.FORMATS; empty: the defaults of formats.formats_for.
-        segmentation: "binary" or "fractional", of DICOM-SEG.
+        segmentation: "binary", "labelmap" or "fractional", of DICOM-SEG.
         keep_identifiers: Let texts of file headers into results; names are decided in Inputs.
         any_modality: Accept images of another modality than the model's, or in other units, with a note.
         rank: Rank the volumes by how unsure the networks are.

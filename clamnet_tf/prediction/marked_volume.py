@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clamnet_tf.imaging.orientation import IDENTITY, reorient, restore, spacing_of
-from clamnet_tf.imaging.series_sorting import SET_ASIDE
-from clamnet_tf.imaging.volume import Grid, SliceReference
+from clamnet_tf.imaging.volume import SET_ASIDE, Grid, SliceReference
 from clamnet_tf.metrics.localisation import image_score, marked_fraction
 from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume

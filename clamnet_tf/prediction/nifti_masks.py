@@ -5,7 +5,6 @@ Masks of a NIfTI file have its axes and affine, masks of DICOM the patient's geo
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from clamnet_tf.errors import DataError
@@ -68,6 +67,8 @@ def write_nifti(
 
 def _save(image, path: Path) -> None:
     """Write a NIfTI image atomically."""
+    import nibabel
+
     with atomic_path(path) as temporary:
         nibabel.save(image, temporary)
 
@@ -101,12 +102,16 @@ def _like_its_file(grid: Grid, values: np.ndarray, names: tuple[str, ...], keep_
         if "db_name" in header.keys():  # noqa: SIM118 - a header is no mapping
             header["db_name"] = b""
         header.extensions.clear()
+    import nibabel
+
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return kind(np.ascontiguousarray(to_stored(values, grid).reshape(grid.shape)), grid.nifti_affine, header)
 
 
 def _from_planes(volume: MarkedVolume, values: np.ndarray):
     """Return (slices, rows, columns) of a volume that is not NIfTI as a NIfTI image."""
+    import nibabel
+
     array = np.ascontiguousarray(values.transpose(2, 1, 0))
     header = nibabel.Nifti1Header()
     header.set_data_dtype(array.dtype)

@@ -92,7 +92,11 @@ def predict_inputs(
     own_groups = range(process_group.index, len(groups), process_group.count)
     failures, gone = [], []  # failures: (index of the group, why); gone: names of workers
     with process_group.in_turn(
-        ProgressLog.open(out, _settings(model, inputs, groups, choice), process_group.index)
+        ProgressLog.open(
+            out,
+            _settings(model, inputs, groups, choice) | _engines(trained, organ_network),
+            process_group.index,
+        )
     ) as progress_log:
         resumed = set(progress_log.groups)
         try:
@@ -189,3 +193,9 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
         "any_modality": choice.any_modality,
         **{name: True for name in ("rank", "uncertainty") if getattr(choice, name)},
     }
+
+
+def _engines(trained, organ_network) -> dict[str, str]:
+    """Return what computes the networks: engines round differently, so one folder is of one engine."""
+    engines = {"engine": trained.probability.engine}
+    return engines | ({"organ_engine": organ_network.engine} if organ_network else {})

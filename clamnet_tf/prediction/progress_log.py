@@ -175,7 +175,15 @@ def _compare(out: Path, settings: dict) -> None:
     except (OSError, ValueError) as error:
         raise RunError(f"{out / SETTINGS}: damaged ({error}). Choose another --out.") from error
     begun = begun if isinstance(begun, dict) else {}
+    begun = {"engine": "tensorflow", **begun}  # the only one when folders did not name it
     differing = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
+    if differing == ["engine"]:
+        option = "--server URL" if begun["engine"] == "server" else f"--engine {begun['engine']}"
+        raise RunError(
+            f"{out}: expected the engine that began it, {begun['engine']}; received {settings['engine']}. "
+            f"Engines round differently, so a folder holds results of one. Add {option}, or choose another "
+            f"--out."
+        )
     if differing:
         raise RunError(
             f"{out}: holds results that were begun with another {', '.join(differing)} (see {SETTINGS} "

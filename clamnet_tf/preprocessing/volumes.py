@@ -17,7 +17,6 @@ from clamnet_tf.errors import DataError, UnfitImages
 from clamnet_tf.imaging.volume import Volume
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.mask_orientation import read_mask_of
-from clamnet_tf.preprocessing.sequence_channels import stack_sequences
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ def assemble(
     """
     sequences = manifest.cases[group.cases[0]].sequences
     if sequences is not None:
+        from clamnet_tf.preprocessing.sequence_channels import stack_sequences  # loads pydicom
+
         of_reference = _assemble(
             manifest, group, None, dicom_backend, with_organ, replace(expected, channels=1)
         )

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from clamnet_tf.recipe.standard_sequences import standard_sequence
+from clamnet_tf.recipe.standard_sequences import USUAL_NAMES, standard_sequence
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def sequences_of(recipe, channel_names=()) -> Sequences | None:
     marked = [index for index, one in enumerate(sections or ()) if one.reference]
     reference = marked[0] if marked else (filler or 0)
     return Sequences(sequences, reference, filler, recipe.data.registration)
+
+
+def standard_sequences() -> Sequences:
+    """Return all sequences that have usual patterns, in the order of `standard_sequences.STANDARD`."""
+    return Sequences(tuple(_sequence(name) for name in USUAL_NAMES.values()), 0)
 
 
 def _sequence(name: str, match: dict | None = None, files=None) -> Sequence:

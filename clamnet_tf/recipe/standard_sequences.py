@@ -44,6 +44,13 @@ STANDARD = {
         (r"(?i)(?:^|[_-])t2w?$",),
     ),
 }
+USUAL_NAMES = {
+    "pre-contrast t1": "pre-contrast T1",
+    "post-contrast t1": "post-contrast T1",
+    "flair": "FLAIR",
+    "t2": "T2",
+}
+"""How the names are written."""
 OTHER_NAMES = {"t1": "pre-contrast t1", "t1 post": "post-contrast t1", "t1 post-contrast": "post-contrast t1"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from clamnet_tf.recipe_suggestion.answers import ORGAN_WORDS, Answers
 from clamnet_tf.recipe_suggestion.image_survey import ImageSurvey
+from clamnet_tf.recipe_suggestion.sequences import SuggestedSequences
 
 LARGEST_PATCH = 96  # pixels; smaller images are taken as fields of view cut around a place
 FEWEST_SLICES = 4  # slices of a volume that have neighbours worth smoothing over
@@ -54,10 +55,12 @@ class CaseFacts:
     Attributes:
         slices_per_volume: median number of slices per volume.
         with_organ: whether every case has an organ mask.
+        sequences: the sequences that studies have as series or files of their own; None: a file is an image.
     """
 
     slices_per_volume: float = 1.0
     with_organ: bool = False
+    sequences: SuggestedSequences | None = None
 
 
 def base_recipe(answers: Answers) -> tuple[str, str]:
@@ -98,14 +101,22 @@ def choose(survey: ImageSurvey, facts: CaseFacts, answers: Answers, base: str) -
         base: name of the shipped recipe, of `base_recipe`.
     """
     return [
+        *_sequences(facts),
         *_values(survey, answers, base),
         _side(survey, answers, base),
         *_organ(facts, answers),
-        *_views(survey, answers),
+        *_views(survey, facts, answers),
         *_pairs(facts, base),
         *_sizes(answers, base),
         *_volumes(survey, facts, answers, base),
     ]
+
+
+def _sequences(facts: CaseFacts):
+    """Yield the sequences of which a study has a series or file each."""
+    if facts.sequences is not None and not facts.sequences.by_columns:
+        why = f"one channel each, put together study by study ({facts.sequences.studies} studies)"
+        yield Choice("data.sequences", list(facts.sequences.sections), why)
 
 
 def _values(survey: ImageSurvey, answers: Answers, base: str):
@@ -182,17 +193,19 @@ def _organ(facts: CaseFacts, answers: Answers):
     yield Choice("organ.network", None, "this organ step needs none")
 
 
-def _views(survey: ImageSurvey, answers: Answers):
+def _views(survey: ImageSurvey, facts: CaseFacts, answers: Answers):
     """Yield the random views that differ from those of the base recipe."""
-    place = "pairs.augmentation"
+    place, sequences = "pairs.augmentation", facts.sequences
     if answers.modality == "mri":
-        several = len(set(survey.channels)) == 1 and survey.channels[0] > 1
-        main = 1 if several else None
-        why = f"{survey.channels[0]} channels: archives lack sequences" if several else "one channel only"
+        channels = survey.channels[0] if len(set(survey.channels)) == 1 else 1
+        main, filler = 1, "the channel that fills gaps; the second"
+        if sequences is not None:
+            channels, main = len(sequences.sections), sequences.reference
+            filler = f"{sequences.names[main]} fills gaps"
+        several = channels > 1
+        why = f"{channels} channels: archives lack sequences" if several else "one channel only"
         yield Choice(f"{place}.channel_loss", 0.3 if several else 0.0, why)
-        yield Choice(
-            f"{place}.main_channel", main, "the channel that fills gaps; the second" if several else why
-        )
+        yield Choice(f"{place}.main_channel", main if several else None, filler if several else why)
     if answers.modality == "ct" and not survey.eight_bits and answers.region != "patch":
         yield Choice(f"{place}.intensity", 0.05, "Hounsfield units do not change between scanners")
     if answers.modality == "xray" and answers.region not in ("breast", "patch"):

@@ -160,9 +160,33 @@ def contour_path(mask: np.ndarray) -> str:
     padded = np.pad(np.asarray(mask, bool), 1).astype(np.float32)
     subpaths = []
     for line in measure.find_contours(padded, 0.5):
-        points = measure.approximate_polygon(line, 0.3)[:-1] - 0.5
+        points = _simplified(line, 0.3)[:-1] - 0.5
         subpaths.append("M" + "L".join(f"{column:.4g} {row:.4g}" for row, column in points) + "Z")
     return "".join(subpaths)
+
+
+def _simplified(points: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return the points of a line (N, 2) without which it would be more than `tolerance` off, by Douglas and
+    Peucker.
+
+    skimage.measure.approximate_polygon does the same but loads scipy.signal, a quarter of a short prediction.
+    """
+    kept = np.zeros(len(points), bool)
+    kept[[0, -1]] = True
+    spans = [(0, len(points) - 1)]
+    while spans:
+        start, end = spans.pop()
+        if end - start < 2:
+            continue
+        offsets, chord = points[start + 1 : end] - points[start], points[end] - points[start]
+        share = np.clip(offsets @ chord / (chord @ chord or 1.0), 0, 1)
+        distances = np.hypot(*(offsets - share[:, None] * chord).T)
+        farthest = int(distances.argmax())
+        if distances[farthest] > tolerance:
+            middle = start + 1 + farthest
+            kept[middle] = True
+            spans += [(start, middle), (middle, end)]
+    return points[kept]
 
 
 def heat_rgba() -> np.ndarray:

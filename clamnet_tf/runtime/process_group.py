@@ -6,11 +6,13 @@ TensorFlow is involved.
 
 import contextlib
 import json
+import os
 import socket
 from dataclasses import dataclass, field
 
 from clamnet_tf.errors import EnvironmentFailure
-from clamnet_tf.runtime.cluster import Cluster, connected, patience
+from clamnet_tf.runtime.cluster import Cluster, connected, named_cluster, patience
+from clamnet_tf.runtime.slurm import slurm_cluster
 
 AGAIN = "What is finished is kept: start all again with the same command."
 
@@ -81,3 +83,16 @@ def _received(connection):
     except OSError:
         return None
     return json.loads(line) if line.endswith(b"\n") else None
+
+
+def named_process_group() -> ProcessGroup:
+    """Return the processes that TF_CONFIG, or else SLURM's job step, names; only this one when there is just
+    one.
+
+    Raises:
+        EnvironmentFailure: TF_CONFIG or SLURM's variables are wrong.
+    """
+    cluster = named_cluster("auto")
+    if cluster is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        cluster = slurm_cluster()
+    return ProcessGroup(cluster)

@@ -24,7 +24,12 @@ class ServedProbability:
         side: Height and width of its slices, in pixels.
         classes: Number of its lesion classes.
         most_bytes: Largest size of a request; slices are sent in order, in as few requests as that allows.
+
+    Attributes:
+        engine: "server", which stands beside the engines of inference.engine.
     """
+
+    engine = "server"
 
     def __init__(
         self, server, expected: Identity, *, side: int, classes: int = 1, most_bytes: int = MOST_BYTES

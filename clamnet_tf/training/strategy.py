@@ -1,14 +1,10 @@
 """Build a tf.distribute strategy from the recipe's `runtime.strategy`."""
 
-import os
-import socket
-
 import tensorflow as tf
 
 from clamnet_tf.errors import DataError, EnvironmentFailure
 from clamnet_tf.runtime.cluster import Cluster, meet, named_cluster, patience, place_in_cluster
-
-SLURM_PORT = 8888  # of a node's first task; the next ones follow
+from clamnet_tf.runtime.slurm import slurm_cluster
 
 
 def build_strategy(name: str) -> tf.distribute.Strategy:
@@ -80,32 +76,3 @@ def _multi_worker(cluster: Cluster) -> tf.distribute.Strategy:
         implementation=kinds.NCCL if gpus else kinds.RING
     )
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver, communication_options=options)
-
-
-def slurm_cluster() -> Cluster:
-    """Return the tasks of the SLURM job step that this process belongs to.
-
-    SLURM binds GPUs to tasks (--gpus-per-task).
-    """
-    # The resolver needs one GPU per task even on nodes without any; what it says of GPUs is not used.
-    try:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=SLURM_PORT, gpus_per_node=2**20, gpus_per_task=1, auto_set_gpu=False
-        )
-        addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
-        cluster = Cluster(addresses, resolver.get_task_info()[1])
-    except (RuntimeError, ValueError) as error:
-        raise EnvironmentFailure(
-            f"runtime.strategy: multi_worker cannot read SLURM's job step: {error}"
-        ) from error
-    hostname, expected = (
-        os.environ.get("SLURMD_NODENAME", socket.gethostname()),
-        addresses[cluster.index].rsplit(":", 1)[0],
-    )
-    if hostname.split(".")[0] != expected.split(".")[0] and expected != "localhost":
-        raise EnvironmentFailure(
-            f"SLURM: task {cluster.index} runs on {hostname}, but TensorFlow's SlurmClusterResolver, which "
-            f"sorts nodes by name, takes it for one on {expected}. Start with --distribution=block, on nodes "
-            f"whose names sort as they are numbered, or set TF_CONFIG."
-        )
-    return cluster

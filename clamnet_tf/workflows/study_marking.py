@@ -1,6 +1,6 @@
 """Mark whole studies from an archive, one at a time, and send the results.
 
-    fetch a study -> mark it -> record it -> send its segmentations -> record that they were sent
+    fetch a study -> mark it -> record it -> send its results -> record that they were sent
 
 The record is the progress log of `predict`, with the StudyInstanceUID for the number of a group. Killed at
 any point, the same command goes on there: a study that is not recorded is fetched and marked again, one that
@@ -19,6 +19,7 @@ from clamnet_tf.datasets.expected_images import MODALITIES, UNSAID
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError, ServerFailure, UserInputError
+from clamnet_tf.imaging.dicom_header import OWN_SERIES
 from clamnet_tf.pacs.address import StudySearch
 from clamnet_tf.pacs.archive import Archive
 from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, facts_of
@@ -28,6 +29,7 @@ from clamnet_tf.prediction.progress_log import FETCHED, ProgressLog
 from clamnet_tf.preprocessing.volumes import group_cases
 from clamnet_tf.recipe.sequences import Sequences
 
+_SENT_ENDS = ("_seg.dcm", "_sr.dcm", "_sc.dcm")
 RESULT_MODALITIES = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "DOC", "AU", "ECG")
 
 
@@ -156,7 +158,7 @@ def predict_studies(
         archive: Where the studies are.
         search: Which studies are wanted.
         reporter: Reporter for progress.
-        destination: Where the segmentations are stored; None: nowhere.
+        destination: Where the results are stored; None: nowhere.
 
     Returns:
         The summary. A study that cannot be marked is reported in `failures` and does not stop the rest.
@@ -197,7 +199,9 @@ def _one_study(marker, archive, search, study: str, progress_log: ProgressLog) -
     series = [
         each
         for each in archive.series(study, search, marker.modalities())
-        if each.modality not in RESULT_MODALITIES and each.instances
+        if each.modality not in RESULT_MODALITIES
+        and not each.description.startswith(OWN_SERIES)
+        and each.instances
     ]
     if not series:
         expected = ", ".join(search.modalities or marker.modalities()) or "images"
@@ -225,7 +229,9 @@ def fetch_folder(out: Path):
 
 
 def send_results(progress_log: ProgressLog, out: Path, study: str, destination) -> int:
-    """Send the segmentations of a recorded study unless that is recorded too; return how many were sent.
+    """Send the DICOM results of a recorded study unless that is recorded too; return how many were sent.
+
+    Segmentations go first, since reports refer to them.
 
     Args:
         progress_log: Record of what is finished.
@@ -239,8 +245,8 @@ def send_results(progress_log: ProgressLog, out: Path, study: str, destination) 
     content = progress_log.content(study)
     if content is None or content["sent"] == destination.address.text:
         return 0
-    files = sorted((out / study).rglob("*_seg.dcm"))
-    if not files:
+    files = [path for end in _SENT_ENDS for path in sorted((out / study).rglob(f"*{end}"))]
+    if not files or not files[0].name.endswith(_SENT_ENDS[0]):
         raise ServerFailure(
             f"study {study}: has no DICOM segmentation to send below {out / study}. Choose another --out to "
             f"mark it again with --format dicom-seg."

@@ -36,6 +36,11 @@ from clamnet_tf.recipe_suggestion.folder import (
 )
 from clamnet_tf.recipe_suggestion.image_survey import HEADERS, ImageSurvey, survey_images
 from clamnet_tf.recipe_suggestion.recipe_text import suggested_yaml
+from clamnet_tf.recipe_suggestion.sequences import (
+    SuggestedSequences,
+    sequences_of_columns,
+    suggest_sequences,
+)
 
 FEW_IMAGES = 10  # of a site, of which chance gives one label to all
 FEW_PATIENTS = 30  # fewer patients than this of a class give wide intervals and poor networks
@@ -101,7 +106,10 @@ def suggest(
         reporter.line(f"ATTENTION: {line}")
     answers = _answers(folder, survey, given, ask)
     base, why = base_recipe(answers)
-    choices = choose(survey, _facts(folder.manifest), answers, base)
+    sequences = sequences_of_columns(folder.manifest) or suggest_sequences(folder.images, answers.modality)
+    for line in _lines_of_sequences(sequences):
+        reporter.line(line)
+    choices = choose(survey, _facts(folder.manifest, sequences), answers, base)
     condition = given.condition or _condition(folder.manifest) or "lesion"
     head = _head(str(path), str(out), survey, base, why)
     text, kept = suggested_yaml(_name_of(out), condition, answers.modality, base, choices, head)
@@ -153,7 +161,17 @@ def _answers(folder: Folder, survey: ImageSurvey, given: Given, ask) -> Answers:
     return Answers(modality, region, lesion, read_size(size))
 
 
-def _facts(manifest: Manifest) -> CaseFacts:
+def _lines_of_sequences(sequences: SuggestedSequences | None):
+    """Yield what was found of sequences."""
+    if sequences is not None:
+        reference = sequences.names[sequences.reference]
+        names = ", ".join(sequences.names)
+        yield f"Sequences of {sequences.studies} studies: {names}; {reference} is the reference."
+        if sequences.left_out:
+            yield f"ATTENTION: left out, since few studies have them: {', '.join(sequences.left_out)}."
+
+
+def _facts(manifest: Manifest, sequences: SuggestedSequences | None) -> CaseFacts:
     from clamnet_tf.imaging.readers import read_volume
 
     groups = [len(group.cases) for group in group_cases(manifest)]
@@ -162,6 +180,7 @@ def _facts(manifest: Manifest) -> CaseFacts:
     return CaseFacts(
         slices_per_volume=max(statistics.median(groups), slices_per_file),
         with_organ=all(case.organ is not None for case in manifest.cases),
+        sequences=sequences,
     )
 
 

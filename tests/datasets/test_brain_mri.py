@@ -124,7 +124,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 
 def test_without_nilearn(monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
-    with pytest.raises(EnvironmentFailure, match="pip install nilearn"):
+    with pytest.raises(EnvironmentFailure, match="pip install 'clamnet-tf.train.'"):
         anatomy.template_folder()
 
 

@@ -125,3 +125,15 @@ def test_a_recipe_without_sequences_changes_nothing(tmp_path, write_csv):
     assert with_sequences(manifest, None) is manifest
     unknown = dataclasses.replace(FLAGSHIP, sequences=(dataclasses.replace(FLAGSHIP.sequences[0], files=()),))
     assert with_sequences(manifest, unknown).cases == manifest.cases
+
+
+def test_sequences_that_count_as_images_are_noticed(tmp_path, write_csv):
+    write_patients(tmp_path)
+    header = ["image", "patient", "label"]
+    for names, told in ((NAMES, True), (("flair",), False)):
+        rows = [[f"{p}/{p}_{name}.nii.gz", p, p[1]] for p in ("p1", "p2") for name in names]
+        write_csv(tmp_path / "manifest.csv", header, rows)
+        manifest = with_sequences(recognize(tmp_path), None)
+        lines = [line for line in manifest.account if "data.sequences makes them" in line]
+        assert len(lines) == told and len(manifest.cases) == len(rows)
+        assert not told or "2 studies have several sequences (p1_t1.nii.gz and p1_t1ce.nii.gz)" in lines[0]

@@ -6,6 +6,7 @@ its exact value at every place, whatever grids, axes and directions lie between.
 
 import dataclasses
 import json
+import re
 
 import nibabel
 import numpy as np
@@ -17,6 +18,7 @@ from clamnet_tf.datasets.expected_images import ExpectedImages
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.datasets.unlabelled_inputs import find_inputs
 from clamnet_tf.errors import DataError, ImageError, UnfitImages
+from clamnet_tf.imaging.orientation import restore
 from clamnet_tf.preprocessing.shards import Shard, shards_of
 from clamnet_tf.preprocessing.volumes import assemble, group_cases
 from clamnet_tf.recipe.catalogue import load_recipe
@@ -271,6 +273,39 @@ def test_a_file_of_all_channels_and_pictures_stay_as_they_are(tmp_path, make_kag
         assert plain.manifest == with_sequences.manifest
 
 
+def test_a_sequence_of_several_channels_beside_others_is_refused(tmp_path):
+    """A series in time is not the T1 of its study, and FLAIR must not silently stand in for that T1."""
+    for name in ("p_flair", "q_flair", "q_t1"):
+        write_nifti(tmp_path / f"{name}.nii.gz", AXIAL, (24, 28, 8))
+    nibabel.save(nibabel.Nifti1Image(np.ones((24, 28, 8, 5), np.float32), AXIAL), tmp_path / "p_t1.nii.gz")
+    found = find_inputs([tmp_path], sequences=FLAGSHIP)
+    assert [case.image.name for case in found.manifest.cases] == ["q_flair.nii.gz"]
+    assert "p: its other files are one sequence each, and p_t1.nii.gz holds several" in found.failures[0]
+    one = nibabel.Nifti1Image(np.ones((24, 28, 8, 1), np.float32), AXIAL)  # four dimensions, one channel
+    nibabel.save(one, tmp_path / "p_t1.nii.gz")
+    assert not find_inputs([tmp_path], sequences=FLAGSHIP).failures
+
+
+def test_an_oblique_reference_keeps_its_own_grid(tmp_path):
+    """Slices of a tilted FLAIR get the values of the T1 at their own places."""
+    angle, spacing = np.radians(20), np.diag([1.5, 1.5, 3.0])
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    oblique, large = np.eye(4), np.diag([2.0, 2.0, 2.0, 1.0])
+    oblique[:3, :3], oblique[:3, 3], large[:3, 3] = turn @ spacing, (-10, -12, -5), -80
+    for name, affine, shape in (
+        ("flair", oblique, (24, 28, 8)),
+        ("t1", large, (90,) * 3),
+        ("t1ce", large, (90,) * 3),
+    ):
+        write_nifti(tmp_path / f"p_{name}.nii.gz", affine, shape)
+    [volume] = read(find_inputs([tmp_path], sequences=FLAGSHIP))
+    stack = restore(volume.array, volume.axes, volume.flips)
+    [to_lps] = volume.affines
+    expected = linear(np.diag([-1.0, -1, 1, 1]) @ to_lps, stack.shape[:3], (1.0, 2.0, 3.0))
+    for channel in range(3):
+        np.testing.assert_allclose(stack[..., channel], expected, atol=0.02)
+
+
 def test_a_shard_travels_with_its_sequences_and_its_key_knows_their_files(tmp_path):
     recipe = load_recipe("mri_carcinoma")
     for name, weights in (("t1", (1, 0, 0)), ("flair", (0, 1, 0)), ("t1ce", (0, 0, 1))):
@@ -312,4 +347,7 @@ def test_rigid_registration_undoes_a_motion(tmp_path, rng):
         [volume] = read(find_inputs([tmp_path], sequences=sequences))
         inner = volume.array[6:-6, 6:-6, 6:-6]
         errors[registration] = float(np.abs(inner[..., 0] - (1500 - inner[..., 1])).mean())
-    assert errors["none"] > 60 and errors["rigid"] < 0.2 * errors["none"]
+    assert errors["none"] > 30 and errors["rigid"] < 0.01 * errors["none"]
+    [note] = [note for note in volume.notes if "was registered" in note]
+    shift, degrees = map(float, re.search(r"moved by ([\d.]+) mm, ([\d.]+) degrees", note).groups())
+    assert abs(shift - np.linalg.norm(motion[:3, 3])) < 0.2 and abs(degrees - 5) < 0.2

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from clamnet_tf.errors import EnvironmentFailure, ImageError
@@ -14,6 +15,7 @@ from clamnet_tf.reporting.overlays import (
     HEAT_LEVELS,
     MARKED_RGB,
     TRUTH_RGB,
+    _simplified,
     contour_path,
     data_uri,
     display_gray,
@@ -87,6 +89,23 @@ def test_contours_enclose_the_mask(rng):
     for line in parsed(contour_path(mask)):
         inside += polygon2mask(mask.shape, line[:, ::-1] - 0.5)
     np.testing.assert_array_equal(inside % 2 == 1, mask)
+
+
+def test_contours_leave_out_points_as_scikit_image_does(rng):
+    from skimage.measure import approximate_polygon, find_contours
+
+    smooth = ndimage.gaussian_filter(rng.normal(size=(60, 70)), 4)
+    lines = find_contours(np.pad((smooth > 0).astype(np.float32), 1), 0.5)
+    assert len(lines) > 2
+    for line in lines:
+        ours, theirs = _simplified(line, 0.3), approximate_polygon(line, 0.3)
+        assert abs(len(ours) - len(theirs)) <= 0.05 * len(theirs) + 1  # of equally far points either may go
+        assert len(ours) < len(line)
+        chords = np.linalg.norm(np.diff(ours, axis=0), axis=1)
+        starts, ends = ours[:-1], ours[1:]
+        share = ((line[:, None] - starts) * (ends - starts)).sum(-1) / chords**2
+        nearest = starts + np.clip(share, 0, 1)[..., None] * (ends - starts)
+        assert np.linalg.norm(line[:, None] - nearest, axis=-1).min(axis=1).max() <= 0.3 + 1e-6
 
 
 def test_contours_of_border_pixels_and_holes_and_nothing():

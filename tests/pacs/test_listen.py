@@ -75,7 +75,7 @@ def listen(run, tmp_path):
 
 
 def send(files, title="CLAMNET"):
-    command = ["storescu", "-aet", "CT1", "-aec", title, "127.0.0.1", str(PORT), *map(str, files)]
+    command = ["storescu", "-R", "-aet", "CT1", "-aec", title, "127.0.0.1", str(PORT), *map(str, files)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -101,11 +101,15 @@ def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head
     expected = sum(int((pydicom.dcmread(file).pixel_array >= BRIGHT).sum()) for file in files)
     assert frames.sum() == expected > 100
     wait_for(lambda: metric("studies_sent_total") == 1, process)
+    assert len(orthanc.held("SR")) == 1 and len(orthanc.held("OT")) == 4
     assert ask("/health") == (200, '{"status": "ok", "studies_waiting": 0}') and ask("/other")[0] == 404
     assert send(files).returncode == 0
     wait_for(lambda: metric("images_received_total") == 6 and metric("studies_waiting") == 0, process)
     time.sleep(1)
     assert metric("studies_marked_total") == 1 and len(orthanc.held("SEG")) == 1, "no double"
+    results = [path for kind in ("seg", "sr", "sc") for path in (tmp_path / "out").rglob(f"*_{kind}.dcm")]
+    assert len(results) == 6 and send(results).returncode == 0, "as an archive that forwards them"
+    assert metric("images_received_total") == 6 and metric("studies_waiting") == 0
     assert subprocess.run(["echoscu", "-aet", "OTHER", "-aec", "CLAMNET", "127.0.0.1", str(PORT)]).returncode
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]

@@ -2,11 +2,15 @@
 pixels of a segmentation are compared with those of the source images.
 """
 
+import http.server
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -42,9 +46,25 @@ def segmented(content):
 
 
 def check(orthanc, studies):
-    """One segmentation per study lies in Orthanc, with the bright pixels of its images."""
-    found = {}
-    for number in orthanc.held("SEG").values():
+    """One segmentation per study lies in Orthanc, with the bright pixels of its images; one report refers to
+    it, and a picture shows each of its slices.
+    """
+    found, segmentations = {}, orthanc.held("SEG")
+    reports = [
+        pydicom.dcmread(pydicom.filebase.DicomBytesIO(orthanc.rest(f"/instances/{number}/file")))
+        for number in orthanc.held("SR").values()
+    ]
+    referred = [
+        item.ReferencedSOPInstanceUID
+        for report in reports
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+        if item.ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.66.4"
+    ]
+    assert sorted(referred) == sorted(segmentations), "one report per segmentation"
+    assert len(orthanc.held("OT")) == sum(map(len, studies.values())), "one picture per marked slice"
+    for number in segmentations.values():
         masks, seg = segmented(orthanc.rest(f"/instances/{number}/file"))
         assert seg.StudyInstanceUID not in found, "a double"
         found[seg.StudyInstanceUID] = masks
@@ -82,7 +102,7 @@ def test_marked_sent_and_marked_again_when_it_grew(
     orthanc.upload([tmp_path / "late.dcm"])
     result, _, rows = predict(run, search)
     assert result.exit_code == 2 and "begun with another formats" in result.stderr
-    result, _, rows = predict(run, search, options=["--format", "dicom-seg,report"])
+    result, _, rows = predict(run, search, options=["--format", "dicom-seg,dicom-sr,dicom-sc,report"])
     assert result.exit_code == 0 and len(rows) == 9, result.output
 
 
@@ -147,3 +167,84 @@ def test_a_password_is_needed_and_used(pacs, run, predict, write_series, head, r
 def test_send_needs_an_archive(run, predict, tmp_path, options, words):
     result, _, _ = predict(run, tmp_path, options=options)
     assert result.exit_code == 2 and words in result.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """(certificate, key) that nobody has signed, for 127.0.0.1."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl, which makes the certificate, is not installed: TLS was not tried")
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", *names]
+    subprocess.run([*command, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return files
+
+
+def test_tls_is_checked_before_a_token_is_sent(run, predict, certificate, monkeypatch):
+    pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, self.headers.get("Authorization")))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/dicom+json")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *arguments):
+            """Print nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setenv("NETRC", os.devnull)
+        monkeypatch.setenv("CLAMNET_TF_DICOMWEB_TOKEN", "abc.def")
+        search = f"dicomweb://127.0.0.1:{server.server_port}/rs?PatientID=H*&Modality=CT"
+        result, _, _ = predict(run, search)
+        assert (
+            result.exit_code == 1 and "TLS fails" in result.stderr and "REQUESTS_CA_BUNDLE" in result.stderr
+        )
+        assert not seen
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+        result, _, _ = predict(run, search)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert result.exit_code == 2 and "no study matches the search" in result.stderr, result.output
+    assert "abc.def" not in result.output and {token for _, token in seen} == {"Bearer abc.def"}
+    assert "PatientID=H*" in seen[0][0] and "ModalitiesInStudy=CT" in seen[0][0]
+
+
+FETCH = """
+import resource, sys
+from pathlib import Path
+from clamnet_tf.pacs.address import StudySearch, parse_archive
+from clamnet_tf.pacs.archive import Archive
+from clamnet_tf.pacs.credentials import open_session
+
+address = parse_archive(sys.argv[1])
+archive = Archive(address, open_session(address))
+for series in archive.series(sys.argv[2], StudySearch()):
+    archive.fetch(series, Path(sys.argv[3]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def test_memory_of_a_fetch_does_not_grow_with_the_study(orthanc, write_series, rng, tmp_path):
+    used = []
+    for count in (10, 100):
+        pixels = np.repeat(rng.integers(0, 4000, (1, 512, 512)), count, axis=0)
+        files = write_series(tmp_path / f"in{count}", pixels)
+        orthanc.upload(files)
+        study = pydicom.dcmread(files[0]).StudyInstanceUID
+        command = [sys.executable, "-c", FETCH, ADDRESS, study, str(tmp_path / f"out{count}")]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        assert len(list((tmp_path / f"out{count}").glob("*.dcm"))) == count
+        used.append(float(answer.stdout))
+    assert used[1] - used[0] < 25, f"{used} MB; 90 images more hold 47 MB"

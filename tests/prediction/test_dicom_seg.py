@@ -128,7 +128,7 @@ def said(segs, studies):
         segment = seg.SegmentSequence[0]
         assert (
             segment.SegmentAlgorithmType == "AUTOMATIC"
-            and segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
+            and segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Neoplasm"
         )
         assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
         assert segment.AnatomicRegionSequence[0].CodeMeaning == ("Chest" if name == "xray" else "Brain")
@@ -166,6 +166,19 @@ def test_fractional_segmentations_hold_the_probability(marked, studies):
     assert raw.SeriesDescription == "clamnet-tf by_hand: lesion probability"
     for path in segs.values():
         assert not dciodvfy(path)
+
+
+def test_label_maps_hold_the_class_of_each_pixel(marked, studies):
+    result, segs, _ = marked("--segmentation", "labelmap")
+    assert result.exit_code == 0, result.output
+    for name in ("axial", "oblique", "nothing"):
+        seg = pydicom.dcmread(segs[name])
+        assert seg.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7" and seg.SegmentationType == "LABELMAP"
+        images = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, studies[name])}
+        for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+            source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+            np.testing.assert_array_equal(frame, images.pop(source).pixel_array >= BRIGHT)
+        assert not any((image.pixel_array >= BRIGHT).any() for image in images.values())
 
 
 def dciodvfy(path):

@@ -114,6 +114,12 @@ def test_commands_that_need_tensorflow_say_how_to_get_it(with_onnx, picture, tmp
     assert "pip install 'clamnet-tf[train]'" in done.stderr
 
 
+def test_fit_says_how_to_get_it_before_any_data_is_made(tmp_path):
+    done = without(TRAINING_MODULES, "fit", "mri_carcinoma", "--out", tmp_path / "run")
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "run").exists()
+    assert "this command needs tensorflow" in done.stderr and "pip install 'clamnet-tf[train]'" in done.stderr
+
+
 def test_without_a_file_the_engine_is_tensorflow_and_says_why(write_run, tmp_path):
     run = RunFolder(write_run(tmp_path / "plain", 150, normalization="none"))
     choice = choose_engine("auto", run)
@@ -178,3 +184,33 @@ def test_no_engine_at_all_is_said_in_one_message(write_run, tmp_path, monkeypatc
     )
     with pytest.raises(EnvironmentFailure, match=r"TensorFlow is not installed, and without it: there is no"):
         choose_engine("auto", run)
+
+
+def test_a_prediction_goes_on_with_its_engine_only(with_onnx, predict, picture, tmp_path):
+    import json
+
+    out = tmp_path / "out"
+    for engine in ("tensorflow", "tensorflow"):
+        result, _, _ = predict(with_onnx, picture[0], out=out, options=["--engine", engine])
+        assert result.exit_code == 0, result.output
+    assert json.loads((out / "prediction.json").read_text())["engine"] == "tensorflow"
+    result, _, _ = predict(with_onnx, picture[0], out=out)
+    assert result.exit_code == 2
+    assert "expected the engine that began it, tensorflow; received onnxruntime" in result.stderr
+    assert "Add --engine tensorflow, or choose another --out" in result.stderr
+    # a folder of a version that did not name engines
+    settings = json.loads((out / "prediction.json").read_text())
+    del settings["engine"]
+    (out / "prediction.json").write_text(json.dumps(settings))
+    assert predict(with_onnx, picture[0], out=out)[0].exit_code == 2
+    assert predict(with_onnx, picture[0], out=out, options=["--engine", "tensorflow"])[0].exit_code == 0
+
+
+def test_the_two_engines_of_an_organ_network_share_no_prepared_slices(with_onnx):
+    from clamnet_tf.inference.organ_network import OrganNetwork
+    from clamnet_tf.recipe.catalogue import load_recipe
+
+    run = RunFolder(with_onnx)
+    recipe = load_recipe(str(run.recipe))
+    keys = {OrganNetwork(run, recipe, engine=engine).key for engine in ("tensorflow", "onnxruntime")}
+    assert len(keys) == 2

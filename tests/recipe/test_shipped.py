@@ -46,7 +46,7 @@ RECIPES = {
 ENTRIES = {
     "ct_carcinoma": "8bc6c08ffdc7a40a81becf4bdc2321159e21bbbbfa73e5136f99ac817ba1567a",
     "ct_haemorrhage": "5981ddd94d3ab4667a362d7fbddf7629e68b65ecac179dea1b081a81f804fdbb",
-    "ct_nodule": "83dc2b45ef21b49116690e65b79b3c1d459b4502f362ce9e0275a13ed2cc3f72",
+    "ct_nodule": "22e7e56583784267de1c7ffceae7b1323372dbf50a95a8ee5e14be6333bd564c",
     "ct_pneumonia": "c031cb246500560f2460f8c7e67e9c51ed4e1903b94a41993f79c5999a9168c5",
     "ct_trauma": "3ed243507d04c14f4303458527464eda7e7bfadb1f0704f0d4281992eda786a8",
     "mri_carcinoma": "906f4b124fade8eba8b5ffac46f9277f551ac02b0617ec99d132991493b569c7",

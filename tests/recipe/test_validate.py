@@ -74,8 +74,8 @@ def test_everything_wrong_is_reported_in_one_go(problems_of):
         "r.yaml:27: inference.head: expected mean or a whole number from 1 to 6, received 9",
         "--set training.steps: expected a whole number of at least 1, received 0",
         "--set loss.k: expected a whole number from 1 to 2, received 3",
-        "--set data.sid: expected a key of data (labels, cohort, channels, window, normalization, "
-        "normal_atlas, side, minimum_organ_fraction, split, dicom_backend), "
+        "--set data.sid: expected a key of data (labels, cohort, channels, sequences, registration, window, "
+        "normalization, normal_atlas, side, minimum_organ_fraction, split, dicom_backend), "
         "received 'sid'; nearest valid key data.side",
     ]
 

@@ -65,7 +65,29 @@ def one_value(part):
             min_size=part.get("minLength", 0),
             max_size=part["maxLength"],
         )
+    if kind == "object":
+        return st.dictionaries(st.sampled_from(["SeriesDescription", "EchoTime"]), st.just("x"))
     return {"boolean": st.booleans(), "null": st.none()}[kind]
+
+
+def sequences():
+    """A strategy of sequences that keep the rules."""
+    patterns = st.sampled_from(["(?i)^(?!.*map).*t1", "_0000$", r"\\+ ?c", "a: [b] # c", "'é\"", " ", "null"])
+    match = st.fixed_dictionaries(
+        {"SeriesDescription": patterns},
+        optional={
+            "EchoTime": st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2).map(sorted),
+            "contrast": st.booleans(),
+        },
+    )
+    one = st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["FLAIR", "T2", "low", "high"]),
+            "match": match,
+            "files": st.none() | st.lists(patterns, max_size=3),
+        }
+    )
+    return st.lists(one, min_size=2, max_size=4, unique_by=lambda section: section["name"])
 
 
 @st.composite
@@ -83,6 +105,11 @@ def recipes(draw):
     data["data"]["channels"] = draw(
         st.none() | st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)
     )
+    data["data"]["sequences"] = draw(st.none() | sequences())
+    if data["data"]["sequences"]:
+        data["data"]["sequences"][0]["reference"] = draw(st.booleans())
+    else:
+        data["data"]["registration"] = "none"
     if data["data"]["cohort"]:
         data["data"]["cohort"]["slices"] = 2 if data["data"]["cohort"]["kind"] == "bone_xray" else 4
     if data["pairs"]["augmentation"]["rand_augment"]:

@@ -123,3 +123,34 @@ def test_growth_on_tiny_networks(tmp_path):
     assert float(rows[1]["gflop_forward"]) == pytest.approx(4 * float(rows[0]["gflop_forward"]), rel=0.01)
     assert all(float(row["training_s"]) > 0 and float(row["peak_gb"]) > 0.1 for row in rows)
     assert 0 < (tmp_path / "scaling.png").stat().st_size < 100_000
+
+
+def test_no_gpu_is_said_and_changes_nothing(tmp_path):
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("a GPU is here")
+    command = [sys.executable, str(TOOLS / "bench"), "--device", "gpu", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("No GPU: TensorFlow sees none"), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_of_an_accelerator_by_hand(benchmarks):
+    document = benchmarks("accelerators").document
+    base = {"device": "A", "side": 256, "precision": "float32", "xla": False, "training_ms": 10.0}
+    failed = base | {"xla": True, "training_ms": "failed: no memory"}
+    fast = base | {"precision": "mixed_float16", "training_ms": 4.0, "inference_ms_per_slice": 0.5}
+    lines = document([base, fast | {"peak_gb": 1.5, "first_step_s": 2.0}, failed]).splitlines()
+    assert "| A | 256 | mixed_float16 | no | 4.0 ms | 2.50 x | 0.50 ms | 1.50 GB | 2.0 s |" in lines
+    assert "| A | 256 | float32 | yes | failed: no memory |  |  | not known |  |" in lines
+
+
+@pytest.mark.slow
+def test_the_rows_of_an_accelerator_can_be_tried_on_a_processor(tmp_path):
+    command = [sys.executable, str(TOOLS / "bench"), "--device", "cpu", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "accelerators.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 4 and all(float(row["training_ms"]) > 0 for row in rows)

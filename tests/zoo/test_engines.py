@@ -10,6 +10,7 @@ from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.golden import golden_input
 
 ROOT = Path(__file__).resolve().parents[2]
+LARGE = {"ct_trauma", "xray_carcinoma", "xray_lungs", "xray_pneumonia"}  # half of the time of all
 ENTRIES = sorted(path.parent for path in (ROOT / "zoo").glob("*/entry.yaml"))
 
 
@@ -17,7 +18,11 @@ def test_every_entry_has_a_model_onnx():
     assert [folder.name for folder in ENTRIES if not (folder / "model.onnx").is_file()] == []
 
 
-@pytest.mark.parametrize("folder", ENTRIES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.name in LARGE else []) for path in ENTRIES],
+    ids=lambda path: path.name,
+)
 def test_golden_masks_are_the_same(folder):
     from clamnet_tf.inference.trained_model import load_trained_model
 

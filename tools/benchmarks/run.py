@@ -8,7 +8,7 @@ import json
 import os
 import time
 
-from benchmarks import beside, inference, inputs, processes, scaling, training
+from benchmarks import accelerators, beside, inference, inputs, processes, scaling, training
 from benchmarks.peers import Peers
 from benchmarks.rows import table
 from benchmarks.subjects import FULL, QUICK
@@ -124,6 +124,11 @@ def _circumstances(name: str, group: dict) -> str:
 
 def run_scaling(arguments) -> None:
     scaling.run(_size(arguments), make_folder(arguments.out))
+
+
+def run_accelerators(arguments) -> None:
+    make_folder(arguments.out)
+    accelerators.run(arguments, _size(arguments))
 
 
 def _size(arguments):

@@ -11,7 +11,7 @@ from clamnet_tf.datasets.deidentify import PatientTexts, patient_texts
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.decoding import decoding
 from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.dicom_header import NOT_IMAGES, Frame, open_dataset, quiet, read_frames
+from clamnet_tf.imaging.dicom_header import Frame, open_dataset, quiet, read_frames, why_no_image
 
 _IDENTITY = (
     "SOPInstanceUID",
@@ -99,7 +99,8 @@ def read_header(path: Path) -> Header:
                 patient_texts(dataset),
                 str(dataset.get("BurnedInAnnotation") or "").strip() == "YES",
             )
-            pictured = dataset.get("Rows") is not None and kind not in NOT_IMAGES
+            no_image = why_no_image(dataset)
+            pictured = dataset.get("Rows") is not None and not no_image
     frames = read_frames(dataset, path) if pictured else []
     frame = frames[0] if frames else None
     name = UID(kind).name if kind else "no SOP class"
@@ -116,7 +117,7 @@ def read_header(path: Path) -> Header:
         grid=None if frame is None else _grid(frame),
         is_image=frame is not None,
         kind=name,
-        is_cut_off=frame is None and kind not in NOT_IMAGES and name.endswith("Image Storage"),
+        is_cut_off=frame is None and not no_image and name.endswith("Image Storage"),
         is_localizer=localizer,
         is_labelled=labelled,
         texts=texts,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from clamnet_tf.datasets.layouts.dicom_headers import Header
 from clamnet_tf.imaging.dicom import pixel_digest
-from clamnet_tf.imaging.series_sorting import SET_ASIDE, sort_series
+from clamnet_tf.imaging.series_sorting import sort_series
+from clamnet_tf.imaging.volume import SET_ASIDE
 
 
 @dataclass(frozen=True)

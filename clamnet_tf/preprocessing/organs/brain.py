@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
 from clamnet_tf.preprocessing.organs.brain_tissue import Tissue, inner_distance, tissue_of
 from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
@@ -153,6 +152,8 @@ def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
 
     The result is made convex when that is asked for or when it is nearly convex.
     """
+    from skimage.morphology import convex_hull_image  # takes a twentieth of a short prediction to load
+
     grown = tissue & (ndimage.distance_transform_edt(~core) <= _EROSION + _REACH)
     if convex:  # the blurred edge of the scalp has the brain's level too
         grown = ndimage.binary_propagation(core, mask=core | ndimage.binary_opening(grown))

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
 from clamnet_tf.preprocessing.resize import resize_bilinear
 
@@ -61,6 +60,8 @@ def hull(mask: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     if len(rows) < 3 or np.ptp(rows) == 0 or np.ptp(columns) == 0:
         return mask.copy()
+    from skimage.morphology import convex_hull_image  # takes a twentieth of a short prediction to load
+
     top, left = rows.min(), columns.min()
     inside = mask[top : rows.max() + 1, left : columns.max() + 1]
     result = np.zeros_like(mask)

@@ -76,7 +76,7 @@ def template_folder() -> Path:
         raise EnvironmentFailure(
             "The built-in cohort needs the brain template that comes with the package nilearn, which is not "
             "installed; "
-            "run `pip install nilearn`, or give your own images with --data."
+            "run pip install 'clamnet-tf[train]', or give your own images with --data."
         )
     folder = Path(spec.submodule_search_locations[0]) / "datasets" / "data"
     missing = [name for name in TEMPLATE_FILES.values() if not (folder / name).is_file()]

@@ -1,0 +1,46 @@
+"""tools/growth: exponents by hand, and the real commands on very little data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+
+def rows(name, seconds, memory=(100, 100, 100)):
+    return [
+        {"command": name, "slices": slices, "seconds": second, "memory_mb": megabytes}
+        for slices, second, megabytes in zip((200, 1000, 10_000), seconds, memory)
+    ]
+
+
+def test_exponents_by_hand():
+    """Start of 2 s taken off: 1 and 10 s are a straight line, 1 and 100 s grow with the square."""
+    from benchmarks.growth import exponents
+
+    found = exponents(
+        rows("straight", (2, 3, 12)) + rows("square", (2, 3, 102)) + rows("flat", (2, 2.1, 2.4))
+    )
+    assert found["straight"] == {"seconds": 1.0, "memory_mb": None, "straight": True}
+    assert found["square"] == {"seconds": 2.0, "memory_mb": None, "straight": False}
+    assert found["flat"]["seconds"] is None and found["flat"]["straight"]
+    grown = exponents(rows("memory", (2, 3, 12), (100, 200, 10_100)))
+    assert grown["memory"] == {"seconds": 1.0, "memory_mb": 2.0, "straight": False}
+
+
+@pytest.mark.slow
+def test_the_commands_run_and_are_measured(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / "growth"), "--sizes", "800", "1200", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "growth.json").read_text())
+    assert set(result["exponents"]) == {"data prepare", "fit, until its first step", "predict", "evaluate"}
+    lines = (tmp_path / "growth.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3 * 4 and (tmp_path / "growth.png").stat().st_size > 5000
