@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from clamnet_tf.datasets.layouts.label_words import LabelSource
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError
@@ -264,6 +266,8 @@ def _shown(value) -> str:
     """Return a value in one line, as in YAML."""
     if value is None:
         return "null"
+    if isinstance(value, list):
+        return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).strip()
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown(each)}" for key, each in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)

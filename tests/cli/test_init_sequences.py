@@ -52,7 +52,7 @@ def test_names_of_brats_become_sequences_that_fit_takes(write_studies, tmp_path)
     found = [(one.name, one.reference) for one in recipe.data.sequences]
     assert found == [("pre-contrast T1", False), ("post-contrast T1", False), ("FLAIR", True), ("T2", False)]
     assert recipe.pairs.augmentation.main_channel == 2 and recipe.pairs.augmentation.channel_loss == 0.3
-    assert "Sequences of 6 studies" in output and "FLAIR is the reference" in output
+    assert "Sequences of 6 studies" in output and "{name: FLAIR, reference: true}, {name: T2}]" in output
     options = ["--recipe", str(tmp_path / "mine.yaml"), "--set", "organ.method=none"]
     inspected = CliRunner().invoke(main, ["data", "inspect", str(root), *options])
     assert inspected.exit_code == 0, inspected.output

@@ -7,6 +7,7 @@ its exact value at every place, whatever grids, axes and directions lie between.
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -23,6 +24,7 @@ from clamnet_tf.preprocessing.shards import Shard, shards_of
 from clamnet_tf.preprocessing.volumes import assemble, group_cases
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.sequences import sequences_of
+from clamnet_tf.zoo.sequences import sequences_of_model
 
 CHANNELS = ("pre-contrast T1", "FLAIR", "post-contrast T1")
 FLAGSHIP = sequences_of(load_recipe("mri_carcinoma"), CHANNELS)
@@ -81,6 +83,12 @@ def read(inputs, expected=ExpectedImages()):
         inputs.manifest, group, channels=None, dicom_backend="pydicom", with_organ=False, expected=expected
     )
     return [volume for group in group_cases(inputs.manifest) for volume in read_one(group)]
+
+
+def test_a_zoo_entry_takes_the_sequences_of_its_card():
+    zoo = Path(__file__).parents[2] / "zoo"
+    assert sequences_of_model(zoo / "mri_carcinoma", load_recipe("mri_carcinoma")) == FLAGSHIP
+    assert sequences_of_model(zoo / "ct_nodule", load_recipe("ct_nodule")) is None
 
 
 @pytest.fixture
@@ -291,7 +299,7 @@ def test_an_oblique_reference_keeps_its_own_grid(tmp_path):
     angle, spacing = np.radians(20), np.diag([1.5, 1.5, 3.0])
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     oblique, large = np.eye(4), np.diag([2.0, 2.0, 2.0, 1.0])
-    oblique[:3, :3], oblique[:3, 3], large[:3, 3] = turn @ spacing, (-10, -12, -5), -80
+    oblique[:3, :3], oblique[:3, 3], large[:3, 3] = turn @ spacing, (-10, -12, -5), -30
     for name, affine, shape in (
         ("flair", oblique, (24, 28, 8)),
         ("t1", large, (90,) * 3),
