@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clamnet_tf.zoo.entry import FILES, ONNX_FILE
+from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
 COMMIT, NAME = "0123456789abcdef0123456789abcdef01234567", "mri_stranger"
@@ -95,9 +95,9 @@ def test_an_entry_in_a_folder_is_pulled_whole(hub, revision):
     done = pull(hub, f"hf://{REPOSITORY}{revision}")
     assert done.returncode == 0, done.stderr
     (folder,) = re.findall(r"^Pulled: (.*)$", done.stdout, flags=re.MULTILINE)
-    for name in (*FILES, ONNX_FILE):
+    for name in (*FILES, *OPTIONAL_FILES):
         assert (Path(folder) / name).read_bytes() == (hub.root / NAME / name).read_bytes()
-    assert sorted(os.listdir(folder)) == sorted([*FILES, ONNX_FILE])
+    assert sorted(os.listdir(folder)) == sorted((*FILES, *OPTIONAL_FILES))
     asked = len(hub.asked)
     again = pull(hub, f"hf://{REPOSITORY}{revision}", CLAMNET_TF_OFFLINE="1")
     assert again.returncode == 2 and "CLAMNET_TF_OFFLINE is set" in again.stderr and len(hub.asked) == asked
