@@ -12,10 +12,11 @@ sentences
     The verdict in words, then what else was measured.
 outcomes
     "" for all lesion classes together, and the name of each class where there are several. Each has: verdict;
-    patients (all, abnormal, normal: with a slice of that kind; with labels of studies also abnormal_studies:
-    with an abnormal label, none of whose slices counts); slices (abnormal, normal); auroc (mean, low, high);
-    marked_area (abnormal, normal, difference); shortcut (auroc, difference: network - classifier,
-    features, classifier, strongest, reason).
+    unit: "slice", or "patient" where labels speak of whole studies: then a patient is what is told apart,
+    by the highest score of the slices and the mean marked area; patients (all, abnormal, normal: with a slice
+    of that kind); slices (abnormal, normal; of a patient with a finding all count as abnormal when the unit
+    is the patient); auroc (mean, low, high); marked_area (abnormal, normal, difference); shortcut (auroc,
+    difference: network - classifier, features, classifier, strongest, reason).
 halves
     Agreement of two short trainings on halves of the training patients (training/half_trainings.py); null
     when they were not run.
@@ -40,6 +41,7 @@ DEFINITIONS = 1
 NOT_RUN = "Two trainings on halves of the training patients were not run (fit --half-agreement runs them)."
 ONE_LABEL = "the training slices all have the same label"
 NO_SLICES = "there are not both abnormal and normal validation slices"
+NO_PATIENTS = "there are not both validation patients with a finding and without one"
 _NONE = {"mean": None, "low": None, "high": None}
 
 
@@ -67,6 +69,8 @@ def check_learning(
         seed: Seed of the bootstrap.
     """
     table = prepared.table
+    unit = "slice" if scored.of_studies is None else "patient"
+    scored = with_studies(scored)
     kept = table.area[scored.rows] > least_area
     rows, learning_rows = scored.rows[kept], spread_rows(prepared, training_rows)
     features = {}
@@ -74,13 +78,23 @@ def check_learning(
         features[side] = ShortcutFeatures.of(prepared, side_rows) if len(side_rows) else None
 
     def outcome(labels, training_labels, score, marked) -> dict:
-        found = _outcome(table.patient[rows], labels, score, marked, samples, seed)
+        pooled = _Pooled(table.patient[rows], unit)
+        found = _outcome(
+            pooled.patient,
+            pooled.largest(labels),
+            pooled.largest(score),
+            pooled.mean(marked),
+            samples,
+            seed,
+        )
+        found["unit"] = unit
+        found["slices"] = {"abnormal": int(labels.sum()), "normal": int((~labels).sum())}
         found["shortcut"] = _shortcut(
             features,
             (training_labels, table.patient[learning_rows]),
-            table.patient[rows],
-            labels,
-            score,
+            pooled,
+            pooled.largest(labels),
+            pooled.largest(score),
             samples,
             seed,
         )
@@ -106,9 +120,6 @@ def check_learning(
                 scored.class_scores[kept, index],
                 scored.class_marked[kept, index],
             )
-    unknown = (table.split == "val") & table.by_study.astype(bool) & (table.label > 0)
-    if unknown.any():
-        outcomes[""]["patients"]["abnormal_studies"] = len(np.unique(table.patient[unknown]))
     named = [name for name in outcomes if name]
     said = sentences(outcomes[""], halves)
     of_classes = {name: sentences(outcomes[name], name=name)[0] for name in named}
@@ -133,13 +144,55 @@ def check_learning(
     }
 
 
+class _Pooled:
+    """Bring what is known of slices to the unit whose labels are known.
+
+    Attributes:
+        unit: "slice" or "patient".
+        patient: Name of the patient of each unit.
+    """
+
+    def __init__(self, patient: np.ndarray, unit: str):
+        """Pool the slices of each patient when `unit` is "patient", and nothing when it is "slice"."""
+        self.unit = unit
+        if unit == "patient":
+            self.patient, self._of = np.unique(patient, return_inverse=True)
+        else:
+            self.patient, self._of = patient, np.arange(len(patient))
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Return the largest value of the slices of each unit."""
+        found = np.zeros(len(self.patient), values.dtype)
+        np.maximum.at(found, self._of, values)  # scores and labels are not negative
+        return found
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean of the slices of each unit."""
+        sums, counts = np.bincount(self._of, values), np.bincount(self._of)
+        return sums / counts
+
+
+def with_studies(scored: ScoredSlices) -> ScoredSlices:
+    """Return the slices together with those of abnormal studies that are labelled as a whole."""
+    if scored.of_studies is None:
+        return scored
+    sure, unsure = scored, scored.of_studies
+    return ScoredSlices(
+        np.concatenate([sure.rows, unsure.rows]),
+        np.concatenate([sure.score, unsure.score]),
+        np.concatenate([sure.class_scores, unsure.class_scores]),
+        np.concatenate([sure.marked, unsure.marked]),
+        np.concatenate([sure.class_marked, unsure.class_marked]),
+    )
+
+
 def _present(table, rows, classes) -> np.ndarray:
     """Return which classes the slices show, (n, M) bool."""
     return shown_classes(table.label[rows], table.markers[rows], classes)
 
 
 def _outcome(patient, labels, score, marked, samples: int, seed: int) -> dict:
-    """Return numbers, AUROC and marked areas of slices.
+    """Return numbers, AUROC and marked areas of slices, or of patients.
 
     Args:
         patient: (n,) names of patients.
@@ -156,7 +209,6 @@ def _outcome(patient, labels, score, marked, samples: int, seed: int) -> dict:
             "abnormal": len(np.unique(patient[labels])),
             "normal": len(np.unique(patient[~labels])),
         },
-        "slices": {"abnormal": int(labels.sum()), "normal": int((~labels).sum())},
         "auroc": _auroc(score, labels, resamples)[0]._asdict() if _both(labels) else dict(_NONE),
         "marked_area": _areas(marked, labels, resamples),
     }
@@ -182,14 +234,14 @@ def _areas(marked, labels, resamples) -> dict:
     return found
 
 
-def _shortcut(features, training, patient, labels, score, samples: int, seed: int) -> dict:
+def _shortcut(features, training, pooled: _Pooled, labels, score, samples: int, seed: int) -> dict:
     """Return the AUROC of the shortcut classifier and the paired difference to that of the network.
 
     Args:
         features: ShortcutFeatures of "train" and of "val".
         training: (labels, patients) of the training slices.
-        patient: (n,) names of the patients of the validation slices.
-        labels: (n,) bool, abnormal.
+        pooled: Takes validation slices to the units of `labels`.
+        labels: (n,) bool, which slices or patients are abnormal.
         score: (n,) scores of the network.
         samples: Number of bootstrap samples.
         seed: Seed of the bootstrap.
@@ -204,10 +256,11 @@ def _shortcut(features, training, patient, labels, score, samples: int, seed: in
     }
     training_labels, training_patients = training
     if not _both(labels) or not _both(training_labels):
-        return content | {"reason": ONE_LABEL if _both(labels) else NO_SLICES}
-    resamples = _Resamples(patient, samples, seed)
+        missing = NO_SLICES if pooled.unit == "slice" else NO_PATIENTS
+        return content | {"reason": ONE_LABEL if _both(labels) else missing}
+    resamples = _Resamples(pooled.patient, samples, seed)
     classifier = ShortcutClassifier(features["train"], training_labels, training_patients)
-    scores = classifier.score(features["val"])
+    scores = pooled.largest(classifier.score(features["val"]))
     (ours, our_resamples), (theirs, their_resamples) = (
         _auroc(each, labels, resamples) for each in (score, scores)
     )
@@ -220,7 +273,9 @@ def _shortcut(features, training, patient, labels, score, samples: int, seed: in
         "classifier": classifier.name,
     }
     if theirs.low is not None and theirs.low > 0.5:
-        group, value = strongest_group(features["train"], training_labels, features["val"], labels)
+        group, value = strongest_group(
+            features["train"], training_labels, features["val"], labels, pooled.largest
+        )
         content["strongest"] = {"group": group, "auroc": value}
     return content
 

@@ -75,7 +75,7 @@ def varying_groups(features: ShortcutFeatures) -> list[str]:
 
 
 def strongest_group(
-    training: ShortcutFeatures, abnormal, validation: ShortcutFeatures, labels
+    training: ShortcutFeatures, abnormal, validation: ShortcutFeatures, labels, pool=np.asarray
 ) -> tuple[str, float]:
     """Return the group of features that alone tells validation labels best, and its AUROC.
 
@@ -83,12 +83,13 @@ def strongest_group(
         training: Features of the training slices.
         abnormal: (n,) bool, their labels; of both kinds.
         validation: Features of the validation slices.
-        labels: (m,) bool, their labels; of both kinds.
+        labels: (m,) bool, their labels, or those of their patients; of both kinds.
+        pool: Takes the scores of the validation slices to those of what `labels` speak of.
     """
     found = {}
     for group in varying_groups(training):
         classifier = ShortcutClassifier(training.only(group), abnormal, None)
-        found[group] = auroc(classifier.score(validation.only(group)), labels)
+        found[group] = auroc(pool(classifier.score(validation.only(group))), labels)
     best = max(found, key=lambda group: found[group])
     return best, found[best]
 

@@ -2,6 +2,7 @@
 read.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class ScoredSlices:
         class_scores: (n, M) score of each lesion class, 0..1.
         marked: (n,) marked share of the organ, 0..1.
         class_marked: (n, M) share of the organ that is marked as each lesion class, 0..1.
+        of_studies: The slices of abnormal studies whose labels speak of the whole study, so that no slice of
+            them has a label of its own; None: there are none.
     """
 
     rows: np.ndarray
@@ -32,6 +35,7 @@ class ScoredSlices:
     class_scores: np.ndarray
     marked: np.ndarray
     class_marked: np.ndarray
+    of_studies: "ScoredSlices | None" = None
 
 
 def volumes_of(prepared, rows):
@@ -70,12 +74,14 @@ def score_slices(trained, prepared, rows) -> ScoredSlices:
         trained: TrainedModel.
         prepared: Prepared slices.
         rows: Row indices of whole volumes; slices without a label of the model's classes, or without an
-            organ, are predicted and left out of the result.
+            organ, are predicted and left out of the result. Slices of studies that are labelled as a whole
+            are in its `of_studies`.
     """
     table, found = prepared.table, []
     present = shown_classes(table.label[rows], table.markers[rows], trained.classes).any(axis=1)
-    present &= ~table.by_study[rows].astype(bool)  # which slices of an abnormal study are so is not known
-    known = dict(zip(rows.tolist(), (table.label[rows] == 0) | present))
+    labelled = dict(zip(rows.tolist(), (table.label[rows] == 0) | present))
+    # which slices of an abnormal study are so is not known
+    unsure = dict(zip(rows.tolist(), present & table.by_study[rows].astype(bool)))
     power, numbers = trained.marking.pooling_power, np.arange(1, len(trained.classes) + 1)
     for volume_rows in volumes_of(prepared, rows):
         images = np.asarray(prepared.images[volume_rows], np.float32)
@@ -84,13 +90,22 @@ def score_slices(trained, prepared, rows) -> ScoredSlices:
         for row, maps, organ in zip(volume_rows, trained.volume(probability, images, organs), organs):
             box = CropBox(*(int(value) for value in table.box[row]))
             restored, inside = box.restore_map(maps, organ)
-            if known[int(row)] and inside.any():
+            if labelled[int(row)] and inside.any():
                 scores = [image_score(each, inside, power) for each in np.moveaxis(restored, -1, 0)]
                 marks = trained.marking.mask(restored, inside)[inside]
                 shares = (marks[:, None] == numbers).mean(axis=0)
                 found.append((row, image_score(restored.max(axis=-1), inside, power), scores, shares))
+    known, of_studies = (
+        _scored([each for each in found if unsure[int(each[0])] == kind], len(trained.classes))
+        for kind in (False, True)
+    )
+    return dataclasses.replace(known, of_studies=of_studies if len(of_studies.rows) else None)
+
+
+def _scored(found: list, classes: int) -> ScoredSlices:
+    """Return (row, score, scores of the classes, marked shares of the classes) of slices as arrays."""
     of_rows, score, of_classes, marked = zip(*found) if found else ((), (), (), ())
-    shape, class_marked = (-1, len(trained.classes)), np.array(marked, float)
+    shape, class_marked = (-1, classes), np.array(marked, float)
     class_marked = class_marked.reshape(shape)
     return ScoredSlices(
         np.array(of_rows, int),

@@ -69,30 +69,29 @@ def headline(learning: dict) -> str:
     return learning["sentences"][0]
 
 
-def _of_studies(patients: dict) -> str:
-    """Say that labels of whole studies tell of no slice; nothing where there are none."""
-    studies = patients.get("abnormal_studies", 0)
-    if not studies:
-        return ""
-    return (
-        f" {count(studies, 'more patient')} with a finding cannot be counted: the label speaks of the whole "
-        "study, not of a slice. The patient AUROC on the held-out patients tells more."
-    )
-
-
 def _verdict_sentence(outcome: dict, name: str) -> str:
     """Return the sentence that states the verdict, with its figures."""
     of = f" of {name}" if name else ""
-    abnormal = f"slices that show {name}" if name else "abnormal slices"
-    normal = "slices that do not" if name else "normal ones"
+    unit = outcome["unit"]
+    if unit == "patient":
+        abnormal = f"patients with {name}" if name else "patients with a finding"
+        normal = "patients without it" if name else "those without one"
+    else:
+        abnormal = f"slices that show {name}" if name else "abnormal slices"
+        normal = "slices that do not" if name else "normal ones"
     ours, patients = outcome["auroc"], outcome["patients"]
-    measured = f"slice AUROC {_figure(ours)} on {count(patients['all'], 'validation patient')}"
+    measured = f"{unit} AUROC {_figure(ours)} on {count(patients['all'], 'validation patient')}"
     if outcome["verdict"] == TOO_FEW:
-        known = "" if ours["mean"] is None else f" (slice AUROC {number(ours['mean'])})"
+        known = "" if ours["mean"] is None else f" ({unit} AUROC {number(ours['mean'])})"
+        numbers = (
+            f"{patients['abnormal']} with {name or 'a finding'} and {patients['normal']} without "
+            f"{'it' if name else 'one'}"
+            if unit == "patient"
+            else f"{_with(patients['abnormal'])} {abnormal} and {_with(patients['normal'])} {normal}"
+        )
         return (
             f"{WARNING}there are too few validation patients to say whether this run has learned "
-            f"anything{of}: {_with(patients['abnormal'])} {abnormal} and {_with(patients['normal'])} {normal}"
-            f"{known}; at least {LEAST_PATIENTS} of each are needed.{_of_studies(patients)}"
+            f"anything{of}: {numbers}{known}; at least {LEAST_PATIENTS} of each are needed."
         )
     if outcome["verdict"] == NOT_LEARNED and ours["high"] < 0.5:
         return (
@@ -110,6 +109,8 @@ def _verdict_sentence(outcome: dict, name: str) -> str:
             f"classifier that sees no lesion, only {_groups(shortcut)}, has {_figure(shortcut['auroc'])} "
             f"(difference {_difference(shortcut['difference'])}){_strongest(shortcut)}."
         )
+    if unit == "patient":
+        return f"The network tells {abnormal} from {normal}, none of whom it was trained on: {measured}."
     return f"The network tells {abnormal} from {normal} of patients it was not trained on: {measured}."
 
 
@@ -119,9 +120,14 @@ def _area_sentences(outcome: dict) -> list[str]:
     abnormal, normal, difference = areas["abnormal"], areas["normal"], areas["difference"]
     if difference["mean"] is None:
         return []
+    of_abnormal, of_normal = (
+        ("validation patients with a finding", "in those without one")
+        if outcome["unit"] == "patient"
+        else ("abnormal validation slices", "in normal ones")
+    )
     text = (
-        f"It marks {percent(abnormal['mean'])} of the organ in abnormal validation slices and "
-        f"{percent(normal['mean'])} in normal ones"
+        f"It marks {percent(abnormal['mean'])} of the organ in {of_abnormal} and "
+        f"{percent(normal['mean'])} {of_normal}"
     )
     if difference["low"] is None:
         return [f"{text}."]
@@ -139,7 +145,7 @@ def _shortcut_sentence(outcome: dict) -> list[str]:
         return [f"No shortcut was looked for: {shortcut['reason']}."] if shortcut["reason"] else []
     return [
         f"A classifier that sees no lesion, only {_groups(shortcut)}, has an AUROC of "
-        f"{_figure(shortcut['auroc'])} on the same slices{_strongest(shortcut)}."
+        f"{_figure(shortcut['auroc'])} on the same {outcome['unit']}s{_strongest(shortcut)}."
     ]
 
 

@@ -1,5 +1,6 @@
 """Whether anything was learned: simulated cohorts of known answer, figures against scikit-learn, no mask."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -233,3 +234,41 @@ def test_features_are_what_they_say(rng):
     assert np.isnan(of["spacing_rows"]).all() and of["position"].tolist() == [0, 1 / 3, 2 / 3, 1]
     alone = features.only("padding").numbers
     assert np.array_equal(alone[:, 3:6], features.numbers[:, 3:6]) and not alone[:, :3].any()
+
+
+def of_studies(prepared, score):
+    """The cohort with labels of studies, and scores of which only one slice of each abnormal study speaks."""
+    table = prepared.table
+    rows = np.flatnonzero(table.split == "val")
+    abnormal = table.label[rows] > 0
+    table.by_study[:] = table.label > 0
+    parts = []
+    for kind in (False, True):
+        chosen = rows[abnormal == kind]
+        scores = score(table.label[chosen] > 0)
+        if kind:
+            scores[table.position[chosen] != 1] = 0.1
+        shares = scores / 10
+        parts.append(ScoredSlices(chosen, scores, scores[:, None], shares, shares[:, None]))
+    return parts
+
+
+def test_labels_of_studies_are_told_apart_by_patient(rng):
+    prepared = cohort(rng, patients=48)
+    known, unsure = of_studies(prepared, skilled(rng, 6.0))
+    scored = replace(known, of_studies=unsure)
+    training = np.flatnonzero(prepared.table.split == "train")
+    found = check_learning(scored, prepared, training, (UNNAMED,), least_area=0.1, samples=400)
+    outcome = found["outcomes"][""]
+    patients = prepared.table.patient
+    best = {}
+    for part, label in ((known, 0), (unsure, 1)):
+        for row, value in zip(part.rows, part.score):
+            before = best.get(patients[row], (label, 0))
+            best[patients[row]] = (label, max(before[1], value))
+    expected = roc_auc_score(*zip(*best.values()))
+    assert outcome["unit"] == "patient" and outcome["auroc"]["mean"] == pytest.approx(expected)
+    assert outcome["patients"] == {"all": 24, "abnormal": 12, "normal": 12}
+    assert found["sentences"][0].startswith("The network tells patients with a finding from those without")
+    without = check_learning(known, prepared, training, (UNNAMED,), least_area=0.1, samples=50)
+    assert without["outcomes"][""]["unit"] == "slice", "labels of slices alone are judged as before"

@@ -23,6 +23,7 @@ def outcome(
     auroc=(0.9, 0.8, 0.95), shortcut=(0.5, 0.4, 0.6), difference=(0.4, 0.3, 0.5), patients=12, **more
 ):
     found = {
+        "unit": "slice",
         "patients": {"all": 2 * patients, "abnormal": patients, "normal": patients},
         "slices": {"abnormal": 40, "normal": 40},
         "auroc": interval(*auroc),
@@ -105,13 +106,18 @@ def test_the_first_sentence_states_the_verdict_with_its_figures():
     assert "slices that show cyst from slices that do not" in first(outcome(), name="cyst")
 
 
-def test_labels_of_studies_are_named_as_the_reason():
-    found = outcome(patients=0, auroc=(None, None, None))
-    found["patients"] = {"all": 5, "abnormal": 0, "normal": 5, "abnormal_studies": 7}
-    said = sentences(found)[0]
-    assert "7 more patients with a finding cannot be counted: the label speaks of the whole" in said
-    found["patients"]["abnormal_studies"] = 0
-    assert "cannot be counted" not in sentences(found)[0]
+def test_labels_of_studies_are_judged_by_patients():
+    said = [plain(sentence) for sentence in sentences(outcome(unit="patient"))]
+    assert said[0] == (
+        "The network tells patients with a finding from those without one, none of whom it was trained on: "
+        "patient AUROC 0.90 (95 % interval 0.80 to 0.95) on 24 validation patients."
+    )
+    assert "in validation patients with a finding and 0.4 % in those without one" in said[1]
+    assert said[2].endswith("on the same patients.") or "on the same patients (" in said[2]
+    few = first(outcome(patients=4, unit="patient"))
+    assert "anything: 4 patients with a finding and 4 those" not in few
+    assert "4 with a finding and 4 without one (patient AUROC 0.90)" in few
+    assert "tells patients with cyst from patients without it" in first(outcome(unit="patient"), name="cyst")
 
 
 def test_further_sentences():
