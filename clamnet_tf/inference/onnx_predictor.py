@@ -11,6 +11,8 @@ from clamnet_tf.inference.head_predictor import HeadPredictor, lesion_channels
 from clamnet_tf.networks.member_names import PREFIX, member_head
 from clamnet_tf.networks.onnx_file import read_onnx
 
+MOST_SLICES = 2  # per pass: larger ones leave the caches, and took up to half as long again on 2 cores
+
 
 class OnnxPredictor(HeadPredictor):
     """Compute the probability of each lesion class per pixel and head, as HeadPredictor, with ONNX Runtime on
@@ -20,7 +22,7 @@ class OnnxPredictor(HeadPredictor):
         path: model.onnx, written by export.heads_onnx: one input (B, H, W, C); outputs head_1, .. (B, H, W,
             classes) as those of the Keras network, and fold_1_head_1, .. of an average's members.
         head: "mean" of the heads, or the number of one.
-        batch_size: slices per pass.
+        batch_size: slices per pass, at most MOST_SLICES.
         flip_views: whether maps are averaged with those of the left-right mirrored slices.
 
     Raises:
@@ -53,7 +55,12 @@ class OnnxPredictor(HeadPredictor):
         self._input = inputs[0].name
         shape = [size if isinstance(size, int) else None for size in inputs[0].shape[1:]]
         super().__init__(
-            heads, max(1, count - 1), shape, head=head, batch_size=batch_size, flip_views=flip_views
+            heads,
+            max(1, count - 1),
+            shape,
+            head=head,
+            batch_size=min(batch_size, MOST_SLICES),
+            flip_views=flip_views,
         )
 
     def _other_form(self, what: str) -> NetworkError:
@@ -101,6 +108,8 @@ def _session(path: Path):
     content = read_onnx(path)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors
+    # threads that wait by spinning took up to 1.7 times the processor time, from other programs too
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options = onnxruntime.RunOptions()
     options.only_execute_path_to_fetches = True
     with decoding(lambda reason: NetworkError(f"{path}: cannot be loaded by ONNX Runtime ({reason}).")):

@@ -15,7 +15,7 @@ import pytest
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.progress import Reporter
-from clamnet_tf.zoo.entry import FILES, ONNX_FILE
+from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.index import make_index
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.remote import HttpsRegistry, NotOffered, configured_registries, open_registry, pull_first
@@ -59,8 +59,8 @@ def leftovers(registry):
 def test_pulled_whole_found_by_name_and_not_asked_again(registry, monkeypatch):
     server, source = registry
     folder = pull(source)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, ONNX_FILE])
-    for name in (*FILES, ONNX_FILE):
+    assert sorted(path.name for path in folder.iterdir()) == sorted((*FILES, *OPTIONAL_FILES))
+    for name in (*FILES, *OPTIONAL_FILES):
         assert (folder / name).read_bytes() == (server.root / NAME / name).read_bytes()
     asked = len(server.log)
     assert open_model(NAME).path == folder.resolve() and len(server.log) == asked
