@@ -27,8 +27,8 @@ def translated(address: ArchiveAddress, what: str):
     from pydicom.errors import InvalidDicomError
     from requests import exceptions
 
-    unexpected: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, AttributeError, EOFError)
-    wrong = (exceptions.RequestException, InvalidDicomError, *unexpected)
+    wrong: tuple[type[Exception], ...] = (exceptions.RequestException, InvalidDicomError, EOFError)
+    wrong += (ValueError, LookupError, TypeError, AttributeError)
     where = address.text
     try:
         yield

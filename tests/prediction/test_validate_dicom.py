@@ -1,5 +1,5 @@
-"""tools/validate-dicom on segmentations, reports and captures: dicom-validator finds nothing in ours, and something in a broken
-one.
+"""tools/validate-dicom on segmentations, reports and captures: dicom-validator finds nothing in ours, and
+something in a broken one.
 """
 
 import subprocess
