@@ -79,9 +79,7 @@ def send(files, title="CLAMNET"):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.mark.skipif(
-    not shutil.which("storescu"), reason="dcmtk is not installed (Debian: apt-get install dcmtk)"
-)
+@NEEDS_DCMTK
 def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head, rng, tmp_path):
     files = write_series(tmp_path / "in", head(rng, 4))
     process = listen("--send", "dicom://ORTHANC@127.0.0.1:4242", "--accept", "CT1")
@@ -118,9 +116,8 @@ def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head
     assert "Doe" not in output and "4711" not in output
 
 
-@pytest.mark.skipif(
-    not shutil.which("storescu"), reason="dcmtk is not installed (Debian: apt-get install dcmtk)"
-)
+@pytest.mark.slow
+@NEEDS_DCMTK
 def test_results_that_cannot_be_sent_are_sent_later(orthanc, listen, write_series, head, rng, tmp_path):
     files = write_series(tmp_path / "in", head(rng, 4))
     process = listen("--send", "dicom://NOBODY@127.0.0.1:9", quiet=1)

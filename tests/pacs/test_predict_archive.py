@@ -238,7 +238,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 def test_memory_of_a_fetch_does_not_grow_with_the_study(orthanc, write_series, rng, tmp_path):
     used = []
-    for count in (10, 100):
+    for count in (10, 70):
         pixels = np.repeat(rng.integers(0, 4000, (1, 512, 512)), count, axis=0)
         files = write_series(tmp_path / f"in{count}", pixels)
         orthanc.upload(files)
@@ -248,4 +248,4 @@ def test_memory_of_a_fetch_does_not_grow_with_the_study(orthanc, write_series, r
         assert answer.returncode == 0, answer.stderr
         assert len(list((tmp_path / f"out{count}").glob("*.dcm"))) == count
         used.append(float(answer.stdout))
-    assert used[1] - used[0] < 25, f"{used} MB; 90 images more hold 47 MB"
+    assert used[1] - used[0] < 15, f"{used} MB; 60 images more hold 31 MB"
