@@ -20,8 +20,8 @@ def test_an_unknown_format(run, predict, tmp_path):
     result, out, _ = predict(run, tmp_path, options=["--format", "png,dicom"])
     assert result.exit_code == 2 and not out.exists()
     assert (
-        "expected png, nifti, dicom-seg, overlay, report, or several of them separated by commas; received "
-        "'dicom'." in result.stderr
+        "expected png, nifti, dicom-seg, dicom-sr, dicom-sc, overlay, report, or several of them separated "
+        "by commas; received 'dicom'." in result.stderr
     )
 
 
