@@ -49,15 +49,15 @@ def wait_for(condition, process, seconds=120):
 
 @pytest.fixture
 def listen(run, tmp_path):
-    """listen(*options) -> process that takes images."""
+    """listen(*options, quiet=seconds) -> process that takes images."""
     pytest.importorskip("pynetdicom", reason="pynetdicom is not installed: pip install 'clamnet-tf[pacs]'")
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     started = []
 
-    def start(*options):
+    def start(*options, quiet=6):
         command = [sys.executable, "-m", "clamnet_tf", "listen", str(run), "--out", str(tmp_path / "out")]
         process = subprocess.Popen(
-            [*command, "--any-modality", "--port", str(PORT), "--quiet-seconds", "6", *options],
+            [*command, "--any-modality", "--port", str(PORT), "--quiet-seconds", str(quiet), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -79,9 +79,7 @@ def send(files, title="CLAMNET"):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.mark.skipif(
-    not shutil.which("storescu"), reason="dcmtk is not installed (Debian: apt-get install dcmtk)"
-)
+@NEEDS_DCMTK
 def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head, rng, tmp_path):
     files = write_series(tmp_path / "in", head(rng, 4))
     process = listen("--send", "dicom://ORTHANC@127.0.0.1:4242", "--accept", "CT1")
@@ -118,16 +116,15 @@ def test_studies_that_arrive_are_marked_once(orthanc, listen, write_series, head
     assert "Doe" not in output and "4711" not in output
 
 
-@pytest.mark.skipif(
-    not shutil.which("storescu"), reason="dcmtk is not installed (Debian: apt-get install dcmtk)"
-)
+@pytest.mark.slow
+@NEEDS_DCMTK
 def test_results_that_cannot_be_sent_are_sent_later(orthanc, listen, write_series, head, rng, tmp_path):
     files = write_series(tmp_path / "in", head(rng, 4))
-    process = listen("--send", "dicom://NOBODY@127.0.0.1:9")
+    process = listen("--send", "dicom://NOBODY@127.0.0.1:9", quiet=1)
     assert send(files).returncode == 0
     wait_for(lambda: ask("/health")[0] == 503 and "127.0.0.1:9" in ask("/health")[1], process)
     process.kill()
     process.wait()
-    process = listen("--send", "dicomweb+http://127.0.0.1:8042/dicom-web")
+    process = listen("--send", "dicomweb+http://127.0.0.1:8042/dicom-web", quiet=1)
     wait_for(lambda: len(orthanc.held("SEG")) == 1, process)
     assert metric("studies_marked_total") == 0, "marked by the earlier process"

@@ -221,7 +221,7 @@ def test_tls_is_checked_before_a_token_is_sent(run, predict, certificate, monkey
 
 
 FETCH = """
-import resource, sys
+import sys
 from pathlib import Path
 from clamnet_tf.pacs.address import StudySearch, parse_archive
 from clamnet_tf.pacs.archive import Archive
@@ -231,13 +231,14 @@ address = parse_archive(sys.argv[1])
 archive = Archive(address, open_session(address))
 for series in archive.series(sys.argv[2], StudySearch()):
     archive.fetch(series, Path(sys.argv[3]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with that of the parent
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
 def test_memory_of_a_fetch_does_not_grow_with_the_study(orthanc, write_series, rng, tmp_path):
     used = []
-    for count in (10, 100):
+    for count in (10, 70):
         pixels = np.repeat(rng.integers(0, 4000, (1, 512, 512)), count, axis=0)
         files = write_series(tmp_path / f"in{count}", pixels)
         orthanc.upload(files)
@@ -247,4 +248,4 @@ def test_memory_of_a_fetch_does_not_grow_with_the_study(orthanc, write_series, r
         assert answer.returncode == 0, answer.stderr
         assert len(list((tmp_path / f"out{count}").glob("*.dcm"))) == count
         used.append(float(answer.stdout))
-    assert used[1] - used[0] < 25, f"{used} MB; 90 images more hold 47 MB"
+    assert used[1] - used[0] < 15, f"{used} MB; 60 images more hold 31 MB"

@@ -1,5 +1,5 @@
-"""tools/validate-dicom on segmentations: dicom-validator finds nothing in ours, and something in a broken
-one.
+"""tools/validate-dicom on segmentations, reports and captures: dicom-validator finds nothing in ours, and
+something in a broken one.
 """
 
 import subprocess
@@ -27,6 +27,13 @@ def test_dicom_validator(run, predict, studies, tmp_path):
     answer = validate(*segs)
     assert len(segs) == 14 and answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stdout.count("dicom-validator: passed, 0 errors") == 14
+    for name in ("axial", "nothing", "xray"):
+        options = ["--format", "dicom-seg,dicom-sr,dicom-sc"]
+        predict(run, tmp_path / "studies" / name, options=options, out=tmp_path / "all" / name)
+    others = [path for kind in ("sr", "sc") for path in sorted((tmp_path / "all").rglob(f"*_{kind}.dcm"))]
+    answer = validate(*others)
+    assert len(others) > 6 and answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stdout.count("dicom-validator: passed, 0 errors") == len(others)
     broken = pydicom.dcmread(segs[0])
     del broken.SegmentSequence[0].SegmentAlgorithmType
     broken.save_as(tmp_path / "broken.dcm")
