@@ -42,6 +42,7 @@ PAGES = (
 LIGHT = ("click", "rich-click", "pydantic", "pyyaml")
 #: Title -> names of clamnet_tf.__all__; a test checks that every name stands here.
 INTERFACE = {
+    "Masks": ("Segmenter",),
     "Networks": ("load", "build", "load_recipe", "build_network"),
     "Loss": ("HybridLoss", "hybrid_per_pixel"),
     "Pairs": ("PairPlan", "SliceStore", "pair_dataset"),
