@@ -144,8 +144,8 @@ def predict(
     <name>_uncertainty.png, <name>_uncertainty.nii.gz or <name>_uncertainty_seg.dcm (fractional) beside the
     masks. Both need a model with several heads, or the average of a cross-validation (clamnet-tf folds).
 
-    --engine onnxruntime computes the networks with ONNX Runtime, several times sooner than TensorFlow has
-    started, from the model.onnx of a zoo entry or of a run (clamnet-tf zoo onnx RUN). Masks are those of
+    --engine onnxruntime computes the networks with ONNX Runtime, which starts much sooner than TensorFlow,
+    from the model.onnx of a zoo entry or of a run (clamnet-tf zoo onnx RUN). Masks are those of
     TensorFlow, up to pixels whose probability equals the threshold within rounding.
 
     With --server the network runs on a model server (see clamnet-tf export); MODEL says how slices are
