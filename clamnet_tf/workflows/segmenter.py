@@ -75,7 +75,7 @@ class Segmenter:
 
         Args:
             preset: Name of a zoo entry ("mri_carcinoma"), the folder of an entry or of a finished run, or an
-                entry of the Hugging Face Hub, hf://OWNER/REPOSITORY[/NAME][@REVISION] (extra `hub`).
+                entry of the Hugging Face Hub: `hf://OWNER/REPOSITORY[/NAME][@REVISION]` (extra `hub`).
             engine: "tensorflow", "onnxruntime", or "auto": ONNX Runtime where it is installed and the model
                 has a model.onnx, else TensorFlow.
             any_modality: Accept images of another modality than the model's, or not in its units, with a note
