@@ -109,9 +109,11 @@ def listen(
     from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.mark_groups import Choice
     from clamnet_tf.workflows.listening import Listening
+    from clamnet_tf.workflows.model_notes import model_notes
     from clamnet_tf.workflows.study_marking import StudyMarker
 
-    choice = Choice(formats or SENT, any_modality=any_modality)
+    known = model_notes(run)
+    choice = Choice(formats or SENT, any_modality=any_modality, warnings=known.warnings, about=known.about)
     trained = load_trained_model(run, recipe)
     organ_network = organ_network_of(recipe, reporter)
     sequences = sequences_of_model(run.path, recipe)

@@ -139,7 +139,7 @@ def plain_errors():
     except (KeyboardInterrupt, click.Abort):
         if is_verbose():
             traceback.print_exc()
-        click.echo("Stopped.", err=True)
+        click.echo("Stopped. The same command goes on where it was, a training with --resume.", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 

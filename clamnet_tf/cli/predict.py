@@ -213,7 +213,7 @@ def predict(
         silence()
     from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import Choice, predict_inputs
-    from clamnet_tf.reporting.learning_wording import WARNING
+    from clamnet_tf.workflows.model_notes import model_notes
 
     trained = load_trained_model(run, recipe, engine=chosen_engine.name)
     reporter.line(
@@ -221,13 +221,22 @@ def predict(
         f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
     )
     reporter.line(f"Engine: {chosen_engine.name} ({chosen_engine.reason})")
-    learning = run.read_learning()
-    if learning is not None and learning["sentences"][0].startswith(WARNING):
-        reporter.line(f"  {learning['sentences'][0]}")
+    known = model_notes(run)
+    for line in (*known.warnings, *(f"{name}: {text}" for name, text in known.about)):
+        reporter.line(f"  {line}")
     if server:
         trained = _with_server(server, trained, run, recipe)
         reporter.line(f"Probabilities: from {server}")
-    choice = Choice(formats, segmentation, keep_identifiers, any_modality, rank, uncertainty)
+    choice = Choice(
+        formats,
+        segmentation,
+        keep_identifiers,
+        any_modality,
+        rank,
+        uncertainty,
+        warnings=known.warnings,
+        about=known.about,
+    )
     organ_network = organ_network_of(recipe, reporter, engine=engine)
     if archives:
         from clamnet_tf.workflows.study_marking import StudyMarker, predict_studies
@@ -261,6 +270,7 @@ def _report(outcome, reporter, out, rank, unit) -> None:
     """Print what was marked; exit with code 1 when some inputs could not be used."""
     from clamnet_tf.datasets.problems import listed
     from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE
+    from clamnet_tf.prediction.report import INDEX
     from clamnet_tf.prediction.tables import WORKLIST, totals
 
     if outcome.resumed:
@@ -272,6 +282,8 @@ def _report(outcome, reporter, out, rank, unit) -> None:
         reporter.line(f"Notes on the images:\n{listed(outcome.notes, 10)}")
     reporter.line(f"Results: {out}")
     reporter.line(f"Table: {out / RESULT_TABLE}")
+    if (out / INDEX).is_file():
+        reporter.line(f"Page: {out / INDEX}")
     if rank:
         reporter.line(f"What to correct first: {out / WORKLIST}")
     if outcome.failures:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clamnet_tf.datasets.layouts.listing import stem_of
+from clamnet_tf.errors import UnfitImages
+from clamnet_tf.imaging.formats import format_promised
 from clamnet_tf.recipe.sequences import Sequences
+from clamnet_tf.recipe.standard_sequences import STANDARD, USUAL_NAMES
 
 _BIDS = re.compile(r"(?P<study>sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)(_|$)")
 
@@ -41,6 +44,28 @@ class FileStudy:
                     "data.sequences narrower."
                 )
         return None
+
+
+def refuse_sequence(path: Path, modality: str) -> None:
+    """Refuse a volume that is named like an MR sequence, for a model of another modality.
+
+    NIfTI and the like do not say their modality, so the name is the only evidence. DICOM says it, and in
+    names of pictures T1 and T2 are as often points in time.
+
+    Raises:
+        UnfitImages: the name ends like that of a T1, T2 or FLAIR sequence.
+    """
+    promised = format_promised(path)
+    if promised is None or not promised.is_volume:
+        return
+    for key, sequence in STANDARD.items():
+        if any(re.search(pattern, stem_of(path)) for pattern in sequence.files):
+            raise UnfitImages(
+                f"{path}: is named like an MR sequence ({USUAL_NAMES[key]}), and the model is for "
+                f"{'CT' if modality == 'ct' else 'X-rays'}; its format does not say the modality. Choose "
+                "another model, rename the file if the name means something else, or insist with "
+                "--any-modality."
+            )
 
 
 def sequence_of_name(path: Path, sequences: Sequences) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ from clamnet_tf.datasets.table_limits import shown_columns
 from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 from clamnet_tf.recipe.schema_data import SplitSection
+from clamnet_tf.reporting.learning_wording import LEAST_PATIENTS
 
 
 def split_manifest(
@@ -65,7 +66,24 @@ def split_manifest(
             f"  {side}: {count} patients, {len(cases_of_side)} images ({len(cases_of_side) - normal} "
             f"abnormal, {normal} normal)"
         )
+    if both_classes:
+        lines += _few_to_judge(cases)
     return replace(manifest, cases=cases, account=(*manifest.account, *lines))
+
+
+def _few_to_judge(cases) -> list[str]:
+    """Return a line where the validation patients are too few to tell whether anything was learned."""
+    counts = [
+        len({case.patient for case in cases if case.split == "val" and (case.label > 0) == abnormal})
+        for abnormal in (True, False)
+    ]
+    if min(counts) >= LEAST_PATIENTS:
+        return []
+    return [
+        f"  ATTENTION: {counts[0]} val patients have abnormal images and {counts[1]} normal ones; whether a "
+        f"training has learned anything is judged from {LEAST_PATIENTS} of each. More patients, a larger "
+        "data.split.val or a --split-file give them."
+    ]
 
 
 def read_split(path, patients, hidden=None) -> dict[str, str]:

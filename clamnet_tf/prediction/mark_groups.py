@@ -12,7 +12,9 @@ import numpy as np
 from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.manifest import Manifest
+from clamnet_tf.datasets.sequence_names import refuse_sequence
 from clamnet_tf.errors import DataError, ImageError
+from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.inference.uncertainty import Opinions
 from clamnet_tf.prediction.dicom_seg import Algorithm
@@ -20,6 +22,7 @@ from clamnet_tf.prediction.formats import formats_for, write_masks
 from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
 from clamnet_tf.prediction.report import INDEX, write_volume_page
 from clamnet_tf.prediction.tables import notes_of, slice_row, volume_row
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.atlas_channel import volume_with_atlas_channel
 from clamnet_tf.preprocessing.cache import prepare
 from clamnet_tf.preprocessing.crop import CropBox
@@ -42,6 +45,8 @@ class Choice:
         rank: Rank the volumes by how unsure the networks are.
         uncertainty: Write how far they differ in each pixel, in the formats of the masks.
         keep_probability: Keep the probabilities of a marked volume in memory.
+        warnings: Sentences on the model that stand first on every page.
+        about: (name, text) on the model, for the pages.
     """
 
     formats: tuple[str, ...] = ()
@@ -51,6 +56,8 @@ class Choice:
     rank: bool = False
     uncertainty: bool = False
     keep_probability: bool = False
+    warnings: tuple[str, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
 
 
 DEFAULT_CHOICE = Choice()
@@ -79,7 +86,7 @@ class GroupMarker:
 
     def facts(self) -> dict[str, str]:
         """Return what a page says about how it was made."""
-        return facts_of(self.trained, self.recipe, self.algorithm)
+        return facts_of(self.trained, self.recipe, self.algorithm, self.choice.about)
 
     def mark(self, group: Group, stem: Path) -> dict:
         """Mark the volumes of a group, write their files, and return what the progress log keeps.
@@ -126,7 +133,8 @@ class GroupMarker:
                 keep_uncertainty=self.choice.uncertainty,
             )
             file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
-            yield replace(marked, notes=(*marked.notes, *file_notes, *notes)), len(volumes)
+            unit_notes = doubtful_unit(volume, self.recipe)
+            yield replace(marked, notes=(*marked.notes, *file_notes, *unit_notes, *notes)), len(volumes)
 
     def prepared(self, group: Group) -> list[PreparedVolume]:
         """Return the volumes of a group as the network sees them.
@@ -163,7 +171,12 @@ class GroupMarker:
             written.volume["report"] = page.as_posix()
             index = None if alone else "../" * len(page.parent.parts) + INDEX
             write_volume_page(
-                self.out / page, marked, volume_row(marked, written.volume), notes, self.facts(), index=index
+                self.out / page,
+                marked,
+                volume_row(marked, written.volume),
+                [*self.choice.warnings, *notes],
+                self.facts(),
+                index=index,
             )
         content["slices"] += [
             slice_row(marked, marked_slice, files)
@@ -178,6 +191,9 @@ class GroupMarker:
         be read.
         """
         manifest, recipe = self.inputs.manifest, self.recipe
+        if recipe.modality != "mri" and not self.choice.any_modality:
+            for case in group.cases:
+                refuse_sequence(manifest.cases[case].image, recipe.modality)
 
         def read(subset):
             return assemble(
@@ -264,15 +280,43 @@ def algorithm_of(trained, recipe, model: dict[str, str]) -> Algorithm:
     )
 
 
-def facts_of(trained, recipe, algorithm: Algorithm) -> dict[str, str]:
-    """Return what a page says about how it was made."""
+def facts_of(trained, recipe, algorithm: Algorithm, about=()) -> dict[str, str]:
+    """Return what a page says about how it was made.
+
+    Args:
+        trained: inference.trained_model.Trained.
+        recipe: Recipe of the model.
+        algorithm: What made the marks.
+        about: (name, text) on the model.
+    """
+    own_cut = (
+        "; each volume is then cut where the contrast across the border of its marks is highest"
+        if recipe.inference.volume_threshold == "border_contrast"
+        else ""
+    )
     return {
+        **dict(about),
         "Recipe": f"{recipe.name} ({recipe.modality.upper()}, {recipe.condition})",
         "Model": algorithm.model_sha256[:12],
-        "Threshold": f"{trained.marking.threshold:.3f}, {trained.marking.rule}",
+        "Threshold": f"{trained.marking.threshold:.3f}, {trained.marking.rule}{own_cut}",
         "Program": f"clamnet-tf {__version__}",
         "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
     }
+
+
+def doubtful_unit(volume: AssembledVolume, recipe) -> tuple[str, ...]:
+    """Return a note on values that are no Hounsfield units, for a CT model that takes values of any unit."""
+    if recipe.modality != "ct" or recipe.data.window is not None:
+        return ()
+    if volume.grids and all(grid.eight_bits for grid in volume.grids):
+        return ()
+    values = volume.array[..., :1]
+    if why_not_hounsfield(values) is None:
+        return ()
+    return (
+        f"ATTENTION: is this a CT? Its values, {values.min():.4g} to {values.max():.4g}, are not Hounsfield "
+        "units; the model cannot tell and marks all the same",
+    )
 
 
 def require_channels(image, array: np.ndarray, expected: int) -> None:

@@ -165,7 +165,7 @@ def write_summary(
         write_table(out / WORKLIST, rank(outcome.volumes))
     write_table(out / VOLUME_TABLE, outcome.volumes)
     if any(row["report"] not in (None, INDEX) for row in outcome.volumes):
-        write_index(out / INDEX, outcome.volumes, outcome.failures, facts)
+        write_index(out / INDEX, outcome.volumes, outcome.failures, facts, warnings=choice.warnings)
     return outcome
 
 

@@ -92,7 +92,9 @@ def write_volume_page(
     files.write_text(path, _environment().get_template("volume.html.j2").render(content))
 
 
-def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str]) -> None:
+def write_index(
+    path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str], *, warnings=()
+) -> None:
     """Write the index: one line per volume with a link to its page, by rank where volumes are ranked.
 
     Args:
@@ -100,10 +102,12 @@ def write_index(path: Path, volumes: list[dict], failures: list[str], facts: dic
         volumes: Rows of volumes.csv.
         failures: What could not be used, and why.
         facts: How it was made, name -> text.
+        warnings: Sentences on the model that a reader must know first.
     """
     ranked = bool(volumes) and "rank" in volumes[0]
     listed = sorted(volumes, key=lambda row: row["rank"]) if ranked else volumes
     content = {
+        "warnings": warnings,
         "ranked": ranked,
         "volumes": [row | {"size": short_size(row)} for row in listed[:LISTED]],
         "count": len(volumes),

@@ -25,10 +25,12 @@ class Segmentation:
     Attributes:
         volume: The marked volume, from which everything below follows.
         algorithm: What made the marks, for DICOM segmentations.
+        warnings: Sentences on the model that a reader must know.
     """
 
     volume: MarkedVolume
     algorithm: Algorithm
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Segmentation:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what a reader of the result should know, such as a sequence that was missing."""
-        return tuple(notes_of(self.volume))
+        return (*self.warnings, *notes_of(self.volume))
 
     @property
     def _row(self) -> dict:

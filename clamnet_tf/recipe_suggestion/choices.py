@@ -72,10 +72,15 @@ def base_recipe(answers: Answers) -> tuple[str, str]:
             "small fields of view: classifiers learn the labels, their attribution is outlined",
         )
     if modality == "xray" and (shape or region == "breast"):
-        return "xray_carcinoma", (
+        reason = (
             "a lesion that is a shape, in large images: one map of evidence on an encoder with ImageNet "
-            "weights. It points at lesions rather than outlines them"
+            "weights. On mammograms it points at lesions and does not outline them"
         )
+        if region != "breast":
+            reason += (
+                "; on fractures nothing has worked yet (recipes/EXPERIMENTS.md), so expect no usable masks"
+            )
+        return "xray_carcinoma", reason
     if shape:
         return (
             "ct_nodule",

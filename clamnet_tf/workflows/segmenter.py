@@ -27,6 +27,7 @@ from clamnet_tf.preprocessing.volumes import choose_channels, group_cases
 from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.reporting.overlays import display_channel
+from clamnet_tf.workflows.model_notes import model_notes
 from clamnet_tf.zoo.organ_networks import organ_network_of
 from clamnet_tf.zoo.resolve import open_model
 from clamnet_tf.zoo.sequences import sequences_of_model
@@ -45,6 +46,8 @@ class Segmenter:
         engine: What computes the network: "tensorflow" or "onnxruntime".
         channels: Number of channels of an image.
         side: Height and width of a prepared slice in pixels.
+        warnings: Sentences on the model that its user must know, such as that it is not shown to have learned
+            anything; they are among the notes of every result too.
 
     Examples:
         >>> model = Segmenter.from_preset("xray_carcinoma")
@@ -66,6 +69,7 @@ class Segmenter:
         self._organ_network = organ_network_of(self.recipe, Reporter(quiet=True), engine=engine)
         self._sequences = sequences_of_model(run.path, self.recipe)
         self._model = fingerprint(run)
+        self.warnings = model_notes(run).warnings
         self._choice = Choice(keep_identifiers=True, any_modality=any_modality, keep_probability=True)
         self.channels, self.side = self._trained.channels, self.recipe.data.side
 
@@ -177,7 +181,7 @@ class Segmenter:
         failures: list[str] = []
         for group, stem in zip(groups, volume_output_names(inputs, groups)):
             for marked, _ in marker.marked(group, stem, failures):
-                yield Segmentation(marked, marker.algorithm)
+                yield Segmentation(marked, marker.algorithm, self.warnings)
         if failures:
             raise DataError(f"{image}: some files could not be read:\n{listed(failures)}")
 
@@ -248,6 +252,7 @@ class Segmenter:
         return Segmentation(
             replace(marked, notes=(*marked.notes, *notes)),
             algorithm_of(self._trained, self.recipe, self._model),
+            self.warnings,
         )
 
 

@@ -64,7 +64,8 @@ class StudyMarker:
 
     def facts(self) -> dict[str, str]:
         """Return what the page says about how it was made."""
-        return facts_of(self.trained, self.recipe, algorithm_of(self.trained, self.recipe, self.model))
+        algorithm = algorithm_of(self.trained, self.recipe, self.model)
+        return facts_of(self.trained, self.recipe, algorithm, self.choice.about)
 
     def settings(self, source: str) -> dict:
         """Return what must be equal for a folder to be continued.

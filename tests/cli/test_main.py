@@ -17,6 +17,7 @@ from clamnet_tf import __version__
 from clamnet_tf.cli.main import COMMANDS, load, main
 from clamnet_tf.errors import ClamnetError, UserInputError
 
+STOPPED = "Stopped. The same command goes on where it was, a training with --resume.\n"
 HELP_RATIO = 4  # processor time of a help page to that of importing what prints it; 2.2 was measured
 RUN_AND_LIST_MODULES = """
 import sys
@@ -85,7 +86,7 @@ def test_table_rows_are_rich_commands_of_their_name():
 
 def test_every_file_of_the_folder_is_in_the_table():
     folder = Path(sys.modules["clamnet_tf.cli.main"].__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "label_options"}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "label_options", "zoo_publish"}
     assert (
         files
         == {module.rpartition(".")[2] for module, _ in COMMANDS.values()}
@@ -154,8 +155,8 @@ def trial(monkeypatch):
         ),
         (click.UsageError("wrong"), 2, "Error: wrong\nTry 'clamnet-tf trial --help'.\n"),
         (click.exceptions.Exit(7), 7, ""),
-        (KeyboardInterrupt(), 130, "Stopped.\n"),
-        (click.Abort(), 130, "Stopped.\n"),
+        (KeyboardInterrupt(), 130, STOPPED),
+        (click.Abort(), 130, STOPPED),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -201,7 +202,7 @@ def test_control_c_exits_130():
         time.sleep(0.02)
     os.kill(command.pid, signal.SIGINT)
     stdout, stderr = command.communicate(timeout=60)
-    assert (command.returncode, stdout, stderr) == (130, "", "Stopped.\n")
+    assert (command.returncode, stdout, stderr) == (130, "", STOPPED)
 
 
 def test_a_closed_pipe_is_no_error():

@@ -1,0 +1,38 @@
+"""Collect what a reader of masks must know of the model that made them."""
+
+from dataclasses import dataclass
+
+from clamnet_tf.reporting.learning_wording import WARNING, headline
+from clamnet_tf.runs import RunFolder
+from clamnet_tf.zoo.card import is_warning
+from clamnet_tf.zoo.entry import is_entry
+from clamnet_tf.zoo.read import read_entry
+
+
+@dataclass(frozen=True)
+class ModelNotes:
+    """Hold what pages and console say of a model.
+
+    Attributes:
+        warnings: Sentences that stand before the results, such as that nothing was learned.
+        about: (name, text): what a zoo entry is for, and its limits, as its card says.
+    """
+
+    warnings: tuple[str, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+
+
+def model_notes(run: RunFolder) -> ModelNotes:
+    """Return the notes of a finished run or of a zoo entry.
+
+    Raises:
+        ZooError: The entry is wrong.
+    """
+    if is_entry(run.path):
+        entry = read_entry(run.path)
+        warnings = (entry.learning[0],) if entry.learning and is_warning(entry) else ()
+        return ModelNotes(warnings, (("Trained for", entry.summary), ("Limits", " ".join(entry.limits))))
+    learning = run.read_learning()
+    if learning is None or not headline(learning).startswith(WARNING):
+        return ModelNotes()
+    return ModelNotes((headline(learning),))
