@@ -1,4 +1,4 @@
-"""What a reader of masks must know of the model stands on console and pages, and other modalities are refused."""
+"""What a reader must know of the model stands on console and pages; other modalities are refused."""
 
 import json
 import shutil
