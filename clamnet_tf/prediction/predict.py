@@ -94,7 +94,7 @@ def predict_inputs(
     with process_group.in_turn(
         ProgressLog.open(
             out,
-            _settings(model, inputs, groups, choice) | _engines(trained, organ_network),
+            _settings(model, inputs, groups, choice) | engines_of(trained, organ_network),
             process_group.index,
         )
     ) as progress_log:
@@ -195,7 +195,7 @@ def _settings(model: dict[str, str], inputs: Inputs, groups: list[Group], choice
     }
 
 
-def _engines(trained, organ_network) -> dict[str, str]:
+def engines_of(trained, organ_network) -> dict[str, str]:
     """Return what computes the networks: engines round differently, so one folder is of one engine."""
     engines = {"engine": trained.probability.engine}
     return engines | ({"organ_engine": organ_network.engine} if organ_network else {})

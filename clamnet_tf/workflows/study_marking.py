@@ -24,7 +24,7 @@ from clamnet_tf.pacs.address import StudySearch
 from clamnet_tf.pacs.archive import Archive
 from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, facts_of
 from clamnet_tf.prediction.output_paths import volume_output_names
-from clamnet_tf.prediction.predict import PredictionSummary, write_summary
+from clamnet_tf.prediction.predict import PredictionSummary, engines_of, write_summary
 from clamnet_tf.prediction.progress_log import FETCHED, ProgressLog
 from clamnet_tf.preprocessing.volumes import group_cases
 from clamnet_tf.recipe.sequences import Sequences
@@ -82,6 +82,7 @@ class StudyMarker:
             "keep_identifiers": self.choice.keep_identifiers,
             "any_modality": self.choice.any_modality,
             **{name: True for name in ("rank", "uncertainty") if getattr(self.choice, name)},
+            **engines_of(self.trained, self.organ_network),
         }
 
     def mark(self, study: str, folder: Path) -> dict:

@@ -80,7 +80,10 @@ def test_a_recipe_by_name_path_or_object_gives_its_network(tmp_path):
 
 def test_the_lines_of_readme_run(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    three, script = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert (
+        len(three.strip().splitlines()) == 3
+    )  # run by tests/prediction/test_segmenter.py on files of its own
     lines = [line for line in script.splitlines() if line.strip()]
     assert len(lines) == 10
     script += "\nprint('marked', marked.shape, marked.dtype)"
