@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from clamnet_tf.cli.predict import SENT, _formats
+from clamnet_tf.cli.prediction_options import SENT, any_modality_option, engine_option, format_option
 
 
 @click.command()
@@ -27,14 +27,7 @@ from clamnet_tf.cli.predict import SENT, _formats
     metavar="ADDRESS",
     help="Where results go: dicomweb://HOST/PATH, or dicom://AETITLE@HOST:PORT.  [default: nowhere]",
 )
-@click.option(
-    "--format",
-    "formats",
-    metavar="FORMAT,...",
-    multiple=True,
-    callback=_formats,
-    help=f"As of predict.  [default: {','.join(SENT)}]",
-)
+@format_option(f"As of predict.  [default: {','.join(SENT)}]")
 @click.option(
     "--quiet-seconds",
     type=click.FloatRange(1),
@@ -56,9 +49,22 @@ from clamnet_tf.cli.predict import SENT, _formats
     show_default=True,
     help="HTTP port of /health and /metrics, at the address of --host.",
 )
-@click.option("--any-modality", is_flag=True, help="As of predict.")
+@any_modality_option
+@engine_option
 def listen(
-    model, out, title, host, port, accept, send, formats, quiet_seconds, keep_hours, health_port, any_modality
+    model,
+    out,
+    title,
+    host,
+    port,
+    accept,
+    send,
+    formats,
+    quiet_seconds,
+    keep_hours,
+    health_port,
+    any_modality,
+    engine,
 ):
     """Receive studies by C-STORE, mark each with MODEL when it is complete, and send its results.
 
@@ -67,6 +73,8 @@ def listen(
     segmentations, reports and pictures go to --send. A study that is sent again gives no second result; one
     to which images were added is marked again as a whole. The service may be killed and started again at any
     time.
+
+    An image that cannot be kept is refused, so that its sender knows, and told in a line.
 
     GET /health answers 200, or 503 with the reason while results cannot be sent; GET /metrics is for
     Prometheus. C-STORE has neither encryption nor passwords here: listen in a protected network, and name the
@@ -80,13 +88,13 @@ def listen(
     import threading
 
     from clamnet_tf.errors import UserInputError
+    from clamnet_tf.inference.engine import choose_engine
     from clamnet_tf.pacs.peer import Peer, Receiver, parse_peer, require_pynetdicom
     from clamnet_tf.pacs.service_metrics import ServiceMetrics
     from clamnet_tf.prediction.dicom_seg import require_highdicom
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import RECEIVED, check_folder
     from clamnet_tf.progress import Reporter
-    from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.zoo.organ_networks import organ_network_of
     from clamnet_tf.zoo.resolve import open_model
@@ -105,22 +113,26 @@ def listen(
     run = open_model(model, reporter)
     recipe = load_recipe(str(run.recipe))
     out = check_folder(out)
-    silence()
-    from clamnet_tf.inference.trained_model import load_trained_model
+    chosen_engine = choose_engine(engine, run)
     from clamnet_tf.prediction.mark_groups import Choice
     from clamnet_tf.workflows.listening import Listening
-    from clamnet_tf.workflows.model_notes import model_notes
+    from clamnet_tf.workflows.model_notes import load_announced
     from clamnet_tf.workflows.study_marking import StudyMarker
 
-    known = model_notes(run)
+    trained, known = load_announced(run, recipe, chosen_engine, reporter)
     choice = Choice(formats or SENT, any_modality=any_modality, warnings=known.warnings, about=known.about)
-    trained = load_trained_model(run, recipe)
-    organ_network = organ_network_of(recipe, reporter)
+    organ_network = organ_network_of(recipe, reporter, engine=engine)
     sequences = sequences_of_model(run.path, recipe)
     marker = StudyMarker(trained, recipe, out, fingerprint(run), choice, None, organ_network, sequences)
     receiver = Receiver(out / RECEIVED, title, accept)
     metrics = ServiceMetrics(receiver.waiting)
     receiver.on_image = metrics.images.inc
+
+    def refused(reason):
+        metrics.refused.inc()
+        reporter.line(f"Refused: {reason}")
+
+    receiver.on_refusal = refused
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -2,28 +2,14 @@
 
 import rich_click as click
 
-FORMATS = ("png", "nifti", "dicom-seg", "dicom-sr", "dicom-sc", "overlay", "report")
-SENT = ("dicom-seg", "dicom-sr", "dicom-sc", "report")  # what is written when results are sent
-DEFAULT = "report, overlay, and nifti for NIfTI, png for all others"
-
-
-def _formats(context, parameter, values) -> tuple[str, ...]:
-    """Parse --format, which may be repeated and may name several formats, separated by commas."""
-    names = dict.fromkeys(
-        name.strip().lower() for value in values for name in value.split(",") if name.strip()
-    )
-    for name in names:
-        if name not in FORMATS:
-            raise click.BadParameter(
-                f"expected {', '.join(FORMATS)}, or several of them separated by commas; received {name!r}.",
-                context,
-                parameter,
-            )
-    if "dicom-sr" in names and "dicom-seg" not in names:
-        raise click.BadParameter(
-            "expected dicom-seg beside dicom-sr, since the report refers to segments.", context, parameter
-        )
-    return tuple(name for name in FORMATS if name in names)
+from clamnet_tf.cli.prediction_options import (
+    DEFAULT,
+    FORMATS,
+    SENT,
+    any_modality_option,
+    engine_option,
+    format_option,
+)
 
 
 @click.command()
@@ -35,14 +21,7 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     required=True,
     help="Folder for the results: new, empty, or begun by the same command, which then continues.",
 )
-@click.option(
-    "--format",
-    "formats",
-    metavar="FORMAT,...",
-    multiple=True,
-    callback=_formats,
-    help=f"What to write: {', '.join(FORMATS)}.  [default: {DEFAULT}]",
-)
+@format_option(f"What to write: {', '.join(FORMATS)}.  [default: {DEFAULT}]")
 @click.option(
     "--segmentation",
     type=click.Choice(["binary", "labelmap", "fractional"]),
@@ -66,20 +45,8 @@ def _formats(context, parameter, values) -> tuple[str, ...]:
     is_flag=True,
     help="Keep names of patients in names of results, tables, pages and messages.  [default: replaced]",
 )
-@click.option(
-    "--any-modality",
-    is_flag=True,
-    help="Accept images of another modality than the model's, or not in Hounsfield units.  [default: "
-    "refused]",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "tensorflow", "onnxruntime"]),
-    default="auto",
-    show_default=True,
-    help="What computes the networks; auto: ONNX Runtime where it is installed and the model has a model.onnx"
-    ", else TensorFlow.",
-)
+@any_modality_option
+@engine_option
 @click.option(
     "--server",
     metavar="URL",
@@ -173,11 +140,10 @@ def predict(
     Example: clamnet-tf predict runs/first studies/ scan.nii.gz --format dicom-seg,report --out marked/
     """
     from clamnet_tf.datasets.unlabelled_inputs import find_inputs
-    from clamnet_tf.inference.engine import TENSORFLOW, choose_engine
+    from clamnet_tf.inference.engine import choose_engine
     from clamnet_tf.prediction.fingerprint import fingerprint
     from clamnet_tf.prediction.progress_log import check_folder
     from clamnet_tf.progress import Reporter
-    from clamnet_tf.quiet import silence
     from clamnet_tf.recipe.catalogue import load_recipe
     from clamnet_tf.runtime.process_group import named_process_group
     from clamnet_tf.zoo.organ_networks import organ_network_of
@@ -209,21 +175,10 @@ def predict(
         for line in input_files.manifest.account:
             reporter.line(f"  {line}")
     chosen_engine = choose_engine(engine, run)
-    if chosen_engine.name == TENSORFLOW:
-        silence()
-    from clamnet_tf.inference.trained_model import load_trained_model
     from clamnet_tf.prediction.predict import Choice, predict_inputs
-    from clamnet_tf.workflows.model_notes import model_notes
+    from clamnet_tf.workflows.model_notes import load_announced
 
-    trained = load_trained_model(run, recipe, engine=chosen_engine.name)
-    reporter.line(
-        f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
-        f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
-    )
-    reporter.line(f"Engine: {chosen_engine.name} ({chosen_engine.reason})")
-    known = model_notes(run)
-    for line in (*known.warnings, *(f"{name}: {text}" for name, text in known.about)):
-        reporter.line(f"  {line}")
+    trained, known = load_announced(run, recipe, chosen_engine, reporter)
     if server:
         trained = _with_server(server, trained, run, recipe)
         reporter.line(f"Probabilities: from {server}")

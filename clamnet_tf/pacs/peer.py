@@ -1,6 +1,7 @@
 """Receive images by C-STORE and send results by C-STORE (PS3.4 Annex B) with pynetdicom."""
 
 import re
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,11 @@ _SUCCESS, _WARNINGS = 0x0000, range(0xB000, 0xC000)  # status codes, PS3.4 B.2.3
 _NOT_UNDERSTOOD, _NO_SPACE = 0xC000, 0xA700
 _OWN = "clamnet-tf"  # Manufacturer of results
 _TIMEOUT_SECONDS = 60.0
+#: What decoding a damaged data set raises.
+_DAMAGED: tuple[type[Exception], ...] = (
+    *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, EOFError, struct.error),
+    *(NotImplementedError, RecursionError, MemoryError),
+)
 
 
 def require_pynetdicom():
@@ -130,11 +136,13 @@ class Receiver:
 
     Attributes:
         on_image: Called without arguments for every image that was stored.
+        on_refusal: Called with the reason for every image that was refused.
     """
 
     def __init__(self, folder: Path, title: str, callers: tuple[str, ...] = ()):
         self.folder, self._title, self._callers = folder, title, callers
         self.on_image: Callable[[], None] = lambda: None
+        self.on_refusal: Callable[[str], Any] = lambda reason: None
         self._lock = threading.Lock()
         self._arrived: dict[str, float] = {}
         self._server: Any = None
@@ -187,23 +195,35 @@ class Receiver:
 
     def _store(self, event) -> int:
         """Keep one image; the result is the status that the sender gets."""
+        sender = str(event.assoc.requestor.ae_title).strip()
         try:
             study = str(event.dataset.StudyInstanceUID)
             instance = str(event.request.AffectedSOPInstanceUID)
             content = event.encoded_dataset()
             maker = str(event.dataset.get("Manufacturer", ""))
-        except Exception:  # whatever a sender may have put together
-            return _NOT_UNDERSTOOD
+        except _DAMAGED as error:  # InvalidDicomError is none of these, and is of files alone
+            return self._refuse(
+                _NOT_UNDERSTOOD, f"an image from {sender} that cannot be decoded ({type(error).__name__})"
+            )
         if not is_uid(study) or not is_uid(instance):
-            return _NOT_UNDERSTOOD
+            return self._refuse(
+                _NOT_UNDERSTOOD,
+                f"an image from {sender}: expected UIDs of study and image, received {study[:70]!r} and "
+                f"{instance[:70]!r}",
+            )
         if maker == _OWN:
             return _SUCCESS
         try:
             with atomic_path(self.folder / study / f"{instance}.dcm") as temporary:
                 temporary.write_bytes(content)
-        except EnvironmentFailure:
-            return _NO_SPACE
+        except (EnvironmentFailure, OSError) as error:
+            return self._refuse(_NO_SPACE, f"an image of study {study} that cannot be stored ({error})")
         with self._lock:
             self._arrived[study] = time.monotonic()
         self.on_image()
         return _SUCCESS
+
+    def _refuse(self, status: int, reason: str) -> int:
+        """Tell the reason why an image is refused, and return the status for its sender."""
+        self.on_refusal(reason)
+        return status

@@ -11,7 +11,7 @@ class ServiceMetrics:
     """Count what the service does.
 
     Attributes:
-        images: Counter of received images.
+        images, refused: Counters of images that were received, and that could not be kept.
         marked, failed, sent: Counters of studies that were marked, could not be marked, were sent.
         seconds: Histogram of the seconds that marking a study takes.
         problem: What is wrong now, for /health; "" when all is well.
@@ -34,6 +34,7 @@ class ServiceMetrics:
         self._text, self._type = prometheus_client.generate_latest, prometheus_client.CONTENT_TYPE_LATEST
         counter = prometheus_client.Counter
         self.images = counter("clamnet_tf_images_received", "Images received by C-STORE", registry=registry)
+        self.refused = counter("clamnet_tf_images_refused", "Images that were refused", registry=registry)
         self.marked = counter("clamnet_tf_studies_marked", "Studies marked", registry=registry)
         self.failed = counter("clamnet_tf_studies_failed", "Studies that failed", registry=registry)
         self.sent = counter("clamnet_tf_studies_sent", "Studies whose results were sent", registry=registry)

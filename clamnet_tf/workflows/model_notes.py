@@ -1,7 +1,10 @@
-"""Collect what a reader of masks must know of the model that made them."""
+"""Load a model to mark images, and say what a reader of its masks must know."""
 
 from dataclasses import dataclass
 
+from clamnet_tf.inference.engine import TENSORFLOW, EngineChoice
+from clamnet_tf.inference.trained_model import TrainedModel, load_trained_model
+from clamnet_tf.quiet import silence
 from clamnet_tf.reporting.learning_wording import WARNING, headline
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.card import is_warning
@@ -36,3 +39,23 @@ def model_notes(run: RunFolder) -> ModelNotes:
     if learning is None or not headline(learning).startswith(WARNING):
         return ModelNotes()
     return ModelNotes((headline(learning),))
+
+
+def load_announced(run: RunFolder, recipe, engine: EngineChoice, reporter) -> tuple[TrainedModel, ModelNotes]:
+    """Load a model with the engine that was chosen, and say what it is, with its notes.
+
+    Raises:
+        RunError, NetworkError, UserInputError: As in `load_trained_model`.
+        ZooError: The entry is wrong.
+    """
+    if engine.name == TENSORFLOW:
+        silence()
+    trained, known = load_trained_model(run, recipe, engine=engine.name), model_notes(run)
+    reporter.line(
+        f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
+        f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
+    )
+    reporter.line(f"Engine: {engine.name} ({engine.reason})")
+    for line in (*known.warnings, *(f"{name}: {text}" for name, text in known.about)):
+        reporter.line(f"  {line}")
+    return trained, known

@@ -86,7 +86,13 @@ def test_table_rows_are_rich_commands_of_their_name():
 
 def test_every_file_of_the_folder_is_in_the_table():
     folder = Path(sys.modules["clamnet_tf.cli.main"].__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "label_options", "zoo_publish"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "main",
+        "label_options",
+        "prediction_options",
+        "zoo_publish",
+    }
     assert (
         files
         == {module.rpartition(".")[2] for module, _ in COMMANDS.values()}
