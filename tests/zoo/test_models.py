@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import keras
+import nibabel
 import numpy as np
 import pytest
 
@@ -78,12 +79,27 @@ def test_a_recipe_by_name_path_or_object_gives_its_network(tmp_path):
         clamnet_tf.build("mri_carcinome")
 
 
+def test_the_three_lines_of_readme_run(tmp_path):
+    """On a study of three files: a head of noise, since the lines are what is tried and not the marks."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    three, _ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(three.strip().splitlines()) == 3
+    rng, (rows, columns) = np.random.default_rng(0), np.mgrid[:64, :64]
+    head = ((rows - 32) ** 2 + (columns - 32) ** 2 < 25**2)[..., None] * rng.uniform(50, 200, (64, 64, 4))
+    (tmp_path / "study").mkdir()
+    for name in ("p_T1", "p_FLAIR", "p_T1POST"):
+        image = nibabel.Nifti1Image(head.astype(np.int16), np.diag([3.0, 3.0, 5.0, 1.0]))
+        nibabel.save(image, tmp_path / "study" / f"{name}.nii.gz")
+    script = f"import clamnet_tf\n{three}\nprint(result.mask.shape, model.channels)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "(4, 64, 64) 3" in done.stdout
+    assert nibabel.load(tmp_path / "mask.nii.gz").shape == (64, 64, 4)
+
+
 def test_the_lines_of_readme_run(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    three, script = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert (
-        len(three.strip().splitlines()) == 3
-    )  # run by tests/prediction/test_segmenter.py on files of its own
+    _, script = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for line in script.splitlines() if line.strip()]
     assert len(lines) == 10
     script += "\nprint('marked', marked.shape, marked.dtype)"
