@@ -160,7 +160,8 @@ class Archive:
         """Store the DICOM object of a file; an object that the archive has already is left there.
 
         Raises:
-            ServerFailure: The archive cannot be reached, refuses, or does not confirm the object.
+            DataError: The archive refuses this object.
+            ServerFailure: The archive cannot be reached, or does not confirm the object.
         """
         import pydicom
 
@@ -173,7 +174,7 @@ class Archive:
         for item in answer.get("FailedSOPSequence") or ():
             reason = int(item.get("FailureReason") or 0)
             if reason != _STORED_BEFORE:
-                raise ServerFailure(
+                raise DataError(
                     f"{self.address.text}: the archive refuses the result {path.name} (failure reason "
                     f"{reason:04X}H). Look into the log of the archive."
                 )

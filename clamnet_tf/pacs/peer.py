@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clamnet_tf.errors import EnvironmentFailure, ServerFailure, UserInputError
+from clamnet_tf.errors import DataError, EnvironmentFailure, ServerFailure, UserInputError
 from clamnet_tf.files import atomic_path
 from clamnet_tf.pacs.address import is_uid
 from clamnet_tf.serving.retrying import WAITS_SECONDS, Busy, attempt
 
 EXAMPLE = "dicom://AETITLE@HOST:104"
 _PEER = re.compile(
-    r"dicom://(?P<title>[^@/]{1,16})@(?P<host>[^@/:]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})/?"
+    r"dicom://(?P<title>(?! *@)[ -.0-?A-[\]-~]{1,16})"  # PS3.5 6.2: no backslash, not blank
+    r"@(?P<host>[^@/:]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})/?"
 )
 _LARGEST_PORT = 65535
 _SUCCESS, _WARNINGS = 0x0000, range(0xB000, 0xC000)  # status codes, PS3.4 B.2.3
@@ -84,7 +85,8 @@ class Peer:
         """Send the DICOM object of a file.
 
         Raises:
-            ServerFailure: The peer cannot be reached, refuses the connection or the object.
+            DataError: The peer refuses this object.
+            ServerFailure: The peer cannot be reached or refuses the connection.
         """
         attempt(lambda: self._send(path), self.address.text, self._waits)
 
@@ -106,14 +108,16 @@ class Peer:
             raise Busy("no association")
         try:
             if not association.accepted_contexts:
-                raise ServerFailure(f"{self.address.text}: the peer takes no {dataset.SOPClassUID.name}.")
+                raise DataError(
+                    f"{self.address.text}: the peer takes no {dataset.SOPClassUID.name}, such as {path.name}."
+                )
             status = association.send_c_store(dataset).get("Status")
         finally:
             association.release()
         if status is None:
             raise Busy("no answer to C-STORE")
         if status != _SUCCESS and status not in _WARNINGS:
-            raise ServerFailure(
+            raise DataError(
                 f"{self.address.text}: the peer refuses the result {path.name} (status {status:04X}H). Look "
                 f"into its log."
             )
@@ -179,6 +183,11 @@ class Receiver:
         """Return the number of studies that have arrived and are not taken yet."""
         with self._lock:
             return len(self._arrived)
+
+    def is_waiting(self, study: str) -> bool:
+        """Return whether images of a study have arrived since it was taken."""
+        with self._lock:
+            return study in self._arrived
 
     def complete(self, quiet_seconds: float) -> list[str]:
         """Return the studies of which nothing has arrived for `quiet_seconds`, the oldest first, and forget

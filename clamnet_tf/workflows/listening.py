@@ -11,12 +11,13 @@ import threading
 import time
 from pathlib import Path
 
+from clamnet_tf.datasets.problems import listed
 from clamnet_tf.errors import DataError, ServerFailure, UserInputError
 from clamnet_tf.pacs.peer import Receiver
 from clamnet_tf.pacs.service_metrics import ServiceMetrics
 from clamnet_tf.prediction.predict import write_summary
 from clamnet_tf.prediction.progress_log import ProgressLog
-from clamnet_tf.workflows.study_marking import StudyMarker, send_results
+from clamnet_tf.workflows.study_marking import StudyMarker, is_unsent, send_results
 
 _LOOK_SECONDS, _TABLES_SECONDS, _SEND_AGAIN_SECONDS = 0.5, 60.0, 30.0
 
@@ -67,7 +68,7 @@ class Listening:
                 self._unsent = {
                     study
                     for study in progress_log.groups
-                    if (progress_log.content(study) or {})["sent"] != self.destination.address.text
+                    if is_unsent(progress_log.content(study) or {}, self.destination)
                 }
             tables_at, changed = 0.0, False
             ready()
@@ -106,11 +107,15 @@ class Listening:
             self.metrics.failed.inc()
             self.reporter.line(f"Failed: {error}")
             return False
-        progress_log.add(study, {**content, "instances": instances, "sent": None})
+        content |= {"instances": instances, "sent": None}
+        progress_log.add(study, content)
         self.metrics.marked.inc()
         self.metrics.seconds.observe(time.monotonic() - started)
         self.reporter.line(f"Marked: study {study}, {len(instances)} images")
-        if self.destination:
+        if content["failures"]:
+            self.reporter.line(f"Left out of study {study}:\n{listed(content['failures'])}")
+        self._unsent.discard(study)  # its earlier state
+        if self.destination and is_unsent(content, self.destination):
             self._unsent.add(study)
             self._send_at = 0.0
         return True
@@ -119,27 +124,35 @@ class Listening:
         """Send what is not sent; what fails is tried again later."""
         if not self._unsent or time.monotonic() < self._send_at:
             return
+        problem = ""
         for study in sorted(self._unsent):
             try:
                 send_results(progress_log, self.marker.out, study, self.destination)
             except (ServerFailure, UserInputError) as error:
-                if self.metrics.problem != str(error):
-                    self.reporter.line(f"Not sent: study {study}: {error}")
-                self.metrics.problem = str(error)
+                problem = str(error)
+                if self.metrics.problem != problem:
+                    self.reporter.line(f"Not sent: study {study}: {problem}")
                 self._send_at = time.monotonic() + _SEND_AGAIN_SECONDS
-                return
-            self._unsent.discard(study)
-            self.metrics.sent.inc()
-            self.metrics.problem = ""
-            self.reporter.line(f"Sent: study {study}")
+                if isinstance(error, ServerFailure):
+                    break  # any other error is of this study alone, and the rest do not wait for it
+            else:
+                self._unsent.discard(study)
+                self.metrics.sent.inc()
+                self.reporter.line(f"Sent: study {study}")
+        self.metrics.problem = problem
 
     def _write_tables(self, progress_log: ProgressLog) -> None:
         if progress_log.groups:
             write_summary(progress_log, self.marker.out, [], self.marker.choice, self.marker.facts())
 
     def _remove_old(self, progress_log: ProgressLog) -> None:
-        """Remove the images of marked studies after the hours for which they are kept."""
+        """Remove the images of marked studies after the hours for which they are kept, and never while more
+        images of the study arrive.
+        """
+        kept_seconds = max(self.keep_seconds, self.quiet_seconds)
         for study in list(progress_log.groups):
             folder: Path = self.receiver.folder / study
-            if folder.is_dir() and time.time() - folder.stat().st_mtime > self.keep_seconds:
+            if self.receiver.is_waiting(study) or not folder.is_dir():
+                continue
+            if time.time() - folder.stat().st_mtime > kept_seconds:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -18,10 +18,10 @@ from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import MODALITIES, UNSAID
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.unlabelled_inputs import find_inputs
-from clamnet_tf.errors import DataError, ServerFailure, UserInputError
+from clamnet_tf.errors import DataError, UserInputError
 from clamnet_tf.imaging.dicom_header import OWN_SERIES
 from clamnet_tf.pacs.address import StudySearch
-from clamnet_tf.pacs.archive import Archive
+from clamnet_tf.pacs.archive import Archive, ArchivedSeries
 from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, facts_of
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.predict import PredictionSummary, engines_of, write_summary
@@ -174,20 +174,32 @@ def predict_studies(
     if not studies:
         raise DataError(f"{archive.address.text}: no study matches the search.")
     reporter.line(f"Studies: {len(studies)} in {archive.address.text}")
-    failures: list[str] = []
-    resumed = 0
+    failures = [
+        f"study {study}: the search names it, and the archive has no such study that fits the whole search."
+        for study in search.studies
+        if study not in studies
+    ]
+    resumed, seen = 0, set[str]()
     source = f"{archive.address.url} {astuple(search)}"
     with ProgressLog.open(marker.out, marker.settings(source)) as progress_log:
         try:
             with reporter.bar("Marking", len(studies)) as bar:
                 for index, study in enumerate(studies):
                     try:
-                        resumed += _one_study(marker, archive, search, study, progress_log)
+                        series = _wanted_series(marker, archive, search, study)
+                        seen |= {each.series for each in series}
+                        resumed += _one_study(marker, archive, series, study, progress_log)
                         if destination:
                             send_results(progress_log, marker.out, study, destination)
                     except UserInputError as error:
                         failures.append(str(error))
                     bar.update(index + 1)
+            failures += [
+                f"series {series}: the search names it, and no study of the search has it with images of a "
+                f"Modality that is wanted."
+                for series in search.series
+                if series not in seen
+            ]
         finally:
             outcome = write_summary(progress_log, marker.out, failures, marker.choice, marker.facts())
     outcome.resumed = resumed
@@ -196,8 +208,8 @@ def predict_studies(
     return outcome
 
 
-def _one_study(marker, archive, search, study: str, progress_log: ProgressLog) -> bool:
-    """Fetch, mark and record a study. Returns whether it was recorded with the same images already."""
+def _wanted_series(marker, archive, search, study: str) -> list[ArchivedSeries]:
+    """Return the series of a study that are to be marked. Raises DataError when it has none."""
     series = [
         each
         for each in archive.series(study, search, marker.modalities())
@@ -208,6 +220,11 @@ def _one_study(marker, archive, search, study: str, progress_log: ProgressLog) -
     if not series:
         expected = ", ".join(search.modalities or marker.modalities()) or "images"
         raise DataError(f"study {study}: has no series that is wanted (expected {expected}).")
+    return series
+
+
+def _one_study(marker, archive, series: list[ArchivedSeries], study: str, progress_log: ProgressLog) -> bool:
+    """Fetch, mark and record a study. Returns whether it was recorded with the same images already."""
     instances = sorted(instance for each in series for instance in each.instances)
     recorded = progress_log.content(study)
     if recorded is not None and recorded["instances"] == instances:
@@ -230,6 +247,12 @@ def fetch_folder(out: Path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_unsent(content: dict, destination) -> bool:
+    """Return whether a recorded study has a segmentation that the destination has not confirmed."""
+    volumes = content.get("volumes", ())
+    return content.get("sent") != destination.address.text and any(row["dicom_seg"] for row in volumes)
+
+
 def send_results(progress_log: ProgressLog, out: Path, study: str, destination) -> int:
     """Send the DICOM results of a recorded study unless that is recorded too; return how many were sent.
 
@@ -242,17 +265,16 @@ def send_results(progress_log: ProgressLog, out: Path, study: str, destination) 
         destination: Archive, or another object with `address.text` and `store(path)`.
 
     Raises:
-        ServerFailure: The destination cannot be reached or refuses, or there is nothing to send.
+        DataError: The study has no segmentation, or the destination does not take this object.
+        ServerFailure: The destination cannot be reached or refuses.
     """
     content = progress_log.content(study)
     if content is None or content["sent"] == destination.address.text:
         return 0
     files = [path for end in _SENT_ENDS for path in sorted((out / study).rglob(f"*{end}"))]
     if not files or not files[0].name.endswith(_SENT_ENDS[0]):
-        raise ServerFailure(
-            f"study {study}: has no DICOM segmentation to send below {out / study}. Choose another --out to "
-            f"mark it again with --format dicom-seg."
-        )
+        reasons = content["failures"] or [f"there is none below {out / study}; choose another --out."]
+        raise DataError(f"study {study}: has no DICOM segmentation to send:\n{listed(reasons)}")
     for path in files:
         destination.store(path)
     progress_log.add(study, {**content, "sent": destination.address.text})
