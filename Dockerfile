@@ -37,9 +37,9 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
         range=$(sed -n 's/^ *tensorflow\(>=.*\)$/\1/p' /setup.cfg | head -n 1); \
         python -m pip install "tensorflow-cpu${range}"; \
         python -m pip install "$(python /provide-tensorflow /tmp)"; \
-        python -m pip install "${wheel}[train,${EXTRAS}]" ;; \
-      full) python -m pip install "${wheel}[train,${EXTRAS}]" ;; \
-      cuda) python -m pip install "${wheel}[train,${EXTRAS},cuda]" ;; \
+        python -m pip install "${wheel}[train${EXTRAS:+,${EXTRAS}}]" ;; \
+      full) python -m pip install "${wheel}[train${EXTRAS:+,${EXTRAS}}]" ;; \
+      cuda) python -m pip install "${wheel}[train${EXTRAS:+,${EXTRAS}},cuda]" ;; \
       *) echo "TENSORFLOW=$TENSORFLOW: expected cpu, full or cuda" >&2; exit 1 ;; \
     esac; \
     rm -f /tmp/*.whl; \

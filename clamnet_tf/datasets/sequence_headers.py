@@ -17,10 +17,15 @@ from clamnet_tf.recipe.sequences import Sequence, Sequences
 
 _SHARED = "SharedFunctionalGroupsSequence"
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
-_GIVEN = re.compile(r"(?i)(?<![a-z])(post|gd|gad\w*|contrast|km|ce)(?![a-z])|\+ ?(c|gd|km)(?![a-z])|t1ce?gd")
+_TREATMENT = r"(?![-_ ]*(op|surg|treat|rt|radi|chemo|biops|resect))"  # post-op says nothing of contrast
+_GIVEN = re.compile(
+    rf"(?i)(?<![a-z])(post{_TREATMENT}|gd|gad\w*|contrast|km|ce)(?![a-z])|\+ ?(c|gd|km)(?![a-z])"
+    r"|(?<![a-z])c ?\+|t1ce?gd"
+)
 _NOT_GIVEN = re.compile(
-    r"(?i)(?<![a-z])(pre|native?|plain)(?![a-z])|(?<![a-z+])[-] ?c(?![a-z])"
-    r"|(?<![a-z])(without|w/o|non?|ohne)[-_ ]*(contrast|gad\w*|gd|km|c(?![a-z])|$)"
+    rf"(?i)(?<![a-z])(pre{_TREATMENT}|native?|plain)(?![a-z])|(?<![a-z+])[-] ?c(?![a-z])"
+    r"|(?<![a-z])c ?-(?![a-z0-9])"
+    r"|(?<![a-z])(?<!w/)(?<!with/)(without|w/?o|non?|ohne)[-_ ]*(contrast|gad\w*|gd|km|c(?![a-z])|$)"
 )
 _NO_AGENT = ("", "NO", "NONE", "N", "0")
 

@@ -12,7 +12,9 @@ _DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 
 @dataclass(frozen=True)
 class Examination:
-    """What two series of one examination have in common; '' where the header does not say it.
+    """Hold the patient, day and frame of reference of a series, which those of one examination share.
+
+    A field that the header does not have is "".
 
     Attributes:
         patient: PatientID.

@@ -116,7 +116,7 @@ if [[ "$1" == */provide-tensorflow ]]; then echo "$2/tensorflow-provided.whl"; e
 """
 
 
-def installed(tmp_path, tensorflow):
+def installed(tmp_path, tensorflow, extras="dicom,itk"):
     """(exit code, calls of python) of the installing script."""
     [script] = [each for each in instructions() if each.startswith("RUN") and "case" in each]
     script = re.sub(r"--mount=\S+", "", script.removeprefix("RUN"))
@@ -129,7 +129,7 @@ def installed(tmp_path, tensorflow):
         script = re.sub(rf"(?<=[ (])/{re.escape(place)}", str(tmp_path / place), script)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script.replace("/tmp/*.whl", str(tmp_path / "none"))],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TENSORFLOW": tensorflow, "EXTRAS": "dicom,itk"},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TENSORFLOW": tensorflow, "EXTRAS": extras},
         capture_output=True,
         text=True,
     )
@@ -194,3 +194,9 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     done = subprocess.run([clone / "tools" / "test-wheel"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("\nok: ") == 9, done.stdout
+
+
+def test_no_extras_are_no_empty_name(tmp_path):
+    done, calls = installed(tmp_path, "full", extras="")
+    assert done.returncode == 0, done.stderr
+    assert [call for call in calls if "clamnet_tf" in call] == [f"{WHEEL}[train]"]

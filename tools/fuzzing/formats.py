@@ -88,7 +88,7 @@ def mutate(seed: Seed, rng: random.Random, seeds: list[Seed]) -> bytes:
         warnings.simplefilter("ignore")
         try:
             return change(seed, rng)
-        except Exception:
+        except Exception:  # a value that its own library cannot write: changed byte by byte instead
             return change_bytes(seed.content, rng)
 
 
