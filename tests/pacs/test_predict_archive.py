@@ -141,7 +141,7 @@ def test_what_cannot_be_had_is_said(orthanc, run, predict, write_series, head, r
 
 def test_a_study_that_is_named_and_missing_is_told(orthanc, run, predict, write_series, head, rng, tmp_path):
     (held,) = put(orthanc, write_series, head, rng, tmp_path / "in", 1)
-    result, out, rows = predict(run, f"{ADDRESS}?StudyInstanceUID={held},2.25.4711")
+    result, _, rows = predict(run, f"{ADDRESS}?StudyInstanceUID={held},2.25.4711")
     assert result.exit_code == 1 and len(rows) == 4
     assert "study 2.25.4711: the search names it, and the archive has no such study" in result.stderr
 
