@@ -15,7 +15,13 @@ from clamnet_tf.imaging.volume import SMALLEST_SIDE
 from clamnet_tf.inference.engine import AUTO, TENSORFLOW, choose_engine
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.prediction.fingerprint import fingerprint
-from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, require_channels
+from clamnet_tf.prediction.mark_groups import (
+    Choice,
+    GroupMarker,
+    algorithm_of,
+    doubtful_unit,
+    require_channels,
+)
 from clamnet_tf.prediction.marked_volume import mark_volume
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.segmentation import Segmentation
@@ -220,6 +226,11 @@ class Segmenter:
                 "array: the recipe's organ.method is given, so every image needs an organ mask; give a "
                 "manifest CSV with a column organ instead of an array."
             )
+        if np.ma.is_masked(array):
+            raise DataError(
+                "array: expected values everywhere; received a masked array, whose mask would be lost. Fill "
+                "it first, with .filled(VALUE)."
+            )
         if array.dtype.kind not in "buif":
             raise DataError(f"array: expected integers, floats or booleans; received {array.dtype}.")
         expected = expected_images(self.recipe, self.channels, any_modality=self._choice.any_modality)
@@ -233,6 +244,7 @@ class Segmenter:
         wanted = tuple((index, 0, index, index / last) for index in range(len(values)))
         assembled = AssembledVolume(values, wanted, volume.spacing_mm, None, (volume.grid,), (None,))
         prepared = prepare_volume(assembled, ARRAY, self.recipe.data, self.recipe.organ, self._organ_network)
+        notes += doubtful_unit(assembled, self.recipe)
         notes += without_organ(self.recipe.organ.method, prepared.fallback)
         return assembled, volume_with_atlas_channel(prepared, self._trained.atlas), notes
 

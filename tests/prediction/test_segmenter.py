@@ -124,6 +124,8 @@ def test_what_cannot_be_marked_is_refused(model, run, tmp_path, rng):
         model.predict(np.where(np.arange(768).reshape(32, 24) == 5, np.nan, 1.0))
     with pytest.raises(DataError, match="expected integers, floats or booleans; received complex128"):
         model.predict(np.ones((32, 24), complex))
+    with pytest.raises(DataError, match="received a masked array"):
+        model.predict(np.ma.masked_greater(rng.random((32, 24)), 0.5))
     with pytest.raises(ImageError, match="2, 3 or 4 axes"):
         model.predict(np.ones(32))
     for spacing in ((1, 2), (0, 1, 1), (1, float("nan"), 1)):
@@ -140,3 +142,26 @@ def test_a_ct_model_refuses_arrays_that_are_not_hounsfield_units(rng):
     model = clamnet_tf.Segmenter.from_preset("ct_trauma")
     with pytest.raises(DataError, match="Hounsfield"):
         model.predict(rng.random((6, 64, 64)))
+
+
+def test_an_array_gets_the_notes_of_its_file(write_run, predict, tmp_path, rng):
+    """A CT model of any unit: what is no CT is said, for a file and for an array alike."""
+    ct = write_run(tmp_path / "run", 150, normalization="none", modality="ct")
+    array = 3000 * rng.random((3, 40, 40))
+    np.save(tmp_path / "scan.npy", array)
+    model = clamnet_tf.Segmenter.from_preset(ct)
+    (of_array,), (of_file,) = model.predict(array).notes, model.predict(tmp_path / "scan.npy").notes
+    assert of_array.partition(": ")[2] == of_file.partition(": ")[2]
+    assert "ATTENTION: is this a CT?" in of_array
+
+
+@pytest.mark.parametrize("change", ["float16", ">f4", "F", "channel"])
+def test_how_an_array_is_stored_does_not_matter(model, rng, head, change):
+    array = head(rng, 3).astype(np.float32)
+    stored = {
+        "float16": lambda: array.astype(np.float16),
+        ">f4": lambda: array.astype(">f4"),
+        "F": lambda: np.asfortranarray(array),
+        "channel": lambda: array[..., None],
+    }[change]()
+    np.testing.assert_array_equal(model.predict(stored).mask, model.predict(array).mask)
