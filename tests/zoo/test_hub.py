@@ -11,6 +11,7 @@ import pytest
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES
+from clamnet_tf.zoo.read import entry_text, read_entry
 from clamnet_tf.zoo.resolve import open_model
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
@@ -70,9 +71,15 @@ def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
         open_model(f"{address}/other")
     with pytest.raises(ZooError, match="expected hf://OWNER/REPOSITORY"):
         open_model("hf://someone")
+    folder = hub.root / NAME
+    entry = read_entry(folder)
+    second = entry.changelog[0].model_copy(update={"version": 2})
+    newer = entry.model_copy(update={"version": 2, "changelog": [second, *entry.changelog]})
+    (folder / "entry.yaml").write_text(entry_text(newer), encoding="utf-8")
+    assert open_model(address).path.name == f"{NAME}-2"
     asked = len(hub.asked)
-    monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")
-    assert open_model(address).path.name == f"{NAME}-1" and len(hub.asked) == asked
+    monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")  # both versions are here: the newer one
+    assert open_model(address).path.name == f"{NAME}-2" and len(hub.asked) == asked
     with pytest.raises(ZooError, match="among those pulled before"):
         open_model("hf://someone/never-pulled")
 
