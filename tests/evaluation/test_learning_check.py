@@ -255,7 +255,7 @@ def of_studies(prepared, score):
 
 def test_labels_of_studies_are_told_apart_by_patient(rng):
     prepared = cohort(rng, patients=48)
-    known, unsure = of_studies(prepared, skilled(rng, 3.0))
+    known, unsure = of_studies(prepared, skilled(rng, 2.2))
     scored = replace(known, of_studies=unsure)
     training = np.flatnonzero(prepared.table.split == "train")
     found = check_learning(scored, prepared, training, (UNNAMED,), least_area=0.1, samples=400)

@@ -76,6 +76,7 @@ def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
     second = entry.changelog[0].model_copy(update={"version": 2})
     newer = entry.model_copy(update={"version": 2, "changelog": [second, *entry.changelog]})
     (folder / "entry.yaml").write_text(entry_text(newer), encoding="utf-8")
+    hub.repositories[REPOSITORY].commits += 1
     assert open_model(address).path.name == f"{NAME}-2"
     asked = len(hub.asked)
     monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")  # both versions are here: the newer one
