@@ -96,8 +96,10 @@ class CropBox:
             (height, width, M) float32 in 0..1, 0 outside of the organ; (height, width) bool.
         """
         inside = self.restore(organ, nearest=True) > 0.5
-        maps = [np.clip(self.restore(class_map), 0, 1) for class_map in np.moveaxis(probability, -1, 0)]
-        return np.where(inside[..., None], np.stack(maps, axis=-1), 0).astype(np.float32), inside
+        maps = np.empty((*inside.shape, probability.shape[-1]), np.float32)
+        for index in range(probability.shape[-1]):
+            maps[..., index] = np.where(inside, np.clip(self.restore(probability[..., index]), 0, 1), 0)
+        return maps, inside
 
     def to_dict(self) -> dict[str, int]:
         """Return the box as plain numbers for JSON."""

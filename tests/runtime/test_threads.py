@@ -1,0 +1,36 @@
+"""Slices in threads: results as those of a plain loop."""
+
+import threading
+import time
+
+import pytest
+
+from clamnet_tf import threads
+
+
+def test_results_keep_the_order_of_the_items():
+    def late(number):
+        time.sleep(0.02 * (3 - number))
+        return number * number
+
+    assert threads.in_threads(late, range(4)) == [0, 1, 4, 9]
+    assert threads.in_threads(divmod, [7, 9], [2, 4]) == [(3, 1), (2, 1)]
+    assert threads.in_threads(late, []) == []
+
+
+def test_calls_run_at_the_same_time_where_there_are_processors(monkeypatch):
+    monkeypatch.setattr(threads, "_processors", lambda: 2)
+    both = threading.Barrier(2, timeout=30)
+    assert sorted(threads.in_threads(lambda _: both.wait(), range(2))) == [0, 1]
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_the_first_error_in_the_order_of_the_items_is_raised(monkeypatch, processors):
+    monkeypatch.setattr(threads, "_processors", lambda: processors)
+
+    def fail(number):
+        if number:
+            raise ValueError(str(number))
+
+    with pytest.raises(ValueError, match="^1$"):
+        threads.in_threads(fail, range(5))
