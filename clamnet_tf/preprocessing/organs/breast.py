@@ -108,10 +108,11 @@ def _tape(smooth: np.ndarray) -> np.ndarray:
 
 
 def _plausible(region: np.ndarray) -> bool:
-    rows = np.flatnonzero(region.any(1))
-    if not len(rows) or not _SHARE[0] <= region.mean() <= _SHARE[1]:
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if not len(rows) or not _SHARE[0] <= region.mean() <= _SHARE[1] or np.ptp(rows) < _TALL * len(region):
         return False
-    return bool(np.ptp(rows) >= _TALL * len(region) and region.sum() >= _SOLID * hull(region).sum())
+    box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # the hull is no larger, and takes longer to find
+    return bool(region.sum() >= _SOLID * box or region.sum() >= _SOLID * hull(region).sum())
 
 
 def chest_wall_is_left(region: np.ndarray) -> bool:
