@@ -34,3 +34,24 @@ def test_the_first_error_in_the_order_of_the_items_is_raised(monkeypatch, proces
 
     with pytest.raises(ValueError, match="^1$"):
         threads.in_threads(fail, range(5))
+
+
+def test_large_results_are_computed_little_ahead(monkeypatch):
+    started = []
+
+    def note(number):
+        started.append(number)
+        return number
+
+    results = threads.in_order(note, iter(range(100)), threads=2)
+    assert next(results) == 0
+    assert len(started) <= 4
+    assert list(results) == list(range(1, 100))
+    assert list(threads.in_order(divmod, [7, 9], [2, 4], threads=1)) == [(3, 1), (2, 1)]
+
+
+def test_an_error_ends_results_in_their_order():
+    results = threads.in_order(lambda number: 6 // (3 - number), range(9), threads=3)
+    assert [next(results) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
