@@ -141,7 +141,9 @@ def command(*words: str, until: str | None = None) -> dict:
 
 
 def exponents(rows: list[dict]) -> dict:
-    """Return command -> exponents of seconds and memory between the two largest sizes, and the verdict.
+    """Return command -> exponents of time and memory between the two largest sizes, and the verdict.
+
+    The verdict rests on processor time and memory; the clock also tells of what else ran.
 
     What the smallest size takes is the start of the program and is taken off. Where the rest is too small to
     be told from noise (less than twice the start), the exponent is None, and growth is no question.
@@ -152,13 +154,13 @@ def exponents(rows: list[dict]) -> dict:
             (row for row in rows if row["command"] == name), key=lambda row: row["slices"]
         )
         entry = {}
-        for column in ("seconds", "memory_mb"):
+        for column in COLUMNS[2:]:
             small, large = (row[column] - first[column] for row in (before, last))
             told = small > 0 and last[column] > 2 * first[column]
             ratio = math.log(last["slices"] / before["slices"])
             entry[column] = round(math.log(large / small) / ratio, 2) if told and large > 0 else None
         entry["straight"] = all(
-            entry[column] is None or entry[column] <= LARGEST_EXPONENT for column in ("seconds", "memory_mb")
+            entry[column] is None or entry[column] <= LARGEST_EXPONENT for column in COLUMNS[3:]
         )
         found[name] = entry
     return found
