@@ -19,11 +19,13 @@ def rows(name, seconds, memory=(100, 100, 100)):
 
 
 def test_exponents_by_hand():
-    """Start of 2 s taken off: 1 and 10 s are a straight line, 1 and 100 s grow with the square."""
+    """After the 2 s of 200 slices, 0.8 s for 800 more and 9.8 s for 9,800 more are a straight line, and
+    times that grow with 12.25 squared grow with the square.
+    """
     from benchmarks.growth import exponents
 
     found = exponents(
-        rows("straight", (2, 3, 12)) + rows("square", (2, 3, 102)) + rows("flat", (2, 2.1, 2.4))
+        rows("straight", (2, 2.8, 11.8)) + rows("square", (2, 3, 2 + 12.25**2)) + rows("flat", (2, 2.1, 2.4))
     )
     assert found["straight"] == {
         "seconds": 1.0,
@@ -33,7 +35,7 @@ def test_exponents_by_hand():
     }
     assert found["square"]["processor_s"] == 2.0 and not found["square"]["straight"]
     assert found["flat"]["seconds"] is None and found["flat"]["straight"]
-    grown = exponents(rows("memory", (2, 3, 12), (100, 200, 10_100)))
+    grown = exponents(rows("memory", (2, 3, 12), (100, 200, 100 + 100 * 12.25**2)))
     assert grown["memory"]["memory_mb"] == 2.0 and not grown["memory"]["straight"]
 
 

@@ -145,8 +145,9 @@ def exponents(rows: list[dict]) -> dict:
 
     The verdict rests on processor time and memory; the clock also tells of what else ran.
 
-    What the smallest size takes is the start of the program and is taken off. Where the rest is too small to
-    be told from noise (less than twice the start), the exponent is None, and growth is no question.
+    What the smallest size takes is taken off, the start of the program with it, and so are its slices. Where
+    the rest is too small to be told from noise (less than twice the start), the exponent is None, and growth
+    is no question.
     """
     found = {}
     for name in dict.fromkeys(row["command"] for row in rows):
@@ -157,7 +158,8 @@ def exponents(rows: list[dict]) -> dict:
         for column in COLUMNS[2:]:
             small, large = (row[column] - first[column] for row in (before, last))
             told = small > 0 and last[column] > 2 * first[column]
-            ratio = math.log(last["slices"] / before["slices"])
+            more = [row["slices"] - first["slices"] for row in (before, last)]
+            ratio = math.log(more[1] / more[0])
             entry[column] = round(math.log(large / small) / ratio, 2) if told and large > 0 else None
         entry["straight"] = all(
             entry[column] is None or entry[column] <= LARGEST_EXPONENT for column in COLUMNS[3:]
