@@ -169,7 +169,7 @@ def exponents(rows: list[dict]) -> dict:
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Plot seconds and memory against slices, both axes logarithmic."""
+    """Plot processor time and memory against slices, both axes logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -177,7 +177,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     for panel, column, words in (
-        (panels[0], "seconds", "seconds"),
+        (panels[0], "processor_s", "processor time, s"),
         (panels[1], "memory_mb", "most memory, MB"),
     ):
         for name in dict.fromkeys(row["command"] for row in rows):
