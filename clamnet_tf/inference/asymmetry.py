@@ -69,7 +69,8 @@ def compare(
                 other, reason = None, NOT_SCORED
             elif not pairing.stated[index] and faced != {"left", "right"}:
                 other, reason = None, SAME_WAY
-        values.append(None if other is None or own is None else own - WEIGHT * scores[other])
+        its_score = None if other is None else scores[other]
+        values.append(None if own is None or its_score is None else own - WEIGHT * its_score)
         others.append(other)
         reasons.append(reason)
     return values, others, reasons

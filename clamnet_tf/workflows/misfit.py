@@ -27,16 +27,16 @@ def misfit_lines(recipe: Recipe, prepared: Prepared, source: Source) -> list[str
     Args:
         recipe: The recipe.
         prepared: Prepared slices, some or all.
-        source: Where the images are; of the built-in cohort, only the labels of studies are spoken of.
+        source: Where the images are; of the built-in cohort only labels of studies are spoken of.
     """
     table, lines, count = prepared.table, [], len(prepared.table)
     taught_by_study = bool((table.by_study & (table.split == "train")).any())
     if taught_by_study and recipe.self_training.teacher != "normal_atlas":
         lines.append(
             "ATTENTION: labels of studies teach, and self_training.teacher is "
-            f"{recipe.self_training.teacher}: on simulated chest CT that lost most of the Dice that labels of "
-            "slices gave (0.20 instead of 0.73; recipes/EXPERIMENTS.md SL11). With normal_atlas as the "
-            "teacher (recipe ct_trauma) nothing was lost (SL8 to SL10)."
+            f"{recipe.self_training.teacher}: on simulated chest CT that lost most of the Dice of labels of "
+            "slices (0.20 instead of 0.73; recipes/EXPERIMENTS.md SL11). With normal_atlas as the teacher "
+            "(recipe ct_trauma) nothing was lost (SL8 to SL10)."
         )
     if source.data is None or not count:
         return lines
