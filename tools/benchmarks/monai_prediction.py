@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 import torch
+from choosing import fastest, nearest_width
 from monai.data import DataLoader, Dataset, decollate_batch
 from monai.inferers import SliceInferer
 from monai.networks.nets import BasicUNetPlusPlus
@@ -31,7 +32,7 @@ from monai.transforms import (
     SaveImaged,
     ScaleIntensityRanged,
 )
-from peer_networks import TimedNetwork, fastest, gflop_of, nearest_width, versions, write_report
+from peer_networks import TimedNetwork, gflop_of, versions, write_report
 
 SIDE = 128
 LOW_HU, HIGH_HU = -20.0, 100.0

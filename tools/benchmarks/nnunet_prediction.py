@@ -171,7 +171,8 @@ def mark(arguments) -> None:
 
 def choose(gflop: float, report: Path) -> None:
     """Write the width whose operations come closest to `gflop`, and these."""
-    from peer_networks import gflop_of, nearest_width, write_report
+    from choosing import nearest_width
+    from peer_networks import gflop_of, write_report
 
     width = nearest_width(lambda width: gflop_of(network_of(width), 1, SIDE), gflop)
     write_report(report, width=width, gflop=gflop_of(network_of(width), 1, SIDE))
@@ -189,7 +190,9 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--mirror", action="store_true", help="average the four mirrored views")
     parser.add_argument("--resampling", choices=RESAMPLINGS, default="default")
-    parser.add_argument("--processes", type=int, default=0, help="for preparing and for writing; 0: no others")
+    parser.add_argument(
+        "--processes", type=int, default=0, help="for preparing and for writing; 0: no others"
+    )
     arguments = parser.parse_args()
     if arguments.convert:
         convert(arguments.studies, arguments.out)

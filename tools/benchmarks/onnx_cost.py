@@ -1,6 +1,6 @@
 """Count the operations of a network's model.onnx, and say which versions compute it.
 
-    python onnx_cost.py model.onnx
+python onnx_cost.py model.onnx
 """
 
 import importlib.metadata

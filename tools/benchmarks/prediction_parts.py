@@ -20,7 +20,8 @@ BEGAN = time.perf_counter()
 START, REST = "start and imports", "rest"
 #: part -> functions, as module:name or module:class.name
 PARTS = {
-    "reading": ("clamnet_tf.datasets.unlabelled_inputs:find_inputs", "clamnet_tf.preprocessing.volumes:assemble"),
+    "finding files, headers": ("clamnet_tf.datasets.unlabelled_inputs:find_inputs",),
+    "reading": ("clamnet_tf.preprocessing.volumes:assemble",),
     "organ step": ("clamnet_tf.preprocessing.organ_region:organ_region",),
     "cropping and normalising": (
         "clamnet_tf.preprocessing.prepared_volume:prepare_volume",
@@ -31,10 +32,11 @@ PARTS = {
         "clamnet_tf.inference.engine:choose_engine",
         "clamnet_tf.workflows.model_notes:load_announced",
     ),
-    "network": (
-        "clamnet_tf.inference.onnx_predictor:OnnxPredictor.run",
+    "network": ("clamnet_tf.inference.head_predictor:HeadPredictor.heads",),
+    "post-processing": (
+        "clamnet_tf.inference.postprocessing.volume:VolumePostprocessor.__call__",
     ),
-    "post-processing": ("clamnet_tf.prediction.marked_volume:mark_volume",),
+    "masks on the files' grid": ("clamnet_tf.prediction.marked_volume:mark_volume",),
     "writing": (
         "clamnet_tf.prediction.formats:write_masks",
         "clamnet_tf.prediction.predict:write_summary",
@@ -97,16 +99,26 @@ def wrap(parts: Parts, table: dict = PARTS) -> None:
     """
     for part, functions in table.items():
         for function in functions:
-            module, _, path = function.partition(":")
-            owner = importlib.import_module(module)
-            *classes, name = path.split(".")
-            for each in classes:
-                owner = getattr(owner, each)
+            owner, name = owner_of(function)
             original = getattr(owner, name)
             wrapped = parts.timed(part, original)
             setattr(owner, name, wrapped)
-            if not classes:
+            if not isinstance(owner, type):
                 _replace(name, original, wrapped)
+
+
+def owner_of(function: str) -> tuple[object, str]:
+    """Return the module or class that holds a function of PARTS, and the name that it has there.
+
+    Raises:
+        AttributeError: There is no such function.
+    """
+    module, _, path = function.partition(":")
+    owner, (*classes, name) = importlib.import_module(module), path.split(".")
+    for each in classes:
+        owner = getattr(owner, each)
+    getattr(owner, name)
+    return owner, name
 
 
 def _replace(name: str, original, wrapped) -> None:

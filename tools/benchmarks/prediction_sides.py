@@ -1,4 +1,4 @@
-"""Run each side of tools/measure-prediction as its users do, with the settings in which it is fastest here."""
+"""Run each side of tools/measure-prediction as its users do, in the settings that are the fastest here."""
 
 import json
 import os
@@ -114,7 +114,7 @@ class PredictionPeers:
         if NNUNET in self.missing:
             self.missing[MIRRORED] = self.missing[NNUNET]
 
-    def choose(self, cache: Path, gflop: float, trial: Path, count: int) -> None:
+    def choose(self, cache: Path, gflop: float, trial: Path, count: int, *, anew: bool) -> None:
         """Choose the settings of each peer, once: they are kept in the folder `cache`.
 
         Args:
@@ -122,10 +122,11 @@ class PredictionPeers:
             gflop: operations of our network per slice.
             trial: folder of the studies on which settings are tried.
             count: how many studies it has.
+            anew: whether settings are chosen again that are kept already.
         """
         path, key = cache / "settings.json", f"{gflop:.4f} GFLOP, form 1"
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if stored.get("key") != key:
+        if anew or stored.get("key") != key:
             stored = {"key": key}
         for side in SCRIPTS:
             if side in self.missing:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,3 +95,17 @@ def doubled(hu: np.ndarray, space: Space, generator: np.random.Generator) -> tup
     for plane in fine:
         plane += NOISE_HU * generator.standard_normal(plane.shape, np.float32)
     return fine, Space(space.z_mm, 2 * space.side, space.pixel_mm / 2)
+
+
+def main() -> None:
+    """Make the set that the arguments name (home, 20x30, side) and print its folder."""
+    home, text, side = sys.argv[1:]
+    try:
+        wanted = parse_set(text, int(side))
+    except ValueError as error:
+        sys.exit(f"Error: --sets: {error}")
+    print(make_set(Path(home), wanted))
+
+
+if __name__ == "__main__":
+    main()
