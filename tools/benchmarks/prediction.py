@@ -28,7 +28,6 @@ def run(arguments) -> None:
     """Make the studies, measure all sides and write the page."""
     start = os.getloadavg()[0]
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    sets = {text: made(arguments.cache, text, arguments.side) for text in arguments.sets}
     network = our_network(arguments.model)
     peers = None if arguments.no_peers else PredictionPeers()
     if peers:
@@ -38,6 +37,7 @@ def run(arguments) -> None:
             print(f"Not measured: {side} ({why})", flush=True)
     if arguments.settings_only:
         return
+    sets = {text: made(arguments.cache, text, arguments.side) for text in arguments.sets}
     runs = {text: rounds_of(arguments, peers, folder, count) for text, (folder, count) in sets.items()}
     parts = {text: parts_of(arguments, folder, count) for text, (folder, count) in sets.items()}
     text = page(

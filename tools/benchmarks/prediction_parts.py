@@ -33,20 +33,18 @@ PARTS = {
         "clamnet_tf.workflows.model_notes:load_announced",
     ),
     "network": ("clamnet_tf.inference.head_predictor:HeadPredictor.heads",),
-    "post-processing": (
-        "clamnet_tf.inference.postprocessing.volume:VolumePostprocessor.__call__",
-    ),
+    "post-processing": ("clamnet_tf.inference.postprocessing.volume:VolumePostprocessor.__call__",),
     "masks on the files' grid": ("clamnet_tf.prediction.marked_volume:mark_volume",),
     "writing": (
         "clamnet_tf.prediction.formats:write_masks",
         "clamnet_tf.prediction.predict:write_summary",
         "clamnet_tf.prediction.progress_log:ProgressLog.add",
     ),
-}  # fmt: skip
+}
 
 
 class Parts:
-    """Sum up the seconds of each part, by the clock and of the calling thread's processor time.
+    """Sum up the seconds of each part, by the clock and in processor time of the whole process.
 
     Attributes:
         clock, processor: part -> seconds.

@@ -19,6 +19,7 @@ SEED = 21
 FORMAT = CtFormat(signed=True, bits=16, slope=1.0, intercept=-1024.0, padding=None, from_below=True)
 #: Half of the noise that the simulation gives its slices of half the side; interpolation has smoothed that.
 NOISE_HU = 2.5
+LEAST_HU = -1024.0
 STAMP = "set.json"
 
 
@@ -69,7 +70,7 @@ def make_set(home: Path, wanted: StudySet) -> Path:
     of half the side, which are interpolated, so that 300 slices fit into memory; noise of the full side is
     added.
     """
-    folder, settings = home / wanted.folder, {"seed": SEED, "noise_hu": NOISE_HU, "form": 1}
+    folder, settings = home / wanted.folder, {"seed": SEED, "noise_hu": NOISE_HU, "form": 2}
     if (folder / STAMP).is_file() and json.loads((folder / STAMP).read_text(encoding="utf-8")) == settings:
         return folder / "studies"
     shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +95,7 @@ def doubled(hu: np.ndarray, space: Space, generator: np.random.Generator) -> tup
     fine = ndimage.zoom(hu, (1, 2, 2), order=1, mode="nearest", grid_mode=True, output=np.float32)
     for plane in fine:
         plane += NOISE_HU * generator.standard_normal(plane.shape, np.float32)
-    return fine, Space(space.z_mm, 2 * space.side, space.pixel_mm / 2)
+    return np.maximum(fine, LEAST_HU), Space(space.z_mm, 2 * space.side, space.pixel_mm / 2)
 
 
 def main() -> None:
