@@ -22,8 +22,7 @@ def benchmarks(monkeypatch):
 
 
 def test_a_set_is_a_folder_of_heads_in_hounsfield_units(benchmarks, tmp_path):
-    sets = benchmarks("study_sets")
-    wanted = sets.parse_set("2x6", 64)
+    sets, wanted = benchmarks("study_sets"), benchmarks("set_names").parse_set("2x6", 64)
     assert wanted.name == "2 studies of 6 slices"
     folder = sets.make_set(tmp_path, wanted)
     series = sorted(path.parent for path in folder.rglob("IM0001.dcm"))
@@ -65,7 +64,12 @@ def test_doubled_slices_keep_their_place(benchmarks, monkeypatch):
 @pytest.mark.parametrize("text", ["20", "x30", "0x30", "2x1", "2x-3", "axb"])
 def test_a_set_of_another_form_is_refused(benchmarks, text):
     with pytest.raises(ValueError, match="expected STUDIESxSLICES.*received"):
-        benchmarks("study_sets").parse_set(text, 64)
+        benchmarks("set_names").parse_set(text, 64)
+
+
+def test_an_odd_side_is_refused(benchmarks):
+    with pytest.raises(ValueError, match="expected an even side .* received 65"):
+        benchmarks("set_names").parse_set("2x6", 65)
 
 
 def test_memory_is_that_of_all_processes(benchmarks, tmp_path):
@@ -119,6 +123,27 @@ def test_the_functions_of_the_parts_exist(benchmarks):
         assert callable(getattr(owner, name))
     with pytest.raises(AttributeError):
         module.owner_of("clamnet_tf.prediction.predict:lost")
+
+
+def test_masks_on_other_grids_are_seen(benchmarks, tmp_path):
+    import nibabel
+
+    module, affine = benchmarks("mask_grids"), np.diag([-2.0, -2.0, 5.0, 1.0])
+    affine[:3, 3] = 30, 30, -10
+    for name, axes, matrix in (
+        ("one", slice(None), affine),
+        ("turned", slice(None, None, -1), affine @ [[-1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+        ("moved", slice(None), affine + np.eye(4)[:, [3, 0, 1, 2]]),
+    ):
+        (tmp_path / name).mkdir()
+        values = np.arange(4 * 5 * 2, dtype=np.uint8).reshape(4, 5, 2)[axes]
+        nibabel.save(nibabel.Nifti1Image(values, matrix), tmp_path / name / "a_mask.nii.gz")
+    one, turned, moved = (
+        module.grids_of(tmp_path / name, "*_mask.nii.gz") for name in ("one", "turned", "moved")
+    )
+    assert one[0][0] == [4, 5, 2] and module.difference(one, turned) is None
+    assert module.difference(one, moved).startswith("affines [[2.0")
+    assert module.difference(one, []) == "1 and 0 masks"
 
 
 @pytest.fixture
@@ -194,4 +219,4 @@ def test_a_wrong_set_is_named(tmp_path):
     done = subprocess.run(
         [*command, "--cache", tmp_path, "--out", tmp_path / "page.md"], capture_output=True, text=True
     )
-    assert done.returncode == 1 and "Error: --sets: expected STUDIESxSLICES" in done.stderr
+    assert done.returncode == 1 and "Error: --sets, --side: expected STUDIESxSLICES" in done.stderr

@@ -1,5 +1,6 @@
 """Measure whole predictions, DICOM studies in and masks out, against MONAI and nnU-Net, round by round."""
 
+import json
 import os
 import platform
 import statistics
@@ -8,38 +9,45 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.prediction_page import page
+from benchmarks.mask_grids import difference
+from benchmarks.prediction_page import OURS, page
 from benchmarks.prediction_sides import (
+    MASKS,
     MIRRORED,
     MONAI,
     NNUNET,
+    OUR_MASKS,
     PredictionPeers,
     Run,
     environment,
     our_network,
     run_ours,
 )
+from benchmarks.set_names import parse_set
 
-OURS = "ours"
-TRIAL = "2x30"  # studies on which the settings of the peers are tried
+TRIAL_STUDIES = 2  # of 30 slices, on which the settings of the peers are tried
 
 
 def run(arguments) -> None:
     """Make the studies, measure all sides and write the page."""
     start = os.getloadavg()[0]
+    try:
+        counts = {text: parse_set(text, arguments.side).studies for text in arguments.sets}
+    except ValueError as error:
+        sys.exit(f"Error: --sets, --side: {error}")
     arguments.cache.mkdir(parents=True, exist_ok=True)
     network = our_network(arguments.model)
     peers = None if arguments.no_peers else PredictionPeers()
     if peers:
-        trial = made(arguments.cache, TRIAL, arguments.side)
-        peers.choose(arguments.cache, network["gflop"], *trial, anew=arguments.settings_only)
+        trial = made(arguments.cache, f"{TRIAL_STUDIES}x30", arguments.side)
+        peers.choose(arguments.cache, network["gflop"], trial, TRIAL_STUDIES, anew=arguments.settings_only)
         for side, why in peers.missing.items():
             print(f"Not measured: {side} ({why})", flush=True)
     if arguments.settings_only:
         return
-    sets = {text: made(arguments.cache, text, arguments.side) for text in arguments.sets}
-    runs = {text: rounds_of(arguments, peers, folder, count) for text, (folder, count) in sets.items()}
-    parts = {text: parts_of(arguments, folder, count) for text, (folder, count) in sets.items()}
+    folders = {text: made(arguments.cache, text, arguments.side) for text in counts}
+    runs = {text: rounds_of(arguments, peers, folders[text], count) for text, count in counts.items()}
+    parts = {text: parts_of(arguments, folders[text], count) for text, count in counts.items()}
     text = page(
         runs,
         parts,
@@ -58,24 +66,26 @@ def run(arguments) -> None:
     print(f"Written: {arguments.out}")
 
 
-def made(cache: Path, text: str, side: int) -> tuple[Path, int]:
-    """Return the folder of a set of studies, made in a process of its own, and how many studies it has."""
+def made(cache: Path, text: str, side: int) -> Path:
+    """Return the folder of a set of studies, made in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.study_sets", str(cache), text, str(side)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment(), text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return Path(done.stdout.strip()), int(text.partition("x")[0])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment(), text=True)
+    return Path(done.stdout.strip())
 
 
 def rounds_of(arguments, peers, folder: Path, count: int) -> dict[str, list[Run]]:
     """Return side -> its runs, in the order of the rounds; the sides take turns.
 
     The mirrored side is measured in the last round only: it takes as long as all others.
+
+    Raises:
+        RuntimeError: A side failed, or its masks are on other grids than ours.
     """
     for path in folder.rglob("*.dcm"):  # all sides find the files in the system's cache
         path.read_bytes()
     sides = [OURS, *(side for side in (MONAI, NNUNET, MIRRORED) if peers and side not in peers.missing)]
     found: dict[str, list[Run]] = {side: [] for side in sides}
+    grids: dict[str, list] = {}
     for number in range(arguments.rounds):
         for side in sides:
             if side == MIRRORED and number < arguments.rounds - 1:
@@ -85,6 +95,8 @@ def rounds_of(arguments, peers, folder: Path, count: int) -> dict[str, list[Run]
                     one = run_ours(arguments.model, arguments.engine, folder, count, Path(work))
                 else:
                     one = peers.run(side, folder, count, Path(work))
+                if number == arguments.rounds - 1:
+                    grids[side] = grids_of(Path(work) / "out", MASKS.get(side, OUR_MASKS))
             found[side].append(one)
             used = one.used
             print(
@@ -92,7 +104,16 @@ def rounds_of(arguments, peers, folder: Path, count: int) -> dict[str, list[Run]
                 f"{used.processor:.1f} s, {used.peak_mb:.0f} MB",
                 flush=True,
             )
+    for side in sides:
+        if differs := difference(grids[OURS], grids[side]):
+            raise RuntimeError(f"the masks of {side} are on other grids than ours: {differs}")
     return found
+
+
+def grids_of(out: Path, pattern: str) -> list:
+    """Return the grids of the masks in a folder, read in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.mask_grids", str(out), pattern]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment()).stdout)
 
 
 def parts_of(arguments, folder: Path, count: int) -> dict:

@@ -4,6 +4,7 @@ import statistics
 
 from benchmarks.prediction_sides import MIRRORED, MONAI, NNUNET, Run
 from benchmarks.rows import figure
+from benchmarks.set_names import parse_set
 from benchmarks.whole_commands import medians
 
 OURS = "ours"
@@ -67,9 +68,9 @@ def page(runs: dict, parts: dict, *, network: dict, settings: dict, missing: dic
 
 def table(text: str, of_sides: dict[str, list[Run]], parts: dict) -> list[str]:
     """Return the table of one set of studies, with a line on the target."""
-    studies, _, slices = text.partition("x")
+    studies = parse_set(text).studies
     lines = [
-        f"## {'1 study' if studies == '1' else f'{studies} studies'} of {slices} slices",
+        f"## {parse_set(text).name}",
         "",
         "| Side | Studies per minute | Clock | Processor time | Peak memory | Ours is faster by clock (by "
         "processor time) | Of the clock: start, conversion, network |",
@@ -90,7 +91,7 @@ def table(text: str, of_sides: dict[str, list[Run]], parts: dict) -> list[str]:
                 reading = "met" if by_clock >= TARGET else "missed"
                 verdicts.append(f"{side} {reading} ({figure(by_clock)} x)")
         lines.append(
-            f"| {side} | {figure(60 * int(studies) / used.clock)} | {figure(used.clock)} s | "
+            f"| {side} | {figure(60 * studies / used.clock)} | {figure(used.clock)} s | "
             f"{figure(used.processor)} s | {used.peak_mb:.0f} MB | {speed} | {of_clock} |"
         )
     if verdicts:
@@ -139,8 +140,8 @@ def parts_table(parts: dict) -> list[str]:
 def networks(runs: dict, parts: dict, network: dict, settings: dict) -> list[str]:
     """Return operations per slice, and time per slice in the first set, of each network."""
     text = next(iter(runs))
-    studies, _, slices = text.partition("x")
-    ours = parts[text].get("network", (0.0,))[0] / (int(studies) * int(slices))
+    slices = parse_set(text).studies * parse_set(text).slices
+    ours = parts[text].get("network", (0.0,))[0] / slices
     lines = [
         f"Operations of the convolutions, counted in the networks that ran; clock in the set {text}.",
         "",
@@ -153,8 +154,8 @@ def networks(runs: dict, parts: dict, network: dict, settings: dict) -> list[str
         if side == OURS:
             continue
         chosen = settings[MONAI if side == MONAI else NNUNET]
-        passes = its_runs[-1].report["slices"] / (int(studies) * int(slices))
-        clock = statistics.median(run.report["network"] for run in its_runs) / int(studies) / int(slices)
+        passes = its_runs[-1].report["slices"] / slices
+        clock = statistics.median(run.report["network"] for run in its_runs) / slices
         words = ", ".join(f"{name} {chosen[name]}" for name in SAID if name in chosen)
         lines.append(f"| {side} | {chosen['gflop']:.2f} | {passes:.2f} | {1000 * clock:.1f} ms | {words} |")
     return lines

@@ -36,7 +36,8 @@ TRIED = {
     ],
 }
 SCRIPTS = {MONAI: "monai_prediction.py", NNUNET: "nnunet_prediction.py"}
-MASKS = {MONAI: "*_mask.nii.gz", NNUNET: "*.nii"}
+OUR_MASKS = "*_mask.nii.gz"
+MASKS = {MONAI: "*_mask.nii.gz", NNUNET: "*.nii", MIRRORED: "*.nii"}
 
 
 @dataclass
@@ -91,7 +92,7 @@ def run_ours(model: str, engine: str, studies: Path, count: int, work: Path, par
     command = [sys.executable, *start, "predict", model, studies, "--format", "nifti", "--engine", engine]
     command += ["--out", work / "out", "--quiet"]
     used = measured(command, environment(), work / "log.txt")
-    count_masks(work / "out", "*_mask.nii.gz", count)
+    count_masks(work / "out", OUR_MASKS, count)
     return Run(used, report=json.loads(report.read_text(encoding="utf-8")) if parts else {})
 
 

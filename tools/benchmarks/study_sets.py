@@ -3,10 +3,10 @@
 import json
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.set_names import StudySet, parse_set
 from scipy import ndimage
 
 from clamnet_tf.files import write_json
@@ -21,46 +21,6 @@ FORMAT = CtFormat(signed=True, bits=16, slope=1.0, intercept=-1024.0, padding=No
 NOISE_HU = 2.5
 LEAST_HU = -1024.0
 STAMP = "set.json"
-
-
-@dataclass(frozen=True)
-class StudySet:
-    """Say what a folder of studies holds.
-
-    Attributes:
-        studies: number of studies, one patient and one series each.
-        slices: slices of a series.
-        side: rows and columns of a slice, even.
-    """
-
-    studies: int
-    slices: int
-    side: int = 512
-
-    @property
-    def name(self) -> str:
-        """Return the set in words, for tables."""
-        studies = "1 study" if self.studies == 1 else f"{self.studies} studies"
-        return f"{studies} of {self.slices} slices"
-
-    @property
-    def folder(self) -> str:
-        """Return the name of its folder."""
-        return f"{self.studies}x{self.slices}x{self.side}"
-
-
-def parse_set(text: str, side: int) -> StudySet:
-    """Return the set that "20x30" names: 20 studies of 30 slices.
-
-    Raises:
-        ValueError: The text is of another form.
-    """
-    studies, times, slices = text.partition("x")
-    if not (times and studies.isdigit() and slices.isdigit() and int(studies) and int(slices) > 1):
-        raise ValueError(
-            f"expected STUDIESxSLICES, at least one study of two slices, as 20x30; received {text}"
-        )
-    return StudySet(int(studies), int(slices), side)
 
 
 def make_set(home: Path, wanted: StudySet) -> Path:
@@ -101,11 +61,7 @@ def doubled(hu: np.ndarray, space: Space, generator: np.random.Generator) -> tup
 def main() -> None:
     """Make the set that the arguments name (home, 20x30, side) and print its folder."""
     home, text, side = sys.argv[1:]
-    try:
-        wanted = parse_set(text, int(side))
-    except ValueError as error:
-        sys.exit(f"Error: --sets: {error}")
-    print(make_set(Path(home), wanted))
+    print(make_set(Path(home), parse_set(text, int(side))))
 
 
 if __name__ == "__main__":
