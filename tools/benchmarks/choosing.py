@@ -17,7 +17,7 @@ def nearest_width(gflop_at, wanted: float, step: int = 8) -> int:
     return min((width, width + step), key=lambda each: abs(gflop_at(each) - wanted))
 
 
-def fastest(runs: dict, repeats: int = 5) -> tuple[str, dict]:
+def fastest(runs: dict, repeats: int = 3) -> tuple[str, dict]:
     """Return the name of the fastest of several callables, and the milliseconds of each.
 
     They take turns, and the shortest of their times counts; a first turn is left out.

@@ -37,7 +37,7 @@ from peer_networks import TimedNetwork, gflop_of, versions, write_report
 SIDE = 128
 LOW_HU, HIGH_HU = -20.0, 100.0
 READERS = {"itk": "ITKReader", "pydicom": "PydicomReader"}
-BATCHES, SLICES = (1, 2, 5, 10, 30), 30
+BATCHES, SLICES = (1, 2, 5, 10), 10
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
