@@ -67,15 +67,8 @@ class GroupMarker:
     """Mark one group of files after another."""
 
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
-        self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = (
-            trained,
-            recipe,
-            inputs,
-            out,
-            choice,
-            cache,
-            alone,
-        )
+        self.trained, self.recipe, self.inputs, self.out = trained, recipe, inputs, out
+        self.choice, self.cache, self.alone = choice, cache, alone
         self.organ_network = organ_network
         self.opinions = Opinions(trained) if choice.rank or choice.uncertainty else None
         self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
@@ -177,6 +170,7 @@ class GroupMarker:
                 [*self.choice.warnings, *notes],
                 self.facts(),
                 index=index,
+                modality=self.recipe.modality,
             )
         content["slices"] += [
             slice_row(marked, marked_slice, files)
