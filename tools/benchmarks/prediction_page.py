@@ -27,8 +27,13 @@ time until a program has imported its modules and built its network.
   compression. Mirroring is measured in the last round only.
 
 The peers' weights are random, on which time does not depend. They find no organ and do no post-processing.
-Their settings were chosen among those below as the fastest on this machine.
+Their settings were chosen among those below as the fastest on this machine. torch.compile was left out: it
+compiled MONAI's network for more than seven minutes on 2 busy cores. All sides write masks on the same grids,
+which is checked.
 """
+PARTS_NOTE = """\
+Measured in runs of their own, by wrapping functions (`prediction_parts.py`); a part's time is without that of
+other parts called within it. Shares are of the sum; what runs in several threads at once is added up."""
 #: What of a peer's settings the page says.
 SAID = ("width", "memory", "batch", "reader", "workers", "resampling", "processes")
 
@@ -60,7 +65,7 @@ def page(runs: dict, parts: dict, *, network: dict, settings: dict, missing: dic
     for text, of_sides in runs.items():
         lines += [*table(text, of_sides, parts[text]), ""]
     lines += [f"Not measured: {peer} ({why})." for peer, why in missing.items()]
-    lines += ["## The parts of ours", "", *parts_table(parts), ""]
+    lines += ["## The parts of ours", "", PARTS_NOTE, "", *parts_table(parts), ""]
     lines += ["## The networks", "", *networks(runs, parts, network, settings), ""]
     lines += [*tried(settings), *versions(runs, network)]
     return "\n".join(lines) + "\n"
