@@ -1,7 +1,7 @@
 """Read, check and write the manifest CSV: which image, of which patient, with which label.
 
 Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers,
-label_level. In place of image, two or more columns image_NAME name a file or folder per sequence.
+label_level, laterality, view. In place of image, two or more columns image_NAME name a file or folder per sequence.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 
@@ -23,6 +23,7 @@ from clamnet_tf.files import write_text
 
 REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("site", "series", "slice", "position", "eta", "mask", "split", "organ", "markers", "label_level")
+OF_BREASTS = ("laterality", "view")  # columns that are written only where an image has them
 SIDES = ("train", "val", "test")
 MISSPELT = 0.75  # likeness (0..1) from which an unknown column is taken for a misspelt one
 
@@ -54,6 +55,8 @@ class Case:
         label_level: "slice" or "study", what the label speaks of; None leaves it to the recipe.
         sequences: the files of all channels, where a study has a series or file per sequence; `image` is the
             reference then, or a file of it. None: `image` holds all channels.
+        laterality: "left" or "right", which breast (or other paired organ) the image shows; None: not stated.
+        view: name of the projection of a mammogram, such as CC or MLO; None: not stated.
     """
 
     image: Path
@@ -71,6 +74,8 @@ class Case:
     mask_in_order: bool = False
     label_level: str | None = None
     sequences: SequenceGroup | None = None
+    laterality: str | None = None
+    view: str | None = None
 
 
 class HidesIdentifiers(Protocol):
@@ -144,6 +149,8 @@ def read_cells(reader: RowReader, line: int, cells: dict[str, str]) -> Case:
         markers=reader.names(line, "markers", get("markers"), label),
         label_level=reader.level(line, "label_level", get("label_level")),
         sequences=sequences,
+        laterality=reader.laterality(line, "laterality", get("laterality")),
+        view=get("view") or None,
     )
 
 
@@ -180,7 +187,7 @@ def read_manifest(csv_path) -> Manifest:
     header, rows = table.header, table.rows
     of_sequences = sequence_columns(header)
     required = REQUIRED[1:] if of_sequences else REQUIRED
-    known = required + OPTIONAL + of_sequences
+    known = required + OPTIONAL + OF_BREASTS + of_sequences
     reader = RowReader(csv_path.parent)
     unused = [name for name in header if name not in known]
     if set(required) <= set(header):
@@ -231,7 +238,8 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
     groups = [case.sequences for case in manifest.cases if case.sequences is not None]
     names = [image.name for image in groups[0].images] if groups else []
     columns = tuple(PREFIX + name for name in names) + REQUIRED[1:] if names else REQUIRED
-    lines = [spreadsheet.line(columns + OPTIONAL)]
+    of_breasts = tuple(name for name in OF_BREASTS if any(getattr(case, name) for case in manifest.cases))
+    lines = [spreadsheet.line(columns + OPTIONAL + of_breasts)]
 
     def text(value):
         if isinstance(value, Path):
@@ -250,6 +258,7 @@ def write_manifest(manifest: Manifest, csv_path) -> None:
             case.organ,
             "+".join(case.markers),
             case.label_level,
+            *(getattr(case, name) for name in of_breasts),
         )
         lines.append(spreadsheet.line(text(value) for value in (*values, *more)))
     write_text(csv_path, "".join(lines))

@@ -11,6 +11,8 @@ from clamnet_tf.datasets.table_limits import LONGEST_NUMBER, shown_cell
 from clamnet_tf.errors import DataError
 
 LABEL_LEVELS = {"slice": "slice", "study": "study"}
+LATERALITIES = {"left": "left", "l": "left", "right": "right", "r": "right"}
+NO_LATERALITY = ("b", "both", "u", "unpaired")
 SIDE_NAMES = {"train": "train", "val": "val", "test": "test", "validation": "val"}
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # limits of a file system: bytes of one name, characters of a path
@@ -118,6 +120,12 @@ class RowReader:
     def level(self, line, column, text):
         """Return slice or study, or None."""
         return self._one_of(line, column, text, LABEL_LEVELS, "slice or study")
+
+    def laterality(self, line, column, text):
+        """Return left or right, or None where the cell is empty or says both or unpaired."""
+        if text.lower() in NO_LATERALITY:
+            return None
+        return self._one_of(line, column, text, LATERALITIES, "left or right (L, R), both or unpaired")
 
     def _one_of(self, line, column, text, values, expected):
         if text and text.lower() not in values:

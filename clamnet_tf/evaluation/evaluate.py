@@ -67,7 +67,7 @@ def evaluate_run(
     prepared = replace(prepared, table=hidden_table(prepared.table, manifest))
     trained, selection = load_trained_model(run, recipe), run.read_selection()
     trained.probability.workers = workers
-    channels = prepared.images.shape[3] - (prepared.atlas is not None)
+    channels = prepared.own.images.shape[3] - (prepared.atlas is not None)
     if channels != trained.channels:
         raise DataError(
             f"{manifest.root}: the model of {run.path} takes {trained.channels} channel(s); these images "
@@ -173,6 +173,7 @@ def write_pictures(folder: Path, items, names=()) -> None:
 def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes):
     """Yield the cases of `split_by_class` for each row, volume by volume, on the original grid."""
     table, done, predictor = prepared.table, 0, trained.probability
+    own = prepared.own.images.shape[3]  # the simple methods do not see the other breast
     meanings = MeaningsOf255(DATA_SET)
     for volume_rows in volumes_of(prepared, rows):
         images, organs = (
@@ -182,7 +183,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         heads = predictor.heads(images)
         combined = trained.volume(predictor.combine(heads), images, organs)
         masks = {
-            what: {name: method(images, organs) for name, method in methods.items()}
+            what: {name: method(images[..., :own], organs) for name, method in methods.items()}
             for what, methods in baselines.items()
         }
         truths = open_masks(

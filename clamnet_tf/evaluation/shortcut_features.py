@@ -64,14 +64,14 @@ class ShortcutFeatures:
             prepared: Prepared slices.
             rows: (n,) row indices.
         """
-        table = prepared.table
+        table, own = prepared.table, prepared.own
         top, left, size, height, width = table.box[rows].T.astype(float)
         inside_rows = np.minimum(top + size, height) - np.maximum(top, 0)
         inside_columns = np.minimum(left + size, width) - np.maximum(left, 0)
         outside = 1 - np.clip(inside_rows, 0, None) * np.clip(inside_columns, 0, None) / size**2
         pixels = np.array(
             [
-                _of_pixels(np.asarray(prepared.images[row], np.float32), np.asarray(prepared.organ[row]) > 0)
+                _of_pixels(np.asarray(own.images[row], np.float32), np.asarray(own.organ[row]) > 0)
                 for row in rows
             ]
         ).reshape(-1, 5)

@@ -23,7 +23,8 @@ class TrainedModel:
             0..1.
         volume: maps of one volume -> consistent maps, see inference.postprocessing.volume.
         marking: threshold of these maps with its rule, and what is done to the mask.
-        channels: number of channels of an image (the network takes one more with an atlas).
+        channels: number of channels of an image (the network takes one more with an atlas, and twice as many
+            where it compares both breasts).
         step: optimizer step of the chosen checkpoint.
         threshold_rule: where the cuts of `volume` come from, in words.
         head_thresholds: name of a class -> name of a head -> cut of its own maps.
@@ -109,7 +110,7 @@ def load_trained_model(run: RunFolder, recipe, *, engine: str = TENSORFLOW) -> T
         predictor,
         volume,
         threshold_rule,
-        int(channels) - (atlas is not None),
+        int(channels) // 2 if recipe.data.contralateral else int(channels) - (atlas is not None),
         step,
         rule,
         head_thresholds,

@@ -16,7 +16,8 @@ import tensorflow as tf
 class AugmentationConfig(NamedTuple):
     """The distribution of views, which is the same for both classes.
 
-    The fields are those of the recipe's `pairs.augmentation`.
+    The fields are those of the recipe's `pairs.augmentation`; and `images`, how many images of equally many
+    channels stand one after the other in the channels of a slice: each keeps its own outside blank.
 
     Examples:
         >>> AugmentationConfig(flip=False, rotate_degrees=10.0).blur
@@ -36,6 +37,7 @@ class AugmentationConfig(NamedTuple):
     rand_augment: float = 0.0
     quarter_turns: bool = False
     shift: float = 0.0
+    images: int = 1
 
 
 def _scale(x, y, center):
@@ -262,7 +264,11 @@ def _intensities(view, drawn, uniform, law: AugmentationConfig):
     Pixels outside the slice (exactly 0) stay 0.
     """
     channels = view.shape[-1]
-    visible = tf.cast(tf.reduce_any(view != 0, axis=-1, keepdims=True), tf.float32)
+    parts = tf.split(view, law.images, axis=-1)
+    shown = [tf.reduce_any(part != 0, axis=-1, keepdims=True) for part in parts]
+    visible = tf.cast(shown[0], tf.float32)
+    if law.images > 1:
+        visible = tf.cast(tf.repeat(tf.concat(shown, axis=-1), channels // law.images, axis=-1), tf.float32)
     if law.channel_loss and channels > 1:
         view = tf.gather(view, _channel_order(uniform(9, 0.0, 1.0, 3), channels, law), axis=-1, batch_dims=1)
     if law.intensity:

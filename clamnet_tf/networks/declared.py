@@ -22,7 +22,10 @@ LARGEST_SIDE = 8192  # pixels, of an input or of what layers make of it
 MOST_CHANNELS = 65_536
 _SAME_CHANNELS = {
     "Activation",
+    "AveragePooling2D",
+    "Dropout",
     "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
     "MaxPooling2D",
     "Rescaling",
     "SpatialDropout2D",
@@ -171,8 +174,9 @@ class _Layer:
                 columns,
                 self._bounded("channels", sum(shape[2] for shape in inputs), MOST_CHANNELS),
             ), 0
-        if self.kind == "Add":
-            if any(shape[2] != channels for shape in inputs):
+        if self.kind in ("Add", "Subtract", "Multiply"):
+            scalars = (1,) if self.kind == "Multiply" else ()  # a factor may be the same for all channels
+            if any(shape[2] not in (channels, *scalars) for shape in inputs):
                 raise ValueError(
                     f"adds {str([shape[2] for shape in inputs])[:60]} channels; expected as many of each"
                 )
@@ -180,7 +184,7 @@ class _Layer:
         self._check_build(channels)
         if self.kind in _SAME_CHANNELS:
             factor = self._pair("size", 64) if self.kind == "UpSampling2D" else (1, 1)
-            if self.kind == "MaxPooling2D":
+            if self.kind in ("MaxPooling2D", "AveragePooling2D"):
                 self._pair("pool_size", LARGEST_SIDE)
             return (self._larger(rows, factor[0]), self._larger(columns, factor[1]), channels), 0
         if self.kind in ("GroupNormalization", "BatchNormalization"):

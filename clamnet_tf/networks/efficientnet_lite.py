@@ -69,7 +69,9 @@ def stride_after(count: int) -> int:
     return stride
 
 
-def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int = 0, last: str | None = None):
+def connect_efficientnet_lite0(
+    image, *, blocks: int = len(BLOCKS), frozen: int = 0, last: str | None = None, prefix: str = "encoder"
+):
     """Connect the stem and the first `blocks` blocks to an image.
 
     Args:
@@ -79,6 +81,7 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
         blocks: how many blocks are connected, 0..16.
         frozen: the stem and this many blocks keep their weights and statistics; 0: everything is trained.
         last: name of the last layer; None: it gets a name of its own.
+        prefix: beginning of the layers' names.
 
     Returns:
         (batch, height / stride, width / stride, channels of the last block).
@@ -98,20 +101,20 @@ def connect_efficientnet_lite0(image, *, blocks: int = len(BLOCKS), frozen: int 
             f"{image.shape[1]} x {image.shape[2]}."
         )
     trained = not frozen
-    x = layers.Rescaling(INPUT_SCALE, name="encoder_scale")(image)
+    x = layers.Rescaling(INPUT_SCALE, name=f"{prefix}_scale")(image)
     x = layers.Conv2D(
         STEM_FILTERS,
         3,
         strides=2,
         padding="same",
         use_bias=False,
-        name="encoder_stem_conv",
+        name=f"{prefix}_stem_conv",
         trainable=trained,
     )(x)
-    x = _normalised(x, "encoder_stem", trained, active=True)
+    x = _normalised(x, f"{prefix}_stem", trained, active=True)
     for index, block in enumerate(BLOCKS[:blocks]):
         end = last if index == blocks - 1 else None
-        x = _inverted_residual(x, block, f"encoder_block_{index}", trained=index >= frozen, last=end)
+        x = _inverted_residual(x, block, f"{prefix}_block_{index}", trained=index >= frozen, last=end)
     return x
 
 

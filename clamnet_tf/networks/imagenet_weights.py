@@ -25,13 +25,16 @@ _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-def load_imagenet_weights(network) -> None:
+def load_imagenet_weights(network, *, prefix: str = "encoder", sees: tuple[int, int] | None = None) -> None:
     """Give the layers of `connect_efficientnet_lite0` in a model their ImageNet weights.
 
     Args:
         network: model that holds these layers under their names. An input of one channel gets the sum of the
             stem's three kernels, which equals an image repeated three times; three channels get the kernels
             unchanged; any other number gets their mean, scaled by 3 / channels.
+        prefix: beginning of the layers' names.
+        sees: the first channel of the input that these layers see, and the one after the last; the kernels
+            of all others are 0, and "channels" above are those between. None: they see all.
 
     Raises:
         NetworkError: the distribution is not installed, its file is another one, or the model has none of the
@@ -39,21 +42,24 @@ def load_imagenet_weights(network) -> None:
     """
     values = imagenet_weights()
     names = {layer.name: layer for layer in network.layers}
-    stem = names.get("encoder_stem_conv")
+    stem = names.get(f"{prefix}_stem_conv")
     if stem is None:
         raise NetworkError(
-            f"{network.name}: has no layer encoder_stem_conv; build it with connect_efficientnet_lite0."
+            f"{network.name}: has no layer {prefix}_stem_conv; build it with connect_efficientnet_lite0."
         )
     kernel = np.transpose(values["_conv_stem.weight"], (2, 3, 1, 0))
-    channels = stem.kernel.shape[2]
+    received = stem.kernel.shape[2]
+    first, end = sees or (0, received)
+    channels = end - first
     if channels == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
     elif channels != 3:
         kernel = np.repeat(kernel.mean(axis=2, keepdims=True), channels, axis=2) * (3.0 / channels)
+    kernel = np.pad(kernel, ((0, 0), (0, 0), (first, received - end), (0, 0)))
     stem.set_weights([kernel])
-    _set_norm(names["encoder_stem_norm"], values, "_bn0")
+    _set_norm(names[f"{prefix}_stem_norm"], values, "_bn0")
     for index, block in enumerate(BLOCKS):
-        layer_prefix, source_prefix = f"encoder_block_{index}", f"_blocks.{index}"
+        layer_prefix, source_prefix = f"{prefix}_block_{index}", f"_blocks.{index}"
         if f"{layer_prefix}_project_conv" not in names:
             return
         if block.expansion != 1:

@@ -3,20 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import shutil
-from pathlib import Path
 
 import numpy as np
 
-from clamnet_tf.errors import DataError, EnvironmentFailure, RunError
-from clamnet_tf.files import atomic_path, make_folder
-from clamnet_tf.preprocessing.cache import Prepared, default_cache
+from clamnet_tf.errors import DataError, RunError
+from clamnet_tf.preprocessing.added_channels import images_with_channels
+from clamnet_tf.preprocessing.cache import Prepared
 from clamnet_tf.preprocessing.normal_atlas import NormalAtlas
-from clamnet_tf.preprocessing.npy_files import GrowingArray
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
 
 _ENOUGH = 500  # normal slices, an even sample of them
-_BLOCK = 64  # slices at a time
 
 
 def fit_atlas(section, prepared: Prepared, rows: np.ndarray, labels: np.ndarray) -> NormalAtlas:
@@ -78,22 +74,11 @@ def with_atlas_channel(prepared: Prepared, atlas: NormalAtlas, cache=None) -> Pr
         EnvironmentFailure: the cache is full or read-only.
     """
     key = hashlib.sha256(json.dumps([prepared.key, atlas.row()], sort_keys=True).encode()).hexdigest()
-    folder = make_folder(Path(cache or default_cache())) / f"deviation-{key[:20]}"
-    images = _opened(folder, prepared)
-    if images is None:
-        shutil.rmtree(folder, ignore_errors=True)  # of another size, or damaged
-        try:
-            with atomic_path(folder) as temporary:
-                _write(temporary, prepared, atlas)
-        except EnvironmentFailure:
-            if not folder.exists():  # else another process was faster
-                raise
-        images = _opened(folder, prepared)
-        if images is None:
-            raise EnvironmentFailure(
-                f"{folder}: was written but cannot be read back; check the disk, delete the folder and try "
-                f"again."
-            )
+
+    def with_deviation(part: slice) -> np.ndarray:
+        return atlas.append(prepared.images[part], prepared.organ[part])
+
+    images = images_with_channels(prepared, f"deviation-{key[:20]}", 1, with_deviation, cache)
     return dataclasses.replace(prepared, images=images, key=key, atlas=atlas)
 
 
@@ -119,21 +104,3 @@ def atlas_of(run, recipe) -> NormalAtlas | None:
             f"{run.selection}: has no usable normal_atlas, which its recipe demands "
             f"({type(error).__name__}: {error}). Train the run again."
         ) from error
-
-
-def _write(folder: Path, prepared: Prepared, atlas: NormalAtlas) -> None:
-    folder.mkdir()
-    with GrowingArray(
-        folder / "images.npy", (*prepared.images.shape[1:3], prepared.images.shape[3] + 1), np.float16
-    ) as images:
-        for start in range(0, len(prepared.images), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            images.append(atlas.append(prepared.images[part], prepared.organ[part]))
-
-
-def _opened(folder: Path, prepared: Prepared):
-    try:
-        images = np.load(folder / "images.npy", mmap_mode="r")
-    except (OSError, ValueError):
-        return None
-    return images if images.shape == (*prepared.images.shape[:3], prepared.images.shape[3] + 1) else None

@@ -57,6 +57,8 @@ class Prepared:
         account: lines on what the preparation could not do as asked, if anything.
         fallback: number of slices where organ.method found nothing plausible.
         atlas: the atlas whose deviation is the last channel (data.normal_atlas), or None.
+        single: the same slices without the other breast, which is the second half of the channels
+            (data.contralateral); None when there is no such half.
     """
 
     folder: Path
@@ -68,6 +70,12 @@ class Prepared:
     account: tuple[str, ...] = ()
     fallback: int = 0
     atlas: NormalAtlas | None = None
+    single: "Prepared | None" = None
+
+    @property
+    def own(self) -> "Prepared":
+        """The same slices with the channels of the image itself alone, apart from those of an atlas."""
+        return self.single or self
 
     @property
     def cache(self) -> Path:

@@ -13,6 +13,7 @@ from clamnet_tf.datasets.split import split_manifest
 from clamnet_tf.datasets.study_labels import with_label_level
 from clamnet_tf.errors import DataError
 from clamnet_tf.preprocessing.cache import Prepared, default_cache, prepare
+from clamnet_tf.preprocessing.contralateral import with_contralateral
 from clamnet_tf.recipe.classes import class_names
 from clamnet_tf.recipe.sequences import sequences_of
 from clamnet_tf.simulation.cohorts import COHORTS, write_cohort
@@ -118,6 +119,8 @@ def prepare_with_progress(
             organ_network=organ_network,
             expected=expected_images(recipe, channels, any_modality=any_modality),
         )
+    if recipe.data.contralateral:
+        prepared = with_contralateral(prepared, manifest, cache)
     count, side, _, channels = prepared.images.shape
     state = "found in the cache" if prepared.reused else "prepared"
     reporter.line(

@@ -1,6 +1,7 @@
 """Rules between several keys of a recipe, which the schema cannot state (rule.py says what a rule is)."""
 
 from clamnet_tf.recipe import (  # noqa: F401  (each adds its rules to RULES)
+    rules_contralateral,
     rules_masks,
     rules_network,
     rules_sequences,

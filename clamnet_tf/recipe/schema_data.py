@@ -138,6 +138,11 @@ class DataSection(Section):
         description="A further channel from normal training slices: how unusual each pixel is at its place "
         "of the organ; null for none.",
     )
+    contralateral: bool = Field(
+        False,
+        description="Whether the same patient's other breast, mirrored, becomes a further channel of a "
+        "mammogram, blank where there is none; for network.pretrained.comparison.",
+    )
     side: Annotated[int, Field(ge=16, le=1024)] = Field(
         256, description="Side of a prepared slice, in pixels. [1, 4]"
     )
@@ -154,7 +159,14 @@ class DataSection(Section):
 
     @model_serializer(mode="wrap")
     def _without_absent_atlas(self, handler):
-        return without(handler(self), normal_atlas=None, labels="slice", sequences=None, registration="none")
+        return without(
+            handler(self),
+            normal_atlas=None,
+            contralateral=False,
+            labels="slice",
+            sequences=None,
+            registration="none",
+        )
 
 
 class OrganSection(Section):

@@ -36,6 +36,15 @@ class PretrainedSection(Section):
         11,
         description="The stem and this many blocks keep their ImageNet weights; 0 trains everything.",
     )
+    comparison: bool = Field(
+        False,
+        description="Whether the evidence is also read from the features' difference from those of the "
+        "other image that data.contralateral adds, averaged over 5 x 5 places; needs all blocks frozen.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_a_comparison(self, handler):
+        return without(handler(self), comparison=False)
 
 
 class NetworkSection(Section):

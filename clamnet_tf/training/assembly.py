@@ -331,7 +331,8 @@ class TrainingAssembly:
         return self.data.pair_plan(**options)
 
     def _views(self) -> AugmentationConfig:
-        return AugmentationConfig(**self.pairs.augmentation.model_dump())
+        images = 1 if self.prepared.single is None else 2
+        return AugmentationConfig(**self.pairs.augmentation.model_dump(), images=images)
 
 
 def _digest(slices: TrainingSlices) -> str:

@@ -121,7 +121,8 @@ def draw_views(recipe, manifest, prepared, count: int) -> ShownViews:
         section, matching = recipe.attribution.classifier.augmentation, recipe.attribution.classifier.matching
     elif recipe.self_training.teacher == "normal_atlas":
         matching = recipe.self_training.matching
-    law, data = AugmentationConfig(**section.model_dump()), parts.data
+    images = 1 if prepared.single is None else 2
+    law, data = AugmentationConfig(**section.model_dump(), images=images), parts.data
     if recipe.training.supervision == "masks":
         shuffled = ShuffledPlan(len(data.rows), batch_size=count, seed=seed)
         drawn, masks = shuffled.rows(0), np.zeros(data.organ.shape, np.uint8)

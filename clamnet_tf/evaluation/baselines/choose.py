@@ -62,6 +62,7 @@ def choose_baselines(run: RunFolder, recipe, prepared, split: str | None) -> Cho
     Raises:
         RunError: The stored file is damaged or belongs to another recipe.
     """
+    prepared = prepared.own
     classes, atlas, channels = classes_of(recipe), prepared.atlas is not None, prepared.images.shape[3]
     names = named(lesion_class.name for lesion_class in classes)
     path, fitted_methods, new, note = run.path / KEPT_FILE, {}, None, None
@@ -97,7 +98,7 @@ def fit_kept(recipe, prepared) -> dict | None:
         prepared: Prepared slices of its data.
     """
     classes = classes_of(recipe)
-    return _content(_fit(recipe, prepared, classes), named(lesion_class.name for lesion_class in classes))
+    return _content(_fit(recipe, prepared.own, classes), named(lesion_class.name for lesion_class in classes))
 
 
 def _content(fitted_methods: dict[str, dict[str, Baseline]], names) -> dict | None:
