@@ -46,6 +46,7 @@ def describe(recipe, overrides, side, channels, picture):
             if loaded.data.channels
             else (COHORTS[loaded.data.cohort.kind].channels if loaded.data.cohort else 1)
         )
+        channels *= 2 if loaded.data.contralateral else 1  # the other breast
     if loaded.network.pretrained is not None:
         _describe_pretrained(loaded.network, side, channels, picture)
         return

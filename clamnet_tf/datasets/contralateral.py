@@ -6,6 +6,7 @@ a manifest says it in its columns laterality and view. Where nothing states the 
 candidate, and pixels must show that the breasts face opposite ways (preprocessing.contralateral).
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,8 +94,6 @@ def _facts_of(case: Case) -> _Facts:
     if is_dicom:
         from clamnet_tf.datasets.layouts.dicom_sides import read_side  # loads pydicom
 
-        try:
+        with contextlib.suppress(ImageError):
             examination, laterality, view = read_side(case.image)
-        except ImageError:
-            pass
     return _Facts(examination, case.laterality or laterality, (case.view or view).upper())

@@ -1,7 +1,8 @@
 """Read, check and write the manifest CSV: which image, of which patient, with which label.
 
 Columns: image, patient, label; optional site, series, slice, position, eta, mask, split, organ, markers,
-label_level, laterality, view. In place of image, two or more columns image_NAME name a file or folder per sequence.
+label_level, laterality, view. In place of image, two or more columns image_NAME name a file or folder per
+sequence.
 Relative paths are relative to the CSV and may not leave its folder; absolute paths are used unchanged.
 """
 

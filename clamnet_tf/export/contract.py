@@ -130,14 +130,20 @@ def prepared_slices(source) -> str:
         if data.window is not None
         else ""
     )
-    atlas = (
+    added = (
         "; the last channel is the deviation from normal slices, see clamnet_tf.preprocessing.normal_atlas"
         if data.normal_atlas
         else ""
     )
+    if data.contralateral:
+        added = (
+            f"; the first {source.channels // 2} of the channels are the mammogram, the others the same "
+            "patient's other breast, prepared alike and mirrored, or 0 where there is none, see "
+            "clamnet_tf.preprocessing.contralateral"
+        )
     return (
         f"float32 (batch, {source.side}, {source.side}, {source.channels}): slices as "
-        f"clamnet_tf.preprocessing.prepared_volume.prepare_volume makes them{atlas}. "
+        f"clamnet_tf.preprocessing.prepared_volume.prepare_volume makes them{added}. "
         f"{window_text}{_PER_VOLUME[data.normalization]}; {_outside(source.organ)} ({source.organ.method}); "
         f"cropped to the square around the volume's organ, "
         f"margin {source.organ.margin:g}; bilinear, antialiased, to {source.side} pixels"

@@ -160,6 +160,8 @@ def why_not_encoded(source) -> str | None:
     """Say why whole pictures cannot be taken; None when they can."""
     if source.data.normal_atlas is not None:
         return "the deviation from normal slices (data.normal_atlas) is not computed in a graph"
+    if source.data.contralateral:
+        return "a single picture does not show the other breast (data.contralateral)"
     if organ_of_pictures(source.organ).method not in ORGANS:
         return f"organ.method {source.organ.method} cannot be computed from one picture in a graph"
     if source.data.channels is None and source.channels not in (1, 3):

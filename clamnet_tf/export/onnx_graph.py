@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from clamnet_tf.errors import ExportFailure
+from clamnet_tf.export.onnx_weightless import WEIGHTLESS, require
 from clamnet_tf.networks.member_names import PREFIX, member_head
 from clamnet_tf.serving.signatures import IMAGES
 
@@ -32,7 +33,7 @@ def onnx_graph(config: dict, weights: Callable[[str], list[np.ndarray]], metadat
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph(weights)
+    graph = OnnxGraph(weights)
     open_layers, outputs = list(config["layers"]), config["output_layers"]
     while open_layers:
         later = [layer for layer in open_layers if not graph.add(layer)]
@@ -79,7 +80,7 @@ def _is_member_head(name: str) -> bool:
     return True
 
 
-class _Graph:
+class OnnxGraph:
     """Collect the nodes and stored numbers of a graph.
 
     Attributes:
@@ -137,25 +138,19 @@ def _inputs(layer: dict) -> list[str]:
     ]
 
 
-def _require(name: str, what: str, holds) -> None:
-    """Raise ExportFailure when a setting of a layer is one that is not written here."""
-    if not holds:
-        raise ExportFailure(f"layer {name}: expected {what}, to write it as ONNX. Please report this.")
-
-
-def _input(graph: _Graph, name: str, config: dict, before) -> None:
+def _input(graph: OnnxGraph, name: str, config: dict, before) -> None:
     _, height, width, channels = config["batch_shape"]
-    _require(name, "a single input of fixed size", not graph.tensors and height and width)
+    require(name, "a single input of fixed size", not graph.tensors and height and width)
     graph.input_shape = [height, width, channels]
     graph.set(
         name, graph.node("Transpose", [IMAGES], f"{name}:first", perm=_TO_FIRST), (channels, height, width)
     )
 
 
-def _convolution(graph: _Graph, name: str, config: dict, before) -> None:
+def _convolution(graph: OnnxGraph, name: str, config: dict, before) -> None:
     depthwise, stride = "depth_multiplier" in config, config["strides"]
     plain = config["data_format"] == "channels_last" and config["activation"] == "linear"
-    _require(name, "channels_last and no activation", plain and config["padding"] in ("same", "valid"))
+    require(name, "channels_last and no activation", plain and config["padding"] in ("same", "valid"))
     kernel, *bias = graph.weights(name)
     channels, height, width = graph.shapes[before[0]]
     if depthwise:
@@ -185,10 +180,10 @@ def _convolution(graph: _Graph, name: str, config: dict, before) -> None:
     graph.set(name, output, (kernel.shape[0], *sizes))
 
 
-def _transposed(graph: _Graph, name: str, config: dict, before) -> None:
+def _transposed(graph: OnnxGraph, name: str, config: dict, before) -> None:
     stride = config["strides"]
-    _require(name, "kernels of the size of the stride", list(config["kernel_size"]) == list(stride))
-    _require(
+    require(name, "kernels of the size of the stride", list(config["kernel_size"]) == list(stride))
+    require(
         name,
         "channels_last and no activation",
         config["data_format"] == "channels_last" and config["activation"] == "linear",
@@ -203,8 +198,8 @@ def _transposed(graph: _Graph, name: str, config: dict, before) -> None:
     graph.set(name, output, (kernel.shape[2], height * stride[0], width * stride[1]))
 
 
-def _group_norm(graph: _Graph, name: str, config: dict, before) -> None:
-    _require(
+def _group_norm(graph: OnnxGraph, name: str, config: dict, before) -> None:
+    require(
         name,
         "the last axis, scale and center",
         config["axis"] in (-1, 3) and config["scale"] and config["center"],
@@ -227,8 +222,8 @@ def _group_norm(graph: _Graph, name: str, config: dict, before) -> None:
     graph.set(name, graph.node("Add", [scaled, graph.constant(f"{name}:beta", beta)], name), shape)
 
 
-def _batch_norm(graph: _Graph, name: str, config: dict, before) -> None:
-    _require(name, "the last axis", config["axis"] in (-1, 3))
+def _batch_norm(graph: OnnxGraph, name: str, config: dict, before) -> None:
+    require(name, "the last axis", config["axis"] in (-1, 3))
     channels, _, _ = shape = graph.shapes[before[0]]
     values = list(graph.weights(name))
     gamma = values.pop(0) if config["scale"] else np.ones(channels)
@@ -242,94 +237,6 @@ def _batch_norm(graph: _Graph, name: str, config: dict, before) -> None:
     graph.set(name, output, shape)
 
 
-def _activation(graph: _Graph, name: str, config: dict, before) -> None:
-    kind, x = config["activation"], graph.tensors[before[0]]
-    if kind == "linear":
-        output = x
-    elif kind == "relu6":
-        limits = [graph.constant(f"{name}:{end}", np.float32(end)) for end in (0, 6)]
-        output = graph.node("Clip", [x, *limits], name)
-    elif kind in ("silu", "swish"):
-        output = graph.node("Mul", [x, graph.node("Sigmoid", [x], f"{name}:gate")], name)
-    elif kind == "gelu":  # x (1 + erf(x / sqrt 2)) / 2
-        root, one, half = (
-            graph.constant(f"{name}:{part}", np.float32(value))
-            for part, value in (("root", np.sqrt(2)), ("one", 1), ("half", 0.5))
-        )
-        error = graph.node("Erf", [graph.node("Div", [x, root], f"{name}:divided")], f"{name}:error")
-        share = graph.node("Mul", [graph.node("Add", [error, one], f"{name}:sum"), half], f"{name}:share")
-        output = graph.node("Mul", [x, share], name)
-    elif kind == "softmax":
-        output = graph.node("Softmax", [x], name, axis=1)
-    else:
-        _require(name, f"one of {', '.join(_SIMPLE)}, relu6, silu, gelu, softmax, linear", kind in _SIMPLE)
-        operator, attributes = _SIMPLE[kind]
-        output = graph.node(operator, [x], name, **attributes)
-    graph.set(name, output, graph.shapes[before[0]])
-
-
-def _pooling(graph: _Graph, name: str, config: dict, before) -> None:
-    channels, height, width = graph.shapes[before[0]]
-    size, stride = config["pool_size"], config["strides"]
-    fits = config["data_format"] == "channels_last" and height % stride[0] == width % stride[1] == 0
-    _require(
-        name, "sides that the stride divides, and pools no larger than it", fits and max(size) <= min(stride)
-    )
-    output = graph.node(
-        "MaxPool", [graph.tensors[before[0]]], name, kernel_shape=list(size), strides=list(stride)
-    )
-    graph.set(name, output, (channels, height // stride[0], width // stride[1]))
-
-
-def _enlarged(graph: _Graph, name: str, config: dict, before) -> None:
-    rows, columns = config["size"]
-    channels, height, width = graph.shapes[before[0]]
-    _require(name, "bilinear or nearest", config["interpolation"] in ("bilinear", "nearest"))
-    how = (
-        {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        if config["interpolation"] == "bilinear"
-        else {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    )
-    scales = graph.constant(f"{name}:scales", [1, 1, rows, columns])
-    output = graph.node("Resize", [graph.tensors[before[0]], "", scales], name, **how)
-    graph.set(name, output, (channels, height * rows, width * columns))
-
-
-def _joined(graph: _Graph, name: str, config: dict, before) -> None:
-    _require(name, "the last axis", config["axis"] in (-1, 3))
-    shapes = [graph.shapes[each] for each in before]
-    output = graph.node("Concat", [graph.tensors[each] for each in before], name, axis=1)
-    graph.set(name, output, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
-
-
-def _added(graph: _Graph, name: str, config: dict, before) -> None:
-    graph.set(
-        name, graph.node("Sum", [graph.tensors[each] for each in before], name), graph.shapes[before[0]]
-    )
-
-
-def _rescaled(graph: _Graph, name: str, config: dict, before) -> None:
-    parts = {part: np.reshape(config[part], (-1, 1, 1)) for part in ("scale", "offset")}
-    scaled = graph.node(
-        "Mul", [graph.tensors[before[0]], graph.constant(f"{name}:scale", parts["scale"])], f"{name}:scaled"
-    )
-    output = graph.node("Add", [scaled, graph.constant(f"{name}:offset", parts["offset"])], name)
-    graph.set(name, output, graph.shapes[before[0]])
-
-
-def _unchanged(graph: _Graph, name: str, config: dict, before) -> None:
-    graph.set(name, graph.tensors[before[0]], graph.shapes[before[0]])
-
-
-#: Activation of Keras -> operator and its attributes.
-_SIMPLE: dict[str, tuple[str, dict]] = {
-    "relu": ("Relu", {}),
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "elu": ("Elu", {"alpha": 1.0}),
-    "leaky_relu": ("LeakyRelu", {"alpha": 0.2}),
-    "softplus": ("Softplus", {}),
-}
 #: Class of a layer -> what writes it.
 _WRITERS = {
     "InputLayer": _input,
@@ -338,11 +245,5 @@ _WRITERS = {
     "Conv2DTranspose": _transposed,
     "GroupNormalization": _group_norm,
     "BatchNormalization": _batch_norm,
-    "Activation": _activation,
-    "MaxPooling2D": _pooling,
-    "UpSampling2D": _enlarged,
-    "Concatenate": _joined,
-    "Add": _added,
-    "Rescaling": _rescaled,
-    "SpatialDropout2D": _unchanged,
+    **WEIGHTLESS,
 }

@@ -46,6 +46,11 @@ class OrganNetwork:
                 f"{run.recipe}: a network with data.normal_atlas marks what is unusual in an organ; it "
                 f"cannot serve as organ network."
             )
+        if recipe.data.contralateral:
+            raise RunError(
+                f"{run.recipe}: a network with data.contralateral compares breasts whose organ is known; it "
+                f"cannot serve as organ network."
+            )
         if recipe.classes:
             raise RunError(
                 f"{run.recipe}: expected a network that marks one organ; this one has "

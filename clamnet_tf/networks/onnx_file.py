@@ -20,8 +20,9 @@ MODEL_SHA256 = "clamnet_tf.model_sha256"
 LARGEST = 300_000_000  # bytes, as the unpacked weights of a .keras file
 #: Operators that export.onnx_graph writes.
 OPERATORS = frozenset(
-    """Add BatchNormalization Clip Concat Conv ConvTranspose Div Elu Erf InstanceNormalization LeakyRelu
-    MaxPool Mul Relu Reshape Resize Sigmoid Softmax Softplus Sum Tanh Transpose""".split()
+    """Add AveragePool BatchNormalization Clip Concat Conv ConvTranspose Div Elu Erf GlobalMaxPool
+    InstanceNormalization LeakyRelu MaxPool Mul Relu Reshape Resize Sigmoid Softmax Softplus Sub Sum Tanh
+    Transpose""".split()
 )
 _STANDARD = ("", "ai.onnx")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -106,6 +106,6 @@ def _check_comparison(own, channels: int) -> None:
         )
     if own.frozen_blocks != own.blocks:
         raise NetworkError(
-            "network.pretrained.comparison: expected all blocks to be frozen (frozen_blocks equal to blocks), "
-            f"since both images are seen by the same weights; received {own.frozen_blocks} of {own.blocks}."
+            "network.pretrained.comparison: expected frozen_blocks to be equal to blocks, since the same "
+            f"weights see both images; received {own.frozen_blocks} of {own.blocks}."
         )

@@ -11,7 +11,6 @@ import numpy as np
 
 from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import expected_images
-from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.datasets.sequence_names import refuse_sequence
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
@@ -22,13 +21,10 @@ from clamnet_tf.prediction.formats import formats_for, write_masks
 from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
 from clamnet_tf.prediction.report import INDEX, write_volume_page
 from clamnet_tf.prediction.tables import notes_of, slice_row, volume_row
+from clamnet_tf.prediction.volume_preparation import VolumePreparation
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
-from clamnet_tf.preprocessing.atlas_channel import volume_with_atlas_channel
-from clamnet_tf.preprocessing.cache import prepare
-from clamnet_tf.preprocessing.crop import CropBox
-from clamnet_tf.preprocessing.organ_region import without_organ
-from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
-from clamnet_tf.preprocessing.volumes import Group, assemble
+from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
+from clamnet_tf.preprocessing.volumes import Group
 from clamnet_tf.recipe.classes import named
 from clamnet_tf.reporting.overlays import display_channel
 
@@ -67,18 +63,17 @@ class GroupMarker:
     """Mark one group of files after another."""
 
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
-        self.trained, self.recipe, self.inputs, self.out, self.choice, self.cache, self.alone = (
+        self.trained, self.recipe, self.inputs, self.out, self.choice, self.alone = (
             trained,
             recipe,
             inputs,
             out,
             choice,
-            cache,
             alone,
         )
-        self.organ_network = organ_network
         self.opinions = Opinions(trained) if choice.rank or choice.uncertainty else None
-        self.expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
+        expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
+        self.preparation = VolumePreparation(trained, recipe, inputs.manifest, expected, cache, organ_network)
         self.algorithm = algorithm_of(trained, recipe, model)
         self.names = {
             case: (inputs.names[case], inputs.outputs[case]) for case in range(len(inputs.manifest.cases))
@@ -117,7 +112,7 @@ class GroupMarker:
         keep_probability = self.choice.keep_probability or (
             self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats
         )
-        for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
+        for volume, (prepared, notes) in zip(volumes, self.preparation.prepared(group, volumes)):
             is_series = len(volume.grids) > 1
             first_case = volume.wanted[0][1]
             marked = mark_volume(
@@ -148,7 +143,7 @@ class GroupMarker:
             raise ImageError("\n  ".join(failures))
         for volume in volumes:
             self._require_channels(volume)
-        return [prepared for prepared, _ in self._prepared(group, volumes)]
+        return [prepared for prepared, _ in self.preparation.prepared(group, volumes)]
 
     def _require_channels(self, volume) -> None:
         image = self.inputs.manifest.cases[volume.wanted[0][1]].image
@@ -195,18 +190,8 @@ class GroupMarker:
             for case in group.cases:
                 refuse_sequence(manifest.cases[case].image, recipe.modality)
 
-        def read(subset):
-            return assemble(
-                manifest,
-                subset,
-                channels=recipe.data.channels,
-                dicom_backend=recipe.data.dicom_backend,
-                with_organ=recipe.organ.method == "given",
-                expected=self.expected,
-            )
-
         try:
-            return group, read(group)
+            return group, self.preparation.assemble(group)
         except ImageError:
             if len(group.cases) == 1:
                 raise
@@ -220,45 +205,8 @@ class GroupMarker:
         if not readable:
             raise ImageError("\n  ".join(unreadable))
         failures += [f"{failure} The rest of its volume is marked without it." for failure in unreadable]
-        return Group(tuple(readable)), read(Group(tuple(readable)))
-
-    def _prepared(self, group: Group, volumes):
-        """Yield a PreparedVolume per volume, stored in the cache when there is one, and notes on its
-        organ.
-        """
-        manifest, recipe = self.inputs.manifest, self.recipe
-        if self.cache is None:
-            for volume in volumes:
-                prepared_volume = prepare_volume(
-                    volume,
-                    manifest.cases[volume.wanted[0][1]].image,
-                    recipe.data,
-                    recipe.organ,
-                    self.organ_network,
-                )
-                prepared_volume = volume_with_atlas_channel(prepared_volume, self.trained.atlas)
-                yield prepared_volume, without_organ(recipe.organ.method, prepared_volume.fallback)
-            return
-        group_manifest = Manifest(manifest.root, tuple(manifest.cases[case] for case in group.cases))
-        cached = prepare(
-            group_manifest,
-            data=recipe.data,
-            organ=recipe.organ,
-            cache=self.cache,
-            organ_network=self.organ_network,
-            expected=self.expected,
-        )
-        for volume_index in range(len(volumes)):
-            rows = np.flatnonzero(cached.table.volume == volume_index)
-            box = CropBox(*(int(value) for value in cached.table.box[rows[0]]))
-            hashes = tuple(cached.table.pixel_hash[rows].tolist())
-            prepared_volume = PreparedVolume(
-                cached.images[rows], cached.organ[rows], box, tuple(cached.table.area[rows].tolist()), hashes
-            )
-            yield (
-                volume_with_atlas_channel(prepared_volume, self.trained.atlas),
-                without_organ(recipe.organ.method, cached.fallback),
-            )
+        group = Group(tuple(readable))
+        return group, self.preparation.assemble(group)
 
 
 def algorithm_of(trained, recipe, model: dict[str, str]) -> Algorithm:

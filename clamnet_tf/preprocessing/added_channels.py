@@ -50,8 +50,7 @@ def images_with_channels(
     images = _opened(folder, shape)
     if images is None:
         raise EnvironmentFailure(
-            f"{folder}: was written but cannot be read back; check the disk, delete the folder and try "
-            f"again."
+            f"{folder}: was written but cannot be read back; check the disk, delete the folder and try again."
         )
     return images
 

@@ -1,4 +1,4 @@
-"""Add the same patient's other breast to prepared mammograms as further channels (recipe: data.contralateral).
+"""Add the same patient's other breast to prepared mammograms as channels (recipe: data.contralateral).
 
 Both breasts were cropped to their own square and resized to the same side, so the other one only needs to be
 mirrored. Which one is the other is said by headers and manifest (datasets.contralateral). Where they do not
@@ -23,6 +23,8 @@ SAME_WAY = (
     "its patient's two images do not state their sides (DICOM ImageLaterality, or the column laterality of a "
     "manifest), and their breasts do not clearly face opposite ways, as left and right do"
 )
+ONE_ARRAY = "an array says nothing of the patient's other images; give the folder or the files of both"
+UNREADABLE = "the image of the other breast cannot be used"
 NO_BREAST = "no breast was found in the image of the other side"
 _CLEAR = 0.02  # gain of mirroring that tells the way two breasts face; 102 of the 107 pairs of MIAS have it
 

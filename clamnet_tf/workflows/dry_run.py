@@ -163,6 +163,9 @@ def _sheet(recipe: Recipe, manifest: Manifest, prepared: Prepared, shown) -> np.
     names = [f"Channel {channel} of the network's input" for channel in channels]
     if prepared.atlas is not None and len(names) == prepared.images.shape[3]:
         names[-1] = "Deviation from normal slices (of these few)"
+    if prepared.single is not None:
+        own = prepared.single.images.shape[3]
+        names[own:] = [f"Channel {channel - own} of the other breast" for channel in channels[own:]]
     side = prepared.images.shape[1]
     title = [
         f"Recipe {recipe.name}: what the network will see ({side} x {side} pixels). organ.method "

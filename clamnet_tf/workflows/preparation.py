@@ -42,7 +42,8 @@ def prepare_slices(
         The folder of the slices: that of the records, or the cache.
 
     Raises:
-        DataError, ImageError: The images cannot be prepared, or records are to hold labels of studies.
+        DataError, ImageError: The images cannot be prepared, or records are to hold labels of studies or
+            both breasts of a patient.
         EnvironmentFailure: Beam is requested and not installed.
     """
     cache = Path(source.cache or default_cache())
@@ -60,6 +61,11 @@ def prepare_slices(
             f"{manifest.root}: expected labels of slices, since a record holds the label of its slice; "
             "received labels of studies (data.labels, or the column label_level). Leave --format out: fit "
             "reads the cache."
+        )
+    if records is not None and recipe.data.contralateral:
+        raise DataError(
+            f"{manifest.root}: expected a recipe without data.contralateral, since a record holds one image "
+            "and not the other breast of its patient. Leave --format out: fit reads the cache."
         )
     channels = announced_channels(manifest) if recipe.data.channels is None else None
     expected = expected_images(recipe, channels, any_modality=source.any_modality)

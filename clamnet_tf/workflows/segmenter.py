@@ -27,6 +27,7 @@ from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.segmentation import Segmentation
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.atlas_channel import volume_with_atlas_channel
+from clamnet_tf.preprocessing.contralateral import ONE_ARRAY, volume_with_contralateral
 from clamnet_tf.preprocessing.organ_region import without_organ
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.preprocessing.volumes import choose_channels, group_cases
@@ -165,7 +166,7 @@ class Segmenter:
         """
         import tensorflow as tf
 
-        channels = self.channels + (self._trained.atlas is not None)
+        channels = self._trained.probability.input_shape[-1]
 
         def prepare(image):
             prepared = tf.numpy_function(
@@ -246,6 +247,9 @@ class Segmenter:
         prepared = prepare_volume(assembled, ARRAY, self.recipe.data, self.recipe.organ, self._organ_network)
         notes += doubtful_unit(assembled, self.recipe)
         notes += without_organ(self.recipe.organ.method, prepared.fallback)
+        if self.recipe.data.contralateral:
+            prepared, more = volume_with_contralateral(prepared, None, stated=False, reason=ONE_ARRAY)
+            notes += more
         return assembled, volume_with_atlas_channel(prepared, self._trained.atlas), notes
 
     def _predict_array(self, array: np.ndarray, spacing) -> Segmentation:

@@ -30,7 +30,6 @@ def read_side(path: Path) -> tuple[str, str, str]:
         study = str(dataset.get("StudyInstanceUID") or "").strip()
         side = str(dataset.get("ImageLaterality") or dataset.get("Laterality") or "").strip().upper()
         view = str(dataset.get("ViewPosition") or "").strip()
-        codes = dataset.get("ViewCodeSequence") or ()
-        if not view and len(codes):
-            view = str(codes[0].get("CodeMeaning") or "").strip()
+        for code in [] if view else list(dataset.get("ViewCodeSequence") or [])[:1]:
+            view = str(code.get("CodeMeaning") or "").strip()
     return study, _SIDES.get(side, ""), view
