@@ -31,6 +31,24 @@ def test_nothing_changes_under_the_still_law(rng):
     np.testing.assert_allclose(matrix, np.stack([np.eye(3)] * 2), atol=1e-6)
 
 
+def test_two_images_of_a_slice_move_alike_and_keep_their_own_outside_blank(rng):
+    images, organ = smooth(rng, channels=2), np.ones((2, 32, 32), np.float32)
+    images[..., 1] = images[..., 0]
+    images[0, :, 20:, 0], images[0, :, 20:, 1] = 0, 0
+    images[1, ..., 1] = 0  # no other image
+    still = {"intensity": 0.0, "noise": 0.0}
+    law = AugmentationConfig(rotate_degrees=20, zoom=(0.8, 1.2), shift=0.1, images=2, **still)
+    view, *_ = draw_view(images, organ, tf.constant([1, 2]), law)
+    np.testing.assert_array_equal(view[0, ..., 0], view[0, ..., 1])
+    alone, *_ = draw_view(images[..., :1], organ, tf.constant([1, 2]), law._replace(images=1))
+    np.testing.assert_array_equal(view[..., :1], alone)
+    noisy = law._replace(intensity=0.3, noise=0.1)
+    changed = draw_view(images, organ, tf.constant([1, 2]), noisy)[0].numpy()
+    np.testing.assert_array_equal(changed[1, ..., 1], 0)  # brightness and noise make no image of nothing
+    np.testing.assert_array_equal(changed[0] == 0, view[0] == 0)
+    assert np.abs(changed[1, ..., 0] - view[1, ..., 0]).max() > 0.05
+
+
 def test_sampling_equals_scipy(rng):
     image = smooth(rng, count=1, channels=1)
     matrix = np.array([[[0.9, 0.1, 1.5], [-0.2, 1.1, 2.0], [0, 0, 1]]], np.float32)

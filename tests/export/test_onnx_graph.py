@@ -25,6 +25,9 @@ LAYERS = {
     "batch norm": lambda: layers.BatchNormalization(),
     "batch norm without scale": lambda: layers.BatchNormalization(scale=False, center=False),
     "pool": lambda: layers.MaxPooling2D(2),
+    "average": lambda: layers.AveragePooling2D((5, 3), strides=1, padding="same"),
+    "highest": lambda: layers.GlobalMaxPooling2D(keepdims=True),
+    "left out": lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 1)),
     "taken": lambda: layers.MaxPooling2D(1, strides=2),
     "bilinear": lambda: layers.UpSampling2D(2, interpolation="bilinear"),
     "nearest": lambda: layers.UpSampling2D((2, 3)),
@@ -78,6 +81,23 @@ def test_layers_are_joined_and_added(images):
         np.testing.assert_allclose(found[name], np.asarray(wanted), rtol=1e-5, atol=1e-5)
 
 
+def test_a_comparison_of_two_images_gives_what_keras_gives(rng):
+    from clamnet_tf.export.folding import folded
+    from clamnet_tf.networks.build import build_network
+    from clamnet_tf.recipe.schema_network import NetworkSection
+
+    own = {"blocks": 3, "frozen_blocks": 3, "comparison": True}
+    section = NetworkSection(pretrained=own, output="sigmoid", dropout=0.5)
+    network = build_network(section, side=32, channels=2)
+    evidence = network.get_layer("evidence")
+    evidence.set_weights([rng.normal(size=weight.shape) for weight in evidence.get_weights()])
+    images = rng.normal(size=(3, 32, 32, 2)).astype(np.float32)
+    images[1, ..., 1] = 0
+    wanted = np.asarray(network(images, training=False)["head_1"])
+    for form in (network, folded(network)):
+        np.testing.assert_allclose(run(form, images)[1]["head_1"], wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_not_written_is_refused(images):
     image = keras.Input((12, 8, 4), name="image")
     for layer, what in (
@@ -85,6 +105,7 @@ def test_what_is_not_written_is_refused(images):
         (layers.Activation("softsign", name="odd"), "expected one of relu,"),
         (layers.Conv2D(2, 3, activation="relu", name="odd"), "expected channels_last and no activation"),
         (layers.Conv2DTranspose(2, 3, strides=2, name="odd"), "expected kernels of the size of the stride"),
+        (layers.AveragePooling2D(2, name="odd"), "expected channels_last, odd pools of stride 1"),
         (layers.MaxPooling2D(3, name="odd"), "expected sides that the stride divides"),
     ):
         with pytest.raises(ExportFailure, match=f"layer odd: {what}"):
@@ -95,7 +116,8 @@ def test_what_is_not_written_is_refused(images):
 
 
 def test_every_layer_of_a_saved_network_is_written_but_those_of_classifiers():
-    from clamnet_tf.export.onnx_graph import _SIMPLE, _WRITERS
+    from clamnet_tf.export.onnx_graph import _WRITERS
+    from clamnet_tf.export.onnx_weightless import _SIMPLE
 
     assert ALLOWED["keras.layers"] - set(_WRITERS) == {"Dense", "GlobalAveragePooling2D"}
     assert {operator for operator, _ in _SIMPLE.values()} <= OPERATORS

@@ -22,6 +22,22 @@ PRETRAINED = [
     "network.kernels=[3, 3, 5, 5, 7]",
     "network.output=sigmoid",
 ]
+
+
+def mammogram(*overrides):
+    """Overrides of a recipe that compares breasts, with `overrides` in place of its own."""
+    keys = {override.split("=")[0] for override in overrides}
+    return [*(one for one in MAMMOGRAM if one.split("=")[0] not in keys), *overrides]
+
+
+MAMMOGRAM = [
+    *PRETRAINED,
+    "network.pretrained.comparison=true",
+    "data.contralateral=true",
+    "data.cohort=null",
+    "modality=xray",
+    "organ.method=breast",
+]
 BY_ATTRIBUTION = ["self_training.teacher=attribution", *SMALL_ROUND]
 SEEN = "attribution.least_score=0.5"  # makes the section
 
@@ -111,6 +127,31 @@ WRONG = {
         [*PRETRAINED, "inference.head=2"],
         "inference.head",
         "expected mean or 1, .*received 2",
+    ),
+    "contralateral_is_compared": (
+        mammogram("network.pretrained.comparison=false"),
+        "data.contralateral",
+        "expected false, since nothing compares the two breasts, received true",
+    ),
+    "contralateral_is_of_breasts": (
+        mammogram("organ.method=body"),
+        "data.contralateral",
+        "expected false, since only mammograms have another breast .*organ.method body",
+    ),
+    "contralateral_is_the_only_addition": (
+        mammogram(*ATLAS),
+        "data.normal_atlas",
+        "expected null, with data.contralateral, received a section",
+    ),
+    "contralateral_stays_in_its_channels": (
+        mammogram("pairs.augmentation.channel_loss=0.1"),
+        "pairs.augmentation.channel_loss",
+        "expected 0 with data.contralateral, since it would mix the two breasts, received 0.1",
+    ),
+    "comparison_is_of_frozen_features": (
+        mammogram("network.pretrained.frozen_blocks=4"),
+        "network.pretrained.frozen_blocks",
+        "expected 5, all blocks, .*received 4",
     ),
     "sigmoid_classes": (
         ["network.output=sigmoid", *TWO],
@@ -663,3 +704,17 @@ def test_a_side_that_the_encoder_does_not_divide(problems_of, small_text):
         "data.side: expected a multiple of 32, the stride of network.pretrained.blocks 16, received 48"
         in line
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "message"),
+    [
+        ("data.contralateral=false", "network.pretrained.comparison", "since the channels hold one image"),
+        ("modality=ct", "data.contralateral", "true with modality ct and organ.method breast"),
+        ("pairs.augmentation.rand_augment=0.5", "pairs.augmentation.rand_augment", "received 0.5"),
+    ],
+)
+def test_a_comparison_of_breasts_is_asked_for_more(problems_of, small_text, override, path, message):
+    assert problems_of(small_text, *MAMMOGRAM) == []
+    lines = problems_of(small_text, *mammogram(override))
+    assert any(path in line and message in line for line in lines), lines
