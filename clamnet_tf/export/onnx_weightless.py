@@ -1,14 +1,14 @@
-"""Write the layers without weights of a network as ONNX nodes, channels first (see onnx_graph)."""
+"""Write the layers without weights of a network as ONNX nodes, channels first.
+
+Each writer takes the graph (onnx_graph.OnnxGraph), the name of the layer, its configuration and the names of
+the layers before it.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clamnet_tf.errors import ExportFailure
-
-if TYPE_CHECKING:
-    from clamnet_tf.export.onnx_graph import OnnxGraph
 
 
 def require(name: str, what: str, holds) -> None:
@@ -17,7 +17,7 @@ def require(name: str, what: str, holds) -> None:
         raise ExportFailure(f"layer {name}: expected {what}, to write it as ONNX. Please report this.")
 
 
-def _activation(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _activation(graph, name: str, config: dict, before) -> None:
     kind, x = config["activation"], graph.tensors[before[0]]
     if kind == "linear":
         output = x
@@ -43,7 +43,7 @@ def _activation(graph: "OnnxGraph", name: str, config: dict, before) -> None:
     graph.set(name, output, graph.shapes[before[0]])
 
 
-def _pooling(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _pooling(graph, name: str, config: dict, before) -> None:
     channels, height, width = graph.shapes[before[0]]
     size, stride = config["pool_size"], config["strides"]
     fits = config["data_format"] == "channels_last" and height % stride[0] == width % stride[1] == 0
@@ -56,7 +56,7 @@ def _pooling(graph: "OnnxGraph", name: str, config: dict, before) -> None:
     graph.set(name, output, (channels, height // stride[0], width // stride[1]))
 
 
-def _average_pooling(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _average_pooling(graph, name: str, config: dict, before) -> None:
     size, shape = config["pool_size"], graph.shapes[before[0]]
     plain = config["data_format"] == "channels_last" and config["padding"] == "same"
     centred = list(config["strides"]) == [1, 1] and all(side % 2 for side in size)
@@ -73,14 +73,14 @@ def _average_pooling(graph: "OnnxGraph", name: str, config: dict, before) -> Non
     graph.set(name, output, shape)
 
 
-def _highest(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _highest(graph, name: str, config: dict, before) -> None:
     fits = config["data_format"] == "channels_last" and config["keepdims"]
     require(name, "channels_last and keepdims", fits)
     output = graph.node("GlobalMaxPool", [graph.tensors[before[0]]], name)
     graph.set(name, output, (graph.shapes[before[0]][0], 1, 1))
 
 
-def _enlarged(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _enlarged(graph, name: str, config: dict, before) -> None:
     rows, columns = config["size"]
     channels, height, width = graph.shapes[before[0]]
     require(name, "bilinear or nearest", config["interpolation"] in ("bilinear", "nearest"))
@@ -94,31 +94,31 @@ def _enlarged(graph: "OnnxGraph", name: str, config: dict, before) -> None:
     graph.set(name, output, (channels, height * rows, width * columns))
 
 
-def _joined(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _joined(graph, name: str, config: dict, before) -> None:
     require(name, "the last axis", config["axis"] in (-1, 3))
     shapes = [graph.shapes[each] for each in before]
     output = graph.node("Concat", [graph.tensors[each] for each in before], name, axis=1)
     graph.set(name, output, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
 
 
-def _added(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _added(graph, name: str, config: dict, before) -> None:
     graph.set(
         name, graph.node("Sum", [graph.tensors[each] for each in before], name), graph.shapes[before[0]]
     )
 
 
-def _subtracted(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _subtracted(graph, name: str, config: dict, before) -> None:
     output = graph.node("Sub", [graph.tensors[each] for each in before], name)
     graph.set(name, output, graph.shapes[before[0]])
 
 
-def _multiplied(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _multiplied(graph, name: str, config: dict, before) -> None:
     require(name, "two factors", len(before) == 2)
     output = graph.node("Mul", [graph.tensors[each] for each in before], name)
     graph.set(name, output, graph.shapes[before[0]])
 
 
-def _rescaled(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _rescaled(graph, name: str, config: dict, before) -> None:
     parts = {part: np.reshape(config[part], (-1, 1, 1)) for part in ("scale", "offset")}
     scaled = graph.node(
         "Mul", [graph.tensors[before[0]], graph.constant(f"{name}:scale", parts["scale"])], f"{name}:scaled"
@@ -127,7 +127,7 @@ def _rescaled(graph: "OnnxGraph", name: str, config: dict, before) -> None:
     graph.set(name, output, graph.shapes[before[0]])
 
 
-def _unchanged(graph: "OnnxGraph", name: str, config: dict, before) -> None:
+def _unchanged(graph, name: str, config: dict, before) -> None:
     graph.set(name, graph.tensors[before[0]], graph.shapes[before[0]])
 
 

@@ -133,10 +133,10 @@ def test_unknown_column_names_the_nearest(root, write_csv):
 
 
 def test_columns_of_ones_own_are_named_and_not_used(root, write_csv):
-    header = ["image", "patient", "label", "site", "view", "side"]
+    header = ["image", "patient", "label", "site", "angle", "side"]
     path = write_csv(root / "manifest.csv", header, [["a.png", "p", "0", "A", "lateral", "left"]])
     manifest = read_manifest(path)
-    assert "Columns of it that are not used: view, side." in manifest.account
+    assert "Columns of it that are not used: angle, side." in manifest.account
     assert manifest.cases[0].site == "A"
 
 
