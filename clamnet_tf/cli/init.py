@@ -64,7 +64,7 @@ def _ask_at_terminal(take_proposed: bool):
         if take_proposed and proposed is not None:
             click.echo(f"{question} [{proposed}] (--{option})")
             return proposed
-        kind = click.Choice(allowed) if allowed else str
+        kind = click.Choice(allowed) if allowed else _size
         try:
             return click.prompt(question, type=kind, default=proposed)
         except click.Abort:
@@ -75,3 +75,15 @@ def _ask_at_terminal(take_proposed: bool):
             ) from None
 
     return ask
+
+
+def _size(text: str) -> str:
+    """Return the answer when it is a range of percentages; otherwise the question is asked again."""
+    from clamnet_tf.errors import UserInputError
+    from clamnet_tf.recipe_suggestion.answers import read_size
+
+    try:
+        read_size(text)
+    except UserInputError as error:
+        raise click.BadParameter(str(error)) from error
+    return text

@@ -218,19 +218,21 @@ def predict(
             process_group=process_group,
         )
     if not process_group.index:
-        _report(outcome, reporter, out, rank, "studies" if archives else "volumes")
+        _report(outcome, reporter, out, rank, "studies" if archives else "volumes", recipe.modality)
 
 
-def _report(outcome, reporter, out, rank, unit) -> None:
+def _report(outcome, reporter, out, rank, unit, modality) -> None:
     """Print what was marked; exit with code 1 when some inputs could not be used."""
     from clamnet_tf.datasets.problems import listed
     from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE
     from clamnet_tf.prediction.report import INDEX
     from clamnet_tf.prediction.tables import WORKLIST, totals
+    from clamnet_tf.reporting.image_words import in_words_of
 
     if outcome.resumed:
         reporter.line(f"Continued in {out}: {outcome.resumed} of the {unit} were finished already")
-    reporter.line(f"Marked: {outcome.marked_slices} of {outcome.slices} slices")
+    marked = f"Marked: {outcome.marked_slices} of {outcome.slices} slices"
+    reporter.line(in_words_of(modality, marked))
     for line in totals(outcome.volumes):
         reporter.line(line)
     if outcome.notes:

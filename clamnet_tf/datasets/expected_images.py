@@ -13,7 +13,6 @@ import numpy as np
 
 from clamnet_tf.errors import UnfitImages
 from clamnet_tf.imaging.colour_check import gray_of, is_colour
-from clamnet_tf.imaging.dicom import read_dicom_files
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.imaging.volume import Volume
@@ -90,6 +89,8 @@ def read_expected(
         UnfitImages: it is another kind of image; the message names the file, the cause and the remedy.
     """
     if len(files) > 1:
+        from clamnet_tf.imaging.dicom import read_dicom_files  # takes a fifth of a short prediction to load
+
         volume = read_dicom_files(files, path, backend=dicom_backend, presentation=expected.presentation)
     else:
         volume = read_volume(path, dicom_backend=dicom_backend, presentation=expected.presentation)

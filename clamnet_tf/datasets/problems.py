@@ -3,15 +3,38 @@
 import difflib
 
 SHOWN = 20
+_ALIKE = 3  # places with one message, from which on they are told together
+_NAMED = 3  # of those that follow the first one
 LONGEST_COMPARED = 100  # characters; no similar name is searched for longer words
 
 
 def listed(problems, limit: int = SHOWN) -> str:
-    """Return at most `shown` problems, one per line, then how many more there are."""
-    problems = list(problems)
-    lines = [f"  {problem}" for problem in problems[:limit]]
-    if len(problems) > limit:
-        lines.append(f"  ... and {len(problems) - limit} more")
+    """Return at most `limit` problems, one per line, then how many more there are.
+
+    Problems of the form "place: message" that share a message are one line from the third place on: the
+    first place with the message, and the next places. A problem that is listed twice is told once.
+    """
+    problems = list(dict.fromkeys(map(str, problems)))
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        place, _, message = problem.partition(": ")
+        places.setdefault(message or problem, []).append(place)
+    lines, told = [], 0
+    for problem in problems:
+        place, _, message = problem.partition(": ")
+        alike = places[message or problem]
+        if len(alike) < _ALIKE:
+            lines.append(f"  {problem}")
+            told += 1
+        elif place == alike[0]:
+            others, more = alike[1 : 1 + _NAMED], len(alike) - 1 - _NAMED
+            named = ", ".join(others) + (f" and {more} more" if more > 0 else "")
+            lines.append(f"  {problem}\n    The same holds for {named}.")
+            told += len(alike)
+        if len(lines) == limit:
+            break
+    if told < len(problems):
+        lines.append(f"  ... and {len(problems) - told} more")
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from clamnet_tf.recipe.classes import named
 from clamnet_tf.reporting import wording
 from clamnet_tf.reporting.overlays import display_channel, overlay, with_legend, write_png
 from clamnet_tf.runs import KEPT_FILE, RunFolder
+from clamnet_tf.threads import in_threads
 
 
 def evaluate_run(
@@ -183,7 +184,13 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
         heads = predictor.heads(images)
         combined = trained.volume(predictor.combine(heads), images, organs)
         masks = {
-            what: {name: method(images[..., :own], organs) for name, method in methods.items()}
+            what: dict(
+                zip(
+                    methods,
+                    in_threads(lambda method: method(images[..., :own], organs), methods.values()),
+                    strict=True,
+                )
+            )
             for what, methods in baselines.items()
         }
         truths = open_masks(
@@ -206,7 +213,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 image=manifest.hide(_short(table.image[row], manifest.root)),
                 slice_index=pictures[index][1],
                 label=None if table.label[row] < 0 else int(table.label[row]),
-                organ=known & (box.restore(organs[index], nearest=True) > 0.5),
+                organ=known & box.restore_mask(organs[index]),
                 probability=None,
                 truth=truth,
                 spacing_mm=tuple(spacing.tolist()) if np.isfinite(spacing).all() else None,
@@ -228,7 +235,7 @@ def _cases(trained, baselines, manifest, prepared, rows, recipe, bar, mask_notes
                 what: replace(
                     case,
                     baselines={
-                        name: known & (box.restore(mask[index].astype(np.uint8), nearest=True) > 0.5)
+                        name: known & box.restore_mask(mask[index])
                         for name, mask in masks.get(what, {}).items()
                     },
                 )

@@ -52,6 +52,7 @@ from clamnet_tf.evaluation.report_tables import (
     tiles,
 )
 from clamnet_tf.reporting import charts, wording
+from clamnet_tf.reporting.image_words import page_in_words_of
 from clamnet_tf.reporting.overlays import (
     by_number,
     class_rgb,
@@ -181,7 +182,7 @@ def write_report(
         )
         if len(page.encode("utf-8")) <= BYTES:
             break
-    files.write_text(path, page)
+    files.write_text(path, page_in_words_of(run["modality"] or "", page))
 
 
 def _ranked(patients: list[dict], column: str) -> list[dict]:

@@ -11,6 +11,7 @@ from clamnet_tf.prediction.dicom_seg import Algorithm, write_dicom_seg
 from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.nifti_masks import NO_GEOMETRY, SHEARED, is_sheared, write_nifti
 from clamnet_tf.reporting.overlays import display_gray, overlay, with_legend, write_png
+from clamnet_tf.threads import in_threads
 
 FORMATS = ("png", "nifti", "dicom-seg", "dicom-sr", "dicom-sc", "overlay", "report")
 
@@ -71,17 +72,9 @@ def write_masks(
         written.
     """
     written = Written([{} for _ in volume.slices])
-    for index, marked_slice in enumerate(volume.slices):
-        for kind in ("png", "overlay"):
-            if kind in formats:
-                path = marked_slice.stem.with_name(
-                    f"{marked_slice.stem.name}_{'mask' if kind == 'png' else kind}.png"
-                )
-                write_png(out / path, _picture(volume, index, kind))
-                written.slices[index][kind] = path.as_posix()
-        if "png" in formats and volume.uncertainty is not None:
-            path = marked_slice.stem.with_name(f"{marked_slice.stem.name}_uncertainty.png")
-            write_png(out / path, np.rint(255 * volume.uncertainty[index]).astype(np.uint8))
+    written.slices = in_threads(
+        lambda index: _write_pictures(volume, index, out, formats), range(len(volume.slices))
+    )
     for kind, write in (
         ("nifti", _nifti),
         ("dicom-seg", _dicom_seg),
@@ -94,6 +87,20 @@ def write_masks(
             except DataError as error:
                 written.failures.append(str(error))
     return written
+
+
+def _write_pictures(volume: MarkedVolume, index: int, out: Path, formats) -> dict[str, str]:
+    """Write the mask, overlay and uncertainty of one slice as PNG; return format -> file."""
+    files, stem = {}, volume.slices[index].stem
+    for kind, name in (("png", "mask"), ("overlay", "overlay")):
+        if kind in formats:
+            path = stem.with_name(f"{stem.name}_{name}.png")
+            write_png(out / path, _picture(volume, index, kind))
+            files[kind] = path.as_posix()
+    if "png" in formats and volume.uncertainty is not None:
+        path = stem.with_name(f"{stem.name}_uncertainty.png")
+        write_png(out / path, np.rint(255 * volume.uncertainty[index]).astype(np.uint8))
+    return files
 
 
 def _picture(volume: MarkedVolume, index: int, kind: str):

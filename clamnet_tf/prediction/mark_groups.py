@@ -63,14 +63,8 @@ class GroupMarker:
     """Mark one group of files after another."""
 
     def __init__(self, trained, recipe, inputs, out, model, choice, cache, organ_network, *, alone: bool):
-        self.trained, self.recipe, self.inputs, self.out, self.choice, self.alone = (
-            trained,
-            recipe,
-            inputs,
-            out,
-            choice,
-            alone,
-        )
+        self.trained, self.recipe, self.inputs, self.out = trained, recipe, inputs, out
+        self.choice, self.alone = choice, alone
         self.opinions = Opinions(trained) if choice.rank or choice.uncertainty else None
         expected = expected_images(recipe, trained.channels, any_modality=choice.any_modality)
         self.preparation = VolumePreparation(trained, recipe, inputs.manifest, expected, cache, organ_network)
@@ -172,6 +166,7 @@ class GroupMarker:
                 [*self.choice.warnings, *notes],
                 self.facts(),
                 index=index,
+                modality=self.recipe.modality,
             )
         content["slices"] += [
             slice_row(marked, marked_slice, files)

@@ -1,5 +1,6 @@
 """Mark one volume on the grid of its files; every writer of masks starts from the result."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from clamnet_tf.prediction.planes import Plane, along_normal, planes_of
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
 from clamnet_tf.recipe.classes import named
+from clamnet_tf.threads import in_threads
 
 if TYPE_CHECKING:  # loads Keras, for which reading tables must not wait
     from clamnet_tf.inference.uncertainty import StudyUncertainty
@@ -245,13 +247,16 @@ class _Stack:
         if own_maps is not None:
             self.doubt = opinions.study(own_maps, prepared.organ, result, trained.marking.threshold)
             self._fill_uncertainty(opinions.pixel_map(own_maps, prepared.organ), prepared)
-        for order, probability_map in enumerate(result):
+
+        def mark(order: int) -> None:
             index = self.volume.wanted[order][0]
-            probability_map, organ = prepared.box.restore_map(probability_map, prepared.organ[order])
+            probability_map, organ = prepared.box.restore_map(result[order], prepared.organ[order])
             mask[index], organs[index] = trained.marking.mask(probability_map, organ), organ
             if probability is not None:
                 probability[index] = probability_map
             presences[index] = _presences(probability_map, organ, power)
+
+        in_threads(mark, range(len(result)))
         return presences
 
     def _fill_uncertainty(self, maps, prepared: PreparedVolume) -> None:
@@ -272,9 +277,11 @@ def _presences(maps, organ, power) -> tuple[float, ...]:
         organ: (H, W) bool.
         power: Power of the generalised mean.
     """
-    return tuple(
-        image_score(class_map, organ, power) for class_map in (maps.max(axis=-1), *np.moveaxis(maps, -1, 0))
-    )
+    of_classes = [np.asarray(maps[..., index][organ], np.float64) for index in range(maps.shape[-1])]
+    highest = functools.reduce(np.maximum, of_classes)
+    everywhere = np.ones(highest.shape, bool)
+    scores = [image_score(values, everywhere, power) for values in of_classes]
+    return scores[0] if len(scores) == 1 else image_score(highest, everywhere, power), *scores
 
 
 def _source(volume: AssembledVolume, index: int):

@@ -129,6 +129,7 @@ def predict_inputs(
                     [*inputs.failures, *(text for _, text in sorted(failures))],
                     choice,
                     group_marker.facts(),
+                    recipe.modality,
                 )
         outcome.resumed = len(resumed)
     if gone:
@@ -142,7 +143,12 @@ def predict_inputs(
 
 
 def write_summary(
-    progress_log: ProgressLog, out: Path, failures: list[str], choice: Choice, facts: dict[str, str]
+    progress_log: ProgressLog,
+    out: Path,
+    failures: list[str],
+    choice: Choice,
+    facts: dict[str, str],
+    modality: str,
 ) -> PredictionSummary:
     """Write the tables and the page over all finished volumes; rows are copied from file to file.
 
@@ -152,6 +158,7 @@ def write_summary(
         failures: Why inputs were left out.
         choice: What is written.
         facts: What the page says about how it was made, see mark_groups.facts_of.
+        modality: Modality of the recipe.
     """
     outcome = PredictionSummary(failures=failures)
     for content in progress_log.finished():
@@ -165,7 +172,14 @@ def write_summary(
         write_table(out / WORKLIST, rank(outcome.volumes))
     write_table(out / VOLUME_TABLE, outcome.volumes)
     if any(row["report"] not in (None, INDEX) for row in outcome.volumes):
-        write_index(out / INDEX, outcome.volumes, outcome.failures, facts, warnings=choice.warnings)
+        write_index(
+            out / INDEX,
+            outcome.volumes,
+            outcome.failures,
+            facts,
+            warnings=choice.warnings,
+            modality=modality,
+        )
     return outcome
 
 

@@ -17,6 +17,7 @@ from clamnet_tf.prediction.marked_volume import MarkedVolume
 from clamnet_tf.prediction.planes import Plane
 from clamnet_tf.prediction.tables import class_sizes, short_size, size
 from clamnet_tf.reporting import wording
+from clamnet_tf.reporting.image_words import page_in_words_of
 from clamnet_tf.reporting.overlays import class_rgb, contour_path, data_uri
 
 INDEX = "report.html"
@@ -32,7 +33,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_volume_page(
-    path: Path, volume: MarkedVolume, row: dict, notes: list[str], facts: dict[str, str], *, index: str | None
+    path: Path,
+    volume: MarkedVolume,
+    row: dict,
+    notes: list[str],
+    facts: dict[str, str],
+    *,
+    index: str | None,
+    modality: str = "",
 ) -> None:
     """Write the page of one volume.
 
@@ -43,6 +51,7 @@ def write_volume_page(
         notes: Sentences shown as warnings.
         facts: How it was made, name -> text.
         index: Address of the index page, or None.
+        modality: Modality of the recipe; with xray the page speaks of images, not of slices.
     """
     step = -(-len(volume.slices) // SLICES)
     slice_indices = range(0, len(volume.slices), step)
@@ -89,11 +98,18 @@ def write_volume_page(
             for slice_index, picture, paths in zip(slice_indices, pictures, outlines)
         ],
     }
-    files.write_text(path, _environment().get_template("volume.html.j2").render(content))
+    page = _environment().get_template("volume.html.j2").render(content)
+    files.write_text(path, page_in_words_of(modality, page))
 
 
 def write_index(
-    path: Path, volumes: list[dict], failures: list[str], facts: dict[str, str], *, warnings=()
+    path: Path,
+    volumes: list[dict],
+    failures: list[str],
+    facts: dict[str, str],
+    *,
+    warnings=(),
+    modality: str = "",
 ) -> None:
     """Write the index: one line per volume with a link to its page, by rank where volumes are ranked.
 
@@ -103,6 +119,7 @@ def write_index(
         failures: What could not be used, and why.
         facts: How it was made, name -> text.
         warnings: Sentences on the model that a reader must know first.
+        modality: Modality of the recipe; with xray the page speaks of images, not of slices.
     """
     ranked = bool(volumes) and "rank" in volumes[0]
     listed = sorted(volumes, key=lambda row: row["rank"]) if ranked else volumes
@@ -116,7 +133,8 @@ def write_index(
         "failed": len(failures),
         "facts": facts,
     }
-    files.write_text(path, _environment().get_template("index.html.j2").render(content))
+    page = _environment().get_template("index.html.j2").render(content)
+    files.write_text(path, page_in_words_of(modality, page))
 
 
 def _environment() -> jinja2.Environment:

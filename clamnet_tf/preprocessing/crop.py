@@ -86,6 +86,20 @@ class CropBox:
         result[window] = resize(values, (self.size, self.size))[inside]
         return result
 
+    def restore_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Put a mask of any side back onto the original grid.
+
+        Args:
+            mask: (side, side); what is not 0 is True.
+
+        Returns:
+            (height, width) bool, False outside of the box.
+        """
+        inside, window = self._overlap()
+        result = np.zeros((self.height, self.width), bool)
+        result[window] = resize_nearest(np.asarray(mask, bool), (self.size, self.size))[inside]
+        return result
+
     def restore_map(self, probability: np.ndarray, organ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put the maps of a slice and its organ back onto the original grid.
 
@@ -95,9 +109,11 @@ class CropBox:
         Returns:
             (height, width, M) float32 in 0..1, 0 outside of the organ; (height, width) bool.
         """
-        inside = self.restore(organ, nearest=True) > 0.5
-        maps = [np.clip(self.restore(class_map), 0, 1) for class_map in np.moveaxis(probability, -1, 0)]
-        return np.where(inside[..., None], np.stack(maps, axis=-1), 0).astype(np.float32), inside
+        inside = self.restore_mask(organ)
+        maps = np.empty((*inside.shape, probability.shape[-1]), np.float32)
+        for index in range(probability.shape[-1]):
+            maps[..., index] = np.where(inside, np.clip(self.restore(probability[..., index]), 0, 1), 0)
+        return maps, inside
 
     def to_dict(self) -> dict[str, int]:
         """Return the box as plain numbers for JSON."""

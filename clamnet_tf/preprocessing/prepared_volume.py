@@ -15,6 +15,7 @@ from clamnet_tf.preprocessing.crop import CropBox, crop_box
 from clamnet_tf.preprocessing.organ_region import organ_region
 from clamnet_tf.preprocessing.volumes import slice_hash
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
+from clamnet_tf.threads import in_threads
 
 _LARGEST_FLOAT16 = 65504.0
 
@@ -67,7 +68,7 @@ def prepare_volume(
         DataError: values are too large for float16.
     """
     array, side = volume.array, data.side
-    hashes = [slice_hash(image_slice) for image_slice in array]
+    hashes = in_threads(slice_hash, array)
     region, fallback = organ_region(volume, organ, organ_network)
     region[[not value for value in hashes]] = False
     box = crop_box(region, organ.margin)
@@ -86,9 +87,12 @@ def prepare_volume(
     indices = [index for index, *_ in volume.wanted]
     images = np.empty((len(indices), side, side, array.shape[-1]), np.float16)
     regions = np.empty((len(indices), side, side), np.uint8)
-    for row, index in enumerate(indices):
+
+    def crop(row: int, index: int) -> None:
         images[row] = box.crop(values[index], side)
         regions[row] = box.crop(region[index], side, nearest=True)
+
+    in_threads(crop, range(len(indices)), indices)
     areas = tuple(float(region[index].mean()) for index in indices)
     return PreparedVolume(
         images,

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from clamnet_tf.preprocessing.shards import VERSION, Shard
 from clamnet_tf.preprocessing.slice_table import write_stored
 from clamnet_tf.preprocessing.volumes import assemble
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
+from clamnet_tf.threads import in_order
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def prepared_groups(
         DataError: a file is not what is expected, or a volume has other channels than the first.
     """
     manifest, channels, first_image, volumes = shard.manifest, None, None, 0
-    results = _in_order(
-        lambda group: _compute(shard, group, data, organ, organ_network, expected), shard.groups
+    results = in_order(
+        lambda group: _compute(shard, group, data, organ, organ_network, expected), shard.groups, threads=2
     )
     with contextlib.closing(results):
         for group, ready in zip(shard.groups, results):
@@ -242,21 +242,3 @@ def _compute_volume(
         for (_, case, inside, position), area, pixel_hash in zip(volume.wanted, ready.area, ready.pixel_hash)
     ]
     return ready.images, ready.organ, facts, ready.fallback, ready.windowed, ready.notes
-
-
-def _in_order(function, items):
-    """Yield the results of `function` in the order of `items`, computed by two threads, at most four
-    ahead.
-    """
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting, items = [], iter(items)
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 4:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()

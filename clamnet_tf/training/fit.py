@@ -87,9 +87,9 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
     began, predictor, scores, first_step = time.perf_counter(), None, [], 0
     with StopRequest() as stop:
         session = Session(run, reporter, stop, parts.workers)
-        for number in parts.numbers:
+        for place, number in enumerate(parts.numbers, start=1):
             stage = parts.stage(number, first_step, predictor)
-            ended = run_stage(stage, session)
+            ended = run_stage(stage, session, f"stage {place} of {len(parts.numbers)}")
             if ended is None:
                 return TrainingResult(None, "stopped on request", time.perf_counter() - began)
             chosen, reason, stage_scores = ended

@@ -12,6 +12,7 @@ from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig, 
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
 from clamnet_tf.input_pipeline.pipeline import RowView
 from clamnet_tf.losses.of_masks import IGNORED
+from clamnet_tf.threads import in_order
 
 BACKGROUND, FOREGROUND = 0, 1
 NO_STEPS = PostprocessingConfig()
@@ -129,8 +130,8 @@ def _class_labels(volumes, index: int, marked: float, background: float, steps):
     ]
     postprocessor = calibrate(steps, parts, marked)
     refined, histogram = [], AreaHistogram()
-    for volume, (maps, images, organ, certain) in zip(volumes, parts):
-        consistent = postprocessor(maps, images, organ)
+    all_consistent = in_order(lambda part: postprocessor(*part[:3]), parts)
+    for volume, consistent, (_, _, organ, certain) in zip(volumes, all_consistent, parts):
         refined.append(consistent[volume.shown[:, index]])
         histogram.add(consistent[certain], organ[certain])
     high = postprocessor.threshold

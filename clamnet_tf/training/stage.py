@@ -125,8 +125,13 @@ class Session:
     workers: Workers
 
 
-def run_stage(stage: Stage, session: Session):
+def run_stage(stage: Stage, session: Session, place: str = "one stage"):
     """Train what is left of `stage`, choose a checkpoint and load its weights into the kept network.
+
+    Args:
+        stage: the stage.
+        session: what all stages share.
+        place: which of the stages it is, for the progress bar.
 
     Returns:
         (chosen CheckpointScore, reason in words, all scores), or None when stopped; a checkpoint was written
@@ -136,7 +141,7 @@ def run_stage(stage: Stage, session: Session):
     folder = make_folder(run.checkpoints / stage.name) if run else None
     ended = workers.from_chief(lambda: _read_end(folder))
     if ended is None:
-        scores = _train(stage, folder, session)
+        scores = _train(stage, folder, session, place)
         if scores is None:
             return None
         chosen, reason = stage.choose(scores)
@@ -158,7 +163,7 @@ def run_stage(stage: Stage, session: Session):
     return chosen, reason, scores
 
 
-def _train(stage: Stage, folder: Path | None, session: Session):
+def _train(stage: Stage, folder: Path | None, session: Session, place: str):
     """Train the remaining steps of the stage and return all its scores; None when stopped."""
     trainer, schedule, run = stage.trainer, stage.schedule, session.run
     start, extra = _restored(stage, folder, session)
@@ -199,7 +204,7 @@ def _train(stage: Stage, folder: Path | None, session: Session):
 
     began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
     with (
-        session.reporter.bar(f"Training ({stage.name})", last_step, first_step) as bar,
+        session.reporter.bar(f"Training ({stage.name}, {place})", last_step, first_step) as bar,
         contextlib.closing(log),
     ):
         results = updates(

@@ -149,7 +149,7 @@ def _sheet(recipe: Recipe, manifest: Manifest, prepared: Prepared, shown) -> np.
         organ = np.asarray(prepared.organ[row]) > 0
         image = np.asarray(prepared.images[row], np.float32)
         box = CropBox(*(int(value) for value in prepared.table.box[row]))
-        picture = _outlined(originals[int(row)], box.restore(organ.astype(np.uint8), nearest=True) > 0.5)
+        picture = _outlined(originals[int(row)], box.restore_mask(organ))
         inputs = [display_gray(image, channel, organ) for channel in channels]
         views = [display_gray(view[number], main) for view in shown.views]
         first = number % 2 == 0

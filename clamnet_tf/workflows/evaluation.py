@@ -60,6 +60,7 @@ def evaluate(
         from clamnet_tf.evaluation.console import headline
         from clamnet_tf.evaluation.evaluate import evaluate_run
         from clamnet_tf.inference.trained_model import load_trained_model
+        from clamnet_tf.reporting.image_words import in_words_of
 
         channels, organ_network = load_trained_model(run, recipe).channels, organ_network_of(recipe, reporter)
         prepared = prepare_with_progress(
@@ -76,7 +77,7 @@ def evaluate(
             prepared = with_atlas_channel(prepared, atlas, source.cache)
         metrics = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
         for line in headline(metrics):
-            reporter.line(line)
+            reporter.line(in_words_of(recipe.modality, line))
         reporter.line(f"Report: {out / 'report.html'}")
 
 

@@ -164,6 +164,7 @@ def _train_and_evaluate(
     silence()
     from clamnet_tf.evaluation.console import headline
     from clamnet_tf.evaluation.evaluate import evaluate_run
+    from clamnet_tf.reporting.image_words import in_words_of
     from clamnet_tf.training.fit import train
 
     teaching = manifest
@@ -192,7 +193,7 @@ def _train_and_evaluate(
         "scored": scored,
     }
     for line in headline(evaluate_run(run, recipe, manifest, prepared, **where)):
-        reporter.line(line)
+        reporter.line(in_words_of(recipe.modality, line))
     run.finish()
     run.keep()
     reporter.line(f"Report: {report}")

@@ -143,7 +143,14 @@ class Listening:
 
     def _write_tables(self, progress_log: ProgressLog) -> None:
         if progress_log.groups:
-            write_summary(progress_log, self.marker.out, [], self.marker.choice, self.marker.facts())
+            write_summary(
+                progress_log,
+                self.marker.out,
+                [],
+                self.marker.choice,
+                self.marker.facts(),
+                self.marker.recipe.modality,
+            )
 
     def _remove_old(self, progress_log: ProgressLog) -> None:
         """Remove the images of marked studies after the hours for which they are kept, and never while more

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from clamnet_tf.inference.engine import TENSORFLOW, EngineChoice
 from clamnet_tf.inference.trained_model import TrainedModel, load_trained_model
 from clamnet_tf.quiet import silence
+from clamnet_tf.reporting.image_words import in_words_of
 from clamnet_tf.reporting.learning_wording import WARNING, headline
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.card import is_warning
@@ -53,7 +54,7 @@ def load_announced(run: RunFolder, recipe, engine: EngineChoice, reporter) -> tu
     trained, known = load_trained_model(run, recipe, engine=engine.name), model_notes(run)
     reporter.line(
         f"Model: {run.path} (recipe {recipe.name}, step {trained.step}); threshold "
-        f"{trained.marking.threshold:.3f}: {trained.marking.rule}"
+        f"{trained.marking.threshold:.3f}: {in_words_of(recipe.modality, trained.marking.rule)}"
     )
     reporter.line(f"Engine: {engine.name} ({engine.reason})")
     for line in (*known.warnings, *(f"{name}: {text}" for name, text in known.about)):

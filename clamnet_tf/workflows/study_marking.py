@@ -201,7 +201,9 @@ def predict_studies(
                 if series not in seen
             ]
         finally:
-            outcome = write_summary(progress_log, marker.out, failures, marker.choice, marker.facts())
+            outcome = write_summary(
+                progress_log, marker.out, failures, marker.choice, marker.facts(), marker.recipe.modality
+            )
     outcome.resumed = resumed
     if not outcome.slices:
         raise DataError(f"Nothing could be marked:\n{listed(outcome.failures)}")

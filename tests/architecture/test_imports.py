@@ -16,6 +16,7 @@ LEVELS = {
     "clamnet_tf.quiet": 0,
     "clamnet_tf.progress": 0,
     "clamnet_tf.texts": 0,
+    "clamnet_tf.threads": 0,
     "clamnet_tf.deferred": 0,
     "clamnet_tf.environment": 0,
     "clamnet_tf.recipe": 1,
@@ -53,6 +54,7 @@ COMMAND_TOPS = (
     "clamnet_tf.errors",
     "clamnet_tf.quiet",
     "clamnet_tf.texts",
+    "clamnet_tf.threads",
     "clamnet_tf.recipe",
     "clamnet_tf.cli",
 )
@@ -91,6 +93,7 @@ LIGHT = (
     "clamnet_tf.spreadsheet",
     "clamnet_tf.study",
     "clamnet_tf.texts",
+    "clamnet_tf.threads",
     "clamnet_tf.workflows",
     "clamnet_tf.zoo",
 )

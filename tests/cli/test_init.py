@@ -201,6 +201,14 @@ def test_a_mask_among_the_images_is_noticed(tmp_path, rng):
     assert "outline.png holds two values only, as a mask does" in result.output
 
 
+def test_a_wrong_answer_is_asked_for_again(write_folders, tmp_path):
+    out = tmp_path / "mine.yaml"
+    result = run(write_folders(), "--out", out, answers="x-ray\nxray\nchest\nbrighter\n40-10\nlarge\n10-40\n")
+    assert result.exit_code == 0, result.output
+    assert "size: expected percentages" in result.output and "received '40-10'" in result.output
+    assert load_recipe(str(out)).selection.prevalence == pytest.approx(0.22)
+
+
 @pytest.mark.parametrize(
     "text, expected", [("1-8", (1, 8)), ("0.5 - 3 %", (0.5, 3)), ("4", (4, 4)), ("2 to 5", (2, 5))]
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clamnet_tf.preprocessing.organs.cranium import cranium
+from clamnet_tf.preprocessing.organs.cranium import _surrounded, cranium
 
 SIDE, SLICES = 160, 9
 
@@ -72,3 +72,24 @@ def test_nothing_is_found_without_bone(head):
     hounsfield, _ = head
     assert not cranium(np.minimum(hounsfield, 60)).any()
     assert not cranium(np.zeros((2, 64, 64, 1))).any()
+
+
+def test_share_of_surrounding_directions_equals_rays_walked_one_by_one():
+    bone = np.random.default_rng(0).random((11, 13, 9)) < 0.06
+    expected = np.zeros(bone.shape)
+    for s, row, column in np.ndindex(bone.shape):
+        for angle in np.arange(24) * 2 * np.pi / 24:
+            for distance in range(1, 14):
+                y, x = row + round(distance * np.sin(angle)), column + round(distance * np.cos(angle))
+                if 0 <= y < 13 and 0 <= x < 9 and bone[s, y, x]:
+                    expected[s, row, column] += 1
+                    break
+    np.testing.assert_array_equal(_surrounded(bone), (expected / 24).astype(np.float32))
+
+
+def test_a_head_anywhere_in_the_image_is_found_alike(head):
+    hounsfield, _ = head
+    air = np.full((SLICES, 2 * SIDE, 2 * SIDE, 1), -1000.0, np.float32)
+    middle, corner = air.copy(), air.copy()
+    middle[:, 80:240, 80:240], corner[:, :160, -160:] = hounsfield, hounsfield
+    np.testing.assert_array_equal(cranium(middle)[:, 80:240, 80:240], cranium(corner)[:, :160, -160:])

@@ -66,3 +66,11 @@ def test_unusable_input_is_refused():
         mask_of(np.array([[0.1, np.nan]]), None, 0.5)
     with pytest.raises(DataError, match=r"one shape \(H, W\).*\(2, 2, 1\) and \(2, 3\)"):
         mask_of(np.zeros((2, 2)), np.zeros((2, 3)), 0.5)
+
+
+def test_classes_are_chosen_as_by_argmax():
+    maps = np.round(np.random.default_rng(1).random((40, 50, 4)), 1).astype(
+        np.float32
+    )  # with many equal ones
+    expected = np.where(maps.max(-1) >= 0.5, maps.argmax(-1) + 1, 0)
+    np.testing.assert_array_equal(label_map(maps, None, 0.5), expected)

@@ -14,6 +14,7 @@ import numpy as np
 
 from clamnet_tf.evaluation.baselines.intensity import Baseline, channel_names, smoothed
 from clamnet_tf.inference.postprocessing.one_class import ClassPostprocessor, PostprocessingConfig, calibrate
+from clamnet_tf.threads import in_threads
 
 SIGMA = 2.0  # pixels of a slice 128 wide
 SLOPE = 2.0  # log-odds per standard deviation of the smoothed values inside the organ; set once, not tuned
@@ -39,7 +40,7 @@ def consistent_baselines(
         return {}
     methods = {}
     for channel, name in enumerate(channel_names(volumes[0][0].shape[-1], atlas)):
-        maps = [_smoothed_volume(images, organ, channel) for images, organ, _ in volumes]
+        maps = in_threads(lambda volume: _smoothed_volume(*volume[:2], channel), volumes)
         inside = np.concatenate(
             [smoothed_map[np.asarray(organ) > 0] for smoothed_map, (_, organ, _) in zip(maps, volumes)]
         )

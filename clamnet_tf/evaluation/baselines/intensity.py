@@ -26,6 +26,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from clamnet_tf.threads import in_threads
+
 SIGMAS = (0.0, 1.0, 2.0, 4.0)
 SIZE_SIGMAS = (0.0, 2.0)
 SIGMA_SIDE = 128
@@ -171,12 +173,13 @@ def _training_values(images, organ, rows, channel, sigma):
     equally.
     """
     step = 1 + sum(int(np.count_nonzero(organ[row])) for row in rows) // _MOST_VALUES
-    values, weights = [], []
-    for row in rows:
+
+    def picked(row):
         inside = np.asarray(organ[row]) > 0
-        picked = smoothed(images[row, ..., channel], inside, sigma)[inside][::step]
-        values.append(picked)
-        weights.append(np.full(len(picked), 1.0 / len(picked), np.float32))
+        return smoothed(images[row, ..., channel], inside, sigma)[inside][::step]
+
+    values = in_threads(picked, rows)
+    weights = [np.full(len(part), 1.0 / len(part), np.float32) for part in values]
     return np.concatenate(values), np.concatenate(weights)
 
 

@@ -25,6 +25,7 @@ from clamnet_tf.inference.postprocessing.log_odds import log_odds_above, sigmoid
 from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram
 from clamnet_tf.inference.postprocessing.volume_threshold import with_own_threshold
 from clamnet_tf.recipe.moved import MOVED
+from clamnet_tf.threads import in_order, in_threads
 
 _MOST_LOGIT = 3.0
 _SHARPNESS = 6.0  # of calibrated probability against evidence
@@ -193,10 +194,9 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     postprocessor = ClassPostprocessor(steps, raw, threshold=raw)
     if not steps.any:
         return postprocessor
-    consistent = [
-        postprocessor._consistent(probability, np.asarray(organ, bool))
-        for probability, _, organ, _ in volumes
-    ]
+    consistent = in_threads(
+        lambda volume: postprocessor._consistent(volume[0], np.asarray(volume[2], bool)), volumes
+    )
     known = [(organ, abnormal) for _, _, organ, abnormal in volumes]
     seed = _cut(((maps, *facts) for maps, facts in zip(consistent, known)), prevalence)
     background = _cut(
@@ -205,9 +205,10 @@ def calibrate(steps: PostprocessingConfig, volumes, prevalence: float) -> ClassP
     if not steps.intensity_refinement:
         return ClassPostprocessor(steps, raw, seed, background, seed)
     postprocessor = ClassPostprocessor(steps, raw, seed, background)
-    refined = (
-        postprocessor._with_evidence(maps, images, np.asarray(organ, bool))
-        for maps, (_, images, organ, _) in zip(consistent, volumes)
+    refined = in_order(
+        lambda maps, volume: postprocessor._with_evidence(maps, volume[1], np.asarray(volume[2], bool)),
+        consistent,
+        volumes,
     )
     return ClassPostprocessor(
         steps,

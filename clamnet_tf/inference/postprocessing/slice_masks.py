@@ -45,12 +45,30 @@ def label_map(
             "A probability map holds NaN or infinite values; the network's weights are probably not finite: "
             "train again."
         )
-    highest = maps.argmax(axis=-1)
+    highest = _highest(maps)
     result = np.zeros(inside.shape, np.uint8)
     for index in range(maps.shape[-1]):
-        mask = (highest == index) & (maps[..., index] >= threshold) & inside
+        mask = (maps[..., index] >= threshold) & inside
+        if highest is not None:
+            mask &= highest == index
         result[_cleaned(mask, inside, smallest_component, fill_holes)] = index + 1
     return result
+
+
+def _highest(maps: np.ndarray) -> np.ndarray | None:
+    """Return the index of the class whose probability is highest, the first of equal ones; None for one
+    class.
+
+    This is `maps.argmax(axis=-1)`, which takes ten times as long along an axis of few classes.
+    """
+    if maps.shape[-1] == 1:
+        return None
+    highest, best = np.zeros(maps.shape[:-1], np.uint8), maps[..., 0].copy()
+    for index in range(1, maps.shape[-1]):
+        higher = maps[..., index] > best
+        highest[higher] = index
+        np.maximum(best, maps[..., index], out=best)
+    return highest
 
 
 def _cleaned(mask, inside, smallest_component: float, fill_holes: bool) -> np.ndarray:

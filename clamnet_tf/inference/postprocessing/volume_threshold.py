@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from clamnet_tf.inference.postprocessing.log_odds import log_odds, sigmoid
+from clamnet_tf.threads import in_threads
 
 #: Cuts that are tried, in log-odds from the common one.
 OFFSETS = np.round(np.arange(-3.6, 1.21, 0.3), 1)
@@ -45,11 +46,13 @@ def with_own_threshold(
         return probability
     images = np.asarray(images, np.float32)  # in training a view of rows, which takes one index
     box = _box_of((probability >= sigmoid(log_odds(threshold) + OFFSETS[0])) & organ)
-    regions = [
-        _region(probability[box], organ[box], marked[box], sigmoid(log_odds(threshold) + offset))
-        for offset in OFFSETS
-    ]
-    contrasts = [border_contrast(region, images[box], organ[box]) for region in regions]
+
+    def cut(offset):
+        level = sigmoid(log_odds(threshold) + offset)
+        region = _region(probability[box], organ[box], marked[box], level)
+        return region, border_contrast(region, images[box], organ[box])
+
+    regions, contrasts = zip(*in_threads(cut, OFFSETS))
     best, measured = int(np.argmax(contrasts)), np.flatnonzero(np.isfinite(contrasts))
     if not len(measured) or best == measured[0]:
         return probability
@@ -77,9 +80,8 @@ def border_contrast(region: np.ndarray, images: np.ndarray, organ: np.ndarray) -
         around it within the organ as inside along its border.
     """
     width = max(1, round(_BORDER * region.shape[2]))
-    disk = np.ones((1, 2 * width + 1, 2 * width + 1), bool)
-    within = region & ~ndimage.binary_erosion(region, disk, border_value=1)
-    around = ndimage.binary_dilation(region, disk) & ~region & organ
+    within = region & _widened(~region, width)
+    around = _widened(region, width) & ~region & organ
     if not within.any() or np.count_nonzero(around) < _LEAST_SURROUNDINGS * np.count_nonzero(within):
         return -np.inf
     difference = images[within].mean(axis=0, dtype=np.float64) - images[around].mean(axis=0, dtype=np.float64)
@@ -89,8 +91,20 @@ def border_contrast(region: np.ndarray, images: np.ndarray, organ: np.ndarray) -
 def _region(probability, organ, marked, cut) -> np.ndarray:
     region = (probability >= cut) & organ
     labels, _ = ndimage.label(region, _TOUCHING)
-    touched = np.unique(labels[marked & region])
-    return region & np.isin(labels, touched[touched > 0])
+    touched = np.zeros(labels.max() + 1, bool)
+    touched[labels[marked & region]] = True
+    return touched[labels]
+
+
+def _widened(mask, width: int) -> np.ndarray:
+    """Return a mask (S, H, W) widened by a square of `width` pixels on every side, slice by slice."""
+    for axis in (1, 2):
+        mask, narrow = mask.copy(), np.moveaxis(mask, axis, 0)
+        wide = np.moveaxis(mask, axis, 0)  # a view
+        for step in range(1, width + 1):
+            wide[step:] |= narrow[:-step]
+            wide[:-step] |= narrow[step:]
+    return mask
 
 
 def _box_of(region) -> tuple[slice, ...]:

@@ -15,12 +15,14 @@ from clamnet_tf.preprocessing.organs.found_organ import (
 from clamnet_tf.preprocessing.organs.lung_air import density_levels
 from clamnet_tf.preprocessing.organs.region_shapes import (
     enlarge,
+    fill_holes,
     parts_of,
     rounded_closing,
     rounded_opening,
     working_shape,
 )
-from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.preprocessing.resize import resize_slices
+from clamnet_tf.threads import in_threads
 
 _WORKING_SIDE = 256  # larger slices are worked on at this side
 _TISSUE = 0.62  # level of `density_levels`: about -320 HU; clothing and blankets lie below, fat above
@@ -46,10 +48,10 @@ def body(volume_array: np.ndarray) -> FoundOrgan:
     array = checked_volume(volume_array, "body")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    levels, hounsfield = density_levels(np.stack([resize_bilinear(image, shape) for image in array[..., 0]]))
+    levels, hounsfield = density_levels(resize_slices(array[..., 0], shape))
     threshold = _TISSUE if hounsfield else _threshold_of_picture(levels)
-    sections = _linked(np.stack([_section(image, threshold) for image in levels]))
-    mask = np.stack([enlarge(section, full) for section in sections])
+    sections = _linked(np.stack(in_threads(lambda image: _section(image, threshold), levels)))
+    mask = np.stack(in_threads(lambda section: enlarge(section, full), sections))
     return completed_by_foreground(mask, missing_between(mask), array)
 
 
@@ -83,7 +85,7 @@ def _filled(mask: np.ndarray) -> np.ndarray:
         tissue = np.flatnonzero(turned[1])
         if len(tissue):
             turned[0, tissue[0] : tissue[-1] + 1] = True
-    return ndimage.binary_fill_holes(closed)[1:-1, 1:-1]
+    return fill_holes(closed)[1:-1, 1:-1]
 
 
 def _linked(sections: np.ndarray) -> np.ndarray:

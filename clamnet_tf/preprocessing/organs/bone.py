@@ -13,12 +13,14 @@ from skimage.filters import threshold_otsu
 from clamnet_tf.preprocessing.organs.found_organ import FoundOrgan, checked_volume, completed_by_foreground
 from clamnet_tf.preprocessing.organs.region_shapes import (
     enlarge,
+    fill_holes,
     parts_of,
     rounded_closing,
     rounded_opening,
     working_shape,
 )
 from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.threads import in_threads
 
 _WORKING_SIDE = 256  # larger images are worked on at this side
 _WHITE = 0.9  # of the robust range: level of collimator, plate edge and burned-in letters
@@ -50,7 +52,11 @@ def bone(volume_array: np.ndarray) -> FoundOrgan:
     array = checked_volume(volume_array, "bone")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    mask = np.stack([enlarge(_patient(resize_bilinear(image, shape)), full) for image in array[..., 0]])
+
+    def found(image):
+        return enlarge(_patient(resize_bilinear(image, shape)), full)
+
+    mask = np.stack(in_threads(found, array[..., 0]))
     return completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)
 
 
@@ -70,7 +76,7 @@ def _patient(image: np.ndarray) -> np.ndarray:
     if not parts:
         return nothing
     large = np.logical_or.reduce([part for part in parts if part.sum() >= _SECOND * parts[0].sum()])
-    region = ndimage.binary_fill_holes(rounded_closing(large, _CLOSING * side)) & usable
+    region = fill_holes(rounded_closing(large, _CLOSING * side)) & usable
     region = ndimage.binary_dilation(region, iterations=max(1, round(_GROW * side))) & usable
     return region if region.mean() >= _SHARE else nothing
 

@@ -14,7 +14,9 @@ from scipy import ndimage
 
 from clamnet_tf.preprocessing.organs.brain_tissue import Tissue, inner_distance, tissue_of
 from clamnet_tf.preprocessing.organs.foreground import foreground, without_rim
-from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.preprocessing.organs.region_shapes import fill_holes
+from clamnet_tf.preprocessing.resize import resize_slices
+from clamnet_tf.threads import in_threads
 
 FALLBACK_RIM = 0.07  # of the diameter: scalp and skull of most heads
 _WORKING_DIAMETER = 112.0  # pixels of a head at which all is done; the lengths below are in these pixels
@@ -71,17 +73,14 @@ def brain(volume_array: np.ndarray) -> BrainRegion:
     scale = min(1.0, _WORKING_DIAMETER / (2.0 * np.sqrt(np.percentile(area[area > 0], 90) / np.pi)))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
     small = np.stack(
-        [
-            np.stack([resize_bilinear(image[..., channel], shape) for image in array])
-            for channel in range(array.shape[-1])
-        ],
+        [resize_slices(array[..., channel], shape) for channel in range(array.shape[-1])],
         axis=-1,
     )
-    small_brain = _find(small, np.stack([resize_bilinear(section, shape) >= 0.5 for section in head]))
+    small_brain = _find(small, resize_slices(head, shape) >= 0.5)
     rimmed = without_rim(head, FALLBACK_RIM)
     if small_brain is None:
         return BrainRegion(rimmed, np.asarray(rimmed.any((1, 2))))
-    mask = np.stack([resize_bilinear(section, (height, width)) >= 0.5 for section in small_brain]) & head
+    mask = (resize_slices(small_brain, (height, width)) >= 0.5) & head
     present = np.flatnonzero(small_brain.any((1, 2)))
     between = (np.arange(len(head)) > present[0]) & (np.arange(len(head)) < present[-1])
     fallback = between & ~small_brain.any((1, 2)) & rimmed.any((1, 2))
@@ -97,7 +96,7 @@ def _find(volume: np.ndarray, head: np.ndarray) -> np.ndarray | None:
     tissue = tissue_of(volume, head)
     if tissue is None:
         return None
-    core = np.stack([inner_distance(section) > _EROSION for section in tissue.mask])
+    core = np.stack(in_threads(lambda section: inner_distance(section) > _EROSION, tissue.mask))
     sure = core & tissue.homogeneous[:, None, None] & (tissue.depth > _DEEP_PART) & ~tissue.bright
     start = int(sure.sum((1, 2)).argmax())
     parts = tissue.smooth_parts(core)
@@ -160,7 +159,7 @@ def _outline(core: np.ndarray, tissue: np.ndarray, convex: bool) -> np.ndarray:
     border = int(_CLOSING) + 2
     near = ndimage.distance_transform_edt(~np.pad(grown, border)) <= _CLOSING
     closed = (ndimage.distance_transform_edt(near) > _CLOSING)[border:-border, border:-border]
-    closed = ndimage.binary_fill_holes(closed | grown)
+    closed = fill_holes(closed | grown)
     hull = convex_hull_image(closed)
     return hull if convex or closed.sum() > _CONVEX * hull.sum() else closed
 

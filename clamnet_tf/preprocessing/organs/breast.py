@@ -12,6 +12,7 @@ from skimage.filters import threshold_otsu
 from clamnet_tf.preprocessing.organs.found_organ import FoundOrgan, checked_volume, completed_by_foreground
 from clamnet_tf.preprocessing.organs.region_shapes import (
     enlarge,
+    fill_holes,
     hull,
     parts_of,
     rounded_closing,
@@ -19,6 +20,7 @@ from clamnet_tf.preprocessing.organs.region_shapes import (
     working_shape,
 )
 from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.threads import in_threads
 
 _WORKING_SIDE = 256  # larger images are worked on at this side
 # of the robust range: no threshold lies above this, so that the thin edge of the breast stays in
@@ -56,7 +58,11 @@ def breast(volume_array: np.ndarray) -> FoundOrgan:
     array = checked_volume(volume_array, "breast")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    mask = np.stack([enlarge(_breast(resize_bilinear(image, shape)), full) for image in array[..., 0]])
+
+    def found(image):
+        return enlarge(_breast(resize_bilinear(image, shape)), full)
+
+    mask = np.stack(in_threads(found, array[..., 0]))
     return completed_by_foreground(mask, ~np.asarray(mask.any((1, 2))), array)
 
 
@@ -80,7 +86,7 @@ def _breast(image: np.ndarray) -> np.ndarray:
     parts = parts_of(rounded_opening(bright, _THIN * side))
     if not parts:
         return nothing
-    region = ndimage.binary_fill_holes(rounded_closing(parts[0], _CLOSING * side)) & ~border
+    region = fill_holes(rounded_closing(parts[0], _CLOSING * side)) & ~border
     if not _plausible(region):
         return nothing
     return region & ~_muscle(smooth, region)
@@ -102,10 +108,11 @@ def _tape(smooth: np.ndarray) -> np.ndarray:
 
 
 def _plausible(region: np.ndarray) -> bool:
-    rows = np.flatnonzero(region.any(1))
-    if not len(rows) or not _SHARE[0] <= region.mean() <= _SHARE[1]:
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if not len(rows) or not _SHARE[0] <= region.mean() <= _SHARE[1] or np.ptp(rows) < _TALL * len(region):
         return False
-    return bool(np.ptp(rows) >= _TALL * len(region) and region.sum() >= _SOLID * hull(region).sum())
+    box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # the hull is no larger, and takes longer to find
+    return bool(region.sum() >= _SOLID * box or region.sum() >= _SOLID * hull(region).sum())
 
 
 def chest_wall_is_left(region: np.ndarray) -> bool:

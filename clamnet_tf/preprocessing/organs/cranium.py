@@ -8,7 +8,9 @@ filling of holes.
 import numpy as np
 from scipy import ndimage
 
-from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.preprocessing.organs.region_shapes import fill_holes
+from clamnet_tf.preprocessing.resize import resize_bilinear, resize_slices
+from clamnet_tf.threads import in_threads
 
 _BONE_HU = 150.0  # calcified blood and contrast stay below, thin bone above (Hounsfield units)
 _AIR_HU = -100.0
@@ -35,8 +37,11 @@ def cranium(volume_array: np.ndarray) -> np.ndarray:
     """
     array = np.asarray(volume_array)[..., 0].astype(np.float32)
     bone, soft = _bone_and_soft(array)
-    sections = np.stack([_inside(skull, tissue) for skull, tissue in zip(bone, soft)])
-    return _connected(sections)
+    rows, columns = bone.shape[1:]
+    scale = min(1.0, _WORKING_SIDE / max(rows, columns))
+    shape = (max(1, round(rows * scale)), max(1, round(columns * scale)))
+    surrounded = _surrounded(resize_slices(bone, shape) >= 0.4)
+    return _connected(np.stack(in_threads(_inside, bone, soft, surrounded)))
 
 
 def _connected(sections: np.ndarray) -> np.ndarray:
@@ -70,50 +75,76 @@ def _bone_and_soft(array: np.ndarray):
     return bone & (highest > 0), ~bone & (array > _DARK * highest)
 
 
-def _inside(bone: np.ndarray, soft: np.ndarray) -> np.ndarray:
+def _inside(bone: np.ndarray, soft: np.ndarray, surrounded: np.ndarray) -> np.ndarray:
     """Return the largest part of soft tissue that bone surrounds in one slice, rounded off; bool (rows,
     columns).
+
+    Args:
+        bone: bool (rows, columns).
+        soft: bool (rows, columns).
+        surrounded: float32 of a smaller or the same size: share of directions that meet bone.
     """
-    rows, columns = bone.shape
-    scale = min(1.0, _WORKING_SIDE / max(rows, columns))
-    shape = (max(1, round(rows * scale)), max(1, round(columns * scale)))
-    small = resize_bilinear(bone.astype(np.float32), shape) >= 0.4
-    if not small.any():
-        return np.zeros_like(bone)
-    surrounded = resize_bilinear(_surrounded(small), (rows, columns)) >= _SURROUNDED
+    nothing, radius = np.zeros_like(bone), max(1, round(max(bone.shape) / 128))
+    surrounded = resize_bilinear(surrounded, bone.shape) >= _SURROUNDED
+    candidate = surrounded & soft
+    if not candidate.any():
+        return nothing
+    # What follows changes nothing outside of the box of the candidates: a somewhat wider box is enough.
+    part = tuple(
+        slice(max(0, along[0] - 2 * radius - 8), along[-1] + 1 + 2 * radius + 8)
+        for along in (np.flatnonzero(candidate.any(1)), np.flatnonzero(candidate.any(0)))
+    )
+    candidate = candidate[part]
     cross = ndimage.generate_binary_structure(2, 1)
-    radius = max(1, round(max(rows, columns) / 128))
-    core = ndimage.binary_opening(surrounded & soft, cross, iterations=radius)
+    core = ndimage.binary_opening(candidate, cross, iterations=radius)
     labels, count = ndimage.label(core)
     if not count:
-        return np.zeros_like(bone)
+        return nothing
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     if sizes.max() < _SMALLEST * bone.size:
-        return np.zeros_like(bone)
-    region = np.isin(labels, np.flatnonzero(sizes > 0.2 * sizes.max()))
-    region = ndimage.binary_dilation(region, cross, iterations=radius, mask=surrounded & soft)
-    return (
-        ndimage.binary_fill_holes(
-            ndimage.binary_closing(np.pad(region, 8), cross, iterations=2 * radius)[8:-8, 8:-8] | region
-        )
-        & ~bone
-        & surrounded
-    )
+        return nothing
+    region = (sizes > 0.2 * sizes.max())[labels]
+    region = ndimage.binary_dilation(region, cross, iterations=radius, mask=candidate)
+    closed = ndimage.binary_closing(np.pad(region, 8), cross, iterations=2 * radius)[8:-8, 8:-8]
+    nothing[part] = fill_holes(closed | region) & ~bone[part] & surrounded[part]
+    return nothing
 
 
 def _surrounded(bone: np.ndarray) -> np.ndarray:
-    """Return the share of directions in which a ray from each pixel meets bone, float32 (rows, columns)."""
-    longest = max(bone.shape)
-    total = np.zeros(bone.shape, np.float32)
-    padded = np.pad(bone, longest)
-    rows, columns = bone.shape
+    """Return the share of directions in which a ray from each pixel meets bone.
+
+    Args:
+        bone: bool (slices, rows, columns).
+
+    Returns:
+        float32 (slices, rows, columns), in 0..1.
+    """
+    slices, rows, columns = bone.shape
+    packed = np.packbits(bone, axis=0)  # eight slices are followed at once
+    total = np.zeros(bone.shape, np.uint8)
+    for ray in _rays(rows, columns):
+        bone_on_ray = np.zeros_like(packed)
+        for down, right in ray:
+            row_there, row_here = _shifted(rows, down)
+            column_there, column_here = _shifted(columns, right)
+            bone_on_ray[:, row_here, column_here] |= packed[:, row_there, column_there]
+        total += np.unpackbits(bone_on_ray, axis=0, count=slices)
+    return total.astype(np.float32) / _DIRECTIONS
+
+
+def _rays(rows: int, columns: int) -> list[list[tuple[int, int]]]:
+    """Return, for each direction, the (rows, columns) from a pixel to those on its ray within the image."""
+    longest, rays = max(rows, columns), []
     for angle in np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS:
-        bone_on_ray = np.zeros(bone.shape, bool)
-        for distance in range(1, longest + 1):
-            down, right = round(distance * np.sin(angle)), round(distance * np.cos(angle))
-            bone_on_ray |= padded[
-                longest + down : longest + down + rows, longest + right : longest + right + columns
-            ]
-        total += bone_on_ray
-    return total / _DIRECTIONS
+        steps = (
+            (round(distance * np.sin(angle)), round(distance * np.cos(angle)))
+            for distance in range(1, longest + 1)
+        )
+        rays.append([step for step in dict.fromkeys(steps) if abs(step[0]) < rows and abs(step[1]) < columns])
+    return rays
+
+
+def _shifted(length: int, step: int) -> tuple[slice, slice]:
+    """Return where the pixels of a line lie that are `step` further, and where those lie that see them."""
+    return slice(max(step, 0), length + min(step, 0)), slice(max(-step, 0), length - max(step, 0))

@@ -9,7 +9,9 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.preprocessing.organs.region_shapes import fill_holes
+from clamnet_tf.preprocessing.resize import resize_slices
+from clamnet_tf.threads import in_threads
 
 _AIR = -1024.0  # Hounsfield units; what lies below is padding outside of a CT's round field of view
 _WORKING_SIDE = 256  # larger slices are worked on at this side: 9 ms a slice of 512 x 512 instead of 30
@@ -53,10 +55,10 @@ def foreground(volume_array: np.ndarray) -> np.ndarray:
     if smooth.var() < _NOISE_LEFT * brightness.var():
         return np.zeros((slices, height, width), bool)
     bright = smooth > _threshold(smooth)
-    mask = np.stack([_largest_region(section) for section in bright])
+    mask = np.stack(in_threads(_largest_region, bright))
     if (rows, columns) == (height, width):
         return mask
-    return np.stack([resize_bilinear(region.astype(np.float32), (height, width)) >= 0.5 for region in mask])
+    return resize_slices(mask, (height, width)) >= 0.5
 
 
 def _brightness(array: np.ndarray) -> np.ndarray | None:
@@ -72,7 +74,7 @@ def _brightness(array: np.ndarray) -> np.ndarray | None:
     for channel in range(channels):
         values = np.maximum(array[..., channel], _AIR).astype(np.float32)
         if shape != (height, width):
-            values = np.stack([resize_bilinear(image, shape) for image in values])
+            values = resize_slices(values, shape)
         low, high = np.percentile(values[:, ::3, ::3], (1.0, 99.5))
         if high <= low:  # a few bright pixels on a constant ground, or nothing at all
             low, high = values.min(), values.max()
@@ -108,7 +110,7 @@ def _largest_region(bright: np.ndarray) -> np.ndarray:
     margin = 8  # so that closing does not eat the region where it touches the border of the image
     padded = np.pad(region, margin, mode="edge")
     closed = ndimage.binary_closing(padded, disk, iterations=6)[margin:-margin, margin:-margin]
-    filled = ndimage.binary_fill_holes(closed | region)
+    filled = fill_holes(closed | region)
     # A low threshold on a smoothed edge lies a pixel outside.
     return ndimage.binary_erosion(filled, disk, border_value=1)
 
@@ -123,9 +125,17 @@ def without_rim(organ: np.ndarray, rim: float) -> np.ndarray:
     """
     if rim == 0:
         return organ
-    inner = np.zeros_like(organ)
-    for index, inside in enumerate(organ):
-        if inside.any():
-            diameter = 2.0 * np.sqrt(inside.sum() / np.pi)
-            inner[index] = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > rim * diameter
+    return np.stack(in_threads(lambda inside: _without_rim(inside, rim), organ)) if len(organ) else organ
+
+
+def _without_rim(inside: np.ndarray, rim: float) -> np.ndarray:
+    """Remove the outermost layer of the organ in one slice, (rows, columns) bool."""
+    inner = np.zeros_like(inside)
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if len(rows):
+        # A frame of one pixel is enough: the nearest pixel that is no organ lies within it or on it.
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        diameter = 2.0 * np.sqrt(inside.sum() / np.pi)
+        distance = ndimage.distance_transform_edt(np.pad(inside[part], 1))[1:-1, 1:-1]
+        inner[part] = distance > rim * diameter
     return inner

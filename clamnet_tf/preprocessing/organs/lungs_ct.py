@@ -21,13 +21,15 @@ from clamnet_tf.preprocessing.organs.region_shapes import (
     depth_inside,
     distance_to,
     enlarge,
+    fill_holes,
     hull,
     parts_of,
     rounded_closing,
     rounded_opening,
     working_shape,
 )
-from clamnet_tf.preprocessing.resize import resize_bilinear
+from clamnet_tf.preprocessing.resize import resize_slices
+from clamnet_tf.threads import in_threads
 
 _WORKING_SIDE = 256  # larger slices are worked on at this side
 _RAYS = 360
@@ -64,12 +66,12 @@ def lungs_ct(volume_array: np.ndarray) -> FoundOrgan:
     array = checked_volume(volume_array, "lungs_ct")
     full = array.shape[1:3]
     shape = working_shape(full, _WORKING_SIDE)
-    levels, hounsfield = density_levels(np.stack([resize_bilinear(image, shape) for image in array[..., 0]]))
+    levels, hounsfield = density_levels(resize_slices(array[..., 0], shape))
     airs = _linked([lung_air(image, hounsfield) for image in levels])
-    lungs = np.stack([np.zeros(shape, bool) if air is None else _filled(air) for air in airs])
+    lungs = np.stack(in_threads(lambda air: np.zeros(shape, bool) if air is None else _filled(air), airs))
     if len(lungs) > 2:  # lung in both neighbours: an opacity that swallowed all air of one slice
         lungs[1:-1] |= lungs[:-2] & lungs[2:]
-    mask = np.stack([enlarge(section, full) for section in lungs])
+    mask = np.stack(in_threads(lambda section: enlarge(section, full), lungs))
     return completed_by_foreground(mask, missing_between(mask), array)
 
 
@@ -120,7 +122,7 @@ def _filled(air: LungAir) -> np.ndarray:
         dense = hull(outline) & side & rays.beyond(air_of_side) & ~lung
         dense &= rounded_opening(dense | lung, _SPOKE * air.unit)
         dense = _without_domes(dense, lung | bubbles, _DENSE * air.unit)
-        lungs |= ndimage.binary_fill_holes(lung | closed) | dense
+        lungs |= fill_holes(lung | closed) | dense
     lungs &= ~air.outside
     low, high = (share * air.unit**2 for share in _SHARE)
     return lungs if low <= lungs.sum() <= high else np.zeros_like(lungs)
