@@ -64,9 +64,10 @@ def _ask_at_terminal(take_proposed: bool):
         if take_proposed and proposed is not None:
             click.echo(f"{question} [{proposed}] (--{option})")
             return proposed
-        kind = click.Choice(allowed) if allowed else _size
         try:
-            return click.prompt(question, type=kind, default=proposed)
+            if allowed:
+                return click.prompt(question, type=click.Choice(allowed), default=proposed)
+            return click.prompt(question, value_proc=_size, default=proposed)
         except click.Abort:
             choices = f" {'|'.join(allowed)}" if allowed else " LOW-HIGH, such as 1-8"
             raise click.UsageError(

@@ -3,7 +3,8 @@
 Two images belong together when one is of the left and one of the right breast, of the same patient,
 examination and view. DICOM says so itself (ImageLaterality or Laterality, StudyInstanceUID, ViewPosition);
 a manifest says it in its columns laterality and view. Where nothing states the side, two images are a
-candidate, and pixels must show that the breasts face opposite ways (preprocessing.contralateral).
+candidate, and pixels must show that the breasts face opposite ways (inference.asymmetry for scores,
+preprocessing.contralateral for channels).
 """
 
 import contextlib
@@ -20,6 +21,10 @@ SEVERAL = "several images of one breast in the same view"
 UNKNOWN = (
     "the side of more than two images of one patient is not stated (DICOM ImageLaterality, or the columns "
     "laterality and view of a manifest)"
+)
+SAME_WAY = (
+    "its patient's two images do not state their sides (DICOM ImageLaterality, or the column laterality of a "
+    "manifest), and their breasts do not face opposite ways"
 )
 
 

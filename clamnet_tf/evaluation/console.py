@@ -40,6 +40,13 @@ def headline(metrics: dict) -> list[str]:
         patients = number(metrics["detection"]["patients"]["auroc"]["mean"], 3)
         lines.append(f"  {taught}; patient AUROC {patients} (highest slice score)")
     lines.append("  " + "; ".join(_false_marks(metrics)))
+    if (asymmetry := metrics.get("asymmetry")) and asymmetry["auroc"]["mean"] is not None:
+        value, plain = asymmetry["auroc"], asymmetry["auroc_score"]
+        lines.append(
+            f"  compared with the other breast ({asymmetry['rule']}): AUROC {number(value['mean'], 2)} "
+            f"({within(value) or 'no interval'}) on {count(asymmetry['images'], 'image')}, "
+            f"{number(plain['mean'], 2)} without the comparison"
+        )
     if (lesions := metrics.get("lesions")) and lesions["recall"]["mean"] is not None:
         lines.append(
             f"  lesions found: {lesions['found']} of {lesions['lesions']} (F1 of lesions "

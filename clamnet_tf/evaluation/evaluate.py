@@ -16,9 +16,11 @@ from clamnet_tf.evaluation.original_slices import original_slices
 from clamnet_tf.evaluation.per_class import add_columns, by_study, split_by_class
 from clamnet_tf.evaluation.report import write_report
 from clamnet_tf.evaluation.run_facts import label_levels, run_facts
+from clamnet_tf.evaluation.score_figures import asymmetry_metrics
 from clamnet_tf.evaluation.validation_scores import validation_rows, validation_scores, volumes_of
 from clamnet_tf.evaluation.walk import Walk
 from clamnet_tf.files import make_folder, write_json
+from clamnet_tf.inference.asymmetry import compare, facing, is_compared
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.preprocessing.crop import CropBox
 from clamnet_tf.preprocessing.mask_access import DATA_SET, open_masks
@@ -88,6 +90,11 @@ def evaluate_run(
     class_evaluations = {name: walk.evaluation() for name, walk in walks.items()}
     evaluation = class_evaluations.pop("")
     result = compute_metrics(evaluation, validation=validation)
+    if is_compared(recipe):
+        _compare_breasts(evaluation, manifest, prepared, rows)
+        result["asymmetry"] = asymmetry_metrics(evaluation)
+        if result["asymmetry"]["auroc"]["mean"] is None:
+            result["reasons"]["asymmetry"] = "needs abnormal and normal images with one of the other breast"
     if class_evaluations:
         result["markers"] = {
             name: compute_metrics(class_evaluation) for name, class_evaluation in class_evaluations.items()
@@ -134,6 +141,16 @@ def evaluate_run(
         gallery=gallery_items,
     )
     return result
+
+
+def _compare_breasts(evaluation, manifest, prepared, rows) -> None:
+    """Add the columns asymmetry and not_compared to the rows of an evaluation of mammograms."""
+    order = np.concatenate(list(volumes_of(prepared, rows)))
+    cases = [manifest.cases[case] for case in prepared.table.case[order]]
+    scores = [row["score"] if row["organ_px"] else None for row in evaluation.slices]
+    values, _, reasons = compare(cases, scores, [facing(prepared.organ[row]) for row in order])
+    for row, value, reason in zip(evaluation.slices, values, reasons, strict=True):
+        row |= {"asymmetry": value, "not_compared": reason or None}
 
 
 def assist(predictor, prepared, split) -> None:

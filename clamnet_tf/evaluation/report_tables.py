@@ -92,9 +92,19 @@ def tiles(metrics: dict) -> list[dict]:
     if "study" in (metrics.get("labels", {}).get("taught") or ""):
         meaning = "How well patients with and without a lesion are told apart by their highest slice score."
         specs.insert(5, ("detection.patients", "Patient AUROC", wording.number, meaning))
+    if asymmetry := metrics.get("asymmetry"):
+        meaning = (
+            "How well abnormal images are told from normal ones when half of the score of the same patient's "
+            f"other breast is taken off; {wording.count(asymmetry['images'], 'image')} with another breast."
+        )
+        specs.insert(5, ("asymmetry", "AUROC, compared with the other breast", wording.number, meaning))
     cards = []
+    special = {
+        "detection.patients": metrics["detection"]["patients"]["auroc"],
+        "asymmetry": (metrics.get("asymmetry") or {}).get("auroc"),
+    }
     for key, name, form, meaning in specs:
-        entry = metrics["detection"]["patients"]["auroc"] if key == "detection.patients" else metrics[key]
+        entry = special[key] if key in special else metrics[key]
         value, interval = (
             (entry["mean"], entry) if isinstance(entry, dict) else (entry, metrics["intervals"][key])
         )

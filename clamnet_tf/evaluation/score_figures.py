@@ -13,6 +13,7 @@ import numpy as np
 
 from clamnet_tf.evaluation import bootstrap
 from clamnet_tf.evaluation.cases import Evaluation
+from clamnet_tf.inference.asymmetry import WEIGHT
 from clamnet_tf.metrics.calibration import BINS, brier, fit_temperature, reliability, with_temperature
 from clamnet_tf.metrics.detection import sensitivity_at_specificity
 from clamnet_tf.metrics.ranking import auroc
@@ -91,6 +92,37 @@ def score_metrics(
             reasons,
         ),
     }, reasons
+
+
+def asymmetry_metrics(evaluation: Evaluation, samples: int = bootstrap.SAMPLES, seed: int = 0) -> dict:
+    """Return how well the asymmetry of two breasts tells abnormal images from normal ones.
+
+    Args:
+        evaluation: Result of the walk, whose slices have the columns asymmetry and not_compared.
+        samples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        images, how many were compared; auroc of the asymmetry, and auroc_score of the plain score on the same
+        images, both with intervals over patients; not_compared, reason -> number of images.
+    """
+    number = {row["patient"]: index for index, row in enumerate(evaluation.patients)}
+    rows = [row for row in evaluation.slices if row["asymmetry"] is not None and row["label"] is not None]
+    labels = np.array([row["label"] > 0 for row in rows], bool)
+    patient = np.array([number[row["patient"]] for row in rows], int)
+
+    def measured(column):
+        scored = _Scored(np.array([row[column] for row in rows], float), labels, patient)
+        return _resampled(scored, len(number), auroc, samples, seed)
+
+    reasons = [row["not_compared"] for row in evaluation.slices if row["not_compared"]]
+    return {
+        "rule": f"score less {WEIGHT:g} times the score of the same patient's other breast",
+        "images": len(rows),
+        "auroc": measured("asymmetry"),
+        "auroc_score": measured("score"),
+        "not_compared": {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
+    }
 
 
 def _slices(evaluation: Evaluation) -> _Scored:

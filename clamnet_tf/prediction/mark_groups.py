@@ -15,6 +15,7 @@ from clamnet_tf.datasets.sequence_names import refuse_sequence
 from clamnet_tf.errors import DataError, ImageError
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
 from clamnet_tf.imaging.readers import read_volume
+from clamnet_tf.inference.asymmetry import facing, is_compared
 from clamnet_tf.inference.uncertainty import Opinions
 from clamnet_tf.prediction.dicom_seg import Algorithm
 from clamnet_tf.prediction.formats import formats_for, write_masks
@@ -173,6 +174,8 @@ class GroupMarker:
             for marked_slice, files in zip(marked.slices, written.slices)
         ]
         content["volumes"].append(volume_row(marked, written.volume))
+        if is_compared(self.recipe):
+            content.setdefault("breasts", []).append([marked.slices[0].case, facing(marked.organ[0])])
         content["failures"] += [self.inputs.hide(failure) for failure in written.failures]
         content["notes"] += [self.inputs.hide(note) for note in notes]
 

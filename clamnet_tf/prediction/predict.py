@@ -5,18 +5,21 @@ An interrupted prediction can be resumed.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clamnet_tf import __version__
+from clamnet_tf.datasets.manifest import Case
 from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, Inputs
 from clamnet_tf.errors import DataError, EnvironmentFailure, UserInputError
+from clamnet_tf.inference.asymmetry import is_compared
 from clamnet_tf.prediction.mark_groups import DEFAULT_CHOICE, Choice, GroupMarker
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.progress_log import ProgressLog
 from clamnet_tf.prediction.report import INDEX, write_index
-from clamnet_tf.prediction.tables import VOLUME_TABLE, WORKLIST, rank, write_table
+from clamnet_tf.prediction.tables import VOLUME_TABLE, WORKLIST, add_asymmetry, rank, write_table
 from clamnet_tf.preprocessing.volumes import Group, group_cases
 from clamnet_tf.runtime.process_group import AGAIN, ProcessGroup
 
@@ -130,6 +133,7 @@ def predict_inputs(
                     choice,
                     group_marker.facts(),
                     recipe.modality,
+                    inputs.manifest.cases if is_compared(recipe) else None,
                 )
         outcome.resumed = len(resumed)
     if gone:
@@ -149,6 +153,7 @@ def write_summary(
     choice: Choice,
     facts: dict[str, str],
     modality: str,
+    mammograms: Sequence[Case] | None = None,
 ) -> PredictionSummary:
     """Write the tables and the page over all finished volumes; rows are copied from file to file.
 
@@ -159,15 +164,20 @@ def write_summary(
         choice: What is written.
         facts: What the page says about how it was made, see mark_groups.facts_of.
         modality: Modality of the recipe.
+        mammograms: Cases whose scores are compared with those of the other breast; None: they are not.
     """
     outcome = PredictionSummary(failures=failures)
+    breasts = []
     for content in progress_log.finished():
         outcome.volumes += content["volumes"]
+        breasts += content.get("breasts", [])
         outcome.failures += content["failures"]
         outcome.notes += content["notes"]
     outcome.slices = sum(row["slices"] for row in outcome.volumes)
     outcome.marked_slices = sum(row["marked_slices"] for row in outcome.volumes)
     write_table(out / RESULT_TABLE, (row for content in progress_log.finished() for row in content["slices"]))
+    if mammograms is not None and len(breasts) == len(outcome.volumes):
+        add_asymmetry(outcome.volumes, breasts, mammograms)
     if choice.rank:
         write_table(out / WORKLIST, rank(outcome.volumes))
     write_table(out / VOLUME_TABLE, outcome.volumes)

@@ -8,6 +8,7 @@ import numpy as np
 from clamnet_tf import spreadsheet
 from clamnet_tf.datasets.unlabelled_inputs import RESULT_COLUMNS
 from clamnet_tf.files import atomic_path
+from clamnet_tf.inference.asymmetry import compare
 from clamnet_tf.prediction.marked_volume import MarkedSlice, MarkedVolume
 from clamnet_tf.prediction.planes import thicknesses
 from clamnet_tf.reporting.wording import percent
@@ -108,6 +109,28 @@ def _doubts(doubt) -> dict:
         "disagreement": doubt.disagreement,
         "score_distance": doubt.score_distance,
     }
+
+
+def add_asymmetry(volumes: list[dict], breasts, mammograms) -> None:
+    """Add the columns asymmetry, other_breast and not_compared to the rows of volumes.csv.
+
+    Args:
+        volumes: Rows, one per mammogram.
+        breasts: Per row, the number of its case and the side of its chest wall (inference.asymmetry.facing).
+        mammograms: All cases of the prediction.
+    """
+    scores: list[float | None] = [None] * len(mammograms)
+    faces: list[str | None] = [None] * len(mammograms)
+    for row, (case, face) in zip(volumes, breasts, strict=True):
+        scores[case], faces[case] = row["presence_score"], face
+    values, others, reasons = compare(mammograms, scores, faces)
+    names = {case: row["volume"] for row, (case, _) in zip(volumes, breasts)}
+    for row, (case, _) in zip(volumes, breasts):
+        row |= {
+            "asymmetry": values[case],
+            "other_breast": None if others[case] is None else names[others[case]],
+            "not_compared": reasons[case] or None,
+        }
 
 
 def rank(volumes: list[dict]) -> list[dict]:
@@ -215,10 +238,22 @@ def totals(volumes: list[dict], most: int = 20) -> list[str]:
             else "; no organ found"
         )
         kinds = f" ({', '.join(class_sizes(row))})" if class_sizes(row) else ""
-        lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}")
+        lines.append(f"  {row['volume']}: {size(row)}{kinds}{where}{share}{asymmetry(row)}")
     if len(volumes) > most:
         lines.append(f"  ... and {len(volumes) - most} more, see {VOLUME_TABLE}")
     return lines
+
+
+def asymmetry(row: dict) -> str:
+    """Say how the score of a mammogram compares with that of the other breast; nothing for other rows."""
+    if "asymmetry" not in row:
+        return ""
+    if row["asymmetry"] is None:
+        return f"; not compared with the other breast: {row['not_compared']}"
+    return (
+        f"; score {row['presence_score']:.2f}, asymmetry {row['asymmetry']:+.2f} (less half of the score of "
+        f"{row['other_breast']})"
+    )
 
 
 def size(row: dict) -> str:

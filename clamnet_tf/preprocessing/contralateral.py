@@ -12,21 +12,18 @@ from collections import Counter
 
 import numpy as np
 
-from clamnet_tf.datasets.contralateral import pair_breasts
+from clamnet_tf.datasets.contralateral import SAME_WAY, pair_breasts
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.errors import DataError
 from clamnet_tf.preprocessing.added_channels import images_with_channels
 from clamnet_tf.preprocessing.cache import Prepared
+from clamnet_tf.preprocessing.organs.breast import chest_wall_is_left
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume
 
-SAME_WAY = (
-    "its patient's two images do not state their sides (DICOM ImageLaterality, or the column laterality of a "
-    "manifest), and their breasts do not clearly face opposite ways, as left and right do"
-)
 ONE_ARRAY = "an array says nothing of the patient's other images; give the folder or the files of both"
 UNREADABLE = "the image of the other breast cannot be used"
 NO_BREAST = "no breast was found in the image of the other side"
-_CLEAR = 0.02  # gain of mirroring that tells the way two breasts face; 102 of the 107 pairs of MIAS have it
+_CLEAR = 0.02  # loss by mirroring from which images of stated sides were all turned to one side
 
 
 def mirroring_gain(organ: np.ndarray, other_organ: np.ndarray) -> float:
@@ -58,10 +55,11 @@ def is_mirrored(organ, other_organ, *, stated: bool) -> tuple[bool | None, str]:
     """
     if not np.any(other_organ):
         return None, NO_BREAST
-    gain = mirroring_gain(organ, other_organ)
     if stated:
-        return gain > -_CLEAR, ""
-    return (True, "") if gain >= _CLEAR else (None, SAME_WAY)
+        return mirroring_gain(organ, other_organ) > -_CLEAR, ""
+    walls = [chest_wall_is_left(np.asarray(each) > 0) for each in (organ, other_organ) if np.any(each)]
+    opposite = len(set(walls)) == 2
+    return (True, "") if opposite else (None, SAME_WAY)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:

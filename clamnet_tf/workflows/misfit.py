@@ -27,11 +27,19 @@ def misfit_lines(recipe: Recipe, prepared: Prepared, source: Source) -> list[str
     Args:
         recipe: The recipe.
         prepared: Prepared slices, some or all.
-        source: Where the images are; nothing is said of the built-in cohort.
+        source: Where the images are; of the built-in cohort only labels of studies are spoken of.
     """
-    if source.data is None or not len(prepared.table):
-        return []
-    lines, count = [], len(prepared.table)
+    table, lines, count = prepared.table, [], len(prepared.table)
+    taught_by_study = bool((table.by_study & (table.split == "train")).any())
+    if taught_by_study and recipe.self_training.teacher != "normal_atlas":
+        lines.append(
+            "ATTENTION: labels of studies teach, and self_training.teacher is "
+            f"{recipe.self_training.teacher}: on simulated chest CT that lost most of the Dice of labels of "
+            "slices (0.20 instead of 0.73; recipes/EXPERIMENTS.md SL11). With normal_atlas as the teacher "
+            "(recipe ct_trauma) nothing was lost (SL8 to SL10)."
+        )
+    if source.data is None or not count:
+        return lines
     if 2 * prepared.fallback >= count:
         lines.append(
             f"ATTENTION: organ.method {recipe.organ.method} finds nothing plausible in {prepared.fallback} "

@@ -13,23 +13,30 @@ sys.path.insert(0, str(TOOLS))
 
 def rows(name, seconds, memory=(100, 100, 100)):
     return [
-        {"command": name, "slices": slices, "seconds": second, "memory_mb": megabytes}
+        {"command": name, "slices": slices, "seconds": second, "processor_s": second, "memory_mb": megabytes}
         for slices, second, megabytes in zip((200, 1000, 10_000), seconds, memory)
     ]
 
 
 def test_exponents_by_hand():
-    """Start of 2 s taken off: 1 and 10 s are a straight line, 1 and 100 s grow with the square."""
+    """After the 2 s of 200 slices, 0.8 s for 800 more and 9.8 s for 9,800 more are a straight line, and
+    times that grow with 12.25 squared grow with the square.
+    """
     from benchmarks.growth import exponents
 
     found = exponents(
-        rows("straight", (2, 3, 12)) + rows("square", (2, 3, 102)) + rows("flat", (2, 2.1, 2.4))
+        rows("straight", (2, 2.8, 11.8)) + rows("square", (2, 3, 2 + 12.25**2)) + rows("flat", (2, 2.1, 2.4))
     )
-    assert found["straight"] == {"seconds": 1.0, "memory_mb": None, "straight": True}
-    assert found["square"] == {"seconds": 2.0, "memory_mb": None, "straight": False}
+    assert found["straight"] == {
+        "seconds": 1.0,
+        "processor_s": 1.0,
+        "memory_mb": None,
+        "straight": True,
+    }
+    assert found["square"]["processor_s"] == 2.0 and not found["square"]["straight"]
     assert found["flat"]["seconds"] is None and found["flat"]["straight"]
-    grown = exponents(rows("memory", (2, 3, 12), (100, 200, 10_100)))
-    assert grown["memory"] == {"seconds": 1.0, "memory_mb": 2.0, "straight": False}
+    grown = exponents(rows("memory", (2, 3, 12), (100, 200, 100 + 100 * 12.25**2)))
+    assert grown["memory"]["memory_mb"] == 2.0 and not grown["memory"]["straight"]
 
 
 @pytest.mark.slow

@@ -141,10 +141,13 @@ def command(*words: str, until: str | None = None) -> dict:
 
 
 def exponents(rows: list[dict]) -> dict:
-    """Return command -> exponents of seconds and memory between the two largest sizes, and the verdict.
+    """Return command -> exponents of time and memory between the two largest sizes, and the verdict.
 
-    What the smallest size takes is the start of the program and is taken off. Where the rest is too small to
-    be told from noise (less than twice the start), the exponent is None, and growth is no question.
+    The verdict rests on processor time and memory; the clock also tells of what else ran.
+
+    What the smallest size takes is taken off, the start of the program with it, and so are its slices. Where
+    the rest is too small to be told from noise (less than twice the start), the exponent is None, and growth
+    is no question.
     """
     found = {}
     for name in dict.fromkeys(row["command"] for row in rows):
@@ -152,20 +155,21 @@ def exponents(rows: list[dict]) -> dict:
             (row for row in rows if row["command"] == name), key=lambda row: row["slices"]
         )
         entry = {}
-        for column in ("seconds", "memory_mb"):
+        for column in COLUMNS[2:]:
             small, large = (row[column] - first[column] for row in (before, last))
             told = small > 0 and last[column] > 2 * first[column]
-            ratio = math.log(last["slices"] / before["slices"])
+            more = [row["slices"] - first["slices"] for row in (before, last)]
+            ratio = math.log(more[1] / more[0])
             entry[column] = round(math.log(large / small) / ratio, 2) if told and large > 0 else None
         entry["straight"] = all(
-            entry[column] is None or entry[column] <= LARGEST_EXPONENT for column in ("seconds", "memory_mb")
+            entry[column] is None or entry[column] <= LARGEST_EXPONENT for column in COLUMNS[3:]
         )
         found[name] = entry
     return found
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Plot seconds and memory against slices, both axes logarithmic."""
+    """Plot processor time and memory against slices, both axes logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -173,7 +177,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     for panel, column, words in (
-        (panels[0], "seconds", "seconds"),
+        (panels[0], "processor_s", "processor time, s"),
         (panels[1], "memory_mb", "most memory, MB"),
     ):
         for name in dict.fromkeys(row["command"] for row in rows):

@@ -108,18 +108,24 @@ class Peers:
         return found
 
 
-def make_environment() -> list:
-    """Make .venv-peers, or use it as it is, and return the modules that cannot be had."""
-    stamp, recipe = HOME / "installed.json", [TORCH, *PACKAGES.values()]
+def make_environment(home: Path = HOME, packages: dict = PACKAGES) -> list:
+    """Make an environment with torch and the packages, or use it as it is; return the modules that cannot be
+    had.
+
+    Args:
+        home: folder of the environment.
+        packages: distribution -> module.
+    """
+    stamp, recipe = home / "installed.json", [TORCH, *packages.values()]
     if stamp.exists() and (stored := json.loads(stamp.read_text(encoding="utf-8")))["recipe"] == recipe:
         return stored["failed"]
-    print(f"Making {HOME}; the first time this downloads about 500 MB.", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
-    python = str(HOME / "bin" / "python")
+    print(f"Making {home}; the first time this downloads about 500 MB.", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+    python = str(home / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-input", TORCH]
     subprocess.run(pip, check=True)
     failed = []
-    for distribution, module in PACKAGES.items():
+    for distribution, module in packages.items():
         installed = subprocess.run([*pip, distribution]).returncode == 0
         if (
             not installed
