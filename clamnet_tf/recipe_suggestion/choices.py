@@ -153,6 +153,10 @@ def _values(survey: ImageSurvey, answers: Answers, base: str):
         yield Choice("data.normal_atlas.lesions", answers.lesion, "you said so")
         if base == "ct_pneumonia" and answers.lesion == "darker":
             yield Choice("data.normal_atlas.opening", 0.0, "an opening would remove what is bright, not dark")
+    if base == "xray_carcinoma" and answers.region != "breast":
+        why = "only a breast is compared with that of the other side"
+        yield Choice("data.contralateral", False, why)
+        yield Choice("network.pretrained.comparison", False, why)
 
 
 def _side(survey: ImageSurvey, answers: Answers, base: str) -> Choice:

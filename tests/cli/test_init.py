@@ -107,6 +107,8 @@ def test_every_answer_gives_a_valid_recipe(modality):
             "mine", "any", modality, base, choose(survey, facts, answers, base), ["head"]
         )
         assert f"modality: {modality}\n" in text
+        compared = base == "xray_carcinoma" and region == "breast"
+        assert ("contralateral: true" in text) == ("comparison: true" in text) == compared
         assert {"organ.method", "data.side", "selection.prevalence"} <= {choice.key for choice in kept}
         for choice in kept:
             assert choice.reason in text and f"{choice.key.split('.')[-1]}" in text

@@ -37,7 +37,7 @@ RECIPES = {
     "ct_trauma": "e3093782ec8b8b9147420738588783824ff1f7b1ffcb9e604672c8cd4ac0bbca",
     "mri_carcinoma": "3c678a15f4940df0b39163c8556990e5c01d2eae629693d93776e10540d279c0",
     "mri_carcinoma_paper": "d7a2974a7fcec89c1fbaadd01ad41376d2581e9ce06f9e96f7ec83a26583f8ca",
-    "xray_carcinoma": "d7108467287f5e16a60ddc94c5ed6dffe03eb60ff7ff0d623cfdb60240ec5dd5",
+    "xray_carcinoma": "9bac593154c9cca5b8e2722d8030f89895edee3464b7e1e5ef6ea067083c9d39",
     "xray_lungs": "43cb80ad604007ec47aacef6c2f20c0226a8e4b45e03c1d702009bb2a9d780bf",
     "xray_pneumonia": "8223e5fe3b9730de5c664d84ea8784f2a0656cbb36962c932c3ebda65e39aca1",
     "xray_trauma": "50693630544538365b4c0dc7d43705aa2777a8859c7aa7458871bfdf57222bf6",
