@@ -118,6 +118,7 @@ def recipes(draw):
     if data["data"]["normalization"] == "window":
         data["data"]["window"] = {"center": 40, "width": 80.5}
     network["pretrained"] = None  # it leaves no key of the grid free
+    data["data"]["contralateral"] = False  # it needs network.pretrained
     network["filters"] = draw(st.lists(st.integers(1, 512), min_size=depth, max_size=depth))
     network["kernels"] = draw(st.lists(st.sampled_from([1, 3, 5, 7]), min_size=depth, max_size=depth))
     network["duplicate"]["levels"] = draw(
