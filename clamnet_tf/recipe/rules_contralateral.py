@@ -5,8 +5,13 @@ from clamnet_tf.recipe.rule import Finding, rule
 _PLACE = ("data", "contralateral")
 
 
-@rule("data.contralateral", "network.pretrained", "self_training.network.pretrained")
-def contralateral_is_compared(contralateral, pretrained, taught):
+@rule(
+    "data.contralateral",
+    "network.pretrained",
+    "self_training.network.pretrained",
+    "self_training.rounds",
+)
+def contralateral_is_compared(contralateral, pretrained, taught, rounds):
     compares = bool(pretrained and pretrained.get("comparison"))
     if contralateral and not compares:
         yield Finding(
@@ -22,7 +27,7 @@ def contralateral_is_compared(contralateral, pretrained, taught):
             "true",
             "set data.contralateral to true",
         )
-    if taught and taught.get("comparison"):
+    if rounds and taught and taught.get("comparison"):
         yield Finding(
             ("self_training", "network", "pretrained", "comparison"),
             "false, since a network of self-training compares nothing",

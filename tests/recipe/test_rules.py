@@ -718,3 +718,11 @@ def test_a_comparison_of_breasts_is_asked_for_more(problems_of, small_text, over
     assert problems_of(small_text, *MAMMOGRAM) == []
     lines = problems_of(small_text, *mammogram(override))
     assert any(path in line and message in line for line in lines), lines
+
+
+def test_a_network_of_self_training_compares_nothing(problems_of, small_text):
+    wrong = "self_training.network.pretrained.comparison=true"
+    message = "self_training.network.pretrained.comparison: expected false, since a network of self-training"
+    assert not any(message in line for line in problems_of(small_text, wrong))  # it is not used
+    lines = problems_of(small_text, wrong, *SMALL_ROUND)
+    assert any(message in line for line in lines), lines
