@@ -29,7 +29,8 @@ def measured(command: list, environment: dict, log: Path) -> Used:
     """Run a command to its end.
 
     Peak memory is the largest sum over the command and its children of their proportional share (PSS),
-    looked at ten times a second, but at least what the kernel recorded for the largest single process.
+    looked at ten times a second, but at least what the kernel recorded for the largest single process
+    (VmHWM; ru_maxrss would include the size of this program, whose memory a child shares until it starts).
 
     Args:
         command: program and arguments.
@@ -55,7 +56,7 @@ def measured(command: list, environment: dict, log: Path) -> Used:
     if process.returncode:
         last = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise RuntimeError(f"{' '.join(map(str, command))}: ended with {process.returncode}\n{last}")
-    return Used(seconds, usage.ru_utime + usage.ru_stime, max(max(sums), usage.ru_maxrss / 1024))
+    return Used(seconds, usage.ru_utime + usage.ru_stime, max(sums))
 
 
 def medians(rounds: list) -> Used:
@@ -66,7 +67,9 @@ def medians(rounds: list) -> Used:
 def _watch(pid: int, ended: threading.Event, sums: list) -> None:
     """Append the memory of a process and its descendants to `sums`, in MB, until `ended` is set."""
     while not ended.wait(INTERVAL_S):
-        sums.append(sum(map(_proportional_mb, _family(pid))))
+        family = _family(pid)
+        sums.append(sum(_memory_mb(one, "smaps_rollup", "Pss:") for one in family))
+        sums.append(max(_memory_mb(one, "status", "VmHWM:") for one in family))
 
 
 def _family(pid: int) -> list[int]:
@@ -83,10 +86,10 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _proportional_mb(pid: int) -> float:
-    """Return the PSS of a process in MB; 0 when it has ended."""
+def _memory_mb(pid: int, file: str, key: str) -> float:
+    """Return one figure of a file of /proc/PID, in MB; 0 when the process has ended."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(key)), 0.0)
