@@ -40,7 +40,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is known of one image; an unknown text is empty."""
+    """Hold what is known of one image; an unknown text is empty."""
 
     examination: str
     laterality: str
