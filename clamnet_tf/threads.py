@@ -4,6 +4,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 def in_threads(function: Callable, *arguments: Iterable) -> list:
@@ -57,6 +60,20 @@ def in_order(function: Callable, *arguments: Iterable, threads: int | None = Non
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items in order, each when the next one has been taken.
+
+    What taking an item starts in a thread can then go on while the next one is being taken. At most two
+    items are held.
+    """
+    waiting: list[Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting
 
 
 def _processors() -> int:

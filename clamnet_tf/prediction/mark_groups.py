@@ -1,26 +1,25 @@
 """Mark one group of files after another, and write the files of each volume."""
 
-import datetime
-import hashlib
-import json
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from clamnet_tf import __version__
 from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.manifest import Manifest
 from clamnet_tf.datasets.sequence_names import refuse_sequence
-from clamnet_tf.errors import DataError, ImageError
-from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
+from clamnet_tf.errors import ImageError
 from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.inference.asymmetry import facing, is_compared
 from clamnet_tf.inference.uncertainty import Opinions
-from clamnet_tf.prediction.dicom_seg import Algorithm
 from clamnet_tf.prediction.formats import formats_for, write_masks
-from clamnet_tf.prediction.marked_volume import MarkedVolume, mark_volume
+from clamnet_tf.prediction.image_checks import doubtful_unit, require_channels
+from clamnet_tf.prediction.marked_volume import MarkedVolume, NetworkMaps, mark_volume, network_maps
+from clamnet_tf.prediction.model_facts import algorithm_of, facts_of
 from clamnet_tf.prediction.report import INDEX, write_volume_page
 from clamnet_tf.prediction.tables import notes_of, slice_row, volume_row
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
@@ -30,7 +29,6 @@ from clamnet_tf.preprocessing.crop import CropBox
 from clamnet_tf.preprocessing.organ_region import without_organ
 from clamnet_tf.preprocessing.prepared_volume import PreparedVolume, prepare_volume
 from clamnet_tf.preprocessing.volumes import Group, assemble
-from clamnet_tf.recipe.classes import named
 from clamnet_tf.reporting.overlays import display_channel
 
 
@@ -64,6 +62,36 @@ class Choice:
 DEFAULT_CHOICE = Choice()
 
 
+class StartedVolume(NamedTuple):
+    """Hold a volume that the network sees, or will see.
+
+    Attributes:
+        volume: Assembled volume.
+        prepared: The same volume, prepared for the network.
+        notes: Notes on its organ.
+        maps: Returns what the network computes of it; waits until it is there.
+    """
+
+    volume: AssembledVolume
+    prepared: PreparedVolume
+    notes: tuple[str, ...]
+    maps: Callable[[], NetworkMaps]
+
+
+class StartedGroup(NamedTuple):
+    """Hold the volumes of a group of files that is not finished.
+
+    Attributes:
+        stem: Stem of the results of a series.
+        volumes: The volumes that could be read.
+        failures: A message for each file of the group that could not be read.
+    """
+
+    stem: Path
+    volumes: list[StartedVolume]
+    failures: list[str]
+
+
 class GroupMarker:
     """Mark one group of files after another."""
 
@@ -88,30 +116,45 @@ class GroupMarker:
         Raises:
             UserInputError: Nothing could be marked.
         """
-        content: dict[str, list] = {"slices": [], "volumes": [], "failures": [], "notes": []}
-        marked_volumes = self.marked(group, stem, content["failures"])
-        for marked, count in marked_volumes:
-            self._write(marked, content, alone=self.alone and count == 1)
-        return content
+        return self.finish(self.start(group, stem))
 
-    def marked(self, group: Group, stem: Path, failures: list[str]) -> Iterator[tuple[MarkedVolume, int]]:
-        """Yield each marked volume of a group, with the number of volumes that the group holds.
+    def start(self, group: Group, stem: Path, pool: Executor | None = None) -> StartedGroup:
+        """Read and prepare the volumes of a group, and let the network begin.
 
         Args:
             group: Cases of one group.
             stem: Stem of the results of a series.
-            failures: Receives a message for each file of the group that could not be read.
+            pool: Runs the network on the volumes, one after another, while other groups are read or
+                written; None: it runs when the group is finished.
 
         Raises:
             UserInputError: Nothing could be read, or the images do not fit the model.
         """
+        failures: list[str] = []
         group, volumes = self._assemble(group, failures)
         for volume in volumes:
             self._require_channels(volume)
+        started = []
+        for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
+            compute = functools.partial(network_maps, self.trained, prepared.images, self.opinions)
+            started.append(
+                StartedVolume(volume, prepared, notes, pool.submit(compute).result if pool else compute)
+            )
+        return StartedGroup(stem, started, failures)
+
+    def finish(self, group: StartedGroup) -> dict:
+        """Write the files of a started group, and return what the progress log keeps."""
+        content: dict[str, list] = {"slices": [], "volumes": [], "failures": group.failures, "notes": []}
+        for marked in self.marked(group):
+            self._write(marked, content, alone=self.alone and len(group.volumes) == 1)
+        return content
+
+    def marked(self, group: StartedGroup) -> Iterator[MarkedVolume]:
+        """Yield each marked volume of a started group."""
         keep_probability = self.choice.keep_probability or (
             self.choice.segmentation == "fractional" and "dicom-seg" in self.choice.formats
         )
-        for volume, (prepared, notes) in zip(volumes, self._prepared(group, volumes)):
+        for volume, prepared, notes, maps in group.volumes:
             is_series = len(volume.grids) > 1
             first_case = volume.wanted[0][1]
             marked = mark_volume(
@@ -120,15 +163,16 @@ class GroupMarker:
                 prepared,
                 names=self.names,
                 name=self.inputs.volumes[first_case] if is_series else self.inputs.names[first_case],
-                stem=stem if is_series else self.inputs.outputs[first_case],
+                stem=group.stem if is_series else self.inputs.outputs[first_case],
                 channel=display_channel(self.recipe, volume.array.shape[3]),
                 keep_probability=keep_probability,
+                maps=maps(),
                 opinions=self.opinions,
                 keep_uncertainty=self.choice.uncertainty,
             )
             file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
             unit_notes = doubtful_unit(volume, self.recipe)
-            yield replace(marked, notes=(*marked.notes, *file_notes, *unit_notes, *notes)), len(volumes)
+            yield replace(marked, notes=(*marked.notes, *file_notes, *unit_notes, *notes))
 
     def prepared(self, group: Group) -> list[PreparedVolume]:
         """Return the volumes of a group as the network sees them.
@@ -256,91 +300,3 @@ class GroupMarker:
                 volume_with_atlas_channel(prepared_volume, self.trained.atlas),
                 without_organ(recipe.organ.method, cached.fallback),
             )
-
-
-def algorithm_of(trained, recipe, model: dict[str, str]) -> Algorithm:
-    """Describe the model, for DICOM segmentations.
-
-    Args:
-        trained: inference.trained_model.Trained.
-        recipe: Recipe of the model.
-        model: fingerprint.fingerprint of the run; "model" is the sha256 of the network.
-    """
-    settings = hashlib.sha256(json.dumps(sorted(model.items())).encode()).hexdigest()
-    return Algorithm(
-        recipe.name,
-        recipe.condition,
-        model["model"],
-        trained.marking.threshold,
-        named(trained.classes),
-        settings,
-    )
-
-
-def facts_of(trained, recipe, algorithm: Algorithm, about=()) -> dict[str, str]:
-    """Return what a page says about how it was made.
-
-    Args:
-        trained: inference.trained_model.Trained.
-        recipe: Recipe of the model.
-        algorithm: What made the marks.
-        about: (name, text) on the model.
-    """
-    own_cut = (
-        "; each volume is then cut where the contrast across the border of its marks is highest"
-        if recipe.inference.volume_threshold == "border_contrast"
-        else ""
-    )
-    return {
-        **dict(about),
-        "Recipe": f"{recipe.name} ({recipe.modality.upper()}, {recipe.condition})",
-        "Model": algorithm.model_sha256[:12],
-        "Threshold": f"{trained.marking.threshold:.3f}, {trained.marking.rule}{own_cut}",
-        "Program": f"clamnet-tf {__version__}",
-        "Made": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
-    }
-
-
-def doubtful_unit(volume: AssembledVolume, recipe) -> tuple[str, ...]:
-    """Return a note on values that are no Hounsfield units, for a CT model that takes values of any unit."""
-    if recipe.modality != "ct" or recipe.data.window is not None:
-        return ()
-    if volume.grids and all(grid.eight_bits for grid in volume.grids):
-        return ()
-    values = volume.array[..., :1]
-    if why_not_hounsfield(values) is None:
-        return ()
-    return (
-        f"ATTENTION: is this a CT? Its values, {values.min():.4g} to {values.max():.4g}, are not Hounsfield "
-        "units; the model cannot tell and marks all the same",
-    )
-
-
-def require_channels(image, array: np.ndarray, expected: int) -> None:
-    """Refuse an image of another number of channels than the model's.
-
-    Args:
-        image: File of the image, for the message.
-        array: (slices, rows, columns, channels).
-        expected: Number of channels of the model's images.
-
-    Raises:
-        DataError: The number differs; the message says what to do.
-    """
-    received = array.shape[-1]
-    if received != expected:
-        raise DataError(_other_channels(image, expected, received))
-
-
-def _other_channels(image, expected: int, received: int) -> str:
-    """Return the message for an image of another number of channels than the model's."""
-    what = (
-        f"{image}: the model expects {expected} channel(s), as in its training images; received {received}. "
-    )
-    if received == 1 < expected:
-        return what + (
-            "Where the sequences of one patient are series or files of their own, they must be recognised by "
-            "their headers or names, as data.sequences of the recipe says (docs/how-to/sequences.md); a "
-            "manifest with a column per sequence names them itself. Or use a model of one channel."
-        )
-    return what + "Convert the image, or use a model trained on such images."

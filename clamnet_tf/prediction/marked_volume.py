@@ -3,7 +3,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -120,6 +120,31 @@ class MarkedVolume:
         return tuple(dict.fromkeys(marked_slice.reference.path for marked_slice in self.slices))
 
 
+class NetworkMaps(NamedTuple):
+    """Hold what the network computes of a prepared volume.
+
+    Attributes:
+        result: (S, side, side, classes) float32 0..1.
+        opinions: (J, S, side, side, classes) float32 0..1 of each head and fold; None unless requested.
+    """
+
+    result: np.ndarray
+    opinions: np.ndarray | None
+
+
+def network_maps(trained, images, opinions=None) -> NetworkMaps:
+    """Run the network on the slices of a prepared volume.
+
+    Args:
+        trained: inference.trained_model.Trained.
+        images: (S, side, side, C) normalised float.
+        opinions: inference.uncertainty.Opinions of the model; None: no opinions are wanted.
+    """
+    return (
+        NetworkMaps(trained.probability(images), None) if opinions is None else NetworkMaps(*opinions(images))
+    )
+
+
 def mark_volume(
     trained,
     volume: AssembledVolume,
@@ -130,11 +155,11 @@ def mark_volume(
     stem,
     channel,
     keep_probability: bool,
+    maps: NetworkMaps | None = None,
     opinions=None,
     keep_uncertainty: bool = False,
 ) -> MarkedVolume:
-    """Run the network on a prepared volume, bring the result back to the files' grid, and apply the
-    thresholds.
+    """Bring what the network finds in a prepared volume back to the files' grid, and apply the thresholds.
 
     Args:
         trained: inference.trained_model.Trained.
@@ -145,11 +170,12 @@ def mark_volume(
         stem: Stem of the whole volume's results.
         channel: Channel to show.
         keep_probability: Whether the result keeps the probabilities.
+        maps: `network_maps` of the prepared volume; None: they are computed here.
         opinions: inference.uncertainty.Opinions of the model; None: uncertainty is not measured.
         keep_uncertainty: Whether the result keeps the uncertainty of each pixel; needs opinions.
     """
     stack = _Stack(volume, trained, keep_probability or volume.axes[0] != 0, keep_uncertainty)
-    scores = stack.fill(trained, prepared, opinions)
+    scores = stack.fill(trained, prepared, maps or network_maps(trained, prepared.images, opinions), opinions)
     presences = None if volume.axes[0] else scores[:: -1 if volume.flips[0] else 1]
     array, power = restore(volume.array, volume.axes, volume.flips), trained.marking.pooling_power
     planes = planes_of(volume)
@@ -231,7 +257,7 @@ class _Stack:
         self.uncertainty = np.zeros(shape, np.float32) if keep_uncertainty else None
         self.doubt: StudyUncertainty | None = None
 
-    def fill(self, trained, prepared: PreparedVolume, opinions=None) -> list[tuple[float, ...]]:
+    def fill(self, trained, prepared: PreparedVolume, maps: NetworkMaps, opinions) -> list[tuple[float, ...]]:
         """Mark all slices and return the presence scores of each, in the order in which they were
         computed.
         """
@@ -239,14 +265,10 @@ class _Stack:
         mask, organs = reorient(self.mask, axes, flips), reorient(self.organ, axes, flips)
         probability = None if self.probability is None else reorient(self.probability, axes, flips)
         power, presences = trained.marking.pooling_power, [(0.0,) * (1 + len(trained.classes))] * len(mask)
-        if opinions is None:
-            raw, own_maps = trained.probability(prepared.images), None
-        else:
-            raw, own_maps = opinions(prepared.images)
-        result = trained.volume(raw, prepared.images, prepared.organ)
-        if own_maps is not None:
-            self.doubt = opinions.study(own_maps, prepared.organ, result, trained.marking.threshold)
-            self._fill_uncertainty(opinions.pixel_map(own_maps, prepared.organ), prepared)
+        result = trained.volume(maps.result, prepared.images, prepared.organ)
+        if maps.opinions is not None:
+            self.doubt = opinions.study(maps.opinions, prepared.organ, result, trained.marking.threshold)
+            self._fill_uncertainty(opinions.pixel_map(maps.opinions, prepared.organ), prepared)
 
         def mark(order: int) -> None:
             index = self.volume.wanted[order][0]

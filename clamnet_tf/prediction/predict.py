@@ -6,6 +6,7 @@ An interrupted prediction can be resumed.
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from clamnet_tf.datasets.problems import listed
 from clamnet_tf.datasets.unlabelled_inputs import RESULT_TABLE, Inputs
 from clamnet_tf.errors import DataError, EnvironmentFailure, UserInputError
 from clamnet_tf.inference.asymmetry import is_compared
-from clamnet_tf.prediction.mark_groups import DEFAULT_CHOICE, Choice, GroupMarker
+from clamnet_tf.prediction.mark_groups import DEFAULT_CHOICE, Choice, GroupMarker, StartedGroup
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.progress_log import ProgressLog
 from clamnet_tf.prediction.report import INDEX, write_index
 from clamnet_tf.prediction.tables import VOLUME_TABLE, WORKLIST, add_asymmetry, rank, write_table
 from clamnet_tf.preprocessing.volumes import Group, group_cases
 from clamnet_tf.runtime.process_group import AGAIN, ProcessGroup
+from clamnet_tf.threads import one_ahead
 
 
 @dataclass
@@ -58,7 +60,8 @@ def predict_inputs(
     organ_network=None,
     process_group: ProcessGroup = ProcessGroup(),
 ) -> PredictionSummary:
-    """Mark every volume of the inputs, holding only one in memory.
+    """Mark every volume of the inputs, holding at most two in memory: the next one is read and prepared
+    while the network computes.
 
     Below `out`, at the place that `inputs.outputs` gives, the function writes the files of
     `formats.write_masks` and a page per volume; then marks.csv (one row per slice), volumes.csv, with
@@ -107,15 +110,22 @@ def predict_inputs(
                 sum(len(groups[group_index].cases) for group_index in numbers)
                 for numbers in (resumed & {*own_groups}, own_groups)
             )
-            with reporter.bar("Marking", total, done) as bar:
-                for group_index, (group, stem) in enumerate(zip(groups, volume_output_names(inputs, groups))):
-                    if group_index in resumed or group_index not in own_groups:
-                        continue
+            stems = list(volume_output_names(inputs, groups))
+            left = [index for index in own_groups if index not in resumed]
+            with reporter.bar("Marking", total, done) as bar, ThreadPoolExecutor(max_workers=1) as pool:
+                ahead = (
+                    pool if len(left) > 1 else None
+                )  # there is nothing to do while the only one is computed
+                for group_index, group in one_ahead(
+                    (index, _started(group_marker, groups[index], stems[index], ahead)) for index in left
+                ):
                     try:
-                        progress_log.add(group_index, group_marker.mark(group, stem))
+                        if isinstance(group, UserInputError):
+                            raise group
+                        progress_log.add(group_index, group_marker.finish(group))
                     except UserInputError as error:
                         failures.append((group_index, inputs.hide(str(error))))
-                    done += len(group.cases)
+                    done += len(groups[group_index].cases)
                     bar.update(done)
             if process_group.index:
                 process_group.report(failures)
@@ -146,6 +156,14 @@ def predict_inputs(
     return outcome
 
 
+def _started(group_marker: GroupMarker, group: Group, stem, pool) -> StartedGroup | UserInputError:
+    """Return a group that the network has begun with, or why it cannot."""
+    try:
+        return group_marker.start(group, stem, pool)
+    except UserInputError as error:
+        return error
+
+
 def write_summary(
     progress_log: ProgressLog,
     out: Path,
@@ -162,7 +180,7 @@ def write_summary(
         out: Output folder.
         failures: Why inputs were left out.
         choice: What is written.
-        facts: What the page says about how it was made, see mark_groups.facts_of.
+        facts: What the page says about how it was made, see model_facts.facts_of.
         modality: Modality of the recipe.
         mammograms: Cases whose scores are compared with those of the other breast; None: they are not.
     """

@@ -15,14 +15,10 @@ from clamnet_tf.imaging.volume import SMALLEST_SIDE
 from clamnet_tf.inference.engine import AUTO, TENSORFLOW, choose_engine
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.prediction.fingerprint import fingerprint
-from clamnet_tf.prediction.mark_groups import (
-    Choice,
-    GroupMarker,
-    algorithm_of,
-    doubtful_unit,
-    require_channels,
-)
+from clamnet_tf.prediction.image_checks import doubtful_unit, require_channels
+from clamnet_tf.prediction.mark_groups import Choice, GroupMarker
 from clamnet_tf.prediction.marked_volume import mark_volume
+from clamnet_tf.prediction.model_facts import algorithm_of
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.segmentation import Segmentation
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
@@ -186,7 +182,9 @@ class Segmenter:
         marker, groups = self._group_marker(inputs), group_cases(inputs.manifest)
         failures: list[str] = []
         for group, stem in zip(groups, volume_output_names(inputs, groups)):
-            for marked, _ in marker.marked(group, stem, failures):
+            started = marker.start(group, stem)
+            failures += started.failures
+            for marked in marker.marked(started):
                 yield Segmentation(marked, marker.algorithm, self.warnings)
         if failures:
             raise DataError(f"{image}: some files could not be read:\n{listed(failures)}")

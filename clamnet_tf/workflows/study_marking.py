@@ -22,7 +22,8 @@ from clamnet_tf.errors import DataError, UserInputError
 from clamnet_tf.imaging.dicom_header import OWN_SERIES
 from clamnet_tf.pacs.address import StudySearch
 from clamnet_tf.pacs.archive import Archive, ArchivedSeries
-from clamnet_tf.prediction.mark_groups import Choice, GroupMarker, algorithm_of, facts_of
+from clamnet_tf.prediction.mark_groups import Choice, GroupMarker
+from clamnet_tf.prediction.model_facts import algorithm_of, facts_of
 from clamnet_tf.prediction.output_paths import volume_output_names
 from clamnet_tf.prediction.predict import PredictionSummary, engines_of, write_summary
 from clamnet_tf.prediction.progress_log import FETCHED, ProgressLog

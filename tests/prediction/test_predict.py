@@ -3,6 +3,7 @@ known.
 """
 
 import json
+import threading
 
 import nibabel
 import numpy as np
@@ -377,6 +378,38 @@ def test_what_was_marked_before_an_interruption_is_in_the_table(run, rows_of, tm
     assert [row["input"] for row in rows_of(tmp_path / "out" / "marks.csv")] == ["a.png"]
     assert [row["volume"] for row in rows_of(tmp_path / "out" / "volumes.csv")] == ["a.png"]
     assert visible(tmp_path / "out") == sorted(["a_mask.png", "a_overlay.png", "a_report.html", *ALWAYS])
+
+
+def test_the_next_volume_is_read_while_the_network_computes(run, predict, monkeypatch, tmp_path, rng):
+    from clamnet_tf.inference.head_predictor import HeadPredictor
+    from clamnet_tf.prediction import mark_groups
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(brain(rng)).save(images / name)
+    alone = [
+        predict(run, path, out=tmp_path / path.stem)[2][0]["presence_score"]
+        for path in sorted(images.iterdir())
+    ]
+    read, waited = [], []
+    second, assemble, heads = threading.Event(), mark_groups.assemble, HeadPredictor.heads
+
+    def noted(*arguments, **named):
+        read.append(None)
+        if len(read) == 2:
+            second.set()
+        return assemble(*arguments, **named)
+
+    def late(predictor, slices):
+        waited.append(second.wait(timeout=60))
+        return heads(predictor, slices)
+
+    monkeypatch.setattr(mark_groups, "assemble", noted)
+    monkeypatch.setattr(HeadPredictor, "heads", late)
+    rows = predict(run, images)[2]
+    assert waited == [True] * 3
+    assert [row["presence_score"] for row in rows] == alone
 
 
 def test_only_twenty_volumes_are_printed():

@@ -55,3 +55,16 @@ def test_an_error_ends_results_in_their_order():
     assert [next(results) for _ in range(3)] == [2, 3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_an_item_comes_when_the_next_one_has_been_taken():
+    taken = []
+
+    def items():
+        for number in range(3):
+            taken.append(number)
+            yield number
+
+    assert [(number, len(taken)) for number in threads.one_ahead(items())] == [(0, 2), (1, 3), (2, 3)]
+    assert list(threads.one_ahead([])) == []
+    assert list(threads.one_ahead(["a"])) == ["a"]

@@ -33,7 +33,8 @@ which is checked.
 """
 PARTS_NOTE = """\
 Measured in runs of their own, by wrapping functions (`prediction_parts.py`); a part's time is without that of
-other parts called within it. Shares are of the sum; what runs in several threads at once is added up."""
+other parts called within it. Shares are of the sum; what runs in several threads at once is added up. In
+these runs the network computes while everything else waits; in the others, while the next study is read."""
 #: What of a peer's settings the page says.
 SAID = ("width", "memory", "batch", "reader", "workers", "resampling", "processes")
 

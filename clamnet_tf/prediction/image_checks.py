@@ -1,0 +1,52 @@
+"""Check that an image fits the model that is to mark it."""
+
+import numpy as np
+
+from clamnet_tf.errors import DataError
+from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
+from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
+
+
+def doubtful_unit(volume: AssembledVolume, recipe) -> tuple[str, ...]:
+    """Return a note on values that are no Hounsfield units, for a CT model that takes values of any unit."""
+    if recipe.modality != "ct" or recipe.data.window is not None:
+        return ()
+    if volume.grids and all(grid.eight_bits for grid in volume.grids):
+        return ()
+    values = volume.array[..., :1]
+    if why_not_hounsfield(values) is None:
+        return ()
+    return (
+        f"ATTENTION: is this a CT? Its values, {values.min():.4g} to {values.max():.4g}, are not Hounsfield "
+        "units; the model cannot tell and marks all the same",
+    )
+
+
+def require_channels(image, array: np.ndarray, expected: int) -> None:
+    """Refuse an image of another number of channels than the model's.
+
+    Args:
+        image: File of the image, for the message.
+        array: (slices, rows, columns, channels).
+        expected: Number of channels of the model's images.
+
+    Raises:
+        DataError: The number differs; the message says what to do.
+    """
+    received = array.shape[-1]
+    if received != expected:
+        raise DataError(_other_channels(image, expected, received))
+
+
+def _other_channels(image, expected: int, received: int) -> str:
+    """Return the message for an image of another number of channels than the model's."""
+    what = (
+        f"{image}: the model expects {expected} channel(s), as in its training images; received {received}. "
+    )
+    if received == 1 < expected:
+        return what + (
+            "Where the sequences of one patient are series or files of their own, they must be recognised by "
+            "their headers or names, as data.sequences of the recipe says (docs/how-to/sequences.md); a "
+            "manifest with a column per sequence names them itself. Or use a model of one channel."
+        )
+    return what + "Convert the image, or use a model trained on such images."
