@@ -1,6 +1,7 @@
 """tools/measure-prediction: its studies, figures and table, and the command on ours alone."""
 
 import importlib
+import itertools
 import subprocess
 import sys
 import time
@@ -83,11 +84,15 @@ def test_memory_is_that_of_all_processes(benchmarks, tmp_path):
         benchmarks("whole_commands").measured(command, {}, tmp_path / "log")
 
 
-def test_the_width_closest_in_operations(benchmarks):
+def test_the_size_closest_in_operations(benchmarks):
     choosing = benchmarks("choosing")
-    assert choosing.nearest_width(lambda width: width**2 / 100, 2.5) == 16  # 0.64, 2.56, 5.76
-    assert choosing.nearest_width(lambda width: width**2 / 100, 4.5) == 24
-    assert choosing.nearest_width(lambda width: width**2 / 100, 0.1) == 8
+
+    def closest(wanted):
+        return choosing.closest(itertools.count(8, 8), lambda width: width**2 / 100, wanted)
+
+    assert closest(2.5) == (16, 2.56) and closest(4.5) == (24, 5.76) and closest(0.1) == (8, 0.64)
+    with pytest.raises(ValueError, match="no network has 9 GFLOP; the largest has 2"):
+        choosing.closest([1, 2], float, 9)
     best, shortest = choosing.fastest({"slow": lambda: time.sleep(0.03), "fast": lambda: None}, 2)
     assert best == "fast" and shortest["slow"] >= 30 > shortest["fast"]
 
@@ -181,7 +186,8 @@ def test_the_table_by_hand(benchmarks, measured_runs):
 def test_the_page_has_parts_networks_and_what_is_missing(benchmarks, measured_runs):
     sides = benchmarks("prediction_sides")
     lost = {side: measured_runs.pop(side) for side in (sides.NNUNET, sides.MIRRORED)}
-    chosen = {"width": 16, "gflop": 2.04, "reader": "itk", "workers": 2, "tried": {"itk 2": 9.0}}
+    chosen = {"network": "features 16, 24", "gflop": 2.51, "reader": "itk", "workers": 2}
+    chosen |= {"tried": {"itk 2": 9.0}, "load": 0.5}
     text = benchmarks("prediction_page").page(
         {"2x10": measured_runs},
         {"2x10": {"reading": (1.0, 1.0), "network": (3.0, 2.0)}},
@@ -197,7 +203,8 @@ def test_the_page_has_parts_networks_and_what_is_missing(benchmarks, measured_ru
     )
     assert "| network | 3.00 s (2.00 s), 75% |\n| reading | 1.00 s (1.00 s), 25% |" in text
     assert "| ours | 2.53 | 1.00 | 150.0 ms | 128 x 128 pixels |" in text
-    assert "| MONAI | 2.04 | 1.00 | 100.0 ms | width 16, reader itk, workers 2 |" in text
+    assert "| MONAI | 2.51 | 1.00 | 100.0 ms | features 16, 24, reader itk, workers 2 |" in text
+    assert "Tried for MONAI at a load of 0.5, reader and workers: itk 2 9.00 s." in text
     assert "Not measured: nnU-Net, no mirroring (nnunetv2: cannot be installed)." in text
     assert "Versions: clamnet-tf 1, monai 1.6." in text and "haemorrhage" not in text
 

@@ -1,20 +1,22 @@
-"""Choose the width of a network by its operations, and the fastest of several ways to compute it."""
+"""Choose the size of a network by its operations, and the fastest of several ways to compute it."""
 
 import time
 
 
-def nearest_width(gflop_at, wanted: float, step: int = 8) -> int:
-    """Return the width, a multiple of `step`, at which a network's operations come closest to those wanted.
+def closest(sizes, gflop_at, wanted: float):
+    """Return (size, GFLOP) of the network whose operations come closest to those wanted.
 
     Args:
-        gflop_at: width -> GFLOP per slice, growing.
+        sizes: sizes of networks, in the order of their operations, without end.
+        gflop_at: size -> GFLOP per slice.
         wanted: GFLOP per slice.
-        step: see above; oneDNN computes multiples of 8 channels best.
     """
-    width = step
-    while gflop_at(width + step) < wanted:
-        width += step
-    return min((width, width + step), key=lambda each: abs(gflop_at(each) - wanted))
+    found: list[tuple] = []
+    for size in sizes:
+        found.append((size, gflop_at(size)))
+        if found[-1][1] >= wanted:
+            return min(found[-2:], key=lambda each: abs(each[1] - wanted))
+    raise ValueError(f"no network has {wanted} GFLOP; the largest has {found[-1][1] if found else 0}")
 
 
 def fastest(runs: dict, repeats: int = 3) -> tuple[str, dict]:

@@ -1,7 +1,7 @@
 """Mark a folder of DICOM studies with MONAI, as a bundle for inference does; runs in .venv-prediction.
 
-    monai_prediction.py --width 16 --studies FOLDER --out FOLDER --report FILE      mark
-    monai_prediction.py --gflop 2.5 --report FILE       choose width, memory format and slices per pass
+    monai_prediction.py --size 16 24 --studies FOLDER --out FOLDER --report FILE    mark
+    monai_prediction.py --gflop 2.5 --report FILE       choose size, memory format and slices per pass
 
 The weights are random: time does not depend on them. The network gives one logit per pixel, which is less to
 bring back to the files' grid than two classes. As in our prediction, probabilities are interpolated on the
@@ -12,11 +12,12 @@ import time
 
 BEGAN = time.perf_counter()
 import argparse
+import itertools
 import os
 from pathlib import Path
 
 import torch
-from choosing import fastest, nearest_width
+from choosing import closest, fastest
 from monai.data import DataLoader, Dataset, decollate_batch
 from monai.inferers import SliceInferer
 from monai.networks.nets import BasicUNetPlusPlus
@@ -41,10 +42,22 @@ BATCHES, SLICES = (1, 2, 5, 10), 10
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def network_of(width: int):
-    """Return MONAI's BasicUNetPlusPlus of five levels, whose first has `width` channels."""
-    features = (width, width, 2 * width, 4 * width, 8 * width, width)
-    return BasicUNetPlusPlus(spatial_dims=2, in_channels=1, out_channels=1, features=features)
+def features_of(size) -> tuple:
+    """Return the features of MONAI's six places for (features of the first level, of the second)."""
+    width, second = size
+    return (width, second, 2 * width, 4 * width, 8 * width, width)
+
+
+def network_of(size):
+    """Return MONAI's BasicUNetPlusPlus of five levels."""
+    return BasicUNetPlusPlus(spatial_dims=2, in_channels=1, out_channels=1, features=features_of(size))
+
+
+def sizes():
+    """Yield sizes in the order of their operations; multiples of 8 features are computed best by oneDNN."""
+    for width in itertools.count(8, 8):
+        for second in range(width, 2 * width, 8):
+            yield width, second
 
 
 def before(reader: str):
@@ -85,7 +98,7 @@ def mark(arguments) -> None:
     """Mark every series below the folder, and write the report."""
     torch.set_num_threads(os.cpu_count())
     memory = FORMATS[arguments.memory]
-    network = network_of(arguments.width).eval().to(memory_format=memory)
+    network = network_of(arguments.size).eval().to(memory_format=memory)
     timed = TimedNetwork(
         lambda images: network(images.contiguous(memory_format=memory)), lambda result: result[0]
     )
@@ -112,25 +125,26 @@ def mark(arguments) -> None:
 
 
 def choose(gflop: float, report: Path) -> None:
-    """Write the width whose operations come closest to `gflop`, these, and the fastest way to compute it."""
+    """Write the size whose operations come closest to `gflop`, these, and the fastest way to compute it."""
     torch.set_num_threads(os.cpu_count())
-    width = nearest_width(lambda width: gflop_of(network_of(width), 1, SIDE), gflop)
-    runs = {f"{memory} {batch}": passes(width, memory, batch) for memory in FORMATS for batch in BATCHES}
+    size, found = closest(sizes(), lambda size: gflop_of(network_of(size), 1, SIDE), gflop)
+    runs = {f"{memory} {batch}": passes(size, memory, batch) for memory in FORMATS for batch in BATCHES}
     best, milliseconds = fastest(runs)
     memory, batch = best.split()
     write_report(
         report,
-        width=width,
-        gflop=gflop_of(network_of(width), 1, SIDE),
+        size=size,
+        gflop=found,
+        network=f"features {', '.join(map(str, features_of(size)))}",
         memory=memory,
         batch=int(batch),
         milliseconds={name: each / SLICES for name, each in milliseconds.items()},
     )
 
 
-def passes(width: int, memory: str, batch: int):
+def passes(size, memory: str, batch: int):
     """Return a callable that computes SLICES slices, `batch` per pass."""
-    network = network_of(width).eval().to(memory_format=FORMATS[memory])
+    network = network_of(size).eval().to(memory_format=FORMATS[memory])
     images = torch.randn(batch, 1, SIDE, SIDE).contiguous(memory_format=FORMATS[memory])
 
     def run():
@@ -146,7 +160,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gflop", type=float)
-    parser.add_argument("--width", type=int)
+    parser.add_argument("--size", type=int, nargs=2)
     parser.add_argument("--studies", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--report", type=Path, required=True)

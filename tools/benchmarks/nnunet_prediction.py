@@ -2,7 +2,7 @@
 
     nnunet_prediction.py --convert --studies FOLDER --out NIFTI --report FILE       DICOM to NIfTI (dcm2niix)
     nnunet_prediction.py --width 12 --studies NIFTI --out FOLDER --report FILE      mark
-    nnunet_prediction.py --gflop 2.5 --report FILE                                  choose the width
+    nnunet_prediction.py --gflop 2.5 --report FILE                                  choose the size
 
 The network is nnU-Net's PlainConvUNet for patches of 128 x 128 pixels (2d), with random weights: time does
 not depend on them. The target spacing lets one patch hold a slice, as our network sees it, so that there is
@@ -13,6 +13,7 @@ import time
 
 BEGAN = time.perf_counter()
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ SIDE = 128
 SPACING_MM = 1.82  # the largest simulated field of view, 232 mm, over 128 pixels, rounded up
 LOW_HU, HIGH_HU = -20.0, 100.0
 STAGES = 6  # 128 pixels to 4
+MOST_MORE = 2 * STAGES - 1  # stages of encoder and decoder
 MOST_FEATURES = 512
 ENDING = ".nii"
 RESAMPLINGS = {
@@ -59,11 +61,32 @@ def convert(studies: Path, out: Path) -> None:
         sys.exit(f"Error: dcm2niix wrote {', '.join(written)}; expected {', '.join(wanted)}")
 
 
-def network_of(width: int):
-    """Return nnU-Net's plain U-Net of two convolutions per stage, whose first stage has `width` features."""
+def convolutions_of(more: int) -> tuple[list, list]:
+    """Return the convolutions per stage of encoder and decoder: nnU-Net's two, and a third in `more` stages.
+
+    A convolution takes the same operations in every stage. The stages of the encoder come first.
+    """
+    extra = [int(place < more) for place in range(MOST_MORE)]
+    return [2 + each for each in extra[:STAGES]], [2 + each for each in extra[STAGES:]]
+
+
+def sizes():
+    """Yield (features of the first stage, stages with a third convolution) in the order of operations.
+
+    Multiples of 8 features are computed best by oneDNN.
+    """
+    for width in itertools.count(8, 8):
+        for more in range(MOST_MORE + 1):
+            yield width, more
+
+
+def network_of(size):
+    """Return nnU-Net's plain U-Net of a size that `sizes` yields."""
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
     from torch import nn
 
+    width, more = size
+    encoder, decoder = convolutions_of(more)
     return PlainConvUNet(
         input_channels=1,
         n_stages=STAGES,
@@ -71,9 +94,9 @@ def network_of(width: int):
         conv_op=nn.Conv2d,
         kernel_sizes=3,
         strides=[1, *[2] * (STAGES - 1)],
-        n_conv_per_stage=2,
+        n_conv_per_stage=encoder,
         num_classes=2,
-        n_conv_per_stage_decoder=2,
+        n_conv_per_stage_decoder=decoder,
         conv_bias=True,
         norm_op=nn.InstanceNorm2d,
         norm_op_kwargs={"eps": 1e-5, "affine": True},
@@ -130,7 +153,7 @@ def mark(arguments) -> None:
     from peer_networks import TimedNetwork, versions, write_report
 
     torch.set_num_threads(os.cpu_count())
-    timed = TimedNetwork(network_of(arguments.width).eval())
+    timed = TimedNetwork(network_of(arguments.size).eval())
     predictor = nnUNetPredictor(
         tile_step_size=0.5,
         use_mirroring=arguments.mirror,
@@ -170,12 +193,14 @@ def mark(arguments) -> None:
 
 
 def choose(gflop: float, report: Path) -> None:
-    """Write the width whose operations come closest to `gflop`, and these."""
-    from choosing import nearest_width
+    """Write the size whose operations come closest to `gflop`, and these."""
+    from choosing import closest
     from peer_networks import gflop_of, write_report
 
-    width = nearest_width(lambda width: gflop_of(network_of(width), 1, SIDE), gflop)
-    write_report(report, width=width, gflop=gflop_of(network_of(width), 1, SIDE))
+    size, found = closest(sizes(), lambda size: gflop_of(network_of(size), 1, SIDE), gflop)
+    encoder, decoder = (" ".join(map(str, each)) for each in convolutions_of(size[1]))
+    words = f"{size[0]} features at first, {encoder} and {decoder} convolutions per stage"
+    write_report(report, size=size, gflop=found, network=words)
 
 
 def main() -> None:
@@ -184,7 +209,7 @@ def main() -> None:
     )
     parser.add_argument("--convert", action="store_true")
     parser.add_argument("--gflop", type=float)
-    parser.add_argument("--width", type=int)
+    parser.add_argument("--size", type=int, nargs=2)
     parser.add_argument("--studies", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--report", type=Path)

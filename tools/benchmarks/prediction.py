@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -117,20 +116,10 @@ def grids_of(out: Path, pattern: str) -> list:
 
 
 def parts_of(arguments, folder: Path, count: int) -> dict:
-    """Return what the parts of our prediction take: part -> (clock, processor) seconds; medians of two."""
-    runs = []
-    for _ in range(min(2, arguments.rounds)):
-        with tempfile.TemporaryDirectory(dir=arguments.cache) as work:
-            runs.append(
-                run_ours(arguments.model, arguments.engine, folder, count, Path(work), parts=True).report
-            )
-    names = {name: None for one in runs for name in one["clock"]}
-    return {
-        name: tuple(
-            statistics.median(one[by].get(name, 0.0) for one in runs) for by in ("clock", "processor")
-        )
-        for name in names
-    }
+    """Return what the parts of our prediction take in one run: part -> (clock, processor) seconds."""
+    with tempfile.TemporaryDirectory(dir=arguments.cache) as work:
+        found = run_ours(arguments.model, arguments.engine, folder, count, Path(work), parts=True).report
+    return {name: (found["clock"][name], found["processor"][name]) for name in found["clock"]}
 
 
 def machine(start: float) -> str:

@@ -36,7 +36,7 @@ Measured in runs of their own, by wrapping functions (`prediction_parts.py`); a 
 other parts called within it. Shares are of the sum; what runs in several threads at once is added up. In
 these runs the network computes while everything else waits; in the others, while the next study is read."""
 #: What of a peer's settings the page says.
-SAID = ("width", "memory", "batch", "reader", "workers", "resampling", "processes")
+SAID = ("network", "memory", "batch", "reader", "workers", "resampling", "processes")
 
 
 def page(runs: dict, parts: dict, *, network: dict, settings: dict, missing: dict, machine: str, rounds: int,
@@ -162,7 +162,9 @@ def networks(runs: dict, parts: dict, network: dict, settings: dict) -> list[str
         chosen = settings[MONAI if side == MONAI else NNUNET]
         passes = its_runs[-1].report["slices"] / slices
         clock = statistics.median(run.report["network"] for run in its_runs) / slices
-        words = ", ".join(f"{name} {chosen[name]}" for name in SAID if name in chosen)
+        words = ", ".join(f"{name} {chosen[name]}" for name in SAID if name in chosen).removeprefix(
+            "network "
+        )
         lines.append(f"| {side} | {chosen['gflop']:.2f} | {passes:.2f} | {1000 * clock:.1f} ms | {words} |")
     return lines
 
@@ -173,9 +175,11 @@ def tried(settings: dict) -> list[str]:
     for peer, chosen in settings.items():
         whole = ", ".join(f"{name} {figure(seconds)} s" for name, seconds in chosen["tried"].items())
         names = " and ".join(
-            name for name in SAID if name in chosen and name not in ("width", "memory", "batch")
+            name for name in SAID if name in chosen and name not in ("network", "memory", "batch")
         )
-        lines.append(f"Tried for {peer.partition(',')[0]}, {names}: {whole}.")
+        lines.append(
+            f"Tried for {peer.partition(',')[0]} at a load of {chosen['load']:.1f}, {names}: {whole}."
+        )
         if "milliseconds" in chosen:
             passes = ", ".join(f"{name} {figure(each)} ms" for name, each in chosen["milliseconds"].items())
             lines.append(f"Its network, memory format and slices per pass: {passes} per slice.")

@@ -101,7 +101,7 @@ class PredictionPeers:
 
     Attributes:
         missing: side -> why it is not measured.
-        settings: side -> the settings in which it is fastest here, with width and GFLOP of its network.
+        settings: side -> the settings in which it is fastest here, with size and GFLOP of its network.
     """
 
     def __init__(self):
@@ -125,7 +125,7 @@ class PredictionPeers:
             count: how many studies it has.
             anew: whether settings are chosen again that are kept already.
         """
-        path, key = cache / "settings.json", f"{gflop:.4f} GFLOP, form 1"
+        path, key = cache / "settings.json", f"{gflop:.4f} GFLOP, form 2"
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if anew or stored.get("key") != key:
             stored = {"key": key}
@@ -156,7 +156,7 @@ class PredictionPeers:
                 print(f"{side}, {tried}: {run.used.clock:.1f} s", flush=True)
             best = min(seconds, key=seconds.__getitem__)
             tried = {" ".join(map(str, TRIED[side][number].values())): seconds[number] for number in seconds}
-            return settings | TRIED[side][best] | {"tried": tried}
+            return settings | TRIED[side][best] | {"tried": tried, "load": round(os.getloadavg()[0], 1)}
 
     def convert(self, studies: Path, out: Path, log: Path) -> Used:
         """Convert DICOM to the NIfTI files that nnU-Net reads."""
@@ -182,7 +182,8 @@ class PredictionPeers:
     def _mark(self, side: str, settings: dict, studies: Path, count: int, work: Path) -> Run:
         report, out = work / "report.json", work / "out"
         command = [self.python, HERE / SCRIPTS[side], "--studies", studies, "--out", out, "--report", report]
-        for name in ("width", "memory", "batch", *TRIED[side][0]):
+        command += ["--size", *settings["size"]]
+        for name in ("memory", "batch", *TRIED[side][0]):
             if name in settings:
                 command += [f"--{name}", settings[name]]
         if settings.get("mirror"):
