@@ -1,7 +1,7 @@
 """Mark a folder of studies with nnU-Net's predictor; runs in .venv-prediction.
 
     nnunet_prediction.py --convert --studies FOLDER --out NIFTI --report FILE       DICOM to NIfTI (dcm2niix)
-    nnunet_prediction.py --width 12 --studies NIFTI --out FOLDER --report FILE      mark
+    nnunet_prediction.py --size 16 9 --studies NIFTI --out FOLDER --report FILE     mark
     nnunet_prediction.py --gflop 2.5 --report FILE                                  choose the size
 
 The network is nnU-Net's PlainConvUNet for patches of 128 x 128 pixels (2d), with random weights: time does
