@@ -5,6 +5,7 @@ huggingface_hub downloads (resume, ETag); sizes are checked before the download,
 repository is read at one commit: the one to which the branch or tag pointed when it was listed.
 """
 
+import contextlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class HubOffer:
         root: Its folder in the repository, "" for the repository itself.
         commit: Commit at which it is read.
         sizes: File name -> size in bytes.
+        weights_sha256: Sha256 of its weights, as its entry.yaml declares.
     """
 
     name: str
@@ -47,6 +49,7 @@ class HubOffer:
     root: str
     commit: str
     sizes: dict
+    weights_sha256: str
 
     @property
     def bytes(self) -> int:
@@ -125,15 +128,15 @@ class HubRegistry:
                 f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} "
                 f"bytes; one is larger."
             )
-        entry = read_entry(self._get(root + ENTRY_FILE, commit).parent)
-        return HubOffer(entry.name, entry.version, root, commit, file_sizes)
+        entry = read_entry(self._get(root, ENTRY_FILE, commit).parent)
+        return HubOffer(entry.name, entry.version, root, commit, file_sizes, entry.weights.sha256)
 
     def fetch(self, offer: HubOffer, folder: Path, reporter) -> None:
         """Download the files of an offer into `folder`."""
         done = 0
         with progress_bar(reporter, offer) as bar:
             for name, size in offer.sizes.items():
-                path = self._get(offer.root + name, offer.commit)
+                path = self._get(offer.root, name, offer.commit)
                 if path.stat().st_size != size:
                     raise ZooError(
                         f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; "
@@ -142,17 +145,23 @@ class HubRegistry:
                 shutil.copyfile(path, folder / name)
                 done += size
                 bar.update(done // 1000)
-        shutil.rmtree(self.folder / "hub" / offer.commit)
+        shutil.rmtree(self._downloads(offer.root, offer.commit))
+        with contextlib.suppress(OSError):  # unless other entries are being downloaded
+            (self.folder / "hub" / offer.commit).rmdir()
 
-    def _get(self, path: str, commit: str) -> Path:
-        """Download one file at a commit and return its path."""
+    def _downloads(self, root: str, commit: str) -> Path:
+        """Return the folder of the unfinished download of one entry at a commit."""
+        return self.folder / "hub" / commit / (root.rstrip("/") or "entry")
+
+    def _get(self, root: str, name: str, commit: str) -> Path:
+        """Download one file of an entry at a commit and return its path."""
         with self._plain_errors():
             return Path(
                 hub_library().hf_hub_download(
                     self.repository,
-                    path,
+                    root + name,
                     revision=commit,
-                    local_dir=self.folder / "hub" / commit,
+                    local_dir=self._downloads(root, commit),
                     etag_timeout=self.timeout_seconds,
                     endpoint=hub_endpoint(),
                 )

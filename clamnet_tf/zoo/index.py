@@ -54,6 +54,11 @@ class IndexEntry(Section):
         """Return the size of all files together."""
         return sum(item.bytes for item in self.files)
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """Return the sha256 of the weights."""
+        return next((item.sha256 for item in self.files if item.file == "model.keras"), None)
+
 
 class Index(Section):
     """Describe a registry's index."""

@@ -197,10 +197,15 @@ def pull_entry(registry, offer, reporter=None) -> Path:
     """Return the folder of an offer, downloading it unless it is there already.
 
     The folder is complete and checked, or it does not exist at all.
+
+    Raises:
+        ZooError: The download failed; or the registry has other weights under the version that was pulled.
     """
     final = registry.folder / f"{offer.name}-{offer.version}"
     with _alone(make_folder(registry.folder) / f".{final.name}.lock", offer, reporter):
         if _is_whole(final):
+            if not is_offline():
+                _check_unchanged(final, offer, registry)
             return final
         check_online(offer.name)
         if final.exists():  # damaged since it was pulled
@@ -241,6 +246,18 @@ def _is_whole(folder: Path) -> bool:
         return is_entry(folder) and bool(check_weights(folder, read_entry(folder)))
     except ZooError:
         return False
+
+
+def _check_unchanged(folder: Path, offer, registry) -> None:
+    """Raise ZooError unless a pulled entry has the weights that are offered under its version."""
+    pulled = read_entry(folder).weights.sha256
+    if pulled != offer.weights_sha256:
+        raise ZooError(
+            f"{registry.label}: {offer.name} version {offer.version} has other weights than when it was "
+            f"pulled: expected sha256 {pulled}, received {offer.weights_sha256}. Ask its owner to publish "
+            f"the change as a new version. To take it as it is, remove {folder}; to stay with what was pulled, "
+            f"give that folder as MODEL."
+        )
 
 
 def _check_pulled(folder: Path, offer, registry) -> None:

@@ -85,6 +85,22 @@ def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
         open_model("hf://someone/never-pulled")
 
 
+def test_a_repository_that_changes_a_version_in_place_is_refused(hub, monkeypatch):
+    monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
+    monkeypatch.setattr("clamnet_tf.zoo.hub.hub_endpoint", lambda: hub.endpoint)
+    address, folder = f"hf://{REPOSITORY}", hub.root / NAME
+    pulled = open_model(address).path
+    hub.repositories[REPOSITORY].commits += 1  # a commit that touches no weights
+    assert open_model(address).path == pulled
+    text = (folder / "entry.yaml").read_text()
+    sha256 = read_entry(folder).weights.sha256
+    (folder / "entry.yaml").write_text(text.replace(sha256, "0" * 64))
+    hub.repositories[REPOSITORY].commits += 1
+    with pytest.raises(ZooError, match=f"{NAME} version 1 has other weights .* received {'0' * 64}"):
+        open_model(address)
+    assert open_model(pulled).path == pulled
+
+
 def test_wrong_weights_and_missing_files_are_refused(hub, tmp_path):
     hub.instead["model.keras"] = b"x" * (hub.root / NAME / "model.keras").stat().st_size
     done = pull(hub)

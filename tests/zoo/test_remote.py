@@ -351,6 +351,23 @@ def test_a_pulled_entry_that_was_changed_is_refused_and_pulled_again(registry):
     assert pull(source) == folder and open_model(NAME)
 
 
+def test_other_weights_under_the_same_version_are_refused(registry, monkeypatch):
+    server, source = registry
+    folder = pull(source)
+
+    def other(index):
+        for item in index["entries"][0]["files"]:
+            if item["file"] == "model.keras":
+                item["sha256"] = "0" * 64
+
+    rewrite(server, other)
+    with pytest.raises(ZooError, match=f"version 1 has other weights than when .* received {'0' * 64}"):
+        pull(source)
+    assert open_model(NAME).path == folder.resolve()  # as it was pulled; the registry is not asked
+    monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")
+    assert pull(source) == folder
+
+
 def test_registries_are_named_by_address(monkeypatch):
     monkeypatch.setenv(
         "CLAMNET_TF_REGISTRY", "https://example.org/index.json  https://example.org/other.json"
