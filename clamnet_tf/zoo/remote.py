@@ -254,8 +254,8 @@ def _check_unchanged(folder: Path, offer, registry) -> None:
     if pulled != offer.weights_sha256:
         raise ZooError(
             f"{registry.label}: {offer.name} version {offer.version} has other weights than when it was "
-            f"pulled: expected sha256 {pulled}, received {offer.weights_sha256}. Ask its owner to publish "
-            f"the change as a new version. To take it as it is, remove {folder}; to stay with what was pulled, "
+            f"pulled: expected sha256 {pulled}, received {offer.weights_sha256}. Ask its owner to "
+            f"publish the change as a new version. To take it as it is, remove {folder}; to stay with what was pulled, "
             f"give that folder as MODEL."
         )
 
