@@ -255,8 +255,8 @@ def _check_unchanged(folder: Path, offer, registry) -> None:
         raise ZooError(
             f"{registry.label}: {offer.name} version {offer.version} has other weights than when it was "
             f"pulled: expected sha256 {pulled}, received {offer.weights_sha256}. Ask its owner to "
-            f"publish the change as a new version. To take it as it is, remove {folder}; to stay with what was pulled, "
-            f"give that folder as MODEL."
+            f"publish the change as a new version. To take it as it is, remove {folder}; to stay "
+            f"with what was pulled, give that folder as MODEL."
         )
 
 
