@@ -74,9 +74,11 @@ class HeadPredictor(ABC):
         """
         if self.workers is not None and self.workers.count > 1:
             return self._shared_heads(images)
-        return np.concatenate(
-            [self._pass(images, start) for start in range(0, len(images), self.batch_size)], axis=1
-        )
+        return np.concatenate(self._passes(images, range(0, len(images), self.batch_size)), axis=1)
+
+    def _passes(self, images, starts: range) -> list[np.ndarray]:
+        """Return the maps of the batches that begin at `starts`."""
+        return [self._pass(images, start) for start in starts]
 
     def _pass(self, images, start: int) -> np.ndarray:
         """Return the maps of the batch that begins at `start`."""

@@ -128,3 +128,11 @@ def test_a_classifier_gets_no_file(tmp_path):
     build_classifier(section, side=16, channels=1).save(tmp_path / "model.keras")
     with pytest.raises(ZooError, match="received one that classifies slices"):
         _heads_of(tmp_path / "model.keras")
+
+
+def test_batches_that_are_computed_at_once_are_those_of_one_at_a_time(onnx_file, slices, monkeypatch):
+    predictor = OnnxPredictor(onnx_file, batch_size=1, flip_views=True)
+    alone = np.concatenate([predictor.heads(one[None]) for one in slices], axis=1)
+    for processors in (1, 2, 3):
+        monkeypatch.setattr("clamnet_tf.threads._processors", lambda count=processors: count)
+        assert np.array_equal(predictor.heads(slices), alone)
