@@ -63,7 +63,9 @@ class TrainingSection(Section):
         16, description="Slices per step, half abnormal, half normal (masks: any); per global batch."
     )
     evaluate_every: PositiveCount = Field(
-        50, description="Steps between mask-free looks at the validation patients; checkpoint candidates."
+        50,
+        description="Steps between mask-free looks at the validation patients; checkpoint candidates. Where "
+        "the last one is kept anyway (selection.checkpoint), looks before it take at most 96 slices.",
     )
     checkpoint_every: PositiveCount = Field(25, description="Steps between checkpoints for --resume.")
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection)

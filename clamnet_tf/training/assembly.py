@@ -28,6 +28,7 @@ from clamnet_tf.training.selection import (
     choose_classifier,
     score_checkpoint,
     score_classifier,
+    thinned,
 )
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
@@ -282,13 +283,15 @@ class TrainingAssembly:
         section, power = self.selection, self.loss.contrast.pooling_power
         unit = "slice" if self.slices.validation_studies is None else "study"
 
+        schedule = self._schedule(first_step, steps, self.training.batch_size)
+
         def score(step):
             slices = self.studies.estimated(lambda rows: predictor(self.data.images[rows]), trainer)
-            samples = slices.training_abnormal(), slices.validation()
-            studies = slices.validation_studies
+            samples, studies = (slices.training_abnormal(), slices.validation()), slices.validation_studies
+            if section.checkpoint == "last" and step != schedule.last_step and studies is None:
+                samples = tuple(thinned(sample) for sample in samples)  # nothing is chosen by this score
             return score_checkpoint(predictor, step, *samples, section, self.classes, power, studies)
 
-        schedule = self._schedule(first_step, steps, self.training.batch_size)
         return Stage(
             name,
             schedule,

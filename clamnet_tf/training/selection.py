@@ -12,6 +12,8 @@ from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.metrics.ranking import auroc
 from clamnet_tf.recipe.classes import UNNAMED
 
+INTERIM_SLICES = 96  # of training and of validation, that score a checkpoint which cannot be chosen
+
 
 @dataclass(frozen=True)
 class CheckpointScore:
@@ -87,6 +89,13 @@ def score_checkpoint(
     return CheckpointScore(
         step=step, auroc=float(np.mean(known)) if known else None, markers=rows or None, **means
     )
+
+
+def thinned(sample: tuple, most: int = INTERIM_SLICES) -> tuple:
+    """Return at most `most` evenly spaced slices of (images, organ, shown), each with the slices first."""
+    count = len(sample[0])
+    rows = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+    return tuple(part[rows] for part in sample)
 
 
 def score_classifier(teacher, step: int, validation) -> CheckpointScore:

@@ -61,6 +61,15 @@ def test_a_border_that_is_never_reached_leaves_the_common_cut(case):
     np.testing.assert_array_equal(with_own_threshold(probability, ramp, organ, 0.5), probability)
 
 
+def test_a_sharper_border_beyond_one_that_was_passed_is_not_taken(case):
+    probability, images, organ, ball = case
+    away = distance()
+    within_a_sharper_one = images.copy()
+    within_a_sharper_one[..., 1] -= 20 * (away > 20)  # sharper than the ball's border, and 6 pixels beyond it
+    own = with_own_threshold(probability, within_a_sharper_one, organ, 0.5) >= 0.5
+    assert dice(own, ball) > 0.95 > 0.75 > dice(away <= 20, ball)
+
+
 def test_what_is_unmarked_stays_so_and_does_not_join(case):
     probability, images, organ, ball = case
     faint = np.minimum(probability, 0.45).astype(np.float32)

@@ -9,7 +9,7 @@ from clamnet_tf.inference.postprocessing.prevalence import AreaHistogram, preval
 from clamnet_tf.recipe.classes import UNNAMED, LesionClass
 from clamnet_tf.recipe.schema import SelectionSection
 from clamnet_tf.training.pseudo_labels import BACKGROUND, FOREGROUND, IGNORED, pseudo_labels
-from clamnet_tf.training.selection import CheckpointScore, choose, score_checkpoint
+from clamnet_tf.training.selection import CheckpointScore, choose, score_checkpoint, thinned
 
 
 def test_the_histogram_counts_like_a_loop(rng):
@@ -95,6 +95,15 @@ def test_a_look_measures_areas_and_auroc(rng):
     )
     assert fixed.threshold == 0.2 and fixed.normal_area > 0.3
     assert dataclasses.asdict(seen) == {**seen.row(), "markers": None}
+
+
+def test_a_score_that_chooses_nothing_takes_evenly_spaced_slices():
+    images = np.arange(1000)
+    few, same, shown = thinned((images, -images, images > 500), 96)
+    assert len(few) == 96 and few[0] == 0 and few[-1] == 999 and set(np.diff(few)) == {10, 11}
+    assert np.array_equal(same, -few) and np.array_equal(shown, few > 500)
+    for count in (0, 1, 96):
+        assert np.array_equal(thinned((images[:count],), 96)[0], images[:count])
 
 
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):

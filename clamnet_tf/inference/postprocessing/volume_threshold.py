@@ -17,6 +17,7 @@ _BORDER = 2 / 128  # width of the border on either side, as a share of the slice
 _LEAST_SURROUNDINGS = (
     0.25  # share of the border that must lie inside of the organ, for a contrast to be measured
 )
+_FALL = 0.1  # of the contrast, in normalised units: the region has passed its border
 _TOUCHING = np.ones((3, 3, 3), bool)
 
 
@@ -26,9 +27,11 @@ def with_own_threshold(
     """Return the maps of one volume, changed so that `threshold` cuts them where their border is sharpest.
 
     Cuts are tried in steps of 0.3 log-odds, from 3.6 below the threshold to 1.2 above it. Below it, a region
-    is kept where it touches what is marked at the threshold. The one with the most contrast is taken. There
-    is no such cut when the contrast still rises at the lowest one that can be measured, since the region then
-    runs over its border, or when nothing is marked at the threshold: the maps are returned as they are.
+    is kept where it touches what is marked at the threshold. From the threshold the region grows, and
+    shrinks, as long as its contrast does not fall by more than 0.1 normalised units; the cut with the most
+    contrast on the way is taken. There is no such cut when the contrast still rises at the lowest one that
+    can be measured, since the region then runs over its border, or when nothing is marked or measured at the
+    threshold: the maps are returned as they are.
 
     Args:
         probability: (S, H, W) float in 0..1, 0 outside of the organ.
@@ -53,7 +56,7 @@ def with_own_threshold(
         return region, border_contrast(region, images[box], organ[box])
 
     regions, contrasts = zip(*in_threads(cut, OFFSETS))
-    best, measured = int(np.argmax(contrasts)), np.flatnonzero(np.isfinite(contrasts))
+    best, measured = _sharpest(np.array(contrasts)), np.flatnonzero(np.isfinite(contrasts))
     if not len(measured) or best == measured[0]:
         return probability
     result = probability.copy()
@@ -63,6 +66,25 @@ def with_own_threshold(
     out = marked[box] & ~chosen
     inside[out] = np.minimum(inside[out], np.float32(0.999 * threshold))
     return result
+
+
+def _sharpest(contrasts: np.ndarray) -> int:
+    """Return the index of the cut with the most contrast that is reached from the common cut.
+
+    Args:
+        contrasts: (cuts,) contrast of the region at each of OFFSETS; -inf where it cannot be measured.
+    """
+    common = int(np.argmin(np.abs(OFFSETS)))
+    best = common
+    for way in (range(common - 1, -1, -1), range(common + 1, len(contrasts))):
+        highest = contrasts[common]
+        for index in way:
+            if not np.isfinite(contrasts[index]) or contrasts[index] < highest - _FALL:
+                break
+            highest = max(highest, contrasts[index])
+            if contrasts[index] > contrasts[best]:
+                best = index
+    return best
 
 
 def border_contrast(region: np.ndarray, images: np.ndarray, organ: np.ndarray) -> float:
