@@ -289,7 +289,7 @@ class TrainingAssembly:
             slices = self.studies.estimated(lambda rows: predictor(self.data.images[rows]), trainer)
             samples, studies = (slices.training_abnormal(), slices.validation()), slices.validation_studies
             if section.checkpoint == "last" and step != schedule.last_step and studies is None:
-                samples = tuple(thinned(sample) for sample in samples)  # nothing is chosen by this score
+                samples = thinned(*samples)  # nothing is chosen by this score
             return score_checkpoint(predictor, step, *samples, section, self.classes, power, studies)
 
         return Stage(

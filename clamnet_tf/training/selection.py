@@ -91,11 +91,14 @@ def score_checkpoint(
     )
 
 
-def thinned(sample: tuple, most: int = INTERIM_SLICES) -> tuple:
-    """Return at most `most` evenly spaced slices of (images, organ, shown), each with the slices first."""
-    count = len(sample[0])
-    rows = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-    return tuple(part[rows] for part in sample)
+def thinned(*samples: tuple) -> tuple:
+    """Return at most INTERIM_SLICES evenly spaced slices of each (images, organ, shown), slices first."""
+    return tuple(tuple(part[_spaced(len(sample[0]))] for part in sample) for sample in samples)
+
+
+def _spaced(count: int) -> np.ndarray:
+    """Return at most INTERIM_SLICES evenly spaced numbers from 0 to count - 1."""
+    return np.unique(np.linspace(0, count - 1, min(count, INTERIM_SLICES)).round().astype(int))
 
 
 def score_classifier(teacher, step: int, validation) -> CheckpointScore:

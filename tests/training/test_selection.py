@@ -99,11 +99,12 @@ def test_a_look_measures_areas_and_auroc(rng):
 
 def test_a_score_that_chooses_nothing_takes_evenly_spaced_slices():
     images = np.arange(1000)
-    few, same, shown = thinned((images, -images, images > 500), 96)
+    (few, same, shown), (all_of_few,) = thinned((images, -images, images > 500), (images[:7],))
+    assert np.array_equal(all_of_few, images[:7])
     assert len(few) == 96 and few[0] == 0 and few[-1] == 999 and set(np.diff(few)) == {10, 11}
     assert np.array_equal(same, -few) and np.array_equal(shown, few > 500)
     for count in (0, 1, 96):
-        assert np.array_equal(thinned((images[:count],), 96)[0], images[:count])
+        assert np.array_equal(thinned((images[:count],))[0][0], images[:count])
 
 
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
