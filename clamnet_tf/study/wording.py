@@ -2,6 +2,7 @@
 allow.
 """
 
+from clamnet_tf.evaluation.report_tables import spaced
 from clamnet_tf.reporting.wording import FLOOR, count, number, percent
 from clamnet_tf.study.compare import LEVEL, Row
 from clamnet_tf.study.schema import Study
@@ -170,7 +171,7 @@ def intensity_note(amount: int, name: str, dice: float) -> str:
     """Name the best method by intensity, which nobody could have known beforehand."""
     return (
         f"The best of {count(amount, 'intensity method')}, picked with the masks, reaches {number(dice)} "
-        f"({name.replace('_', ' ')})."
+        f"({spaced(name)})."
     )
 
 

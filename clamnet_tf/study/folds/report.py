@@ -6,6 +6,7 @@ import jinja2
 
 from clamnet_tf.evaluation.cases import write_rows
 from clamnet_tf.evaluation.report import TEMPLATES
+from clamnet_tf.evaluation.report_tables import spaced
 from clamnet_tf.files import write_json, write_text
 from clamnet_tf.reporting import charts
 from clamnet_tf.reporting.wording import FLOOR, count, number, percent, within
@@ -107,10 +108,12 @@ def headline(content: dict) -> list[str]:
     )
     if best and volumes:
         gap = best[1]["difference"]
+        side = "higher" if gap["mean"] >= 0 else "lower"
         lines.append(
             f"The best of {count(len(first['simple_methods']), 'method')} without a network, picked with the "
-            f"masks, reaches {number(best[1]['dice']['mean'])} ({best[0].replace('_', ' ')}); the networks "
-            f"lie {gap['mean']:+.2f} from it{_in_brackets(gap, lambda value: f'{value:+.2f}')}."
+            f"masks, reaches {number(best[1]['dice']['mean'])} ({spaced(best[0])}); the "
+            f"networks' Dice is {abs(gap['mean']):.2f} {side}"
+            f"{_in_brackets(gap, lambda value: f'{value:+.2f}')}."
         )
     return lines
 
