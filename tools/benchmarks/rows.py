@@ -4,22 +4,6 @@ import math
 from dataclasses import asdict, dataclass, field
 
 BY = ("clock", "processor")
-_SAME_CONVOLUTIONS = (
-    "both sides spend their time in the same convolutions of oneDNN; the ratio stands between 1.10 and 1.18 "
-    "from run to run"
-)
-#: Row -> why its target cannot be met on this hardware; it then reads "retired" in place of "missed".
-RETIRED = {
-    "step of 2: ours against plain Keras, same UNet++, batch norm": _SAME_CONVOLUTIONS,
-    "step of 4: ours against plain Keras, same UNet++, batch norm": _SAME_CONVOLUTIONS,
-    "step of 4: ours against MONAI BasicUNetPlusPlus": "1.5 x of MONAI's speed is more than the measured "
-    "peak of the convolutions",
-    "SavedModel against a tf.function": "both compute the same convolutions in float32, and no engine for "
-    "this processor is faster; what is left to the peak is 1.2 x",
-    "LiteRT int8 against a tf.function": "met in processor time; small pieces of work share two cores badly",
-    "SavedModel of head 2 against a tf.function": "head 2 has 1/3.12 of the operations (21.4 of 66.8 GFLOP), "
-    "which times the gain of the SavedModel is 3.47",
-}
 
 
 @dataclass
@@ -53,13 +37,12 @@ class Row:
 
     @property
     def reading(self) -> str:
-        """Return "met", "missed" or, where the target is out of reach, "retired"; "" without a target."""
-        if self.at_least is None and self.at_most is None:
-            return ""
-        reached = self.at_least is None or self.judged >= self.at_least
-        if reached and (self.at_most is None or self.judged <= self.at_most):
-            return "met"
-        return "retired" if self.what in RETIRED else "missed"
+        """Return "met" or "missed"; "" without a target."""
+        if self.at_least is not None:
+            return "met" if self.judged >= self.at_least else "missed"
+        if self.at_most is not None:
+            return "met" if self.judged <= self.at_most else "missed"
+        return ""
 
     @property
     def target(self) -> str:
@@ -104,13 +87,12 @@ def table(rows: list) -> list:
                 "" if value is None else f"{figure(value)} {row['unit']}"
                 for value in (row["value"], row["processor"])
             ]
-            why = f"Retired: {RETIRED[row['what']]}" if row["reading"] == "retired" else ""
             cells = [
                 row["what"],
                 row["target"],
                 *values,
                 row["reading"],
-                ". ".join(part for part in (sides, row["note"], why) if part),
+                ". ".join(part for part in (sides, row["note"]) if part),
             ]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")

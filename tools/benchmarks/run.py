@@ -86,9 +86,7 @@ def document(stored: dict, profile: str = "") -> str:
         f"Written by `tools/bench` from `measured.json`. {machine['machine']}, {machine['processors']} "
         f"cores, no GPU; {packages}. {sizes(stored['size'])} "
         f"Interleaved rounds in one run, medians. Of {len([reading for reading in readings if reading])} "
-        f"targets {readings.count('met')} are met, {readings.count('missed')} missed and "
-        f"{readings.count('retired')} retired: out of reach on this hardware, for the reason that the row "
-        "gives.",
+        f"targets {readings.count('met')} are met and {readings.count('missed')} missed.",
         "",
         *(f"- {_circumstances(name, group)}" for name, group in groups.items()),
         "",
