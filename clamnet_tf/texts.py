@@ -7,6 +7,7 @@ written as \\xfc or \\u2212.
 """
 
 import codecs
+import contextlib
 import sys
 
 HANDLER = "printable"
@@ -40,11 +41,9 @@ def _handle(error):
         letters += [_letters(run), "\ufffd" if 0xD800 <= ord(character) <= 0xDFFF else character]
         run.clear()
     text = "".join([*letters, _letters(run)])
-    try:
-        if error.encoding != "charmap":  # the name that all code pages report
+    if error.encoding != "charmap":  # the name that all code pages report
+        with contextlib.suppress(UnicodeEncodeError):  # ASCII, Latin-1 ...: spelled out below
             return text.encode(error.encoding), error.end
-    except UnicodeEncodeError:
-        pass  # ASCII, Latin-1 ...: spelled out below
     return text.encode("ascii", "backslashreplace"), error.end
 
 

@@ -1,5 +1,6 @@
 """Find a file by a name that differs in case, Unicode form or separators, as in tables of other systems."""
 
+import contextlib
 import difflib
 import os
 import unicodedata
@@ -53,11 +54,9 @@ class FolderNames:
     def _names(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._listed:
             names: dict[str, list[str]] = {}
-            try:
+            with contextlib.suppress(OSError):  # no folder, or not to be read: it offers no names
                 for name in os.listdir(folder):
                     names.setdefault(alike(name), []).append(name)
-            except OSError:
-                pass  # no folder, or one that may not be read: it offers no names
             self._listed[folder] = names
         return self._listed[folder]
 

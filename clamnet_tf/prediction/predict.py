@@ -113,9 +113,7 @@ def predict_inputs(
             stems = list(volume_output_names(inputs, groups))
             left = [index for index in own_groups if index not in resumed]
             with reporter.bar("Marking", total, done) as bar, ThreadPoolExecutor(max_workers=1) as pool:
-                ahead = (
-                    pool if len(left) > 1 else None
-                )  # there is nothing to do while the only one is computed
+                ahead = pool if len(left) > 1 else None  # beside a single one there is nothing to do
                 for group_index, group in one_ahead(
                     (index, _started(group_marker, groups[index], stems[index], ahead)) for index in left
                 ):
@@ -125,6 +123,7 @@ def predict_inputs(
                         progress_log.add(group_index, group_marker.finish(group))
                     except UserInputError as error:
                         failures.append((group_index, inputs.hide(str(error))))
+                    del group  # before another one is read
                     done += len(groups[group_index].cases)
                     bar.update(done)
             if process_group.index:

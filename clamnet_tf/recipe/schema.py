@@ -65,7 +65,8 @@ class TrainingSection(Section):
     evaluate_every: PositiveCount = Field(
         50,
         description="Steps between mask-free looks at the validation patients; checkpoint candidates. Where "
-        "the last one is kept anyway (selection.checkpoint), looks before it take at most 96 slices.",
+        "the last one is kept anyway (selection.checkpoint), looks before it take at most 64 slices of each "
+        "label.",
     )
     checkpoint_every: PositiveCount = Field(25, description="Steps between checkpoints for --resume.")
     optimizer: OptimizerSection = Field(default_factory=OptimizerSection)

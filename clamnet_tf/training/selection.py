@@ -12,7 +12,7 @@ from clamnet_tf.metrics.localisation import image_score
 from clamnet_tf.metrics.ranking import auroc
 from clamnet_tf.recipe.classes import UNNAMED
 
-INTERIM_SLICES = 96  # of training and of validation, that score a checkpoint which cannot be chosen
+INTERIM_SLICES = 64  # of each label, that score a checkpoint which cannot be chosen
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,21 @@ def score_checkpoint(
 
 
 def thinned(*samples: tuple) -> tuple:
-    """Return at most INTERIM_SLICES evenly spaced slices of each (images, organ, shown), slices first."""
-    return tuple(tuple(part[_spaced(len(sample[0]))] for part in sample) for sample in samples)
+    """Return at most INTERIM_SLICES evenly spaced slices of each label of each (images, organ, shown).
+
+    Every label that is there stays, so that AUROC and areas of rare ones are measured too.
+    """
+    return tuple(tuple(part[_spaced(sample[-1])] for part in sample) for sample in samples)
 
 
-def _spaced(count: int) -> np.ndarray:
-    """Return at most INTERIM_SLICES evenly spaced numbers from 0 to count - 1."""
-    return np.unique(np.linspace(0, count - 1, min(count, INTERIM_SLICES)).round().astype(int))
+def _spaced(shown: np.ndarray) -> np.ndarray:
+    """Return the rising numbers of the slices that `thinned` keeps, for `shown` (N, M) bool."""
+    labels, label = np.unique(shown, axis=0, return_inverse=True)
+    kept = [np.zeros(0, int)]
+    for number in range(len(labels)):
+        rows = np.flatnonzero(label.reshape(-1) == number)
+        kept.append(rows[np.linspace(0, len(rows) - 1, min(len(rows), INTERIM_SLICES)).round().astype(int)])
+    return np.sort(np.concatenate(kept))
 
 
 def score_classifier(teacher, step: int, validation) -> CheckpointScore:

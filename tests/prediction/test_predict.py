@@ -4,6 +4,7 @@ known.
 
 import json
 import threading
+import weakref
 
 import nibabel
 import numpy as np
@@ -392,14 +393,16 @@ def test_the_next_volume_is_read_while_the_network_computes(run, predict, monkey
         predict(run, path, out=tmp_path / path.stem)[2][0]["presence_score"]
         for path in sorted(images.iterdir())
     ]
-    read, waited = [], []
+    read, waited, held = [], [], []
     second, assemble, heads = threading.Event(), mark_groups.assemble, HeadPredictor.heads
 
     def noted(*arguments, **named):
-        read.append(None)
+        held.append(sum(volume() is not None for volume in read))
+        volumes = assemble(*arguments, **named)
+        read.extend(weakref.ref(volume) for volume in volumes)
         if len(read) == 2:
             second.set()
-        return assemble(*arguments, **named)
+        return volumes
 
     def late(predictor, slices):
         waited.append(second.wait(timeout=60))
@@ -409,6 +412,7 @@ def test_the_next_volume_is_read_while_the_network_computes(run, predict, monkey
     monkeypatch.setattr(HeadPredictor, "heads", late)
     rows = predict(run, images)[2]
     assert waited == [True] * 3
+    assert held == [0, 1, 1]  # volumes in memory when another one is read
     assert [row["presence_score"] for row in rows] == alone
 
 

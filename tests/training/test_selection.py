@@ -97,14 +97,16 @@ def test_a_look_measures_areas_and_auroc(rng):
     assert dataclasses.asdict(seen) == {**seen.row(), "markers": None}
 
 
-def test_a_score_that_chooses_nothing_takes_evenly_spaced_slices():
-    images = np.arange(1000)
-    (few, same, shown), (all_of_few,) = thinned((images, -images, images > 500), (images[:7],))
+def test_a_score_that_chooses_nothing_takes_evenly_spaced_slices_of_every_label():
+    images, shown = np.arange(1000), np.zeros((1000, 2), bool)
+    shown[600:, 0] = True
+    shown[[3, 700], 1] = True  # a rare class, alone and beside the other
+    ((few, same, labels), (all_of_few, _)) = thinned((images, -images, shown), (images[:7], shown[:7]))
+    assert len(few) == 64 + 64 + 2 and {3, 700} <= set(few) and np.array_equal(few, np.sort(few))
+    assert np.array_equal(same, -few) and np.array_equal(labels, shown[few])
+    assert set(np.diff(few[(few < 600) & (few != 3)])) <= {9, 10}
     assert np.array_equal(all_of_few, images[:7])
-    assert len(few) == 96 and few[0] == 0 and few[-1] == 999 and set(np.diff(few)) == {10, 11}
-    assert np.array_equal(same, -few) and np.array_equal(shown, few > 500)
-    for count in (0, 1, 96):
-        assert np.array_equal(thinned((images[:count],))[0][0], images[:count])
+    assert len(thinned((images[:0], shown[:0]))[0][0]) == 0
 
 
 def test_pseudo_labels_keep_the_surest_and_leave_normals_empty(rng):
