@@ -8,6 +8,7 @@ repository is read at one commit: the one to which the branch or tag pointed whe
 import contextlib
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from clamnet_tf.zoo.entry import ENTRY_FILE, FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.index import LARGEST_FILE
 from clamnet_tf.zoo.read import read_entry
 from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, check_address, check_online
+from clamnet_tf.zoo.unchanged import git_digest, sha256_digest
 
 _ADDRESS = re.compile(r"hf://([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 LARGEST_ENTRY = 1_000_000  # bytes of entry.yaml
@@ -41,7 +43,7 @@ class HubOffer:
         root: Its folder in the repository, "" for the repository itself.
         commit: Commit at which it is read.
         sizes: File name -> size in bytes.
-        weights_sha256: Sha256 of its weights, as its entry.yaml declares.
+        digests: File name -> digest of its content, None where the Hub does not tell.
     """
 
     name: str
@@ -49,7 +51,7 @@ class HubOffer:
     root: str
     commit: str
     sizes: dict
-    weights_sha256: str
+    digests: dict
 
     @property
     def bytes(self) -> int:
@@ -105,38 +107,43 @@ class HubRegistry:
             info = library.HfApi(endpoint=hub_endpoint()).model_info(
                 self.repository, revision=self.revision, files_metadata=True, timeout=self.timeout_seconds
             )
-        sizes = {item.rfilename: item.size for item in info.siblings or []}
+        listed = {item.rfilename: item for item in info.siblings or []}
         roots = [
             path.removesuffix(ENTRY_FILE)
-            for path in sizes
+            for path in listed
             if path == ENTRY_FILE or re.fullmatch(rf"[a-z][a-z0-9_]*/{ENTRY_FILE}", path)
         ]
-        return [self._offer(root, info.sha, sizes) for root in sorted(roots)]
+        return [self._offer(root, info.sha, listed) for root in sorted(roots)]
 
-    def _offer(self, root: str, commit: str, sizes: dict) -> HubOffer:
+    def _offer(self, root: str, commit: str, listed: dict) -> HubOffer:
         """Check the sizes of an entry's files, read its entry.yaml, and return the offer."""
-        file_sizes = {name: sizes.get(root + name) for name in FILES}
+        files = {name: listed[root + name] for name in FILES + OPTIONAL_FILES if root + name in listed}
+        file_sizes = {name: files[name].size if name in files else None for name in FILES}
         missing = [name for name, size in file_sizes.items() if not size]
         if missing:
             raise ZooError(
                 f"{self.label}: the entry {root or 'at the root'}: expected {', '.join(FILES)}; missing or "
                 f"empty: {', '.join(missing)}."
             )
-        file_sizes |= {name: sizes[root + name] for name in OPTIONAL_FILES if sizes.get(root + name)}
+        file_sizes |= {
+            name: files[name].size for name in OPTIONAL_FILES if name in files and files[name].size
+        }
         if file_sizes[ENTRY_FILE] > LARGEST_ENTRY or max(file_sizes.values()) > LARGEST_FILE:
             raise ZooError(
                 f"{self.label}: the entry {root or 'at the root'}: expected files of at most {LARGEST_FILE} "
                 f"bytes; one is larger."
             )
-        entry = read_entry(self._get(root, ENTRY_FILE, commit).parent)
-        return HubOffer(entry.name, entry.version, root, commit, file_sizes, entry.weights.sha256)
+        with tempfile.TemporaryDirectory() as folder:
+            entry = read_entry(self._get(root, ENTRY_FILE, commit, Path(folder)).parent)
+        digests = {name: _digest(files[name]) for name in file_sizes}
+        return HubOffer(entry.name, entry.version, root, commit, file_sizes, digests)
 
     def fetch(self, offer: HubOffer, folder: Path, reporter) -> None:
         """Download the files of an offer into `folder`."""
-        done = 0
+        done, downloads = 0, self._downloads(offer.root, offer.commit)
         with progress_bar(reporter, offer) as bar:
             for name, size in offer.sizes.items():
-                path = self._get(offer.root, name, offer.commit)
+                path = self._get(offer.root, name, offer.commit, downloads)
                 if path.stat().st_size != size:
                     raise ZooError(
                         f"{self.label}: {offer.root}{name}: expected {size} bytes, as the repository lists; "
@@ -145,7 +152,7 @@ class HubRegistry:
                 shutil.copyfile(path, folder / name)
                 done += size
                 bar.update(done // 1000)
-        shutil.rmtree(self._downloads(offer.root, offer.commit))
+        shutil.rmtree(downloads)
         with contextlib.suppress(OSError):  # unless other entries are being downloaded
             (self.folder / "hub" / offer.commit).rmdir()
 
@@ -153,15 +160,15 @@ class HubRegistry:
         """Return the folder of the unfinished download of one entry at a commit."""
         return self.folder / "hub" / commit / (root.rstrip("/") or "entry")
 
-    def _get(self, root: str, name: str, commit: str) -> Path:
-        """Download one file of an entry at a commit and return its path."""
+    def _get(self, root: str, name: str, commit: str, folder: Path) -> Path:
+        """Download one file of an entry at a commit into `folder` and return its path."""
         with self._plain_errors():
             return Path(
                 hub_library().hf_hub_download(
                     self.repository,
                     root + name,
                     revision=commit,
-                    local_dir=self._downloads(root, commit),
+                    local_dir=folder,
                     etag_timeout=self.timeout_seconds,
                     endpoint=hub_endpoint(),
                 )
@@ -170,6 +177,13 @@ class HubRegistry:
     def _plain_errors(self):
         """Return a context that turns the library's errors into ZooError."""
         return PlainErrors(self.label, "cannot be downloaded")
+
+
+def _digest(listed) -> str | None:
+    """Return the digest of a file that the Hub lists: large files have a sha256, small ones a git blob."""
+    if listed.lfs:
+        return sha256_digest(listed.lfs.sha256)
+    return git_digest(listed.blob_id) if listed.blob_id else None
 
 
 class PlainErrors:

@@ -23,6 +23,7 @@ from clamnet_tf.recipe.reader import as_node
 from clamnet_tf.recipe.section import Section
 from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES, Digest, Name, Version, is_entry
 from clamnet_tf.zoo.read import check, read_entry
+from clamnet_tf.zoo.unchanged import sha256_digest
 
 LARGEST_INDEX = 5_000_000  # bytes
 MOST_ENTRIES = 5_000  # as many as fit into LARGEST_INDEX
@@ -55,9 +56,9 @@ class IndexEntry(Section):
         return sum(item.bytes for item in self.files)
 
     @property
-    def weights_sha256(self) -> str | None:
-        """Return the sha256 of the weights."""
-        return next((item.sha256 for item in self.files if item.file == "model.keras"), None)
+    def digests(self) -> dict[str, str]:
+        """Return file name -> digest of its content."""
+        return {item.file: sha256_digest(item.sha256) for item in self.files}
 
 
 class Index(Section):

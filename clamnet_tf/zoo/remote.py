@@ -22,6 +22,7 @@ from clamnet_tf.zoo.hub import HubRegistry
 from clamnet_tf.zoo.index import LARGEST_INDEX, IndexEntry, read_index
 from clamnet_tf.zoo.read import check_weights, read_entry
 from clamnet_tf.zoo.transport import TIMEOUT_SECONDS, Transport, check_address, check_online, is_offline, join
+from clamnet_tf.zoo.unchanged import check_unchanged
 
 _ENTRY_ADDRESS = re.compile(r"(hf://[^/@]+/[^/@]+)(?:/([a-z][a-z0-9_]*))?(@[\w./-]+)?")
 REGISTRY_VARIABLE = "CLAMNET_TF_REGISTRY"
@@ -199,13 +200,13 @@ def pull_entry(registry, offer, reporter=None) -> Path:
     The folder is complete and checked, or it does not exist at all.
 
     Raises:
-        ZooError: The download failed; or the registry has other weights under the version that was pulled.
+        ZooError: The download failed; or the registry has other files under the version that was pulled.
     """
     final = registry.folder / f"{offer.name}-{offer.version}"
     with _alone(make_folder(registry.folder) / f".{final.name}.lock", offer, reporter):
         if _is_whole(final):
             if not is_offline():
-                _check_unchanged(final, offer, registry)
+                check_unchanged(final, offer, registry)
             return final
         check_online(offer.name)
         if final.exists():  # damaged since it was pulled
@@ -246,18 +247,6 @@ def _is_whole(folder: Path) -> bool:
         return is_entry(folder) and bool(check_weights(folder, read_entry(folder)))
     except ZooError:
         return False
-
-
-def _check_unchanged(folder: Path, offer, registry) -> None:
-    """Raise ZooError unless a pulled entry has the weights that are offered under its version."""
-    pulled = read_entry(folder).weights.sha256
-    if pulled != offer.weights_sha256:
-        raise ZooError(
-            f"{registry.label}: {offer.name} version {offer.version} has other weights than when it was "
-            f"pulled: expected sha256 {pulled}, received {offer.weights_sha256}. Ask its owner to "
-            f"publish the change as a new version. To take it as it is, remove {folder}; to stay "
-            f"with what was pulled, give that folder as MODEL."
-        )
 
 
 def _check_pulled(folder: Path, offer, registry) -> None:

@@ -18,8 +18,8 @@ def run(*arguments):
     [
         (
             ["nowhere.yaml"],
-            "nowhere.yaml: expected a shipped study (study_chest_ct, study_fractures, study_masks, study_masks_nodule, "
-            "study_mri, study_nodule, study_xray) or "
+            "nowhere.yaml: expected a shipped study (study_chest_ct, study_fractures, study_masks, "
+            "study_masks_nodule, study_mri, study_nodule, study_xray) or "
             "a path, "
             "received neither",
         ),

@@ -119,8 +119,8 @@ def test_shipped_studies_are_no_recipes_and_are_found_by_name():
         assert study.name == name and study.reference
     with pytest.raises(
         RecipeError,
-        match="study_mir: expected a shipped study .study_chest_ct, study_fractures, study_masks, study_masks_nodule, "
-        "study_mri, study_nodule, study_xray. or a "
+        match="study_mir: expected a shipped study .study_chest_ct, study_fractures, study_masks, "
+        "study_masks_nodule, study_mri, study_nodule, study_xray. or a "
         "path, "
         "received neither; nearest valid name study_mri",
     ):

@@ -162,11 +162,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def info(self, name, repository):
         files = sorted(path for path in repository.root.rglob("*") if path.is_file())
-        siblings = [
-            {"rfilename": path.relative_to(repository.root).as_posix(), "size": path.stat().st_size}
-            for path in files
-        ]
+        siblings = [self.sibling(path, repository.root) for path in files]
         return {"id": name, "sha": repository.sha, "private": repository.private, "siblings": siblings}
+
+    def sibling(self, path, root):
+        """Return what the Hub lists of a file: of large ones the sha256, of all the blob of git."""
+        content, name = path.read_bytes(), path.relative_to(root).as_posix()
+        row = {"rfilename": name, "size": len(content)}
+        if path.suffix in (".keras", ".onnx"):
+            sha256 = hashlib.sha256(content).hexdigest()
+            return row | {
+                "blobId": "0" * 40,
+                "lfs": {"size": len(content), "sha256": sha256, "pointerSize": 134},
+            }
+        return row | {"blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}
 
     def create(self, wanted):
         name = f"{wanted['organization']}/{wanted['name']}"

@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.zoo.entry import FILES, OPTIONAL_FILES
 from clamnet_tf.zoo.read import entry_text, read_entry
+from clamnet_tf.zoo.remote import open_registry
 from clamnet_tf.zoo.resolve import open_model
+from clamnet_tf.zoo.unchanged import check_unchanged, git_digest
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
 NAME = "mri_stranger"
@@ -85,20 +88,45 @@ def test_a_model_is_loaded_from_its_address(hub, monkeypatch):
         open_model("hf://someone/never-pulled")
 
 
-def test_a_repository_that_changes_a_version_in_place_is_refused(hub, monkeypatch):
+@pytest.mark.parametrize("name", ["selection.json", "entry.yaml", "model.keras"])
+def test_a_repository_that_changes_a_version_in_place_is_refused(hub, monkeypatch, name):
     monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
     monkeypatch.setattr("clamnet_tf.zoo.hub.hub_endpoint", lambda: hub.endpoint)
     address, folder = f"hf://{REPOSITORY}", hub.root / NAME
     pulled = open_model(address).path
-    hub.repositories[REPOSITORY].commits += 1  # a commit that touches no weights
+    (folder / "README.md").write_text("A card that is reworded.\n")
+    hub.repositories[REPOSITORY].commits += 1  # a commit that touches nothing that is computed
     assert open_model(address).path == pulled
-    text = (folder / "entry.yaml").read_text()
-    sha256 = read_entry(folder).weights.sha256
-    (folder / "entry.yaml").write_text(text.replace(sha256, "0" * 64))
+    (folder / name).write_bytes((folder / name).read_bytes() + b"\n")
     hub.repositories[REPOSITORY].commits += 1
-    with pytest.raises(ZooError, match=f"{NAME} version 1 has other weights .* received {'0' * 64}"):
+    with pytest.raises(
+        ZooError, match=f"{NAME} version 1 is not the one that was pulled: {name} changed since"
+    ):
         open_model(address)
     assert open_model(pulled).path == pulled
+
+
+def test_blobs_are_named_as_git_names_them(tmp_path):
+    path = tmp_path / "selection.json"
+    path.write_bytes(b'{"threshold": 0.5}\n')
+    blob = subprocess.run(
+        ["git", "hash-object", path], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    offer = SimpleNamespace(name=NAME, version=1, digests={path.name: git_digest(blob)})
+    check_unchanged(tmp_path, offer, SimpleNamespace(label="there"))
+    path.write_bytes(b'{"threshold": 0.6}\n')
+    with pytest.raises(ZooError, match=r"selection\.json changed since"):
+        check_unchanged(tmp_path, offer, SimpleNamespace(label="there"))
+    check_unchanged(tmp_path, SimpleNamespace(digests={path.name: None}), None)  # a mirror tells nothing
+
+
+def test_listing_leaves_nothing_behind(hub, monkeypatch):
+    monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
+    monkeypatch.setattr("clamnet_tf.zoo.hub.hub_endpoint", lambda: hub.endpoint)
+    registry = open_registry(f"hf://{REPOSITORY}")
+    (offer,) = registry.listing()
+    assert offer.name == NAME and set(offer.digests) == {*FILES, *OPTIONAL_FILES}
+    assert not [path for path in registry.folder.rglob("*") if path.is_file()]
 
 
 def test_wrong_weights_and_missing_files_are_refused(hub, tmp_path):

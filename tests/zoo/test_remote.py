@@ -351,17 +351,20 @@ def test_a_pulled_entry_that_was_changed_is_refused_and_pulled_again(registry):
     assert pull(source) == folder and open_model(NAME)
 
 
-def test_other_weights_under_the_same_version_are_refused(registry, monkeypatch):
+@pytest.mark.parametrize("name", ["model.keras", "selection.json", "recipe.yaml"])
+def test_other_files_under_the_same_version_are_refused(registry, monkeypatch, name):
     server, source = registry
     folder = pull(source)
 
-    def other(index):
+    def other(index, name):
         for item in index["entries"][0]["files"]:
-            if item["file"] == "model.keras":
+            if item["file"] == name:
                 item["sha256"] = "0" * 64
 
-    rewrite(server, other)
-    with pytest.raises(ZooError, match=f"version 1 has other weights than when .* received {'0' * 64}"):
+    rewrite(server, lambda index: other(index, "README.md"))
+    assert pull(source) == folder  # a card may be reworded
+    rewrite(server, lambda index: other(index, name))
+    with pytest.raises(ZooError, match=f"version 1 is not the one that was pulled: {name} changed since"):
         pull(source)
     assert open_model(NAME).path == folder.resolve()  # as it was pulled; the registry is not asked
     monkeypatch.setenv("CLAMNET_TF_OFFLINE", "1")
