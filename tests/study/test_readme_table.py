@@ -62,3 +62,22 @@ def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):
 
 def test_readings_are_those_of_the_page(tool):
     assert tool.READINGS == READINGS
+
+
+def test_the_table_of_masks_repeats_the_studies(tool, tmp_path):
+    assert tool.masks_section(tmp_path) == ""
+    head = "name,dice,dice_low,dice_high,seeds,patients,seed_lowest"
+    rows = ["labels,0.71,0.68,0.74,1,162,0.71", "mixed_10,0.715,0.69,0.75,1,162,0.72", "mixed_2,,,,0,162,"]
+    rows += ["supervised_1,0.3,0.2,0.4,3,162,0.25", "supervised_all,0.8,0.7,0.9,1,162,0.8"]
+    rows += ["whole_organ,0.05,0,0.1,1,162,"]
+    (tmp_path / "study_masks_nodule.csv").write_text("\n".join([head, *rows]))
+    lines = tool.masks_section(tmp_path).splitlines()
+    assert lines[2:6] == [
+        "| 0 patients | 0.71 (0.68 to 0.74) |  |",
+        "| 1 patient |  | 0.30 (0.20 to 0.40) |",
+        "| 10 patients | 0.71 (0.69 to 0.75) |  |",
+        "| all patients |  | 0.80 (0.70 to 0.90) |",
+    ]
+    assert "162 held-out patients, 1 to 3 seeds" in lines[7] and "MRI" not in lines[0]
+    section, page = tool.masks_section(tool.STUDY.parent), tool.MASKS_PAGE.read_text(encoding="utf-8")
+    assert section and section in page
