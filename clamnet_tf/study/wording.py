@@ -84,7 +84,7 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     main, ablations = ([row for row in rows if row.group == kind] for kind in ("main", "ablations"))
     sentences += _groups_of_others(
         main,
-        "On the same labels, the reference does better than",
+        "On the same images, the reference does better than",
         "and worse than",
         "No difference is shown to",
     )
