@@ -39,10 +39,9 @@ def run(arguments) -> None:
     rows, pages = [], None
     with tempfile.TemporaryDirectory() as home:
         for size in [SLICES * 8, *sorted(arguments.sizes)]:
-            found = measure(Path(home) / str(size), size)
-            rows += [{"command": name, "slices": size, **figures} for name, figures in found.items()]
-            for row in rows[-len(found) :]:
-                print(json.dumps(row), flush=True)
+            for name, figures in measure(Path(home) / str(size), size):
+                rows.append({"command": name, "slices": size, **figures})
+                print(json.dumps(rows[-1]), flush=True)
         if arguments.pages:
             pages = open_page(Path(home) / "page", arguments.pages)
             print(json.dumps(pages), flush=True)
@@ -67,23 +66,23 @@ def run(arguments) -> None:
     print(json.dumps(result, indent=2))
 
 
-def measure(home: Path, size: int) -> dict:
-    """Return command -> seconds, processor seconds and most memory, for `size` slices."""
+def measure(home: Path, size: int):
+    """Yield each command and its seconds, processor seconds and most memory, for `size` slices."""
     write_data(home / "data", size)
     write_text(home / "recipe.yaml", RECIPE)
     recipe, table = str(home / "recipe.yaml"), str(home / "data" / "manifest.csv")
     cache, run_folder = ("--cache", str(home / "cache")), str(home / "run")
-    found = {"data prepare": command("data", "prepare", recipe, "--data", table, *cache)}
-    found["fit, until its first step"] = command(
-        "fit", recipe, "--data", table, "--out", run_folder, *cache, until=FIRST_STEP
+    yield "data prepare", command("data", "prepare", recipe, "--data", table, *cache)
+    fit = ("fit", recipe, "--data", table, "--out", run_folder, *cache)
+    yield "fit, until its first step", command(*fit, until=FIRST_STEP)
+    yield (
+        "predict",
+        command("predict", run_folder, str(home / "data" / "images"), "--out", str(home / "marked")),
     )
-    found["predict"] = command(
-        "predict", run_folder, str(home / "data" / "images"), "--out", str(home / "marked")
+    yield (
+        "evaluate",
+        command("evaluate", run_folder, "--data", table, "--out", str(home / "evaluation"), *cache),
     )
-    found["evaluate"] = command(
-        "evaluate", run_folder, "--data", table, "--out", str(home / "evaluation"), *cache
-    )
-    return found
 
 
 def write_data(folder: Path, size: int) -> None:
