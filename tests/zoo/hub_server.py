@@ -39,7 +39,7 @@ class HubServer(http.server.ThreadingHTTPServer):
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder, self.repositories = Path(folder), {}
-        self.asked, self.instead, self.blobs, self.summaries = [], {}, {}, []
+        self.asked, self.instead, self.blobs, self.summaries, self.bare = [], {}, {}, [], False
         self.before_commit, self.hidden = lambda: None, set()
 
     def add(self, name, root, *, private=False):
@@ -169,6 +169,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Return what the Hub lists of a file: of large ones the sha256, of all the blob of git."""
         content, name = path.read_bytes(), path.relative_to(root).as_posix()
         row = {"rfilename": name, "size": len(content)}
+        if self.server.bare:  # a mirror
+            return row
         if path.suffix in (".keras", ".onnx"):
             sha256 = hashlib.sha256(content).hexdigest()
             return row | {

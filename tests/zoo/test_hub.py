@@ -106,6 +106,18 @@ def test_a_repository_that_changes_a_version_in_place_is_refused(hub, monkeypatc
     assert open_model(pulled).path == pulled
 
 
+def test_a_mirror_without_digests_is_still_held_to_entry_and_weights(hub, monkeypatch):
+    monkeypatch.setenv("HF_HOME", os.environ["CLAMNET_TF_CACHE"])
+    monkeypatch.setattr("clamnet_tf.zoo.hub.hub_endpoint", lambda: hub.endpoint)
+    hub.bare, path = True, hub.root / NAME / "entry.yaml"
+    pulled = open_model(f"hf://{REPOSITORY}").path
+    assert open_model(f"hf://{REPOSITORY}").path == pulled
+    path.write_text(path.read_text().replace(read_entry(path.parent).weights.sha256, "0" * 64))
+    hub.repositories[REPOSITORY].commits += 1
+    with pytest.raises(ZooError, match="entry.yaml, model.keras changed since"):
+        open_model(f"hf://{REPOSITORY}")
+
+
 def test_blobs_are_named_as_git_names_them(tmp_path):
     path = tmp_path / "selection.json"
     path.write_bytes(b'{"threshold": 0.5}\n')
