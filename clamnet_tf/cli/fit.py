@@ -57,6 +57,12 @@ from clamnet_tf.cli.label_options import label_options
     help="Folder of corrected masks, named as predict wrote them; they teach (supervision: mixed). Goes with "
     "--init.",
 )
+@click.option(
+    "--classifiers",
+    metavar="RUN",
+    help="Take the trained image classifiers of a run that differs only in what follows them (attribution, "
+    "outlines, last network), instead of training equal ones.",
+)
 @click.option("--resume", is_flag=True, help="Continue the unfinished run in --out.")
 @click.option(
     "--start-or-resume",
@@ -97,6 +103,7 @@ def fit(
     half_agreement,
     initial,
     corrections,
+    classifiers,
     resume,
     start_or_resume,
     any_modality,
@@ -137,13 +144,13 @@ def fit(
     if (corrections or began_with) and recipe.training.supervision == "labels":
         recipe = resolve(load_recipe(recipe_name, (*overrides, "training.supervision=mixed")))
     place = place_in_cluster(recipe.runtime.strategy)
-    _refuse_together(recipe, out, place, search, initial, half_agreement)
+    _refuse_together(recipe, out, place, search, initial, half_agreement, classifiers)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
     if dry_run:
-        if place or search or half_agreement or initial or resume or start_or_resume:
+        if place or search or half_agreement or initial or classifiers or resume or start_or_resume:
             raise click.UsageError(
-                "--dry-run trains nothing: it goes without --search, --half-agreement, --init, --resume, "
-                "--start-or-resume and without a cluster."
+                "--dry-run trains nothing: it goes without --search, --half-agreement, --init, "
+                "--classifiers, --resume, --start-or-resume and without a cluster."
             )
         if recipe.self_training.teacher == "auto":
             raise click.UsageError(
@@ -169,6 +176,7 @@ def fit(
             half_agreement=half_agreement,
             initial=initial,
             corrections=corrections,
+            classifiers=classifiers,
             resume=go_on,
             place=place,
             quiet=quiet,
@@ -179,7 +187,7 @@ def fit(
         raise click.exceptions.Exit(130)
 
 
-def _refuse_together(recipe, out, place, search, initial, halves):
+def _refuse_together(recipe, out, place, search, initial, halves, classifiers):
     """Raise UsageError when options cannot be used together, or not with this recipe."""
     from clamnet_tf.runtime.remote_folder import is_remote
 
@@ -196,6 +204,9 @@ def _refuse_together(recipe, out, place, search, initial, halves):
         "--search eta trains on image labels alone; received training.supervision mixed.": search
         and recipe.training.supervision == "mixed",
         "--init runs in one process; train on several without it.": place and initial,
+        "--classifiers runs in one process; train on several without it.": place and classifiers,
+        "--classifiers needs a recipe whose teacher is an attribution; received self_training.teacher "
+        f"{recipe.self_training.teacher}.": classifiers and recipe.self_training.teacher != "attribution",
         "--search runs in one process: search first, then train on several with --set loss.eta=VALUE.": place
         and search,
         "A search stores its short trainings beside the run: search with --out FOLDER, then train with what "

@@ -2,28 +2,37 @@
 
 A convolution of a concatenation is the sum of the convolutions of its parts, so the concatenation, which
 training would keep in memory for the gradient, is never made. The weight gradient of a transposed convolution
-is one matrix product.
+is one matrix product. Processors with AMX multiply many times as many numbers of bfloat16 as of float32: with
+that format the factors of a convolution and its result are rounded to 8 bits of mantissa, while oneDNN adds
+the products up in float32.
 """
 
 import tensorflow as tf
 
 
-def convolution(parts: list, kernel, stride: int):
+def convolution(parts: list, kernel, stride: int, kind: str | None = None):
     """Convolve parts as if they were joined along their channels, padded with zeros (SAME).
 
     Args:
         parts: list of (batch, height, width, channels).
         kernel: (rows, columns, channels of all parts, filters).
         stride: 1 or 2.
+        kind: number format of factors and results, such as "bfloat16"; None: that of the parts, which what is
+            returned has in any case.
     """
     kernels = tf.split(kernel, [part.shape[-1] for part in parts], axis=2) if len(parts) > 1 else [kernel]
-    result = tf.nn.conv2d(parts[0], kernels[0], stride, "SAME")
+    result = _convolved(parts[0], kernels[0], stride, kind)
     for part, part_kernel in zip(parts[1:], kernels[1:]):
-        result += tf.nn.conv2d(part, part_kernel, stride, "SAME")
+        result += _convolved(part, part_kernel, stride, kind)
     return result
 
 
-def doubling(x, kernel):
+def _convolved(x, kernel, stride: int, kind: str | None):
+    kind = kind or x.dtype
+    return tf.cast(tf.nn.conv2d(tf.cast(x, kind), tf.cast(kernel, kind), stride, "SAME"), x.dtype)
+
+
+def doubling(x, kernel, kind: str | None = None):
     """Apply a 2 x 2 transposed convolution of stride 2.
 
     oneDNN takes two to three times as long for the kernel's gradient as the matrix product here.
@@ -31,6 +40,7 @@ def doubling(x, kernel):
     Args:
         x: (batch, height, width, channels).
         kernel: (2, 2, filters, channels).
+        kind: number format of factors and results, as in `convolution`.
 
     Returns:
         (batch, 2 height, 2 width, filters).
@@ -39,12 +49,16 @@ def doubling(x, kernel):
 
     @tf.custom_gradient
     def double(x, kernel):
-        def gradient(upstream):
-            squares = tf.reshape(tf.nn.space_to_depth(upstream, 2), [-1, 4 * filters])
-            of_kernel = tf.matmul(squares, tf.reshape(x, [-1, channels]), transpose_a=True)
-            return tf.nn.conv2d(upstream, kernel, 2, "SAME"), tf.reshape(of_kernel, [2, 2, filters, channels])
+        own, within = x.dtype, kind or x.dtype
 
-        return transposed(x, kernel), gradient
+        def gradient(upstream):
+            upstream = tf.cast(upstream, within)
+            squares = tf.reshape(tf.nn.space_to_depth(upstream, 2), [-1, 4 * filters])
+            of_kernel = tf.matmul(squares, tf.reshape(tf.cast(x, within), [-1, channels]), transpose_a=True)
+            of_x = tf.nn.conv2d(upstream, tf.cast(kernel, within), 2, "SAME")
+            return tf.cast(of_x, own), tf.cast(tf.reshape(of_kernel, [2, 2, filters, channels]), own)
+
+        return tf.cast(transposed(tf.cast(x, within), tf.cast(kernel, within)), own), gradient
 
     return double(x, kernel)
 

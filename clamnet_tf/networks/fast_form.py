@@ -13,13 +13,33 @@ from keras import layers
 
 from clamnet_tf.networks import fast_convolutions
 
+TRAINING_KINDS = ("float32", "bfloat16")
+_training_kind = "float32"
+
+
+def set_training_kind(kind: str) -> None:
+    """Set the number format in which convolutions multiply in training, of every `fast_form` made from now
+    on in this process; "float32" at first.
+
+    Args:
+        kind: "float32" or "bfloat16".
+
+    Raises:
+        ValueError: It is another one.
+    """
+    global _training_kind
+    if kind not in TRAINING_KINDS:
+        raise ValueError(f"expected {' or '.join(TRAINING_KINDS)}, received {kind}")
+    _training_kind = kind
+
 
 def fast_form(network: keras.Model) -> keras.Model:
     """Return a model with the layers and variables of `network`, with its norms and convolutions replaced.
 
     The result is `network` itself when it has none of them. Outputs, gradients and moving statistics are
-    those of `network` up to float32 rounding. Use the result for calling only, and save `network`. A layer of
-    lower precision than float32 (mixed precision) is not replaced.
+    those of `network` up to float32 rounding, or, with training=True, up to that of `set_training_kind`. Use
+    the result for calling only, and save `network`. A layer of lower precision than float32 (mixed precision)
+    is not replaced.
     """
     if not any(_form_of(layer) for layer in network.layers):
         return network
@@ -95,22 +115,34 @@ class _StandIn(layers.Layer):
         return self.stock.output.shape
 
 
-class _Convolution(_StandIn):
+class _ConvolutionStandIn(_StandIn):
+    """Hold the number format of the factors in training."""
+
+    def __init__(self, stock):
+        super().__init__(stock)
+        self.training_kind = _training_kind
+
+
+class _Convolution(_ConvolutionStandIn):
     """Convolve a list of (batch, height, width, channels), which the stock layer takes joined."""
 
-    def call(self, parts):
+    def call(self, parts, training=None):
+        kind = self.training_kind if training else None
         y = fast_convolutions.convolution(
-            parts, tf.convert_to_tensor(self.stock.kernel), self.stock.strides[0]
+            parts, tf.convert_to_tensor(self.stock.kernel), self.stock.strides[0], kind
         )
         return tf.nn.bias_add(y, tf.convert_to_tensor(self.stock.bias)) if self.stock.use_bias else y
 
 
-class _Doubling(_StandIn):
+class _Doubling(_ConvolutionStandIn):
     """Double the sides of x (batch, height, width, channels) like the stock transposed convolution."""
 
     def call(self, x, training=None):
-        double = fast_convolutions.doubling if training else fast_convolutions.transposed
-        y = double(x, tf.convert_to_tensor(self.stock.kernel))
+        kernel = tf.convert_to_tensor(self.stock.kernel)
+        if training:
+            y = fast_convolutions.doubling(x, kernel, self.training_kind)
+        else:
+            y = fast_convolutions.transposed(x, kernel)
         return tf.nn.bias_add(y, tf.convert_to_tensor(self.stock.bias)) if self.stock.use_bias else y
 
 

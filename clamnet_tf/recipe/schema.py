@@ -80,7 +80,9 @@ class TrainingSection(Section):
 
 
 class RuntimeSection(Section):
-    """The machines that a training runs on. What is learned does not depend on them, except for float16."""
+    """The machines that a training runs on. What is learned does not depend on them, except for mixed
+    precision.
+    """
 
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker"] = Field(
         "auto",
@@ -89,7 +91,12 @@ class RuntimeSection(Section):
         "SLURM job step names; auto: multi_worker when TF_CONFIG names two or more, else mirrored on two or "
         "more GPUs, else one_device.",
     )
-    mixed_precision: bool = Field(False, description="float16 compute with float32 heads (GPUs).")
+    mixed_precision: bool | Literal["bfloat16"] = Field(
+        False,
+        description="false: float32; true: float16 compute with float32 heads, for GPUs; bfloat16: the "
+        "convolutions of training steps are computed in bfloat16, for processors with AMX, and everything "
+        "else, weights included, stays float32.",
+    )
     xla: bool = Field(False, description="Compile the step with XLA (slower on CPU).")
     data_service: Annotated[str, Field(max_length=300, pattern=r"^grpc://[A-Za-z0-9._-]+:[0-9]+$")] | None = (
         Field(

@@ -33,8 +33,9 @@ from clamnet_tf.errors import RunError
 from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import hold, make_folder, write_text
 from clamnet_tf.runs import RunFolder
-from clamnet_tf.study.plan import Run, Trial
+from clamnet_tf.study.plan import Plan, Run, Trial
 from clamnet_tf.texts import HANDLER
+from clamnet_tf.training.shared_classifiers import STAGE, has_classifiers
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,17 @@ class StudyFolder:
     def failure(self, run: Run) -> Path:
         """Return the file that says why a run failed."""
         return self.path / "failed" / f"{run.key}.txt"
+
+    def began_classifiers(self, run: Run) -> bool:
+        """Return whether the run has begun to train classifiers of its own, or has taken others."""
+        return (self.run(run).checkpoints / STAGE).exists()
+
+    def classifiers_for(self, run: Run, plan: Plan) -> RunFolder | None:
+        """Return the run whose trained classifiers `run` can take; None when there is none, or no need."""
+        if not run.classifiers or self.began_classifiers(run):
+            return None
+        others = [self.run(other) for other in plan.runs if other.classifiers == run.classifiers]
+        return next((other for other in others if has_classifiers(other)), None)
 
     def evaluation(self, trial: Trial, split: str) -> Path:
         """Return the folder of a trial's evaluation; `fit` itself makes the one of the test split."""

@@ -18,6 +18,7 @@ from clamnet_tf.datasets.layouts.label_words import NOTHING_SAID, LabelSource, L
 from clamnet_tf.errors import RecipeError
 from clamnet_tf.preprocessing.content_hashes import ContentHashes
 from clamnet_tf.recipe.catalogue import load_recipe, recipe_names
+from clamnet_tf.recipe.classifiers_key import key_of_classifiers
 from clamnet_tf.recipe.writer import hashed_content, resolve, to_yaml
 from clamnet_tf.study.schema import Arm, Group, Study
 
@@ -77,6 +78,10 @@ class Run:
     """Name of that arm."""
     split_file: Path | None = None
     """CSV patient,split of this run alone; None: that of the study."""
+    classifiers: str = ""
+    """Equal for runs that train equal classifiers, which do so once; "" without classifiers."""
+    classifier_steps: int = 0
+    """How many of the steps are theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,14 +185,16 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
     if changed:
         originals = {key: getattr(base.inference, key) for key in changed}
         trained = recipe.model_copy(update={"inference": recipe.inference.model_copy(update=originals)})
-    steps = trained.optimizer_steps
+    shared = key_of_classifiers(trained, source.identity)
     run = Run(
         run_key(trained, source.identity),
         to_yaml(trained),
-        steps,
+        trained.optimizer_steps,
         trained.training.batch_size,
         f"{arm.name}, seed {seed}",
         arm.name,
+        classifiers=shared,
+        classifier_steps=trained.attribution.classifier.steps if shared else 0,
     )
     return Trial(
         arm, seed, run, tuple(f"inference.{key}={json.dumps(value)}" for key, value in changed.items())

@@ -2,7 +2,8 @@
 interruptions.
 
 The first seed of every arm comes first, then the second one, and so on, so that a complete table with one
-seed is available early.
+seed is available early. Runs that train equal classifiers before what they compare do so once: the first of
+them trains them, the others wait for that and take them.
 """
 
 import os
@@ -15,6 +16,7 @@ from clamnet_tf.study.child import STOPPED, Child
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.plan import Plan, Run, Source
 from clamnet_tf.study.times import duration, seconds_left
+from clamnet_tf.training.shared_classifiers import has_classifiers
 
 POLL_SECONDS = 0.2
 REPORT_SECONDS = 300.0
@@ -29,12 +31,29 @@ class Job:
         self.child, self.evaluating = None, None
         self.began, self.waiting = time.monotonic(), False
         self.failures, self.given_up, self.stopped = [], [], False
+        self.taking, self.alone = False, False
 
     def to_do(self) -> str | None:
         """Return the next step, "train" or "evaluate"; None when everything is done."""
         if not self.folder.run(self.run).finished.exists():
             return "train"
         return "evaluate" if self._next_evaluation() else None
+
+    def waits_for(self, others) -> bool:
+        """Return whether one of the `others`, jobs at work, is training the classifiers that this one
+        takes.
+        """
+        own = self.run.classifiers
+        return bool(
+            own
+            and self.to_do() == "train"
+            and not self.folder.began_classifiers(self.run)
+            and self.folder.classifiers_for(self.run, self.plan) is None
+            and any(
+                other.run.classifiers == own and not has_classifiers(self.folder.run(other.run))
+                for other in others
+            )
+        )
 
     def _next_evaluation(self):
         """Return the next (trial, split) to evaluate, or None."""
@@ -65,6 +84,9 @@ class Job:
         """Record what the child did; return False when nothing can follow."""
         child, evaluating, self.child, self.evaluating = self.child, self.evaluating, None, None
         self.stopped = child.code == STOPPED
+        if child.code and self.taking and child.message().startswith("--classifiers"):
+            self.alone = True  # an earlier version trained them, or prepared the slices: it trains its own
+            return True
         if child.code and not self.stopped:
             self.failures.append(child.message())
         if evaluating is None:
@@ -89,6 +111,8 @@ class Job:
             if self.waiting:
                 return
         write_text(self.folder.recipe(self.run), self.run.recipe_text)
+        donor = None if self.alone else self.folder.classifiers_for(self.run, self.plan)
+        self.taking = donor is not None
         self._start(
             [
                 "fit",
@@ -97,6 +121,7 @@ class Job:
                 "--out",
                 str(run.path),
                 *(["--resume"] if resume else []),
+                *(["--classifiers", str(donor.path)] if donor else []),
             ]
         )
 
@@ -164,8 +189,12 @@ def run_study(
     active, count, began, reported = [], len(runs) - len(waiting), time.monotonic(), time.monotonic()
     try:
         while waiting or active:
-            while waiting and len(active) < jobs:
-                job, count = waiting.pop(0), count + 1
+            while len(active) < jobs:
+                job = next((job for job in waiting if not job.waits_for(active)), None)
+                if job is None:
+                    break
+                waiting.remove(job)
+                count += 1
                 reporter.line(_starting(job, count, len(runs), plan, folder, began, jobs))
                 folder.failure(job.run).unlink(missing_ok=True)
                 job.began = time.monotonic()
@@ -199,6 +228,8 @@ def _starting(
         if state.name == "partly"
         else f"{job.run.steps} steps"
     )
+    if folder.classifiers_for(job.run, plan) is not None:
+        how = f"{job.run.steps - job.run.classifier_steps} steps after the classifiers of another run"
     how = "evaluating" if state.name == "done" else how
     left = seconds_left(plan, states, jobs)
     return (

@@ -32,11 +32,14 @@ def seconds_per_step(plan, states) -> dict:
 def seconds_left(plan, states, jobs: int = 1) -> float | None:
     """Return the training seconds left for all runs that are not done; None while nothing is measured."""
     rates = seconds_per_step(plan, states)
-    left = [
-        (run.steps - states[run.key].step, rates[run.key])
-        for run in plan.runs
-        if states[run.key].name != "done"
-    ]
+    left, trained = [], {run.classifiers for run in plan.runs if states[run.key].step >= run.classifier_steps}
+    for run in plan.runs:
+        if states[run.key].name != "done":
+            steps = run.steps - states[run.key].step
+            if run.classifiers in trained and states[run.key].step < run.classifier_steps:
+                steps = run.steps - run.classifier_steps  # it takes those of another run
+            trained.add(run.classifiers)
+            left.append((steps, rates[run.key]))
     if any(rate is None for _, rate in left):
         return None
     return sum(steps * rate for steps, rate in left) / jobs

@@ -15,6 +15,7 @@ from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
 from clamnet_tf.recipe.classes import classes_of
+from clamnet_tf.recipe.classifiers_key import key_of_classifiers
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training import mixed
@@ -30,6 +31,7 @@ from clamnet_tf.training.selection import (
     score_classifier,
     thinned,
 )
+from clamnet_tf.training.shared_classifiers import STAGE
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
 from clamnet_tf.training.study_labels import StudyLabels
@@ -63,6 +65,7 @@ class TrainingAssembly:
             stage before.
         key: text of the resolved recipe, the prepared slices' key and the training labels, which must be
             equal in all processes of a training; initial weights are not part of it.
+        key_of_classifiers: identity of what the classifiers of an attribution depend on, "" without any.
 
     Raises:
         DataError: a side has no usable slices or lacks a class.
@@ -71,13 +74,8 @@ class TrainingAssembly:
     def __init__(
         self, recipe: Recipe, manifest, prepared, workers: Workers, initial=None, say=lambda line: None
     ):
-        self.manifest, self.prepared, self.workers, self.initial, self.say = (
-            manifest,
-            prepared,
-            workers,
-            initial,
-            say,
-        )
+        self.manifest, self.prepared, self.workers = manifest, prepared, workers
+        self.initial, self.say = initial, say
         self.training, self.attribution, self.taught = (
             recipe.training,
             recipe.attribution,
@@ -99,7 +97,9 @@ class TrainingAssembly:
         self.studies = StudyLabels(self.slices, method=recipe.loss.study_weights)
         etas = [lesion_class.eta for lesion_class in self.classes]
         self.data = TrainingData(self.slices, etas=etas, data_service=recipe.runtime.data_service)
-        self.key = f"{recipe.model_dump_json()} {prepared.key} {_digest(self.slices)}"
+        identity = f"{prepared.key} {_digest(self.slices)}"
+        self.key = f"{recipe.model_dump_json()} {identity}"
+        self.key_of_classifiers = key_of_classifiers(recipe, identity)
 
     @property
     def batch_sizes(self) -> dict[str, int]:
@@ -196,13 +196,14 @@ class TrainingAssembly:
         dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
         teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
         return Stage(
-            name="classifiers",
+            name=STAGE,
             schedule=self._schedule(first_step, own.steps, own.batch_size),
             trainer=trainer,
             predictor=teacher,
             dataset=dataset,
             score=lambda step: score_classifier(teacher, step, slices.validation()),
             choose=lambda scores: choose_classifier(scores, self.selection),
+            key=self.key_of_classifiers,
         )
 
     def self_training_stage(self, number: int, first_step: int, teacher) -> Stage:

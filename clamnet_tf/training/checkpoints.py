@@ -12,6 +12,8 @@ import numpy as np
 from clamnet_tf.errors import RunError
 from clamnet_tf.files import atomic_path
 
+END = "chosen.json"
+"""File in the folder of a stage that says which checkpoint was chosen; written when the stage has ended."""
 _NAME = re.compile(r"step-(\d{8})\.npz$")
 
 

@@ -4,13 +4,13 @@ import functools
 import time
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
 from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.input_pipeline.pipeline import Share
 from clamnet_tf.training.assembly import TrainingAssembly
+from clamnet_tf.training.precision import set_precision
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.updates import updates
 from clamnet_tf.training.workers import Workers
@@ -60,7 +60,7 @@ def measure_stages(recipe, manifest, prepared) -> list[StageCost]:
     Raises:
         DataError: a side has no usable slices or lacks a class.
     """
-    keras.mixed_precision.set_global_policy("mixed_float16" if recipe.runtime.mixed_precision else "float32")
+    set_precision(recipe.runtime.mixed_precision)
     parts = _WithoutTeacher(recipe, manifest, prepared, Workers(build_strategy(recipe.runtime.strategy)))
     costs = []
     for number in parts.numbers:

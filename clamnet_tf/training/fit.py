@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass
 
-import keras
-
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.preprocessing.mask_table import write_uses
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.initial import plan_initial
+from clamnet_tf.training.precision import precision_note, set_precision
 from clamnet_tf.training.selection import CheckpointScore
+from clamnet_tf.training.shared_classifiers import take_classifiers
 from clamnet_tf.training.stage import Session, StopRequest, run_stage
 from clamnet_tf.training.strategy import build_strategy, check_replicas
 from clamnet_tf.training.thresholds import cut_facts
@@ -26,7 +26,8 @@ class TrainingResult:
     Attributes:
         look: the chosen checkpoint score; None when the run was stopped.
         reason: why it was chosen.
-        seconds: time trained in this process.
+        seconds: time trained, in this process and before; of a run that took another one's classifiers, their
+            training included.
         marker: predictor of the trained network; None when the run was stopped.
     """
 
@@ -37,7 +38,7 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None
+    recipe: Recipe, manifest, prepared, run, reporter, workers: Workers | None = None, classifiers=None
 ) -> TrainingResult:
     """Train the stages, score checkpoints and select one; `run` always holds what a resumed run needs.
 
@@ -53,17 +54,18 @@ def train(
             the chief.
         reporter: Reporter.
         workers: Workers of the cluster; None: this process alone, with the recipe's strategy.
+        classifiers: RunFolder of a run whose trained classifiers are taken (fit --classifiers), or None.
 
     Returns:
         The result; unless stopped, run.model and run.selection are written.
 
     Raises:
         DataError: a side has no usable slices or lacks a class.
-        RunError: the checkpoint is of another network.
+        RunError: the checkpoint is of another network, or the classifiers are those of another training.
         TrainingFailure: the loss is not finite.
     """
     runtime = recipe.runtime
-    keras.mixed_precision.set_global_policy("mixed_float16" if runtime.mixed_precision else "float32")
+    set_precision(runtime.mixed_precision)
     workers = workers or Workers(build_strategy(runtime.strategy))
     initial = load_network(run.initial) if run and run.initial.exists() else None
     parts = TrainingAssembly(recipe, manifest, prepared, workers, initial, reporter.line)
@@ -75,24 +77,34 @@ def train(
         reporter.line(
             f"Note: network.norm batch: {leak}; group norm segments better (recipes/EXPERIMENTS.md, row 45)."
         )
+    note = precision_note(runtime.mixed_precision)
+    if note:
+        reporter.line(note)
     if run and recipe.training.supervision != "labels":
         write_uses(run.masks, parts.teaching.uses)
     if initial is not None:
         plan_initial(initial, parts.untrained(), run, reporter)
+    if run and classifiers is not None:
+        take_classifiers(classifiers, run, parts.key_of_classifiers, reporter.line)
     return _all_stages(parts, run, reporter)
 
 
 def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
     """Run the stages one after the other, fix the cuts and write the model."""
-    began, predictor, scores, first_step = time.perf_counter(), None, [], 0
+    began, earlier, predictor, scores, first_step = time.perf_counter(), 0.0, None, [], 0
+
+    def seconds():
+        return time.perf_counter() - began + earlier
+
     with StopRequest() as stop:
         session = Session(run, reporter, stop, parts.workers)
         for place, number in enumerate(parts.numbers, start=1):
             stage = parts.stage(number, first_step, predictor)
             ended = run_stage(stage, session, f"stage {place} of {len(parts.numbers)}")
             if ended is None:
-                return TrainingResult(None, "stopped on request", time.perf_counter() - began)
-            chosen, reason, stage_scores = ended
+                return TrainingResult(None, "stopped on request", seconds())
+            chosen, reason, stage_scores, before = ended
+            earlier += before
             scores += [{"stage": stage.name, **score.row()} for score in stage_scores]
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
             predictor, first_step = stage.predictor, stage.schedule.last_step
@@ -110,9 +122,9 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
                 "labels": parts.slices.label_counts(),
                 "step": chosen.step,
                 "checkpoint_rule": reason,
-                "seconds": round(time.perf_counter() - began, 1),
+                "seconds": round(seconds(), 1),
                 "looks": scores,
                 **({"normal_atlas": atlas.row()} if atlas else {}),
             },
         )
-    return TrainingResult(chosen, reason, time.perf_counter() - began, predictor)
+    return TrainingResult(chosen, reason, seconds(), predictor)

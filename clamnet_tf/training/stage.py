@@ -27,8 +27,6 @@ from clamnet_tf.training.steps import StepTrainer
 from clamnet_tf.training.updates import updates
 from clamnet_tf.training.workers import Workers
 
-END = "chosen.json"
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -66,6 +64,8 @@ class Stage:
         dataset: (start, Share) -> tf.data.Dataset of the remaining steps.
         score: step -> CheckpointScore of the present weights.
         choose: scores -> (the one to keep, why).
+        key: identity of everything that decides the trained network, kept for `shared_classifiers`; "" for
+            stages that no other run takes.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Stage:
     dataset: Callable[[int, Share], tf.data.Dataset]
     score: Callable[[int], CheckpointScore]
     choose: Callable[[list[CheckpointScore]], tuple[CheckpointScore, str]]
+    key: str = ""
 
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
@@ -134,37 +135,42 @@ def run_stage(stage: Stage, session: Session, place: str = "one stage"):
         place: which of the stages it is, for the progress bar.
 
     Returns:
-        (chosen CheckpointScore, reason in words, all scores), or None when stopped; a checkpoint was written
-        then.
+        (chosen CheckpointScore, reason in words, all scores, seconds that were trained before this process),
+        or None when stopped; a checkpoint was written then.
     """
     run, workers = session.run, session.workers
     folder = make_folder(run.checkpoints / stage.name) if run else None
     ended = workers.from_chief(lambda: _read_end(folder))
     if ended is None:
-        scores = _train(stage, folder, session, place)
-        if scores is None:
+        trained = _train(stage, folder, session, place)
+        if trained is None:
             return None
+        scores, seconds, before = trained
         chosen, reason = stage.choose(scores)
         if run:
-            write_json(
-                folder / END,
-                {"look": chosen.row(), "reason": reason, "looks": [score.row() for score in scores]},
-            )
+            looks = {"look": chosen.row(), "reason": reason, "looks": [score.row() for score in scores]}
+            key = {"key": stage.key} if stage.key else {}
+            write_json(folder / checkpoints.END, {**looks, "seconds": round(seconds, 1), **key})
     else:  # this stage ended before the run was interrupted
         chosen, reason, scores = (
             CheckpointScore(**ended["look"]),
             ended["reason"],
             [CheckpointScore(**row) for row in ended["looks"]],
         )
+        before = ended.get("seconds", 0.0)
     network = stage.predictor.network
     if run:
         checkpoints.load_weights(_candidate(folder, chosen.step), network)
     workers.take_from_chief(network.variables)
-    return chosen, reason, scores
+    return chosen, reason, scores, before
 
 
 def _train(stage: Stage, folder: Path | None, session: Session, place: str):
-    """Train the remaining steps of the stage and return all its scores; None when stopped."""
+    """Train the remaining steps of the stage.
+
+    Returns:
+        All its scores, the seconds it took and how many of them before this process; None when stopped.
+    """
     trainer, schedule, run = stage.trainer, stage.schedule, session.run
     start, extra = _restored(stage, folder, session)
     scores, first_step, last_step = (
@@ -184,10 +190,15 @@ def _train(stage: Stage, folder: Path | None, session: Session, place: str):
         slices_per_step=schedule.batch_size,
         since=extra.get("since"),
     )
+    began, before = time.perf_counter(), extra.get("seconds", 0.0)
+
+    def seconds():
+        return before + time.perf_counter() - began
 
     def save(step):
         if run:
-            values = {"looks": [score.row() for score in scores], "since": log.state()}
+            looks = [score.row() for score in scores]
+            values = {"looks": looks, "since": log.state(), "seconds": round(seconds(), 1)}
             checkpoints.save_checkpoint(folder, trainer, step - schedule.first_step, values)
             run.keep()
 
@@ -202,7 +213,7 @@ def _train(stage: Stage, folder: Path | None, session: Session, place: str):
     def due(step, every):
         return step % every == 0 or step == last_step
 
-    began, dataset = time.perf_counter(), functools.partial(stage.dataset, start)
+    dataset = functools.partial(stage.dataset, start)
     with (
         session.reporter.bar(f"Training ({stage.name}, {place})", last_step, first_step) as bar,
         contextlib.closing(log),
@@ -220,7 +231,7 @@ def _train(stage: Stage, folder: Path | None, session: Session, place: str):
                 save(step)
             if stopping and step < last_step:
                 return None
-    return scores
+    return scores, seconds(), before
 
 
 def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
@@ -242,7 +253,7 @@ def _restored(stage: Stage, folder: Path | None, session: Session) -> tuple:
 
 def _read_end(folder: Path):
     """Return what `run_stage` wrote when the stage had ended, or None."""
-    path = folder / END
+    path = folder / checkpoints.END
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 

@@ -35,6 +35,7 @@ def fit(
     half_agreement: bool = False,
     initial: str | None = None,
     corrections: str | None = None,
+    classifiers: str | None = None,
     resume: Literal["never", "always", "if_begun"] = "never",
     place: tuple[int, int] | None = None,
     quiet: bool = False,
@@ -50,6 +51,8 @@ def fit(
             the same pixels.
         initial: Model whose weights the run starts from.
         corrections: Folder of corrected masks, which teach; only in one process.
+        classifiers: Run whose trained classifiers are taken instead of training equal ones; only in one
+            process.
         resume: "never": a new run; "always": continue the unfinished run in `out`; "if_begun": continue if
             there is one.
         place: (index, count) of this process in its cluster, in which it is the first; None: no cluster.
@@ -92,7 +95,7 @@ def fit(
                     begin(run)
                 with tracked(recipe, run, reporter) as end_tracking:
                     ended = _train_and_evaluate(
-                        recipe, source, run, reporter, place, report, corrections, halves
+                        recipe, source, run, reporter, place, report, corrections, classifiers, halves
                     )
                     end_tracking(ended)
                 return ended
@@ -145,11 +148,17 @@ def _train_and_evaluate(
     place,
     report: str,
     corrections: str | None,
+    classifiers: str | None,
     halves: dict | None,
 ) -> str:
-    """Train and evaluate in a locked run folder; return FINISHED or STOPPED. `report` is the address of the
-    page, `corrections` a folder of corrected masks or None, `halves` the agreement of two halves, if it was
-    asked for.
+    """Train and evaluate in a locked run folder; return FINISHED or STOPPED.
+
+    Args:
+        recipe, source, run, reporter, place: As in `fit`.
+        report: Address of the page.
+        corrections: Folder of corrected masks, or None.
+        classifiers: Run whose classifiers are taken, or None.
+        halves: Agreement of two halves, if it was asked for.
     """
     workers = _meet(recipe, place, reporter) if place else None
     manifest, prepared = prepare_dataset(recipe, source, reporter)
@@ -177,7 +186,8 @@ def _train_and_evaluate(
         store_corrections(corrections, run.corrections, manifest, recipe, reporter)
     if run.corrections.exists():
         teaching = with_corrections(manifest, run.corrections)
-    outcome = train(recipe, teaching, prepared, run, reporter, workers)
+    donor = RunFolder(classifiers) if classifiers else None
+    outcome = train(recipe, teaching, prepared, run, reporter, workers, donor)
     if outcome.look is None:
         reporter.line(
             "Stopped on request; the last step is saved. Continue with the same command and --resume."

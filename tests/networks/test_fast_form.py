@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from clamnet_tf.networks import fast_convolutions
 from clamnet_tf.networks.build import build_network, logits_network
-from clamnet_tf.networks.fast_form import fast_form
+from clamnet_tf.networks.fast_form import fast_form, set_training_kind
 from clamnet_tf.recipe.schema import NetworkSection
 
 
@@ -155,6 +155,52 @@ def test_doubling_against_the_stock_operation_in_double_precision():
     np.testing.assert_allclose(found, expected, atol=1e-12)
     for one, other in zip(*(tape.gradient(loss, [x, kernel]) for loss in losses)):
         np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@pytest.fixture
+def bfloat16():
+    set_training_kind("bfloat16")
+    yield
+    set_training_kind("float32")
+
+
+def rounded(array):
+    """Round to the 8 bits of mantissa of bfloat16, ties to even, without TensorFlow."""
+    bits = np.asarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    bits += 0x7FFF + ((bits >> 16) & 1)
+    return (bits & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+def test_a_convolution_in_bfloat16_multiplies_rounded_factors_and_adds_them_up_exactly():
+    rng = np.random.default_rng(8)
+    x, kernel = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 9, 9, 64), (3, 3, 64, 5)))
+    found = fast_convolutions.convolution([tf.constant(x)], tf.constant(kernel), 1, "bfloat16")
+    exact = tf.nn.conv2d(rounded(x).astype(np.float64), rounded(kernel).astype(np.float64), 1, "SAME")
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, exact, rtol=2**-8, atol=2e-3)  # the result is rounded once
+    np.testing.assert_array_equal(rounded(found), found)
+
+
+def test_training_in_bfloat16_is_close_and_everything_else_is_float32(images, bfloat16):
+    network = network_of("group")
+    fast = fast_form(logits_network(network))
+    stock = logits_network(network)
+    expected, wanted = outputs_and_gradients(stock, stock.trainable_variables, images)
+    found, gradients = outputs_and_gradients(fast, stock.trainable_variables, images)
+    for head in expected:
+        scale = float(tf.reduce_max(tf.abs(expected[head])))
+        error = float(tf.reduce_max(tf.abs(found[head] - expected[head]))) / scale
+        assert 1e-5 < error < 0.03, (head, error)
+    assert {gradient.dtype for gradient in gradients} == {tf.float32}
+    one, other = (np.concatenate([np.ravel(each) for each in some]) for some in (gradients, wanted))
+    assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
+    for head, value in stock(images, training=False).items():
+        np.testing.assert_allclose(fast(images, training=False)[head], value, rtol=1e-4, atol=1e-4)
+
+
+def test_only_known_number_formats_are_set():
+    with pytest.raises(ValueError, match="expected float32 or bfloat16, received float16"):
+        set_training_kind("float16")
 
 
 def test_what_has_no_faster_form_and_what_has_lower_precision_stays_as_it_is():

@@ -1,8 +1,12 @@
-"""The table of the study in docs/explanation/results.md is made from a summary.csv and from nothing else."""
+"""The tables of studies in docs/explanation/results.md are made from summary.csv files and from nothing
+else.
+"""
 
 import importlib.machinery
 import importlib.util
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +25,16 @@ def tool():
     return module
 
 
-def test_the_table_repeats_the_summary(tool, planned, fill_study):
+@pytest.fixture(scope="module")
+def study_section(tool):
+    return sys.modules["study_section"]
+
+
+def test_the_table_repeats_the_summary(study_section, planned, fill_study):
     plan, folder = planned
     fill_study(plan, folder)
     write_results(plan, folder)
-    lines = tool.study_section(folder.path / "summary.csv").splitlines()
+    lines = study_section.study_table(folder.path / "summary.csv").splitlines()
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
     assert list(rows) == ["Arm", "Twins", "No twin", "Short", "Whole organ", "Supervised", "Shuffled labels"]
     markdown = {
@@ -42,11 +51,25 @@ def test_the_table_repeats_the_summary(tool, planned, fill_study):
     assert "Not trained yet: Wrong." in " ".join(lines)
 
 
-def test_without_a_file_there_is_no_section(tool, tmp_path):
-    assert tool.study_section(tmp_path / "none.csv") == ""
+def test_every_study_with_a_file_has_a_table(study_section, planned, fill_study, tmp_path):
+    plan, folder = planned
+    fill_study(plan, folder)
+    write_results(plan, folder)
+    assert study_section.studies_section(tmp_path) == ""
+    shutil.copy(folder.path / "summary.csv", tmp_path / "study_nodule.csv")
+    section = study_section.studies_section(tmp_path)
+    table = study_section.study_table(tmp_path / "study_nodule.csv")
+    assert section == f"## Compared\n\n### Nodules in chest CT\n\n{table}"
+    shutil.copy(folder.path / "summary.csv", tmp_path / "study_mri.csv")
+    assert study_section.studies_section(tmp_path).index("Glioma") < study_section.studies_section(
+        tmp_path
+    ).index("Nodules")
+
+
+def test_without_a_section_the_old_one_goes(tool, study_section):
     text = "before\n<!-- study:begin -->\nold\n<!-- study:end -->\nafter\n"
     assert tool.insert(text, "study", "") == "before\n<!-- study:begin -->\n<!-- study:end -->\nafter\n"
-    section, page = tool.study_section(tool.STUDY), tool.RESULTS.read_text(encoding="utf-8")
+    section, page = study_section.studies_section(tool.STUDIES), tool.RESULTS.read_text(encoding="utf-8")
     assert section in page and tool.insert(page, "study", section) == page
 
 
@@ -60,8 +83,8 @@ def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):
     assert all(line.endswith((" | met |", " | missed |")) for line in lines)
 
 
-def test_readings_are_those_of_the_page(tool):
-    assert tool.READINGS == READINGS
+def test_readings_are_those_of_the_page(study_section):
+    assert study_section.READINGS == READINGS
 
 
 def test_the_table_of_masks_repeats_the_studies(tool, tmp_path):
@@ -79,5 +102,5 @@ def test_the_table_of_masks_repeats_the_studies(tool, tmp_path):
         "| all patients |  | 0.80 (0.70 to 0.90) |",
     ]
     assert "162 held-out patients, 1 to 3 seeds" in lines[7] and "MRI" not in lines[0]
-    section, page = tool.masks_section(tool.STUDY.parent), tool.MASKS_PAGE.read_text(encoding="utf-8")
+    section, page = tool.masks_section(tool.STUDIES), tool.MASKS_PAGE.read_text(encoding="utf-8")
     assert section and section in page

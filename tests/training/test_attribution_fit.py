@@ -131,6 +131,71 @@ def test_a_run_teaches_marks_selects_and_reports(whole):
 
 
 @pytest.mark.slow
+def test_classifiers_of_another_run_end_where_its_own_would(whole, inputs, tmp_path):
+    own, taken, changed = tmp_path / "own", tmp_path / "taken", ("--set", "attribution.method=grad_cam")
+    runs = [
+        subprocess.run(command(inputs, out, *changed, *more), capture_output=True, text=True)
+        for out, more in ((own, ()), (taken, ("--classifiers", str(whole[0]))))
+    ]
+    assert [done.returncode for done in runs] == [0, 0], [done.stderr for done in runs]
+    assert f"Classifiers: those of {whole[0].resolve()} are taken, after 8 steps." in runs[1].stdout
+    for one, two in zip(weights(own), weights(taken)):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+    logs = [
+        [
+            (row["kind"], row["stage"], row["step"], row.get("loss"))
+            for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+        ]
+        for out in (own, taken)
+    ]
+    assert [row[:3] for row in logs[0]] == [row[:3] for row in logs[1]]
+    stage = json.loads((taken / "checkpoints" / "classifiers" / "chosen.json").read_text())
+    assert json.loads((taken / "selection.json").read_text())["seconds"] > stage["seconds"] > 0
+
+    other = subprocess.run(
+        command(inputs, tmp_path / "other", "--set", "training.seed=1", "--classifiers", str(whole[0])),
+        capture_output=True,
+        text=True,
+    )
+    assert other.returncode == 2 and "expected classifiers of the same images, labels" in other.stderr
+    assert not (tmp_path / "other").exists()
+
+
+STUDY = """\
+name: teachers
+title: Teachers
+recipe: rings.yaml
+seeds: [0]
+reference: attribution
+groups:
+  - kind: main
+    title: All of them
+    arms:
+      - {name: attribution, title: Attribution}
+      - {name: grad_cam, title: Grad-CAM, set: {attribution.method: grad_cam}}
+      - {name: other, title: Another share, set: {attribution.share: 0.2}}
+"""
+
+
+@pytest.mark.slow
+def test_a_study_of_two_jobs_trains_them_once(inputs, own_cache, tmp_path):
+    recipe, data = inputs
+    study = recipe.parent / "teachers.yaml"
+    study.write_text(STUDY)
+    call = [sys.executable, "-m", "clamnet_tf", "study", str(study), "--data", str(data)]
+    done = subprocess.run(
+        [*call, "--out", str(tmp_path / "out"), "--jobs", "2"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    runs = sorted((tmp_path / "out" / "runs").iterdir())
+    ends = [json.loads((run / "checkpoints/classifiers/chosen.json").read_text()) for run in runs]
+    own = [run for run, end in zip(runs, ends) if "taken_from" not in end]
+    assert len(runs) == 3 and len(own) == 1
+    assert {end["taken_from"] for end in ends if "taken_from" in end} == {str(own[0])}
+    assert len({end["key"] for end in ends}) == 1
+
+
+@pytest.mark.slow
 def test_the_network_of_a_run_predicts(whole, inputs, tmp_path):
     made = tmp_path / "masks"
     call = [
