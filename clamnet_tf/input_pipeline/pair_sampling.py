@@ -41,12 +41,12 @@ class PairPlan:
             raise DataError(problem)
         self.pairs_per_step = batch_size // 2
         self.seed = seed
-        weights = matching_weights(
-            {name: np.asarray(values)[self.abnormal] for name, values in columns.items()},
-            {name: np.asarray(values)[self.normal] for name, values in columns.items()},
-            **matching,
-        )
-        self._cumulative = np.cumsum(weights, axis=1)
+        columns = {name: np.asarray(values) for name, values in columns.items()}
+        if "site" in columns:  # numbers are compared faster than texts
+            columns["site"] = np.unique(columns["site"], return_inverse=True)[1]
+        self._of_abnormal = {name: values[self.abnormal] for name, values in columns.items()}
+        self._of_normal = {name: values[self.normal] for name, values in columns.items()}
+        self._matching = matching
         self._epoch = (-1, None)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
@@ -68,8 +68,15 @@ class PairPlan:
             for index in range(step * self.pairs_per_step, (step + 1) * self.pairs_per_step)
         ]
         uniform = np.random.default_rng([self.seed, 2, step]).random(self.pairs_per_step)
+        # Only for the slices that are drawn: for all, the table would grow with the square of their number.
+        weights = matching_weights(
+            {name: values[drawn] for name, values in self._of_abnormal.items()},
+            self._of_normal,
+            **self._matching,
+        )
         partners = [
-            min(np.searchsorted(self._cumulative[a], u), len(self.normal) - 1) for a, u in zip(drawn, uniform)
+            min(np.searchsorted(cumulative, u), len(self.normal) - 1)
+            for cumulative, u in zip(np.cumsum(weights, axis=1), uniform)
         ]
         return np.stack([self.abnormal[drawn], self.normal[partners]], axis=1).reshape(-1)
 

@@ -1,6 +1,7 @@
 """The plan of pairs: classes, matching, coverage, and that it depends on seed and step alone."""
 
 import collections
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -37,6 +38,30 @@ def test_a_step_is_the_same_whenever_it_is_asked_for(slices):
     backwards = [second.rows(step).tolist() for step in reversed(range(30))][::-1]
     assert forwards == backwards
     assert forwards != [plan(slices, seed=4).rows(step).tolist() for step in range(30)]
+
+
+def test_partners_are_drawn_from_the_weights_of_all_pairs(slices):
+    labels, columns = slices
+    sides = [{name: values[labels == label] for name, values in columns.items()} for label in (1, 0)]
+    table = np.cumsum(matching_weights(*sides, **MATCHING), axis=1)
+    planned, normal = plan(slices), np.flatnonzero(labels == 0)
+    place = {row: index for index, row in enumerate(np.flatnonzero(labels))}
+    for step in range(60):
+        uniform = np.random.default_rng([3, 2, step]).random(4)
+        for (abnormal, partner), drawn in zip(planned.rows(step).reshape(-1, 2), uniform):
+            assert partner == normal[np.searchsorted(table[place[abnormal]], drawn)]
+
+
+def test_memory_grows_with_the_slices_and_not_with_their_pairs():
+    count = 100_000  # a table of all pairs would take 1.6 GB
+    labels = np.arange(count) % 50 == 0
+    columns = {"position": np.linspace(0, 1, count), "area": np.ones(count), "site": np.full(count, "a")}
+    tracemalloc.start()
+    planned = plan((labels, columns))
+    planned.rows(0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100e6
 
 
 def test_every_abnormal_slice_comes_once_per_epoch(slices):
