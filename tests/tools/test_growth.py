@@ -48,6 +48,22 @@ def test_the_commands_run_and_are_measured(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "growth.json").read_text())
-    assert set(result["exponents"]) == {"data prepare", "fit, until its first step", "predict", "evaluate"}
+    assert set(result["exponents"]) == {"data prepare", "fit", "predict", "evaluate"}
     lines = (tmp_path / "growth.csv").read_text().splitlines()
     assert len(lines) == 1 + 3 * 4 and (tmp_path / "growth.png").stat().st_size > 5000
+
+    again = [
+        str(TOOLS / "growth"),
+        "--sizes",
+        "800",
+        "1200",
+        "--out",
+        str(tmp_path),
+        "--until",
+        "data prepare",
+    ]
+    done = subprocess.run([sys.executable, *again], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["command"] for line in done.stdout.splitlines()[:3]] == ["data prepare"] * 3
+    after = (tmp_path / "growth.csv").read_text().splitlines()
+    assert len(after) == len(lines) and set(lines) - set(after) <= set(lines[1::4])

@@ -35,16 +35,26 @@ FIRST_STEP = "Training"
 
 
 def run(arguments) -> None:
-    """Measure every command at every size, and write growth.csv, growth.json and growth.png."""
-    rows, pages = [], None
+    """Measure the commands at every size, and write growth.csv, growth.json and growth.png.
+
+    With `arguments.until`, no command after that one is measured, and those keep their rows in growth.csv;
+    the page of studies keeps its figures unless it is measured.
+    """
+    rows, kept, pages = [], [], None
+    if arguments.until:
+        kept, pages = earlier(arguments.out)
     with tempfile.TemporaryDirectory() as home:
         for size in [SLICES * 8, *sorted(arguments.sizes)]:
             for name, figures in measure(Path(home) / str(size), size):
                 rows.append({"command": name, "slices": size, **figures})
                 print(json.dumps(rows[-1]), flush=True)
+                if arguments.until and name == arguments.until:
+                    break
         if arguments.pages:
             pages = open_page(Path(home) / "page", arguments.pages)
             print(json.dumps(pages), flush=True)
+    measured = {row["command"] for row in rows}
+    rows += [row for row in kept if row["command"] not in measured]
     result = {
         "exponents": exponents(rows),
         "page": pages,
@@ -66,6 +76,18 @@ def run(arguments) -> None:
     print(json.dumps(result, indent=2))
 
 
+def earlier(folder: Path) -> tuple[list[dict], dict | None]:
+    """Return the rows of growth.csv and the page's figures of growth.json in `folder`."""
+    with open(folder / "growth.csv", newline="", encoding="utf-8") as stream:
+        rows = [
+            {"command": row.pop("command"), **{key: float(value) for key, value in row.items()}}
+            for row in csv.DictReader(stream)
+        ]
+    for row in rows:
+        row |= {key: int(row[key]) for key in ("slices", "memory_mb")}
+    return rows, json.loads((folder / "growth.json").read_text(encoding="utf-8"))["page"]
+
+
 def measure(home: Path, size: int):
     """Yield each command and its seconds, processor seconds and most memory, for `size` slices."""
     write_data(home / "data", size)
@@ -74,7 +96,7 @@ def measure(home: Path, size: int):
     cache, run_folder = ("--cache", str(home / "cache")), str(home / "run")
     yield "data prepare", command("data", "prepare", recipe, "--data", table, *cache)
     fit = ("fit", recipe, "--data", table, "--out", run_folder, *cache)
-    yield "fit, until its first step", command(*fit, until=FIRST_STEP)
+    yield "fit", command(*fit, until=FIRST_STEP)
     yield (
         "predict",
         command("predict", run_folder, str(home / "data" / "images"), "--out", str(home / "marked")),
@@ -110,7 +132,7 @@ def write_data(folder: Path, size: int) -> None:
 
 
 def command(*words: str, until: str | None = None) -> dict:
-    """Run a command of clamnet-tf to its end; with `until`, the time is that of the first such line.
+    """Run a command of clamnet-tf to its end; with `until`, the seconds end at the first such line.
 
     Raises:
         RuntimeError: The command failed, or printed no such line.

@@ -16,6 +16,7 @@ from clamnet_tf.networks.cost import network_cost
 from clamnet_tf.networks.grid import grid_of
 from clamnet_tf.recipe.schema import NetworkSection
 from clamnet_tf.training.fused_adam import Adam
+from clamnet_tf.training.precision import set_precision
 from clamnet_tf.training.siamese import SiameseTrainer
 from clamnet_tf.training.supervised import SupervisedTrainer
 
@@ -87,9 +88,14 @@ QUICK = Size(
 )
 
 
-def our_step(network, batch: int):
-    """Return a callable: one optimizer step of this project on a fixed batch with masks."""
+def our_step(network, batch: int, mixed: bool | str = False):
+    """Return a callable: one optimizer step of this project on a fixed batch with masks.
+
+    `mixed` is the recipe's runtime.mixed_precision.
+    """
+    set_precision(mixed)
     trainer = SupervisedTrainer(network)
+    set_precision(False)
     trainer.compile(optimizer=Adam(1e-4), jit_compile=False)
     trainer.optimizer.build(trainer.trainable_variables)
     images, truth = _batch(network, batch)

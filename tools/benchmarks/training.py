@@ -7,6 +7,7 @@ from benchmarks.rounds import Taken, interleaved
 from benchmarks.rows import Row, figure, milliseconds, ratio
 from benchmarks.subjects import our_step, pairs, plain_step, siamese_step, siamese_trainer
 
+from clamnet_tf.diagnostics.hardware import processor
 from clamnet_tf.training.strategy import build_strategy
 from clamnet_tf.training.updates import updates
 
@@ -40,6 +41,8 @@ def rows(size) -> list:
     for batch in size.batches:
         runs[f"ours, batch norm, {batch}"] = our_step(size.network("batch"), batch)
         runs[f"ours, group norm, {batch}"] = our_step(size.network("group"), batch)
+        if "amx_bf16" in processor()[1]:
+            runs[f"bfloat16, {batch}"] = our_step(size.network("group"), batch, "bfloat16")
         runs[f"Keras, batch norm, {batch}"] = plain_step(size.network("batch"), batch)
     found = interleaved(runs, size.rounds)
     best = Taken(
@@ -76,6 +79,19 @@ def rows(size) -> list:
                 sides=sides,
             )
         )
+        if f"bfloat16, {batch}" in found:
+            faster = found[f"bfloat16, {batch}"]
+            result.append(
+                ratio(
+                    GROUP,
+                    f"step of {batch}: convolutions in bfloat16 (AMX) against float32, group norm",
+                    group,
+                    faster,
+                    at_least=1.3 if batch == max(size.batches) else None,
+                    sides={"bfloat16": milliseconds(faster), "float32": milliseconds(group)},
+                    note="runtime.mixed_precision: bfloat16",
+                )
+            )
         work = 3 * batch * size.gflop()
         share = Row(
             GROUP,
