@@ -9,7 +9,7 @@ from clamnet_tf.preprocessing.mask_table import write_uses
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.initial import plan_initial
-from clamnet_tf.training.precision import precision_note, set_precision
+from clamnet_tf.training.precision import set_precision
 from clamnet_tf.training.selection import CheckpointScore
 from clamnet_tf.training.shared_classifiers import take_classifiers
 from clamnet_tf.training.stage import Session, StopRequest, run_stage
@@ -77,9 +77,6 @@ def train(
         reporter.line(
             f"Note: network.norm batch: {leak}; group norm segments better (recipes/EXPERIMENTS.md, row 45)."
         )
-    note = precision_note(runtime.mixed_precision)
-    if note:
-        reporter.line(note)
     if run and recipe.training.supervision != "labels":
         write_uses(run.masks, parts.teaching.uses)
     if initial is not None:

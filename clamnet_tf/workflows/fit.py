@@ -175,7 +175,10 @@ def _train_and_evaluate(
     from clamnet_tf.evaluation.evaluate import evaluate_run
     from clamnet_tf.reporting.image_words import in_words_of
     from clamnet_tf.training.fit import train
+    from clamnet_tf.training.precision import precision_note
 
+    if note := precision_note(recipe.runtime.mixed_precision):
+        reporter.line(note)
     teaching = manifest
     if corrections is not None:
         if not run.corrections.exists() and not run.is_untrained():
