@@ -56,7 +56,8 @@ def study_table(path: Path) -> str:
     lacking = [arm["title"].split(":")[0] for arm in arms if arm["state"] != "done" and not arm["dice"]]
     fewer = any(arm["state"] != "done" and arm["dice"] for arm in arms)
     notes = [
-        f"{reference['patients']} held-out patients with a lesion, {reference['seeds']} seeds. Per patient "
+        f"{reference['patients']} held-out patients with a lesion, "
+        f"{'one seed' if reference['seeds'] == '1' else reference['seeds'] + ' seeds'}. Per patient "
         f"the seeds are averaged; intervals are bootstrapped over patients, "
         "differences paired by patient and tested by sign flips, corrected after Holm over all arms of the "
         "study.",
