@@ -3,21 +3,14 @@
 import csv
 from pathlib import Path
 
+from clamnet_tf.study.wording import READINGS
+
 STUDIES = {
     "study_mri": "Glioma in brain MRI",
     "study_nodule": "Nodules in chest CT",
     "study_chest_ct": "Pneumonia in chest CT",
 }
 """Name of a shipped study -> title of its table; recipes/results/NAME.csv is a copy of its summary.csv."""
-READINGS = {
-    "reference": "the reference",
-    "better": "better",
-    "worse": "worse",
-    "open": "no difference shown",
-    "uncertain": "not shown among so many comparisons",
-    "neither": "neither marks the lesion",
-    "": "",
-}
 
 
 def studies_section(folder: Path) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from clamnet_tf.study.report import write_results
-from clamnet_tf.study.wording import READINGS
 
 TOOL = Path(__file__).parents[2] / "tools" / "readme-figures"
 
@@ -81,10 +80,6 @@ def test_the_table_of_speed_repeats_the_targets_of_the_bench(tool):
     lines = tool.speed_section(tool.SPEED).splitlines()[2:]
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == with_target
     assert all(line.endswith((" | met |", " | missed |")) for line in lines)
-
-
-def test_readings_are_those_of_the_page(study_section):
-    assert study_section.READINGS == READINGS
 
 
 def test_the_table_of_masks_repeats_the_studies(tool, tmp_path):
