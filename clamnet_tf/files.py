@@ -64,15 +64,15 @@ def open_regular(path):
         if os.path.isdir(path):  # what Windows answers for a folder
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)) from None
         raise
-    try:
+    with contextlib.ExitStack() as unless_opened:
+        unless_opened.callback(os.close, descriptor)
         if stat.S_ISDIR(mode := os.fstat(descriptor).st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is a pipe or device, not a file", os.fspath(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+        stream = os.fdopen(descriptor, "rb")
+        unless_opened.pop_all()  # the stream closes it now
+    return stream
 
 
 @contextlib.contextmanager

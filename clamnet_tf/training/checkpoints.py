@@ -72,6 +72,11 @@ def restore_checkpoint(path: Path, trainer) -> dict:
     return extra
 
 
+def candidate(folder: Path, step: int) -> Path:
+    """Return the file of the weights that were scored at `step` of the run, in the folder of a stage."""
+    return Path(folder) / f"candidate-{step:08d}.npz"
+
+
 def save_weights(path: Path, network) -> None:
     """Write the network's weights alone, in order, as an .npz."""
     with atomic_path(path) as temporary:

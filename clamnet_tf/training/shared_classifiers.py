@@ -2,12 +2,14 @@
 attribution, the outlines, the last network) train them once.
 """
 
-import json
 import shutil
+import zipfile
 
 from clamnet_tf.errors import RunError
+from clamnet_tf.files import make_folder, write_json
+from clamnet_tf.plain_json import plain_json
 from clamnet_tf.runs import RunFolder
-from clamnet_tf.training.checkpoints import END
+from clamnet_tf.training.checkpoints import END, candidate
 
 STAGE = "classifiers"
 """Name of the stage that trains them, and of its folder below checkpoints/."""
@@ -30,23 +32,12 @@ def take_classifiers(donor: RunFolder, run: RunFolder, key: str, say) -> None:
         say: called with a line for the reader.
 
     Raises:
-        RunError: `donor` has no trained classifiers, or other ones than `run` would train.
+        RunError: `donor` has no trained classifiers, damaged ones, or other ones than `run` would train.
     """
     target, source = run.checkpoints / STAGE, donor.checkpoints / STAGE
     if target.exists():
         return
-    if not has_classifiers(donor):
-        raise RunError(
-            f"--classifiers {donor.path}: expected a run that has trained the classifiers of an attribution; "
-            f"there is no {source.name}/{END} below its checkpoints/. Name another run, or train without "
-            "--classifiers."
-        )
-    ended = json.loads((source / END).read_text(encoding="utf-8"))
-    if not ended.get("key"):
-        raise RunError(
-            f"--classifiers {donor.path}: expected a run that says what its classifiers depend on; it was "
-            "trained by an earlier version. Train without --classifiers."
-        )
+    ended = _trained(donor)
     if ended["key"] != key:
         raise RunError(
             f"--classifiers {donor.path}: expected classifiers of the same images, labels, split, seed and "
@@ -54,16 +45,39 @@ def take_classifiers(donor: RunFolder, run: RunFolder, key: str, say) -> None:
             f"another training (compare {donor.recipe} with {run.recipe}, and both split.csv). Train without "
             "--classifiers."
         )
-    partial = target.with_name(f".partial-{STAGE}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for path in source.glob("candidate-*.npz"):
-        shutil.copyfile(path, partial / path.name)
-    (partial / END).write_text(json.dumps({**ended, "taken_from": str(donor.path)}, indent=1) + "\n", "utf-8")
+    step = ended["look"]["step"]
+    partial = make_folder(target.with_name(f".partial-{STAGE}"))
+    shutil.copyfile(candidate(source, step), candidate(partial, step))
+    write_json(partial / END, {**ended, "taken_from": str(donor.path)})
     run.truncate_metrics(0)
     for row in donor.read_metrics():
         if row.get("stage") == STAGE:
             run.append_metrics(row)
     partial.rename(target)
     run.keep()
-    say(f"Classifiers: those of {donor.path} are taken, after {ended['look']['step']} steps.")
+    say(f"Classifiers: those of {donor.path} are taken, after {step} steps.")
+
+
+def _trained(donor: RunFolder) -> dict:
+    """Return what `run_stage` wrote about the classifiers of a run, whose weights are there and whole."""
+
+    def refused(reason: str) -> RunError:
+        return RunError(f"--classifiers {donor.path}: {reason}. Train without --classifiers.")
+
+    folder = donor.checkpoints / STAGE
+    if not has_classifiers(donor):
+        raise refused(
+            "expected a run that has trained the classifiers of an attribution; there is no "
+            f"{STAGE}/{END} below its checkpoints/"
+        )
+    ended = plain_json(
+        (folder / END).read_bytes(), lambda reason: refused(f"{STAGE}/{END} is damaged ({reason})")
+    )
+    if not ended.get("key"):
+        raise refused(
+            "expected a run that says what its classifiers depend on; it was trained by an earlier version"
+        )
+    weights = candidate(folder, ended["look"]["step"])
+    if not zipfile.is_zipfile(weights) or zipfile.ZipFile(weights).testzip():
+        raise refused(f"expected whole weights in {STAGE}/{weights.name}; the file is missing or damaged")
+    return ended

@@ -160,7 +160,7 @@ def run_stage(stage: Stage, session: Session, place: str = "one stage"):
         before = ended.get("seconds", 0.0)
     network = stage.predictor.network
     if run:
-        checkpoints.load_weights(_candidate(folder, chosen.step), network)
+        checkpoints.load_weights(checkpoints.candidate(folder, chosen.step), network)
     workers.take_from_chief(network.variables)
     return chosen, reason, scores, before
 
@@ -207,7 +207,7 @@ def _train(stage: Stage, folder: Path | None, session: Session, place: str):
             score = stage.score(step)
         scores.append(score)
         if run:
-            checkpoints.save_weights(_candidate(folder, step), stage.predictor.network)
+            checkpoints.save_weights(checkpoints.candidate(folder, step), stage.predictor.network)
             log.write({"kind": "look", "stage": stage.name, **score.row()}, "validation")
 
     def due(step, every):
@@ -255,7 +255,3 @@ def _read_end(folder: Path):
     """Return what `run_stage` wrote when the stage had ended, or None."""
     path = folder / checkpoints.END
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _candidate(folder: Path, step: int) -> Path:
-    return folder / f"candidate-{step:08d}.npz"

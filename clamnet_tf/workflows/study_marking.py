@@ -99,11 +99,12 @@ class StudyMarker:
             UserInputError: Nothing could be marked.
         """
         shutil.rmtree(self.out / study, ignore_errors=True)
-        try:
-            return self._mark(study, folder)
-        except BaseException:  # a part of the results, without a record, would be taken for other files
-            shutil.rmtree(self.out / study, ignore_errors=True)
-            raise
+        with contextlib.ExitStack() as unless_complete:
+            # A part of the results, without a record, would be taken for other files.
+            unless_complete.callback(shutil.rmtree, self.out / study, ignore_errors=True)
+            record = self._mark(study, folder)
+            unless_complete.pop_all()
+        return record
 
     def _mark(self, study: str, folder: Path) -> dict:
         """Mark the files of a study into an empty folder."""

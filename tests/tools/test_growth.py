@@ -67,3 +67,12 @@ def test_the_commands_run_and_are_measured(tmp_path):
     assert [json.loads(line)["command"] for line in done.stdout.splitlines()[:3]] == ["data prepare"] * 3
     after = (tmp_path / "growth.csv").read_text().splitlines()
     assert len(after) == len(lines) and set(lines) - set(after) <= set(lines[1::4])
+
+
+def test_until_needs_the_figures_of_an_earlier_run(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / "growth"), "--until", "fit", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "expected growth.csv and growth.json of an earlier run" in done.stderr

@@ -15,6 +15,17 @@ LOSS = {
     "contrast_margin": 0.7,
     "pooling_power": 6.0,
 }
+TEACHERS = """\
+name: teachers
+title: Teachers
+recipe: {recipe}
+seeds: [{seeds}]
+reference: attribution
+groups:
+  - kind: main
+    title: All of them
+    arms:"""
+"""A study whose arms, which follow, have different teachers."""
 TINY = NetworkSection(depth=2, filters=[4, 6], kernels=[3, 3], norm="none")
 
 

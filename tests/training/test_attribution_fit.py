@@ -4,6 +4,7 @@ image, masks for measuring.
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import TEACHERS
 
 SIDE, PATIENTS = 32, 24
 RECIPE = """\
@@ -133,12 +137,15 @@ def test_a_run_teaches_marks_selects_and_reports(whole):
 @pytest.mark.slow
 def test_classifiers_of_another_run_end_where_its_own_would(whole, inputs, tmp_path):
     own, taken, changed = tmp_path / "own", tmp_path / "taken", ("--set", "attribution.method=grad_cam")
+    donor = Path(shutil.copytree(whole[0], tmp_path / "donor"))
+    ended = donor / "checkpoints" / "classifiers" / "chosen.json"
+    ended.write_text(json.dumps(json.loads(ended.read_text()) | {"seconds": 5000.0}))
     runs = [
         subprocess.run(command(inputs, out, *changed, *more), capture_output=True, text=True)
-        for out, more in ((own, ()), (taken, ("--classifiers", str(whole[0]))))
+        for out, more in ((own, ()), (taken, ("--classifiers", str(donor))))
     ]
     assert [done.returncode for done in runs] == [0, 0], [done.stderr for done in runs]
-    assert f"Classifiers: those of {whole[0].resolve()} are taken, after 8 steps." in runs[1].stdout
+    assert f"Classifiers: those of {donor.resolve()} are taken, after 8 steps." in runs[1].stdout
     for one, two in zip(weights(own), weights(taken)):
         np.testing.assert_allclose(one, two, atol=1e-6)
     logs = [
@@ -149,8 +156,8 @@ def test_classifiers_of_another_run_end_where_its_own_would(whole, inputs, tmp_p
         for out in (own, taken)
     ]
     assert [row[:3] for row in logs[0]] == [row[:3] for row in logs[1]]
-    stage = json.loads((taken / "checkpoints" / "classifiers" / "chosen.json").read_text())
-    assert json.loads((taken / "selection.json").read_text())["seconds"] > stage["seconds"] > 0
+    seconds = [json.loads((out / "selection.json").read_text())["seconds"] for out in (own, taken)]
+    assert 0 < seconds[0] < 4000 and 5000 < seconds[1] < 9000  # the donor's training counts
 
     other = subprocess.run(
         command(inputs, tmp_path / "other", "--set", "training.seed=1", "--classifiers", str(whole[0])),
@@ -161,16 +168,7 @@ def test_classifiers_of_another_run_end_where_its_own_would(whole, inputs, tmp_p
     assert not (tmp_path / "other").exists()
 
 
-STUDY = """\
-name: teachers
-title: Teachers
-recipe: rings.yaml
-seeds: [0]
-reference: attribution
-groups:
-  - kind: main
-    title: All of them
-    arms:
+ARMS = """
       - {name: attribution, title: Attribution}
       - {name: grad_cam, title: Grad-CAM, set: {attribution.method: grad_cam}}
       - {name: other, title: Another share, set: {attribution.share: 0.2}}
@@ -181,7 +179,7 @@ groups:
 def test_a_study_of_two_jobs_trains_them_once(inputs, own_cache, tmp_path):
     recipe, data = inputs
     study = recipe.parent / "teachers.yaml"
-    study.write_text(STUDY)
+    study.write_text(TEACHERS.format(recipe="rings.yaml", seeds="0") + ARMS)
     call = [sys.executable, "-m", "clamnet_tf", "study", str(study), "--data", str(data)]
     done = subprocess.run(
         [*call, "--out", str(tmp_path / "out"), "--jobs", "2"], capture_output=True, text=True
@@ -234,10 +232,16 @@ def test_killed_and_resumed_ends_with_the_same_weights(whole, inputs, tmp_path, 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "FINISHED").exists()
+    newest = sorted((out / "checkpoints" / stage).glob("step-*.npz"))[-1]
+    with np.load(newest) as stored:
+        arrays = dict(stored)
+    arrays["extra"] = np.array(json.dumps(json.loads(str(arrays["extra"])) | {"seconds": 5000.0}))
+    np.savez(newest, **arrays)
     done = subprocess.run(command(inputs, out, "--resume"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for one, two in zip(weights(whole[0]), weights(out)):
         np.testing.assert_allclose(one, two, atol=1e-6)
+    assert json.loads((out / "selection.json").read_text())["seconds"] > 5000  # before the kill counts
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Which runs train equal classifiers, and which run may take those of another one."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from clamnet_tf.study.read import load_study
 from clamnet_tf.study.runner import Job, wanted
 from clamnet_tf.study.times import seconds_left
 from clamnet_tf.training.shared_classifiers import take_classifiers
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import TEACHERS
 
 LATER = [
     "attribution.method=layer_cam",
@@ -116,21 +121,26 @@ def test_other_classifiers_are_refused(tmp_path):
         take_classifiers(fresh(tmp_path / "none"), run, "k", pytest.fail)
     with pytest.raises(RunError, match="trained by an earlier version"):
         take_classifiers(trained(tmp_path / "earlier", key=None), run, "k", pytest.fail)
+    broken = trained(tmp_path / "broken").checkpoints / "classifiers"
+    (broken / "chosen.json").write_text('{"key": "k", "loo')
+    with pytest.raises(RunError, match=r"broken: classifiers/chosen.json is damaged"):
+        take_classifiers(RunFolder(tmp_path / "broken"), run, "k", pytest.fail)
+    for name in ("lacking", "cut", "changed"):
+        weights = trained(tmp_path / name).checkpoints / "classifiers" / "candidate-00000008.npz"
+        whole = weights.read_bytes()
+        damaged = bytearray(whole)
+        damaged[whole.index(np.arange(3.0).tobytes())] ^= 1
+        weights.write_bytes(whole[: len(whole) // 2] if name == "cut" else damaged)
+        if name == "lacking":
+            weights.unlink()
+        with pytest.raises(RunError, match="candidate-00000008.npz; the file is missing or damaged"):
+            take_classifiers(RunFolder(tmp_path / name), run, "k", pytest.fail)
     with pytest.raises(RunError, match="expected classifiers of the same images, labels, split, seed"):
         take_classifiers(trained(tmp_path / "other"), run, "another", pytest.fail)
     assert not (run.checkpoints / "classifiers").exists() and run.read_metrics() == []
 
 
-STUDY = """\
-name: teachers
-title: Teachers
-recipe: ct_nodule
-seeds: [0, 1]
-reference: attribution
-groups:
-  - kind: main
-    title: All of them
-    arms:
+ARMS = """
       - {name: attribution, title: Attribution}
       - {name: layer_cam, title: LayerCAM, set: {attribution.method: layer_cam}}
       - name: pairs
@@ -143,7 +153,7 @@ groups:
 def study(tmp_path):
     """(plan, folder) with nothing run."""
     path = tmp_path / "teachers.yaml"
-    path.write_text(STUDY)
+    path.write_text(TEACHERS.format(recipe="ct_nodule", seeds="0, 1") + ARMS)
     folder = StudyFolder(tmp_path / "out")
     return plan(load_study(path), tmp_path, open_source(None, None, None, None, folder.cache)), folder
 

@@ -77,7 +77,12 @@ def run(arguments) -> None:
 
 
 def earlier(folder: Path) -> tuple[list[dict], dict | None]:
-    """Return the rows of growth.csv and the page's figures of growth.json in `folder`."""
+    """Return the rows of growth.csv and the page's figures of growth.json in `folder`; end without them."""
+    if not all((folder / name).exists() for name in ("growth.csv", "growth.json")):
+        sys.exit(
+            f"Error: --until: expected growth.csv and growth.json of an earlier run in {folder}, since "
+            "the other commands keep their figures; found none. Measure all commands first."
+        )
     with open(folder / "growth.csv", newline="", encoding="utf-8") as stream:
         rows = [
             {"command": row.pop("command"), **{key: float(value) for key, value in row.items()}}

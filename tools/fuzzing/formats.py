@@ -19,6 +19,16 @@ from pydicom.sequence import Sequence
 from fuzzing.mutations import NUMBERS, change_bytes, change_text, change_tree, json_bytes
 from fuzzing.seeds import Seed, http, png_chunk
 
+CANNOT_BE_WRITTEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _DICOM_VALUES = (
     "",
     "0",
@@ -88,7 +98,7 @@ def mutate(seed: Seed, rng: random.Random, seeds: list[Seed]) -> bytes:
         warnings.simplefilter("ignore")
         try:
             return change(seed, rng)
-        except Exception:  # a value that its own library cannot write: changed byte by byte instead
+        except CANNOT_BE_WRITTEN:  # by the format's own library: changed byte by byte instead
             return change_bytes(seed.content, rng)
 
 
