@@ -48,7 +48,6 @@ class Job:
             own
             and self.to_do() == "train"
             and not self.folder.began_classifiers(self.run)
-            and self.folder.classifiers_for(self.run, self.plan) is None
             and any(
                 other.run.classifiers == own and not has_classifiers(self.folder.run(other.run))
                 for other in others

@@ -198,6 +198,23 @@ def test_training_in_bfloat16_is_close_and_everything_else_is_float32(images, bf
         np.testing.assert_allclose(fast(images, training=False)[head], value, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(3, 3, padding="same"),
+        keras.layers.Conv2DTranspose(3, 2, strides=2, padding="same"),
+    ],
+)
+def test_each_kind_of_convolution_is_rounded_in_training_alone(layer, images, bfloat16):
+    inputs = keras.Input((16, 16, 2))
+    stock = keras.Model(inputs, {"head_1": layer(inputs)})
+    fast = fast_form(stock)
+    trained, used = (fast(images, training=training)["head_1"].numpy() for training in (True, False))
+    np.testing.assert_array_equal(trained, rounded(trained))  # the bias is 0
+    assert not np.array_equal(used, rounded(used))
+    np.testing.assert_allclose(trained, used, atol=0.03 * np.abs(used).max())
+
+
 def test_only_known_number_formats_are_set():
     with pytest.raises(ValueError, match="expected float32 or bfloat16, received float16"):
         set_training_kind("float16")
