@@ -46,6 +46,10 @@ def describe(recipe, overrides, side, channels, picture):
             if loaded.data.channels
             else (COHORTS[loaded.data.cohort.kind].channels if loaded.data.cohort else 1)
         )
+    taught = loaded.self_training
+    if loaded.attribution is not None and taught.teacher == "attribution" and not taught.rounds:
+        _describe_classifiers(loaded.attribution.classifier, side, channels, picture)
+        return
     if loaded.network.pretrained is not None:
         _describe_pretrained(loaded.network, side, channels, picture)
         return
@@ -64,6 +68,24 @@ def describe(recipe, overrides, side, channels, picture):
         )
     if picture:
         click.echo(f"\nPicture: {picture}")
+
+
+def _describe_classifiers(section, side, channels, picture):
+    """Print what the classifiers have whose attribution is the result; they have no grid to draw."""
+    from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers, classifiers_of
+    from clamnet_tf.reporting.wording import count
+
+    if picture:
+        raise click.UsageError("--draw draws a grid; the classifiers have none. Leave --draw out.")
+    network = build_evidence_classifiers(section, side=side, channels=channels)
+    one = classifiers_of(network)[0]
+    height, width = one.output["evidence"].shape[1:]
+    kind = "EfficientNet-Lite0 with ImageNet weights" if section.backbone != "residual" else "residual blocks"
+    click.echo(
+        f"{count(section.networks, 'image classifier')} of {kind}, whose attribution is the result "
+        f"(self_training.rounds 0); input {side} x {side} x {channels}, evidence map of {height} x {width} "
+        f"places, {one.count_params():,} parameters each."
+    )
 
 
 def _describe_pretrained(section, side, channels, picture):

@@ -204,6 +204,10 @@ def _refuse_together(recipe, out, place, search, initial, halves, classifiers):
         "--search eta trains on image labels alone; received training.supervision mixed.": search
         and recipe.training.supervision == "mixed",
         "--init runs in one process; train on several without it.": place and initial,
+        "--init starts the networks that mark; the result of this recipe is the attribution of its "
+        "classifiers (self_training.rounds 0). Train without --init.": initial
+        and recipe.self_training.teacher == "attribution"
+        and not recipe.self_training.rounds,
         "--classifiers runs in one process; train on several without it.": place and classifiers,
         "--classifiers needs a recipe whose teacher is an attribution; received self_training.teacher "
         f"{recipe.self_training.teacher}.": classifiers and recipe.self_training.teacher != "attribution",

@@ -3,7 +3,7 @@
 from clamnet_tf.recipe.classes import UNNAMED, classes_of
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting import wording
-from clamnet_tf.reporting.wording import atlas_comparison, consistency, percent
+from clamnet_tf.reporting.wording import atlas_comparison, consistency, count, percent
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.simulation.cohorts import COHORTS
 
@@ -55,6 +55,8 @@ def label_levels(selection: dict, recipe) -> str | None:
 def _network(recipe) -> str:
     """Describe in words the network whose marks are evaluated."""
     rounds = recipe.self_training.rounds
+    if recipe.self_training.teacher == "attribution" and not rounds:
+        return _classifiers(recipe.attribution, recipe.data.side)
     last = recipe.self_training.network if rounds else recipe.network
     if last.pretrained is not None:
         encoder = last.pretrained
@@ -74,13 +76,30 @@ def _network(recipe) -> str:
     return f"classifier of {size}; {method} at level {level}"
 
 
+def _classifiers(attribution, side: int) -> str:
+    """Describe in words the classifiers whose attribution is the result, and the attribution."""
+    own = attribution.classifier
+    kind = "EfficientNet-Lite0 with ImageNet weights" if own.backbone != "residual" else "residual blocks"
+    method = attribution.method.replace("_", " ")
+    return (
+        f"{count(own.networks, 'image classifier')} of {kind}, {side} x {side} pixels; marks are where they "
+        f"find their evidence ({method})"
+    )
+
+
 def _teacher(recipe) -> str | None:
-    """Say what taught the last network where lesions are; None when it was the first network."""
-    return {
-        "first_network": None,
-        "normal_atlas": atlas_comparison(recipe.data.normal_atlas),
-        "attribution": "attribution maps of image classifiers, outlined by the images' own intensities",
-    }[recipe.self_training.teacher]
+    """Say what taught the last network where lesions are; None when it was the first network, or when there
+    is no network after the classifiers.
+    """
+    teacher = recipe.self_training.teacher
+    if teacher == "normal_atlas":
+        return atlas_comparison(recipe.data.normal_atlas)
+    if teacher != "attribution" or not recipe.self_training.rounds:
+        return None
+    outlined = recipe.attribution.refinement.methods != ["none"]
+    return "attribution maps of image classifiers" + (
+        ", outlined by the images' own intensities" if outlined else ""
+    )
 
 
 def _details(recipe) -> dict:

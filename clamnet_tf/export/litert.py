@@ -15,6 +15,7 @@ from clamnet_tf.export.contract import contract
 from clamnet_tf.export.freezing import frozen_probability
 from clamnet_tf.export.parity import check
 from clamnet_tf.export.reference import RUNTIME_TOLERANCE, labels, runtime_reference
+from clamnet_tf.export.source import refuse_attribution
 from clamnet_tf.export.writing import Exported, leaves_nothing_behind, must_be_new, require_runtime
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.metrics.overlap import count_overlap, dice
@@ -40,8 +41,10 @@ def export_litert(source, out: Path, *, slices=None) -> Exported:
     Raises:
         EnvironmentFailure: ai-edge-litert is not installed.
         UserInputError: The slices have another shape, nothing is marked in them, or files are in the way.
+        NetworkError: The marks are an attribution, which needs gradients.
         ExportFailure: The file does not give what the network gives; nothing is left behind.
     """
+    refuse_attribution(source, "litert")
     require_runtime("ai_edge_litert", "ai-edge-litert")
     path = Path(out) / f"{source.name}{'_int8' if slices is not None else ''}.tflite"
     described = path.with_name(f"{path.name}.json")

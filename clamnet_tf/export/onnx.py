@@ -7,6 +7,7 @@ from clamnet_tf.export.contract import contract
 from clamnet_tf.export.freezing import probability_function
 from clamnet_tf.export.parity import check
 from clamnet_tf.export.reference import RUNTIME_TOLERANCE, runtime_reference
+from clamnet_tf.export.source import refuse_attribution
 from clamnet_tf.export.writing import Exported, leaves_nothing_behind, must_be_new, require_runtime
 from clamnet_tf.files import atomic_path, write_json
 from clamnet_tf.quiet import stderr_held_back
@@ -29,8 +30,10 @@ def export_onnx(source, out: Path) -> Exported:
     Raises:
         EnvironmentFailure: tf2onnx or onnxruntime is not installed.
         UserInputError: Files are in the way.
+        NetworkError: The marks are an attribution, which needs gradients.
         ExportFailure: The file does not give what the network gives; nothing is left behind.
     """
+    refuse_attribution(source, "onnx")
     require_runtime("tf2onnx", "tf2onnx")
     require_runtime("onnxruntime", "onnxruntime")
     path = Path(out) / f"{source.name}.onnx"

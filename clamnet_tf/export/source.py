@@ -8,9 +8,10 @@ import keras
 
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.export.folding import folded
+from clamnet_tf.inference.attribution_result import ATTRIBUTION
 from clamnet_tf.inference.build import build_predictor
 from clamnet_tf.inference.predictor import Predictor
-from clamnet_tf.networks.classifier import is_classifier
+from clamnet_tf.networks.classifier import has_heads
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.recipe.schema_data import DataSection, OrganSection
 from clamnet_tf.recipe.writer import recipe_hash, to_yaml
@@ -74,6 +75,23 @@ class Source:
         )
 
 
+def refuse_attribution(source: Source, kind: str) -> None:
+    """Refuse a model whose marks are an attribution, for a runtime that computes no gradients.
+
+    Args:
+        source: What is to be exported.
+        kind: Value of --format.
+
+    Raises:
+        NetworkError: The marks are an attribution.
+    """
+    if source.identity.head == ATTRIBUTION:
+        raise NetworkError(
+            f"--format {kind}: expected a network that marks lesions; {source.name} marks by the attribution "
+            "of classifiers, whose gradients only TensorFlow computes. Export it with --format savedmodel."
+        )
+
+
 def source_of(run, recipe, trained, head: int | None = None) -> Source:
     """Return the Source of a finished run or a zoo entry.
 
@@ -87,17 +105,18 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         NetworkError: The network has no such head.
     """
     network, inference = trained.probability.network, recipe.inference
-    if is_classifier(network):
+    if not has_heads(network):
         if head is not None:
             raise NetworkError(
                 f"--head {head}: {run.model} is a classifier, which has no heads. Omit --head."
             )
-        chosen, part = "activation_map", network
+        chosen, part = trained.probability.part, network
     else:
         chosen = inference.head if head is None else head
         part = network if chosen == "mean" else prune(network, int(chosen))
     original, predictor = (
-        build_predictor(part_network, inference, head=chosen) for part_network in (network, folded(part))
+        build_predictor(part_network, inference, recipe.attribution, head=chosen)
+        for part_network in (network, folded(part))
     )
     left_out = {
         name: value

@@ -22,7 +22,7 @@ class AttributionMap(Predictor):
     comparable within a slice, not from slice to slice: `probability` returns how abnormal the whole slice is.
 
     Args:
-        network: built by `build_evidence_classifiers`, or restored.
+        network: built by `build_evidence_classifiers`, or restored, or of `with_scores`.
         section: recipe section `attribution`.
         batch_size: slices per pass.
     """
@@ -30,7 +30,7 @@ class AttributionMap(Predictor):
     def __init__(self, network, section, *, batch_size: int = 16):
         self.section, stock = section, classifiers_of(network)
         self.classifiers = [fast_form(classifier) for classifier in stock]
-        self._scores = tf.function(self._probability, reduce_retracing=True)
+        self._scores = tf.function(self.scores, reduce_retracing=True)
         super().__init__(network, batch_size=batch_size)
         if section.method in ACTIVATION_MAPS:
             level = deepest_level(section.classifier)
@@ -74,14 +74,15 @@ class AttributionMap(Predictor):
         maps = ACTIVATION_MAPS[self.section.method](activations, tape.gradient(logits, activations))
         return tf.image.resize(maps[..., None], tf.shape(images)[1:3], method="bilinear")[..., 0]
 
-    def _probability(self, images):
+    def scores(self, images):
+        """Return P(abnormal) of every slice of a batch, (B, H, W, C) -> (B,): the sigmoid of the classifiers'
+        mean logit.
+        """
         logits = [classifier(images, training=False)[LOGIT] for classifier in self.classifiers]
         return tf.sigmoid(tf.add_n(logits) / float(len(logits)))
 
     def probability(self, images) -> np.ndarray:
-        """Return P(abnormal) of every slice, (N, H, W, C) -> (N,) float32: the sigmoid of the classifiers'
-        mean logit.
-        """
+        """Return `scores` of any number of slices, (N, H, W, C) -> (N,) float32."""
         parts = []
         for start in range(0, len(images), self.batch_size):
             batch = np.asarray(images[start : start + self.batch_size], np.float32)
@@ -93,4 +94,7 @@ class AttributionMap(Predictor):
 
 
 def _with_level(classifier, level):
-    return keras.Model(classifier.input, [classifier.get_layer(level).output, classifier.output[LOGIT]])
+    """Return the classifier with the output of layer `level`, or of `level` after the classifier's name."""
+    names = (level, f"{classifier.name}_{level}")
+    layer = next(layer for layer in classifier.layers if layer.name in names)
+    return keras.Model(classifier.input, [layer.output, classifier.output[LOGIT]])

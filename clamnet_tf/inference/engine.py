@@ -48,13 +48,14 @@ def choose_engine(asked: str, run) -> EngineChoice:
     return EngineChoice(TENSORFLOW, f"not ONNX Runtime: {obstacle}")
 
 
-def load_predictor(choice: str, run, section) -> HeadPredictor:
+def load_predictor(choice: str, run, section, attribution=None) -> HeadPredictor:
     """Return the predictor of a run's network.
 
     Args:
         choice: "tensorflow" or "onnxruntime".
         run: RunFolder or zoo entry.
         section: recipe section `inference`.
+        attribution: recipe section `attribution`, or None.
 
     Raises:
         NetworkError: The network cannot be loaded, or has no such head.
@@ -75,7 +76,7 @@ def load_predictor(choice: str, run, section) -> HeadPredictor:
             f"{run.model}: takes {len(network.inputs)} inputs of another form than slices; "
             f"{run.recipe.name} beside it is of another network."
         )
-    return build_predictor(network, section)
+    return build_predictor(network, section, attribution)
 
 
 def _obstacle(run) -> ClamnetError | None:

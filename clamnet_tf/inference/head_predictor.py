@@ -47,6 +47,12 @@ class HeadPredictor(ABC):
         self.workers: Any = None  # training.workers.Workers, which this room may not import
 
     @property
+    def part(self) -> str:
+        """Return what a single map is of: "mean", the number of a head, "activation_map" or "attribution"."""
+        only = self.head_names[0] if len(self.head_names) == 1 else ""
+        return only if only and "head_" not in only else str(self.head)
+
+    @property
     def folds(self) -> int:
         """Return how many networks were averaged into this one; 1 for a network that is no average."""
         return 1

@@ -89,7 +89,7 @@ def load_trained_model(run: RunFolder, recipe, *, engine: str = TENSORFLOW) -> T
         raise UserInputError(
             f"section inference: {error} without training again; {run.recipe} has other values."
         ) from error
-    predictor = load_predictor(engine, run, inference)
+    predictor = load_predictor(engine, run, inference, recipe.attribution)
     height, width, channels = predictor.input_shape
     side = recipe.data.side
     if (height, width) not in ((side, side), (None, None)):

@@ -64,6 +64,11 @@ def is_classifier(network: keras.Model) -> bool:
     return set(network.output) == {SCORE}
 
 
+def has_heads(network: keras.Model) -> bool:
+    """Tell whether a built or reloaded network marks lesions itself, by heads, and does not classify."""
+    return isinstance(network.output, dict) and all(name.startswith("head_") for name in network.output)
+
+
 def levels(network: keras.Model) -> int:
     """Return how many levels the encoder of a classifier has."""
     names = {layer.name for layer in network.layers}

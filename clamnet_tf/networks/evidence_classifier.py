@@ -18,6 +18,8 @@ LOGIT = "logit"
 #: Key of a classifier's other output: (batch, h, w) float32, the evidence of every place of the deepest
 #: level.
 EVIDENCE = "evidence"
+#: Name of the layer that gives the evidence, (batch, h, w, 1).
+EVIDENCE_LAYER = "evidence_map"
 _TOP = "encoder_top"
 
 
@@ -87,15 +89,23 @@ def _classifier(section, side, channels, name) -> keras.Model:
     if section.dropout:
         x = layers.SpatialDropout2D(section.dropout, name="dropout")(x)
     start = "zeros" if pretrained else "glorot_uniform"
-    evidence = layers.Conv2D(1, 1, dtype="float32", kernel_initializer=start, name="evidence_map")(x)
-    places = evidence.shape[1] * evidence.shape[2]
-    pooled = (
-        ops.logsumexp(section.sharpness * evidence, axis=(1, 2, 3)) - math.log(places)
-    ) / section.sharpness
-    network = keras.Model(image, {LOGIT: pooled, EVIDENCE: evidence[..., 0]}, name=name)
+    evidence = layers.Conv2D(1, 1, dtype="float32", kernel_initializer=start, name=EVIDENCE_LAYER)(x)
+    score = pooled(evidence, section.sharpness)
+    network = keras.Model(image, {LOGIT: score, EVIDENCE: evidence[..., 0]}, name=name)
     if pretrained:
         load_imagenet_weights(network)
     return network
+
+
+def pooled(evidence, sharpness: float):
+    """Return the logit of an evidence map, (batch, h, w, 1) -> (batch,): the log-sum-exp of its places.
+
+    Args:
+        evidence: Keras tensor.
+        sharpness: r; the mean of the places for a small one, their maximum for a large one.
+    """
+    places = evidence.shape[1] * evidence.shape[2]
+    return (ops.logsumexp(sharpness * evidence, axis=(1, 2, 3)) - math.log(places)) / sharpness
 
 
 def _residual_levels(image, section):
@@ -131,8 +141,8 @@ def residual_block(x, filters: int, stride: int, norm: str, *, prefix: str, name
     if stride != 1 or x.shape[-1] != filters:
         # Every other pixel is taken before the 1x1 convolution and not by its stride: the numbers are equal,
         # but the CPU kernel of Conv2DBackpropFilter for stride 2 and kernel 1 (TensorFlow 2.21) writes
-        # outside of its memory.
-        taken = x[:, ::stride, ::stride] if stride != 1 else x
+        # outside of its memory. Pooling of one pixel takes them with a stock layer.
+        taken = layers.MaxPooling2D(1, strides=stride, name=f"{prefix}_taken")(x) if stride != 1 else x
         x = _convolved(taken, filters, 1, norm, f"{prefix}_shortcut", kernel=1)
     return layers.Activation("relu", name=name or f"{prefix}_activation_2")(
         layers.Add(name=f"{prefix}_add")([x, y])

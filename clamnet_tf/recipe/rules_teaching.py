@@ -50,13 +50,8 @@ def teacher_without_first_network(teacher, objective):
         yield Finding(("self_training", "teacher"), expected, teacher)
 
 
-@rule("self_training.teacher", "self_training.rounds", "attribution")
-def attribution_that_teaches(teacher, rounds, attribution):
-    if teacher == "attribution" and not rounds:
-        expected = (
-            "1 or more, since the classifiers of self_training.teacher attribution only mark training slices"
-        )
-        yield Finding(("self_training", "rounds"), expected, "0")
+@rule("self_training.teacher", "attribution")
+def attribution_that_teaches(teacher, attribution):
     if teacher in ("attribution", "auto") and attribution is None:
         yield Finding(
             ("attribution",), f"a section, since self_training.teacher {teacher} learns by it", "null"
@@ -66,6 +61,17 @@ def attribution_that_teaches(teacher, rounds, attribution):
         yield Finding(
             ("attribution",), expected, "a section", "remove it, or set self_training.teacher: attribution"
         )
+
+
+@rule("self_training.teacher", "self_training.rounds", "training.supervision", "inference.head")
+def attribution_that_is_the_result(teacher, rounds, supervision, head):
+    if teacher != "attribution" or rounds:
+        return
+    why = "since with self_training.rounds 0 the attribution of classifiers is the result"
+    if supervision != "labels":
+        yield Finding(("training", "supervision"), f"labels, {why}, and they learn no masks", supervision)
+    if head != "mean":
+        yield Finding(("inference", "head"), f"mean, {why}, which is one map", str(head))
 
 
 @rule("self_training.teacher", "classes")

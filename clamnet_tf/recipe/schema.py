@@ -124,7 +124,9 @@ class SelfTrainingSection(Section):
     """
 
     rounds: Annotated[int, Field(ge=0, le=3)] = Field(
-        0, description="How many networks follow the first one; 0 for none."
+        0,
+        description="How many networks follow the first one; 0 for none. With the teacher attribution, 0 "
+        "makes the classifiers' own attribution the result.",
     )
     teacher: Literal["first_network", "normal_atlas", "attribution", "auto"] = Field(
         "first_network",

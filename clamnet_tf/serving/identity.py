@@ -15,7 +15,7 @@ class Identity:
     Attributes:
         recipe: sha256 (64 hexadecimal digits) of the recipe's options.
         model: sha256 of model.keras.
-        head: "mean", a number, or "activation_map".
+        head: "mean", a number, "activation_map" or "attribution".
         flip_views: "yes" when predictions of mirrored slices are averaged in, else "no".
     """
 

@@ -120,8 +120,7 @@ def served_probability(
         options: timeout and waits of the connection.
     """
     address = parse_address(server)
-    head = "activation_map" if predictor.head_names == ["activation_map"] else predictor.head
-    identity = Identity.of(recipe_sha256, run.model, head, predictor.flip_views)
+    identity = Identity.of(recipe_sha256, run.model, predictor.part, predictor.flip_views)
     return ServedProbability(connect(address, **options), identity, side=side, classes=predictor.classes)
 
 

@@ -170,7 +170,7 @@ def plan(study: Study, folder: Path, source: Source) -> Plan:
 
 def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> Trial:
     """Resolve one arm with one seed."""
-    overrides = [f"{key}={json.dumps(value)}" for key, value in arm.set.items()]
+    overrides = [f"{key}={json.dumps(value)}" for key, value in (study.set | arm.set).items()]
     name = arm.recipe or study.recipe
     recipe = resolve(load_recipe(_recipe_path(name, folder), [*overrides, f"training.seed={seed}"]))
     base = load_recipe(_recipe_path(name, folder))

@@ -1,7 +1,7 @@
 """Define study files: one class per section, strict and closed like a recipe's (see recipe/schema.py).
 
-The overrides of an arm are NOT checked here. The recipe's own reader checks them when the study is planned,
-so that one arm with a wrong key is reported and the others still run.
+The overrides of the study and of an arm are NOT checked here. The recipe's own reader checks them when the
+study is planned, so that one arm with a wrong key is reported and the others still run.
 """
 
 from typing import Annotated, Any, Literal
@@ -58,6 +58,11 @@ class Study(Section):
     title: Text = Field(description="Heading of the page.")
     about: Text | None = Field(None, description="A paragraph under the heading: the study's question.")
     recipe: Text = Field(description="Base recipe: shipped name, or path relative to the study file.")
+    set: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Overrides of the recipe in every arm that trains, dotted.key: value; the arm's own "
+        "`set` comes after.",
+    )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         default_factory=lambda: [0, 1, 2], description="training.seed of each repetition."
     )

@@ -14,6 +14,7 @@ from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
 from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
+from clamnet_tf.networks.evidence_maps import evidence_maps
 from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.recipe.classifiers_key import key_of_classifiers
 from clamnet_tf.recipe.objectives import OBJECTIVES
@@ -76,17 +77,9 @@ class TrainingAssembly:
     ):
         self.manifest, self.prepared, self.workers = manifest, prepared, workers
         self.initial, self.say = initial, say
-        self.training, self.attribution, self.taught = (
-            recipe.training,
-            recipe.attribution,
-            recipe.self_training,
-        )
-        self.loss, self.twin, self.inference, self.selection = (
-            recipe.loss,
-            recipe.twin,
-            recipe.inference,
-            recipe.selection,
-        )
+        self.training, self.taught, self.selection = recipe.training, recipe.self_training, recipe.selection
+        self.loss, self.twin, self.inference = recipe.loss, recipe.twin, recipe.inference
+        self.attribution = recipe.attribution
         self.network, self.pairs, self.xla = recipe.network, recipe.pairs, recipe.runtime.xla
         self.mixed = recipe.training.supervision == "mixed"
         self.shape = {"side": recipe.data.side, "channels": prepared.images.shape[3]}
@@ -264,12 +257,16 @@ class TrainingAssembly:
 
     def predictor(self, network):
         """Return the predictor of a network that is trained here; the workers share its passes."""
-        head = self.inference.head
-        predictor = build_predictor(
-            network, self.inference, head=head if f"head_{head}" in network.output else "mean"
-        )
+        head = self.inference.head if f"head_{self.inference.head}" in network.output else "mean"
+        predictor = build_predictor(network, self.inference, self.attribution, head=head)
         predictor.workers = self.workers
         return predictor
+
+    def result(self, predictor):
+        """Return the predictor of the run's result: the last stage's, or the attribution of classifiers."""
+        if self.taught.teacher != "attribution" or self.taught.rounds:
+            return predictor
+        return self.predictor(evidence_maps(predictor.network))
 
     def cuts(self, predictor) -> dict:
         """Return the postprocessors of the mean of the heads ("mean") and of every head, fixed on training

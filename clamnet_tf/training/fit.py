@@ -42,9 +42,10 @@ def train(
 ) -> TrainingResult:
     """Train the stages, score checkpoints and select one; `run` always holds what a resumed run needs.
 
-    Stages: the first network (from image labels, from masks in supervised mode, or from both), then the
-    rounds of self-training. When the run has initial weights (fit --init), the network of
-    every stage starts from what fits of them.
+    Stages: the first network (from image labels, from masks in supervised mode, or from both) or the
+    classifiers of an attribution, then the rounds of self-training. Without a round, the classifiers'
+    attribution is the result. When the run has initial weights (fit --init), the network of every stage
+    starts from what fits of them.
 
     Args:
         recipe: the resolved recipe.
@@ -106,6 +107,7 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
             reporter.line(f"{stage.name}: kept step {chosen.step}; {reason}.")
             predictor, first_step = stage.predictor, stage.schedule.last_step
     predictor.network.trainable = True
+    predictor = parts.result(predictor)
     cuts = parts.cuts(predictor)
     if run:
         with atomic_path(run.model) as temporary:

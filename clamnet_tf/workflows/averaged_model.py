@@ -73,14 +73,12 @@ def make_averaged_model(planned: FoldPlan, folder: StudyFolder, manifest, cache,
     if _is_current(target, described):
         return target
     silence()
-    from clamnet_tf.networks.classifier import is_classifier
+    from clamnet_tf.networks.classifier import has_heads
     from clamnet_tf.networks.saved import load_network
 
     networks = [load_network(run.model) for run in runs]
-    if any(is_classifier(network) for network in networks):
-        reporter.line(
-            "No averaged network: the recipe trains classifiers, whose activation maps are not averaged."
-        )
+    if not all(has_heads(network) for network in networks):
+        reporter.line("No averaged network: the recipe trains classifiers, whose maps are not averaged.")
         return None
     shutil.rmtree(target, ignore_errors=True)
     with atomic_path(target) as temporary:

@@ -5,6 +5,8 @@ import keras
 from clamnet_tf.errors import NetworkError
 from clamnet_tf.networks.build import build_network
 from clamnet_tf.networks.classifier import build_classifier
+from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
+from clamnet_tf.networks.evidence_maps import evidence_maps
 from clamnet_tf.networks.prune import prune
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
@@ -78,6 +80,10 @@ def build(
             )
         channels = len(recipe.data.channels)
     side = recipe.data.side if side is None else side
+    if stage == "last" and recipe.self_training.teacher == "attribution" and not recipe.self_training.rounds:
+        return evidence_maps(
+            build_evidence_classifiers(recipe.attribution.classifier, side=side, channels=channels)
+        )
     if stage == "last" and recipe.self_training.rounds:
         return build_network(recipe.self_training.network, side=side, channels=channels)
     maker = build_classifier if OBJECTIVES[recipe.loss.objective].classifies else build_network

@@ -6,7 +6,7 @@ from pathlib import Path
 from clamnet_tf.errors import ZooError
 from clamnet_tf.export.heads_onnx import write_heads_onnx
 from clamnet_tf.files import write_text
-from clamnet_tf.networks.classifier import is_classifier
+from clamnet_tf.networks.classifier import has_heads
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.zoo.card import card_sections
@@ -65,9 +65,9 @@ def _renew_card(path: Path, before: Entry, after: Entry) -> None:
 def _heads_of(model: Path):
     """Return the network of a model.keras. Raises ZooError when it is a classifier, which has no heads."""
     network = load_network(model)
-    if is_classifier(network):
+    if not has_heads(network):
         raise ZooError(
             f"{model}: expected a network that marks lesions; received one that classifies slices, whose "
-            f"activation maps only TensorFlow computes."
+            f"activation maps or attribution only TensorFlow computes."
         )
     return network

@@ -15,7 +15,7 @@ from pathlib import Path
 from clamnet_tf.errors import ZooError
 from clamnet_tf.export.heads_onnx import write_heads_onnx
 from clamnet_tf.files import make_folder, write_json, write_text, writing
-from clamnet_tf.networks.classifier import is_classifier
+from clamnet_tf.networks.classifier import has_heads
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
@@ -116,10 +116,11 @@ def publish(
     metrics = read_figures(figures_file, selection, threshold["value"], rule)
     check_held_out(figures_file, metrics, run.read_environment(), averaged="average" in selection)
     network = load_network(run.model)
-    if is_classifier(network):
+    if not has_heads(network):
         raise ZooError(
             f"{run_folder}: expected a network that marks lesions; received one that classifies slices "
-            f"(loss.objective), which is a baseline only. Publish another run."
+            f"(loss.objective, or self_training.rounds 0 beside the teacher attribution). Publish another "
+            f"run."
         )
     try:
         cut = {"threshold": threshold, "markers": rows_of_figures(metrics, classes)}

@@ -101,6 +101,7 @@ HEAVY = (
     "clamnet_tf.inference.activation_maps",
     "clamnet_tf.inference.attribution",
     "clamnet_tf.inference.attribution_map",
+    "clamnet_tf.inference.attribution_result",
     "clamnet_tf.inference.build",
     "clamnet_tf.inference.predictor",
     "clamnet_tf.workflows.listening",

@@ -10,8 +10,12 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
+from clamnet_tf.errors import NetworkError
 from clamnet_tf.inference import attribution
 from clamnet_tf.inference.attribution_map import AttributionMap
+from clamnet_tf.inference.attribution_result import AttributionResult
+from clamnet_tf.inference.build import build_predictor
+from clamnet_tf.networks.classifier import has_heads, is_classifier
 from clamnet_tf.networks.evidence_classifier import (
     EVIDENCE,
     LOGIT,
@@ -19,6 +23,9 @@ from clamnet_tf.networks.evidence_classifier import (
     classifiers_of,
     level_name,
 )
+from clamnet_tf.networks.evidence_maps import evidence_maps, is_evidence_maps, with_scores
+from clamnet_tf.networks.saved import load_network
+from clamnet_tf.recipe.schema import InferenceSection
 from clamnet_tf.recipe.schema_attribution import AttributionSection
 
 SIDE = 12
@@ -301,3 +308,41 @@ def test_methods_are_those_of_the_recipe():
         "layer_cam",
     }
     assert EVIDENCE != LOGIT
+
+
+@pytest.mark.parametrize("backbone", ["residual", "efficientnet_lite0"])
+def test_saved_evidence_maps_give_the_scores_and_attributions_of_the_classifiers(backbone, tmp_path):
+    keys = {"backbone": backbone, **(CLASSIFIER if backbone == "residual" else {"networks": 2})}
+    section, side = section_of(classifier=keys, copies=2), SIDE if backbone == "residual" else 64
+    classifiers = build_evidence_classifiers(section.classifier, side=side, channels=2)
+    rng = np.random.default_rng(7)
+    for classifier in classifiers_of(classifiers):
+        layer = classifier.get_layer("evidence_map")
+        layer.set_weights([rng.normal(size=value.shape) for value in layer.get_weights()])
+    kept = evidence_maps(classifiers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kept.save(tmp_path / "model.keras")
+    loaded = load_network(tmp_path / "model.keras")
+    assert is_evidence_maps(loaded) and not has_heads(loaded) and not is_classifier(loaded)
+
+    slices = rng.normal(size=(2, side, side, 2)).astype(np.float32)
+    again = with_scores(loaded, section.classifier.sharpness)
+    for name, logit in classifiers(slices).items():
+        np.testing.assert_allclose(again(slices)[name], logit, rtol=1e-4, atol=1e-4)
+    for method in ("gradient_input", "grad_cam"):
+        section = section_of(classifier=keys, copies=2, method=method)
+        expected = AttributionMap(classifiers, section)(slices)
+        found = AttributionMap(again, section)(slices)
+        np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+        assert expected.max() > 0.1
+
+    before = float(np.ravel(again(slices)["classifier_1"])[0])
+    result = AttributionResult(loaded, section)
+    loaded.get_layer("classifier_1_evidence_map").bias.assign_add([2.0])  # weights are shared
+    assert float(np.ravel(again(slices)["classifier_1"])[0]) == pytest.approx(before + 2.0, abs=1e-3)
+    assert result.head_names == ["attribution"] and result.part == "attribution"
+    with pytest.raises(NetworkError, match="no section attribution"):
+        build_predictor(loaded, InferenceSection())
+    with pytest.raises(NetworkError, match="expected the evidence maps of classifiers"):
+        with_scores(keras.Model(loaded.input, {"head_1": loaded.output["evidence_1"]}), 4.0)

@@ -229,10 +229,15 @@ WRONG = {
         "received normal_atlas",
     ),
     "attribution_that_teaches": (
-        ["self_training.teacher=attribution", SEEN, *SMALL_ROUND[1:]],
-        "self_training.rounds",
-        "expected 1 or more, since the classifiers of self_training.teacher attribution only mark training "
-        "slices, received 0",
+        ["self_training.teacher=first_network", SEEN, *SMALL_ROUND],
+        "attribution",
+        "expected null, since self_training.teacher first_network does not use it, received a section",
+    ),
+    "attribution_that_is_the_result": (
+        ["self_training.teacher=attribution", SEEN, *SMALL_ROUND[1:], "inference.head=1"],
+        "inference.head",
+        "expected mean, since with self_training.rounds 0 the attribution of classifiers is the result, "
+        "which is one map, received 1",
     ),
     "attribution_of_one_class": (
         [
@@ -434,6 +439,12 @@ def test_a_rule_refuses(problems_of, small_text, name):
             BY_ATTRIBUTION,
             "attribution",
             "expected a section, since self_training.teacher attribution learns by it, received null",
+        ),
+        (
+            ["self_training.teacher=attribution", SEEN, *SMALL_ROUND[1:], "training.supervision=mixed"],
+            "training.supervision",
+            "expected labels, since with self_training.rounds 0 the attribution of classifiers is the "
+            "result, and they learn no masks, received mixed",
         ),
         (
             [SEEN],

@@ -36,6 +36,20 @@ def test_every_arm_and_seed_has_its_run_and_equal_recipes_share_one(planned):
     )
 
 
+def test_what_the_study_sets_holds_for_every_arm_and_the_arm_has_the_last_word(
+    write_study, make_study, study_text, tmp_path
+):
+    text = "set: {training.batch_size: 6, twin.kind: ema}\n" + study_text
+    plan, _ = make_study(write_study(text), tmp_path / "out")
+    path, kinds = tmp_path / "r.yaml", {}
+    for arm in ("twins", "no_twin", "supervised"):
+        path.write_text(plan.of(arm)[0].run.recipe_text)
+        recipe = load_recipe(path)
+        kinds[arm] = recipe.twin.kind
+        assert recipe.training.batch_size == 6
+    assert kinds["twins"] == "ema" and kinds["no_twin"] == "none"
+
+
 def test_the_text_of_a_run_is_the_resolved_recipe(planned, tmp_path):
     run = planned[0].of("no_twin")[1].run
     path = tmp_path / "r.yaml"

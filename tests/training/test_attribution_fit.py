@@ -168,6 +168,82 @@ def test_classifiers_of_another_run_end_where_its_own_would(whole, inputs, tmp_p
     assert not (tmp_path / "other").exists()
 
 
+@pytest.fixture(scope="module")
+def unmarked(whole, inputs, tmp_path_factory):
+    """A run without a round, with the classifiers of `whole`: its folder and its finished process."""
+    out = tmp_path_factory.mktemp("runs") / "unmarked"
+    more = ("--set", "self_training.rounds=0", "--classifiers", str(whole[0]))
+    done = subprocess.run(command(inputs, out, *more), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_without_a_round_the_attribution_itself_marks(unmarked):
+    """The map is the attribution of the kept classifiers, scaled to their P(abnormal) at its peak."""
+    import clamnet_tf
+    from clamnet_tf.inference.attribution_map import AttributionMap
+    from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
+    from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.training.checkpoints import candidate, load_weights
+
+    out, done = unmarked
+    assert "self-training" not in done.stdout
+    report = (out / "evaluation" / "report.html").read_text()
+    assert "1 image classifier of residual blocks, 32 x 32 pixels; marks are where they find" in " ".join(
+        report.split()
+    )
+
+    section = load_recipe(out / "recipe.yaml").attribution
+    classifiers = build_evidence_classifiers(section.classifier, side=SIDE, channels=1)
+    load_weights(candidate(out / "checkpoints" / "classifiers", 8), classifiers)
+    oracle = AttributionMap(classifiers, section)
+    model = clamnet_tf.Segmenter.from_preset(out)
+    images = np.random.default_rng(1).normal(size=(5, SIDE, SIDE, 1)).astype(np.float32)
+    maps, scores = oracle(images)[..., 0], oracle.probability(images)
+    expected = maps / maps.max(axis=(1, 2), keepdims=True) * scores[:, None, None]
+    found = model._trained.probability(images)[..., 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.max(axis=(1, 2)), scores, rtol=1e-4)
+    assert scores.min() > 0 and np.ptp(scores) > 1e-4
+
+
+@pytest.mark.slow
+def test_an_attribution_is_exported_as_a_saved_model_alone(unmarked, inputs, tmp_path):
+    import tensorflow as tf
+
+    import clamnet_tf
+
+    def call(*arguments):
+        call = [sys.executable, "-m", "clamnet_tf", *map(str, arguments)]
+        return subprocess.run(call, capture_output=True, text=True)
+
+    done = call("export", unmarked[0], "--format", "savedmodel", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    served = tf.saved_model.load(str(tmp_path / "rings" / "1"))
+    images = np.random.default_rng(1).normal(size=(3, SIDE, SIDE, 1)).astype(np.float32)
+    found = served.signatures["prepared"](tf.constant(images))["probability"].numpy()
+    expected = clamnet_tf.Segmenter.from_preset(unmarked[0])._trained.probability(images)[..., 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    for kind in ("onnx", "litert"):
+        refused = call("export", unmarked[0], "--format", kind, "--out", tmp_path / kind)
+        assert refused.returncode == 2 and "whose gradients only TensorFlow computes" in refused.stderr
+    refused = call("zoo", "onnx", unmarked[0])
+    assert refused.returncode == 2 and "only TensorFlow computes" in refused.stderr
+    refused = call(
+        "fit",
+        inputs[0],
+        "--data",
+        inputs[1],
+        "--out",
+        tmp_path / "x",
+        "--init",
+        unmarked[0],
+        "--set",
+        "self_training.rounds=0",
+    )
+    assert refused.returncode == 2 and "Train without --init" in " ".join(refused.stderr.split())
+
+
 ARMS = """
       - {name: attribution, title: Attribution}
       - {name: grad_cam, title: Grad-CAM, set: {attribution.method: grad_cam}}

@@ -20,7 +20,15 @@ RECIPES = {  # recipe: its cohort, more overrides
         ["data.cohort.slices=5", "data.cohort.side=96", "self_training.rounds=1", "self_training.steps=2"],
     ),
     "ct_carcinoma": ("simulated abdominal CT", ["data.cohort.slices=5"]),
-    "xray_trauma": ("simulated X-rays of the forearm", ["data.cohort.patients=16", "data.cohort.slices=1"]),
+    "xray_trauma": (
+        "simulated X-rays of the forearm",
+        [
+            "data.cohort.patients=16",
+            "attribution.classifier.steps=2",
+            "attribution.classifier.batch_size=4",
+            "attribution.classifier.optimizer.warmup_steps=0",
+        ],
+    ),
 }
 
 
