@@ -33,6 +33,8 @@ from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.texts import HANDLER
 
 KEPT_FILE = "intensity_baselines.json"
+CLASSIFIERS = "classifiers"
+"""Name of the stage that trains the classifiers of an attribution, and of its folder of checkpoints."""
 
 
 class RunFolder:

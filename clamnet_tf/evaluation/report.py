@@ -62,6 +62,7 @@ from clamnet_tf.reporting.overlays import (
     heat_rgba,
     png,
 )
+from clamnet_tf.runs import CLASSIFIERS
 
 TEMPLATES = Path(__file__).parent / "templates"
 BYTES = 6_000_000
@@ -224,8 +225,10 @@ def _panels(curves: list[dict], chosen, unit: str) -> list[dict]:
     auroc = f"{unit} AUROC, validation"
     series: dict[str, list] = {}
     for row in curves:
+        classified = row.get("stage") == CLASSIFIERS  # what it calls areas are shares of images
         for name, value in row.items():
             plotted = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+            plotted = plotted and not (classified and "area" in name)
             if plotted and "step" in row and not any(part in name for part in UNPLOTTED):
                 series.setdefault(name, []).append((row["step"], value))
     kinds = {"Loss and its terms": [], "Marked area, share of the organ": [], auroc: []}

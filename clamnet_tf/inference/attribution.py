@@ -71,17 +71,30 @@ def occlusion(score, images, baseline, *, windows=(7, 11, 15)):
     full_score, result = score(images), tf.zeros(tf.shape(images)[:3])
     height, width = images.shape[1:3]
     for window in windows:
-        fall, covered = tf.zeros(tf.shape(images)[:3]), np.zeros((height, width), np.float32)
         stride = max(1, window // 2)
-        for top in _starts(height, window, stride):
-            for left in _starts(width, window, stride):
-                inside = np.zeros((height, width), np.float32)
-                inside[top : top + window, left : left + window] = 1
-                hidden = images + (baseline - images) * inside[None, ..., None]
-                fall += tf.nn.relu(full_score - score(hidden))[:, None, None] * inside
-                covered += inside
+        corners = tf.constant(
+            [
+                (top, left)
+                for top in _starts(height, window, stride)
+                for left in _starts(width, window, stride)
+            ]
+        )
+        fall, covered = tf.zeros(tf.shape(images)[:3]), tf.zeros((height, width))
+        for corner in corners:  # a loop of the graph: traced once
+            inside = tf.cast(
+                _within(height, window, corner[0])[:, None] & _within(width, window, corner[1]), tf.float32
+            )
+            hidden = images + (baseline - images) * inside[None, ..., None]
+            fall += tf.nn.relu(full_score - score(hidden))[:, None, None] * inside
+            covered += inside
         result += fall / covered
     return result / float(len(windows))
+
+
+def _within(length: int, window: int, start):
+    """Return which of the pixels 0..length-1 lie in a window, (length,) bool."""
+    place = tf.range(length)
+    return (place >= start) & (place < start + window)
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
@@ -91,14 +104,25 @@ def _starts(length: int, window: int, stride: int) -> list[int]:
 
 
 def smoothed(maps, deviation: float):
-    """Smooth (B, H, W) by a Gaussian with a standard deviation of `deviation` pixels, 0 beyond the border."""
+    """Smooth (B, H, W) by a Gaussian with a standard deviation of `deviation` pixels, 0 beyond the border.
+
+    Rows and columns are multiplied by matrices: in a graph, oneDNN's convolution by a kernel longer than the
+    image ends the process (TensorFlow 2.21).
+    """
     if not deviation:
         return maps
+    rows, columns = (_gaussian(tf.shape(maps)[axis], deviation) for axis in (1, 2))
+    return tf.matmul(tf.matmul(rows, maps), columns)
+
+
+def _gaussian(length, deviation: float):
+    """Return the matrix (length, length) that smooths a column of pixels; it is symmetric."""
     radius = max(1, int(4 * deviation + 0.5))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
-    kernel = tf.constant(weights / weights.sum(), tf.float32)
-    result = tf.nn.conv2d(maps[..., None], kernel[:, None, None, None], strides=1, padding="SAME")
-    return tf.nn.conv2d(result, kernel[None, :, None, None], strides=1, padding="SAME")[..., 0]
+    total = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2).sum()
+    place = tf.range(length)
+    distance = tf.cast(tf.abs(place[:, None] - place), tf.float32)
+    weights = tf.exp(-0.5 * tf.square(distance / deviation)) / float(total)
+    return tf.where(distance <= float(radius), weights, 0.0)
 
 
 def surroundings(images):

@@ -32,10 +32,10 @@ from pathlib import Path
 from clamnet_tf.errors import RunError
 from clamnet_tf.evaluation.figures import DEFINITIONS
 from clamnet_tf.files import hold, make_folder, write_text
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import CLASSIFIERS, RunFolder
 from clamnet_tf.study.plan import Plan, Run, Trial
 from clamnet_tf.texts import HANDLER
-from clamnet_tf.training.shared_classifiers import STAGE, has_classifiers
+from clamnet_tf.training.shared_classifiers import has_classifiers
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class StudyFolder:
 
     def began_classifiers(self, run: Run) -> bool:
         """Return whether the run has begun to train classifiers of its own, or has taken others."""
-        return (self.run(run).checkpoints / STAGE).exists()
+        return (self.run(run).checkpoints / CLASSIFIERS).exists()
 
     def classifiers_for(self, run: Run, plan: Plan) -> RunFolder | None:
         """Return the run whose trained classifiers `run` can take; None when there is none, or no need."""

@@ -19,6 +19,7 @@ from clamnet_tf.recipe.classes import classes_of
 from clamnet_tf.recipe.classifiers_key import key_of_classifiers
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.recipe.schema import Recipe
+from clamnet_tf.runs import CLASSIFIERS
 from clamnet_tf.training import mixed
 from clamnet_tf.training.attribution_labels import attribution_labels, student_labels
 from clamnet_tf.training.classification import ClassifierTrainer
@@ -32,7 +33,6 @@ from clamnet_tf.training.selection import (
     score_classifier,
     thinned,
 )
-from clamnet_tf.training.shared_classifiers import STAGE
 from clamnet_tf.training.slices import TrainingSlices
 from clamnet_tf.training.stage import Schedule, Stage
 from clamnet_tf.training.study_labels import StudyLabels
@@ -189,7 +189,7 @@ class TrainingAssembly:
         dataset = self.data.pairs(plan, views, steps=own.steps, seed=seed, twin=own.networks > 1)
         teacher = AttributionMap(network, self.attribution, batch_size=self.inference.batch_size)
         return Stage(
-            name=STAGE,
+            name=CLASSIFIERS,
             schedule=self._schedule(first_step, own.steps, own.batch_size),
             trainer=trainer,
             predictor=teacher,

@@ -8,16 +8,13 @@ import zipfile
 from clamnet_tf.errors import RunError
 from clamnet_tf.files import make_folder, write_json
 from clamnet_tf.plain_json import plain_json
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import CLASSIFIERS, RunFolder
 from clamnet_tf.training.checkpoints import END, candidate
-
-STAGE = "classifiers"
-"""Name of the stage that trains them, and of its folder below checkpoints/."""
 
 
 def has_classifiers(run: RunFolder) -> bool:
     """Return whether the run has trained its classifiers to the end."""
-    return (run.checkpoints / STAGE / END).exists()
+    return (run.checkpoints / CLASSIFIERS / END).exists()
 
 
 def take_classifiers(donor: RunFolder, run: RunFolder, key: str, say) -> None:
@@ -34,7 +31,7 @@ def take_classifiers(donor: RunFolder, run: RunFolder, key: str, say) -> None:
     Raises:
         RunError: `donor` has no trained classifiers, damaged ones, or other ones than `run` would train.
     """
-    target, source = run.checkpoints / STAGE, donor.checkpoints / STAGE
+    target, source = run.checkpoints / CLASSIFIERS, donor.checkpoints / CLASSIFIERS
     if target.exists():
         return
     ended = _trained(donor)
@@ -46,12 +43,12 @@ def take_classifiers(donor: RunFolder, run: RunFolder, key: str, say) -> None:
             "--classifiers."
         )
     step = ended["look"]["step"]
-    partial = make_folder(target.with_name(f".partial-{STAGE}"))
+    partial = make_folder(target.with_name(f".partial-{CLASSIFIERS}"))
     shutil.copyfile(candidate(source, step), candidate(partial, step))
     write_json(partial / END, {**ended, "taken_from": str(donor.path)})
     run.truncate_metrics(0)
     for row in donor.read_metrics():
-        if row.get("stage") == STAGE:
+        if row.get("stage") == CLASSIFIERS:
             run.append_metrics(row)
     partial.rename(target)
     run.keep()
@@ -64,14 +61,14 @@ def _trained(donor: RunFolder) -> dict:
     def refused(reason: str) -> RunError:
         return RunError(f"--classifiers {donor.path}: {reason}. Train without --classifiers.")
 
-    folder = donor.checkpoints / STAGE
+    folder = donor.checkpoints / CLASSIFIERS
     if not has_classifiers(donor):
         raise refused(
             "expected a run that has trained the classifiers of an attribution; there is no "
-            f"{STAGE}/{END} below its checkpoints/"
+            f"{CLASSIFIERS}/{END} below its checkpoints/"
         )
     ended = plain_json(
-        (folder / END).read_bytes(), lambda reason: refused(f"{STAGE}/{END} is damaged ({reason})")
+        (folder / END).read_bytes(), lambda reason: refused(f"{CLASSIFIERS}/{END} is damaged ({reason})")
     )
     if not ended.get("key"):
         raise refused(
@@ -79,5 +76,7 @@ def _trained(donor: RunFolder) -> dict:
         )
     weights = candidate(folder, ended["look"]["step"])
     if not zipfile.is_zipfile(weights) or zipfile.ZipFile(weights).testzip():
-        raise refused(f"expected whole weights in {STAGE}/{weights.name}; the file is missing or damaged")
+        raise refused(
+            f"expected whole weights in {CLASSIFIERS}/{weights.name}; the file is missing or damaged"
+        )
     return ended

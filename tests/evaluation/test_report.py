@@ -200,6 +200,15 @@ def test_curves_go_to_their_panels(text):
     }
 
 
+def test_what_classifiers_call_areas_is_not_plotted_as_one(tmp_path, evaluated):
+    curves = [
+        {"stage": "classifiers", "step": step, "loss": 1.0 / step, "auroc": 0.7, "normal_area": 0.2}
+        for step in (1, 2, 3)
+    ]
+    page = write(tmp_path / "r.html", evaluated[0], evaluated[2], curves)
+    assert "Slice AUROC, validation" in page and "Marked area, share of the organ" not in page
+
+
 def test_the_same_input_gives_the_same_page(tmp_path, evaluated):
     first, second = (write(tmp_path / f"{number}.html", evaluated[0], evaluated[2]) for number in range(2))
     assert first == second

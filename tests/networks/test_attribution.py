@@ -346,3 +346,12 @@ def test_saved_evidence_maps_give_the_scores_and_attributions_of_the_classifiers
         build_predictor(loaded, InferenceSection())
     with pytest.raises(NetworkError, match="expected the evidence maps of classifiers"):
         with_scores(keras.Model(loaded.input, {"head_1": loaded.output["evidence_1"]}), 4.0)
+
+
+def test_large_slices_are_smoothed_in_a_graph_too(rng):
+    """A convolution by a kernel longer than the slice ended the process there."""
+    images = rng.normal(size=(1, 320, 320, 1)).astype(np.float32)
+    smooth = lambda array: ndimage.gaussian_filter(array, 40.0, mode="constant", truncate=4.0)
+    expected = smooth(images[0, ..., 0]) / smooth(np.ones((320, 320)))
+    found = tf.function(attribution.surroundings)(tf.constant(images))
+    np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-4)
