@@ -16,7 +16,9 @@ from clamnet_tf.recipe_suggestion.sequences import SuggestedSequences
 LARGEST_PATCH = 96  # pixels; smaller images are taken as fields of view cut around a place
 FEWEST_SLICES = 4  # slices of a volume that have neighbours worth smoothing over
 SMALLEST_WIDTH = 6  # pixels that the smallest lesion should measure in a prepared slice
-LARGEST_SIDE, LARGEST_PRETRAINED = 256, 384
+LARGEST_SIDE = 256
+PRETRAINED_SIDES = {"xray_carcinoma": 384, "xray_trauma": 448}  # base -> side it was measured with, the most
+SMOOTHED = 11 / 448  # of the side: attribution.smoothing of xray_trauma
 ORGANS = {  # (modality, region) -> (organ.method, why)
     ("mri", "head"): ("brain", "axial MRI of the head: the brain without skull, scalp and orbits"),
     ("ct", "head"): ("cranium", "head CT: the inside of the skull, since bone is as bright as blood"),
@@ -71,16 +73,19 @@ def base_recipe(answers: Answers) -> tuple[str, str]:
             "ct_nodule",
             "small fields of view: classifiers learn the labels, their attribution is outlined",
         )
-    if modality == "xray" and (shape or region == "breast"):
-        reason = (
-            "a lesion that is a shape, in large images: one map of evidence on an encoder with ImageNet "
-            "weights. On mammograms it points at lesions and does not outline them"
+    if modality == "xray" and region == "breast":
+        return (
+            "xray_carcinoma",
+            "large images: one map of evidence on an encoder with ImageNet weights. On mammograms it points "
+            "at lesions and does not outline them",
         )
-        if region != "breast":
-            reason += (
-                "; on fractures nothing has worked yet (recipes/EXPERIMENTS.md), so expect no usable masks"
-            )
-        return "xray_carcinoma", reason
+    if modality == "xray" and shape:
+        return (
+            "xray_trauma",
+            "a lesion that is a shape, in large images: classifiers with ImageNet weights. They tell X-rays "
+            "with a fracture apart and point near it in a third to a half; they do not outline it, so expect "
+            "no usable masks",
+        )
     if shape:
         return (
             "ct_nodule",
@@ -108,9 +113,9 @@ def choose(survey: ImageSurvey, facts: CaseFacts, answers: Answers, base: str) -
     return [
         *_sequences(facts),
         *_values(survey, answers, base),
-        _side(survey, answers, base),
-        *_organ(facts, answers),
-        *_views(survey, facts, answers),
+        *_side(survey, answers, base),
+        *_organ(facts, answers, base),
+        *_views(survey, facts, answers, base),
         *_pairs(facts, base),
         *_sizes(answers, base),
         *_volumes(survey, facts, answers, base),
@@ -155,15 +160,24 @@ def _values(survey: ImageSurvey, answers: Answers, base: str):
             yield Choice("data.normal_atlas.opening", 0.0, "an opening would remove what is bright, not dark")
 
 
-def _side(survey: ImageSurvey, answers: Answers, base: str) -> Choice:
+def _side(survey: ImageSurvey, answers: Answers, base: str):
+    """Yield the side of prepared slices, and what is measured in their pixels."""
+    side = _side_of_slices(survey, answers, base)
+    yield side
+    if base == "xray_trauma":
+        smoothing = round(SMOOTHED * side.value, 1)
+        yield Choice("attribution.smoothing", smoothing, "pixels, in proportion to the side")
+
+
+def _side_of_slices(survey: ImageSurvey, answers: Answers, base: str) -> Choice:
     """Return the side of prepared slices: the base's own, or more where small lesions need it."""
     if answers.region == "patch":
         side = max(16, round(survey.longest_side / 16) * 16) if survey.longest_side else 48
         return Choice(
             "data.side", side, f"the patches have {survey.longest_side} pixels: nothing is resampled"
         )
-    usual = {"xray_carcinoma": LARGEST_PRETRAINED, "xray_pneumonia": 64, "ct_carcinoma": 128}.get(base, 128)
-    most = LARGEST_PRETRAINED if base == "xray_carcinoma" else LARGEST_SIDE
+    usual = PRETRAINED_SIDES.get(base, 64 if base == "xray_pneumonia" else 128)
+    most = PRETRAINED_SIDES.get(base, LARGEST_SIDE)
     relative = 2 * math.sqrt(answers.size[0] / 100 / math.pi)  # of a round lesion in a square organ
     needed = math.ceil(SMALLEST_WIDTH / relative / 32) * 32
     stored = survey.shortest_side // 32 * 32
@@ -178,12 +192,14 @@ def _side(survey: ImageSurvey, answers: Answers, base: str) -> Choice:
     )
 
 
-def _organ(facts: CaseFacts, answers: Answers):
+def _organ(facts: CaseFacts, answers: Answers, base: str):
     """Yield the organ step."""
     if facts.with_organ:
         yield Choice("organ.method", "given", "the table names an organ mask for every image")
     elif answers.region == "patch":
         yield Choice("organ.method", "none", "a patch is the region of interest itself")
+    elif base == "xray_trauma":
+        yield Choice("organ.method", "none", "the whole image, as it was measured on fractures")
     else:
         usual = (
             ("body", "a CT without table and clothing; organ masks in the table's column organ do better")
@@ -198,8 +214,10 @@ def _organ(facts: CaseFacts, answers: Answers):
     yield Choice("organ.network", None, "this organ step needs none")
 
 
-def _views(survey: ImageSurvey, facts: CaseFacts, answers: Answers):
+def _views(survey: ImageSurvey, facts: CaseFacts, answers: Answers, base: str):
     """Yield the random views that differ from those of the base recipe."""
+    if base == "xray_trauma":
+        return  # its classifiers have views of their own
     place, sequences = "pairs.augmentation", facts.sequences
     if answers.modality == "mri":
         channels = survey.channels[0] if len(set(survey.channels)) == 1 else 1
@@ -243,7 +261,7 @@ def _sizes(answers: Answers, base: str):
     elif base in ("ct_pneumonia", "xray_pneumonia"):
         surest = float(f"{share if base == 'ct_pneumonia' else 0.7 * share:.2g}")
         yield Choice("self_training.foreground_fraction", surest, "what is taught as lesion, of all organ")
-    if base not in ("ct_nodule", "xray_carcinoma") or share > 0.1:
+    if base not in ("ct_nodule", *PRETRAINED_SIDES) or (share > 0.1 and base != "xray_trauma"):
         rest = math.floor(100 * min(0.95, max(1 - 1.8 * share, 0.8 * (1 - share)))) / 100
         why = "taught as background; what lies between is ignored"
         yield Choice("self_training.background_fraction", max(rest, 0.01), why)

@@ -94,6 +94,18 @@ def test_small_patches(write_folders, tmp_path):
     assert recipe.self_training.teacher == "attribution"
 
 
+def test_a_shape_in_x_rays_is_left_to_classifiers(write_folders, tmp_path):
+    out = tmp_path / "mine.yaml"
+    options = "--modality xray --region bone --lesion shape --size 1-4 --yes".split()
+    result = run(write_folders(side=260), *options, "--out", out)
+    assert result.exit_code == 0, result.output
+    recipe = load_recipe(str(out))
+    assert (recipe.self_training.teacher, recipe.self_training.rounds) == ("attribution", 0)
+    assert recipe.attribution.classifier.backbone == "efficientnet_lite0"
+    assert recipe.data.side == 256 and recipe.attribution.smoothing == pytest.approx(6.3)
+    assert recipe.organ.method == "none" and recipe.selection.threshold == 0.5
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_every_answer_gives_a_valid_recipe(modality):
     """`suggested_yaml` checks what it writes; sizes are extreme, so that every limit is met."""
