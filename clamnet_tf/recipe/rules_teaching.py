@@ -131,13 +131,13 @@ def backbone_sees_its_units(attribution, normalization):
         yield Finding(("data", "normalization"), expected, normalization)
 
 
-@rule("attribution", "selection.prevalence", "data.side")
-def attribution_marks_a_part(attribution, prevalence, side):
+@rule("attribution", "selection.prevalence", "data.side", "self_training.teacher", "self_training.rounds")
+def attribution_marks_a_part(attribution, prevalence, side, teacher, rounds):
     if attribution is None:
         return
     own = AttributionSection(**attribution)
     share = prevalence if own.share is None else own.share
-    if share > 0.5:
+    if share > 0.5 and (rounds or teacher == "auto"):  # else no share of it is taught
         expected = "at most 0.5, since surroundings must be left to compare with"
         yield Finding(("attribution", "share"), expected, f"{share:g}")
     if own.method == "occlusion" and max(own.windows, default=side) >= side:
