@@ -25,6 +25,8 @@ auroc_slice
     Slice labels against `auroc_slice_score`; blank slices (no organ, no truth) are left out.
 pointing_game
     Share of slices with a lesion whose pixel of highest probability lies in the lesion; ties count by share.
+pointing_near
+    The same, in the lesion or within 1/28 of the image's longer side of it (8 pixels of 224).
 normal_area
     Marked share of the organ on slices without a lesion, mean; blank slices are left out.
 specificity_slice
@@ -177,6 +179,7 @@ def compute_metrics(
         "needs abnormal and normal slices with an organ",
     )
     put("pointing_game", per_slice(with_truth, lambda row: row["pointing"]), NO_TRUTH)
+    put("pointing_near", per_slice(with_truth, lambda row: row["pointing_near"]), NO_TRUTH)
     for name, value in false_marks(counts, OURS, samples, seed).items():
         put(name, value, NO_NORMAL_PATIENT if name.endswith("_patient") else NO_NORMAL)
 

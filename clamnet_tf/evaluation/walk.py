@@ -31,6 +31,8 @@ from clamnet_tf.metrics.overlap import count_overlap, dice, iou, precision, sens
 from clamnet_tf.metrics.ranking import EDGES, histogram
 from clamnet_tf.metrics.surface import TOLERANCES_MM, TOLERANCES_PX, diagonal, hd95, surface_dice
 
+NEAR = 8 / 224
+"""Distance from a lesion that `pointing_near` allows, as a share of the longer side of the image."""
 SURFACE_COLUMNS = tuple(
     f"nsd_{tolerance}{unit}"
     for unit, tolerances in (("px", TOLERANCES_PX), ("mm", TOLERANCES_MM))
@@ -153,7 +155,7 @@ def _slice_row(
         "marked_px": int(mask.sum()),
         "both_px": None,
     }
-    row |= dict.fromkeys(("dice", "iou", "hd95_px", "hd95_mm", "pointing", *SURFACE_COLUMNS))
+    row |= dict.fromkeys(("dice", "iou", "hd95_px", "hd95_mm", "pointing", "pointing_near", *SURFACE_COLUMNS))
     row["score"] = (
         float(case.label == 0)
         if missing and case.label is not None
@@ -173,7 +175,9 @@ def _slice_row(
             if in_plane:
                 row["hd95_mm"] = diagonal(organ.shape, in_plane) if missing else hd95(truth, mask, in_plane)
             row |= _surface_dice(truth, mask, in_plane, missing)
-            row["pointing"] = 0.0 if missing else pointing_game(probability, truth, organ)
+            near = NEAR * max(organ.shape)
+            for name, tolerance in (("pointing", 0.0), ("pointing_near", near)):
+                row[name] = 0.0 if missing else pointing_game(probability, truth, organ, tolerance)
         _count_patient(case, marking, counts, truth, worst, probability, mask)
     return row, None if missing else mask if case.mask is None else case.mask
 

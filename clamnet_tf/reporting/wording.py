@@ -77,13 +77,27 @@ def best_simple(metrics: dict) -> tuple[str, dict] | None:
     return max(measured.items(), key=lambda item: item[1][key]["mean"]) if measured else None
 
 
+def _near(metrics: dict) -> str:
+    """Say in how many slices the highest probability is in or near the lesion.
+
+    Evaluations of earlier versions did not measure it.
+    """
+    near = metrics.get("pointing_near")
+    if near is None:
+        return ""
+    return (
+        f", and in {percent(near)} inside or within 1/28 of the image's longer side of it"
+        f"{_in(metrics['intervals']['pointing_near'])}"
+    )
+
+
 def summary(metrics: dict) -> list[str]:
     """Return the headline sentences, most important first; metrics that were not measured are left out."""
     intervals, sentences = metrics["intervals"], [*_overlap(metrics)]
     if metrics["pointing_game"] is not None:
         sentences.append(
             f"In {percent(metrics['pointing_game'])} of the slices with a lesion, the pixel of highest "
-            f"probability lies inside the lesion{_in(intervals['pointing_game'])}."
+            f"probability lies inside the lesion{_in(intervals['pointing_game'])}{_near(metrics)}."
         )
     if metrics["auroc_slice"] is not None:
         pairs = math.floor(100 * metrics["auroc_slice"] + 0.5)

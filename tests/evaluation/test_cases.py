@@ -23,10 +23,9 @@ def case(probability, truth=TRUTH, patient="p", image="a.png", label=1, **more):
         image=image,
         slice_index=0,
         label=label,
-        organ=ORGAN,
         probability=probability,
         truth=truth,
-        **more,
+        **{"organ": ORGAN, **more},
     )
 
 
@@ -47,6 +46,16 @@ def test_a_slice_by_hand():
     assert row["hd95_mm"] == pytest.approx(2.0)
     assert row["pointing"] == pytest.approx(2 / 3)  # three tied maxima, two of them inside
     assert row["marked_fraction"] == 3 / 12
+
+
+@pytest.mark.parametrize(("column", "expected"), [(4, (1, 1)), (6, (0, 1)), (7, (0, 0))])
+def test_near_is_within_8_of_224_pixels_of_the_longer_side(column, expected):
+    """Of 56 columns, 2: the lesion ends at column 4."""
+    truth, probability = np.zeros((10, 56), bool), np.full((10, 56), 0.1)
+    truth[3:6, 2:5] = True
+    probability[4, column] = 0.9
+    (row,) = evaluate(case(probability, truth, organ=np.ones(truth.shape, bool))).slices
+    assert (row["pointing"], row["pointing_near"]) == expected
 
 
 def test_a_patient_is_the_sum_of_the_slices():

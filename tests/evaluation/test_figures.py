@@ -103,6 +103,12 @@ def test_slice_figures(cases, found):
     assert high["specificity_slice"] == np.mean(unmarked) and 0 < np.mean(unmarked) < 1
     hits = [case.truth.ravel()[masked(case, case.probability).argmax()] for case in cases if case.label]
     assert found["pointing_game"] == pytest.approx(np.mean(hits))
+    near = []
+    for case in (case for case in cases if case.label):
+        peak = np.unravel_index(masked(case, case.probability).argmax(), case.truth.shape)
+        distances = np.linalg.norm(np.argwhere(case.truth) - peak, axis=1)
+        near.append(distances.min() <= max(case.truth.shape) / 28)
+    assert found["pointing_near"] == pytest.approx(np.mean(near))
 
 
 def test_the_oracle_is_the_best_threshold_there_is(cases, found):
