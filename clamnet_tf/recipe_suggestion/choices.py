@@ -83,8 +83,8 @@ def base_recipe(answers: Answers) -> tuple[str, str]:
         return (
             "xray_trauma",
             "a lesion that is a shape, in large images: classifiers with ImageNet weights. They tell X-rays "
-            "with a fracture apart and point near it in a third to a half; they do not outline it, so expect "
-            "no usable masks",
+            "with a fracture apart and point near it in nearly half of them; they do not outline it, so "
+            "expect no usable masks",
         )
     if shape:
         return (
