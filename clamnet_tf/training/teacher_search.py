@@ -31,10 +31,13 @@ _LEAST_OF_SHAPE = 0.5  # of the shape must lie inside the organ at such a place
 
 
 def with_teacher(recipe: Recipe, teacher: str, short: bool = False) -> Recipe:
-    """Return a copy of the recipe with another teacher; `short` halves the steps of every stage."""
-    rounds = (
-        max(1, recipe.self_training.rounds) if teacher != "first_network" else recipe.self_training.rounds
-    )
+    """Return a copy of the recipe with a teacher; `short` halves the steps of every stage.
+
+    Another teacher than the recipe's own teaches at least one round.
+    """
+    rounds = recipe.self_training.rounds
+    if teacher not in ("first_network", recipe.self_training.teacher):
+        rounds = max(1, rounds)
     changed_teacher = {"teacher": teacher, "rounds": rounds}
     section = recipe.attribution if teacher == "attribution" else None
     training = recipe.training

@@ -9,6 +9,7 @@ from clamnet_tf.evaluation.half_agreement import NO_MARKS, ONE_PATIENT, agreemen
 from clamnet_tf.preprocessing.slice_table import SliceTable
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.training.half_trainings import LEFT_OUT, half_recipe, halves_of
+from clamnet_tf.training.teacher_search import with_teacher
 
 
 @dataclass
@@ -83,3 +84,11 @@ def test_halves_share_no_patient_and_have_both_labels():
     short = [half_recipe(recipe, index) for index in range(2)]
     assert short[0].training.seed != short[1].training.seed
     assert short[0].optimizer_steps == pytest.approx(recipe.optimizer_steps / 2, abs=2)
+
+
+def test_halves_of_classifiers_alone_have_no_student_either():
+    recipe = load_recipe("xray_trauma")
+    short = half_recipe(recipe, 0)
+    assert (short.self_training.teacher, short.self_training.rounds) == ("attribution", 0)
+    assert short.attribution.classifier.steps == recipe.attribution.classifier.steps // 2
+    assert with_teacher(recipe, "normal_atlas").self_training.rounds == 1  # a teacher that trains nothing
