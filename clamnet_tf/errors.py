@@ -9,7 +9,7 @@
     │   │   └── UnfitImages      images of another modality, unit or shape than a recipe is for
     │   ├── NetworkError         an impossible network
     │   ├── RunError             a run folder that is missing, of another recipe or in use
-    │   └── ZooError             a zoo entry that is missing or wrong, or a registry that cannot be used
+    │   └── ZooError             a zoo entry that is missing or wrong, or an unusable registry
     ├── MaskAccessError          training or selection code asked for a mask
     ├── EnvironmentFailure       disk full, folder not writable, package missing
     ├── TrainingFailure          training cannot go on (loss not finite, ...)

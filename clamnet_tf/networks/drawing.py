@@ -79,8 +79,8 @@ def _title(axes, description, x, y):
     axes.text(
         x,
         y - 0.36,
-        f"{kind} · {_count(total.parameters)} parameters · {_count(total.operations)}FLOP per image · norm "
-        f"{description.section.norm}",
+        f"{kind} · {_count(total.parameters)} parameters · {_count(total.operations)}FLOP per image"
+        f" · norm {description.section.norm}",
         size=8.5,
         color=MUTED,
         va="center",
@@ -94,7 +94,8 @@ def _levels(axes, description, x):
         axes.text(
             x, y + 0.16, f"level {row.level}", size=8.5, weight="bold", color=INK, va="center", bbox=_white()
         )
-        axes.text(x, y - 0.16, f"{row.side} × {row.side} px", size=8, color=MUTED, va="center", bbox=_white())
+        size = f"{row.side} × {row.side} px"
+        axes.text(x, y - 0.16, size, size=8, color=MUTED, va="center", bbox=_white())
 
 
 def _white():

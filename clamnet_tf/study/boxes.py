@@ -76,9 +76,9 @@ def box_plot(results: list[Result], reference: str, form: str = "svg") -> bytes 
         for row in range(1, len(scored)):
             if scored[row][0].group is not scored[row - 1][0].group:
                 axes.axhline(row - 0.5, color="#9aa6b0", lw=0.8)
+        titles = [result.arm.title.split(":")[0] for result, _ in scored]
         axes.set_yticks(
-            range(len(scored)),
-            [textwrap.shorten(result.arm.title.split(":")[0], 52, placeholder=" …") for result, _ in scored],
+            range(len(scored)), [textwrap.shorten(title, 52, placeholder=" …") for title in titles]
         )
         axes.set_ylim(len(scored) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
