@@ -115,8 +115,8 @@ NOTE = (
     "A lesion is a connected component of the reference; small, medium and large are split at 1 and 10 ml, "
     "or at 32 × 32 and 96 × 96 pixels where a spacing is unknown. CPM is the mean share of lesions found "
     "at 1/8 to 8 false positives per image. Surface Dice is at the smallest tolerance that was measured. "
-    "Shares found at a specificity use the best threshold on these patients: bounds. Means over seeds; the reports "
-    "of the evaluations have the intervals."
+    "Shares found at a specificity use the best threshold on these patients: bounds. Means over seeds; "
+    "the reports of the evaluations have the intervals."
 )
 """Explains the columns under the table."""
 
