@@ -87,7 +87,7 @@ def publish(run, to, about, overrides, figures, kind, version, change, public):
         )
     click.echo(f"{to}: {_words(entry)}")
     if entry.weights.onnx is None:
-        click.echo(_no_onnx(to))
+        click.echo(_no_onnx(entry, to))
 
 
 def _say_uploaded(to: str, entry, done, public: bool) -> None:
@@ -99,14 +99,16 @@ def _say_uploaded(to: str, entry, done, public: bool) -> None:
     if public and done.private:
         click.echo("--public counts for a new repository; the settings of this one make it public.", err=True)
     if entry.weights.onnx is None:
-        click.echo(_no_onnx("FOLDER") + ", and publish the folder")
+        click.echo(_no_onnx(entry, "FOLDER", ", and publish the folder"))
 
 
-def _no_onnx(folder: str) -> str:
-    """Say that an entry lacks model.onnx, and how to make it."""
+def _no_onnx(entry, folder: str, then: str = "") -> str:
+    """Say that an entry lacks model.onnx, and how to make it if that is possible."""
+    if not entry.has_heads:
+        return "It has no model.onnx: only TensorFlow, which predict needs, computes its gradients."
     return (
         f"It has no model.onnx, so that predict needs TensorFlow. To make it: pip install "
-        f"'clamnet-tf[export]', then clamnet-tf zoo onnx {folder}"
+        f"'clamnet-tf[export]', then clamnet-tf zoo onnx {folder}{then}"
     )
 
 

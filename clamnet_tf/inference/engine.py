@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import ClamnetError, EnvironmentFailure, RunError
 from clamnet_tf.inference.head_predictor import HeadPredictor
+from clamnet_tf.networks.declared import declared_outputs
 from clamnet_tf.networks.onnx_file import MODEL_SHA256, read_onnx
 
 AUTO, TENSORFLOW, ONNXRUNTIME = ENGINES = ("auto", "tensorflow", "onnxruntime")
@@ -79,9 +80,21 @@ def load_predictor(choice: str, run, section, attribution=None) -> HeadPredictor
     return build_predictor(network, section, attribution)
 
 
+def _holds_classifiers(run) -> bool:
+    """Return whether the network of a run has no heads; False for one that cannot be read, whose loading says
+    why.
+    """
+    try:
+        return not all(name.startswith("head_") for name in declared_outputs(run.model))
+    except ClamnetError:
+        return False
+
+
 def _obstacle(run) -> ClamnetError | None:
     """Return why ONNX Runtime cannot compute the network of a run, or None when it can."""
     if not run.onnx.is_file():
+        if _holds_classifiers(run):
+            return RunError(f"{run.model} holds classifiers, where only TensorFlow computes what they mark.")
         return RunError(f"there is no {run.onnx}; clamnet-tf zoo onnx {run.path} makes it.")
     if importlib.util.find_spec("onnxruntime") is None:
         return EnvironmentFailure("onnxruntime is not installed; pip install 'clamnet-tf[predict]'.")

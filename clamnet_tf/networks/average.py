@@ -5,14 +5,11 @@ their probabilities. All members lie in one graph, layer `encoder` of the second
 """
 
 import keras
-import numpy as np
 from keras import layers
 
 from clamnet_tf.errors import NetworkError
+from clamnet_tf.networks.half_precision import rounded_to_half
 from clamnet_tf.networks.member_names import PREFIX
-
-LARGEST_HALF = 65_504.0
-"""Largest number in half precision."""
 
 
 def average_networks(networks: list[keras.Model], *, name: str, half: bool = False) -> keras.Model:
@@ -96,12 +93,6 @@ def _renamed(network, image, prefix: str, half: bool) -> dict:
     copy = keras.models.clone_model(network, clone_function=rename, input_tensors=inputs)
     weights = network.get_weights()
     if half:
-        largest = max(float(np.abs(weight).max()) for weight in weights if weight.size)
-        if not largest <= LARGEST_HALF:
-            raise NetworkError(
-                f"{network.name}: has a weight of {largest:g}, too large for half precision "
-                f"({LARGEST_HALF:g})."
-            )
-        weights = [weight.astype(np.float16).astype(np.float32) for weight in weights]
+        weights = rounded_to_half(weights, network.name)
     copy.set_weights(weights)
     return copy.output if isinstance(copy.output, dict) else dict(zip(network.output, copy.outputs))

@@ -86,14 +86,30 @@ def check_contract(path, *, side: int, channels: int, heads) -> None:
             for layer in config["config"]["layers"]
             if layer["class_name"] == "InputLayer"
         ]
-        outputs = config["config"]["output_layers"]
-        declared = sorted(outputs) if isinstance(outputs, dict) else outputs
+        declared = _outputs(config)
     if shapes != [[None, side, side, channels]] or declared != sorted(heads):
         raise NetworkError(
             f"{path}: takes {str(shapes)[:100]} and gives {str(declared)[:100]}; its entry declares one "
             f"input of {side} x {side} pixels and {channels} channel(s), and {', '.join(heads)}. It was not "
             f"loaded; get the entry again."
         )
+
+
+def declared_outputs(path) -> list[str]:
+    """Return the names of the outputs of a .keras file, sorted, by its configuration alone.
+
+    Raises:
+        NetworkError: the file cannot be read, or names none.
+    """
+    config = read_config(path)
+    with decoding(lambda reason: not_a_model(path, f"its configuration is damaged: {reason}")):
+        return [str(name) for name in _outputs(config)]
+
+
+def _outputs(config: dict):
+    """Return the names of the outputs, sorted; of a network with a single unnamed output, its layers."""
+    outputs = config["config"]["output_layers"]
+    return sorted(outputs) if isinstance(outputs, dict) else outputs
 
 
 def declared_weights(path, config: dict) -> int:

@@ -2,7 +2,8 @@
 
 A run whose result is the attribution of its classifiers saves this network. All classifiers lie in one graph,
 layer `encoder_top` of the second one as `classifier_2_encoder_top`; the pooled scores are connected again by
-`with_scores`.
+`with_scores`. Their weights have the values of half precision, so that they can be stored in 2 bytes each:
+an encoder with ImageNet weights then fits a zoo entry.
 """
 
 import keras
@@ -16,12 +17,13 @@ from clamnet_tf.networks.evidence_classifier import (
     classifiers_of,
     pooled,
 )
+from clamnet_tf.networks.half_precision import rounded_to_half
 
 _PREFIX = "evidence_"
 
 
 def evidence_maps(network: keras.Model) -> keras.Model:
-    """Return the evidence maps of classifiers as a network of stock layers, with copied weights.
+    """Return the evidence maps of classifiers as a network of stock layers, with copied, rounded weights.
 
     Args:
         network: built by `build_evidence_classifiers`, or restored.
@@ -29,12 +31,15 @@ def evidence_maps(network: keras.Model) -> keras.Model:
     Returns:
         A model, image (batch, side, side, channels) float32 -> {"evidence_1": (batch, h, w, 1) float32, ...},
         one map for each classifier.
+
+    Raises:
+        NetworkError: a weight is too large for half precision.
     """
     image, outputs = keras.Input(network.input.shape[1:], name="image"), {}
     for number, classifier in enumerate(classifiers_of(network), start=1):
         body = keras.Model(classifier.input, classifier.get_layer(EVIDENCE_LAYER).output)
         copy = keras.models.clone_model(body, clone_function=_renamed(classifier.name), input_tensors=image)
-        copy.set_weights(body.get_weights())
+        copy.set_weights(rounded_to_half(body.get_weights(), classifier.name))
         outputs[f"{_PREFIX}{number}"] = copy.get_layer(f"{classifier.name}_{EVIDENCE_LAYER}").output
     return keras.Model(image, outputs, name=f"evidence_maps_{len(outputs)}")
 

@@ -7,15 +7,37 @@ import zipfile
 import h5py
 import numpy as np
 
+from clamnet_tf.errors import NetworkError
 from clamnet_tf.files import atomic_path
 from clamnet_tf.networks.declared import WEIGHTS
+
+LARGEST_HALF = 65_504.0
+"""Largest number in half precision."""
+
+
+def rounded_to_half(weights: list[np.ndarray], name: str) -> list[np.ndarray]:
+    """Return float32 weights with the values that they have in half precision (float16).
+
+    Args:
+        weights: arrays of any shape, float32.
+        name: of their network, for the message.
+
+    Raises:
+        NetworkError: a weight is too large for half precision.
+    """
+    largest = max((float(np.abs(weight).max()) for weight in weights if weight.size), default=0.0)
+    if not largest <= LARGEST_HALF:
+        raise NetworkError(
+            f"{name}: has a weight of {largest:g}, too large for half precision ({LARGEST_HALF:g})."
+        )
+    return [weight.astype(np.float16).astype(np.float32) for weight in weights]
 
 
 def store_in_half(path) -> int:
     """Rewrite a .keras file with its float32 weights as float16, and return its new size in bytes.
 
     The network is loaded as before, with float32 variables. Nothing is lost when the weights were rounded to
-    half precision before (`average_networks(..., half=True)`); otherwise they are rounded here.
+    half precision before (`rounded_to_half`); otherwise they are rounded here.
 
     Args:
         path: .keras file of at most half-precision range.

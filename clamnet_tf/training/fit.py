@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 
 from clamnet_tf.files import atomic_path, write_json
+from clamnet_tf.networks.evidence_maps import is_evidence_maps
+from clamnet_tf.networks.half_precision import store_in_half
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.preprocessing.mask_table import write_uses
 from clamnet_tf.recipe.schema import Recipe
@@ -112,6 +114,8 @@ def _all_stages(parts: TrainingAssembly, run, reporter) -> TrainingResult:
     if run:
         with atomic_path(run.model) as temporary:
             predictor.network.save(temporary)
+            if is_evidence_maps(predictor.network):
+                store_in_half(temporary)
         atlas = parts.prepared.atlas
         write_json(
             run.selection,

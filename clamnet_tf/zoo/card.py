@@ -6,7 +6,7 @@ It is made from entry.yaml alone; the prose fields there hold what no metric say
 from clamnet_tf.reporting.learning_wording import WARNING
 from clamnet_tf.zoo.card_header import with_header
 from clamnet_tf.zoo.card_metrics import MIXED, is_separate, metrics_section
-from clamnet_tf.zoo.entry import Entry
+from clamnet_tf.zoo.entry import Entry, OutputSection
 from clamnet_tf.zoo.markdown import item, prose, wrapped
 
 SECTIONS = (
@@ -107,14 +107,7 @@ def _contract(entry: Entry) -> str:
         + (f" {given.missing_channels}" if given.missing_channels else ""),
         f"Normalisation: {scale}{normalised}{window}.",
         f"Units: {given.units} Spacing: {given.spacing}",
-        f"Output: a dict of {', '.join(f'`{head}`' for head in made.heads)}, each (slices, {given.side}, "
-        f"{given.side}, "
-        f"{1 if made.activation == 'sigmoid' else len(made.classes)}) float32, {made.activation}; "
-        + (
-            f"the probability of {made.classes[1]}."
-            if made.activation == "sigmoid"
-            else f"classes {', '.join(made.classes)}."
-        ),
+        _output(given.side, made),
     ]
     if entry.markers:
         numbers = ", ".join(
@@ -122,6 +115,28 @@ def _contract(entry: Entry) -> str:
         )
         lines.append(f"Masks hold the number of the lesion class: 0 none, {numbers}.")
     return "\n".join(item(line) for line in lines)
+
+
+def _output(side: int, made: OutputSection) -> str:
+    """Write the line on the network's output for slices of `side` pixels."""
+    names = ", ".join(f"`{head}`" for head in made.heads)
+    if made.activation == "linear":
+        return (
+            f"Output: a dict of {names}, each (slices, h, w, 1) float32: the evidence of {made.classes[1]} "
+            f"that an image classifier finds at each place, in units of the logit, coarser than the slice. "
+            f"It is not the result: `clamnet-tf predict` and the SavedModel of `clamnet-tf export` compute "
+            f"from it, by gradients, the map that is cut."
+        )
+    channels = 1 if made.activation == "sigmoid" else len(made.classes)
+    meaning = (
+        f"the probability of {made.classes[1]}"
+        if made.activation == "sigmoid"
+        else f"classes {', '.join(made.classes)}"
+    )
+    return (
+        f"Output: a dict of {names}, each (slices, {side}, {side}, {channels}) float32, {made.activation}; "
+        f"{meaning}."
+    )
 
 
 def _intended(entry: Entry) -> str:

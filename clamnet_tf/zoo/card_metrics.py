@@ -72,6 +72,13 @@ def metrics_section(entry: Entry) -> str:
                 within(metrics.pointing_game),
             )
         )
+    if metrics.pointing_near:
+        rows.append(
+            (
+                "The same, or within 8/224 of the image's longer side of it",
+                within(metrics.pointing_near),
+            )
+        )
     rows += _lesion_rows(metrics)
     if metrics.normal_area:
         rows.append(("Marked area on normal slices, % of the organ", within(metrics.normal_area, 100)))

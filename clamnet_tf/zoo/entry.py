@@ -76,17 +76,21 @@ class InputSection(Section):
     organ: OrganSection = Field(description="How the organ is found, as in the recipe.")
 
 
+OutputName = Annotated[str, Field(pattern=r"^(head|evidence)_[1-9]$")]
+
+
 class OutputSection(Section):
     """Describe the network's output."""
 
-    heads: Annotated[list[Annotated[str, Field(pattern=r"^head_[1-9]$")]], Field(min_length=1)] = Field(
-        description="Keys of the output dict."
+    heads: Annotated[list[OutputName], Field(min_length=1)] = Field(
+        description="Keys of the output dict: heads, or evidence_1, .. for evidence maps of classifiers."
     )
     classes: Annotated[list[Word], Field(min_length=2)] = Field(
         description="Meaning of the last axis; of a sigmoid its one channel is the second."
     )
-    activation: Literal["softmax", "sigmoid"] = Field(
-        description="softmax over all classes, or one sigmoid channel."
+    activation: Literal["softmax", "sigmoid", "linear"] = Field(
+        description="softmax over all classes, or one sigmoid channel; linear: evidence maps of classifiers, "
+        "in units of the logit and coarser than the slice, from which predict computes the marks."
     )
 
 
@@ -164,6 +168,10 @@ class MetricsSection(Section):
     )
     pointing_game: Figure | None = Field(
         None, description="Share of slices whose pixel of highest probability lies in the lesion."
+    )
+    pointing_near: Figure | None = Field(
+        None,
+        description="The same, counting pixels within 8/224 of the image's longer side of the lesion too.",
     )
     lesions: PositiveCount | None = Field(
         None, description="Lesions of the next three, as connected components; null: not counted."
@@ -321,6 +329,11 @@ class Entry(Section):
     notes: Prose | None = Field(None, description="How to read the metrics.")
     made_with: MadeWithSection = Field(description="Versions.")
     changelog: Annotated[list[Change], Field(min_length=1)] = Field(description="Newest version first.")
+
+    @property
+    def has_heads(self) -> bool:
+        """Return whether the network marks lesions itself; False: the attribution of classifiers does."""
+        return self.output.activation != "linear"
 
 
 def is_entry(folder) -> bool:

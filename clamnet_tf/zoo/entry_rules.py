@@ -15,11 +15,19 @@ def entry_rules(entry: Entry):
             f"{entry.input.channels} entries, one per channel",
             str(len(entry.input.channel_order)),
         )
-    if entry.output.activation == "sigmoid" and len(entry.output.classes) != 2:
+    if entry.output.activation in ("sigmoid", "linear") and len(entry.output.classes) != 2:
         yield (
             ("output", "classes"),
-            "2 classes, since the activation is sigmoid",
+            f"2 classes, since the activation is {entry.output.activation}",
             str(len(entry.output.classes)),
+        )
+    kinds = sorted({head.split("_")[0] for head in entry.output.heads})
+    expected = ["evidence"] if entry.output.activation == "linear" else ["head"]
+    if kinds != expected:
+        yield (
+            ("output", "heads"),
+            f"{expected[0]}_1, .. since the activation is {entry.output.activation}",
+            ", ".join(entry.output.heads),
         )
     if isinstance(entry.threshold.head, int) and f"head_{entry.threshold.head}" not in entry.output.heads:
         yield (

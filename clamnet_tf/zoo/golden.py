@@ -4,13 +4,19 @@ Weights that were swapped or damaged give other numbers. golden.json has: input 
 pixels (row, column), marker_probability (head -> mean, maximum, at: the values at these pixels), tolerance
 (largest allowed difference of each number). For a network with several lesion classes a head also has
 markers: the same numbers of each class, in the order of the classes, because the numbers of all classes
-together do not reveal a swap.
+together do not reveal a swap. A network that gives evidence maps of classifiers has evidence (output -> the
+same numbers, in units of the logit) in place of marker_probability; pixels are then those of the maps, which
+are coarser than the slice.
 """
 
 import numpy as np
 
+from clamnet_tf.networks.evidence_maps import is_evidence_maps
+
 INPUT = "golden_input(side, channels) of clamnet_tf.zoo.golden"
 TOLERANCE = 1e-4
+TOLERANCE_OF_EVIDENCE = 1e-3  # a logit, not a probability
+PROBABILITY, EVIDENCE = "marker_probability", "evidence"
 
 
 def golden_input(side: int, channels: int) -> np.ndarray:
@@ -29,10 +35,13 @@ def golden_output(network) -> dict:
     """Return the content of golden.json for a network.
 
     Args:
-        network: Keras model with heads, image -> dict of (1, side, side, classes).
+        network: Keras model with heads, image -> dict of (1, side, side, classes), or with evidence maps,
+            image -> dict of (1, h, w, 1).
     """
     _, side, _, channels = network.inputs[0].shape
     outputs = network(golden_input(side, channels), training=False)
+    if is_evidence_maps(network):
+        return _golden_evidence(side, channels, outputs)
     pixels = _pixels(side)
     heads = {}
     for name, value in sorted(outputs.items()):
@@ -59,17 +68,22 @@ def golden_output_of(predictor) -> dict:
     return _content(side, channels, pixels, heads)
 
 
+def golden_numbers(output: dict) -> dict:
+    """Return the numbers of each output of a golden.json, as one list for each: name -> list of float."""
+    return {name: _flat(row) for name, row in output[EVIDENCE if EVIDENCE in output else PROBABILITY].items()}
+
+
 def golden_difference(stored: dict, actual: dict) -> float:
     """Return the largest difference between the numbers of two golden outputs.
 
     It is infinite when heads, classes or pixels differ.
     """
-    ours, theirs = (
-        {name: _flat(row) for name, row in output["marker_probability"].items()}
-        for output in (stored, actual)
-    )
-    sizes = [{name: len(numbers) for name, numbers in output.items()} for output in (ours, theirs)]
-    if sizes[0] != sizes[1] or stored["pixels"] != actual["pixels"]:
+    ours, theirs = golden_numbers(stored), golden_numbers(actual)
+    forms = [
+        (EVIDENCE in output, output["pixels"], {name: len(numbers) for name, numbers in rows.items()})
+        for output, rows in ((stored, ours), (actual, theirs))
+    ]
+    if forms[0] != forms[1]:
         return float("inf")
     return float(
         np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in ours])
@@ -81,6 +95,15 @@ def _pixels(side: int) -> list[list[int]]:
     return [[side // 2, side // 2], [int(0.6 * side), int(0.35 * side)], [side // 4, side // 2]]
 
 
+def _golden_evidence(side: int, channels: int, outputs: dict) -> dict:
+    """Return the content of golden.json for evidence maps, all of which have the same size."""
+    maps = {name: np.asarray(value)[0, ..., 0] for name, value in sorted(outputs.items())}
+    pixels = _pixels(len(next(iter(maps.values()))))
+    rows = {name: _numbers_of(evidence, pixels) for name, evidence in maps.items()}
+    content = _content(side, channels, pixels, rows)
+    return content | {EVIDENCE: content.pop(PROBABILITY), "tolerance": TOLERANCE_OF_EVIDENCE}
+
+
 def _content(side: int, channels: int, pixels, heads: dict) -> dict:
     """Return golden.json with the numbers of each head."""
     return {
@@ -88,13 +111,13 @@ def _content(side: int, channels: int, pixels, heads: dict) -> dict:
         "side": side,
         "channels": channels,
         "pixels": pixels,
-        "marker_probability": heads,
+        PROBABILITY: heads,
         "tolerance": TOLERANCE,
     }
 
 
 def _numbers_of(probability: np.ndarray, pixels) -> dict:
-    """Return mean, maximum and the values at some pixels of a probability map."""
+    """Return mean, maximum and the values at some pixels of a map."""
     return {
         "mean": float(probability.mean()),
         "maximum": float(probability.max()),

@@ -28,6 +28,7 @@ def metrics_of(metrics: dict, recipe) -> dict:
         f"patients",
         **_dice(metrics),
         **measured(metrics),
+        **_near(metrics),
         **_lesions(metrics),
         "simple_methods": _simple_methods(metrics),
     }
@@ -53,6 +54,13 @@ def measured(metrics: dict) -> dict:
         for key in FIGURES
         if metrics[key] is not None
     }
+
+
+def _near(metrics: dict) -> dict:
+    """Return pointing_near, as far as measured; evaluations of earlier versions have none."""
+    if metrics.get("pointing_near") is None:
+        return {}
+    return {"pointing_near": {"value": metrics["pointing_near"], **metrics["intervals"]["pointing_near"]}}
 
 
 def _lesions(metrics: dict) -> dict:

@@ -15,7 +15,7 @@ from pathlib import Path
 from clamnet_tf.errors import ZooError
 from clamnet_tf.export.heads_onnx import write_heads_onnx
 from clamnet_tf.files import make_folder, write_json, write_text, writing
-from clamnet_tf.networks.classifier import has_heads
+from clamnet_tf.networks.classifier import has_heads, is_classifier
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.runs import RunFolder
@@ -80,7 +80,8 @@ def publish(
         release: Version and changes.
         kind: "marker" (marks lesions) or "organ".
         figures_file: metrics.json of an evaluation of the same weights; None: the run's own.
-        onnx: Whether the entry gets a model.onnx, with which predict needs no TensorFlow.
+        onnx: Whether the entry gets a model.onnx, with which predict needs no TensorFlow. A network whose
+            attribution is the result gets none: only TensorFlow computes its gradients.
 
     Returns:
         The entry. Its folder passed every check of `verify` before it was put in place.
@@ -116,11 +117,10 @@ def publish(
     metrics = read_figures(figures_file, selection, threshold["value"], rule)
     check_held_out(figures_file, metrics, run.read_environment(), averaged="average" in selection)
     network = load_network(run.model)
-    if not has_heads(network):
+    if is_classifier(network):
         raise ZooError(
             f"{run_folder}: expected a network that marks lesions; received one that classifies slices "
-            f"(loss.objective, or self_training.rounds 0 beside the teacher attribution). Publish another "
-            f"run."
+            f"(loss.objective). Publish another run."
         )
     try:
         cut = {"threshold": threshold, "markers": rows_of_figures(metrics, classes)}
@@ -140,7 +140,7 @@ def publish(
         if (run.path / BASELINES_FILE).is_file():
             shutil.copyfile(run.path / BASELINES_FILE, folder / BASELINES_FILE)
         (folder / ONNX_FILE).unlink(missing_ok=True)
-        if onnx:
+        if onnx and has_heads(network):
             write_heads_onnx(network, folder / "model.keras", folder / ONNX_FILE)
             entry = with_onnx(entry, folder, target)
         write_text(folder / ENTRY_FILE, entry_text(entry))

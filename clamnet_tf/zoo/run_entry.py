@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.networks.average import head_activation
+from clamnet_tf.networks.evidence_maps import is_evidence_maps
 from clamnet_tf.preprocessing.mask_table import TAUGHT, counts, read_uses
 from clamnet_tf.recipe.objectives import OBJECTIVES
 from clamnet_tf.reporting.wording import atlas_comparison, count, levels
@@ -121,7 +122,7 @@ def entry_of_run(
             "output": {
                 "heads": heads,
                 "classes": classes,
-                "activation": head_activation(network, heads[0]),
+                "activation": "linear" if is_evidence_maps(network) else head_activation(network, heads[0]),
             },
             "eta": trained_eta(recipe),
             "threshold": {

@@ -10,6 +10,7 @@ from clamnet_tf.export.reference import RUNTIME_TOLERANCE
 from clamnet_tf.files import open_regular
 from clamnet_tf.inference.onnx_predictor import OnnxPredictor
 from clamnet_tf.networks.average import head_activation
+from clamnet_tf.networks.evidence_maps import is_evidence_maps
 from clamnet_tf.networks.onnx_file import MODEL_SHA256, read_onnx
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
@@ -162,7 +163,12 @@ def _check_shapes(entry: Entry, network) -> None:
             f"output.heads: entry.yaml says {', '.join(made.heads)}, the network gives "
             f"{', '.join(sorted(network.output))}."
         )
-    for head, tensor in network.output.items():
+    if is_evidence_maps(network) != (made.activation == "linear"):
+        raise ZooError(
+            f"output: entry.yaml says {made.activation}, the network gives "
+            f"{'evidence maps, which are linear' if is_evidence_maps(network) else 'probabilities'}."
+        )
+    for head, tensor in network.output.items() if made.activation != "linear" else ():
         expected = (None, side, side, 1 if made.activation == "sigmoid" else len(made.classes))
         actual = tuple(tensor.shape), head_activation(network, head)
         if actual != (expected, made.activation):

@@ -3,12 +3,14 @@ image, masks for measuring.
 """
 
 import csv
+import io
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +181,9 @@ def unmarked(whole, inputs, tmp_path_factory):
 
 
 def test_without_a_round_the_attribution_itself_marks(unmarked):
-    """The map is the attribution of the kept classifiers, scaled to their P(abnormal) at its peak."""
+    """The map is the attribution of the kept classifiers, their weights in half precision, scaled to their
+    P(abnormal) at its peak.
+    """
     import clamnet_tf
     from clamnet_tf.inference.attribution_map import AttributionMap
     from clamnet_tf.networks.evidence_classifier import build_evidence_classifiers
@@ -196,6 +200,7 @@ def test_without_a_round_the_attribution_itself_marks(unmarked):
     section = load_recipe(out / "recipe.yaml").attribution
     classifiers = build_evidence_classifiers(section.classifier, side=SIDE, channels=1)
     load_weights(candidate(out / "checkpoints" / "classifiers", 8), classifiers)
+    classifiers.set_weights([one.astype(np.float16).astype(np.float32) for one in classifiers.get_weights()])
     oracle = AttributionMap(classifiers, section)
     model = clamnet_tf.Segmenter.from_preset(out)
     images = np.random.default_rng(1).normal(size=(5, SIDE, SIDE, 1)).astype(np.float32)
@@ -207,15 +212,77 @@ def test_without_a_round_the_attribution_itself_marks(unmarked):
     assert scores.min() > 0 and np.ptp(scores) > 1e-4
 
 
+def call(*arguments):
+    """Run clamnet-tf in a process of its own."""
+    whole_command = [sys.executable, "-m", "clamnet_tf", *map(str, arguments)]
+    return subprocess.run(whole_command, capture_output=True, text=True)
+
+
+ABOUT = """
+summary: Points at rings.
+channel_order: [picture of 8 bits]
+training_data: {name: rings, origin: This test., licence: CC0}
+weights_licence: CC0
+intended_use: A test. Not a medical device.
+limits: [It points.]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 under NumPy 2
+def test_an_attribution_is_published_and_used_as_an_entry(unmarked, inputs, tmp_path):
+    """The entry passes every check, notices other weights, and predicts what the run predicts."""
+    import h5py
+
+    import clamnet_tf
+    from clamnet_tf.networks.half_precision import store_in_half
+    from clamnet_tf.networks.saved import load_network
+    from clamnet_tf.zoo.golden import golden_difference, golden_output
+
+    run, entry, about = unmarked[0], tmp_path / "ct_rings", tmp_path / "about.yaml"
+    about.write_text(ABOUT)
+    done = call("zoo", "publish", run, "--to", entry, "--about", about)
+    assert done.returncode == 0, done.stderr
+    assert "only TensorFlow, which predict needs" in done.stdout and not (entry / "model.onnx").exists()
+    assert call("zoo", "verify", entry).returncode == 0
+    card = " ".join((entry / "README.md").read_text().split())
+    assert "a dict of `evidence_1`, each (slices, h, w, 1) float32" in card
+    assert "The same, or within 8/224 of the image's longer side of it" in card
+
+    network = clamnet_tf.load(entry)
+    assert list(network.output) == ["evidence_1"]
+    with zipfile.ZipFile(entry / "model.keras") as archive, archive.open("model.weights.h5") as stored:
+        kinds = set()
+        with h5py.File(io.BytesIO(stored.read()), "r") as file:
+            file.visititems(lambda _, item: kinds.add(str(item.dtype)) if hasattr(item, "dtype") else None)
+    assert kinds == {"float16"}
+    golden = json.loads((entry / "golden.json").read_text())
+    assert golden_difference(golden, golden_output(network)) < 1e-5
+    kernel = network.trainable_weights[0]
+    kernel.assign(kernel[::-1])
+    assert golden_difference(golden, golden_output(network)) > golden["tolerance"]
+    network.save(entry / "model.keras")
+    store_in_half(entry / "model.keras")
+    assert call("zoo", "verify", entry).returncode == 1
+    shutil.copy(run / "model.keras", entry / "model.keras")
+    assert load_network(entry / "model.keras").count_params() == network.count_params()
+
+    images = np.random.default_rng(1).normal(size=(3, SIDE, SIDE, 1)).astype(np.float32)
+    found, expected = (
+        clamnet_tf.Segmenter.from_preset(model)._trained.probability(images) for model in (entry, run)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    predicted = call("predict", entry, inputs[1] / "p00_1.png", "--out", tmp_path / "masks")
+    assert predicted.returncode == 0, predicted.stderr
+    assert "only TensorFlow computes what they mark" in predicted.stdout + predicted.stderr
+    assert "zoo onnx" not in predicted.stdout + predicted.stderr
+
+
 @pytest.mark.slow
 def test_an_attribution_is_exported_as_a_saved_model_alone(unmarked, inputs, tmp_path):
     import tensorflow as tf
 
     import clamnet_tf
-
-    def call(*arguments):
-        call = [sys.executable, "-m", "clamnet_tf", *map(str, arguments)]
-        return subprocess.run(call, capture_output=True, text=True)
 
     done = call("export", unmarked[0], "--format", "savedmodel", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
