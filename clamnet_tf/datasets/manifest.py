@@ -29,6 +29,10 @@ SIDES = ("train", "val", "test")
 MISSPELT = 0.75  # likeness (0..1) from which an unknown column is taken for a misspelt one
 
 
+#: Names of manifest files that say nothing about their data.
+COMMON_NAMES = {"", "manifest", "labels", "cases", "index", "data", "train", "val", "test"}
+
+
 @dataclass(frozen=True)
 class Case:
     """One labelled image file, or one slice of it.
@@ -105,6 +109,7 @@ class Manifest:
         account: lines for the user on how the cases were recognised.
         layout: name of the recognised layout.
         hidden: replaces identifiers of patients in text (datasets.pseudonyms.Pseudonyms); None to keep them.
+        table: the manifest file; None where a folder was recognised by its layout.
     """
 
     root: Path
@@ -112,6 +117,15 @@ class Manifest:
     account: tuple[str, ...] = ()
     layout: str = "manifest"
     hidden: HidesIdentifiers | None = None
+    table: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the data: that of the manifest file, or of the folder where the file has a name like
+        manifest.csv.
+        """
+        stem = "" if self.table is None else self.table.stem
+        return self.root.name if stem.casefold() in COMMON_NAMES else stem
 
     def hide(self, text: str) -> str:
         """Return `text`, a path or a message about these cases, without identifiers of patients."""
@@ -216,6 +230,7 @@ def read_manifest(csv_path) -> Manifest:
             *table.notes,
         ),
         layout="manifest",
+        table=csv_path,
     )
 
 

@@ -114,6 +114,7 @@ def evaluate_run(
     result["notes"] = [chosen.note] if chosen.note else []
     result["data"] = {
         "root": manifest.hide(str(manifest.root)),
+        "name": manifest.hide(manifest.name),
         "split": split,
         "simulated": manifest.layout == "cohort",
     }
@@ -131,7 +132,7 @@ def evaluate_run(
     write_report(
         out / "report.html",
         title=f"{recipe.name} on "
-        f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.root.name)}",
+        f"{'simulated patients' if manifest.layout == 'cohort' else manifest.hide(manifest.name)}",
         run=run_facts(run, recipe, manifest, split, selection)
         | {"notes": result["notes"], "mask_uses": patients_of_uses(uses)},
         metrics=result,

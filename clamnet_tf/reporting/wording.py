@@ -1,6 +1,7 @@
 """Put metrics into words that a radiologist reads, each with its interval."""
 
 import math
+from pathlib import Path
 
 FLOOR = 0.1
 """Mean Dice below which a method is reported as not marking the lesion. If mark and lesion were equally
@@ -316,6 +317,16 @@ def consistency(inference) -> str | None:
             "in each volume, grown or shrunk to where the image has the most contrast across the border"
         )
     return "; ".join([*steps, "the table of heads is without these steps"]) if steps else None
+
+
+def data_name(data: dict) -> str:
+    """Return the name of the data of metrics.json; evaluations before 28 November 2026 have their folder
+    alone.
+
+    Args:
+        data: its part `data`.
+    """
+    return data.get("name") or Path(data["root"]).name
 
 
 def atlas_comparison(section) -> str | None:

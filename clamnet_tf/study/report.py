@@ -134,7 +134,7 @@ def _source(measured) -> dict:
         return {"data": "", "simulated": False, "commits": []}
     data = measured[0].figures["data"]
     commits = sorted({repetition.commit[:12] for repetition in measured if repetition.commit})
-    return {"data": Path(data["root"]).name, "simulated": data["simulated"], "commits": commits}
+    return {"data": figures_words.data_name(data), "simulated": data["simulated"], "commits": commits}
 
 
 def _inline(svg: bytes | None) -> Markup | None:

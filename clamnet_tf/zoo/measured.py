@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clamnet_tf.errors import ZooError
 from clamnet_tf.evaluation.figures import DEFINITIONS
-from clamnet_tf.reporting.wording import best_simple, difference_key, headline_key
+from clamnet_tf.reporting.wording import best_simple, data_name, difference_key, headline_key
 
 FIGURES = ("auroc_slice", "pointing_game", "normal_area", "normal_area_patient", "specificity_patient")
 
@@ -16,7 +16,7 @@ def metrics_of(metrics: dict, recipe) -> dict:
     """Return section `metrics` of an entry, with every metric as it was measured."""
     bootstrap, data = metrics["bootstrap"], metrics["data"]
     return {
-        "data": f"simulated ({recipe.data.cohort.kind})" if data["simulated"] else Path(data["root"]).name,
+        "data": f"simulated ({recipe.data.cohort.kind})" if data["simulated"] else data_name(data),
         "simulated": data["simulated"],
         "split": data["split"],
         "patients": metrics["patients"],

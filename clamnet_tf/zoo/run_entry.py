@@ -42,7 +42,10 @@ def _taught_by(recipe, run: RunFolder, selection: dict) -> str:
         "first_network": objective or "pairs of abnormal and normal slices",
         "normal_atlas": atlas_comparison(recipe.data.normal_atlas),
         "attribution": "image classifiers learn the labels; the regions they look at are outlined by the "
-        "image's own intensities",
+        "image's own intensities"
+        if recipe.self_training.rounds
+        else "image classifiers learn the labels; the places that they find telling are the result, without a "
+        "network that learns from them",
     }[recipe.self_training.teacher]
     if recipe.training.supervision == "mixed":
         return (

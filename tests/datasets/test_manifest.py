@@ -41,6 +41,15 @@ def test_every_column_is_read(root, write_csv):
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("hands.csv", "hands"), ("Manifest.csv", None), ("data.csv", None)]
+)
+def test_the_data_is_named_after_the_file_unless_every_set_has_such_a_file(root, write_csv, file, name):
+    manifest = read_manifest(write_csv(root / file, ["image", "patient", "label"], [["a.png", "p1", "1"]]))
+    assert manifest.name == (name or root.name)
+    assert Manifest(root, manifest.cases).name == root.name
+
+
 def test_empty_cells_are_none(root, write_csv):
     path = write_csv(
         root / "manifest.csv", ["image", "patient", "label", "site", "eta"], [["a.png", "p", "", "", ""]]

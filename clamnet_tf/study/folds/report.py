@@ -9,7 +9,7 @@ from clamnet_tf.evaluation.report import TEMPLATES
 from clamnet_tf.evaluation.report_tables import spaced
 from clamnet_tf.files import write_json, write_text
 from clamnet_tf.reporting import charts
-from clamnet_tf.reporting.wording import FLOOR, count, number, percent, within
+from clamnet_tf.reporting.wording import FLOOR, count, data_name, number, percent, within
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.folds.figures import PLAIN, mean_dice, over_repeats, pooled_figures
 from clamnet_tf.study.folds.plan import FoldPlan
@@ -196,5 +196,5 @@ def render(planned: FoldPlan, results: list[FoldResult], content: dict, folder: 
         ],
         bar=charts.interval_bar,
         simulated=data["simulated"],
-        data=Path(data["root"]).name,
+        data=data_name(data),
     )
