@@ -44,8 +44,8 @@ def _taught_by(recipe, run: RunFolder, selection: dict) -> str:
         "attribution": "image classifiers learn the labels; the regions they look at are outlined by the "
         "image's own intensities"
         if recipe.self_training.rounds
-        else "image classifiers learn the labels; the places that they find telling are the result, without a "
-        "network that learns from them",
+        else "image classifiers learn the labels; the places that they find telling are the result, and no "
+        "network learns from them",
     }[recipe.self_training.teacher]
     if recipe.training.supervision == "mixed":
         return (
