@@ -2,8 +2,8 @@
 
 For each patient with a lesion, the Dice of the volume is averaged over seeds first; intervals resample
 patients, and differences pair them. So an interval describes patients, and the spread over seeds is given
-separately. Patients without a lesion have their own metrics: how many of them stay unmarked, and how much of
-their organ is marked.
+separately. Two arms are compared on the seeds that both have. Patients without a lesion have their own
+metrics: how many of them stay unmarked, and how much of their organ is marked.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -22,6 +22,7 @@ LEVEL = 0.05
 OTHER_PATIENTS = (
     "its Dice is of {} patients, that of the reference of {}; the difference is of the {} that both have"
 )
+OTHER_SEEDS = "compared with the reference on the seeds that both have: {}"
 SECONDARY = (
     *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
@@ -94,6 +95,9 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
                     *row.messages,
                     OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0])),
                 ]
+            if result.seeds and result.seeds != reference.seeds and result.seeds & reference.seeds:
+                shared = ", ".join(map(str, sorted(result.seeds & reference.seeds)))
+                row.messages = [*row.messages, OTHER_SEEDS.format(shared)]
         if row.kind in ("weak", "mixed"):
             row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
         if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:
@@ -162,7 +166,12 @@ def _other_budget(result: Result, reference: Result) -> bool:
 
 
 def _pairs(ours: Result, theirs: Result | None) -> tuple[list[float], list[float]] | None:
-    """Return the scores of the patients that both arms have, in the same order; None when there are none."""
+    """Return the scores of the patients that both arms have, in the same order; None when there are none.
+
+    Where both were trained with a common seed, the scores are means over the common seeds.
+    """
+    if theirs is not None and (shared := ours.seeds & theirs.seeds):
+        ours, theirs = ours.of_seeds(shared), theirs.of_seeds(shared)
     our_scores, their_scores = ours.dice(), theirs.dice() if theirs is not None else {}
     common = [name for name in our_scores if name in their_scores]
     return (

@@ -91,6 +91,17 @@ class Result:
         """Return how many slices training has seen: steps x batch size."""
         return self.steps * self.batch_size if self.steps else None
 
+    @property
+    def seeds(self) -> set[int]:
+        """Return the seeds that are finished; none for a simple arm."""
+        return {repetition.seed for repetition in self.repetitions if repetition.seed is not None}
+
+    def of_seeds(self, seeds: set[int]) -> "Result":
+        """Return the result of these seeds alone."""
+        return replace(
+            self, repetitions=[repetition for repetition in self.repetitions if repetition.seed in seeds]
+        )
+
     def dice(self) -> dict[str, float]:
         """Return patient -> mean Dice over the seeds; patients that lack a score for any seed are left
         out.

@@ -204,6 +204,22 @@ def test_unfinished_failed_and_foreign_budgets(planned, fill_study):
     assert rows["short"].slices == 140 * 16
 
 
+def test_arms_are_compared_on_the_seeds_that_both_have(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    folder.run(plan.of("no_twin")[1].run).finished.unlink()
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    table = table_of(plan, folder)
+    first, reference = table["no_twin"][:, 0], table["twins"]
+    assert rows["no_twin"].state == "1 of 2 seeds" and len(rows["twins"].seed_dice) == 2
+    assert rows["no_twin"].difference[0] == pytest.approx((first - reference[:, 0]).mean())
+    assert rows["no_twin"].difference[0] != pytest.approx((first - reference.mean(axis=1)).mean(), abs=1e-4)
+    assert rows["no_twin"].ratio[0] == pytest.approx(first.mean() / table["supervised"][:, 0].mean())
+    assert rows["no_twin"].messages == ["compared with the reference on the seeds that both have: 0"]
+    assert rows["twins"].dice[0] == pytest.approx(reference.mean())
+    assert rows["short"].messages == rows["whole_organ"].messages == []
+
+
 def test_nothing_finished_at_all(planned):
     plan, folder = planned
     rows = compare(plan.study, gather(plan, folder))
