@@ -48,6 +48,7 @@ def study_table(path: Path) -> str:
     lines = [head, "|" + "---|" * 11, *(study_row(arm) for arm in measured if arm["group"] != "ablations")]
     lacking = [arm["title"].split(":")[0] for arm in arms if arm["state"] != "done" and not arm["dice"]]
     fewer = any(arm["state"] != "done" and arm["dice"] for arm in arms)
+    shared = any("on the seeds that both have" in arm.get("message", "") for arm in arms)
     notes = [
         f"{reference['patients']} held-out patients with a lesion, "
         f"{'one seed' if reference['seeds'] == '1' else reference['seeds'] + ' seeds'}. Per patient "
@@ -56,6 +57,7 @@ def study_table(path: Path) -> str:
         "study.",
         ablations([arm for arm in measured if arm["group"] == "ablations"]),
         "Where fewer seeds have been trained so far the column of the seeds says so." if fewer else "",
+        "Differences and shares are those on the seeds that both arms have." if shared else "",
         f"Not trained yet: {'; '.join(lacking)}." if lacking else "",
     ]
     return "\n".join(
