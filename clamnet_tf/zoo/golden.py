@@ -11,8 +11,6 @@ are coarser than the slice.
 
 import numpy as np
 
-from clamnet_tf.networks.evidence_maps import is_evidence_maps
-
 INPUT = "golden_input(side, channels) of clamnet_tf.zoo.golden"
 TOLERANCE = 1e-4
 TOLERANCE_OF_EVIDENCE = 1e-3  # a logit, not a probability
@@ -38,6 +36,8 @@ def golden_output(network) -> dict:
         network: Keras model with heads, image -> dict of (1, side, side, classes), or with evidence maps,
             image -> dict of (1, h, w, 1).
     """
+    from clamnet_tf.networks.evidence_maps import is_evidence_maps
+
     _, side, _, channels = network.inputs[0].shape
     outputs = network(golden_input(side, channels), training=False)
     if is_evidence_maps(network):

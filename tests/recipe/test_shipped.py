@@ -54,6 +54,7 @@ ENTRIES = {
     "xray_carcinoma": "d7108467287f5e16a60ddc94c5ed6dffe03eb60ff7ff0d623cfdb60240ec5dd5",
     "xray_lungs": "1b904057a068814ffea24fd097d0da2fef19d34ef5ee7950ebe5450f22404f10",
     "xray_pneumonia": "1802bebdcc8ac88ac7144451842c0ad59d063999463783ad1a488a4a254740a0",
+    "xray_trauma": "a4a251d87b45d5cad0d0f71663149841eb9236c2ab7f23bffdec086bb014e004",
 }
 
 

@@ -20,6 +20,7 @@ LICENCES = {
     "ct_haemorrhage": ("apache-2.0", None),
     "ct_trauma": ("cc-by-4.0", None),
     "xray_pneumonia": ("cc-by-4.0", None),
+    "xray_trauma": ("cc-by-4.0", None),
     "ct_pneumonia": ("cc-by-nc-sa-4.0", None),
     "mri_carcinoma": ("cc-by-nc-sa-4.0", None),
     "xray_lungs": ("cc-by-nc-sa-4.0", None),
