@@ -8,8 +8,8 @@ from clamnet_tf.errors import NetworkError
 
 
 def head_numbers(network: keras.Model) -> list[int]:
-    """Return the numbers of the heads of a built, pruned or reloaded network, sorted."""
-    return sorted(int(key.removeprefix("head_")) for key in network.output)
+    """Return the numbers of the heads of a built, pruned or reloaded network, sorted; none of classifiers."""
+    return sorted(int(key.removeprefix("head_")) for key in network.output if key.startswith("head_"))
 
 
 def prune(network: keras.Model, head: int) -> keras.Model:
@@ -19,9 +19,14 @@ def prune(network: keras.Model, head: int) -> keras.Model:
     not change the other. The network alone is enough, no recipe is needed.
 
     Raises:
-        NetworkError: the network has no such head.
+        NetworkError: the network has no such head, or none.
     """
     heads = head_numbers(network)
+    if not heads:
+        raise NetworkError(
+            f"head: expected none, since {network.name} holds classifiers, which have no heads; received "
+            f"{head}. Omit it."
+        )
     if head not in heads:
         raise NetworkError(f"head: expected one of {heads}, received {head}; choose a head of {network.name}")
     key = f"head_{head}"

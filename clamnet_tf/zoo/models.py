@@ -28,6 +28,8 @@ def load(model, *, head: int | None = None, trainable: bool = True) -> keras.Mod
         entry's card says. Its output is a dict: head_1, head_2, ... -> (batch, side, side, classes) float32
         probabilities; class 0 is the background. A network with several lesion classes has one class more for
         each of them, in the order of `markers` in the entry or recipe; each has its own threshold there.
+        Where the attribution of classifiers is the result: evidence_1, .. -> (batch, h, w, 1) float32, the
+        evidence of the lesion at each place, in units of the logit.
 
     Raises:
         ZooError, RunError: There is no such model, or its weights are not those that the entry declares.

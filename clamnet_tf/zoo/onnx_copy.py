@@ -34,10 +34,10 @@ def add_onnx(folder) -> float:
     if not is_entry(folder):
         run = RunFolder.open_finished(folder)
         return write_heads_onnx(_heads_of(run.model), run.model, run.onnx)
-    entry = read_entry(folder)
+    entry, network = read_entry(folder), _heads_of(folder / "model.keras")
     with workshop(folder) as copy:
         shutil.copytree(folder, copy)
-        difference = write_heads_onnx(_heads_of(copy / "model.keras"), copy / "model.keras", copy / ONNX_FILE)
+        difference = write_heads_onnx(network, copy / "model.keras", copy / ONNX_FILE)
         write_text(copy / ENTRY_FILE, entry_text(_raised(folder, entry, copy)))
         _renew_card(copy / CARD_FILE, entry, read_entry(copy))
         put_in_place(copy, folder)

@@ -24,6 +24,7 @@ from clamnet_tf.networks.evidence_classifier import (
     level_name,
 )
 from clamnet_tf.networks.evidence_maps import evidence_maps, is_evidence_maps, with_scores
+from clamnet_tf.networks.prune import prune
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.schema import InferenceSection
 from clamnet_tf.recipe.schema_attribution import AttributionSection
@@ -328,6 +329,8 @@ def test_saved_evidence_maps_give_the_scores_and_attributions_of_the_classifiers
         kept.save(tmp_path / "model.keras")
     loaded = load_network(tmp_path / "model.keras")
     assert is_evidence_maps(loaded) and not has_heads(loaded) and not is_classifier(loaded)
+    with pytest.raises(NetworkError, match="holds classifiers, which have no heads; received 1"):
+        prune(loaded, 1)
 
     slices = rng.normal(size=(2, side, side, 2)).astype(np.float32)
     again = with_scores(loaded, section.classifier.sharpness)

@@ -7,6 +7,7 @@ import pytest
 from clamnet_tf.errors import NetworkError, ZooError
 from clamnet_tf.networks.onnx_file import MODEL_SHA256, read_onnx
 from clamnet_tf.zoo.about import About
+from clamnet_tf.zoo.catalogue import packaged_folder
 from clamnet_tf.zoo.onnx_copy import CHANGES, add_onnx
 from clamnet_tf.zoo.read import check_weights, read_entry
 from clamnet_tf.zoo.resolve import open_model
@@ -104,3 +105,11 @@ def test_published_entries_have_it_when_asked(small_run, tmp_path):
     assert entry.weights.onnx is not None and problems(target) == {}
     entry = publish(small_run, target, about, Release(2, "Without."))
     assert entry.weights.onnx is None and not (target / "model.onnx").exists() and problems(target) == {}
+
+
+def test_an_entry_of_classifiers_is_refused_by_its_own_path():
+    folder = packaged_folder() / "xray_trauma"
+    with pytest.raises(ZooError, match="only TensorFlow computes") as refused:
+        add_onnx(folder)
+    assert str(refused.value).startswith(f"{folder.resolve()}/model.keras")
+    assert problems(folder) == {}
