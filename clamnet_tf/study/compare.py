@@ -23,6 +23,7 @@ OTHER_PATIENTS = (
     "its Dice is of {} patients, that of the reference of {}; the difference is of the {} that both have"
 )
 OTHER_SEEDS = "compared with the reference on the seeds that both have: {}"
+NO_COMMON_SEED = "has no seed in common with the reference: the difference is that of the seeds, too"
 SECONDARY = (
     *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
@@ -95,9 +96,9 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
                     *row.messages,
                     OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0])),
                 ]
-            if result.seeds and result.seeds != reference.seeds and result.seeds & reference.seeds:
+            if result.seeds and result.seeds != reference.seeds:
                 shared = ", ".join(map(str, sorted(result.seeds & reference.seeds)))
-                row.messages = [*row.messages, OTHER_SEEDS.format(shared)]
+                row.messages = [*row.messages, OTHER_SEEDS.format(shared) if shared else NO_COMMON_SEED]
         if row.kind in ("weak", "mixed"):
             row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
         if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:

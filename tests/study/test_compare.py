@@ -219,6 +219,13 @@ def test_arms_are_compared_on_the_seeds_that_both_have(planned, fill_study):
     assert rows["twins"].dice[0] == pytest.approx(reference.mean())
     assert rows["short"].messages == rows["whole_organ"].messages == []
 
+    folder.run(plan.of("twins")[0].run).finished.unlink()
+    row = next(row for row in compare(plan.study, gather(plan, folder)) if row.name == "no_twin")
+    assert row.difference[0] == pytest.approx((first - reference[:, 1]).mean())
+    assert row.messages == [
+        "has no seed in common with the reference: the difference is that of the seeds, too"
+    ]
+
 
 def test_nothing_finished_at_all(planned):
     plan, folder = planned
