@@ -49,8 +49,8 @@ def dataset_summary(manifest: Manifest) -> list[str]:
         lines.append(f"Labels speak of: {counts.replace('None', 'what the recipe says')}.")
     masks = sum(case.mask is not None for case in cases)
     lines.append(
-        f"Masks: {masks} of {len(cases)} (they measure; they teach only where the recipe's training.supervision "
-        "is not labels)."
+        f"Masks: {masks} of {len(cases)} (they measure; they teach only where the recipe's "
+        "training.supervision is not labels)."
         if masks
         else "Masks: none; metrics against masks will not be possible."
     )

@@ -8,8 +8,8 @@ import keras
 from keras import layers
 
 from clamnet_tf.errors import NetworkError
-from clamnet_tf.networks.half_precision import rounded_to_half
 from clamnet_tf.networks.member_names import PREFIX
+from clamnet_tf.networks.renamed_copy import renamed_copy
 
 
 def average_networks(networks: list[keras.Model], *, name: str, half: bool = False) -> keras.Model:
@@ -35,7 +35,7 @@ def average_networks(networks: list[keras.Model], *, name: str, half: bool = Fal
             )
     image = keras.Input(networks[0].inputs[0].shape[1:], name="image")
     members = [
-        _renamed(network, image, f"{PREFIX}{number}_", half)
+        _heads(renamed_copy(network, image, f"{PREFIX}{number}_", half=half), network.output)
         for number, network in enumerate(networks, start=1)
     ]
     outputs = {}
@@ -83,16 +83,6 @@ def _shape(network) -> tuple:
     )
 
 
-def _renamed(network, image, prefix: str, half: bool) -> dict:
-    """Build a copy of a network on `image` with prefixed layer names; return its heads."""
-
-    def rename(layer):
-        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}{layer.name}"})
-
-    inputs = [image] if isinstance(network.input, list) else image
-    copy = keras.models.clone_model(network, clone_function=rename, input_tensors=inputs)
-    weights = network.get_weights()
-    if half:
-        weights = rounded_to_half(weights, network.name)
-    copy.set_weights(weights)
-    return copy.output if isinstance(copy.output, dict) else dict(zip(network.output, copy.outputs))
+def _heads(copy, names) -> dict:
+    """Return the heads of a copied network by name."""
+    return copy.output if isinstance(copy.output, dict) else dict(zip(names, copy.outputs))

@@ -17,7 +17,7 @@ from clamnet_tf.networks.evidence_classifier import (
     classifiers_of,
     pooled,
 )
-from clamnet_tf.networks.half_precision import rounded_to_half
+from clamnet_tf.networks.renamed_copy import renamed_copy
 
 _PREFIX = "evidence_"
 
@@ -37,10 +37,10 @@ def evidence_maps(network: keras.Model) -> keras.Model:
     """
     image, outputs = keras.Input(network.input.shape[1:], name="image"), {}
     for number, classifier in enumerate(classifiers_of(network), start=1):
-        body = keras.Model(classifier.input, classifier.get_layer(EVIDENCE_LAYER).output)
-        copy = keras.models.clone_model(body, clone_function=_renamed(classifier.name), input_tensors=image)
-        copy.set_weights(rounded_to_half(body.get_weights(), classifier.name))
-        outputs[f"{_PREFIX}{number}"] = copy.get_layer(f"{classifier.name}_{EVIDENCE_LAYER}").output
+        name = classifier.name
+        body = keras.Model(classifier.input, classifier.get_layer(EVIDENCE_LAYER).output, name=name)
+        copy = renamed_copy(body, image, f"{name}_", half=True)
+        outputs[f"{_PREFIX}{number}"] = copy.get_layer(f"{name}_{EVIDENCE_LAYER}").output
     return keras.Model(image, outputs, name=f"evidence_maps_{len(outputs)}")
 
 
@@ -76,12 +76,3 @@ def with_scores(network: keras.Model, sharpness: float) -> keras.Model:
         outputs = {LOGIT: pooled(evidence, sharpness), EVIDENCE: evidence[..., 0]}
         scores[name] = keras.Model(network.input, outputs, name=name)(image)[LOGIT]
     return keras.Model(image, scores, name=f"evidence_classifiers_{len(scores)}")
-
-
-def _renamed(prefix: str):
-    """Return a function that copies a layer under a name with the prefix."""
-
-    def copied(layer):
-        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
-
-    return copied
