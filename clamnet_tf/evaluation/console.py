@@ -1,6 +1,7 @@
 """Make the lines that `fit` and `evaluate` print at their end, from metrics.json."""
 
 from clamnet_tf.evaluation.per_class import class_headline
+from clamnet_tf.reporting.method_words import method_in_words
 from clamnet_tf.reporting.wording import (
     best_simple,
     count,
@@ -74,7 +75,7 @@ def _simple(metrics: dict, key: str) -> list[str]:
     if best is not None and len(scores) > 1:
         lines.append(
             f"  best of {count(len(scores), 'simple method')} (picked with masks): "
-            f"{best[1][key]['mean']:.3f} ({best[0]})"
+            f"{best[1][key]['mean']:.3f} ({method_in_words(best[0])})"
         )
     sentence = verdict(metrics)
     return [*lines, f"  {sentence}"] if sentence else lines

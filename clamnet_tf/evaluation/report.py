@@ -149,7 +149,7 @@ def write_report(
         "metrics": metrics,
         "learning": metrics.get("learning"),
         "summary": wording.summary(metrics),
-        "verdict": wording.verdict(metrics, spaced),
+        "verdict": wording.verdict(metrics),
         "whole_organ": wording.whole_organ(metrics),
         "tiles": tiles(metrics),
         "key": key,

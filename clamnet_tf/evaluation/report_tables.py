@@ -5,6 +5,7 @@ import shlex
 
 from clamnet_tf.evaluation.mask_use import patients_in_words
 from clamnet_tf.reporting import wording
+from clamnet_tf.reporting.method_words import method_in_words
 from clamnet_tf.reporting.overlays import class_rgb
 
 NAMES = {
@@ -19,13 +20,10 @@ SHOWN_METHODS = 6
 
 def spaced(name: str) -> str:
     """Return the readable name of a method, head or curve."""
-    if name.startswith("consistent_"):
-        _, channel, side = name.split("_")
-        return f"{side} {spaced(channel)}, consistent in the volume"
-    if name.startswith("size_"):
-        _, channel, sigma, side = name.split("_")
-        return f"{side} {spaced(channel)}, {spaced(sigma)}, as much as expected"
-    return NAMES.get(name) or re.sub(r"(head|channel|sigma)(\d)", r"\1 \2", name.replace("_", " "))
+    words = method_in_words(name)
+    if words != name:
+        return words
+    return NAMES.get(name) or re.sub(r"(head)(\d)", r"\1 \2", name.replace("_", " "))
 
 
 def tiles(metrics: dict) -> list[dict]:

@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+from clamnet_tf.reporting.method_words import method_in_words
+
 FLOOR = 0.1
 """Mean Dice below which a method is reported as not marking the lesion. If mark and lesion were equally
 large, less than a tenth of either would overlap; the gallery of the report calls such a lesion missed, too.
@@ -182,35 +184,34 @@ def against(name: str, ours: float | None, theirs: float | None, difference: dic
     return "open", f"not shown to differ from {name}: the interval includes 0"
 
 
-def verdict(metrics: dict, called=str) -> str:
+def verdict(metrics: dict) -> str:
     """Summarise the comparison with all simple methods, with its numbers; empty when there is nothing to
     compare.
 
     Args:
         metrics: Content of metrics.json.
-        called: Function from a method's name in metrics.json to its name in the sentence.
     """
     best, key, difference = best_simple(metrics), headline_key(metrics), difference_key(metrics)
     if best is None or metrics[key]["mean"] is None:
         return ""
     ours, highest = metrics[key]["mean"], best[1][key]["mean"]
     rows = {name: row for name, row in metrics["baselines"].items() if row[key]["mean"] is not None}
-    top = called(best[0]) + (", picked with the masks" if len(rows) > 1 else "")
+    top = method_in_words(best[0]) + (", picked with the masks" if len(rows) > 1 else "")
     if max(ours, highest) < FLOOR:
         return (
             f"Neither the network nor any simple method marks the lesion: Dice {number(ours)}, and "
-            f"{number(highest)} for the best of them ({called(best[0])})."
+            f"{number(highest)} for the best of them ({method_in_words(best[0])})."
         )
     kinds = {name: against(name, ours, row[key]["mean"], row[difference])[0] for name, row in rows.items()}
     methods_of = {
-        kind: [called(name) for name, method_kind in kinds.items() if method_kind == kind]
+        kind: [method_in_words(name) for name, method_kind in kinds.items() if method_kind == kind]
         for kind in ("worse", "open")
     }
     where = f"on these {measured_on(metrics)}"
     if not methods_of["worse"] and not methods_of["open"]:
         return (
             f"The network does better than every simple method {where}: Dice {number(ours)} against at most "
-            f"{number(highest)} ({called(best[0])}); no interval of a difference includes 0."
+            f"{number(highest)} ({method_in_words(best[0])}); no interval of a difference includes 0."
         )
     parts = [f"The network does WORSE than {_listed(methods_of['worse'])}"] if methods_of["worse"] else []
     if methods_of["open"]:

@@ -1,5 +1,6 @@
 """Write the section of an entry's card that has its metrics."""
 
+from clamnet_tf.reporting.method_words import method_in_words
 from clamnet_tf.zoo.entry import Entry, Figure
 from clamnet_tf.zoo.markdown import item, prose, table, wrapped
 
@@ -137,7 +138,7 @@ def _simple_rows(metrics) -> list[tuple]:
     """
     rows = []
     for rank, method in enumerate(metrics.simple_methods or ()):
-        name = "the whole organ marked" if method.name == "whole_organ" else method.name.replace("_", " ")
+        name = method_in_words(method.name)
         title = (
             f"Best simple method, picked with the masks: {name}" if rank == 0 else name[:1].upper() + name[1:]
         )

@@ -76,8 +76,8 @@ def test_what_it_says(text, evaluated):
         "step 75 of 100; marked area on normals",
         f"{found['dice_volume']['mean']:.2f}",
         f"{found['dice_volume']['low']:.2f} to {found['dice_volume']['high']:.2f}",
-        "Whole organ",
-        "Otsu channel 0 bright",
+        "The whole organ marked",
+        "Otsu threshold on bright pixels of channel 0",
         "Head 2",
         "keras 3.15.1",
         "no prediction",
@@ -157,9 +157,9 @@ def test_many_methods_are_folded_but_the_whole_organ_is_not(tmp_path, build_case
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
     assert "Show the other 5 methods" in page
     assert page.count('class="other folded"') == 5
-    assert re.search(r'<tr class="other"><th scope="row">Whole organ', page)
+    assert re.search(r'<tr class="other"><th scope="row">The whole organ marked', page)
     assert (
-        "The network does WORSE than threshold channel 0 sigma 0 bright" in page
+        "The network does WORSE than one threshold on bright pixels of channel 0" in page
     )  # they mark the very truth
 
 
@@ -169,7 +169,7 @@ def test_what_the_consistency_gives_by_itself_is_named_and_explained(tmp_path, b
     for case in cases:
         case.baselines["consistent_channel1_bright"] = case.truth
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.4, "")))
-    assert words in page and "does WORSE than bright channel 1, consistent in the volume" in page
+    assert words in page and "does WORSE than consistency of volumes on bright pixels of channel 1" in page
 
 
 def test_a_large_gallery_is_made_smaller(tmp_path, evaluated, monkeypatch):
@@ -247,7 +247,7 @@ def test_the_fracture_case_is_not_called_better(tmp_path):
     body = page.split("</style>", 1)[1]
     assert (
         "Neither the network nor any simple method marks the lesion: Dice 0.00, and 0.03 for the best of "
-        "them (whole organ)." in body
+        "them (the whole organ marked)." in body
     )
     assert (
         body.count("neither marks the lesion</span>") == 2
@@ -275,13 +275,13 @@ def test_the_best_simple_method_and_the_whole_organ_stand_beside_the_figure(tmp_
     page = write(tmp_path / "r.html", evaluate_slices(cases, ThresholdRule(0.5, "")))
     head = page.split('<div class="headline">')[1].split('<div class="tiles">')[0]
     assert re.search(
-        r'id="best-simple"><dt>Best simple method <span>whole organ, picked with the '
+        r'id="best-simple"><dt>Best simple method <span>the whole organ marked, picked with the '
         r"masks</span></dt><dd>0\.46</dd>",
         head,
     )
     assert (
-        "NOT shown to be better than whole organ on these 6 patients with a lesion: Dice 0.46, and 0.46 for "
-        "the best" in head
+        "NOT shown to be better than the whole organ marked on these 6 patients with a lesion: Dice "
+        "0.46, and 0.46 for the best" in head
     )
     assert (
         "Marking the whole organ gives a Dice score of 0.46 where the network has 0.46 (difference 0.00"

@@ -84,7 +84,8 @@ def test_the_page_says_what_a_reader_must_know(written):
         "the usual one",
         "commit 0123456789ab",
         "Border distance",
-        "The best of 1 intensity method, picked with the masks, reaches 0.20 (otsu channel 0 bright).",
+        "The best of 1 intensity method, picked with the masks, reaches 0.20 (Otsu threshold on bright "
+        "pixels of channel 0).",
     ):
         assert words in page.text, words
 

@@ -78,8 +78,8 @@ def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_
     card = (folder / "README.md").read_text()
     for line in (
         "| Dice per patient with a lesion (12 patients) | 0.75 (",
-        "| Best simple method, picked with the masks: otsu channel1 bright | 0.25 (0.12 to 0.50); network "
-        "minus this method +0.50 (+0.25 to +0.62) |",
+        "| Best simple method, picked with the masks: Otsu threshold on bright pixels of channel 1 | "
+        "0.25 (0.12 to 0.50); network minus this method +0.50 (+0.25 to +0.62) |",
         "| The whole organ marked | 0.09 (0.05 to 0.12); network minus this method +0.66 (+0.53 to +0.77) |",
         "| Patients without a lesion left unmarked (4 patients), % | 75 (25 to 100) |",
         "| Marked area of patients without a lesion, % of the organ | 12.50 (0.00 to 50.00) |",
