@@ -6,6 +6,7 @@ import textwrap
 import rich_click as click
 
 _WIDTH = 80
+_INDENT = "    "
 
 
 @click.group()
@@ -27,7 +28,7 @@ def list_recipes():
     """List the shipped recipes."""
     from clamnet_tf.recipe.catalogue import load_recipe, recipe_names
 
-    rows = [("NAME", "MODALITY", "CONDITION", "DESCRIPTION")]
+    rows = [("NAME", "MODALITY", "CONDITION", "")]
     for name in recipe_names():
         loaded = load_recipe(name)
         rows.append((name, loaded.modality, loaded.condition, loaded.description))
@@ -36,20 +37,15 @@ def list_recipes():
 
 
 def table(rows, width=_WIDTH):
-    """Yield lines of at most `width` columns: names in full, the other columns cut at a word boundary if
-    necessary.
+    """Yield lines of at most `width` columns: per row one line with name, modality and condition (cut
+    at a word boundary if necessary), and the description on indented lines below.
     """
-    name_width, modality_width, condition_width = (
-        max(len(row[column]) for row in rows) for column in range(3)
-    )
-    condition_width = min(condition_width, 20, max(width - name_width - modality_width - 4, 3))
-    room = width - name_width - modality_width - condition_width - 6
+    name_width, modality_width = (max(len(row[column]) for row in rows) for column in range(2))
+    room = max(width - name_width - modality_width - 4, 3)
     for name, modality, condition, description in rows:
-        short = textwrap.shorten(condition, condition_width, placeholder="...")
-        line = f"{name:{name_width}}  {modality:{modality_width}}  {short:{condition_width}}"
-        if room >= 12:
-            line += "  " + textwrap.shorten(description, room, placeholder="...")
-        yield line.rstrip()
+        short = textwrap.shorten(condition, room, placeholder="...")
+        yield f"{name:{name_width}}  {modality:{modality_width}}  {short}".rstrip()
+        yield from textwrap.wrap(description, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
 
 
 @recipe.command()

@@ -12,7 +12,7 @@ READINGS = {
     "better": "better",
     "worse": "worse",
     "open": "no difference shown",
-    "uncertain": "not shown among so many comparisons",
+    "uncertain": "not significant after Holm's correction",
     "neither": "neither marks the lesion",
     "": "",
 }
@@ -113,7 +113,7 @@ def _groups_of_others(rows: list[Row], losing: str, winning: str, undecided: str
             f"scores higher means nothing."
         )
     if by_verdict["open"] + by_verdict["uncertain"]:
-        why = "the interval includes 0, or the difference does not hold among so many comparisons"
+        why = "the interval includes 0, or the difference is not significant after Holm's correction"
         sentences.append(f"{undecided} {listed(by_verdict['open'] + by_verdict['uncertain'])}: {why}.")
     return sentences
 
