@@ -128,6 +128,7 @@ def fit(
     Images that no recipe is for: `clamnet-tf init DIR` writes one. --dry-run shows what the network will see.
     """
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.unused import unused_settings
     from clamnet_tf.recipe.writer import resolve
     from clamnet_tf.runtime.cluster import place_in_cluster
     from clamnet_tf.workflows.dataset import Source
@@ -145,6 +146,8 @@ def fit(
         recipe = resolve(load_recipe(recipe_name, (*overrides, "training.supervision=mixed")))
     place = place_in_cluster(recipe.runtime.strategy)
     _refuse_together(recipe, out, place, search, initial, half_agreement, classifiers)
+    for sentence in unused_settings(recipe, overrides):
+        click.echo(f"Note: {sentence}", err=True)
     source = Source(data, labels, split_file, cache, any_modality, keep_identifiers)
     if dry_run:
         if place or search or half_agreement or initial or classifiers or resume or start_or_resume:
@@ -203,6 +206,12 @@ def _refuse_together(recipe, out, place, search, initial, halves, classifiers):
         ),
         "--search eta trains on image labels alone; received training.supervision mixed.": search
         and recipe.training.supervision == "mixed",
+        "--search eta chooses the weight of pairs; this recipe trains no network on pairs of labelled slices "
+        f"(self_training.teacher {recipe.self_training.teacher}, loss.objective {recipe.loss.objective}, "
+        f"training.supervision {recipe.training.supervision}). Train without --search.": search
+        and not choosing
+        and recipe.training.supervision != "mixed"
+        and not recipe.learns_from_pairs,
         "--init runs in one process; train on several without it.": place and initial,
         "--init starts the networks that mark; the result of this recipe is the attribution of its "
         "classifiers (self_training.rounds 0). Train without --init.": initial

@@ -6,6 +6,7 @@ from importlib import metadata
 from clamnet_tf import __version__
 from clamnet_tf.export.endpoints import has_fixed_window, why_not_encoded
 from clamnet_tf.export.prepare_ops import ORGANS, organ_of_pictures
+from clamnet_tf.inference.attribution_result import ATTRIBUTION
 from clamnet_tf.recipe.classes import by_name, named
 from clamnet_tf.serving.signatures import (
     BOX,
@@ -107,6 +108,11 @@ def _outputs(source) -> dict[str, str]:
     shape = ", ".join(map(str, ("batch", *map_shape(source.side, len(source.thresholds)))))
     numbered = ", ".join(f"{class_number} {name}" for class_number, name in enumerate(names, start=1))
     probability, marked, score_source = "P(lesion)", "1 where probability >= threshold", "the probability"
+    if source.identity.head == ATTRIBUTION:
+        probability = (
+            "P(abnormal) of the slice times the classifiers' evidence at the pixel as a share of its highest "
+            "value in the slice,"
+        )
     if names:
         probability, score_source = f"of each class ({', '.join(names)})", "the highest probability"
         marked = (

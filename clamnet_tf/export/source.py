@@ -116,7 +116,8 @@ def source_of(run, recipe, trained, head: int | None = None) -> Source:
         part = network if chosen == "mean" else prune(network, int(chosen))
     original, predictor = (
         build_predictor(part_network, inference, recipe.attribution, head=chosen)
-        for part_network in (network, folded(part))
+        # An attribution reads layers by their names, and folding leaves out some of them.
+        for part_network in (network, folded(part) if has_heads(network) else part)
     )
     left_out = {
         name: value

@@ -44,8 +44,24 @@ class AttributionResult(Predictor):
         """Return the maps of one batch, (B, H, W, C) -> (1, B, H, W, 1) float32 in 0..1."""
         return self._scaled(images)
 
+    def both_views(self, images):
+        """Return `maps`; with `flip_views` those of both views' mean evidence, times their mean P(abnormal).
+
+        The highest value of a slice is its P(abnormal) in either case. An export holds this graph.
+        """
+        if not self.flip_views:
+            return self.maps(images)
+        mirrored = tf.reverse(images, [2])
+        evidence = _relative(self._attribution.maps(images))
+        evidence += tf.reverse(_relative(self._attribution.maps(mirrored)), [3])
+        scores = 0.5 * (self._attribution.scores(images) + self._attribution.scores(mirrored))
+        return _relative(evidence) * scores[None, :, None, None, None]
+
     def _scaled_maps(self, images):
-        maps = self._attribution.maps(images)
-        highest = tf.reduce_max(maps, axis=(2, 3), keepdims=True)
         score = self._attribution.scores(images)[None, :, None, None, None]
-        return tf.math.divide_no_nan(maps, highest) * score
+        return _relative(self._attribution.maps(images)) * score
+
+
+def _relative(maps):
+    """Return maps (1, B, H, W, 1) as shares of their highest value in each slice."""
+    return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(2, 3), keepdims=True))

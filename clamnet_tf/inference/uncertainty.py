@@ -57,6 +57,11 @@ class Opinions:
             )
         self._predictor, self.folds = predictor, predictor.folds
         heads = predictor.head_names
+        if predictor.part == "attribution":
+            raise UserInputError(
+                "--rank and --uncertainty compare the heads of networks that mark lesions; this model marks "
+                "by the attribution of classifiers, which have none. Sort by the score in volumes.csv."
+            )
         if len(heads) * self.folds < 2:
             raise UserInputError(
                 "--rank and --uncertainty need a model with several heads (network.skips nested), or the "

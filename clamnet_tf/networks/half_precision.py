@@ -18,29 +18,32 @@ LARGEST_HALF = 65_504.0
 def rounded_to_half(weights: list[np.ndarray], name: str) -> list[np.ndarray]:
     """Return float32 weights with the values that they have in half precision (float16).
 
+    Arrays with a value beyond the range of half precision keep single precision: variances of images in
+    Hounsfield units, for example.
+
     Args:
         weights: arrays of any shape, float32.
         name: of their network, for the message.
 
     Raises:
-        NetworkError: a weight is too large for half precision.
+        NetworkError: a weight is not a finite number.
     """
-    largest = max((float(np.abs(weight).max()) for weight in weights if weight.size), default=0.0)
-    if not largest <= LARGEST_HALF:
-        raise NetworkError(
-            f"{name}: has a weight of {largest:g}, too large for half precision ({LARGEST_HALF:g})."
-        )
-    return [weight.astype(np.float16).astype(np.float32) for weight in weights]
+    for weight in weights:
+        if not np.isfinite(weight).all():
+            raise NetworkError(f"{name}: expected finite weights, received infinite ones or NaN.")
+    return [_in_half(weight).astype(np.float32) for weight in weights]
 
 
 def store_in_half(path) -> int:
     """Rewrite a .keras file with its float32 weights as float16, and return its new size in bytes.
 
+    Arrays with a value beyond the range of half precision stay as they are.
+
     The network is loaded as before, with float32 variables. Nothing is lost when the weights were rounded to
     half precision before (`rounded_to_half`); otherwise they are rounded here.
 
     Args:
-        path: .keras file of at most half-precision range.
+        path: .keras file.
     """
     with zipfile.ZipFile(path) as archive, atomic_path(path) as temporary:
         with zipfile.ZipFile(temporary, "w") as rewritten:
@@ -58,6 +61,12 @@ def _halved(content: bytes) -> bytes:
     return result.getvalue()
 
 
+def _in_half(values: np.ndarray) -> np.ndarray:
+    """Return an array as float16; unchanged when a value is beyond the range of float16."""
+    fits = not values.size or float(np.abs(values).max()) <= LARGEST_HALF
+    return values.astype(np.float16) if fits else values
+
+
 def _copy(source, target) -> None:
     """Copy a group of an HDF5 file with all that is in it."""
     for name, value in source.attrs.items():
@@ -67,7 +76,7 @@ def _copy(source, target) -> None:
             _copy(item, target.create_group(name))
             continue
         values = item[()]
-        halved = values.astype(np.float16) if values.dtype == np.float32 else values
+        halved = _in_half(values) if values.dtype == np.float32 else values
         copied = target.create_dataset(name, data=halved)
         for key, value in item.attrs.items():
             copied.attrs[key] = value

@@ -311,6 +311,13 @@ class Recipe(Section):
         return labels and self.self_training.teacher == "first_network"
 
     @property
+    def slices_per_step(self) -> int:
+        """Slices in each optimizer step of the network that gives the result."""
+        if self.self_training.teacher == "attribution" and not self.self_training.rounds:
+            return self.attribution.classifier.batch_size
+        return self.training.batch_size
+
+    @property
     def optimizer_steps(self) -> int:
         """Optimizer steps of the whole training, all stages together."""
         taught = self.self_training.rounds * self.self_training.steps

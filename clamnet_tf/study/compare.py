@@ -22,8 +22,8 @@ LEVEL = 0.05
 OTHER_PATIENTS = (
     "its Dice is of {} patients, that of the reference of {}; the difference is of the {} that both have"
 )
-OTHER_SEEDS = "compared with the reference on the seeds that both have: {}"
-NO_COMMON_SEED = "has no seed in common with the reference: the difference is that of the seeds, too"
+OTHER_SEEDS = "compared with {} on the seeds that both have: {}"
+NO_COMMON_SEED = "has no seed in common with {}: the difference is that of the seeds, too"
 SECONDARY = (
     *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
@@ -49,6 +49,8 @@ class Row:
         oracle: Dice with the threshold that is best for the masks.
         seconds: Training time, mean over seeds.
         other_budget: Whether the arm was trained with another number of steps or slices than the reference.
+        ratio_seeds, floor_seeds: On which seeds `ratio` and `to_floor` are, when not on all of both arms.
+            There is no `to_floor` without a common seed, since a verdict on a control hangs on it.
         column: What `dice` is: "dice" of volumes or "dice_slice".
     """
 
@@ -75,6 +77,8 @@ class Row:
     slices: int | None = None
     other_budget: bool = False
     messages: list[str] = field(default_factory=list)
+    ratio_seeds: list[str] = field(default_factory=list)
+    floor_seeds: list[str] = field(default_factory=list)
     column: str = "dice"
 
 
@@ -96,13 +100,17 @@ def compare(study: Study, results: list[Result], samples: int = bootstrap.SAMPLE
                     *row.messages,
                     OTHER_PATIENTS.format(len(result.dice()), len(reference.dice()), len(pairs[0])),
                 ]
-            if result.seeds and result.seeds != reference.seeds:
-                shared = ", ".join(map(str, sorted(result.seeds & reference.seeds)))
-                row.messages = [*row.messages, OTHER_SEEDS.format(shared) if shared else NO_COMMON_SEED]
+            row.messages = [*row.messages, *_seed_messages(result, reference, "the reference")]
+        ceiling, floor = by_name.get(study.ceiling), by_name.get(study.floor)
         if row.kind in ("weak", "mixed"):
-            row.ratio = _ratio(result, by_name.get(study.ceiling), samples)
-        if row.kind == "control" and (pairs := _pairs(result, by_name.get(study.floor))) is not None:
-            row.to_floor = _tuple(bootstrap.paired(*pairs, samples=samples))
+            row.ratio = _ratio(result, ceiling, samples)
+            if row.ratio is not None:
+                row.ratio_seeds = _seed_messages(result, ceiling, "the supervised arm")
+        if row.kind == "control" and (pairs := _pairs(result, floor)) is not None:
+            row.floor_seeds = _seed_messages(result, floor, f"“{floor.arm.title}”")
+            if not (result.seeds and floor.seeds and result.seeds.isdisjoint(floor.seeds)):
+                row.to_floor = _tuple(bootstrap.paired(*pairs, samples=samples))
+        row.messages = [*row.messages, *row.ratio_seeds, *row.floor_seeds]
     tested = [row for row in rows if row.p is not None]
     for row, adjusted in zip(tested, holm([row.p for row in tested])):
         row.p_holm, row.verdict = (
@@ -178,6 +186,14 @@ def _pairs(ours: Result, theirs: Result | None) -> tuple[list[float], list[float
     return (
         ([our_scores[name] for name in common], [their_scores[name] for name in common]) if common else None
     )
+
+
+def _seed_messages(ours: Result, theirs: Result, name: str) -> list[str]:
+    """Say on which seeds two arms are compared; empty when both have the same, or one was not trained."""
+    if not ours.seeds or not theirs.seeds or ours.seeds == theirs.seeds:
+        return []
+    shared = ", ".join(map(str, sorted(ours.seeds & theirs.seeds)))
+    return [OTHER_SEEDS.format(name, shared) if shared else NO_COMMON_SEED.format(name)]
 
 
 def _ratio(result: Result, ceiling: Result | None, samples: int) -> tuple | None:

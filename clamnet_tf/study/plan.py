@@ -190,7 +190,7 @@ def _trial(study: Study, arm: Arm, seed: int, folder: Path, source: Source) -> T
         run_key(trained, source.identity),
         to_yaml(trained),
         trained.optimizer_steps,
-        trained.training.batch_size,
+        trained.slices_per_step,
         f"{arm.name}, seed {seed}",
         arm.name,
         classifiers=shared,

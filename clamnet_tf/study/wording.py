@@ -73,7 +73,8 @@ def headline(study: Study, rows: list[Row]) -> list[str]:
     if ceiling is not None and reference.ratio:
         sentences.append(
             f"{ceiling.title}, trained with outlines drawn by hand, reaches {interval(ceiling.dice)}; "
-            f"the reference reaches {interval(reference.ratio, percent)} of that."
+            f"the reference reaches {interval(reference.ratio, percent)} of that"
+            + (f" ({'; '.join(reference.ratio_seeds)})." if reference.ratio_seeds else ".")
             + (
                 f" It was trained with another budget ({budget_text(ceiling)} slices against "
                 f"{budget_text(reference)})."
@@ -135,7 +136,8 @@ def control_text(row: Row, floor: Row) -> str:
         f"{number(floor.dice[0]) if floor.dice else '(not measured yet)'}, or below."
     )
     if row.to_floor is None:
-        return f"{expected} Not measured yet."
+        unknown = f"Not known: it {'; '.join(row.floor_seeds)}." if row.floor_seeds else "Not measured yet."
+        return f"{expected} {unknown}"
     mean, low, high = row.to_floor
     measured = f"Dice {number(row.dice[0])}, difference {signed(mean)}" + (
         "" if low is None else f" ({signed(low)} to {signed(high)})"

@@ -9,6 +9,7 @@ import numpy as np
 from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
 from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.input_pipeline.pipeline import Share
+from clamnet_tf.runs import CLASSIFIERS
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.precision import set_precision
 from clamnet_tf.training.strategy import build_strategy
@@ -28,6 +29,8 @@ class StageCost:
         seconds_to_begin: time of building the network and of the first step.
         seconds_per_step: mean time of a further step.
         seconds_per_slice: time in which its network marks one slice.
+        seconds_per_scored_slice: time in which it scores one validation slice; of classifiers, whose score
+            needs no attribution, less than `seconds_per_slice`.
         parameters: number of its network's parameters.
     """
 
@@ -36,6 +39,7 @@ class StageCost:
     seconds_to_begin: float
     seconds_per_step: float
     seconds_per_slice: float
+    seconds_per_scored_slice: float
     parameters: int
 
 
@@ -75,13 +79,21 @@ def measure_stages(recipe, manifest, prepared) -> list[StageCost]:
         stage.predictor(images)
         marking = time.perf_counter()
         stage.predictor(images)
+        marked = time.perf_counter()
+        scoring = marked - marking
+        if stage.name == CLASSIFIERS:
+            stage.predictor.probability(images)
+            scored = time.perf_counter()
+            stage.predictor.probability(images)
+            scoring = time.perf_counter() - scored
         costs.append(
             StageCost(
                 name=stage.name,
                 steps=stage.schedule.steps,
                 seconds_to_begin=ends[0] - began,
                 seconds_per_step=(ends[-1] - ends[0]) / TIMED_STEPS,
-                seconds_per_slice=(time.perf_counter() - marking) / len(images),
+                seconds_per_slice=(marked - marking) / len(images),
+                seconds_per_scored_slice=scoring / len(images),
                 parameters=stage.predictor.network.count_params(),
             )
         )

@@ -28,6 +28,7 @@ from clamnet_tf.recipe.classes import class_names
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.reporting.contact_sheet import CELL, SheetRow, contact_sheet
 from clamnet_tf.reporting.overlays import display_gray, overlay, write_png
+from clamnet_tf.runs import CLASSIFIERS
 from clamnet_tf.training.normal_reference import with_normal_atlas
 from clamnet_tf.workflows.dataset import Source
 from clamnet_tf.workflows.misfit import misfit_lines, pointing_to_init
@@ -196,13 +197,15 @@ def _time_lines(recipe: Recipe, manifest: Manifest, costs, total: int, seconds_p
     slices = {side: round(count * total / len(manifest.cases)) for side, count in sides.items()}
     seconds, before = 0.0, None
     for cost in costs:
-        scored = min(2 * SCORED, slices.get("val", 0)) + min(SCORED, slices["train"])
+        scored = min(2 * SCORED, slices.get("val", 0))
+        if cost.name != CLASSIFIERS:  # their cut is no quantile of training slices
+            scored += min(SCORED, slices["train"])
         scores = -(-cost.steps // training.evaluate_every)
         teaching = slices["train"] * before.seconds_per_slice if before else 0.0
         stage = (
             cost.seconds_to_begin
             + cost.steps * cost.seconds_per_step
-            + scores * scored * cost.seconds_per_slice
+            + scores * scored * cost.seconds_per_scored_slice
             + teaching
         )
         seconds, before = seconds + stage, cost

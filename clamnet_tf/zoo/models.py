@@ -57,7 +57,8 @@ def build(
         side: Height and width of a slice in pixels; default: data.side of the recipe.
         channels: Channels of a slice; default: as many as data.channels of the recipe names.
         stage: "last": the network that a run ends with, which is that of self_training when it has rounds;
-            "first": the network that learns from image labels.
+            "first": what learns from image labels: the first network, or the evidence maps of the classifiers
+            where self_training.teacher is attribution.
 
     Returns:
         keras.Model as `load` returns it. With loss.objective classification the first one is a classifier.
@@ -82,7 +83,8 @@ def build(
             )
         channels = len(recipe.data.channels)
     side = recipe.data.side if side is None else side
-    if stage == "last" and recipe.self_training.teacher == "attribution" and not recipe.self_training.rounds:
+    attribution = recipe.self_training.teacher == "attribution"
+    if attribution and (stage == "first" or not recipe.self_training.rounds):
         return evidence_maps(
             build_evidence_classifiers(recipe.attribution.classifier, side=side, channels=channels)
         )

@@ -52,3 +52,15 @@ def test_one_head_of_the_shipped_entry_for_litert(tmp_path):
     assert done.stdout.splitlines()[-1] == f"Written: {path}"
     again = export(ENTRY, "--format", "litert", "--head", "1", "--out", tmp_path)
     assert again.returncode == 2 and f"{path}: exists already." in again.stderr
+
+
+@pytest.mark.slow
+def test_the_shipped_classifier_is_exported(tmp_path):
+    """Its marks are gradients, which amplify rounding; the export compares them with Python's."""
+    done = export(ENTRY.with_name("xray_trauma"), "--format", "savedmodel", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    contract = json.loads((tmp_path / "xray_trauma" / "1" / "assets" / "contract.json").read_text())
+    assert contract["head"] == "attribution"
+    for signature in contract["signatures"].values():
+        if "probability" in signature["output"]:
+            assert "P(abnormal) of the slice times" in signature["output"]["probability"]

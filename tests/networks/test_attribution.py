@@ -343,6 +343,13 @@ def test_saved_evidence_maps_give_the_scores_and_attributions_of_the_classifiers
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
         assert expected.max() > 0.1
 
+    both = AttributionResult(loaded, section, flip_views=True)
+    found, mirrored = both(slices), both(slices[:, :, ::-1])
+    scores = AttributionMap(again, section)
+    expected = 0.5 * (scores.scores(slices) + scores.scores(slices[:, :, ::-1]))
+    np.testing.assert_allclose(found.max(axis=(1, 2, 3)).ravel(), expected, rtol=1e-3)
+    np.testing.assert_allclose(mirrored[:, :, ::-1], found, rtol=1e-2, atol=1e-3)
+
     before = float(np.ravel(again(slices)["classifier_1"])[0])
     result = AttributionResult(loaded, section)
     loaded.get_layer("classifier_1_evidence_map").bias.assign_add([2.0])  # weights are shared

@@ -75,7 +75,21 @@ def test_networks_that_cannot_be_averaged(members):
         average_networks(members[:1], name="average")
     with pytest.raises(NetworkError, match="network 2 has another input"):
         average_networks([members[0], tiny(0, side=32)], name="average")
+    broken = tiny(0)
+    broken.set_weights([np.full(weight.shape, np.nan) for weight in broken.get_weights()])
+    with pytest.raises(NetworkError, match="expected finite weights"):
+        average_networks([broken, broken], name="average", half=True)
+
+
+def test_weights_beyond_half_precision_keep_single_precision(members, tmp_path):
+    """Such as the variance of images in Hounsfield units; a finished training must not be lost to it."""
     large = tiny(0)
-    large.set_weights([np.full(weight.shape, 1e6) for weight in large.get_weights()])
-    with pytest.raises(NetworkError, match="too large for half precision"):
-        average_networks([large, large], name="average", half=True)
+    first, *others = large.get_weights()
+    large.set_weights([np.full(first.shape, 691_787.3), *others])
+    average = average_networks([large, members[1]], name="average", half=True)
+    average.save(tmp_path / "half.keras")
+    store_in_half(tmp_path / "half.keras")
+    loaded = load_network(tmp_path / "half.keras")
+    assert any((weight == np.float32(691_787.3)).all() for weight in loaded.get_weights())
+    for stored, own in zip(loaded.get_weights(), average.get_weights(), strict=True):
+        np.testing.assert_array_equal(stored, own)

@@ -12,7 +12,7 @@ from clamnet_tf.study.compare import compare
 from clamnet_tf.study.gather import best_intensity, gather, patient_rows
 from clamnet_tf.study.runner import Job
 from clamnet_tf.study.tables import summary_markdown
-from clamnet_tf.study.wording import headline
+from clamnet_tf.study.wording import control_text, fell, headline
 
 
 @pytest.fixture
@@ -215,16 +215,50 @@ def test_arms_are_compared_on_the_seeds_that_both_have(planned, fill_study):
     assert rows["no_twin"].difference[0] == pytest.approx((first - reference[:, 0]).mean())
     assert rows["no_twin"].difference[0] != pytest.approx((first - reference.mean(axis=1)).mean(), abs=1e-4)
     assert rows["no_twin"].ratio[0] == pytest.approx(first.mean() / table["supervised"][:, 0].mean())
-    assert rows["no_twin"].messages == ["compared with the reference on the seeds that both have: 0"]
+    assert rows["no_twin"].messages == [
+        f"compared with {name} on the seeds that both have: 0"
+        for name in ("the reference", "the supervised arm")
+    ]
     assert rows["twins"].dice[0] == pytest.approx(reference.mean())
     assert rows["short"].messages == rows["whole_organ"].messages == []
 
     folder.run(plan.of("twins")[0].run).finished.unlink()
-    row = next(row for row in compare(plan.study, gather(plan, folder)) if row.name == "no_twin")
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    row = rows["no_twin"]
     assert row.difference[0] == pytest.approx((first - reference[:, 1]).mean())
-    assert row.messages == [
+    assert row.messages[0] == (
         "has no seed in common with the reference: the difference is that of the seeds, too"
-    ]
+    )
+
+
+def test_a_share_of_the_ceiling_says_on_which_seeds_it_is(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    table = table_of(plan, folder)
+    folder.run(plan.of("supervised")[0].run).finished.unlink()
+    rows = {row.name: row for row in compare(plan.study, gather(plan, folder))}
+    said = "compared with the supervised arm on the seeds that both have: 1"
+    assert rows["twins"].ratio[0] == pytest.approx(
+        table["twins"][:, 1].mean() / table["supervised"][:, 1].mean()
+    )
+    assert rows["twins"].messages == rows["twins"].ratio_seeds == [said]
+    assert f" of that ({said})." in " ".join(headline(plan.study, list(rows.values())))
+
+
+def test_a_control_without_a_common_seed_gets_no_verdict(planned, fill_study):
+    plan, folder = planned
+    fill_study(plan, folder)
+    study = plan.study.model_copy(update={"floor": "no_twin"})
+    results = gather(plan, folder)
+    control = next(result for result in results if result.arm.name == "shuffled")
+    floor = next(result for result in results if result.arm.name == "no_twin")
+    assert {row.name: row for row in compare(study, results)}["shuffled"].to_floor is not None
+    results[results.index(control)] = control.of_seeds({0})
+    results[results.index(floor)] = floor.of_seeds({1})
+    rows = {row.name: row for row in compare(study, results)}
+    assert rows["shuffled"].to_floor is None and fell(rows["shuffled"]) is None
+    text = control_text(rows["shuffled"], rows["no_twin"])
+    assert "Not known: it has no seed in common with" in text and "fall" not in text
 
 
 def test_nothing_finished_at_all(planned):

@@ -55,6 +55,8 @@ def test_a_recipe_by_name_path_or_object_gives_its_network(tmp_path):
         "mri_carcinoma",
         ["network.depth=2", "network.filters=[4, 6]", "network.kernels=[3, 3]", "data.side=32"],
     )
+    classifiers = clamnet_tf.build("ct_nodule", channels=1, stage="first")
+    assert list(classifiers.output) == ["evidence_1", "evidence_2"]
     first = clamnet_tf.build(recipe, channels=2, stage="first")
     assert first.input_shape == (None, 32, 32, 2) and list(first.output) == ["head_1"]
     assert [layer.name for layer in clamnet_tf.build("mri_carcinoma", channels=3).layers] == [
