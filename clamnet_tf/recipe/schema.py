@@ -313,8 +313,9 @@ class Recipe(Section):
     @property
     def slices_per_step(self) -> int:
         """Slices in each optimizer step of the network that gives the result."""
-        if self.self_training.teacher == "attribution" and not self.self_training.rounds:
-            return self.attribution.classifier.batch_size
+        attribution = self.attribution if self.self_training.teacher == "attribution" else None
+        if attribution and not self.self_training.rounds:
+            return attribution.classifier.batch_size
         return self.training.batch_size
 
     @property

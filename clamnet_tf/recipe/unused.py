@@ -43,7 +43,7 @@ def _unused(recipe: Recipe) -> dict[str, str]:
     teaching = recipe.self_training
     if teaching.teacher == "auto":  # which sections are used is decided later
         return {}
-    unused = {}
+    unused: dict[str, str] = {}
     if teaching.teacher == "attribution" and not teaching.rounds:
         unused |= _CLASSIFIERS
         unused |= dict.fromkeys(("attribution.share", "attribution.refinement", "selection.checkpoint"), "")

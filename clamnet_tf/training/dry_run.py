@@ -9,7 +9,6 @@ import numpy as np
 from clamnet_tf.input_pipeline.augmentation import AugmentationConfig
 from clamnet_tf.input_pipeline.pair_sampling import ShuffledPlan
 from clamnet_tf.input_pipeline.pipeline import Share
-from clamnet_tf.runs import CLASSIFIERS
 from clamnet_tf.training.assembly import TrainingAssembly
 from clamnet_tf.training.precision import set_precision
 from clamnet_tf.training.strategy import build_strategy
@@ -81,10 +80,11 @@ def measure_stages(recipe, manifest, prepared) -> list[StageCost]:
         stage.predictor(images)
         marked = time.perf_counter()
         scoring = marked - marking
-        if stage.name == CLASSIFIERS:
-            stage.predictor.probability(images)
+        probability = getattr(stage.predictor, "probability", None)
+        if probability is not None:  # of classifiers, whose score needs no attribution
+            probability(images)
             scored = time.perf_counter()
-            stage.predictor.probability(images)
+            probability(images)
             scoring = time.perf_counter() - scored
         costs.append(
             StageCost(
