@@ -9,6 +9,7 @@ STUDIES = {
     "study_mri": "Glioma in brain MRI",
     "study_nodule": "Nodules in chest CT",
     "study_chest_ct": "Pneumonia in chest CT",
+    "study_fractures": "Fractures in X-rays",
 }
 """Name of a shipped study -> title of its table; recipes/results/NAME.csv is a copy of its summary.csv."""
 
@@ -58,6 +59,9 @@ def study_table(path: Path) -> str:
         ablations([arm for arm in measured if arm["group"] == "ablations"]),
         "Where fewer seeds have been trained so far the column of the seeds says so." if fewer else "",
         "Differences and shares are those on the seeds that both arms have." if shared else "",
+        "Pointing in brackets: in or within 8 of 224 pixels of a lesion."
+        if any(arm.get("pointing_near") for arm in arms)
+        else "",
         f"Not trained yet: {'; '.join(lacking)}." if lacking else "",
     ]
     return "\n".join(
@@ -101,7 +105,7 @@ def study_row(arm: dict) -> str:
         within("ratio"),
         distance,
         plain("auroc_slice"),
-        plain("pointing_game"),
+        plain("pointing_game") + (f" ({plain('pointing_near')})" if arm.get("pointing_near") else ""),
         plain("normal_area", "{:.1f} %", 100),
         f"{int(arm['steps']):,} × {arm['batch_size']}" if arm["steps"] else "",
     ]

@@ -25,7 +25,7 @@ OTHER_PATIENTS = (
 OTHER_SEEDS = "compared with {} on the seeds that both have: {}"
 NO_COMMON_SEED = "has no seed in common with {}: the difference is that of the seeds, too"
 SECONDARY = (
-    *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "normal_area"),
+    *("dice_slice", "hd95_mm", "hd95_px", "auroc_slice", "pointing_game", "pointing_near", "normal_area"),
     *("specificity_slice", "normal_area_patient", "specificity_patient"),
 )
 """Metrics of metrics.json that are averaged over seeds."""

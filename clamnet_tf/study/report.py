@@ -21,7 +21,7 @@ from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.gather import Result, best_intensity, gather, patient_rows
 from clamnet_tf.study.overlays import picture_sheets
 from clamnet_tf.study.plan import Plan
-from clamnet_tf.study.tables import distance, floor_of, summary_markdown
+from clamnet_tf.study.tables import distance, floor_of, pointing, summary_markdown
 from clamnet_tf.study.times import duration
 
 
@@ -61,6 +61,7 @@ def render(plan: Plan, results: list[Result], rows: list[Row]) -> str:
         "budget": wording.budget_text,
         "seeds": wording.seeds_text,
         "distance": distance,
+        "pointing": pointing,
         "duration": duration,
         "further": further_figures.texts,
     }

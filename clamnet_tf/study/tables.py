@@ -23,7 +23,7 @@ COLUMNS = (
         "Dice per lesion slice",
         "HD95",
         "slice AUROC",
-        "pointing game",
+        "pointing game (near)",
         "marked on normal slices",
         "normal patients unmarked",
         "steps × slices",
@@ -105,7 +105,7 @@ def cells(row: Row) -> tuple:
         _figure(metrics, "dice_slice", number),
         distance(metrics),
         _figure(metrics, "auroc_slice", number),
-        _figure(metrics, "pointing_game", percent),
+        pointing(metrics),
         _figure(metrics, "normal_area", percent),
         _figure(metrics, "specificity_patient", percent),
         budget_text(row),
@@ -116,6 +116,12 @@ def cells(row: Row) -> tuple:
 def _figure(metrics: dict, name: str, form) -> str:
     """Format a metric; an en dash when it is missing."""
     return "–" if metrics.get(name) is None else form(metrics[name])
+
+
+def pointing(metrics: dict) -> str:
+    """Format the pointing game: inside the lesion, and in brackets in or within 8 of 224 pixels of it."""
+    inside, near = (_figure(metrics, name, percent) for name in ("pointing_game", "pointing_near"))
+    return inside if near == "–" else f"{inside} ({near})"
 
 
 def distance(metrics: dict) -> str:

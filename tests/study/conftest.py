@@ -124,6 +124,7 @@ def write_evaluation(folder, scores):
         "hd95_px": 20.0,
         "auroc_slice": 0.9,
         "pointing_game": 0.8,
+        "pointing_near": 0.85,
         "normal_area": 0.01,
         "specificity_patient": 0.75,
         "hd95_convention": "the usual one",

@@ -84,6 +84,7 @@ def test_the_page_says_what_a_reader_must_know(written):
         "the usual one",
         "commit 0123456789ab",
         "Border distance",
+        "80 % (85 %)",  # inside the lesion, and in or near it
         "The best of 1 intensity method, picked with the masks, reaches 0.20 (Otsu threshold on bright "
         "pixels of channel 0).",
     ):
