@@ -87,6 +87,7 @@ def folds(recipe_name, data, labels, k, by, repeat, out, overrides, jobs, listin
     from clamnet_tf.preprocessing.dataset import find_cases
     from clamnet_tf.progress import Reporter
     from clamnet_tf.recipe.catalogue import load_recipe
+    from clamnet_tf.recipe.unused import unused_settings
     from clamnet_tf.study.folder import StudyFolder
     from clamnet_tf.study.folds.plan import Division, plan_folds, without_split
     from clamnet_tf.study.folds.report import figures_of, headline, write_results
@@ -97,6 +98,8 @@ def folds(recipe_name, data, labels, k, by, repeat, out, overrides, jobs, listin
 
     load = lambda more: load_recipe(recipe_name, [*overrides, *more])
     recipe = load([])
+    for sentence in unused_settings(recipe, overrides):
+        click.echo(f"Note: {sentence}", err=True)
     folder = StudyFolder(out or f"folds/{recipe.name}")
     reporter = Reporter(quiet=quiet, log=folder.log)
     with contextlib.nullcontext() if listing else folder.lock(), hiding(lambda: reporter.hide):

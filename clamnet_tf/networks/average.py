@@ -21,8 +21,8 @@ def average_networks(networks: list[keras.Model], *, name: str, half: bool = Fal
         half: Round the weights to half precision (float16), so that they can be stored in 2 bytes each.
 
     Raises:
-        NetworkError: There are fewer than two networks, they differ in input or heads, or a weight is too
-            large for half precision.
+        NetworkError: There are fewer than two networks, they differ in input or heads, or a weight is not
+            a finite number.
     """
     if len(networks) < 2:
         raise NetworkError(f"an average needs at least two networks; received {len(networks)}.")

@@ -33,7 +33,7 @@ def evidence_maps(network: keras.Model) -> keras.Model:
         one map for each classifier.
 
     Raises:
-        NetworkError: a weight is too large for half precision.
+        NetworkError: a weight is not a finite number.
     """
     image, outputs = keras.Input(network.input.shape[1:], name="image"), {}
     for number, classifier in enumerate(classifiers_of(network), start=1):

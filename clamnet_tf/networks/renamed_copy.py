@@ -15,7 +15,7 @@ def renamed_copy(network: keras.Model, image, prefix: str, *, half: bool = False
         half: Round the weights to half precision (float16), so that they can be stored in 2 bytes each.
 
     Raises:
-        NetworkError: A weight is too large for half precision.
+        NetworkError: A weight that is to be rounded is not a finite number.
     """
 
     def renamed(layer):

@@ -1,9 +1,10 @@
-"""Options of `fit` that cannot work with a recipe are refused before any data is read."""
+"""Options of `fit` and `folds` that cannot work with a recipe are refused before any data is read."""
 
 import pytest
 from click.testing import CliRunner
 
 from clamnet_tf.cli.fit import fit
+from clamnet_tf.cli.folds import folds
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,9 @@ def test_a_search_for_eta_needs_pairs(arguments, expected, tmp_path):
     assert expected in words
 
 
-def test_an_override_that_changes_nothing_is_named(tmp_path):
-    done = CliRunner().invoke(fit, ["xray_trauma", "--data", str(tmp_path), "--set", "training.steps=2000"])
+@pytest.mark.parametrize("command", [fit, folds])
+def test_an_override_that_changes_nothing_is_named(command, tmp_path):
+    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--set", "training.steps=2000"]
+    done = CliRunner().invoke(command, ["xray_trauma", *arguments])
     assert "Note: --set training.steps=2000 changes nothing" in done.output
     assert "Use attribution.classifier.steps." in done.output
