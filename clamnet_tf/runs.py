@@ -8,12 +8,13 @@
     initial.keras      weights of fit --init    initialization.json   their origin, and which were used
     masks.csv          masks that taught        corrections/   masks of fit --corrections
     intensity_baselines.json   simple methods fitted to the training images, for comparison
+    appearance.npz     what the training images look like, by which predict notices others
     learning.json      whether anything was learned, by image labels of validation patients
     tracking.json      which MLflow run it is (runtime.tracking), and how far it was sent
     FINISHED           written last
 
-Of these, a zoo entry has recipe.yaml, selection.json, model.keras and intensity_baselines.json, besides files
-of its own; nothing is written into it.
+Of these, a zoo entry has recipe.yaml, selection.json, model.keras, intensity_baselines.json and
+appearance.npz, besides files of its own; nothing is written into it.
 """
 
 import collections
@@ -33,6 +34,7 @@ from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.texts import HANDLER
 
 KEPT_FILE = "intensity_baselines.json"
+APPEARANCE_FILE = "appearance.npz"
 CLASSIFIERS = "classifiers"
 """Name of the stage that trains the classifiers of an attribution, and of its folder of checkpoints."""
 
@@ -60,6 +62,7 @@ class RunFolder:
         self.model = self.path / "model.keras"
         self.onnx = self.path / "model.onnx"
         self.selection = self.path / "selection.json"
+        self.appearance = self.path / APPEARANCE_FILE
         self.learning = self.path / "learning.json"
         self.initial = self.path / "initial.keras"
         self.initialization = self.path / "initialization.json"

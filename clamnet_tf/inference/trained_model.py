@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from clamnet_tf.errors import RunError, UserInputError
+from clamnet_tf.inference.appearance import AppearanceModel
 from clamnet_tf.inference.engine import TENSORFLOW, load_predictor
 from clamnet_tf.inference.head_predictor import HeadPredictor
 from clamnet_tf.inference.postprocessing.one_class import PostprocessingConfig
@@ -29,6 +30,7 @@ class TrainedModel:
         head_thresholds: name of a class -> name of a head -> cut of its own maps.
         atlas: atlas of normal slices, or None.
         member_thresholds: of an average (see workflows.averaged_model), head_thresholds of each network.
+        appearance: what the training images look like; None where the run does not say.
     """
 
     probability: HeadPredictor
@@ -40,6 +42,7 @@ class TrainedModel:
     head_thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     atlas: NormalAtlas | None = None
     member_thresholds: tuple[dict[str, dict[str, float]], ...] = ()
+    appearance: AppearanceModel | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ def load_trained_model(run: RunFolder, recipe, *, engine: str = TENSORFLOW) -> T
         engine: "tensorflow" or "onnxruntime", which computes the network, see inference.engine.
 
     Raises:
-        RunError: the selection is damaged, or the model is not what its recipe says.
+        RunError: the selection or appearance.npz is damaged, or the model is not what its recipe says.
         NetworkError: the model cannot be loaded.
         UserInputError: the inference section asks for other steps than those calibrated.
     """
@@ -115,7 +118,21 @@ def load_trained_model(run: RunFolder, recipe, *, engine: str = TENSORFLOW) -> T
         head_thresholds,
         atlas,
         member_thresholds,
+        _appearance_of(run, int(channels) - (atlas is not None)),
     )
+
+
+def _appearance_of(run: RunFolder, channels: int) -> AppearanceModel | None:
+    """Return what the training images of a run look like; None for runs without the file."""
+    if not run.appearance.is_file():
+        return None
+    model = AppearanceModel.load(run.appearance)
+    if model.channels != channels:
+        raise RunError(
+            f"{run.appearance}: expected images of {channels} channel(s), as the model beside it takes; "
+            f"received {model.channels}. They are not of one run."
+        )
+    return model
 
 
 def _postprocessors(markings: dict, names: tuple[str, ...]) -> dict[str, VolumePostprocessor]:

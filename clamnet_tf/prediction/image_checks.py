@@ -4,7 +4,9 @@ import numpy as np
 
 from clamnet_tf.errors import DataError
 from clamnet_tf.imaging.hounsfield_check import why_not_hounsfield
+from clamnet_tf.inference.appearance import Appearance, AppearanceModel
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
+from clamnet_tf.preprocessing.thumbnails import thumbnails
 
 
 def doubtful_unit(volume: AssembledVolume, recipe) -> tuple[str, ...]:
@@ -20,6 +22,36 @@ def doubtful_unit(volume: AssembledVolume, recipe) -> tuple[str, ...]:
         f"ATTENTION: is this a CT? Its values, {values.min():.4g} to {values.max():.4g}, are not Hounsfield "
         "units; the model cannot tell and marks all the same",
     )
+
+
+def compared_with_training(volume: AssembledVolume, model: AppearanceModel | None) -> Appearance | None:
+    """Compare an image with what the training images look like.
+
+    Args:
+        volume: Image.
+        model: What the training images look like, or None.
+
+    Returns:
+        The comparison; None without a model, and for an image that has one value everywhere.
+    """
+    return None if model is None else model.assess(thumbnails(volume.array))
+
+
+def unlike_training(found: Appearance | None) -> tuple[str, ...]:
+    """Return a note on an image unlike those the model learned from: turned, inverted or of another kind."""
+    if found is None:
+        return ()
+    if found.stored:
+        return (
+            f"ATTENTION: is this image stored {found.stored}? If it were not, it would look much more like "
+            "the images that the model learned from. It is marked all the same",
+        )
+    if found.distance > 1:
+        return (
+            "ATTENTION: this image looks unlike those that the model learned from: is it of the same body "
+            "part, view and kind? It is marked all the same",
+        )
+    return ()
 
 
 def require_channels(image, array: np.ndarray, expected: int) -> None:

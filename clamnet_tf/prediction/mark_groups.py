@@ -17,7 +17,12 @@ from clamnet_tf.imaging.readers import read_volume
 from clamnet_tf.inference.asymmetry import facing, is_compared
 from clamnet_tf.inference.uncertainty import Opinions
 from clamnet_tf.prediction.formats import formats_for, write_masks
-from clamnet_tf.prediction.image_checks import doubtful_unit, require_channels
+from clamnet_tf.prediction.image_checks import (
+    compared_with_training,
+    doubtful_unit,
+    require_channels,
+    unlike_training,
+)
 from clamnet_tf.prediction.marked_volume import MarkedVolume, NetworkMaps, mark_volume, network_maps
 from clamnet_tf.prediction.model_facts import algorithm_of, facts_of
 from clamnet_tf.prediction.report import INDEX, write_volume_page
@@ -171,8 +176,13 @@ class GroupMarker:
                 keep_uncertainty=self.choice.uncertainty,
             )
             file_notes = self.inputs.notes.get(self.inputs.volumes[first_case], ())
-            unit_notes = doubtful_unit(volume, self.recipe)
-            yield replace(marked, notes=(*marked.notes, *file_notes, *unit_notes, *notes))
+            found = compared_with_training(volume, self.trained.appearance)
+            doubts = (*unlike_training(found), *doubtful_unit(volume, self.recipe))
+            yield replace(
+                marked,
+                notes=(*marked.notes, *file_notes, *doubts, *notes),
+                training_distance=None if found is None else found.distance,
+            )
 
     def prepared(self, group: Group) -> list[PreparedVolume]:
         """Return the volumes of a group as the network sees them.

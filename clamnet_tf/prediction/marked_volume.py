@@ -81,6 +81,8 @@ class MarkedVolume:
         doubt: How unsure the networks are of the volume; None unless requested.
         uncertainty: (S, H, W) float32 0..1, how far they differ in each pixel, 0 outside the organ; None
             unless requested.
+        training_distance: Distance to the training images, 1 at the limit beyond which it is noted
+            (inference/appearance.py); None when it is not known.
     """
 
     name: str
@@ -98,6 +100,7 @@ class MarkedVolume:
     presences: tuple[float, ...] = ()
     doubt: "StudyUncertainty | None" = None
     uncertainty: np.ndarray | None = None
+    training_distance: float | None = None
 
     @property
     def kind(self) -> str:

@@ -58,8 +58,9 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
     computed; ml_note says why, or how slices with uneven gaps were counted. set_aside lists images of the
     series that belong to no volume, with the reason. geometry is "patient" when the slices have a position in
     the patient, else "none". nifti, dicom_seg and report are files of the whole volume. Named classes add
-    <name>_px, <name>_ml and <name>_score each. Measured uncertainty adds uncertainty, disagreement and
-    score_distance (inference/uncertainty.py).
+    <name>_px, <name>_ml and <name>_score each. training_distance says how far the image lies from the
+    training images, 1 at the limit beyond which there is a note; None for models without appearance.npz.
+    Measured uncertainty adds uncertainty, disagreement and score_distance (inference/uncertainty.py).
 
     Args:
         volume: Marked volume.
@@ -97,6 +98,7 @@ def volume_row(volume: MarkedVolume, written: dict[str, str]) -> dict:
         "dicom_seg": written.get("dicom-seg"),
         "report": written.get("report"),
         "set_aside": "; ".join(volume.set_aside) or None,
+        "training_distance": volume.training_distance,
         **_of_classes(volume, pixel_ml),
         **({} if volume.doubt is None else _doubts(volume.doubt)),
     }

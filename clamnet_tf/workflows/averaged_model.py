@@ -21,6 +21,7 @@ from clamnet_tf.recipe.writer import recipe_hash
 from clamnet_tf.runs import KEPT_FILE, RunFolder
 from clamnet_tf.study.folder import StudyFolder
 from clamnet_tf.study.folds.plan import FoldPlan
+from clamnet_tf.workflows.appearance import write_appearance
 from clamnet_tf.workflows.dataset import prepare_split
 from clamnet_tf.zoo.entry import LARGEST_WEIGHTS
 
@@ -137,6 +138,7 @@ def _write(run: RunFolder, networks, recipe, described: list[dict], manifest, ca
     )
     if baselines:
         write_json(run.path / KEPT_FILE, baselines)
+    write_appearance(run, recipe, everyone, reporter)
     write_split(everyone, run.split)
     simulated = manifest.layout == "cohort"
     run.write_environment(

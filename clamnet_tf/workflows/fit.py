@@ -15,6 +15,7 @@ from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.recipe.writer import resolve, to_yaml
 from clamnet_tf.runs import RunFolder
 from clamnet_tf.runtime.remote_folder import is_remote, remote_folder
+from clamnet_tf.workflows.appearance import write_appearance
 from clamnet_tf.workflows.corrections import store_corrections, with_corrections
 from clamnet_tf.workflows.dataset import Source, prepare_dataset
 from clamnet_tf.workflows.initial_weights import initial_weights
@@ -196,6 +197,7 @@ def _train_and_evaluate(
             "Stopped on request; the last step is saved. Continue with the same command and --resume."
         )
         return STOPPED
+    write_appearance(run, recipe, manifest, reporter)
     reporter.line(f"Trained in {outcome.seconds / 60:.1f} min.")
     scored = check_run(run, recipe, prepared, halves, workers)
     where = {

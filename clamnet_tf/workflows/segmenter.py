@@ -15,7 +15,12 @@ from clamnet_tf.imaging.volume import SMALLEST_SIDE
 from clamnet_tf.inference.engine import AUTO, TENSORFLOW, choose_engine
 from clamnet_tf.inference.trained_model import load_trained_model
 from clamnet_tf.prediction.fingerprint import fingerprint
-from clamnet_tf.prediction.image_checks import doubtful_unit, require_channels
+from clamnet_tf.prediction.image_checks import (
+    compared_with_training,
+    doubtful_unit,
+    require_channels,
+    unlike_training,
+)
 from clamnet_tf.prediction.mark_groups import Choice, GroupMarker
 from clamnet_tf.prediction.marked_volume import mark_volume
 from clamnet_tf.prediction.model_facts import algorithm_of
@@ -242,6 +247,7 @@ class Segmenter:
         wanted = tuple((index, 0, index, index / last) for index in range(len(values)))
         assembled = AssembledVolume(values, wanted, volume.spacing_mm, None, (volume.grid,), (None,))
         prepared = prepare_volume(assembled, ARRAY, self.recipe.data, self.recipe.organ, self._organ_network)
+        notes += unlike_training(compared_with_training(assembled, self._trained.appearance))
         notes += doubtful_unit(assembled, self.recipe)
         notes += without_organ(self.recipe.organ.method, prepared.fallback)
         return assembled, volume_with_atlas_channel(prepared, self._trained.atlas), notes

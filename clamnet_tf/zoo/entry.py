@@ -11,14 +11,14 @@ from pydantic import Field
 
 from clamnet_tf.recipe.schema_data import OrganSection, WindowSection
 from clamnet_tf.recipe.section import Fraction, PositiveCount, Probability, Section, Seed
-from clamnet_tf.runs import KEPT_FILE
+from clamnet_tf.runs import APPEARANCE_FILE, KEPT_FILE
 
 ENTRY_FILE, CARD_FILE, GOLDEN_FILE, ONNX_FILE = "entry.yaml", "README.md", "golden.json", "model.onnx"
 BASELINES_FILE = KEPT_FILE
 #: Every file that an entry must have.
 FILES = (ENTRY_FILE, CARD_FILE, GOLDEN_FILE, "recipe.yaml", "selection.json", "model.keras")
 #: Files that entries published before November 2026 lack; a registry offers FILES and these, and no others.
-OPTIONAL_FILES = (BASELINES_FILE, ONNX_FILE)
+OPTIONAL_FILES = (BASELINES_FILE, APPEARANCE_FILE, ONNX_FILE)
 LARGEST_WEIGHTS = 10_000_000  # bytes, of an entry that is published
 
 Version = Annotated[int, Field(ge=1, le=1_000_000)]

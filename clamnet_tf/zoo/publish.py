@@ -18,7 +18,7 @@ from clamnet_tf.files import make_folder, write_json, write_text, writing
 from clamnet_tf.networks.classifier import has_heads, is_classifier
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.recipe.catalogue import load_recipe
-from clamnet_tf.runs import RunFolder
+from clamnet_tf.runs import APPEARANCE_FILE, RunFolder
 from clamnet_tf.zoo.about import About
 from clamnet_tf.zoo.card import card
 from clamnet_tf.zoo.classes import class_rows, cuts, rows_of_figures, rule_of_metrics
@@ -136,9 +136,10 @@ def publish(
         folder.mkdir(exist_ok=True)
         for name in ("model.keras", "recipe.yaml", "selection.json"):
             shutil.copyfile(run.path / name, folder / name)
-        (folder / BASELINES_FILE).unlink(missing_ok=True)
-        if (run.path / BASELINES_FILE).is_file():
-            shutil.copyfile(run.path / BASELINES_FILE, folder / BASELINES_FILE)
+        for name in (BASELINES_FILE, APPEARANCE_FILE):
+            (folder / name).unlink(missing_ok=True)
+            if (run.path / name).is_file():
+                shutil.copyfile(run.path / name, folder / name)
         (folder / ONNX_FILE).unlink(missing_ok=True)
         if onnx and has_heads(network):
             write_heads_onnx(network, folder / "model.keras", folder / ONNX_FILE)

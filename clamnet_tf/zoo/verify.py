@@ -8,6 +8,7 @@ from clamnet_tf.errors import ClamnetError, ZooError
 from clamnet_tf.evaluation.baselines.serialization import read_kept
 from clamnet_tf.export.reference import RUNTIME_TOLERANCE
 from clamnet_tf.files import open_regular
+from clamnet_tf.inference.appearance import AppearanceModel
 from clamnet_tf.inference.onnx_predictor import OnnxPredictor
 from clamnet_tf.networks.average import head_activation
 from clamnet_tf.networks.evidence_maps import is_evidence_maps
@@ -15,6 +16,7 @@ from clamnet_tf.networks.onnx_file import MODEL_SHA256, read_onnx
 from clamnet_tf.networks.saved import load_network
 from clamnet_tf.plain_json import plain_json
 from clamnet_tf.recipe.catalogue import load_recipe
+from clamnet_tf.runs import APPEARANCE_FILE
 from clamnet_tf.zoo.card import missing_sections
 from clamnet_tf.zoo.card_header import wrong_keys
 from clamnet_tf.zoo.classes import class_rows, cuts, trained_eta
@@ -125,6 +127,14 @@ def _check_recipe(folder: Path, entry: Entry) -> None:
             tuple(section.name for section in entry.markers or ()),
             entry.input.channels,
         )
+    if (folder / APPEARANCE_FILE).is_file():
+        channels = entry.input.channels - (recipe.data.normal_atlas is not None)
+        received = AppearanceModel.load(folder / APPEARANCE_FILE).channels
+        if received != channels:
+            raise ZooError(
+                f"{folder / APPEARANCE_FILE}: expected images of {channels} channel(s); received {received}. "
+                f"It is not of this run."
+            )
 
 
 def _class_pairs(entry: Entry, wanted: list[dict]) -> dict:

@@ -99,3 +99,18 @@ def test_the_table_of_masks_repeats_the_studies(tool, tmp_path):
     assert "162 held-out patients, 1 to 3 seeds" in lines[7] and "MRI" not in lines[0]
     section, page = tool.masks_section(tool.STUDIES), tool.MASKS_PAGE.read_text(encoding="utf-8")
     assert section and section in page
+
+
+def test_the_table_of_unlike_images_repeats_its_file(tool, tmp_path):
+    assert tool.appearance_section(tmp_path / "appearance.csv") == ""
+    head = "model,data,stored,volumes,unlike,upside_down,on_side,inverted,median_distance"
+    rows = [
+        f'a,"mias, held out",{way},40,0.1,{0.76 if way == "upside down" else 0},0.02,0,0.5'
+        for way in ("as it is", "upside down", "turned by 180 degrees", "turned by 90 degrees", "mirrored")
+    ]
+    rows += ['a,"mias, held out",inverted,40,0,0,0,1,0.5']
+    (tmp_path / "appearance.csv").write_text("\n".join([head, *rows]))
+    lines = tool.appearance_section(tmp_path / "appearance.csv").splitlines()
+    assert lines[2] == "| `a` | mammograms (MIAS), held out | 40 | 12 % | 88 % | 12 % | 100 % |"
+    section = tool.appearance_section(tool.STUDIES / "appearance.csv")
+    assert section and section in tool.PREDICT_PAGE.read_text(encoding="utf-8")

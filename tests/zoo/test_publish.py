@@ -5,10 +5,12 @@ half done.
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
 from clamnet_tf.errors import RunError, ZooError
+from clamnet_tf.inference.appearance import AppearanceModel
 from clamnet_tf.zoo.about import read_about
 from clamnet_tf.zoo.publish import Release, last_version, publish, publish_again
 from clamnet_tf.zoo.read import read_entry
@@ -95,6 +97,23 @@ def test_an_entry_says_who_has_a_lesion_what_simple_methods_reach_and_keeps_the_
     (run / "intensity_baselines.json").unlink()  # nothing of the version before stays
     publish(run, folder, texts(about), Release(2, "Without."))
     assert not (folder / "intensity_baselines.json").exists()
+
+
+def test_what_training_images_look_like_is_published_and_checked(run, about, tmp_path):
+    def write(channels):
+        images = [np.random.default_rng(index).random((1, 32, 32, channels)) for index in range(12)]
+        AppearanceModel.fit(images, [str(index) for index in range(12)]).save(run / "appearance.npz")
+
+    folder = tmp_path / "zoo" / "mri_mine"
+    write(2)
+    publish(run, folder, texts(about), Release(1, None))
+    assert (folder / "appearance.npz").read_bytes() == (run / "appearance.npz").read_bytes()
+    write(3)
+    with pytest.raises(ZooError, match=r"appearance\.npz: expected images of 2 channel\(s\); received 3"):
+        publish(run, folder, texts(about), Release(2, "Other images."))
+    (run / "appearance.npz").unlink()
+    publish(run, folder, texts(about), Release(2, "Without."))
+    assert not (folder / "appearance.npz").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""What training images look like: distances against scipy, what is noticed and what is not, the file."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from clamnet_tf.errors import RunError
+from clamnet_tf.inference.appearance import INVERTED, AppearanceModel
+from clamnet_tf.preprocessing.thumbnails import MOST_SLICES, SIDE, thumbnails
+
+ROWS, COLUMNS = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1)
+
+
+def chest(rng, channels=1):
+    """A picture with an up, a left and a bright part, which differs from patient to patient."""
+    x, y, width = (
+        0.5 + 0.05 * rng.standard_normal(),
+        0.35 + 0.04 * rng.standard_normal(),
+        rng.uniform(0.2, 0.3),
+    )
+    image = 0.8 * np.exp(-((ROWS - y) ** 2 + (COLUMNS - x) ** 2) / (2 * width**2)) + 0.15 * ROWS
+    image += 0.02 * rng.standard_normal(image.shape)
+    return np.clip(np.repeat(image[None, ..., None], channels, axis=-1), 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    rng = np.random.default_rng(1)
+    return AppearanceModel.fit([chest(rng) for _ in range(60)], [str(index) for index in range(60)])
+
+
+def test_distances_are_those_of_a_normal_distribution(trained):
+    """Of probabilistic principal component analysis: covariance W W' + noise I."""
+    rng = np.random.default_rng(2)
+    principal = trained.components.T
+    covariance = principal @ np.diag(trained.variances - trained.noise) @ principal.T
+    covariance += trained.noise * np.eye(SIDE**2)
+    normal = multivariate_normal(trained.mean, covariance)
+    constant = normal.logpdf(trained.mean)
+    for _ in range(3):
+        image = chest(rng)
+        expected = -2 * (normal.logpdf(image.reshape(-1)) - constant)
+        assert trained.assess(image).distance * trained.limits[0] == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(trained.components @ principal, np.eye(len(principal.T)), atol=1e-9)
+
+
+def test_components_explain_what_the_training_images_vary_in():
+    rng = np.random.default_rng(3)
+    directions = np.linalg.qr(rng.standard_normal((SIDE**2, 2)))[0].T
+    weights = rng.standard_normal((200, 2)) * (3.0, 1.0)
+    flat = 0.5 + weights @ directions + 0.01 * rng.standard_normal((200, SIDE**2))
+    model = AppearanceModel.fit(
+        list(flat.reshape(-1, 1, SIDE, SIDE, 1)), [str(index) for index in range(200)]
+    )
+    np.testing.assert_allclose(np.abs(model.components[:2] @ directions.T), np.eye(2), atol=0.05)
+    np.testing.assert_allclose(model.variances[:2], weights.var(axis=0, ddof=1), rtol=0.02)
+    assert 0.8e-4 < model.noise < 1e-4, "16 components take the largest part of it"
+
+
+def test_new_images_of_the_same_kind_are_not_called_unlike(trained):
+    rng = np.random.default_rng(4)
+    found = [trained.assess(chest(rng)) for _ in range(200)]
+    assert np.mean([each.distance > 1 for each in found]) <= 0.02
+    assert not any(each.stored for each in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda image: image[:, ::-1], "upside down"),
+        (lambda image: image[:, ::-1, ::-1], "upside down"),
+        (lambda image: np.rot90(image, 1, (1, 2)), "lying on its side"),
+        (lambda image: np.rot90(image, 3, (1, 2)), "lying on its side"),
+        (lambda image: image.transpose(0, 2, 1, 3), "lying on its side"),
+        (lambda image: 1 - image, INVERTED),
+    ],
+)
+def test_turned_and_inverted_images_are_noticed(trained, change, said):
+    rng = np.random.default_rng(5)
+    found = [trained.assess(change(chest(rng))).stored for _ in range(50)]
+    assert found.count(said) >= 45
+
+
+def test_another_kind_of_image_is_unlike_and_not_called_turned(trained):
+    rng = np.random.default_rng(6)
+    found = [
+        trained.assess((((8 * ROWS + 5 * COLUMNS + phase) % 1) > 0.5).astype(np.float32)[None, ..., None])
+        for phase in rng.random(20)
+    ]
+    assert all(each.distance > 1 and each.stored is None for each in found)
+
+
+def test_images_that_lie_in_every_way_are_not_called_turned():
+    """As fractures of hands and feet: where training images lie in every way, nothing is said."""
+    rng = np.random.default_rng(7)
+    images = [np.rot90(chest(rng), index % 4, (1, 2)) for index in range(80)]
+    model = AppearanceModel.fit(images, [str(index) for index in range(80)])
+    assert [model.assess(np.rot90(chest(rng), turn, (1, 2))).stored for turn in range(4)] == [None] * 4
+
+
+def test_a_volume_is_judged_by_the_median_of_its_slices(trained):
+    rng = np.random.default_rng(8)
+    usual, odd = chest(rng), (ROWS * COLUMNS > 0.2).astype(np.float32)[None, ..., None]
+    volume = np.concatenate([usual, odd, usual, odd, usual])
+    assert trained.assess(volume).distance * trained.limits[1] == pytest.approx(
+        trained.assess(usual).distance * trained.limits[0]
+    )
+
+
+def test_the_folds_of_the_limits_hold_whole_patients():
+    """Two equal pictures of one patient would otherwise vouch for one another."""
+    rng = np.random.default_rng(9)
+    images = [chest(rng) for _ in range(30)]
+    twice = AppearanceModel.fit([*images, *images], [str(index % 30) for index in range(60)])
+    apart = AppearanceModel.fit([*images, *images], [str(index) for index in range(60)])
+    assert twice.limits[0] > 1.5 * apart.limits[0]
+
+
+def test_few_patients_say_nothing(trained):
+    rng = np.random.default_rng(10)
+    images = [chest(rng) for _ in range(40)]
+    assert AppearanceModel.fit(images, [str(index % 9) for index in range(40)]) is None
+    assert AppearanceModel.fit(images, [str(index % 10) for index in range(40)]) is not None
+    assert trained.assess(np.empty((0, SIDE, SIDE, 1), np.float32)) is None
+    with pytest.raises(ValueError, match=r"expected \(n, 32, 32, 1\); received \(1, 32, 32, 2\)"):
+        trained.assess(chest(rng, 2))
+
+
+def test_images_that_are_all_alike():
+    same = [np.full((1, SIDE, SIDE, 1), 0.5, np.float32)] * 12
+    model = AppearanceModel.fit(same, [str(index) for index in range(12)])
+    assert model.assess(same[0]).distance < 1 < model.assess(0.5 * same[0]).distance
+
+
+def test_the_file_keeps_the_model(trained, tmp_path):
+    trained.save(tmp_path / "appearance.npz")
+    again = AppearanceModel.load(tmp_path / "appearance.npz")
+    rng = np.random.default_rng(11)
+    for _ in range(5):
+        image = chest(rng)
+        assert again.assess(image).distance == pytest.approx(trained.assess(image).distance, rel=0.01)
+    assert (again.turned, again.inverted, again.limits) == (trained.turned, trained.inverted, trained.limits)
+    assert (tmp_path / "appearance.npz").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other_arrays", "not_finite", "wrong_shape"])
+def test_damaged_files_are_refused(trained, tmp_path, damage):
+    path = tmp_path / "appearance.npz"
+    trained.save(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:2000])
+    elif damage == "text":
+        path.write_text("not an archive")
+    else:
+        with np.load(path) as content:
+            arrays = {name: content[name] for name in content.files}
+        arrays |= {"limits": np.array([np.nan, 1.0])} if damage == "not_finite" else {}
+        arrays |= {"components": arrays["components"][:, :-1]} if damage == "wrong_shape" else {}
+        arrays = {"mean": arrays["mean"]} if damage == "other_arrays" else arrays
+        np.savez(path, **arrays)
+    with pytest.raises(
+        RunError, match=r"appearance\.npz: expected what training images look like.*remove it"
+    ):
+        AppearanceModel.load(path)
+
+
+def test_thumbnails_of_a_volume():
+    rng = np.random.default_rng(12)
+    rows, columns = np.mgrid[0:64, 0:96] / 64
+    waves = np.sin(6 * rows * rng.random((20, 1, 1)) + 5 * columns)
+    volume = np.stack([waves, waves**2], axis=-1) * 300 - 100
+    small = thumbnails(volume)
+    assert small.shape == (MOST_SLICES, SIDE, SIDE, 2) and small.dtype == np.float32
+    assert small.min() >= 0 and small.max() <= 1
+    np.testing.assert_allclose(thumbnails(5 * volume + 7), small, atol=1e-5)
+    larger = np.repeat(np.repeat(volume, 2, axis=1), 2, axis=2)
+    assert np.abs(thumbnails(larger) - small).max() < 0.02
+    for index, number in ((0, 0), (3, 8), (7, 19)):  # evenly spaced, the ends among them
+        low, high = np.percentile(volume[number, ..., 1], [1, 99])
+        means = (
+            np.clip((volume[number, ..., 1] - low) / (high - low), 0, 1).reshape(32, 2, 32, 3).mean((1, 3))
+        )
+        np.testing.assert_allclose(small[index, ..., 1], means, atol=0.05)
+
+
+def test_blank_slices_are_left_out():
+    volume = np.zeros((5, 40, 40, 1), np.float32)
+    volume[2, 10:20, 5:30] = 3
+    volume[3] = 7
+    assert len(thumbnails(volume)) == 1 and len(thumbnails(volume[:2])) == 0
+    spot = np.zeros((1, 100, 100, 1))
+    spot[0, 50, 50] = 1  # less than 1 % of the pixels
+    assert len(thumbnails(spot)) == 1
