@@ -42,9 +42,12 @@ def metrics_section(entry: Entry) -> str:
     kind = "simulated patients" if metrics.simulated else "patients"
     groups = ""
     if is_separate(entry):
+        lesions = metrics.patients_with_lesion
         groups = (
-            f"; {metrics.patients_with_lesion} of the patients have a lesion and are fully outlined, "
+            f"; {lesions} of the patients have a lesion and are fully outlined, "
             f"{metrics.patients_without_lesion} have none"
+            if lesions
+            else f"; no patient is fully outlined, {metrics.patients_without_lesion} have no lesion"
         )
     measured = (
         f"Measured on {metrics.patients} {kind} ({metrics.slices} slices{groups}) of {where}; seed "

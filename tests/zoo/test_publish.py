@@ -144,7 +144,10 @@ def test_kept_methods_that_are_wrong_are_not_published(run, about, tmp_path, cha
 def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline(run, about, tmp_path):
     change_json(
         run / "evaluation" / "metrics.json",
-        lambda found: [found["dice_volume"].update(mean=None, patients=0), found.update(patients=24)],
+        lambda found: [
+            found["dice_volume"].update(mean=None, patients=0),
+            found.update(patients=24, patients_with_lesion=0),
+        ],
     )
     entry = publish(run, tmp_path / "zoo" / "mri_mine", texts(about), Release(1, None, "2026-01-02"))
     metrics = read_entry(tmp_path / "zoo" / "mri_mine").metrics
@@ -158,10 +161,11 @@ def test_where_no_patient_is_outlined_whole_the_outlined_slices_are_the_headline
         ("otsu_channel1_bright", 0.25),
         ("whole_organ", 0.09),
     ]
+    card = (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
     assert (
-        "| Dice per outlined slice (11 slices; no patient is fully outlined) | 0.50 (0.40 to 0.60) |"
-        in (tmp_path / "zoo" / "mri_mine" / "README.md").read_text()
+        "| Dice per outlined slice (11 slices; no patient is fully outlined) | 0.50 (0.40 to 0.60) |" in card
     )
+    assert "; no patient is fully outlined, 4 have no lesion) of" in " ".join(card.split())
 
 
 def test_figures_that_count_lesions_and_patients_are_on_the_card(run, about, tmp_path):
