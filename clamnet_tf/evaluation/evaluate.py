@@ -1,5 +1,6 @@
 """Evaluate a trained run on labelled cases: metrics, rows, pictures and report."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,17 @@ from clamnet_tf.threads import in_threads
 
 
 def evaluate_run(
-    run: RunFolder, recipe, manifest, prepared, *, split, out, reporter, workers=None, scored=None
+    run: RunFolder,
+    recipe,
+    manifest,
+    prepared,
+    *,
+    split,
+    out,
+    reporter,
+    workers=None,
+    scored=None,
+    notes: Sequence[str] = (),
 ) -> dict:
     """Predict every case of a split, compare with the masks, and write metrics.json, the CSV files and
     report.html.
@@ -51,6 +62,7 @@ def evaluate_run(
             forward passes; None: this process alone.
         scored: ScoredSlices of the validation slices, if they were predicted before; None: they are predicted
             here.
+        notes: Sentences on the images, which go first among the notes of the results.
 
     Returns:
         The dict of metrics (see evaluation.figures). Without any mask, metrics that need masks are null.
@@ -111,7 +123,7 @@ def evaluate_run(
     }
     if (learning := run.read_learning()) is not None:
         result["learning"] = learning
-    result["notes"] = [chosen.note] if chosen.note else []
+    result["notes"] = [*notes, *([chosen.note] if chosen.note else [])]
     result["data"] = {
         "root": manifest.hide(str(manifest.root)),
         "name": manifest.hide(manifest.name),

@@ -10,6 +10,7 @@ from clamnet_tf.progress import Reporter
 from clamnet_tf.quiet import silence
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.runs import KEPT_FILE, RunFolder
+from clamnet_tf.workflows.appearance import unlike_images
 from clamnet_tf.workflows.dataset import Source
 from clamnet_tf.zoo.organ_networks import organ_network_of
 from clamnet_tf.zoo.sequences import channel_names_of
@@ -62,20 +63,23 @@ def evaluate(
         from clamnet_tf.inference.trained_model import load_trained_model
         from clamnet_tf.reporting.image_words import in_words_of
 
-        channels, organ_network = load_trained_model(run, recipe).channels, organ_network_of(recipe, reporter)
+        trained, organ_network = load_trained_model(run, recipe), organ_network_of(recipe, reporter)
         prepared = prepare_with_progress(
             recipe,
             manifest,
             source.cache,
             reporter,
             organ_network,
-            channels=channels,
+            channels=trained.channels,
             any_modality=source.any_modality,
         )
         atlas = atlas_of(run, recipe)
         if atlas:
             prepared = with_atlas_channel(prepared, atlas, source.cache)
-        metrics = evaluate_run(run, recipe, manifest, prepared, split=split, out=out, reporter=reporter)
+        notes = unlike_images(recipe, manifest, split, trained.appearance)
+        metrics = evaluate_run(
+            run, recipe, manifest, prepared, split=split, out=out, reporter=reporter, notes=notes
+        )
         for line in headline(metrics):
             reporter.line(in_words_of(recipe.modality, line))
         reporter.line(f"Report: {out / 'report.html'}")

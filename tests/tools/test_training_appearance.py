@@ -18,7 +18,7 @@ from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
-from clamnet_tf.workflows.appearance import fit_appearance, write_appearance
+from clamnet_tf.workflows.appearance import fit_appearance, unlike_images, write_appearance
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "measure-appearance"
 
@@ -89,6 +89,26 @@ def test_images_that_are_gone_cost_no_training(data, run, capsys):
     said = capsys.readouterr().out
     assert said.startswith("predict will not notice images unlike these: ") and "gone.png" in said
     assert not run.appearance.exists()
+
+
+def test_evaluated_images_that_look_unlike_are_named(data):
+    recipe, manifest = load_recipe("xray_trauma"), read_manifest(data / "films.csv")
+    model = fit_appearance(recipe, manifest)
+    assert unlike_images(recipe, manifest, "test", None) == []
+    assert unlike_images(recipe, manifest, "test", model) == []
+    others = read_manifest(data / "others.csv")
+    assert unlike_images(recipe, others, None, model) == [
+        "ATTENTION: unlike the images that the model learned from: 6 of 6 images or volumes (o0.png, o1.png, "
+        "o2.png ...). Are they of the same body part, view and kind?"
+    ]
+    upside = data / "upside.png"
+    Image.fromarray(np.asarray(Image.open(data / "p50.png"))[::-1]).save(upside)
+    turned = replace(manifest.cases[50], image=upside)
+    cases = (*manifest.cases[:50], turned, *manifest.cases[51:])
+    assert unlike_images(recipe, replace(manifest, cases=cases), "test", model) == [
+        "ATTENTION: stored upside down, it seems: 1 of 20 images or volumes (upside.png)."
+    ]
+    assert unlike_images(recipe, replace(manifest, cases=cases), "train", model) == []
 
 
 def test_the_tool_measures_held_out_and_other_images(data, run, tmp_path):
