@@ -12,7 +12,10 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from clamnet_tf.inference.appearance import AppearanceModel
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "zoo" / "mri_carcinoma"
@@ -155,6 +158,8 @@ def small_run(tmp_path_factory):
         (folder / name).write_text(json.dumps(content))
     (folder / "FINISHED").write_text("")
     (folder / "intensity_baselines.json").write_text(json.dumps(KEPT))
+    images = [np.random.default_rng(index).random((1, 32, 32, 2)) for index in range(12)]
+    AppearanceModel.fit(images, [str(index) for index in range(12)]).save(folder / "appearance.npz")
     return folder
 
 

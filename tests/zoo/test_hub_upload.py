@@ -100,7 +100,8 @@ def test_only_a_higher_version_replaces_one_and_files_that_went_are_removed(hub,
     again = publish(small, to=f"hf://{REPOSITORY}/mri_small")
     assert again.exit_code == 2 and "has version 1 already; expected a higher one, received 1" in again.stderr
     raised(small)
-    (small / "intensity_baselines.json").unlink()
+    for name in ("intensity_baselines.json", "appearance.npz"):
+        (small / name).unlink()
     done = publish(small, "--public", to=f"hf://{REPOSITORY}/mri_small")
     assert done.exit_code == 0, done.output
     assert there.private and "--public counts for a new repository" in done.stderr
