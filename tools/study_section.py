@@ -63,6 +63,7 @@ def study_table(path: Path) -> str:
         if any(arm.get("pointing_near") for arm in arms)
         else "",
         f"Not trained yet: {'; '.join(lacking)}." if lacking else "",
+        *(control(arm) for arm in measured if arm["kind"] == "control"),
     ]
     return "\n".join(
         [
@@ -110,6 +111,21 @@ def study_row(arm: dict) -> str:
         f"{int(arm['steps']):,} × {arm['batch_size']}" if arm["steps"] else "",
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def control(arm: dict) -> str:
+    """Say whether a control fell to the level of a run that learned nothing; "" when it is not known."""
+    if not arm.get("to_floor_low"):
+        return ""
+    title = arm["title"].split(":")[0]
+    if float(arm["to_floor_low"]) <= 0:
+        return f"The control fell, as it must ({title})."
+    above, low, high = (float(arm[f"to_floor{end}"]) for end in ("", "_low", "_high"))
+    return (
+        f"**The control did not fall** ({title}): Dice {float(arm['dice']):.2f}, {above:.2f} ({low:.2f} to "
+        f"{high:.2f}) above the level of a run that learned nothing. So much of the Dice does not come from "
+        "the labels; read the other arms with that in mind."
+    )
 
 
 def ablations(arms: list) -> str:

@@ -50,6 +50,16 @@ def test_the_table_repeats_the_summary(study_section, planned, fill_study):
     assert "Not trained yet: Wrong." in " ".join(lines)
 
 
+def test_a_control_that_does_not_fall_is_said(study_section):
+    arm = {"title": "Shuffled: all", "dice": "0.64", "to_floor": "0.26", "to_floor_high": "0.31"}
+    assert study_section.control({**arm, "to_floor_low": ""}) == ""
+    assert (
+        study_section.control({**arm, "to_floor_low": "-0.01"}) == "The control fell, as it must (Shuffled)."
+    )
+    said = study_section.control({**arm, "to_floor_low": "0.208"})
+    assert said.startswith("**The control did not fall** (Shuffled): Dice 0.64, 0.26 (0.21 to 0.31) above")
+
+
 def test_every_study_with_a_file_has_a_table(study_section, planned, fill_study, tmp_path):
     plan, folder = planned
     fill_study(plan, folder)
