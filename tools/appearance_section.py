@@ -6,7 +6,7 @@ from pathlib import Path
 WAYS = ("as it is", "upside down", "turned by 90 degrees", "inverted")
 NOTES = ("unlike", "upside_down", "on_side", "inverted")
 NAMES = {  # of manifests, as they were given to tools/measure-appearance
-    "pneu": "chest X-rays of adults (cxr_covid)",
+    "pneu": "chest X-rays of adults, other hospitals (cxr_covid)",
     "kermany": "chest X-rays of children (Kermany)",
     "cxr_covid": "chest X-rays of adults (cxr_covid)",
     "fracatlas": "X-rays of limbs (FracAtlas)",
@@ -48,7 +48,8 @@ def appearance_section(path: Path) -> str:
             *lines,
             "",
             "Share of images that get a note, of whatever kind. Of held-out images of the model's own data, "
-            "notes on images as they are were false alarms.",
+            "notes on images as they are were false alarms (children taught `xray_pneumonia`, and adults of "
+            "other hospitals are held out).",
             "Written by `tools/readme-figures` from `recipes/results/appearance.csv` "
             "(`tools/measure-appearance`).",
             "",

@@ -6,15 +6,18 @@ the Royal Statistical Society B 61, 1999), and says how far another image lies f
 masks are used.
 """
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import eigh
 
 from clamnet_tf.errors import RunError
-from clamnet_tf.files import atomic_path
+from clamnet_tf.files import atomic_path, open_regular
 from clamnet_tf.preprocessing.thumbnails import SIDE
 
 LEAST_PATIENTS = 10
@@ -24,6 +27,22 @@ _FOLDS = 5
 _BEYOND = 1.5  # times the distance that 99 of 100 held-out training images do not reach
 _CLEARLY = 1.25  # a turned image must fit this many times better, or more where training images vary
 _LEAST = 1e-9  # distance, where training images are all alike
+_NOISE = 1e-6  # variance of values of 0 to 1: images that are all alike have none at all
+_LARGEST = 20_000_000  # bytes of a file's arrays; those of 16 channels have 1.2 million
+_DAMAGE = (  # what numpy and zipfile raise for damaged archives
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _FEW = 4  # slices: the median of fewer scatters as single slices do
 
 _TURNS = {
@@ -61,9 +80,9 @@ class AppearanceModel:
         components: (q, P) principal components, of length 1.
         variances: (q,) variance along each.
         noise: Variance of every other direction.
-        limits: (of a single slice, of the median of a volume's slices): distances beyond which an image is
-            unlike the training images.
-        turned: A turned image must fit this many times better to be called so.
+        limits: Distances beyond which an image is unlike the training images; like the next two, first of an
+            image of fewer than 4 slices, then of larger volumes.
+        turned: How many times better a turned image must fit to be called so.
         inverted: The same of an inverted image.
     """
 
@@ -72,8 +91,8 @@ class AppearanceModel:
     variances: np.ndarray
     noise: float
     limits: tuple[float, float]
-    turned: float
-    inverted: float
+    turned: tuple[float, float]
+    inverted: tuple[float, float]
 
     @property
     def channels(self) -> int:
@@ -98,26 +117,26 @@ class AppearanceModel:
         if len(names) < LEAST_PATIENTS:
             return None
         fold_of = {name: index % _FOLDS for index, name in enumerate(names)}
-        slices, medians, turned, inverted = [], [], [], []
+        singles, medians = [], []  # rows: distance as it is, ratio when turned, ratio when inverted
         for fold in range(_FOLDS):
             here = [fold_of[patient] == fold for patient in patients]
             axes = _Axes.of([volume for volume, held_out in zip(volumes, here) if not held_out])
             for volume in (volume for volume, held_out in zip(volumes, here) if held_out):
-                own = axes.distances(volume)
-                slices += own.tolist()
-                medians.append(max(float(np.median(own)), _LEAST))
-                turned.append(min(_turned(axes, volume).values()) / medians[-1])
-                inverted.append(float(np.median(axes.distances(1 - volume))) / medians[-1])
+                medians.append(_ratios(axes, volume))
+                singles += [_ratios(axes, volume[index : index + 1]) for index in range(len(volume))]
         axes = _Axes.of(volumes)
-        limits = [_BEYOND * max(float(np.quantile(values, 0.99)), _LEAST) for values in (slices, medians)]
-        gains = [max(float(np.quantile(values, 0.01)), _LEAST) for values in (turned, inverted)]
+        found = [np.array(rows) for rows in (singles, medians)]
+        limits = [_BEYOND * float(np.quantile(rows[:, 0], 0.99)) for rows in found]
+        gains = [[1.1 / float(np.quantile(rows[:, column], 0.01)) for rows in found] for column in (1, 2)]
+        needed = [(max(_CLEARLY, single), max(_CLEARLY, volume)) for single, volume in gains]
         return cls(
             axes.mean,
             axes.components,
             axes.variances,
             axes.noise,
             (limits[0], limits[1]),
-            *(max(_CLEARLY, 1.1 / gain) for gain in gains),
+            needed[0],
+            needed[1],
         )
 
     def assess(self, volume: np.ndarray) -> Appearance | None:
@@ -139,30 +158,28 @@ class AppearanceModel:
         if not len(volume):
             return None
         axes = _Axes(self.mean, self.components, self.variances, self.noise)
-        limit = self.limits[len(volume) >= _FEW]
-        own = float(np.median(axes.distances(volume)))
-        others = _turned(axes, volume) | {INVERTED: float(np.median(axes.distances(1 - volume)))}
-        needed = {name: self.inverted if name == INVERTED else self.turned for name in others}
+        size = int(len(volume) >= _FEW)
+        limit = self.limits[size]
+        own = _distance(axes, volume)
+        others = _turned(axes, volume) | {INVERTED: _distance(axes, 1 - volume)}
         better = {
             name: other
             for name, other in others.items()
-            if other <= limit / _BEYOND and own > needed[name] * max(other, _LEAST)
+            if other <= limit / _BEYOND
+            and own > (self.inverted if name == INVERTED else self.turned)[size] * other
         }
         return Appearance(own / limit, min(better, key=lambda name: better[name]) if better else None)
 
     def save(self, path) -> None:
-        """Write the model to an .npz file; components in half precision, which moves distances by less than
-        1 %.
-        """
+        """Write the model to an .npz file, mean and components in single precision."""
         with atomic_path(Path(path)) as temporary, open(temporary, "wb") as stream:
             np.savez_compressed(
                 stream,
-                mean=self.mean.astype(np.float16),
-                components=self.components.astype(np.float16),
+                mean=self.mean.astype(np.float32),
+                components=self.components.astype(np.float32),
                 variances=self.variances,
                 noise=np.float64(self.noise),
-                limits=np.array(self.limits),
-                needed=np.array([self.turned, self.inverted]),
+                rules=np.array([self.limits, self.turned, self.inverted]),
             )
 
     @classmethod
@@ -173,29 +190,44 @@ class AppearanceModel:
             RunError: The file is missing or damaged.
         """
         try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-                stored = {name: content[name].astype(np.float64) for name in content.files}
-            model = cls(
-                stored["mean"],
-                stored["components"],
-                stored["variances"],
-                float(stored["noise"]),
-                (float(stored["limits"][0]), float(stored["limits"][1])),
-                float(stored["needed"][0]),
-                float(stored["needed"][1]),
-            )
-            whole, count = len(model.mean), len(model.variances)
-            if model.components.shape != (count, whole) or whole % SIDE**2 or not whole:
-                raise ValueError(f"components of shape {model.components.shape}, mean of length {whole}")
-            if not all(np.isfinite(each).all() for each in stored.values()) or min(model.limits) <= 0:
-                raise ValueError("values that are not finite, or limits that are not positive")
-        except (OSError, KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            with open_regular(Path(path)) as stream:
+                mean, components, variances, noise, rules = _arrays(stream)
+        except _DAMAGE as error:
             raise RunError(
                 f"{path}: expected what training images look like, as fit writes it; received a damaged "
                 f"file ({type(error).__name__}: {error}). Copy it again from the trained run, or remove it: "
                 f"predict then does not notice images unlike those the model learned from."
             ) from error
-        return model
+        limits, turned, inverted = ((float(single), float(volume)) for single, volume in rules)
+        return cls(mean, components, variances, float(noise), limits, turned, inverted)
+
+
+def _arrays(stream) -> list[np.ndarray]:
+    """Return mean, components, variances, noise and rules of an open file.
+
+    Raises:
+        One of _DAMAGE: They are not what `AppearanceModel.save` writes.
+    """
+    names = ("mean", "components", "variances", "noise", "rules")
+    with zipfile.ZipFile(stream) as archive:
+        size = sum(archive.getinfo(f"{name}.npy").file_size for name in names)
+    if size > _LARGEST:
+        raise ValueError(f"arrays of {size} bytes")
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as content:
+        arrays = [content[name] for name in names]
+    if any(array.dtype.kind != "f" for array in arrays):
+        raise ValueError("values that are no floating-point numbers")
+    mean, components, variances, noise, rules = (array.astype(np.float64) for array in arrays)
+    pixels, count = mean.size, variances.size
+    shapes = ((pixels,), (count, pixels), (count,), (), (3, 2))
+    if tuple(array.shape for array in arrays) != shapes or not pixels or pixels % SIDE**2:
+        raise ValueError(f"arrays of shapes {', '.join(str(array.shape) for array in arrays)}")
+    if not all(np.isfinite(array).all() for array in (mean, components)):
+        raise ValueError("values that are not finite")
+    if not all(np.isfinite(array).all() and (array > 0).all() for array in (variances, noise, rules)):
+        raise ValueError("variances or limits that are not positive")
+    return [mean, components, variances, noise, rules]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,12 +244,17 @@ class _Axes:
         """Return those of volumes of thumbnails (n, 32, 32, channels)."""
         flat = np.concatenate([volume.reshape(len(volume), -1) for volume in volumes]).astype(np.float64)
         mean = flat.mean(axis=0)
-        _, lengths, axes = np.linalg.svd(flat - mean, full_matrices=False)
-        variances = lengths**2 / max(len(flat) - 1, 1)
-        count = min(_COMPONENTS, max(len(flat) // 4, 1))
-        floor = 1e-6  # of 0 to 1: images that are all alike have no variance at all
-        noise = max(float(variances[count:].sum()) / (flat.shape[1] - count), floor)
-        return cls(mean, axes[:count], np.maximum(variances[:count], floor), noise)
+        off = flat - mean
+        wide = len(off) < off.shape[1]
+        products = off @ off.T if wide else off.T @ off
+        count = min(_COMPONENTS, max(len(flat) // 4, 1), len(products))
+        squares, vectors = eigh(products, subset_by_index=[len(products) - count, len(products) - 1])
+        axes = vectors[:, ::-1].T @ off if wide else vectors[:, ::-1].T
+        lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+        axes = np.divide(axes, lengths, out=np.zeros_like(axes), where=lengths > 0)
+        degrees = max(len(flat) - 1, 1)
+        rest = float(np.trace(products) - squares.sum()) / degrees / (flat.shape[1] - count)
+        return cls(mean, axes, np.maximum(squares[::-1] / degrees, _NOISE), max(rest, _NOISE))
 
     def distances(self, volume: np.ndarray) -> np.ndarray:
         """Return the squared Mahalanobis distance (n,) of each thumbnail (n, 32, 32, channels)."""
@@ -227,9 +264,17 @@ class _Axes:
         return (along**2 / self.variances).sum(axis=1) + rest / self.noise
 
 
+def _distance(axes: _Axes, volume: np.ndarray) -> float:
+    """Return the distance of a volume: the median of its slices, at least _LEAST."""
+    return max(float(np.median(axes.distances(volume))), _LEAST)
+
+
 def _turned(axes: _Axes, volume: np.ndarray) -> dict[str, float]:
     """Return how a volume may be stored -> its distance when it is turned back, the least of several ways."""
-    return {
-        name: min(float(np.median(axes.distances(turn(volume)))) for turn in turns)
-        for name, turns in _TURNS.items()
-    }
+    return {name: min(_distance(axes, turn(volume)) for turn in turns) for name, turns in _TURNS.items()}
+
+
+def _ratios(axes: _Axes, volume: np.ndarray) -> tuple[float, float, float]:
+    """Return the distance of a volume, and how many times larger it is turned (at least) and inverted."""
+    own = _distance(axes, volume)
+    return own, min(_turned(axes, volume).values()) / own, _distance(axes, 1 - volume) / own

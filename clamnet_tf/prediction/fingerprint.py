@@ -8,10 +8,12 @@ from pathlib import Path
 
 
 def fingerprint(run) -> dict[str, str]:
-    """Return the sha256 of a finished run's network ("model"), "recipe" and "selection" (which holds the
-    thresholds).
+    """Return the sha256 of a finished run's network ("model"), "recipe", "selection" (which holds the
+    thresholds) and, where there is one, "appearance" (which decides the notes on images).
     """
-    return {"model": _sha256(run.model), "recipe": _sha256(run.recipe), "selection": _sha256(run.selection)}
+    files = {"model": run.model, "recipe": run.recipe, "selection": run.selection}
+    files |= {"appearance": run.appearance} if run.appearance.is_file() else {}
+    return {name: _sha256(path) for name, path in files.items()}
 
 
 def _sha256(path: Path) -> str:

@@ -200,7 +200,8 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
     """Write rows as CSV with one header line as they arrive, then rename the file; without any row, write
     nothing.
 
-    None becomes an empty field, floats have 6 significant digits.
+    None becomes an empty field, floats have 6 significant digits. The first row gives the columns: rows of a
+    folder that an earlier version began may have fewer or more.
 
     Returns:
         The number of rows.
@@ -214,12 +215,12 @@ def write_table(path: Path, rows: Iterable[dict]) -> int:
         atomic_path(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors=HANDLER) as stream,
     ):
-        stream.write(spreadsheet.line(row))
+        header = tuple(row)
+        stream.write(spreadsheet.line(header))
         while row is not None:
+            values = [row.get(name) for name in header]
             stream.write(
-                spreadsheet.line(
-                    f"{value:.6g}" if isinstance(value, float) else value for value in row.values()
-                )
+                spreadsheet.line(f"{value:.6g}" if isinstance(value, float) else value for value in values)
             )
             row, count = next(rows, None), count + 1
     return count

@@ -7,6 +7,7 @@ from clamnet_tf.preprocessing.resize import resize_bilinear
 SIDE = 32
 """Height and width of a thumbnail in pixels."""
 MOST_SLICES = 8
+_SAMPLE = 100_000  # pixels that percentiles are taken of
 _PERCENTILES = (1.0, 99.0)  # of a channel of one slice: they become 0 and 1
 
 
@@ -32,7 +33,8 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     """Return (32, 32, channels) of one slice (rows, columns, channels); a channel of one value becomes 0."""
     channels = []
     for channel in np.moveaxis(np.asarray(image, np.float32), -1, 0):
-        low, high = np.percentile(channel, _PERCENTILES)
+        every = max(1, int(np.sqrt(channel.size / _SAMPLE)))  # of the rows and columns of large films
+        low, high = np.percentile(channel[::every, ::every], _PERCENTILES)
         if high <= low:  # less than 2 % of the pixels differ from the others
             low, high = channel.min(), channel.max()
         scaled = np.clip((channel - low) / (high - low), 0, 1) if high > low else np.zeros_like(channel)

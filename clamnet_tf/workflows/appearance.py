@@ -7,23 +7,24 @@ import numpy as np
 from clamnet_tf.datasets.announced_channels import announced_channels
 from clamnet_tf.datasets.expected_images import expected_images
 from clamnet_tf.datasets.manifest import Case, Manifest
-from clamnet_tf.errors import UserInputError
-from clamnet_tf.inference.appearance import AppearanceModel
+from clamnet_tf.errors import DataError, UserInputError
+from clamnet_tf.inference.appearance import LEAST_PATIENTS, AppearanceModel
 from clamnet_tf.preprocessing.assembled_volume import AssembledVolume
 from clamnet_tf.preprocessing.thumbnails import thumbnails
-from clamnet_tf.preprocessing.volumes import Group, assemble, group_cases
+from clamnet_tf.preprocessing.volumes import assemble, group_cases
 from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.schema import Recipe
 from clamnet_tf.runs import RunFolder
 
-_MOST_SLICES = 4000  # read again from their files: a minute or less
-_MOST_VOLUMES = 800
+_MOST_PIXELS = 1_000_000_000  # read again from their files: a minute, about
+_MOST_THUMBNAILS = 2000
+_ENOUGH = 20  # patients are looked at, however large their volumes are
 
 
 def write_appearance(run: RunFolder, recipe: Recipe, manifest: Manifest, reporter: Reporter) -> None:
     """Write what the training images look like, from which `predict` notices images of another kind.
 
-    At most 4,000 slices are read again, of volumes spread evenly over the training patients. A run that has
+    Images of at least 20 patients in random order are read again, until 10^9 pixels are read. A run that has
     the file already keeps it. When the images cannot be read again, or are of fewer than 10 patients, a line
     says that the run has none; the run is complete without it.
 
@@ -40,27 +41,35 @@ def write_appearance(run: RunFolder, recipe: Recipe, manifest: Manifest, reporte
     except UserInputError as error:
         reporter.line(f"predict will not notice images unlike these: {reporter.hide(str(error))}")
         return
-    if model is None:
-        reporter.line("predict will not notice images unlike these: fewer than 10 training patients.")
-        return
     model.save(run.appearance)
 
 
-def fit_appearance(recipe: Recipe, manifest: Manifest) -> AppearanceModel | None:
-    """Return what the training images of a manifest look like; None for fewer than 10 patients.
+def fit_appearance(recipe: Recipe, manifest: Manifest) -> AppearanceModel:
+    """Return what the training images of a manifest look like.
 
     Raises:
-        DataError, ImageError: A file cannot be read, or does not fit the recipe.
+        DataError: They are of fewer than 10 patients, or of different numbers of channels.
+        ImageError: A file cannot be read, or does not fit the recipe.
     """
-    images, patients = [], []
+    images, patients, count = [], [], 0
     for case, volume in _volumes(recipe, manifest, "train"):
         small = thumbnails(volume.array)
         if len(small):
             images.append(small)
             patients.append(case.patient)
-    if len({small.shape[-1] for small in images}) > 1:
-        return None
-    return AppearanceModel.fit(images, patients)
+            count += len(small)
+        if count >= _MOST_THUMBNAILS and len(set(patients)) >= _ENOUGH:
+            break
+    channels = {small.shape[-1] for small in images}
+    if len(channels) > 1:
+        raise DataError(f"the training images have {' or '.join(map(str, sorted(channels)))} channels.")
+    model = AppearanceModel.fit(images, patients)
+    if model is None:
+        raise DataError(
+            f"expected training images of {LEAST_PATIENTS} patients or more that show something; received "
+            f"{len(set(patients))}."
+        )
+    return model
 
 
 def unlike_images(
@@ -68,7 +77,7 @@ def unlike_images(
 ) -> list[str]:
     """Return sentences on images of a manifest that look unlike those a model learned from.
 
-    At most 4,000 slices are read again, of volumes spread evenly over the patients.
+    Images of at least 20 patients in random order are read again, until 10^9 pixels are read.
 
     Args:
         recipe: Recipe of the model.
@@ -92,37 +101,25 @@ def unlike_images(
         appearance = model.assess(thumbnails(volume.array))
         count += 1
         if appearance is not None and (appearance.stored or appearance.distance > 1):
-            found.setdefault(appearance.stored or "", []).append(manifest.hide(case.image.name))
+            name = case.image.name if len(volume.grids) == 1 else case.patient
+            found.setdefault(appearance.stored or "", []).append(manifest.hide(name))
     sentences = []
     for stored, names in found.items():
-        where = f"{len(names)} of {count} images or volumes ({', '.join(names[:3])}"
-        where += " ...)" if len(names) > 3 else ")"
+        which = f"{', '.join(names[:3])} ..." if len(names) > 3 else ", ".join(names)
+        where = f"{len(names)} of {count} images or volumes that were looked at ({which})"
         sentences.append(
-            f"ATTENTION: stored {stored}, it seems: {where}."
+            f"ATTENTION: {where} seem to be stored {stored}, unlike those that the model learned from."
             if stored
-            else f"ATTENTION: unlike the images that the model learned from: {where}. Are they of the same "
+            else f"ATTENTION: {where} look unlike those that the model learned from. Are they of the same "
             "body part, view and kind?"
         )
     return sentences
 
 
-def _chosen(manifest: Manifest, split: str | None) -> list[Group]:
-    """Return groups of one side, evenly spread, of at most _MOST_SLICES cases."""
-    groups = [
-        group
-        for group in group_cases(manifest)
-        if split is None or manifest.cases[group.cases[0]].split == split
-    ]
-    cases = sum(len(group.cases) for group in groups)
-    share = min(1.0, _MOST_VOLUMES / max(len(groups), 1), _MOST_SLICES / max(cases, 1))
-    wanted = np.unique(np.linspace(0, len(groups) - 1, round(share * len(groups))).round().astype(int))
-    return [groups[index] for index in wanted]
-
-
 def _volumes(
     recipe: Recipe, manifest: Manifest, split: str | None, channels: int | None = None
 ) -> Iterator[tuple[Case, AssembledVolume]]:
-    """Yield (its first case, volume) of the chosen groups, until _MOST_SLICES slices were read.
+    """Yield (its first case, volume) of one side in random order, until enough was read.
 
     Args:
         recipe: The recipe.
@@ -132,17 +129,23 @@ def _volumes(
     """
     if channels is None and recipe.data.channels is None:
         channels = announced_channels(manifest)
-    read = 0
-    for group in _chosen(manifest, split):
+    cases = manifest.cases
+    groups = [
+        group for group in group_cases(manifest) if split is None or cases[group.cases[0]].split == split
+    ]
+    read, patients = 0, set()
+    for index in np.random.default_rng(0).permutation(len(groups)):
         for volume in assemble(
             manifest,
-            group,
+            groups[index],
             channels=recipe.data.channels,
             dicom_backend=recipe.data.dicom_backend,
             with_organ=False,
             expected=expected_images(recipe, channels, any_modality=True),
         ):
-            yield manifest.cases[volume.wanted[0][1]], volume
-            read += len(volume.array)
-        if read >= _MOST_SLICES:
+            case = cases[volume.wanted[0][1]]
+            read += volume.array.size
+            patients.add(case.patient)
+            yield case, volume
+        if read >= _MOST_PIXELS and len(patients) >= _ENOUGH:
             return

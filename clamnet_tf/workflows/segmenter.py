@@ -247,7 +247,6 @@ class Segmenter:
         wanted = tuple((index, 0, index, index / last) for index in range(len(values)))
         assembled = AssembledVolume(values, wanted, volume.spacing_mm, None, (volume.grid,), (None,))
         prepared = prepare_volume(assembled, ARRAY, self.recipe.data, self.recipe.organ, self._organ_network)
-        notes += unlike_training(compared_with_training(assembled, self._trained.appearance))
         notes += doubtful_unit(assembled, self.recipe)
         notes += without_organ(self.recipe.organ.method, prepared.fallback)
         return assembled, volume_with_atlas_channel(prepared, self._trained.atlas), notes
@@ -255,6 +254,7 @@ class Segmenter:
     def _predict_array(self, array: np.ndarray, spacing) -> Segmentation:
         """Return the result of one array."""
         volume, prepared, notes = self._prepared_array(array, spacing)
+        found = compared_with_training(volume, self._trained.appearance)
         marked = mark_volume(
             self._trained,
             volume,
@@ -266,7 +266,11 @@ class Segmenter:
             keep_probability=True,
         )
         return Segmentation(
-            replace(marked, notes=(*marked.notes, *notes)),
+            replace(
+                marked,
+                notes=(*marked.notes, *unlike_training(found), *notes),
+                training_distance=None if found is None else found.distance,
+            ),
             algorithm_of(self._trained, self.recipe, self._model),
             self.warnings,
         )

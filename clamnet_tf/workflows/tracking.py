@@ -42,6 +42,7 @@ ARTIFACTS = {
     "selection.json": "model",
     "model.keras": "model",
     "model.onnx": "model",
+    "appearance.npz": "model",
     "learning.json": "evaluation",
     "evaluation/metrics.json": "evaluation",
     "evaluation/report.html": "evaluation",

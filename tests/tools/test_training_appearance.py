@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from clamnet_tf.datasets.manifest import read_manifest
+from clamnet_tf.errors import DataError
 from clamnet_tf.files import write_text
 from clamnet_tf.inference.appearance import AppearanceModel
 from clamnet_tf.preprocessing.thumbnails import thumbnails
@@ -18,7 +19,7 @@ from clamnet_tf.progress import Reporter
 from clamnet_tf.recipe.catalogue import load_recipe
 from clamnet_tf.recipe.writer import to_yaml
 from clamnet_tf.runs import RunFolder
-from clamnet_tf.workflows.appearance import fit_appearance, unlike_images, write_appearance
+from clamnet_tf.workflows.appearance import _volumes, fit_appearance, unlike_images, write_appearance
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "measure-appearance"
 
@@ -71,7 +72,21 @@ def test_the_training_images_alone_are_described(data):
     np.testing.assert_allclose(fitted.mean, expected.mean, atol=1e-6)
     assert fitted.limits == pytest.approx(expected.limits)
     few = replace(manifest, cases=manifest.cases[31:])
-    assert fit_appearance(recipe, few) is None
+    with pytest.raises(DataError, match="expected training images of 10 patients or more .*; received 9"):
+        fit_appearance(recipe, few)
+
+
+def test_large_volumes_of_many_patients_are_all_reached(tmp_path, monkeypatch):
+    """Reading stops at a number of pixels, yet not at the first patients of a folder."""
+    monkeypatch.setattr("clamnet_tf.workflows.appearance._MOST_PIXELS", 40 * 60 * 50)
+    rng, lines = np.random.default_rng(4), ["image,patient,label,split"]
+    for index in range(40):
+        np.save(tmp_path / f"v{index}.npy", np.stack([film(rng) for _ in range(6)]))
+        lines.append(f"v{index}.npy,p{index},{int(index >= 20)},train")
+    (tmp_path / "volumes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    manifest = read_manifest(tmp_path / "volumes.csv")
+    seen = [case.patient for case, _ in _volumes(load_recipe("ct_nodule"), manifest, "train")]
+    assert len(seen) == 20 and {int(name[1:]) >= 20 for name in seen} == {True, False}
 
 
 def test_a_file_that_is_written_stays(data, run, capsys):
@@ -97,16 +112,17 @@ def test_evaluated_images_that_look_unlike_are_named(data):
     assert unlike_images(recipe, manifest, "test", None) == []
     assert unlike_images(recipe, manifest, "test", model) == []
     others = read_manifest(data / "others.csv")
-    assert unlike_images(recipe, others, None, model) == [
-        "ATTENTION: unlike the images that the model learned from: 6 of 6 images or volumes (o0.png, o1.png, "
-        "o2.png ...). Are they of the same body part, view and kind?"
-    ]
+    (said,) = unlike_images(recipe, others, None, model)
+    assert said.startswith("ATTENTION: 6 of 6 images or volumes that were looked at (o") and said.endswith(
+        " ...) look unlike those that the model learned from. Are they of the same body part, view and kind?"
+    )
     upside = data / "upside.png"
     Image.fromarray(np.asarray(Image.open(data / "p50.png"))[::-1]).save(upside)
     turned = replace(manifest.cases[50], image=upside)
     cases = (*manifest.cases[:50], turned, *manifest.cases[51:])
     assert unlike_images(recipe, replace(manifest, cases=cases), "test", model) == [
-        "ATTENTION: stored upside down, it seems: 1 of 20 images or volumes (upside.png)."
+        "ATTENTION: 1 of 20 images or volumes that were looked at (upside.png) seem to be stored upside "
+        "down, unlike those that the model learned from."
     ]
     assert unlike_images(recipe, replace(manifest, cases=cases), "train", model) == []
 

@@ -71,7 +71,9 @@ def test_a_run_leaves_everything_it_should(whole):
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     learning = json.loads((out / "learning.json").read_text())
     assert figures["learning"] == learning and learning["outcomes"][""]["patients"]["all"] > 0
-    assert "predict will not notice images unlike these: fewer than 10 training patients." in done.stdout
+    assert (
+        "predict will not notice images unlike these: expected training images of 10 patients" in done.stdout
+    )
     lines = done.stdout[done.stdout.index("Trained in") :].splitlines()
     summary = [line for line in lines if not line.startswith("Evaluating: ")]  # progress, on a slow machine
     assert summary[1] == learning["sentences"][0] and summary[1].startswith("WARNING: ")
