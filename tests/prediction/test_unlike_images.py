@@ -10,6 +10,7 @@ from PIL import Image
 import clamnet_tf
 from clamnet_tf.errors import RunError
 from clamnet_tf.inference.appearance import AppearanceModel
+from clamnet_tf.prediction.tables import write_table
 from clamnet_tf.preprocessing.thumbnails import thumbnails
 
 STORED = "ATTENTION: is this image stored"
@@ -94,3 +95,19 @@ def test_a_file_of_another_run_is_refused(trained, tmp_path, rng):
     (other / "appearance.npz").write_bytes(b"PK")
     with pytest.raises(RunError, match=r"appearance\.npz: expected what training images look like"):
         clamnet_tf.Segmenter.from_preset(other)
+
+
+def test_a_folder_begun_without_the_file_is_not_gone_on_with(trained, run, predict, tmp_path, rng):
+    Image.fromarray(film(rng)).save(tmp_path / "a.png")
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    predict(older, tmp_path / "a.png")
+    shutil.copyfile(trained / "appearance.npz", older / "appearance.npz")
+    result, _, _ = predict(older, tmp_path / "a.png")
+    assert result.exit_code == 2 and "appearance" in result.stderr
+
+
+def test_rows_of_an_earlier_version_keep_their_columns(tmp_path):
+    """Rows of a folder that was begun before a column was added."""
+    write_table(tmp_path / "t.csv", [{"a": 1, "c": 0.5}, {"a": 2, "b": 7, "c": None}, {"a": 3}])
+    assert (tmp_path / "t.csv").read_text() == "a,c\n1,0.5\n2,\n3,\n"
