@@ -1,6 +1,7 @@
 """What training images look like: distances against scipy, what is noticed and what is not, the file."""
 
 import contextlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -92,6 +93,15 @@ def test_another_kind_of_image_is_unlike_and_not_called_turned(trained):
     assert all(each.distance > 1 and each.stored is None for each in found)
 
 
+def test_what_stays_unlike_when_it_is_inverted_is_not_called_inverted(trained):
+    rng = np.random.default_rng(15)
+    checkers = ((4 * ROWS).astype(int) + (4 * COLUMNS).astype(int)) % 2
+    image = 1 - (0.8 * chest(rng) + 0.1 * checkers[None, ..., None].astype(np.float32))
+    own, other = trained.assess(image), trained.assess(1 - image)
+    assert own.distance > 2 * other.distance and other.distance > 1
+    assert own.stored is None
+
+
 def test_images_that_lie_in_every_way_are_not_called_turned():
     """As fractures of hands and feet: where training images lie in every way, nothing is said."""
     rng = np.random.default_rng(7)
@@ -177,6 +187,16 @@ def test_damaged_files_are_refused(trained, tmp_path, damage):
         AppearanceModel.load(path)
 
 
+def test_files_that_grow_beyond_all_bounds_are_not_opened(trained, tmp_path):
+    changed_path = tmp_path / "appearance.npz"
+    np.savez_compressed(changed_path, **dict.fromkeys(("components", "noise", "rules"), np.zeros(1)))
+    with zipfile.ZipFile(changed_path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("mean", "variances"):
+            archive.writestr(f"{name}.npy", bytes(15_000_000))
+    with pytest.raises(RunError, match="arrays of 3[0-9]{7} bytes"):
+        AppearanceModel.load(changed_path)
+
+
 def test_flipped_bytes_are_refused_or_harmless(trained, tmp_path):
     path, rng = tmp_path / "appearance.npz", np.random.default_rng(13)
     trained.save(path)
@@ -200,6 +220,10 @@ def test_single_slices_have_rules_of_their_own():
     assert model.turned[0] > model.turned[1]
     singles = [each[index : index + 1] for each in [volume() for _ in range(20)] for index in range(8)]
     assert np.mean([model.assess(single).stored is not None for single in singles]) <= 0.03
+    four = np.repeat(singles[0], 4, axis=0)  # a volume with the same median
+    assert model.assess(singles[0]).distance * model.limits[0] == pytest.approx(
+        model.assess(four).distance * model.limits[1]
+    )
 
 
 def test_thumbnails_of_a_volume():
@@ -211,6 +235,9 @@ def test_thumbnails_of_a_volume():
     assert small.shape == (MOST_SLICES, SIDE, SIDE, 2) and small.dtype == np.float32
     assert small.min() >= 0 and small.max() <= 1
     np.testing.assert_allclose(thumbnails(5 * volume + 7), small, atol=1e-5)
+    spot = volume.copy()
+    spot[:, 5, 5] = 1e6  # one pixel, like a letter burnt in
+    assert np.abs(thumbnails(spot) - small).max(axis=(0, 3))[8:].max() < 0.02
     larger = np.repeat(np.repeat(volume, 2, axis=1), 2, axis=2)
     assert np.abs(thumbnails(larger) - small).max() < 0.02
     for index, number in ((0, 0), (3, 8), (7, 19)):  # evenly spaced, the ends among them

@@ -9,7 +9,8 @@ from PIL import Image
 
 import clamnet_tf
 from clamnet_tf.errors import RunError
-from clamnet_tf.inference.appearance import AppearanceModel
+from clamnet_tf.inference.appearance import Appearance, AppearanceModel
+from clamnet_tf.prediction.image_checks import unlike_training
 from clamnet_tf.prediction.tables import write_table
 from clamnet_tf.preprocessing.thumbnails import thumbnails
 
@@ -111,3 +112,9 @@ def test_rows_of_an_earlier_version_keep_their_columns(tmp_path):
     """Rows of a folder that was begun before a column was added."""
     write_table(tmp_path / "t.csv", [{"a": 1, "c": 0.5}, {"a": 2, "b": 7, "c": None}, {"a": 3}])
     assert (tmp_path / "t.csv").read_text() == "a,c\n1,0.5\n2,\n3,\n"
+
+
+def test_the_limit_is_1():
+    assert unlike_training(None) == () == unlike_training(Appearance(0.99, None))
+    assert unlike_training(Appearance(1.01, None))[0].startswith(UNLIKE)
+    assert unlike_training(Appearance(0.5, "upside down"))[0].startswith(f"{STORED} upside down?")
